@@ -1,0 +1,226 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The rules between keys, over the table of base/experiment_keys.c. A rule names the key that
+ * breaks it as a row does, with its line. */
+#include "base/experiment.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/experiment_keys.h"
+#include "base/topology.h"
+#include "base/vfs.h"
+
+enum { BYTES_VOCAB = 256, FFN_MULTIPLE = 8 };
+
+/* --- Rules between keys. */
+
+static int
+check_model(const struct dpc_experiment *experiment, const struct dpc_yaml *yaml,
+            struct dpc_error *err)
+{
+    uint32_t dim = experiment->model.dim, heads = experiment->model.heads;
+    if (dim % heads)
+        return dpc_keys_error(yaml, "model.heads", err, DPC_EINVAL,
+                              "is %u, which does not divide model.dim, %u", heads, dim);
+    if (dim / heads % 2)
+        return dpc_keys_error(yaml, "model.heads", err, DPC_EINVAL,
+                              "is %u, which makes heads of %u floats: the size must be even", heads,
+                              dim / heads);
+    if (experiment->routing.prefix >= experiment->model.context)
+        return dpc_keys_error(yaml, "routing.prefix", err, DPC_EINVAL,
+                              "is %u: it must be less than model.context, %u",
+                              experiment->routing.prefix, experiment->model.context);
+    return DPC_OK;
+}
+
+static int
+check_shares(const struct dpc_experiment *experiment, const struct dpc_yaml *yaml,
+             struct dpc_error *err)
+{
+    double held_out = experiment->data.test + experiment->data.early_stop + experiment->data.router;
+    if (held_out < 1)
+        return DPC_OK;
+    return dpc_keys_error(yaml, "data", err, DPC_EINVAL,
+                          "leaves nothing to train on: test + early_stop + router is %g and must "
+                          "be below 1",
+                          held_out);
+}
+
+static int
+check_steps(const struct dpc_experiment *experiment, const struct dpc_yaml *yaml,
+            struct dpc_error *err)
+{
+    uint64_t steps =
+        experiment->warm_start.steps + (uint64_t)experiment->outer.rounds * experiment->inner.steps;
+    if (steps <= DPC_STEPS_TOTAL_MAX)
+        return DPC_OK;
+    return dpc_keys_error(yaml, "outer.rounds", err, DPC_ELIMIT,
+                          "makes %llu steps with warm_start.steps and inner.steps: at most %d are "
+                          "possible",
+                          (unsigned long long)steps, DPC_STEPS_TOTAL_MAX);
+}
+
+/* An error about one key of one level. */
+static int __attribute__((format(printf, 5, 6)))
+level_error(const struct dpc_yaml *yaml, uint32_t level, const char *key, struct dpc_error *err,
+            const char *format, ...)
+{
+    char path[DPC_NAME_MAX], text[DPC_ERROR_TEXT_MAX / 2];
+    va_list args;
+    va_start(args, format);
+    (void)vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    (void)snprintf(path, sizeof path, "levels[%u].%s", level, key);
+    return dpc_keys_error(yaml, path, err, DPC_EINVAL, "%s", text);
+}
+
+static int
+check_level_name(const struct dpc_experiment *experiment, uint32_t index,
+                 const struct dpc_yaml *yaml, struct dpc_error *err)
+{
+    const char *name = experiment->levels[index].name;
+    if (strcmp(name, "dense") == 0)
+        return level_error(yaml, index, "name", err,
+                           "is dense, which names the dense path: choose another");
+    for (uint32_t i = 0; i < index; i++) {
+        if (strcmp(experiment->levels[i].name, name) == 0)
+            return level_error(yaml, index, "name", err,
+                               "is %s, as that of levels[%u]: each level needs "
+                               "its own",
+                               name, i);
+    }
+    return DPC_OK;
+}
+
+static int
+check_level_parts(const struct dpc_experiment *experiment, uint32_t index,
+                  const struct dpc_yaml *yaml, struct dpc_error *err)
+{
+    const struct dpc_level *level = &experiment->levels[index];
+    bool first = index == 0, last = index + 1 == experiment->levels_count;
+    if (first && !level->embedding)
+        return level_error(yaml, index, "parts", err,
+                           "must begin with the embedding in the first level");
+    if (!first && level->embedding)
+        return level_error(yaml, index, "parts", err, "has an embedding: only the first level may");
+    if (last && !level->head)
+        return level_error(yaml, index, "parts", err, "must end with the head in the last level");
+    if (!last && level->head)
+        return level_error(yaml, index, "parts", err, "has a head: only the last level may");
+    return DPC_OK;
+}
+
+static int
+check_levels(const struct dpc_experiment *experiment, const struct dpc_yaml *yaml,
+             struct dpc_error *err)
+{
+    struct dpc_topology topology;
+    struct dpc_error reason;
+    uint64_t blocks = 0;
+    for (uint32_t i = 0; i < experiment->levels_count; i++) {
+        int code = check_level_name(experiment, i, yaml, err);
+        if (code == DPC_OK)
+            code = check_level_parts(experiment, i, yaml, err);
+        if (code != DPC_OK)
+            return code;
+        blocks += experiment->levels[i].blocks;
+    }
+    if (blocks == 0)
+        return dpc_keys_error(yaml, "levels", err, DPC_EINVAL, "have no blocks: one is the least");
+    if (dpc_topology_init(&topology, experiment, &reason) != DPC_OK)
+        return dpc_keys_error(yaml, "levels", err, reason.code, "is too large: %s", reason.text);
+    return DPC_OK;
+}
+
+static int
+check(const struct dpc_experiment *experiment, const struct dpc_yaml *yaml, struct dpc_error *err)
+{
+    static int (*const rules[])(const struct dpc_experiment *, const struct dpc_yaml *,
+                                struct dpc_error *) = {check_model, check_shares, check_steps,
+                                                       check_levels};
+    for (size_t i = 0; i < sizeof rules / sizeof *rules; i++) {
+        int code = rules[i](experiment, yaml, err);
+        if (code != DPC_OK)
+            return code;
+    }
+    return DPC_OK;
+}
+
+/* Values that follow from others. */
+static void
+complete(struct dpc_experiment *experiment)
+{
+    experiment->model.vocab = BYTES_VOCAB;
+    if (experiment->model.ffn == 0) {
+        uint32_t ffn = (8 * experiment->model.dim + 2) / 3;
+        experiment->model.ffn = (ffn + FFN_MULTIPLE - 1) / FFN_MULTIPLE * FFN_MULTIPLE;
+    }
+}
+
+/* --- The header's functions. */
+
+int
+dpc_experiment_parse(const char *name, const char *text, size_t len,
+                     struct dpc_experiment *ret_experiment, struct dpc_error *err)
+{
+    struct dpc_yaml *yaml;
+    int code = dpc_yaml_parse(name, text, len, &yaml, err);
+    if (code != DPC_OK)
+        return code;
+    struct dpc_experiment *made = dpc_alloc(1, sizeof *made);
+    code = dpc_keys_read(&dpc_experiment_keys, yaml, made, err);
+    if (code == DPC_OK) {
+        complete(made);
+        code = check(made, yaml, err);
+    }
+    if (code == DPC_OK)
+        memcpy(ret_experiment, made, sizeof *made);
+    dpc_free(made);
+    dpc_yaml_destroy(yaml);
+    return code;
+}
+
+int
+dpc_experiment_load(const char *path, struct dpc_experiment *ret_experiment, struct dpc_error *err)
+{
+    uint8_t *text;
+    size_t len;
+    int code = dpc_vfs_read_file(&dpc_vfs_posix, path, DPC_CONFIG_BYTES_MAX, &text, &len, err);
+    if (code != DPC_OK)
+        return code;
+    code = dpc_experiment_parse(path, (const char *)text, len, ret_experiment, err);
+    dpc_free(text);
+    return code;
+}
+
+void
+dpc_experiment_print(const struct dpc_experiment *experiment, struct dpc_buf *out)
+{
+    dpc_keys_print(&dpc_experiment_keys, experiment, out);
+}
+
+void
+dpc_experiment_diff(const struct dpc_experiment *old, const struct dpc_experiment *now,
+                    void (*visit)(void *context, const char *key, const char *old_value,
+                                  const char *new_value, bool may_change),
+                    void *context)
+{
+    dpc_keys_diff(&dpc_experiment_keys, old, now, visit, context);
+}
+
+void
+dpc_experiment_write_example(struct dpc_buf *out)
+{
+    dpc_buf_printf(out, "# SPDX-License-Identifier: Apache-2.0\n"
+                        "# Every key of an experiment. Written from the table of keys by "
+                        "`make update-examples`.\n\n");
+    dpc_keys_write_example(&dpc_experiment_keys, out);
+}
+
+void
+dpc_experiment_write_man(struct dpc_buf *out)
+{
+    dpc_keys_write_man(&dpc_experiment_keys, out);
+}

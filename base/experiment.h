@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The experiment file: one YAML document, read into one plain struct through a table of keys (name,
+ * type, range, default, unit, check). The same table writes the commented example
+ * (examples/experiment.yaml) and the man text, so that they cannot differ.
+ *
+ * Owns: nothing; the struct holds no pointers. Threads: read-only after loading.
+ * Limits: DPC_CONFIG_BYTES_MAX. Errors name file, line, key and the allowed range; a key that is
+ * known but not built yet is DPC_EUNSUPPORTED, a misspelled one names the nearest key.
+ */
+#ifndef DPC_BASE_EXPERIMENT_H
+#define DPC_BASE_EXPERIMENT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "base/buf.h"
+#include "base/error.h"
+#include "base/limits.h"
+
+enum dpc_mode { DPC_MODE_STRICT, DPC_MODE_ELASTIC };
+enum dpc_tokenizer_kind { DPC_TOKENIZER_BYTES };
+enum dpc_outer_weight { DPC_WEIGHT_SHARD, DPC_WEIGHT_TOKENS, DPC_WEIGHT_UNIFORM };
+enum dpc_outer_rescale { DPC_RESCALE_SQRT, DPC_RESCALE_RDA, DPC_RESCALE_NONE };
+
+/* A level: a slice of the network, with `modules` interchangeable modules. Parts stand in this
+ * order. */
+struct dpc_level {
+    char name[DPC_NAME_MAX];
+    bool embedding;
+    uint32_t blocks;
+    bool head;
+    uint32_t modules;
+};
+
+struct dpc_experiment {
+    char name[DPC_NAME_MAX];
+    enum dpc_mode mode;
+    uint64_t seed;
+    struct {
+        char corpus[DPC_PATH_MAX]; /* as written; relative to the experiment file's folder */
+        enum dpc_tokenizer_kind tokenizer;
+        double test, early_stop, router; /* shares of the documents; the rest is train */
+    } data;
+    struct {
+        uint32_t dim, heads, ffn, context, vocab; /* vocab follows from the tokenizer */
+        bool tie_embeddings;
+        double rope_base, norm_epsilon, init_std;
+    } model;
+    uint32_t levels_count;
+    struct dpc_level levels[DPC_LEVELS_MAX];
+    struct {
+        uint32_t prefix;        /* tokens */
+        uint32_t documents_min; /* train and router documents of a path, else an error */
+    } routing;
+    struct {
+        double lr, lr_end; /* peak, and its share at the end of the cosine */
+        uint32_t warmup;   /* steps */
+        double weight_decay, beta1, beta2, epsilon, clip;
+        uint32_t batch; /* sequences */
+        uint32_t steps; /* a round */
+    } inner;
+    struct {
+        double lr, momentum;
+        enum dpc_outer_weight weight;
+        enum dpc_outer_rescale rescale;
+        uint32_t rounds;
+    } outer;
+    struct {
+        uint32_t steps;
+    } warm_start;
+    struct {
+        bool dense; /* train a dense model of one path's size beside the paths, and report it */
+    } baseline;
+    struct {
+        uint32_t windows; /* windows of `context` tokens that are read of each held-out document */
+    } evaluation;
+};
+
+/* Reads and checks a file. On failure `*ret_experiment` is untouched. */
+int dpc_experiment_load(const char *path, struct dpc_experiment *ret_experiment,
+                        struct dpc_error *err) DPC_MUST_CHECK;
+
+/* The same from memory; `name` stands for the file in errors. */
+int dpc_experiment_parse(const char *name, const char *text, size_t len,
+                         struct dpc_experiment *ret_experiment,
+                         struct dpc_error *err) DPC_MUST_CHECK;
+
+/* The whole experiment as canonical YAML (all keys, table order): what the store keeps and workers
+ * get. Parsing it gives an equal struct. */
+void dpc_experiment_print(const struct dpc_experiment *experiment, struct dpc_buf *out);
+
+/* Calls `visit` for each key whose values differ, with both values as text and whether the key may
+ * change in a running experiment. */
+void dpc_experiment_diff(const struct dpc_experiment *old, const struct dpc_experiment *now,
+                         void (*visit)(void *context, const char *key, const char *old_value,
+                                       const char *new_value, bool may_change),
+                         void *context);
+
+/* The commented example with every key, its default, range and unit; and the same as man text. */
+void dpc_experiment_write_example(struct dpc_buf *out);
+void dpc_experiment_write_man(struct dpc_buf *out);
+
+#endif

@@ -1,0 +1,493 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * One row a key. The order is that of the example file and of what is printed. */
+#include "base/experiment_keys.h"
+
+#include <stddef.h>
+#include <string.h>
+
+#include "base/experiment.h"
+
+#define SIZE_OF(type, member) sizeof(((type *)NULL)->member)
+#define FIELD(member)                                                                              \
+    .offset = (long)offsetof(struct dpc_experiment, member),                                       \
+    .size = SIZE_OF(struct dpc_experiment, member)
+#define LEVEL_FIELD(member)                                                                        \
+    .offset = (long)offsetof(struct dpc_level, member), .size = SIZE_OF(struct dpc_level, member)
+#define NO_FIELD .offset = DPC_KEY_NO_FIELD
+
+/* --- Words that keys have as values. */
+
+static const struct dpc_choice modes[] = {
+    {"strict", DPC_MODE_STRICT, false}, {"elastic", DPC_MODE_ELASTIC, true}, {0}};
+static const struct dpc_choice computes[] = {
+    {"fp32", 0, false}, {"bf16", 0, true}, {"auto", 0, true}, {0}};
+static const struct dpc_choice trusts[] = {{"closed", 0, false}, {"open", 0, true}, {0}};
+static const struct dpc_choice tokenizers[] = {{"bytes", DPC_TOKENIZER_BYTES, false},
+                                               {"sentencepiece", 0, true},
+                                               {"bpe", 0, true},
+                                               {"unigram", 0, true},
+                                               {0}};
+static const struct dpc_choice inits[] = {{"kmeans", 0, false},   {"product", 0, true},
+                                          {"spherical", 0, true}, {"metadata", 0, true},
+                                          {"hash", 0, true},      {0}};
+static const struct dpc_choice inner_optimizers[] = {{"adamw", 0, false}, {0}};
+static const struct dpc_choice schedules[] = {{"cosine", 0, false}, {0}};
+static const struct dpc_choice outer_optimizers[] = {{"nesterov", 0, false}, {0}};
+static const struct dpc_choice weights[] = {{"shard", DPC_WEIGHT_SHARD, false},
+                                            {"tokens", DPC_WEIGHT_TOKENS, false},
+                                            {"uniform", DPC_WEIGHT_UNIFORM, false},
+                                            {0}};
+static const struct dpc_choice rescales[] = {{"sqrt", DPC_RESCALE_SQRT, false},
+                                             {"none", DPC_RESCALE_NONE, false},
+                                             {"rda", DPC_RESCALE_RDA, true},
+                                             {0}};
+static const struct dpc_choice codecs[] = {{"fp32", 0, false}, {"bf16", 0, true}, {"int8", 0, true},
+                                           {"int4", 0, true},  {"topk", 0, true}, {0}};
+static const struct dpc_choice path_states[] = {
+    {"ship", 0, false}, {"local", 0, true}, {"reset", 0, true}, {0}};
+static const struct dpc_choice module_kinds[] = {{"path", 0, true}, {"identity", 0, true}, {0}};
+
+/* --- Parts of a level: "[embedding, {blocks: 2}, head]". */
+
+static const char parts_needed[] = "a list of embedding, {blocks: N} and head, in this order";
+static const struct dpc_range blocks_range = {.min = 1, .max = DPC_BLOCKS_MAX};
+
+/* "embedding" or "head": each once, in the order of a network. */
+static int
+add_word_part(const struct dpc_yaml *yaml, const struct dpc_yaml_node *node, const char *path,
+              struct dpc_level *level, struct dpc_error *err)
+{
+    const char *word = dpc_yaml_text(node);
+    bool empty = !level->embedding && !level->blocks && !level->head;
+    if (strcmp(word, "embedding") == 0 && empty)
+        level->embedding = true;
+    else if (strcmp(word, "embedding") == 0)
+        return dpc_keys_error_at(yaml, node, path, err, DPC_EINVAL,
+                                 "has the embedding behind another part: it must be the first");
+    else if (strcmp(word, "head") == 0 && !level->head)
+        level->head = true;
+    else if (strcmp(word, "head") == 0)
+        return dpc_keys_error_at(yaml, node, path, err, DPC_EINVAL, "has two heads");
+    else
+        return dpc_keys_error_at(yaml, node, path, err, DPC_EINVAL,
+                                 "has the part \"%.40s\": needed is %s", word, parts_needed);
+    return DPC_OK;
+}
+
+static int
+add_blocks(const struct dpc_yaml *yaml, const struct dpc_yaml_node *node, const char *path,
+           struct dpc_level *level, struct dpc_error *err)
+{
+    uint64_t blocks;
+    const char *key = dpc_yaml_kind(node) == DPC_YAML_MAP && dpc_yaml_count(node) == 1
+                          ? dpc_yaml_text(dpc_yaml_key_at(yaml, node, 0))
+                          : NULL;
+    if (!key || strcmp(key, "blocks") != 0)
+        return dpc_keys_error_at(yaml, node, path, err, DPC_EINVAL,
+                                 "has an unknown part: needed is %s", parts_needed);
+    int code = dpc_keys_read_uint(dpc_yaml_at(yaml, node, 0), &blocks_range, &blocks);
+    if (code != DPC_OK)
+        return dpc_keys_error_at(
+            yaml, node, path, err, code,
+            "has a bad number of blocks: needed is a whole number from 1 to %d", DPC_BLOCKS_MAX);
+    if (level->blocks)
+        return dpc_keys_error_at(yaml, node, path, err, DPC_EINVAL,
+                                 "has blocks twice: write their sum once");
+    level->blocks = (uint32_t)blocks;
+    return DPC_OK;
+}
+
+static int
+read_parts(const struct dpc_yaml *yaml, const struct dpc_yaml_node *node, const char *path,
+           void *target, struct dpc_error *err)
+{
+    struct dpc_level *level = target;
+    size_t count = dpc_yaml_count(node);
+    if (dpc_yaml_kind(node) != DPC_YAML_LIST || count == 0)
+        return dpc_keys_error_at(yaml, node, path, err, DPC_EINVAL, "needs at least one part: %s",
+                                 parts_needed);
+    for (size_t i = 0; i < count; i++) {
+        const struct dpc_yaml_node *part = dpc_yaml_at(yaml, node, i);
+        if (level->head)
+            return dpc_keys_error_at(yaml, part, path, err, DPC_EINVAL,
+                                     "has a part behind the head: the head must be the last");
+        int code = dpc_yaml_text(part) ? add_word_part(yaml, part, path, level, err)
+                                       : add_blocks(yaml, part, path, level, err);
+        if (code != DPC_OK)
+            return code;
+    }
+    return DPC_OK;
+}
+
+static void
+print_parts(const void *target, struct dpc_buf *out)
+{
+    const struct dpc_level *level = target;
+    const char *separator = "";
+    dpc_buf_printf(out, "[");
+    if (level->embedding) {
+        dpc_buf_printf(out, "embedding");
+        separator = ", ";
+    }
+    if (level->blocks) {
+        dpc_buf_printf(out, "%s{blocks: %u}", separator, level->blocks);
+        separator = ", ";
+    }
+    if (level->head)
+        dpc_buf_printf(out, "%shead", separator);
+    dpc_buf_printf(out, "]");
+}
+
+static const struct dpc_key level_rows[] = {
+    {.path = "name",
+     .type = DPC_KEY_NAME,
+     LEVEL_FIELD(name),
+     .required = true,
+     .doc = "Name of the level; its modules are called name.0, name.1 and so on"},
+    {.path = "parts",
+     .type = DPC_KEY_CUSTOM,
+     NO_FIELD,
+     .required = true,
+     .custom = {parts_needed, read_parts, print_parts},
+     .doc = "What each module of the level consists of; the first level begins with the embedding, "
+            "the last ends with the head"},
+    {.path = "modules",
+     .type = DPC_KEY_UINT,
+     LEVEL_FIELD(modules),
+     .required = true,
+     .range = {.min = 1, .max = DPC_MODULES_MAX},
+     .choices = module_kinds,
+     .doc = "Interchangeable modules of the level; a level with one module is shared by all paths"},
+};
+static const struct dpc_keys level_keys = {level_rows, sizeof level_rows / sizeof *level_rows};
+
+/* --- The experiment. */
+
+static const struct dpc_key rows[] = {
+    {.path = "experiment",
+     .type = DPC_KEY_NAME,
+     FIELD(name),
+     .required = true,
+     .example = "quickstart",
+     .doc = "Name of the experiment"},
+    {.path = "mode",
+     .type = DPC_KEY_ENUM,
+     FIELD(mode),
+     .fallback = "strict",
+     .choices = modes,
+     .doc = "strict: every path trains every step of every round, and versions are a pure function "
+            "of this file and the corpus"},
+    {.path = "seed",
+     .type = DPC_KEY_UINT,
+     FIELD(seed),
+     .fallback = "1",
+     .range = {.min = 0, .max = 0x1p53},
+     .doc = "Seed of every random number of the experiment"},
+    {.path = "compute",
+     .type = DPC_KEY_ENUM,
+     NO_FIELD,
+     .fallback = "fp32",
+     .choices = computes,
+     .doc = "Number format in which workers multiply matrices"},
+    {.path = "trust",
+     .type = DPC_KEY_ENUM,
+     NO_FIELD,
+     .fallback = "closed",
+     .choices = trusts,
+     .doc = "Whom the workers belong to; closed: to the operator"},
+
+    {.path = "data.corpus",
+     .type = DPC_KEY_PATH,
+     FIELD(data.corpus),
+     .required = true,
+     .example = "corpus/",
+     .doc = "Corpus folder that `dipaco data import` made, relative to this file"},
+    {.path = "data.tokenizer.kind",
+     .type = DPC_KEY_ENUM,
+     FIELD(data.tokenizer),
+     .fallback = "bytes",
+     .choices = tokenizers,
+     .doc = "How text becomes tokens; bytes: each byte is a token"},
+    {.path = "data.test",
+     .type = DPC_KEY_REAL,
+     FIELD(data.test),
+     .fallback = "0.1",
+     .range = {.min = 0, .max = 0.5},
+     .unit = "share of the documents",
+     .doc = "Documents held out for the final comparison"},
+    {.path = "data.early_stop",
+     .type = DPC_KEY_REAL,
+     FIELD(data.early_stop),
+     .fallback = "0.02",
+     .range = {.min = 0, .max = 0.5},
+     .unit = "share of the documents",
+     .doc = "Documents kept apart for choosing each path's best version (early_stopping, not "
+            "supported yet); not trained on, not read"},
+    {.path = "data.router",
+     .type = DPC_KEY_REAL,
+     FIELD(data.router),
+     .fallback = "0.04",
+     .range = {.min = 0, .max = 0.5},
+     .unit = "share of the documents",
+     .doc = "Documents held out for fitting the router"},
+
+    {.path = "model.dim",
+     .type = DPC_KEY_UINT,
+     FIELD(model.dim),
+     .fallback = "128",
+     .range = {.min = 2, .max = DPC_DIM_MAX},
+     .unit = "floats",
+     .doc = "Width of the residual stream; a multiple of heads"},
+    {.path = "model.heads",
+     .type = DPC_KEY_UINT,
+     FIELD(model.heads),
+     .fallback = "4",
+     .range = {.min = 1, .max = DPC_DIM_MAX / 2},
+     .doc = "Attention heads; dim / heads must be even, for rotary positions"},
+    {.path = "model.ffn",
+     .type = DPC_KEY_UINT,
+     FIELD(model.ffn),
+     .fallback_words = "8/3 of dim, rounded up to a multiple of 8",
+     .example = "344",
+     .range = {.min = 1, .max = 4 * DPC_DIM_MAX},
+     .unit = "floats",
+     .doc = "Width inside a feed-forward layer (SwiGLU)"},
+    {.path = "model.context",
+     .type = DPC_KEY_UINT,
+     FIELD(model.context),
+     .fallback = "256",
+     .range = {.min = 2, .max = DPC_CONTEXT_MAX},
+     .unit = "tokens",
+     .doc = "Length of a training sequence, which is a window of one document"},
+    {.path = "model.tie_embeddings",
+     .type = DPC_KEY_BOOL,
+     FIELD(model.tie_embeddings),
+     .fallback = "true",
+     .doc = "The head uses the embedding of its own path instead of a matrix of its own"},
+    {.path = "model.rope_base",
+     .type = DPC_KEY_REAL,
+     FIELD(model.rope_base),
+     .fallback = "10000",
+     .range = {.min = 1, .max = 1e9, .min_open = true},
+     .doc = "Base of the rotary positions' wavelengths"},
+    {.path = "model.norm_epsilon",
+     .type = DPC_KEY_REAL,
+     FIELD(model.norm_epsilon),
+     .fallback = "1e-5",
+     .range = {.min = 0, .max = 0.1, .min_open = true},
+     .doc = "Added to the mean square in RMSNorm"},
+    {.path = "model.init_std",
+     .type = DPC_KEY_REAL,
+     FIELD(model.init_std),
+     .fallback = "0.02",
+     .range = {.min = 0, .max = 1, .min_open = true},
+     .doc = "Standard deviation of initial weights"},
+
+    {.path = "levels",
+     .type = DPC_KEY_LIST,
+     FIELD(levels),
+     .required = true,
+     .example = "  - {name: lower, parts: [embedding, {blocks: 2}], modules: 2}\n"
+                "  - {name: upper, parts: [{blocks: 2}, head], modules: 2}",
+     .list = {&level_keys, sizeof(struct dpc_level),
+              (long)offsetof(struct dpc_experiment, levels_count), DPC_LEVELS_MAX},
+     .doc = "Slices of the network from input to output; a path takes one module of each"},
+
+    {.path = "routing.prefix",
+     .type = DPC_KEY_UINT,
+     FIELD(routing.prefix),
+     .fallback = "64",
+     .range = {.min = 1, .max = DPC_CONTEXT_MAX},
+     .unit = "tokens",
+     .doc = "A document's first tokens, which choose its path and are left out of the loss; less "
+            "than model.context"},
+    {.path = "routing.init",
+     .type = DPC_KEY_ENUM,
+     NO_FIELD,
+     .fallback = "kmeans",
+     .choices = inits,
+     .doc = "How documents are first given to paths; kmeans: clusters of the warm-started model's "
+            "features"},
+    {.path = "routing.documents_min",
+     .type = DPC_KEY_UINT,
+     FIELD(routing.documents_min),
+     .fallback = "50",
+     .range = {.min = 1, .max = 1000000},
+     .unit = "documents",
+     .doc = "Fewest documents that a path needs for routing; with fewer the experiment stops"},
+    {.path = "routing.phases", .type = DPC_KEY_LATER, .doc = "Discriminative routing phases"},
+    {.path = "routing.balance", .type = DPC_KEY_LATER, .doc = "Balanced assignment of documents"},
+    {.path = "routing.capacity", .type = DPC_KEY_LATER, .doc = "Most documents of a path"},
+    {.path = "routing.overlap", .type = DPC_KEY_LATER, .doc = "Documents in several shards"},
+    {.path = "routing.reroute", .type = DPC_KEY_LATER, .doc = "New routes at evaluation"},
+
+    {.path = "inner.optimizer",
+     .type = DPC_KEY_ENUM,
+     NO_FIELD,
+     .fallback = "adamw",
+     .choices = inner_optimizers,
+     .doc = "Optimizer of a path's steps"},
+    {.path = "inner.lr",
+     .type = DPC_KEY_REAL,
+     FIELD(inner.lr),
+     .fallback = "1e-3",
+     .range = {.min = 0, .max = 10, .min_open = true},
+     .doc = "Peak learning rate"},
+    {.path = "inner.lr_end",
+     .type = DPC_KEY_REAL,
+     FIELD(inner.lr_end),
+     .fallback = "0.1",
+     .range = {.min = 0, .max = 1},
+     .unit = "share of lr",
+     .doc = "Learning rate at the end of the experiment"},
+    {.path = "inner.warmup",
+     .type = DPC_KEY_UINT,
+     FIELD(inner.warmup),
+     .fallback = "50",
+     .range = {.min = 0, .max = DPC_STEPS_MAX},
+     .unit = "steps",
+     .doc = "Steps in which the learning rate rises linearly from 0"},
+    {.path = "inner.schedule",
+     .type = DPC_KEY_ENUM,
+     NO_FIELD,
+     .fallback = "cosine",
+     .choices = schedules,
+     .doc = "How the learning rate falls behind the warm-up, over warm start and all rounds"},
+    {.path = "inner.weight_decay",
+     .type = DPC_KEY_REAL,
+     FIELD(inner.weight_decay),
+     .fallback = "0.1",
+     .range = {.min = 0, .max = 10},
+     .doc = "Decoupled weight decay of matrices"},
+    {.path = "inner.beta1",
+     .type = DPC_KEY_REAL,
+     FIELD(inner.beta1),
+     .fallback = "0.9",
+     .range = {.min = 0, .max = 1, .max_open = true},
+     .doc = "Decay of AdamW's first moment"},
+    {.path = "inner.beta2",
+     .type = DPC_KEY_REAL,
+     FIELD(inner.beta2),
+     .fallback = "0.99",
+     .range = {.min = 0, .max = 1, .max_open = true},
+     .doc = "Decay of AdamW's second moment"},
+    {.path = "inner.epsilon",
+     .type = DPC_KEY_REAL,
+     FIELD(inner.epsilon),
+     .fallback = "1e-8",
+     .range = {.min = 0, .max = 1, .min_open = true},
+     .doc = "Added to the root of AdamW's second moment"},
+    {.path = "inner.clip",
+     .type = DPC_KEY_REAL,
+     FIELD(inner.clip),
+     .fallback = "1.0",
+     .range = {.min = 0, .max = 1e6, .min_open = true},
+     .doc = "Largest norm of a path's gradient; a longer one is scaled down"},
+    {.path = "inner.batch",
+     .type = DPC_KEY_UINT,
+     FIELD(inner.batch),
+     .fallback = "8",
+     .range = {.min = 1, .max = DPC_BATCH_MAX},
+     .unit = "sequences",
+     .doc = "Sequences of one step"},
+    {.path = "inner.steps",
+     .type = DPC_KEY_UINT,
+     FIELD(inner.steps),
+     .fallback = "60",
+     .range = {.min = 1, .max = DPC_STEPS_MAX},
+     .unit = "steps",
+     .doc = "Steps that a path trains in one round"},
+
+    {.path = "outer.optimizer",
+     .type = DPC_KEY_ENUM,
+     NO_FIELD,
+     .fallback = "nesterov",
+     .choices = outer_optimizers,
+     .doc = "Optimizer of a module's rounds"},
+    {.path = "outer.lr",
+     .type = DPC_KEY_REAL,
+     FIELD(outer.lr),
+     .fallback = "0.7",
+     .range = {.min = 0, .max = 10, .min_open = true},
+     .doc = "Learning rate of a round"},
+    {.path = "outer.momentum",
+     .type = DPC_KEY_REAL,
+     FIELD(outer.momentum),
+     .fallback = "0.9",
+     .range = {.min = 0, .max = 1, .max_open = true},
+     .doc = "Nesterov momentum of a round"},
+    {.path = "outer.weight",
+     .type = DPC_KEY_ENUM,
+     FIELD(outer.weight),
+     .fallback = "shard",
+     .choices = weights,
+     .doc = "What a path's delta weighs in a module: the size of its shard, the tokens it trained "
+            "on, or the same for all"},
+    {.path = "outer.rescale",
+     .type = DPC_KEY_ENUM,
+     FIELD(outer.rescale),
+     .fallback = "sqrt",
+     .choices = rescales,
+     .doc = "Factor on the mean delta; sqrt: the root of the effective number of paths merged"},
+    {.path = "outer.rounds",
+     .type = DPC_KEY_UINT,
+     FIELD(outer.rounds),
+     .fallback = "10",
+     .range = {.min = 1, .max = DPC_ROUNDS_MAX},
+     .unit = "rounds",
+     .doc = "Outer steps of the experiment"},
+    {.path = "outer.quorum", .type = DPC_KEY_LATER, .doc = "Paths that a module waits for"},
+    {.path = "outer.grace", .type = DPC_KEY_LATER, .doc = "How long a module waits for the rest"},
+
+    {.path = "transfer.upload",
+     .type = DPC_KEY_ENUM,
+     NO_FIELD,
+     .fallback = "fp32",
+     .choices = codecs,
+     .doc = "Form in which deltas travel to the coordinator"},
+    {.path = "transfer.download",
+     .type = DPC_KEY_ENUM,
+     NO_FIELD,
+     .fallback = "fp32",
+     .choices = codecs,
+     .doc = "Form in which module versions travel to workers"},
+    {.path = "transfer.path_state",
+     .type = DPC_KEY_ENUM,
+     NO_FIELD,
+     .fallback = "ship",
+     .choices = path_states,
+     .doc = "What becomes of a path's optimizer state when another worker takes the path; ship: it "
+            "travels"},
+
+    {.path = "warm_start.steps",
+     .type = DPC_KEY_UINT,
+     FIELD(warm_start.steps),
+     .fallback = "200",
+     .range = {.min = 1, .max = DPC_STEPS_MAX},
+     .unit = "steps",
+     .doc = "Steps of the dense model from which all paths start and that computes routing "
+            "features"},
+
+    {.path = "baseline.dense",
+     .type = DPC_KEY_BOOL,
+     FIELD(baseline.dense),
+     .fallback = "true",
+     .doc = "Train the dense model on beside the paths, for as many steps as one path, and report "
+            "both"},
+    {.path = "baseline.n_times", .type = DPC_KEY_LATER, .doc = "A dense model with more steps"},
+
+    {.path = "evaluation.windows",
+     .type = DPC_KEY_UINT,
+     FIELD(evaluation.windows),
+     .fallback = "8",
+     .range = {.min = 1, .max = 65536},
+     .unit = "windows of model.context tokens",
+     .may_change = true,
+     .doc = "How much of each held-out document is read, so that no giant decides the figure"},
+
+    {.path = "recompute", .type = DPC_KEY_LATER, .doc = "Recompute activations to save memory"},
+    {.path = "audit", .type = DPC_KEY_LATER, .doc = "Share of tasks that another worker repeats"},
+    {.path = "early_stopping", .type = DPC_KEY_LATER, .doc = "Keep each path's best versions"},
+    {.path = "keep_rounds", .type = DPC_KEY_LATER, .doc = "Rounds whose contributions are kept"},
+};
+const struct dpc_keys dpc_experiment_keys = {rows, sizeof rows / sizeof *rows};

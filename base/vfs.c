@@ -1,0 +1,312 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * POSIX below the seam, and the helpers above it. Interrupted calls are taken up again; short
+ * writes go on where they stopped. */
+#include "base/vfs.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/limits.h"
+
+struct dpc_vfs_file {
+    int fd;
+};
+
+static int
+last_error(void)
+{
+    return dpc_error_from_errno(errno);
+}
+
+static int
+posix_open(const struct dpc_vfs *vfs, const char *path, int flags, struct dpc_vfs_file **ret_file)
+{
+    (void)vfs;
+    int how = flags & DPC_VFS_WRITE ? O_RDWR : O_RDONLY;
+    if (flags & DPC_VFS_CREATE)
+        how |= O_CREAT | (flags & DPC_VFS_FRESH ? O_EXCL : 0);
+    int fd = open(path, how | O_CLOEXEC, 0640);
+    if (fd < 0)
+        return last_error();
+    *ret_file = dpc_alloc(1, sizeof **ret_file);
+    (*ret_file)->fd = fd;
+    return DPC_OK;
+}
+
+static void
+posix_close(struct dpc_vfs_file *file)
+{
+    if (file)
+        close(file->fd);
+    dpc_free(file);
+}
+
+static int
+posix_read(struct dpc_vfs_file *file, void *ret_bytes, size_t len, uint64_t offset)
+{
+    uint8_t *at = ret_bytes;
+    while (len) {
+        ssize_t got = pread(file->fd, at, len, (off_t)offset);
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got < 0)
+            return last_error();
+        if (got == 0)
+            return DPC_EIO;
+        at += got;
+        len -= (size_t)got;
+        offset += (uint64_t)got;
+    }
+    return DPC_OK;
+}
+
+static int
+posix_write(struct dpc_vfs_file *file, const void *bytes, size_t len, uint64_t offset)
+{
+    const uint8_t *at = bytes;
+    while (len) {
+        ssize_t put = pwrite(file->fd, at, len, (off_t)offset);
+        if (put < 0 && errno == EINTR)
+            continue;
+        if (put < 0)
+            return last_error();
+        at += put;
+        len -= (size_t)put;
+        offset += (uint64_t)put;
+    }
+    return DPC_OK;
+}
+
+static int
+posix_size(struct dpc_vfs_file *file, uint64_t *ret_bytes)
+{
+    struct stat facts;
+    if (fstat(file->fd, &facts) != 0)
+        return last_error();
+    *ret_bytes = (uint64_t)facts.st_size;
+    return DPC_OK;
+}
+
+static int
+posix_truncate(struct dpc_vfs_file *file, uint64_t bytes)
+{
+    return ftruncate(file->fd, (off_t)bytes) == 0 ? DPC_OK : last_error();
+}
+
+static int
+posix_sync(struct dpc_vfs_file *file)
+{
+    return fdatasync(file->fd) == 0 ? DPC_OK : last_error();
+}
+
+static int
+posix_sync_folder(const struct dpc_vfs *vfs, const char *path)
+{
+    (void)vfs;
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0)
+        return last_error();
+    int code = fsync(fd) == 0 ? DPC_OK : last_error();
+    close(fd);
+    return code;
+}
+
+static int
+posix_make_folder(const struct dpc_vfs *vfs, const char *path)
+{
+    (void)vfs;
+    char part[DPC_PATH_MAX];
+    size_t len = strlen(path);
+    if (len == 0 || len >= sizeof part)
+        return DPC_ELIMIT;
+    memcpy(part, path, len + 1);
+    for (char *at = part + 1; *at; at++) {
+        if (*at != '/')
+            continue;
+        *at = 0;
+        if (mkdir(part, 0750) != 0 && errno != EEXIST)
+            return last_error();
+        *at = '/';
+    }
+    if (mkdir(part, 0750) == 0)
+        return DPC_OK;
+    if (errno != EEXIST)
+        return last_error();
+    struct stat facts;
+    return stat(part, &facts) == 0 && S_ISDIR(facts.st_mode) ? DPC_OK : DPC_EEXIST;
+}
+
+static int
+posix_rename(const struct dpc_vfs *vfs, const char *from, const char *to)
+{
+    (void)vfs;
+    return rename(from, to) == 0 ? DPC_OK : last_error();
+}
+
+static int
+posix_remove(const struct dpc_vfs *vfs, const char *path)
+{
+    (void)vfs;
+    return remove(path) == 0 ? DPC_OK : last_error();
+}
+
+static int
+posix_list(const struct dpc_vfs *vfs, const char *path, void (*visit)(void *, const char *),
+           void *context)
+{
+    (void)vfs;
+    DIR *folder = opendir(path);
+    if (!folder)
+        return last_error();
+    struct dirent *entry;
+    errno = 0;
+    while ((entry = readdir(folder)) != NULL) {
+        if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
+            visit(context, entry->d_name);
+        errno = 0;
+    }
+    int code = errno ? last_error() : DPC_OK;
+    closedir(folder);
+    return code;
+}
+
+static int
+posix_free_bytes(const struct dpc_vfs *vfs, const char *path, uint64_t *ret_bytes)
+{
+    (void)vfs;
+    struct statvfs facts;
+    if (statvfs(path, &facts) != 0)
+        return last_error();
+    *ret_bytes = (uint64_t)facts.f_bavail * facts.f_frsize;
+    return DPC_OK;
+}
+
+static const struct dpc_vfs_ops posix_ops = {
+    .open = posix_open,
+    .close = posix_close,
+    .read = posix_read,
+    .write = posix_write,
+    .size = posix_size,
+    .truncate = posix_truncate,
+    .sync = posix_sync,
+    .sync_folder = posix_sync_folder,
+    .make_folder = posix_make_folder,
+    .rename = posix_rename,
+    .remove = posix_remove,
+    .list = posix_list,
+    .free_bytes = posix_free_bytes,
+};
+
+const struct dpc_vfs dpc_vfs_posix = {.ops = &posix_ops, .context = NULL};
+
+static int
+read_open_file(const struct dpc_vfs *vfs, struct dpc_vfs_file *file, size_t bytes_max,
+               uint8_t **ret_bytes, size_t *ret_len)
+{
+    uint64_t size;
+    int code = vfs->ops->size(file, &size);
+    if (code != DPC_OK)
+        return code;
+    if (size > bytes_max)
+        return DPC_ELIMIT;
+    uint8_t *bytes = dpc_try_alloc((size_t)size + 1, 1);
+    if (!bytes)
+        return DPC_ENOMEM;
+    code = vfs->ops->read(file, bytes, (size_t)size, 0);
+    if (code != DPC_OK) {
+        dpc_free(bytes);
+        return code;
+    }
+    *ret_bytes = bytes;
+    *ret_len = (size_t)size;
+    return DPC_OK;
+}
+
+int
+dpc_vfs_read_file(const struct dpc_vfs *vfs, const char *path, size_t bytes_max,
+                  uint8_t **ret_bytes, size_t *ret_len, struct dpc_error *err)
+{
+    struct dpc_vfs_file *file;
+    int code = vfs->ops->open(vfs, path, DPC_VFS_READ, &file);
+    if (code == DPC_OK) {
+        code = read_open_file(vfs, file, bytes_max, ret_bytes, ret_len);
+        vfs->ops->close(file);
+    }
+    if (code == DPC_ELIMIT)
+        return dpc_error_set(err, code, "could not read \"%s\": it is larger than %zu bytes", path,
+                             bytes_max);
+    if (code != DPC_OK)
+        return dpc_error_set(err, code, "could not read \"%s\": %s", path, dpc_error_words(code));
+    return DPC_OK;
+}
+
+static int
+write_temp(const struct dpc_vfs *vfs, const char *path, const void *bytes, size_t len)
+{
+    struct dpc_vfs_file *file;
+    int code = vfs->ops->open(vfs, path, DPC_VFS_WRITE | DPC_VFS_CREATE, &file);
+    if (code != DPC_OK)
+        return code;
+    code = vfs->ops->truncate(file, 0);
+    if (code == DPC_OK)
+        code = vfs->ops->write(file, bytes, len, 0);
+    if (code == DPC_OK)
+        code = vfs->ops->sync(file);
+    vfs->ops->close(file);
+    return code;
+}
+
+int
+dpc_vfs_write_file(const struct dpc_vfs *vfs, const char *path, const void *bytes, size_t len,
+                   struct dpc_error *err)
+{
+    char temp[DPC_PATH_MAX], folder[DPC_PATH_MAX];
+    bool fits = (size_t)snprintf(temp, sizeof temp, "%s.new", path) < sizeof temp;
+    int code = fits ? write_temp(vfs, temp, bytes, len) : DPC_ELIMIT;
+    if (code == DPC_OK)
+        code = vfs->ops->rename(vfs, temp, path);
+    if (code != DPC_OK && fits)
+        (void)vfs->ops->remove(vfs, temp); /* a full disk gets its bytes back */
+    if (code == DPC_OK) {
+        dpc_path_folder(path, folder, sizeof folder);
+        code = vfs->ops->sync_folder(vfs, folder);
+    }
+    if (code != DPC_OK)
+        return dpc_error_set(err, code, "could not write \"%s\": %s", path, dpc_error_words(code));
+    return DPC_OK;
+}
+
+bool
+dpc_vfs_exists(const struct dpc_vfs *vfs, const char *path)
+{
+    struct dpc_vfs_file *file;
+    if (vfs->ops->open(vfs, path, DPC_VFS_READ, &file) != DPC_OK)
+        return false;
+    vfs->ops->close(file);
+    return true;
+}
+
+void
+dpc_path_folder(const char *path, char *ret_folder, size_t size)
+{
+    const char *slash = strrchr(path, '/');
+    if (!slash)
+        (void)snprintf(ret_folder, size, ".");
+    else
+        (void)snprintf(ret_folder, size, "%.*s", slash == path ? 1 : (int)(slash - path), path);
+}
+
+int
+dpc_path_join(const char *folder, const char *name, char *ret_path, size_t size)
+{
+    int length = name[0] == '/' ? snprintf(ret_path, size, "%s", name)
+                                : snprintf(ret_path, size, "%s/%s", folder, name);
+    return length >= 0 && (size_t)length < size ? DPC_OK : DPC_ELIMIT;
+}

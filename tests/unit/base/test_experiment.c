@@ -1,0 +1,511 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/experiment.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/layout.h"
+#include "base/rng.h"
+#include "base/vfs.h"
+#include "tests/unit/harness.h"
+
+static const char levels[] = "levels:\n"
+                             "  - {name: lower, parts: [embedding, {blocks: 2}], modules: 2}\n"
+                             "  - {name: upper, parts: [{blocks: 2}, head], modules: 2}\n";
+
+static int
+parse(const char *text, struct dpc_experiment *ret_experiment, struct dpc_error *err)
+{
+    err->text[0] = 0;
+    return dpc_experiment_parse("f.yaml", text, strlen(text), ret_experiment, err);
+}
+
+/* The least file, with `more` lines in front of its three levels' lines. */
+static int
+parse_with(const char *more, struct dpc_experiment *ret_experiment, struct dpc_error *err)
+{
+    char *text = dpc_format("experiment: x\ndata: {corpus: c}\n%s\n%s", more, levels);
+    int code = parse(text, ret_experiment, err);
+    dpc_free(text);
+    return code;
+}
+
+/* A file of the source tree. */
+static char *
+read_source(const char *name)
+{
+    const char *folder = getenv("srcdir");
+    char *path = dpc_format("%s/%s", folder ? folder : ".", name);
+    uint8_t *bytes = NULL;
+    size_t len;
+    struct dpc_error err;
+    if (dpc_vfs_read_file(&dpc_vfs_posix, path, DPC_CONFIG_BYTES_MAX, &bytes, &len, &err))
+        CU_FAIL_FATAL("the file of the source tree could not be read");
+    dpc_free(path);
+    return (char *)bytes;
+}
+
+static void
+quickstart_is_as_the_design_says(void)
+{
+    struct dpc_experiment e;
+    struct dpc_error err;
+    char *text = read_source("examples/quickstart.yaml");
+    CU_ASSERT_EQUAL_FATAL(parse(text, &e, &err), DPC_OK);
+    dpc_free(text);
+    CU_ASSERT_STRING_EQUAL(e.name, "quickstart");
+    CU_ASSERT_EQUAL(e.seed, 1);
+    CU_ASSERT_STRING_EQUAL(e.data.corpus, "../.cache/corpus");
+    CU_ASSERT(e.data.test == 0.1 && e.data.early_stop == 0.02 && e.data.router == 0.04);
+    CU_ASSERT(e.model.dim == 128 && e.model.heads == 4 && e.model.ffn == 344);
+    CU_ASSERT(e.model.context == 256 && e.model.vocab == 256 && e.model.tie_embeddings);
+    CU_ASSERT_EQUAL_FATAL(e.levels_count, 2);
+    CU_ASSERT_STRING_EQUAL(e.levels[0].name, "lower");
+    CU_ASSERT(e.levels[0].embedding && e.levels[0].blocks == 2 && !e.levels[0].head);
+    CU_ASSERT_STRING_EQUAL(e.levels[1].name, "upper");
+    CU_ASSERT(!e.levels[1].embedding && e.levels[1].blocks == 2 && e.levels[1].head);
+    CU_ASSERT(e.levels[0].modules == 2 && e.levels[1].modules == 2);
+    CU_ASSERT_EQUAL(e.routing.prefix, 64);
+    CU_ASSERT(e.inner.lr == 1e-3 && e.inner.warmup == 50 && e.inner.weight_decay == 0.1);
+    CU_ASSERT(e.inner.batch == 8 && e.inner.steps == 60 && e.inner.clip == 1.0);
+    CU_ASSERT(e.outer.lr == 0.7 && e.outer.momentum == 0.9 && e.outer.rounds == 10);
+    CU_ASSERT(e.outer.weight == DPC_WEIGHT_SHARD && e.outer.rescale == DPC_RESCALE_SQRT);
+    CU_ASSERT_EQUAL(e.warm_start.steps, 200);
+    CU_ASSERT_EQUAL(dpc_layout_path_floats(&e), 824448);
+}
+
+static void
+what_is_left_out_gets_its_default(void)
+{
+    struct dpc_experiment e;
+    struct dpc_error err;
+    CU_ASSERT_EQUAL_FATAL(parse_with("", &e, &err), DPC_OK);
+    CU_ASSERT(e.mode == DPC_MODE_STRICT && e.seed == 1);
+    CU_ASSERT(e.inner.lr_end == 0.1 && e.inner.beta1 == 0.9 && e.inner.beta2 == 0.99);
+    CU_ASSERT(e.inner.epsilon == 1e-8 && e.inner.clip == 1.0);
+    CU_ASSERT(e.model.rope_base == 10000 && e.model.norm_epsilon == 1e-5);
+    CU_ASSERT(e.model.init_std == 0.02 && e.model.ffn == 344);
+    CU_ASSERT(e.baseline.dense && e.evaluation.windows == 8 && e.routing.documents_min == 50);
+    CU_ASSERT_EQUAL_FATAL(parse_with("model: {dim: 896, heads: 16}", &e, &err), DPC_OK);
+    CU_ASSERT_EQUAL(e.model.ffn, 2392);
+}
+
+static void
+values_that_are_only_named_are_accepted(void)
+{
+    struct dpc_experiment e;
+    struct dpc_error err;
+    CU_ASSERT_EQUAL(parse_with("compute: fp32\ntrust: closed\ntransfer: {path_state: ship}\n"
+                               "outer: {rescale: none, weight: uniform}\nbaseline: {dense: false}",
+                               &e, &err),
+                    DPC_OK);
+    CU_ASSERT(e.outer.rescale == DPC_RESCALE_NONE && e.outer.weight == DPC_WEIGHT_UNIFORM);
+    CU_ASSERT_FALSE(e.baseline.dense);
+}
+
+/* `more` stands in line 3 of the file. */
+static const struct {
+    const char *more;
+    int code;
+    const char *text;
+} bad_lines[] = {
+    {"inner: {batch: 0}", DPC_ERANGE,
+     "f.yaml:3: \"inner.batch\" is 0: needed is a whole number from 1 to 65536 (sequences)"},
+    {"inner: {batch: 99999999999999999999}", DPC_ERANGE, "\"inner.batch\" is 9999"},
+    {"inner: {batch: eight}", DPC_EINVAL, "\"inner.batch\" is eight: needed is a whole number"},
+    {"inner: {batch: \"8\"}", DPC_EINVAL, "\"inner.batch\" is 8: needed is a whole number"},
+    {"inner: {batch: -8}", DPC_EINVAL, "\"inner.batch\" is -8"},
+    {"inner: {batch: 1.5}", DPC_EINVAL, "\"inner.batch\" is 1.5"},
+    {"inner: {batch: [8]}", DPC_EINVAL, "\"inner.batch\" is a list"},
+    {"inner: {batch: }", DPC_EINVAL, "\"inner.batch\" is empty"},
+    {"inner:\n  batch: 8\n  lr: 0", DPC_ERANGE,
+     "f.yaml:5: \"inner.lr\" is 0: needed is a number above 0 to 10"},
+    {"inner: {lr: nan}", DPC_EINVAL, "\"inner.lr\" is nan"},
+    {"inner: {lr: inf}", DPC_EINVAL, "\"inner.lr\" is inf"},
+    {"inner: {lr: 0x1p3}", DPC_EINVAL, "\"inner.lr\" is 0x1p3"},
+    {"inner: {lr: 1e}", DPC_EINVAL, "\"inner.lr\" is 1e"},
+    {"inner: {lr: 1e999}", DPC_ERANGE, "\"inner.lr\" is 1e999"},
+    {"inner: {beta1: 1}", DPC_ERANGE, "needed is a number from 0 to below 1"},
+    {"model: {tie_embeddings: yes}", DPC_EINVAL, "needed is true or false"},
+    {"outer: {weight: loss}", DPC_EINVAL, "needed is one of shard, tokens, uniform"},
+    {"mode: fast", DPC_EINVAL, "\"mode\" is fast: needed is strict"},
+    {"seed: 9007199254740993000", DPC_ERANGE, "0 to 9007199254740992"},
+    {"evaluation: {windows: \"\\e[31m\"}", DPC_EINVAL, "is ?[31m"},
+
+    {"iner: {batch: 8}", DPC_EINVAL, "f.yaml:3: \"iner\" is unknown: did you mean \"inner\"?"},
+    {"inner: {bacth: 8}", DPC_EINVAL, "\"inner.bacth\" is unknown: did you mean \"inner.batch\"?"},
+    {"batch: 8", DPC_EINVAL, "\"batch\" is unknown: did you mean \"inner.batch\"?"},
+    {"outer: {batch: 8}", DPC_EINVAL, "did you mean \"inner.batch\"?"},
+    {"transfer: {something_else: 1}", DPC_EINVAL,
+     "is unknown: the keys here are upload, download, path_state"},
+    {"inner: 5", DPC_EINVAL, "\"inner\" must be a map"},
+    {"inner: {batch: 8, batch: 9}", DPC_EINVAL,
+     "f.yaml:3: \"inner.batch\" stands twice: first in line 3"},
+    {"experiment: y", DPC_EINVAL, "f.yaml:3: \"experiment\" stands twice: first in line 1"},
+    {"? [a, b]\n: 5", DPC_EINVAL, "f.yaml:3: a key must be a word"},
+
+    {"mode: elastic", DPC_EUNSUPPORTED,
+     "f.yaml:3: \"mode\" is elastic, which is not supported yet"},
+    {"routing: {init: product}", DPC_EUNSUPPORTED, "\"routing.init\" is product"},
+    {"routing: {phases: 1}", DPC_EUNSUPPORTED, "\"routing.phases\" is not supported yet"},
+    {"routing: {overlap: 2}", DPC_EUNSUPPORTED, "not supported yet"},
+    {"routing: {balance: true}", DPC_EUNSUPPORTED, "not supported yet"},
+    {"routing: {capacity: 2}", DPC_EUNSUPPORTED, "not supported yet"},
+    {"routing: {reroute: 64}", DPC_EUNSUPPORTED, "not supported yet"},
+    {"outer: {rescale: rda}", DPC_EUNSUPPORTED, "\"outer.rescale\" is rda"},
+    {"outer: {quorum: 2}", DPC_EUNSUPPORTED, "not supported yet"},
+    {"outer: {grace: 2}", DPC_EUNSUPPORTED, "not supported yet"},
+    {"transfer: {upload: int8}", DPC_EUNSUPPORTED, "\"transfer.upload\" is int8"},
+    {"transfer: {download: bf16}", DPC_EUNSUPPORTED, "\"transfer.download\" is bf16"},
+    {"transfer: {path_state: local}", DPC_EUNSUPPORTED, "\"transfer.path_state\" is local"},
+    {"compute: bf16", DPC_EUNSUPPORTED, "\"compute\" is bf16"},
+    {"trust: open", DPC_EUNSUPPORTED, "\"trust\" is open"},
+    {"audit: 0.05", DPC_EUNSUPPORTED, "\"audit\" is not supported yet"},
+    {"recompute: true", DPC_EUNSUPPORTED, "\"recompute\" is not supported yet"},
+    {"early_stopping: {patience: 3}", DPC_EUNSUPPORTED, "\"early_stopping\" is not supported"},
+    {"baseline: {n_times: [8]}", DPC_EUNSUPPORTED, "\"baseline.n_times\" is not supported yet"},
+
+    {"model: {dim: 130, heads: 4}", DPC_EINVAL,
+     "f.yaml:3: \"model.heads\" is 4, which does not divide model.dim, 130"},
+    {"model: {dim: 127}", DPC_EINVAL, "f.yaml: \"model.heads\" is 4, which does not divide"},
+    {"model: {dim: 12}", DPC_EINVAL, "heads of 3 floats: the size must be even"},
+    {"routing: {prefix: 256}", DPC_EINVAL,
+     "f.yaml:3: \"routing.prefix\" is 256: it must be less than model.context, 256"},
+    {"outer: {rounds: 1000000}\ninner: {steps: 1000}", DPC_ELIMIT,
+     "f.yaml:3: \"outer.rounds\" makes 1000000200 steps"},
+};
+
+static void
+bad_files_are_named_with_line_key_and_range(void)
+{
+    for (size_t i = 0; i < sizeof bad_lines / sizeof *bad_lines; i++) {
+        struct dpc_experiment e = {.seed = 4711};
+        struct dpc_error err;
+        int code = parse_with(bad_lines[i].more, &e, &err);
+        if (code != bad_lines[i].code || !strstr(err.text, bad_lines[i].text))
+            fprintf(stderr, "\n%s\n  gives %d: %s\n", bad_lines[i].more, code, err.text);
+        CU_ASSERT_EQUAL(code, bad_lines[i].code);
+        CU_ASSERT_EQUAL(err.code, bad_lines[i].code);
+        CU_ASSERT_PTR_NOT_NULL(strstr(err.text, bad_lines[i].text));
+        CU_ASSERT_EQUAL(e.seed, 4711);
+    }
+}
+
+/* Levels in the place of the usual two; the first of them stands in line 4. */
+static const struct {
+    const char *levels;
+    int code;
+    const char *text;
+} bad_levels[] = {
+    {"  - {name: a, parts: [{blocks: 1}, head], modules: 1}", DPC_EINVAL,
+     "f.yaml:4: \"levels[0].parts\" must begin with the embedding"},
+    {"  - {name: a, parts: [embedding, {blocks: 1}], modules: 1}", DPC_EINVAL,
+     "\"levels[0].parts\" must end with the head"},
+    {"  - {name: a, parts: [embedding, head], modules: 1}\n"
+     "  - {name: b, parts: [{blocks: 1}, head], modules: 1}",
+     DPC_EINVAL, "f.yaml:4: \"levels[0].parts\" has a head: only the last level may"},
+    {"  - {name: a, parts: [embedding], modules: 1}\n"
+     "  - {name: b, parts: [embedding, {blocks: 1}, head], modules: 1}",
+     DPC_EINVAL, "f.yaml:5: \"levels[1].parts\" has an embedding: only the first level may"},
+    {"  - {name: a, parts: [embedding, head], modules: 1}", DPC_EINVAL, "have no blocks"},
+    {"  - {name: a, parts: [], modules: 1}", DPC_EINVAL, "needs at least one part"},
+    {"  - {name: a, parts: embedding, modules: 1}", DPC_EINVAL, "needs at least one part"},
+    {"  - {name: a, parts: [embedding, embedding], modules: 1}", DPC_EINVAL, "must be the first"},
+    {"  - {name: a, parts: [{blocks: 1}, embedding], modules: 1}", DPC_EINVAL, "must be the first"},
+    {"  - {name: a, parts: [embedding, head, {blocks: 1}], modules: 1}", DPC_EINVAL,
+     "the head must be the last"},
+    {"  - {name: a, parts: [embedding, {blocks: 1}, {blocks: 1}, head], modules: 1}", DPC_EINVAL,
+     "write their sum once"},
+    {"  - {name: a, parts: [embedding, {blocks: 0}, head], modules: 1}", DPC_ERANGE,
+     "from 1 to 512"},
+    {"  - {name: a, parts: [embedding, {blocks: x}, head], modules: 1}", DPC_EINVAL,
+     "from 1 to 512"},
+    {"  - {name: a, parts: [embedding, {layers: 2}, head], modules: 1}", DPC_EINVAL,
+     "has an unknown part"},
+    {"  - {name: a, parts: [embedding, [2], head], modules: 1}", DPC_EINVAL, "has an unknown part"},
+    {"  - {name: a, parts: [embedding, mixer, head], modules: 1}", DPC_EINVAL,
+     "has the part \"mixer\""},
+    {"  - {name: a.b, parts: [embedding, {blocks: 1}, head], modules: 1}", DPC_EINVAL,
+     "f.yaml:4: \"levels[0].name\" is a.b: needed is a name of a-z"},
+    {"  - {name: A, parts: [embedding, {blocks: 1}, head], modules: 1}", DPC_EINVAL,
+     "\"levels[0].name\" is A"},
+    {"  - {name: 1a, parts: [embedding, {blocks: 1}, head], modules: 1}", DPC_EINVAL,
+     "\"levels[0].name\" is 1a"},
+    {"  - {name: dense, parts: [embedding, {blocks: 1}, head], modules: 1}", DPC_EINVAL,
+     "is dense, which names the dense path"},
+    {"  - {name: a, parts: [embedding], modules: 1}\n"
+     "  - {name: a, parts: [{blocks: 1}, head], modules: 1}",
+     DPC_EINVAL, "f.yaml:5: \"levels[1].name\" is a, as that of levels[0]"},
+    {"  - {name: a, parts: [embedding, {blocks: 1}, head], modules: 0}", DPC_ERANGE,
+     "\"levels[0].modules\" is 0: needed is a whole number from 1 to 4096"},
+    {"  - {name: a, parts: [embedding, {blocks: 1}, head], modules: path}", DPC_EUNSUPPORTED,
+     "\"levels[0].modules\" is path, which is not supported yet"},
+    {"  - {name: a, parts: [embedding, {blocks: 1}, head], modules: identity}", DPC_EUNSUPPORTED,
+     "not supported yet"},
+    {"  - {name: a, parts: [embedding, {blocks: 1}, head]}", DPC_EINVAL,
+     "f.yaml:4: \"levels[0].modules\" is missing"},
+    {"  - {name: a, parts: [embedding, {blocks: 1}, head], modules: 1, module: 2}", DPC_EINVAL,
+     "\"levels[0].module\" is unknown: did you mean \"levels[0].modules\"?"},
+    {"  - a", DPC_EINVAL, "f.yaml:4: a map of keys is needed here"},
+    {"  {name: a}", DPC_EINVAL, "\"levels\" is a map: needed is a list of 1 to 16 maps"},
+    {"  []", DPC_ERANGE, "has 0 items: allowed are 1 to 16"},
+    {"  - {name: a, parts: [embedding], modules: 300}\n"
+     "  - {name: b, parts: [{blocks: 1}, head], modules: 300}",
+     DPC_ELIMIT, "\"levels\" is too large: the levels make 90000 paths"},
+};
+
+static void
+bad_levels_are_named(void)
+{
+    for (size_t i = 0; i < sizeof bad_levels / sizeof *bad_levels; i++) {
+        struct dpc_experiment e;
+        struct dpc_error err;
+        char *text =
+            dpc_format("experiment: x\ndata: {corpus: c}\nlevels:\n%s\n", bad_levels[i].levels);
+        int code = parse(text, &e, &err);
+        if (code != bad_levels[i].code || !strstr(err.text, bad_levels[i].text))
+            fprintf(stderr, "\n%s\n  gives %d: %s\n", bad_levels[i].levels, code, err.text);
+        CU_ASSERT_EQUAL(code, bad_levels[i].code);
+        CU_ASSERT_PTR_NOT_NULL(strstr(err.text, bad_levels[i].text));
+        dpc_free(text);
+    }
+}
+
+static void
+required_keys_are_missed(void)
+{
+    static const struct {
+        const char *text, *missed;
+    } rows[] = {
+        {"data: {corpus: c}\n", "\"experiment\" is missing"},
+        {"experiment: x\n", "\"data.corpus\" is missing"},
+        {"experiment: x\ndata: {test: 0.1}\n", "\"data.corpus\" is missing"},
+    };
+    struct dpc_experiment e;
+    struct dpc_error err;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        char *text = dpc_format("%s%s", rows[i].text, levels);
+        CU_ASSERT_EQUAL(parse(text, &e, &err), DPC_EINVAL);
+        CU_ASSERT_PTR_NOT_NULL(strstr(err.text, rows[i].missed));
+        dpc_free(text);
+    }
+    CU_ASSERT_EQUAL(parse("experiment: x\ndata: {corpus: c}\n", &e, &err), DPC_EINVAL);
+    CU_ASSERT_PTR_NOT_NULL(strstr(err.text, "\"levels\" is missing"));
+}
+
+static void
+shares_leave_something_to_train_on(void)
+{
+    struct dpc_experiment e;
+    struct dpc_error err;
+    char *text = dpc_format("experiment: x\ndata:\n  corpus: c\n  test: 0.5\n  router: 0.4\n"
+                            "  early_stop: 0.1\n%s",
+                            levels);
+    CU_ASSERT_EQUAL(parse(text, &e, &err), DPC_EINVAL);
+    CU_ASSERT_PTR_NOT_NULL(strstr(err.text, "leaves nothing to train on"));
+    dpc_free(text);
+}
+
+static void
+printing_and_parsing_again_gives_the_same(void)
+{
+    struct dpc_experiment first, again;
+    struct dpc_error err;
+    struct dpc_buf out, out_again;
+    memset(&first, 0, sizeof first);
+    memset(&again, 0, sizeof again);
+    CU_ASSERT_EQUAL_FATAL(
+        parse_with("inner: {lr: 0.00030000000000000003, epsilon: 1.2345678901234567e-11}\n"
+                   "seed: 9007199254740991\nmodel: {tie_embeddings: false, init_std: 0.1}\n"
+                   "outer: {lr: 0.333333333333333333333, weight: tokens, rescale: none}",
+                   &first, &err),
+        DPC_OK);
+    (void)snprintf(first.data.corpus, sizeof first.data.corpus, "%s",
+                   "d\xC3\xA9j\xC3\xA0 \"vu\" \\ \xE2\x80\xA8\xF0\x9F\x98\x80: #x");
+    dpc_buf_init(&out, 0);
+    dpc_buf_init(&out_again, 0);
+    dpc_experiment_print(&first, &out);
+    CU_ASSERT_EQUAL_FATAL(parse(dpc_buf_text(&out), &again, &err), DPC_OK);
+    CU_ASSERT_EQUAL(memcmp(&first, &again, sizeof first), 0);
+    dpc_experiment_print(&again, &out_again);
+    CU_ASSERT_STRING_EQUAL(dpc_buf_text(&out), dpc_buf_text(&out_again));
+    dpc_buf_done(&out);
+    dpc_buf_done(&out_again);
+}
+
+/* The canonical form is part of the store: it may gain keys, but what it says stays. */
+static void
+canonical_form_has_groups_and_levels(void)
+{
+    struct dpc_experiment e;
+    struct dpc_error err;
+    struct dpc_buf out;
+    CU_ASSERT_EQUAL_FATAL(parse_with("", &e, &err), DPC_OK);
+    dpc_buf_init(&out, 0);
+    dpc_experiment_print(&e, &out);
+    const char *text = dpc_buf_text(&out);
+    CU_ASSERT_EQUAL(strncmp(text, "experiment: x\nmode: strict\nseed: 1\n", 35), 0);
+    CU_ASSERT_PTR_NOT_NULL(
+        strstr(text, "\ndata:\n  corpus: c\n  tokenizer:\n    kind: bytes\n  test: 0.1\n"));
+    CU_ASSERT_PTR_NOT_NULL(
+        strstr(text, "\nlevels:\n  - {name: lower, parts: [embedding, {blocks: 2}], modules: 2}\n"
+                     "  - {name: upper, parts: [{blocks: 2}, head], modules: 2}\nrouting:\n"));
+    dpc_buf_done(&out);
+}
+
+struct seen {
+    struct dpc_buf text;
+};
+
+static void
+note(void *context, const char *key, const char *old_value, const char *new_value, bool may_change)
+{
+    struct seen *seen = context;
+    dpc_buf_printf(&seen->text, "%s %s -> %s %s\n", key, old_value, new_value,
+                   may_change ? "may" : "fixed");
+}
+
+static void
+diff_names_changed_keys_and_whether_they_may(void)
+{
+    struct dpc_experiment a, b;
+    struct dpc_error err;
+    struct seen seen;
+    CU_ASSERT_EQUAL_FATAL(parse_with("", &a, &err), DPC_OK);
+    b = a;
+    dpc_buf_init(&seen.text, 0);
+    dpc_experiment_diff(&a, &b, note, &seen);
+    CU_ASSERT_EQUAL(seen.text.len, 0);
+    b.inner.lr = 2e-3;
+    b.evaluation.windows = 9;
+    b.levels[1].modules = 3;
+    dpc_experiment_diff(&a, &b, note, &seen);
+    CU_ASSERT_STRING_EQUAL(dpc_buf_text(&seen.text),
+                           "levels [{name: lower, parts: [embedding, {blocks: 2}], modules: 2}, "
+                           "{name: upper, parts: [{blocks: 2}, head], modules: 2}] -> "
+                           "[{name: lower, parts: [embedding, {blocks: 2}], modules: 2}, "
+                           "{name: upper, parts: [{blocks: 2}, head], modules: 3}] fixed\n"
+                           "inner.lr 0.001 -> 0.002 fixed\nevaluation.windows 8 -> 9 may\n");
+    dpc_buf_done(&seen.text);
+}
+
+static void
+example_is_up_to_date_and_holds_the_defaults(void)
+{
+    struct dpc_experiment example, least;
+    struct dpc_error err;
+    struct dpc_buf out;
+    dpc_buf_init(&out, 0);
+    dpc_experiment_write_example(&out);
+    char *file = read_source("examples/experiment.yaml");
+    if (strcmp(file, dpc_buf_text(&out)) != 0)
+        CU_FAIL("examples/experiment.yaml is out of date: run make update-examples");
+    dpc_free(file);
+    memset(&example, 0, sizeof example);
+    memset(&least, 0, sizeof least);
+    CU_ASSERT_EQUAL_FATAL(parse(dpc_buf_text(&out), &example, &err), DPC_OK);
+    CU_ASSERT_EQUAL_FATAL(parse_with("", &least, &err), DPC_OK);
+    (void)snprintf(least.name, sizeof least.name, "quickstart");
+    (void)snprintf(least.data.corpus, sizeof least.data.corpus, "corpus/");
+    CU_ASSERT_EQUAL(memcmp(&example, &least, sizeof least), 0);
+    dpc_buf_done(&out);
+}
+
+static void
+man_text_has_every_key(void)
+{
+    struct dpc_buf out;
+    dpc_buf_init(&out, 0);
+    dpc_experiment_write_man(&out);
+    const char *text = dpc_buf_text(&out);
+    CU_ASSERT_PTR_NOT_NULL(strstr(text, ".TP\n.B inner.lr\nPeak learning rate. Allowed: a number "
+                                        "above 0 to 10. Default: 1e\\-3.\n"));
+    CU_ASSERT_PTR_NOT_NULL(strstr(text, ".B levels[].modules\n"));
+    CU_ASSERT_PTR_NOT_NULL(strstr(text, ".B routing.phases\n"));
+    dpc_buf_done(&out);
+}
+
+static void
+load_names_the_file(void)
+{
+    struct dpc_experiment e;
+    struct dpc_error err;
+    CU_ASSERT_EQUAL(dpc_experiment_load("/nonexistent/e.yaml", &e, &err), DPC_ENOTFOUND);
+    CU_ASSERT_STRING_EQUAL(err.text, "could not read \"/nonexistent/e.yaml\": not found");
+}
+
+static void
+long_keys_and_names_are_cut_not_overrun(void)
+{
+    enum { LONG = 1000 }; /* YAML itself allows keys of 1,024 */
+    struct dpc_experiment e;
+    struct dpc_error err;
+    char *name = dpc_alloc(LONG + 1, 1);
+    memset(name, 'k', LONG);
+    char *text = dpc_format("%s: 1\n", name);
+    CU_ASSERT_EQUAL(dpc_experiment_parse(name, text, strlen(text), &e, &err), DPC_EINVAL);
+    CU_ASSERT_PTR_NOT_NULL(strstr(err.text, "kkk...\" is unknown: the keys here are experiment,"));
+    dpc_free(text);
+    text = dpc_format("experiment: %s\n", name);
+    CU_ASSERT_EQUAL(parse(text, &e, &err), DPC_ERANGE);
+    CU_ASSERT_PTR_NOT_NULL(strstr(err.text, "kkk...: needed is a name"));
+    dpc_free(text);
+    dpc_free(name);
+}
+
+/* Whatever a file says, it is an error with a text or an experiment that can be printed and read.
+ */
+static void
+damaged_files_never_harm(void)
+{
+    enum { TRIALS = 3000, EDITS = 4 };
+    static const char bytes[] = "{}[]:,-#&*!|>'\"%@` \n\t0129azAZ.\\\x01\x7F\xC3\xFF";
+    char *good = read_source("examples/quickstart.yaml");
+    size_t len = strlen(good);
+    struct dpc_rng rng;
+    dpc_rng_init(&rng, 1, DPC_RNG_TEST, 0, 0, 0);
+    int read = 0;
+    for (int trial = 0; trial < TRIALS; trial++) {
+        struct dpc_experiment e, again;
+        struct dpc_error err = {0};
+        char *text = dpc_strdup(good);
+        for (int i = 0; i <= trial % EDITS; i++)
+            text[dpc_rng_below(&rng, len)] = bytes[dpc_rng_below(&rng, sizeof bytes)];
+        int code = dpc_experiment_parse("f.yaml", text, len, &e, &err);
+        if (code == DPC_OK) {
+            struct dpc_buf out;
+            dpc_buf_init(&out, 0);
+            dpc_experiment_print(&e, &out);
+            CU_ASSERT_EQUAL(parse(dpc_buf_text(&out), &again, &err), DPC_OK);
+            CU_ASSERT_EQUAL(memcmp(&e, &again, sizeof e), 0);
+            dpc_buf_done(&out);
+            read++;
+        } else {
+            CU_ASSERT(err.code == code && strncmp(err.text, "f.yaml:", 7) == 0);
+        }
+        dpc_free(text);
+    }
+    CU_ASSERT(read > TRIALS / 20 && read < TRIALS); /* both ways were walked */
+    dpc_free(good);
+}
+
+static const struct dpc_test tests[] = {
+    {"quickstart is as the design says", quickstart_is_as_the_design_says},
+    {"what is left out gets its default", what_is_left_out_gets_its_default},
+    {"values that are only named are accepted", values_that_are_only_named_are_accepted},
+    {"bad files: line, key and range", bad_files_are_named_with_line_key_and_range},
+    {"bad levels are named", bad_levels_are_named},
+    {"required keys are missed", required_keys_are_missed},
+    {"shares leave something to train on", shares_leave_something_to_train_on},
+    {"printing and parsing again gives the same", printing_and_parsing_again_gives_the_same},
+    {"canonical form has groups and levels", canonical_form_has_groups_and_levels},
+    {"diff names changed keys", diff_names_changed_keys_and_whether_they_may},
+    {"example is up to date", example_is_up_to_date_and_holds_the_defaults},
+    {"man text has every key", man_text_has_every_key},
+    {"load names the file", load_names_the_file},
+    {"damaged files never harm", damaged_files_never_harm},
+    {"long keys and names are cut", long_keys_and_names_are_cut_not_overrun},
+};
+DPC_TEST_MAIN("base/experiment", tests)

@@ -1,0 +1,222 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/json.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "tests/unit/harness.h"
+
+static void
+assert_prints(const struct dpc_json *root, bool pretty, const char *expected)
+{
+    char *text = dpc_json_print(root, pretty);
+    CU_ASSERT_STRING_EQUAL(text, expected);
+    dpc_free(text);
+}
+
+static struct dpc_json *
+parse(const char *text)
+{
+    struct dpc_json *root = NULL;
+    CU_ASSERT_EQUAL_FATAL(dpc_json_parse(text, strlen(text), &root, NULL), DPC_OK);
+    return root;
+}
+
+static void
+prints_keys_in_order_and_numbers_short(void)
+{
+    struct dpc_json *root = dpc_json_object(), *list = dpc_json_array();
+    dpc_json_set_text(root, "z", "one \"two\"\n\t\\");
+    dpc_json_set_integer(root, "a", -9007199254740993);
+    dpc_json_set_number(root, "ppl", 0.1);
+    dpc_json_set_number(root, "steps", 60);
+    dpc_json_set_bool(root, "on", true);
+    dpc_json_append_text(list, "x");
+    dpc_json_append_number(list, 1e-8);
+    dpc_json_append(list, dpc_json_object());
+    dpc_json_append(list, NULL);
+    dpc_json_set(root, "list", list);
+    assert_prints(root, false,
+                  "{\"z\":\"one \\\"two\\\"\\n\\t\\\\\",\"a\":-9007199254740993,\"ppl\":0.1,"
+                  "\"steps\":60.0,\"on\":true,\"list\":[\"x\",1e-08,{},null]}");
+    dpc_json_destroy(root);
+}
+
+static void
+prints_indented(void)
+{
+    struct dpc_json *root = parse("{\"a\":[1,{\"b\":[]}],\"c\":{}}");
+    assert_prints(root, true,
+                  "{\n  \"a\": [\n    1,\n    {\n      \"b\": []\n    }\n  ],\n  \"c\": {}\n}");
+    dpc_json_destroy(root);
+}
+
+static void
+numbers_that_are_not_finite_become_null(void)
+{
+    struct dpc_json *root = dpc_json_array();
+    dpc_json_append_number(root, NAN);
+    dpc_json_append_number(root, INFINITY);
+    dpc_json_append_number(root, -INFINITY);
+    assert_prints(root, false, "[null,null,null]");
+    dpc_json_destroy(root);
+}
+
+static void
+every_double_reads_back_the_same(void)
+{
+    static const double values[] = {0.1,
+                                    1.0 / 3.0,
+                                    7.0899999999999999,
+                                    1e300,
+                                    5e-324,
+                                    123456789.125,
+                                    1e15,
+                                    1e16,
+                                    -2.5,
+                                    0.0,
+                                    1e-5,
+                                    314159.26535897931,
+                                    1e22,
+                                    123456789012345678.0,
+                                    0.7};
+    for (size_t i = 0; i < sizeof values / sizeof *values; i++) {
+        struct dpc_json *root = dpc_json_array();
+        dpc_json_append_number(root, values[i]);
+        char *text = dpc_json_print(root, false);
+        struct dpc_json *again = parse(text);
+        CU_ASSERT_EQUAL(dpc_json_number(dpc_json_at(again, 0), -1), values[i]);
+        dpc_free(text);
+        dpc_json_destroy(root);
+        dpc_json_destroy(again);
+    }
+}
+
+/* A byte model may generate any bytes; the report must stay JSON. */
+static void
+text_that_is_no_utf8_is_mended(void)
+{
+    static const struct {
+        const char *text, *printed;
+    } rows[] = {
+        {"gr\xC3\xBC\xC3\x9F"
+         "e",
+         "\"gr\xC3\xBC\xC3\x9F"
+         "e\""},
+        {"a\xFF"
+         "b",
+         "\"a\xEF\xBF\xBD"
+         "b\""},
+        {"cut \xC3", "\"cut \xEF\xBF\xBD\""},
+        {"\xC0\x80", "\"\xEF\xBF\xBD\xEF\xBF\xBD\""},
+        {"\xED\xA0\x80", "\"\xEF\xBF\xBD\xEF\xBF\xBD\xEF\xBF\xBD\""},
+        {"\xF0\x9F\x98\x80 \xE2\x82", "\"\xF0\x9F\x98\x80 \xEF\xBF\xBD\xEF\xBF\xBD\""},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct dpc_json *root = dpc_json_array();
+        dpc_json_append_text(root, rows[i].text);
+        char *text = dpc_json_print(root, false);
+        char *expected = dpc_format("[%s]", rows[i].printed);
+        CU_ASSERT_STRING_EQUAL(text, expected);
+        dpc_json_destroy(parse(text));
+        dpc_free(text);
+        dpc_free(expected);
+        dpc_json_destroy(root);
+    }
+}
+
+static void
+reads_values_by_type_with_a_fallback(void)
+{
+    struct dpc_json *root =
+        parse("{\"t\":\"x\",\"i\":7,\"r\":1.5,\"b\":true,\"n\":null,\"l\":[4,5]}");
+    CU_ASSERT_STRING_EQUAL(dpc_json_text(dpc_json_get(root, "t"), "-"), "x");
+    CU_ASSERT_EQUAL(dpc_json_integer(dpc_json_get(root, "i"), -1), 7);
+    CU_ASSERT_EQUAL(dpc_json_number(dpc_json_get(root, "i"), -1), 7.0);
+    CU_ASSERT_EQUAL(dpc_json_number(dpc_json_get(root, "r"), -1), 1.5);
+    CU_ASSERT_TRUE(dpc_json_bool(dpc_json_get(root, "b"), false));
+    CU_ASSERT_EQUAL(dpc_json_count(dpc_json_get(root, "l")), 2);
+    CU_ASSERT_EQUAL(dpc_json_integer(dpc_json_at(dpc_json_get(root, "l"), 1), -1), 5);
+
+    CU_ASSERT_STRING_EQUAL(dpc_json_text(dpc_json_get(root, "i"), "-"), "-");
+    CU_ASSERT_EQUAL(dpc_json_integer(dpc_json_get(root, "r"), -1), -1);
+    CU_ASSERT_EQUAL(dpc_json_number(dpc_json_get(root, "t"), -1), -1);
+    CU_ASSERT_TRUE(dpc_json_bool(dpc_json_get(root, "n"), true));
+    CU_ASSERT_PTR_NULL(dpc_json_at(dpc_json_get(root, "l"), 2));
+    CU_ASSERT_PTR_NULL(dpc_json_get(dpc_json_get(root, "missing"), "deeper"));
+    CU_ASSERT_EQUAL(dpc_json_count(NULL), 0);
+    CU_ASSERT_EQUAL(dpc_json_integer(NULL, 3), 3);
+    CU_ASSERT_STRING_EQUAL(dpc_json_text(NULL, "none"), "none");
+    dpc_json_destroy(root);
+}
+
+static void
+keys_come_in_order(void)
+{
+    struct dpc_json *root = parse("{\"z\":1,\"a\":2,\"m\":3}");
+    static const char *const keys[] = {"z", "a", "m"};
+    const struct dpc_json *value;
+    for (size_t i = 0; i < 3; i++) {
+        CU_ASSERT_STRING_EQUAL(dpc_json_key_at(root, i, &value), keys[i]);
+        CU_ASSERT_EQUAL(dpc_json_integer(value, -1), (int64_t)i + 1);
+    }
+    CU_ASSERT_PTR_NULL(dpc_json_key_at(root, 3, &value));
+    CU_ASSERT_PTR_NULL(dpc_json_key_at(NULL, 0, &value));
+    dpc_json_destroy(root);
+}
+
+static void
+text_may_hold_zero_bytes(void)
+{
+    struct dpc_json *root = parse("[\"a\\u0000b\"]");
+    size_t len;
+    const char *text = dpc_json_text_bytes(dpc_json_at(root, 0), &len);
+    CU_ASSERT_EQUAL_FATAL(len, 3);
+    CU_ASSERT_EQUAL(memcmp(text, "a\0b", 3), 0);
+    assert_prints(root, false, "[\"a\\u0000b\"]");
+    CU_ASSERT_PTR_NULL(dpc_json_text_bytes(root, &len));
+    CU_ASSERT_EQUAL(len, 0);
+    dpc_json_destroy(root);
+}
+
+static void
+bad_input_is_an_error_with_its_place(void)
+{
+    static const char *const rows[] = {"", "{", "{\"a\":}", "[1,]", "[1] 2", "\"\xFF\"", "[1e999]"};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct dpc_json *root = NULL;
+        struct dpc_error err = {0};
+        CU_ASSERT_EQUAL(dpc_json_parse(rows[i], strlen(rows[i]), &root, &err), DPC_EPARSE);
+        CU_ASSERT_PTR_NULL(root);
+    }
+    struct dpc_json *root;
+    struct dpc_error err;
+    CU_ASSERT_EQUAL(dpc_json_parse("{\n\"a\": 1,\n}", 11, &root, &err), DPC_EPARSE);
+    CU_ASSERT_PTR_NOT_NULL(strstr(err.text, "line 3, column 1"));
+}
+
+static void
+deep_nesting_is_refused(void)
+{
+    enum { DEPTH = 100000 };
+    char *text = dpc_alloc(DEPTH, 1);
+    struct dpc_json *root;
+    memset(text, '[', DEPTH);
+    CU_ASSERT_EQUAL(dpc_json_parse(text, DEPTH, &root, NULL), DPC_EPARSE);
+    dpc_free(text);
+}
+
+static const struct dpc_test tests[] = {
+    {"prints keys in order and numbers short", prints_keys_in_order_and_numbers_short},
+    {"prints indented", prints_indented},
+    {"numbers that are not finite become null", numbers_that_are_not_finite_become_null},
+    {"every double reads back the same", every_double_reads_back_the_same},
+    {"text that is no UTF-8 is mended", text_that_is_no_utf8_is_mended},
+    {"reads values by type with a fallback", reads_values_by_type_with_a_fallback},
+    {"keys come in order", keys_come_in_order},
+    {"text may hold zero bytes", text_may_hold_zero_bytes},
+    {"bad input is an error with its place", bad_input_is_an_error_with_its_place},
+    {"deep nesting is refused", deep_nesting_is_refused},
+};
+DPC_TEST_MAIN("base/json", tests)

@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/topology.h"
+
+#include <string.h>
+
+#include "tests/unit/base/small_model.h"
+#include "tests/unit/harness.h"
+
+/* Three levels with 2, 3 and 4 modules: 9 routed modules, 24 routed paths. */
+static void
+make_2_3_4(struct dpc_experiment *experiment, struct dpc_topology *topology)
+{
+    *experiment = (struct dpc_experiment){
+        .levels_count = 3,
+        .levels = {{.name = "low", .modules = 2},
+                   {.name = "mid", .modules = 3},
+                   {.name = "top", .modules = 4}},
+    };
+    CU_ASSERT_EQUAL_FATAL(dpc_topology_init(topology, experiment, NULL), DPC_OK);
+}
+
+static void
+quickstart_has_four_paths_and_a_dense_one(void)
+{
+    struct dpc_experiment experiment;
+    struct dpc_topology topology;
+    small_model(&experiment);
+    CU_ASSERT_EQUAL_FATAL(dpc_topology_init(&topology, &experiment, NULL), DPC_OK);
+    CU_ASSERT_EQUAL(topology.routed_modules, 4);
+    CU_ASSERT_EQUAL(topology.modules_count, 6);
+    CU_ASSERT_EQUAL(topology.routed_paths, 4);
+    CU_ASSERT_EQUAL(topology.paths_count, 5);
+    CU_ASSERT_EQUAL(dpc_topology_dense_path(&topology), 4);
+    static const uint32_t modules[5][2] = {{0, 2}, {0, 3}, {1, 2}, {1, 3}, {4, 5}};
+    for (uint32_t path = 0; path < 5; path++) {
+        CU_ASSERT_EQUAL(dpc_topology_module(&topology, path, 0), modules[path][0]);
+        CU_ASSERT_EQUAL(dpc_topology_module(&topology, path, 1), modules[path][1]);
+    }
+}
+
+static void
+numbers_are_mixed_radix_with_the_last_level_fastest(void)
+{
+    struct dpc_experiment experiment;
+    struct dpc_topology topology;
+    make_2_3_4(&experiment, &topology);
+    CU_ASSERT_EQUAL(topology.routed_paths, 24);
+    uint32_t path = 0;
+    for (uint32_t a = 0; a < 2; a++)
+        for (uint32_t b = 0; b < 3; b++)
+            for (uint32_t c = 0; c < 4; c++, path++) {
+                CU_ASSERT_EQUAL(dpc_topology_module(&topology, path, 0), a);
+                CU_ASSERT_EQUAL(dpc_topology_module(&topology, path, 1), 2 + b);
+                CU_ASSERT_EQUAL(dpc_topology_module(&topology, path, 2), 5 + c);
+            }
+}
+
+static void
+levels_of_modules_and_paths_through_them(void)
+{
+    struct dpc_experiment experiment;
+    struct dpc_topology topology;
+    make_2_3_4(&experiment, &topology);
+    static const uint32_t levels[] = {0, 0, 1, 1, 1, 2, 2, 2, 2, 0, 1, 2};
+    for (uint32_t module = 0; module < topology.modules_count; module++) {
+        CU_ASSERT_EQUAL(dpc_topology_module_level(&topology, module), levels[module]);
+        CU_ASSERT_EQUAL(dpc_topology_module_is_dense(&topology, module), module >= 9);
+        uint32_t through = 0;
+        for (uint32_t path = 0; path < topology.paths_count; path++)
+            through += dpc_topology_uses(&topology, path, module);
+        CU_ASSERT_EQUAL(dpc_topology_paths_through(&topology, module), through);
+    }
+    CU_ASSERT_EQUAL(dpc_topology_paths_through(&topology, 0), 12);
+    CU_ASSERT_EQUAL(dpc_topology_paths_through(&topology, 8), 6);
+}
+
+static void
+names_are_found_again(void)
+{
+    struct dpc_experiment experiment;
+    struct dpc_topology topology;
+    char name[2 * DPC_NAME_MAX];
+    uint32_t found;
+    make_2_3_4(&experiment, &topology);
+    for (uint32_t module = 0; module < topology.modules_count; module++) {
+        dpc_topology_module_name(&topology, module, name, sizeof name);
+        CU_ASSERT(dpc_topology_module_find(&topology, name, &found) && found == module);
+    }
+    for (uint32_t path = 0; path < topology.paths_count; path++) {
+        dpc_topology_path_name(&topology, path, name, sizeof name);
+        CU_ASSERT(dpc_topology_path_find(&topology, name, &found) && found == path);
+    }
+    dpc_topology_module_name(&topology, 3, name, sizeof name);
+    CU_ASSERT_STRING_EQUAL(name, "mid.1");
+    dpc_topology_module_name(&topology, 10, name, sizeof name);
+    CU_ASSERT_STRING_EQUAL(name, "dense.mid");
+    dpc_topology_path_name(&topology, 23, name, sizeof name);
+    CU_ASSERT_STRING_EQUAL(name, "1-2-3");
+    dpc_topology_path_name(&topology, 24, name, sizeof name);
+    CU_ASSERT_STRING_EQUAL(name, "dense");
+}
+
+static void
+names_of_nothing_are_not_found(void)
+{
+    struct dpc_experiment experiment;
+    struct dpc_topology topology;
+    uint32_t found = 77;
+    make_2_3_4(&experiment, &topology);
+    static const char *const paths[] = {"",        "0-0",    "0-0-4",  "2-0-0",
+                                        "0-0-0-0", "00-0-0", "0-0-0 ", "-1-0-0",
+                                        "dense.0", "0--0-0", "0-0-24", "18446744073709551616-0-0",
+                                        "a-b-c"};
+    for (size_t i = 0; i < sizeof paths / sizeof *paths; i++)
+        CU_ASSERT_FALSE(dpc_topology_path_find(&topology, paths[i], &found));
+    static const char *const modules[] = {"",       "low",   "low.2",       "low.01", "low.",
+                                          "dense.", "dense", "dense.low.0", "mid.-1"};
+    for (size_t i = 0; i < sizeof modules / sizeof *modules; i++)
+        CU_ASSERT_FALSE(dpc_topology_module_find(&topology, modules[i], &found));
+    CU_ASSERT_EQUAL(found, 77);
+}
+
+static void
+longest_path_name_fits(void)
+{
+    struct dpc_experiment experiment = {.levels_count = DPC_LEVELS_MAX};
+    struct dpc_topology topology;
+    char name[2 * DPC_NAME_MAX];
+    uint32_t found;
+    for (uint32_t level = 0; level < DPC_LEVELS_MAX; level++)
+        experiment.levels[level] = (struct dpc_level){.name = "x", .modules = 2};
+    CU_ASSERT_EQUAL_FATAL(dpc_topology_init(&topology, &experiment, NULL), DPC_OK);
+    CU_ASSERT_EQUAL(topology.routed_paths, 65536);
+    dpc_topology_path_name(&topology, 65535, name, sizeof name);
+    CU_ASSERT_STRING_EQUAL(name, "1-1-1-1-1-1-1-1-1-1-1-1-1-1-1-1");
+    CU_ASSERT(dpc_topology_path_find(&topology, name, &found) && found == 65535);
+}
+
+static void
+too_many_are_refused(void)
+{
+    struct dpc_experiment experiment = {.levels_count = 2,
+                                        .levels = {{.modules = 257}, {.modules = 256}}};
+    struct dpc_topology topology = {.levels_count = 99};
+    struct dpc_error err;
+    CU_ASSERT_EQUAL(dpc_topology_init(&topology, &experiment, &err), DPC_ELIMIT);
+    CU_ASSERT_PTR_NOT_NULL(strstr(err.text, "65792 paths"));
+    CU_ASSERT_PTR_NOT_NULL(strstr(err.text, "at most 65536"));
+    CU_ASSERT_EQUAL(topology.levels_count, 99);
+    experiment.levels[0].modules = DPC_MODULES_MAX;
+    experiment.levels[1].modules = 1;
+    CU_ASSERT_EQUAL(dpc_topology_init(&topology, &experiment, &err), DPC_ELIMIT);
+    CU_ASSERT_PTR_NOT_NULL(strstr(err.text, "at most 4096"));
+}
+
+static const struct dpc_test tests[] = {
+    {"quickstart has four paths and a dense one", quickstart_has_four_paths_and_a_dense_one},
+    {"mixed radix, last level fastest", numbers_are_mixed_radix_with_the_last_level_fastest},
+    {"levels of modules and paths through them", levels_of_modules_and_paths_through_them},
+    {"names are found again", names_are_found_again},
+    {"names of nothing are not found", names_of_nothing_are_not_found},
+    {"longest path name fits", longest_path_name_fits},
+    {"too many are refused", too_many_are_refused},
+};
+DPC_TEST_MAIN("base/topology", tests)
