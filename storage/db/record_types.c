@@ -1,0 +1,276 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The kinds of records, as tables. What is done with them stands in codec.c and records.c. */
+#include "storage/db/record_types.h"
+
+#include <stddef.h>
+
+#define COUNT(table) (sizeof(table) / sizeof *(table))
+
+/* Letters are never used again for another kind. */
+enum {
+    LETTER_STORE = 'S',
+    LETTER_PHASE = 'P',
+    LETTER_EXPERIMENT = 'E',
+    LETTER_MODULE = 'm',
+    LETTER_VERSION = 'v',
+    LETTER_PATH = 'p',
+    LETTER_CONTRIBUTION = 'c',
+    LETTER_LEASE = 'l',
+    LETTER_WORKER = 'w',
+    LETTER_RESULT = 'r',
+    LETTER_LEDGER = 'L',
+};
+
+/* --- Store, phase, experiment: one of each. */
+
+#define F(member) DPC_FIELD(struct dpc_store_record, member)
+static const struct dpc_field store_fields[] = {F(schema), F(incarnation)};
+#undef F
+
+const struct dpc_record_type dpc_type_store = {
+    .name = "store",
+    .letter = LETTER_STORE,
+    .format = 1,
+    .family = DPC_KV_STATE,
+    .fields = store_fields,
+    .fields_count = COUNT(store_fields),
+    .bytes = sizeof(struct dpc_store_record),
+};
+
+#define F(member) DPC_FIELD(struct dpc_phase_record, member)
+static const struct dpc_field phase_fields[] = {
+    F(phase),    F(next_serial),    F(ledger_next), F(ledger_head), F(corpus),
+    F(prefixes), F(prefixes_bytes), F(documents),   F(router),      F(warm_state),
+    F(seconds),  F(bytes_up),       F(bytes_down),  F(numeric_class),
+};
+#undef F
+
+const struct dpc_record_type dpc_type_phase = {
+    .name = "phase",
+    .letter = LETTER_PHASE,
+    .format = 1,
+    .family = DPC_KV_STATE,
+    .fields = phase_fields,
+    .fields_count = COUNT(phase_fields),
+    .bytes = sizeof(struct dpc_phase_record),
+};
+
+const struct dpc_record_type dpc_type_experiment = {
+    .name = "experiment",
+    .letter = LETTER_EXPERIMENT,
+    .format = 1,
+    .family = DPC_KV_STATE,
+};
+
+/* --- Modules and their versions. */
+
+#define F(member) DPC_FIELD(struct dpc_module_record, member)
+static const struct dpc_field module_fields[] = {
+    F(module), F(version), F(master), F(published), F(momentum),
+};
+#undef F
+
+static void
+module_key(struct dpc_key *key, const void *record)
+{
+    dpc_key_add_u32(key, ((const struct dpc_module_record *)record)->module);
+}
+
+const struct dpc_record_type dpc_type_module = {
+    .name = "module",
+    .letter = LETTER_MODULE,
+    .format = 1,
+    .family = DPC_KV_STATE,
+    .fields = module_fields,
+    .fields_count = COUNT(module_fields),
+    .bytes = sizeof(struct dpc_module_record),
+    .key = module_key,
+};
+
+#define F(member) DPC_FIELD(struct dpc_version_record, member)
+static const struct dpc_field version_fields[] = {
+    F(module), F(version), F(cause), F(parent), F(master), F(published), F(momentum), F(ledger),
+};
+#undef F
+_Static_assert(sizeof(enum dpc_version_cause) == sizeof(uint32_t), "a cause is read as a u32");
+
+static void
+version_key(struct dpc_key *key, const void *record)
+{
+    const struct dpc_version_record *version = record;
+    dpc_key_add_u32(key, version->module);
+    dpc_key_add_u32(key, version->version);
+}
+
+static bool
+version_valid(const void *record)
+{
+    const struct dpc_version_record *version = record;
+    return version->cause == DPC_CAUSE_INITIAL || version->cause == DPC_CAUSE_OUTER_STEP;
+}
+
+const struct dpc_record_type dpc_type_version = {
+    .name = "version",
+    .letter = LETTER_VERSION,
+    .format = 1,
+    .family = DPC_KV_HISTORY,
+    .fields = version_fields,
+    .fields_count = COUNT(version_fields),
+    .bytes = sizeof(struct dpc_version_record),
+    .key = version_key,
+    .valid = version_valid,
+};
+
+/* --- Paths and what was contributed on them. */
+
+#define F(member) DPC_FIELD(struct dpc_path_record, member)
+static const struct dpc_field path_fields[] = {
+    F(path),        F(rounds_done), F(steps_done),     F(tokens_done),     F(state),
+    F(state_bytes), F(shard),       F(shard_bytes),    F(shard_documents), F(shard_tokens),
+    F(test),        F(test_bytes),  F(test_documents),
+};
+#undef F
+
+static void
+path_key(struct dpc_key *key, const void *record)
+{
+    dpc_key_add_u32(key, ((const struct dpc_path_record *)record)->path);
+}
+
+const struct dpc_record_type dpc_type_path = {
+    .name = "path",
+    .letter = LETTER_PATH,
+    .format = 1,
+    .family = DPC_KV_STATE,
+    .fields = path_fields,
+    .fields_count = COUNT(path_fields),
+    .bytes = sizeof(struct dpc_path_record),
+    .key = path_key,
+};
+
+#define F(member) DPC_FIELD(struct dpc_contribution_record, member)
+static const struct dpc_field contribution_fields[] = {
+    F(round), F(path), F(module),    F(delta), F(bytes),  F(norm),
+    F(steps), F(loss), F(loss_last), F(lease), F(worker),
+};
+#undef F
+
+static void
+contribution_key(struct dpc_key *key, const void *record)
+{
+    const struct dpc_contribution_record *contribution = record;
+    dpc_key_add_u32(key, contribution->round);
+    dpc_key_add_u32(key, contribution->module);
+    dpc_key_add_u32(key, contribution->path);
+}
+
+const struct dpc_record_type dpc_type_contribution = {
+    .name = "contribution",
+    .letter = LETTER_CONTRIBUTION,
+    .format = 1,
+    .family = DPC_KV_HISTORY,
+    .fields = contribution_fields,
+    .fields_count = COUNT(contribution_fields),
+    .bytes = sizeof(struct dpc_contribution_record),
+    .key = contribution_key,
+};
+
+/* --- Leases, workers, results. */
+
+#define F(member) DPC_FIELD(struct dpc_lease_record, member)
+static const struct dpc_field lease_fields[] = {
+    F(serial), F(kind), F(path), F(round), F(from), F(to), F(worker), F(time_left_ms),
+};
+#undef F
+
+static void
+lease_key(struct dpc_key *key, const void *record)
+{
+    dpc_key_add_u64(key, ((const struct dpc_lease_record *)record)->serial);
+}
+
+const struct dpc_record_type dpc_type_lease = {
+    .name = "lease",
+    .letter = LETTER_LEASE,
+    .format = 1,
+    .family = DPC_KV_STATE,
+    .fields = lease_fields,
+    .fields_count = COUNT(lease_fields),
+    .bytes = sizeof(struct dpc_lease_record),
+    .key = lease_key,
+};
+
+#define F(member) DPC_FIELD(struct dpc_worker_record, member)
+static const struct dpc_field worker_fields[] = {
+    F(key), F(name), F(tokens), F(leases), F(merged), F(superseded), F(refused), F(accepted),
+};
+#undef F
+
+static void
+worker_key(struct dpc_key *key, const void *record)
+{
+    dpc_key_add_bytes32(key, ((const struct dpc_worker_record *)record)->key);
+}
+
+const struct dpc_record_type dpc_type_worker = {
+    .name = "worker",
+    .letter = LETTER_WORKER,
+    .format = 2,
+    .fields_count_format_1 = COUNT(worker_fields) - 1, /* without `accepted` */
+    .family = DPC_KV_STATE,
+    .fields = worker_fields,
+    .fields_count = COUNT(worker_fields),
+    .bytes = sizeof(struct dpc_worker_record),
+    .key = worker_key,
+};
+
+#define F(member) DPC_FIELD(struct dpc_result_record, member)
+static const struct dpc_field result_fields[] = {
+    F(kind), F(path), F(from), F(to), F(result), F(bytes),
+};
+#undef F
+
+static void
+result_key(struct dpc_key *key, const void *record)
+{
+    const struct dpc_result_record *result = record;
+    dpc_key_add_u32(key, result->kind);
+    dpc_key_add_u32(key, result->path);
+    dpc_key_add_u32(key, result->from);
+}
+
+const struct dpc_record_type dpc_type_result = {
+    .name = "result",
+    .letter = LETTER_RESULT,
+    .format = 1,
+    .family = DPC_KV_HISTORY,
+    .fields = result_fields,
+    .fields_count = COUNT(result_fields),
+    .bytes = sizeof(struct dpc_result_record),
+    .key = result_key,
+};
+
+/* --- The ledger. What varies in length follows these fields (ledger.c). */
+
+#define F(member) DPC_FIELD(struct dpc_ledger_record, member)
+static const struct dpc_field ledger_fields[] = {
+    F(sequence), F(module), F(version), F(rescale), F(master), F(momentum), F(previous),
+};
+#undef F
+
+static void
+ledger_key(struct dpc_key *key, const void *record)
+{
+    dpc_key_add_u64(key, ((const struct dpc_ledger_record *)record)->sequence);
+}
+
+const struct dpc_record_type dpc_type_ledger = {
+    .name = "ledger",
+    .letter = LETTER_LEDGER,
+    .format = 1,
+    .family = DPC_KV_HISTORY,
+    .fields = ledger_fields,
+    .fields_count = COUNT(ledger_fields),
+    .bytes = sizeof(struct dpc_ledger_record),
+    .key = ledger_key,
+};

@@ -1,0 +1,196 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The typed records of a coordinator's store. Each has put (into a batch), load (one) and scan (all
+ * of its kind, in key order). The coordinator's core writes batches and is rebuilt from these
+ * alone.
+ *
+ * Owns: nothing; records are plain values. Threads: as the kv.
+ * A record of a newer schema or of the wrong length is DPC_ECORRUPT or DPC_EVERSION, never a guess.
+ */
+#ifndef DPC_STORAGE_DB_RECORDS_H
+#define DPC_STORAGE_DB_RECORDS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/hash.h"
+#include "base/limits.h"
+#include "storage/db/kv.h"
+
+/* Raised when the meaning of records changes; a store with a larger number is refused. */
+enum { DPC_SCHEMA_VERSION = 1 };
+
+enum { DPC_WORKER_KEY_BYTES = 32, DPC_CONTRIBUTION_ENTRIES_MAX = DPC_PATHS_MAX };
+
+/* One: what this store is. */
+struct dpc_store_record {
+    uint32_t schema;
+    uint64_t incarnation; /* random at creation and after each restore */
+};
+
+/* One: where the experiment stands. */
+struct dpc_phase_record {
+    uint32_t phase;              /* coordinator/core/core.h */
+    uint64_t next_serial;        /* of lease tokens */
+    uint64_t ledger_next;        /* sequence of the next ledger entry */
+    struct dpc_hash ledger_head; /* hash of the last ledger entry */
+    struct dpc_hash corpus;      /* of the token file that training began with */
+    struct dpc_hash prefixes;    /* token file: first tokens of all documents */
+    uint64_t prefixes_bytes;
+    uint32_t documents;            /* in `prefixes` */
+    struct dpc_hash router;        /* routing/kmeans.h, once fitted */
+    struct dpc_hash warm_state;    /* path state at the end of the warm start */
+    uint64_t seconds;              /* spent on the experiment so far, all sessions together */
+    uint64_t bytes_up, bytes_down; /* over the wire so far, seen from the workers */
+    char numeric_class[DPC_NAME_MAX]; /* strict mode: that of the first worker; "": none yet */
+};
+
+/* Current version of a module. `version` counts outer steps; 0 is where training began. */
+struct dpc_module_record {
+    uint32_t module;
+    uint32_t version;
+    struct dpc_hash master, published; /* tensor blobs */
+    struct dpc_hash momentum;          /* none: zero */
+};
+
+enum dpc_version_cause {
+    DPC_CAUSE_INITIAL = 1, /* drawn, or the end of the warm start */
+    DPC_CAUSE_OUTER_STEP = 2,
+};
+
+/* Immutable: a (module, version) of this incarnation names one content for ever. */
+struct dpc_version_record {
+    uint32_t module;
+    uint32_t version;
+    enum dpc_version_cause cause;
+    uint32_t parent; /* version it was made from */
+    struct dpc_hash master, published, momentum;
+    uint64_t ledger; /* sequence of its ledger entry */
+};
+
+struct dpc_path_record {
+    uint32_t path;
+    uint32_t rounds_done;  /* accepted submissions */
+    uint64_t steps_done;   /* inner steps since the start, warm start included */
+    uint64_t tokens_done;  /* as the core counts them: steps x batch x context */
+    struct dpc_hash state; /* path state; none: zero moments */
+    uint64_t state_bytes;
+    struct dpc_hash shard; /* token file of its train documents */
+    uint64_t shard_bytes;
+    uint64_t shard_documents, shard_tokens;
+    struct dpc_hash test; /* token file of its held-out documents */
+    uint64_t test_bytes;
+    uint32_t test_documents;
+};
+
+/* A worker's accepted delta for one module in one round. */
+struct dpc_contribution_record {
+    uint32_t round;
+    uint32_t path;
+    uint32_t module;
+    struct dpc_hash delta;
+    uint64_t bytes;
+    double norm;
+    uint32_t steps;
+    double loss, loss_last; /* nats a token */
+    uint64_t lease;         /* serial */
+    uint8_t worker[DPC_WORKER_KEY_BYTES];
+};
+
+struct dpc_lease_record {
+    uint64_t serial;
+    uint32_t kind; /* enum dpc_task_kind */
+    uint32_t path;
+    uint32_t round;
+    uint32_t from, to;
+    uint8_t worker[DPC_WORKER_KEY_BYTES];
+    uint32_t time_left_ms; /* at the time of writing; a restart begins with this much */
+};
+
+struct dpc_worker_record {
+    uint8_t key[DPC_WORKER_KEY_BYTES];
+    char name[DPC_NAME_MAX];
+    uint64_t tokens, leases, merged, superseded, refused;
+    uint64_t accepted; /* serial of its last accepted lease; 0: none, or from before format 2 */
+};
+
+/* A finished featurize or evaluate task. */
+struct dpc_result_record {
+    uint32_t kind;
+    uint32_t path;
+    uint32_t from, to;
+    struct dpc_hash result;
+    uint64_t bytes;
+};
+
+/* One outer step: who contributed what to which version. `previous` chains the entries. */
+struct dpc_ledger_entry {
+    uint32_t path;
+    uint64_t lease;
+    struct dpc_hash delta;
+    double weight; /* as merged: they sum to 1 over the entries */
+    uint8_t worker[DPC_WORKER_KEY_BYTES];
+};
+struct dpc_ledger_record {
+    uint64_t sequence;
+    uint32_t module;
+    uint32_t version; /* that this step made */
+    double rescale;   /* factor on the weighted sum */
+    struct dpc_hash master, momentum;
+    struct dpc_hash previous; /* hash of the record before this one */
+    uint32_t entries_count;
+    struct dpc_ledger_entry *entries; /* of the caller (put), of the visitor's call (scan) */
+};
+
+/* --- Putting. All into a batch, nothing on disk yet. */
+void dpc_put_store(struct dpc_kv_batch *batch, const struct dpc_store_record *record);
+void dpc_put_phase(struct dpc_kv_batch *batch, const struct dpc_phase_record *record);
+/* Canonical YAML of the experiment. */
+void dpc_put_experiment(struct dpc_kv_batch *batch, const char *yaml, size_t len);
+void dpc_put_module(struct dpc_kv_batch *batch, const struct dpc_module_record *record);
+void dpc_put_version(struct dpc_kv_batch *batch, const struct dpc_version_record *record);
+void dpc_put_path(struct dpc_kv_batch *batch, const struct dpc_path_record *record);
+void dpc_put_contribution(struct dpc_kv_batch *batch, const struct dpc_contribution_record *record);
+void dpc_put_lease(struct dpc_kv_batch *batch, const struct dpc_lease_record *record);
+void dpc_remove_lease(struct dpc_kv_batch *batch, uint64_t serial);
+void dpc_put_worker(struct dpc_kv_batch *batch, const struct dpc_worker_record *record);
+void dpc_put_result(struct dpc_kv_batch *batch, const struct dpc_result_record *record);
+/* Also gives the entry's hash, which the next one names as `previous`. */
+void dpc_put_ledger(struct dpc_kv_batch *batch, const struct dpc_ledger_record *record,
+                    struct dpc_hash *ret_hash);
+
+/* --- Loading one. DPC_ENOTFOUND when there is none. */
+int dpc_load_store(struct dpc_kv *kv, struct dpc_store_record *ret,
+                   struct dpc_error *err) DPC_MUST_CHECK;
+int dpc_load_phase(struct dpc_kv *kv, struct dpc_phase_record *ret,
+                   struct dpc_error *err) DPC_MUST_CHECK;
+/* Fresh memory with a final zero; dpc_free it. */
+int dpc_load_experiment(struct dpc_kv *kv, char **ret_yaml, size_t *ret_len,
+                        struct dpc_error *err) DPC_MUST_CHECK;
+int dpc_load_version(struct dpc_kv *kv, uint32_t module, uint32_t version,
+                     struct dpc_version_record *ret, struct dpc_error *err) DPC_MUST_CHECK;
+
+/* --- Scanning all, in key order; stops early when `visit` returns false. Order of keys: modules by
+ * id; versions by (module, version); paths by id; contributions by (round, module, path); leases by
+ * serial; workers by key; results by (kind, path, from); ledger by sequence. */
+int dpc_scan_modules(struct dpc_kv *kv, bool (*visit)(void *, const struct dpc_module_record *),
+                     void *context, struct dpc_error *err) DPC_MUST_CHECK;
+int dpc_scan_versions(struct dpc_kv *kv, bool (*visit)(void *, const struct dpc_version_record *),
+                      void *context, struct dpc_error *err) DPC_MUST_CHECK;
+int dpc_scan_paths(struct dpc_kv *kv, bool (*visit)(void *, const struct dpc_path_record *),
+                   void *context, struct dpc_error *err) DPC_MUST_CHECK;
+int dpc_scan_contributions(struct dpc_kv *kv,
+                           bool (*visit)(void *, const struct dpc_contribution_record *),
+                           void *context, struct dpc_error *err) DPC_MUST_CHECK;
+int dpc_scan_leases(struct dpc_kv *kv, bool (*visit)(void *, const struct dpc_lease_record *),
+                    void *context, struct dpc_error *err) DPC_MUST_CHECK;
+int dpc_scan_workers(struct dpc_kv *kv, bool (*visit)(void *, const struct dpc_worker_record *),
+                     void *context, struct dpc_error *err) DPC_MUST_CHECK;
+int dpc_scan_results(struct dpc_kv *kv, bool (*visit)(void *, const struct dpc_result_record *),
+                     void *context, struct dpc_error *err) DPC_MUST_CHECK;
+/* From `sequence_first` on. Checks the chain of hashes: a gap or a difference is DPC_ECORRUPT. */
+int dpc_scan_ledger(struct dpc_kv *kv, uint64_t sequence_first,
+                    bool (*visit)(void *, const struct dpc_ledger_record *), void *context,
+                    struct dpc_error *err) DPC_MUST_CHECK;
+
+#endif

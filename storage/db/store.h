@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * A coordinator's store: RocksDB records (db/) and blob files (blobs/) in one folder. Blobs of at
+ * most DPC_BLOB_INLINE_MAX bytes stand in RocksDB, larger ones in files; callers do not see which.
+ *
+ * Owns: the kv and the blob folder, except with _open_on. Threads: records from one thread; blob
+ * calls from any (executors read and write large blobs while the loop goes on). Refuses: a store of
+ * a newer schema, one that another process holds, damage: with what to do.
+ */
+#ifndef DPC_STORAGE_DB_STORE_H
+#define DPC_STORAGE_DB_STORE_H
+
+#include "base/error.h"
+#include "base/hash.h"
+#include "base/vfs.h"
+#include "storage/blob/blob.h"
+#include "storage/db/kv.h"
+#include "storage/db/records.h"
+
+struct dpc_store;
+
+/* Opens a store; read-write makes a missing one (schema and a random incarnation are written). */
+int dpc_store_open(const char *folder, enum dpc_kv_open_mode mode, struct dpc_store **ret_store,
+                   struct dpc_error *err) DPC_MUST_CHECK;
+/* The same over seams that the caller keeps, and closes after the store (tests, simulator). */
+int dpc_store_open_on(struct dpc_kv *kv, struct dpc_blobs *blobs, struct dpc_store **ret_store,
+                      struct dpc_error *err) DPC_MUST_CHECK;
+struct dpc_store *dpc_store_close(struct dpc_store *store);
+
+struct dpc_kv *dpc_store_kv(struct dpc_store *store);
+uint64_t dpc_store_incarnation(const struct dpc_store *store);
+
+/* Writes a batch, synced, whole or not at all. An error is final. An empty batch costs nothing. */
+int dpc_store_commit(struct dpc_store *store, const struct dpc_kv_batch *batch,
+                     struct dpc_error *err) DPC_MUST_CHECK;
+
+/* --- Blobs, wherever they stand. */
+int dpc_store_blob_put(struct dpc_store *store, const void *bytes, size_t len,
+                       struct dpc_hash *ret_hash, struct dpc_error *err) DPC_MUST_CHECK;
+int dpc_store_blob_size(struct dpc_store *store, const struct dpc_hash *hash,
+                        uint64_t *ret_bytes) DPC_MUST_CHECK;
+int dpc_store_blob_read(struct dpc_store *store, const struct dpc_hash *hash, uint64_t offset,
+                        void *ret_bytes, size_t len) DPC_MUST_CHECK;
+/* A whole blob, checked; dpc_free it. */
+int dpc_store_blob_load(struct dpc_store *store, const struct dpc_hash *hash, uint8_t **ret_bytes,
+                        size_t *ret_len, struct dpc_error *err) DPC_MUST_CHECK;
+/* A blob that arrives in pieces: as in storage/blob/blob.h; a small one moves into RocksDB at the
+ * end. */
+uint64_t dpc_store_blob_partial(struct dpc_store *store, const struct dpc_hash *hash);
+int dpc_store_blob_append(struct dpc_store *store, const struct dpc_hash *hash, uint64_t offset,
+                          const void *bytes, size_t len, struct dpc_error *err) DPC_MUST_CHECK;
+int dpc_store_blob_finish(struct dpc_store *store, const struct dpc_hash *hash,
+                          struct dpc_error *err) DPC_MUST_CHECK;
+
+/* Removes every complete blob for which `keep` answers false. Gives how many and how many bytes. */
+int dpc_store_sweep(struct dpc_store *store,
+                    bool (*keep)(void *context, const struct dpc_hash *hash), void *context,
+                    uint64_t *ret_removed, uint64_t *ret_bytes,
+                    struct dpc_error *err) DPC_MUST_CHECK;
+
+/* Bytes that may still be written. */
+int dpc_store_free_bytes(struct dpc_store *store, uint64_t *ret_bytes) DPC_MUST_CHECK;
+
+#endif

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * What store.c and store_blobs.c share.
+ *
+ * Owns: see storage/db/store.h. Threads: any. Not here: anything that another folder calls.
+ */
+#ifndef DPC_STORAGE_DB_STORE_PARTS_H
+#define DPC_STORAGE_DB_STORE_PARTS_H
+
+#include <stdatomic.h>
+
+#include "storage/db/promise.h"
+#include "storage/db/store.h"
+
+struct dpc_store {
+    struct dpc_kv *kv;
+    struct dpc_blobs *blobs;
+    struct dpc_promises *promises; /* NULL: open for reading, or over the caller's parts */
+    bool owns_parts;
+    uint64_t incarnation;
+    bool read_only;
+    atomic_bool broken; /* a write failed: nothing is written any more */
+};
+
+/* DPC_OK when this store may be written, else the reason. */
+int dpc_store_writable(const struct dpc_store *store, struct dpc_error *err) DPC_MUST_CHECK;
+
+/* One synced write of any batch. After an error nothing is written any more. */
+int dpc_store_write(struct dpc_store *store, const struct dpc_kv_batch *batch,
+                    struct dpc_error *err) DPC_MUST_CHECK;
+
+#endif

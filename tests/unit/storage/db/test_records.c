@@ -1,0 +1,708 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Records are filled with patterns of bytes, so that a field that a table forgets, or names twice,
+ * shows as a difference. */
+#include "storage/db/records.h"
+
+#include <float.h>
+#include <math.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "tests/unit/harness.h"
+
+static struct dpc_kv *kv;
+static struct dpc_error err;
+
+static void
+set_up(void)
+{
+    CU_ASSERT_EQUAL_FATAL(dpc_kv_open_memory(&kv), DPC_OK);
+}
+
+static void
+write_and_reset(struct dpc_kv_batch *batch)
+{
+    CU_ASSERT_EQUAL(kv->ops->write(kv, batch, true, &err), DPC_OK);
+    dpc_kv_batch_reset(batch);
+}
+
+/* --- Round trips. `seen` counts, `bad` counts differences. */
+
+struct seen {
+    const void *expected;
+    size_t bytes;
+    unsigned count, bad;
+};
+
+static bool
+compare(struct seen *seen, const void *record, size_t bytes)
+{
+    const uint8_t *expected = (const uint8_t *)seen->expected + seen->count * bytes;
+    seen->bad += memcmp(record, expected, bytes) != 0;
+    seen->count++;
+    return true;
+}
+
+/* Every byte of a record, padding apart, is a value of its own; `salt` makes records differ. */
+static void
+fill(void *record, size_t bytes, unsigned salt)
+{
+    uint8_t *at = record;
+    for (size_t i = 0; i < bytes; i++)
+        at[i] = (uint8_t)(i * 3 + salt * 50 + 1);
+}
+
+static const uint8_t extremes[] = {0x00, 0x7f, 0x80, 0xff};
+
+#define ROUND_TRIP(object, objects)                                                                \
+    static bool compare_##object(void *context, const struct dpc_##object##_record *record)        \
+    {                                                                                              \
+        return compare(context, record, sizeof *record);                                           \
+    }                                                                                              \
+    static void round_trip_##objects(const struct dpc_##object##_record *records, unsigned count)  \
+    {                                                                                              \
+        struct dpc_kv_batch batch;                                                                 \
+        struct seen seen = {.expected = records};                                                  \
+        set_up();                                                                                  \
+        dpc_kv_batch_init(&batch);                                                                 \
+        for (unsigned i = count; i-- > 0;)                                                         \
+            dpc_put_##object(&batch, &records[i]);                                                 \
+        write_and_reset(&batch);                                                                   \
+        CU_ASSERT_EQUAL(dpc_scan_##objects(kv, compare_##object, &seen, &err), DPC_OK);            \
+        CU_ASSERT_EQUAL(seen.count, count);                                                        \
+        CU_ASSERT_EQUAL(seen.bad, 0);                                                              \
+        dpc_kv_batch_done(&batch);                                                                 \
+        dpc_kv_close(kv);                                                                          \
+    }
+
+ROUND_TRIP(module, modules)
+ROUND_TRIP(version, versions)
+ROUND_TRIP(path, paths)
+ROUND_TRIP(contribution, contributions)
+ROUND_TRIP(lease, leases)
+ROUND_TRIP(worker, workers)
+ROUND_TRIP(result, results)
+
+/* Padding between members is not stored: it is cleared in what is compared. */
+#define CLEAR_BEHIND(record, member, next)                                                         \
+    memset((uint8_t *)&(record).member + sizeof(record).member, 0,                                 \
+           (size_t)((uint8_t *)&(record).next - (uint8_t *)&(record).member) -                     \
+               sizeof(record).member)
+#define CLEAR_TAIL(record, member)                                                                 \
+    memset((uint8_t *)&(record).member + sizeof(record).member, 0,                                 \
+           sizeof(record) - (size_t)((uint8_t *)&(record).member - (uint8_t *)&(record)) -         \
+               sizeof(record).member)
+
+static void
+modules_come_back_in_order(void)
+{
+    struct dpc_module_record records[4];
+    static const uint32_t ids[] = {0, 1, 256, UINT32_MAX};
+    for (unsigned i = 0; i < 4; i++) {
+        fill(&records[i], sizeof records[i], i);
+        records[i].module = ids[i];
+    }
+    round_trip_modules(records, 4);
+}
+
+static void
+versions_come_back_in_order(void)
+{
+    struct dpc_version_record records[4];
+    static const uint32_t ids[][2] = {{0, 0}, {0, UINT32_MAX}, {255, 3}, {256, 2}};
+    for (unsigned i = 0; i < 4; i++) {
+        fill(&records[i], sizeof records[i], i);
+        records[i].module = ids[i][0];
+        records[i].version = ids[i][1];
+        records[i].cause = i % 2 ? DPC_CAUSE_INITIAL : DPC_CAUSE_OUTER_STEP;
+        records[i].ledger = UINT64_MAX - i;
+    }
+    round_trip_versions(records, 4);
+}
+
+static void
+paths_come_back_in_order(void)
+{
+    struct dpc_path_record records[3];
+    for (unsigned i = 0; i < 3; i++) {
+        fill(&records[i], sizeof records[i], i);
+        records[i].path = i * 65535;
+        CLEAR_BEHIND(records[i], rounds_done, steps_done);
+        CLEAR_BEHIND(records[i], state, state_bytes);
+        CLEAR_BEHIND(records[i], test, test_bytes);
+        CLEAR_TAIL(records[i], test_documents);
+    }
+    round_trip_paths(records, 3);
+}
+
+static void
+contributions_come_back_in_order(void)
+{
+    struct dpc_contribution_record records[4];
+    static const uint32_t keys[][3] = {{0, 9, 9}, {1, 0, 7}, {1, 1, 6}, {256, 0, 0}};
+    static const double values[] = {-0.0, DBL_MAX, DBL_TRUE_MIN, INFINITY};
+    for (unsigned i = 0; i < 4; i++) {
+        fill(&records[i], sizeof records[i], i);
+        records[i].round = keys[i][0];
+        records[i].module = keys[i][1];
+        records[i].path = keys[i][2];
+        records[i].norm = values[i];
+        records[i].loss = -values[i];
+        CLEAR_BEHIND(records[i], delta, bytes);
+        CLEAR_BEHIND(records[i], steps, loss);
+    }
+    round_trip_contributions(records, 4);
+}
+
+static void
+leases_come_back_in_order_and_can_be_removed(void)
+{
+    struct dpc_lease_record records[3];
+    struct dpc_kv_batch batch;
+    struct seen seen = {.expected = &records[1]};
+    static const uint64_t serials[] = {255, 256, UINT64_MAX};
+    for (unsigned i = 0; i < 3; i++) {
+        fill(&records[i], sizeof records[i], i);
+        records[i].serial = serials[i];
+        CLEAR_BEHIND(records[i], to, worker);
+        CLEAR_TAIL(records[i], time_left_ms);
+    }
+    round_trip_leases(records, 3);
+    set_up();
+    dpc_kv_batch_init(&batch);
+    for (unsigned i = 0; i < 3; i++)
+        dpc_put_lease(&batch, &records[i]);
+    dpc_remove_lease(&batch, 255);
+    dpc_remove_lease(&batch, UINT64_MAX);
+    write_and_reset(&batch);
+    CU_ASSERT_EQUAL(dpc_scan_leases(kv, compare_lease, &seen, &err), DPC_OK);
+    CU_ASSERT_EQUAL(seen.count, 1);
+    CU_ASSERT_EQUAL(seen.bad, 0);
+    dpc_kv_batch_done(&batch);
+    dpc_kv_close(kv);
+}
+
+static void
+workers_come_back_in_order(void)
+{
+    struct dpc_worker_record records[4];
+    for (unsigned i = 0; i < 4; i++) {
+        fill(&records[i], sizeof records[i], i);
+        memset(records[i].key, extremes[i], sizeof records[i].key);
+        memset(records[i].name, 0, sizeof records[i].name);
+    }
+    memset(records[1].name, 'n', sizeof records[1].name - 1);
+    (void)snprintf(records[2].name, sizeof records[2].name,
+                   "a worker with \"quotes\" and \xc3\xa4");
+    round_trip_workers(records, 4);
+}
+
+static void
+results_come_back_in_order(void)
+{
+    struct dpc_result_record records[3];
+    static const uint32_t keys[][3] = {{2, 5, 1000}, {3, 0, 0}, {3, 0, 1}};
+    for (unsigned i = 0; i < 3; i++) {
+        fill(&records[i], sizeof records[i], i);
+        records[i].kind = keys[i][0];
+        records[i].path = keys[i][1];
+        records[i].from = keys[i][2];
+    }
+    round_trip_results(records, 3);
+}
+
+static void
+singles_come_back(void)
+{
+    struct dpc_store_record store, store_read;
+    struct dpc_phase_record phase, phase_read;
+    struct dpc_version_record version, version_read;
+    struct dpc_kv_batch batch;
+    set_up();
+    CU_ASSERT_EQUAL(dpc_load_store(kv, &store_read, &err), DPC_ENOTFOUND);
+    CU_ASSERT_EQUAL(dpc_load_phase(kv, &phase_read, &err), DPC_ENOTFOUND);
+    CU_ASSERT_EQUAL(dpc_load_version(kv, 1, 2, &version_read, &err), DPC_ENOTFOUND);
+    memset(&store, 0, sizeof store);
+    store.schema = 1;
+    store.incarnation = UINT64_MAX;
+    fill(&phase, sizeof phase, 0);
+    CLEAR_BEHIND(phase, phase, next_serial);
+    CLEAR_BEHIND(phase, documents, router);
+    CLEAR_BEHIND(phase, warm_state, seconds);
+    memset(phase.numeric_class, 0, sizeof phase.numeric_class);
+    memset(phase.numeric_class, 'c', sizeof phase.numeric_class - 1);
+    fill(&version, sizeof version, 1);
+    version.cause = DPC_CAUSE_INITIAL;
+    version.module = 1;
+    version.version = 2;
+    dpc_kv_batch_init(&batch);
+    dpc_put_store(&batch, &store);
+    dpc_put_phase(&batch, &phase);
+    dpc_put_version(&batch, &version);
+    write_and_reset(&batch);
+    CU_ASSERT_EQUAL(dpc_load_store(kv, &store_read, &err), DPC_OK);
+    CU_ASSERT_EQUAL(memcmp(&store, &store_read, sizeof store), 0);
+    CU_ASSERT_EQUAL(dpc_load_phase(kv, &phase_read, &err), DPC_OK);
+    CU_ASSERT_EQUAL(memcmp(&phase, &phase_read, sizeof phase), 0);
+    CU_ASSERT_EQUAL(dpc_load_version(kv, 1, 2, &version_read, &err), DPC_OK);
+    CU_ASSERT_EQUAL(memcmp(&version, &version_read, sizeof version), 0);
+    CU_ASSERT_EQUAL(dpc_load_version(kv, 1, 3, &version_read, &err), DPC_ENOTFOUND);
+    dpc_kv_batch_done(&batch);
+    dpc_kv_close(kv);
+}
+
+static void
+the_experiment_comes_back_as_text(void)
+{
+    static const char *const texts[] = {"", "experiment: x\n"};
+    struct dpc_kv_batch batch;
+    char *yaml;
+    size_t len;
+    set_up();
+    CU_ASSERT_EQUAL(dpc_load_experiment(kv, &yaml, &len, &err), DPC_ENOTFOUND);
+    dpc_kv_batch_init(&batch);
+    for (size_t i = 0; i < 2; i++) {
+        dpc_put_experiment(&batch, texts[i], strlen(texts[i]));
+        write_and_reset(&batch);
+        CU_ASSERT_EQUAL_FATAL(dpc_load_experiment(kv, &yaml, &len, &err), DPC_OK);
+        CU_ASSERT_STRING_EQUAL(yaml, texts[i]);
+        CU_ASSERT_EQUAL(len, strlen(texts[i]));
+        dpc_free(yaml);
+    }
+    dpc_kv_batch_done(&batch);
+    dpc_kv_close(kv);
+}
+
+static bool
+stop_at_once(void *context, const struct dpc_module_record *record)
+{
+    (void)record;
+    ++*(unsigned *)context;
+    return false;
+}
+
+static void
+a_scan_can_be_stopped(void)
+{
+    struct dpc_kv_batch batch;
+    unsigned count = 0;
+    set_up();
+    dpc_kv_batch_init(&batch);
+    for (uint32_t i = 0; i < 3; i++)
+        dpc_put_module(&batch, &(struct dpc_module_record){.module = i});
+    write_and_reset(&batch);
+    CU_ASSERT_EQUAL(dpc_scan_modules(kv, stop_at_once, &count, &err), DPC_OK);
+    CU_ASSERT_EQUAL(count, 1);
+    dpc_kv_batch_done(&batch);
+    dpc_kv_close(kv);
+}
+
+/* --- Damage. Each record of `batch` in turn is written whole, then spoilt in some way. */
+
+struct one {
+    uint8_t key[64], value[1024];
+    size_t key_len, value_len;
+    enum dpc_kv_family family;
+};
+
+static void
+take_one(void *context, enum dpc_kv_family family, const uint8_t *key, size_t key_len,
+         const uint8_t *value, size_t value_len)
+{
+    struct one *one = context;
+    CU_ASSERT_FATAL(key_len <= sizeof one->key && value_len < sizeof one->value);
+    memcpy(one->key, key, key_len);
+    memcpy(one->value, value, value_len);
+    one->key_len = key_len;
+    one->value_len = value_len;
+    one->family = family;
+}
+
+static bool
+ignore_module(void *context, const struct dpc_module_record *record)
+{
+    (void)context, (void)record;
+    return true;
+}
+static bool
+ignore_version(void *context, const struct dpc_version_record *record)
+{
+    (void)context, (void)record;
+    return true;
+}
+static bool
+ignore_worker(void *context, const struct dpc_worker_record *record)
+{
+    (void)context, (void)record;
+    return true;
+}
+static bool
+ignore_ledger(void *context, const struct dpc_ledger_record *record)
+{
+    (void)context, (void)record;
+    return true;
+}
+
+static int
+read_all(void)
+{
+    struct dpc_phase_record phase;
+    int code = dpc_load_phase(kv, &phase, &err);
+    if (code == DPC_ENOTFOUND)
+        code = dpc_scan_modules(kv, ignore_module, NULL, &err);
+    if (code == DPC_OK)
+        code = dpc_scan_versions(kv, ignore_version, NULL, &err);
+    if (code == DPC_OK)
+        code = dpc_scan_workers(kv, ignore_worker, NULL, &err);
+    if (code == DPC_OK)
+        code = dpc_scan_ledger(kv, 0, ignore_ledger, NULL, &err);
+    return code;
+}
+
+static void
+write_one(const struct one *one)
+{
+    struct dpc_kv_batch batch;
+    dpc_kv_batch_init(&batch);
+    dpc_kv_batch_put(&batch, one->family, one->key, one->key_len, one->value, one->value_len);
+    write_and_reset(&batch);
+    dpc_kv_batch_done(&batch);
+}
+
+static void
+check_spoilt(const struct dpc_kv_batch *batch)
+{
+    struct one whole, spoilt;
+    set_up();
+    CU_ASSERT_EQUAL(dpc_kv_batch_each(batch, take_one, &whole), DPC_OK);
+    write_one(&whole);
+    CU_ASSERT_EQUAL(read_all(), DPC_OK);
+    for (size_t len = 0; len < whole.value_len; len++) { /* cut anywhere */
+        spoilt = whole;
+        spoilt.value_len = len;
+        write_one(&spoilt);
+        CU_ASSERT_EQUAL(read_all(), DPC_ECORRUPT);
+        CU_ASSERT_PTR_NOT_NULL(strstr(err.text, "backup"));
+    }
+    spoilt = whole; /* too long */
+    spoilt.value[spoilt.value_len++] = 0;
+    write_one(&spoilt);
+    CU_ASSERT_EQUAL(read_all(), DPC_ECORRUPT);
+    spoilt = whole; /* of a format before the first, and after the last */
+    spoilt.value[0] = 0;
+    write_one(&spoilt);
+    CU_ASSERT_EQUAL(read_all(), DPC_ECORRUPT);
+    spoilt.value[0] = (uint8_t)(whole.value[0] + 1);
+    write_one(&spoilt);
+    CU_ASSERT_EQUAL(read_all(), DPC_EVERSION);
+    CU_ASSERT_PTR_NOT_NULL(strstr(err.text, "install a newer dipaco"));
+    write_one(&whole);
+    CU_ASSERT_EQUAL(read_all(), DPC_OK);
+    if (whole.key_len > 1) { /* under another's key */
+        spoilt = whole;
+        spoilt.key[whole.key_len - 1] ^= 1;
+        write_one(&spoilt);
+        CU_ASSERT_EQUAL(read_all(), DPC_ECORRUPT);
+    }
+    dpc_kv_close(kv);
+}
+
+static void
+spoilt_records_are_refused(void)
+{
+    struct dpc_kv_batch batch;
+    struct dpc_hash hash;
+    struct dpc_ledger_entry entries[2] = {{.path = 1, .weight = 0.5}, {.path = 2, .weight = 0.5}};
+    dpc_kv_batch_init(&batch);
+    dpc_put_module(&batch, &(struct dpc_module_record){.module = 3, .version = 9});
+    check_spoilt(&batch);
+    dpc_kv_batch_reset(&batch);
+    dpc_put_version(&batch, &(struct dpc_version_record){.cause = DPC_CAUSE_INITIAL});
+    check_spoilt(&batch);
+    dpc_kv_batch_reset(&batch);
+    dpc_put_worker(&batch, &(struct dpc_worker_record){.name = "w"});
+    check_spoilt(&batch);
+    dpc_kv_batch_reset(&batch);
+    dpc_put_phase(&batch, &(struct dpc_phase_record){.phase = 3});
+    check_spoilt(&batch);
+    dpc_kv_batch_reset(&batch);
+    dpc_put_ledger(&batch, &(struct dpc_ledger_record){.entries_count = 2, .entries = entries},
+                   &hash);
+    check_spoilt(&batch);
+    dpc_kv_batch_done(&batch);
+}
+
+static bool
+take_worker(void *context, const struct dpc_worker_record *record)
+{
+    memcpy(context, record, sizeof *record);
+    return true;
+}
+
+/* Format 1 ended before `accepted`. */
+static void
+a_worker_of_the_first_format_is_read(void)
+{
+    struct dpc_kv_batch batch;
+    struct one one;
+    struct dpc_worker_record read;
+    set_up();
+    dpc_kv_batch_init(&batch);
+    dpc_put_worker(&batch, &(struct dpc_worker_record){.name = "w", .refused = 5, .accepted = 77});
+    CU_ASSERT_EQUAL(dpc_kv_batch_each(&batch, take_one, &one), DPC_OK);
+    write_one(&one);
+    CU_ASSERT_EQUAL(dpc_scan_workers(kv, take_worker, &read, &err), DPC_OK);
+    CU_ASSERT_EQUAL(read.accepted, 77);
+    one.value[0] = 1;
+    write_one(&one);
+    CU_ASSERT_EQUAL(dpc_scan_workers(kv, take_worker, &read, &err), DPC_ECORRUPT);
+    one.value_len -= sizeof read.accepted;
+    write_one(&one);
+    CU_ASSERT_EQUAL(dpc_scan_workers(kv, take_worker, &read, &err), DPC_OK);
+    CU_ASSERT_EQUAL(read.refused, 5);
+    CU_ASSERT_EQUAL(read.accepted, 0);
+    dpc_kv_batch_done(&batch);
+    dpc_kv_close(kv);
+}
+
+static void
+impossible_values_are_refused(void)
+{
+    struct dpc_kv_batch batch;
+    struct one one;
+    set_up();
+    dpc_kv_batch_init(&batch);
+    dpc_put_version(&batch, &(struct dpc_version_record){.cause = DPC_CAUSE_OUTER_STEP});
+    CU_ASSERT_EQUAL(dpc_kv_batch_each(&batch, take_one, &one), DPC_OK);
+    one.value[1 + 8] = 7; /* the cause */
+    write_one(&one);
+    CU_ASSERT_EQUAL(dpc_scan_versions(kv, ignore_version, NULL, &err), DPC_ECORRUPT);
+    dpc_kv_close(kv);
+
+    set_up();
+    dpc_kv_batch_reset(&batch);
+    dpc_put_worker(&batch, &(struct dpc_worker_record){.name = "ab"});
+    CU_ASSERT_EQUAL(dpc_kv_batch_each(&batch, take_one, &one), DPC_OK);
+    one.value[1 + 32 + 4] = 0; /* a zero inside a name */
+    write_one(&one);
+    CU_ASSERT_EQUAL(dpc_scan_workers(kv, ignore_worker, NULL, &err), DPC_ECORRUPT);
+    dpc_kv_batch_done(&batch);
+    dpc_kv_close(kv);
+}
+
+/* --- The ledger. */
+
+enum { LEDGER_COUNT = 5 };
+
+static struct dpc_hash ledger_hashes[LEDGER_COUNT];
+
+static void
+put_entry(struct dpc_kv_batch *batch, uint64_t sequence, const struct dpc_hash *previous,
+          struct dpc_hash *ret_hash)
+{
+    struct dpc_ledger_entry entries[3];
+    for (uint32_t i = 0; i < 3; i++) {
+        entries[i] = (struct dpc_ledger_entry){.path = i, .lease = sequence * 10 + i, .weight = 1};
+        memset(entries[i].worker, (int)i, sizeof entries[i].worker);
+    }
+    struct dpc_ledger_record record = {
+        .sequence = sequence,
+        .module = (uint32_t)sequence % 2,
+        .version = (uint32_t)sequence,
+        .rescale = 1.5,
+        .previous = *previous,
+        .entries_count = sequence % 4, /* none, too */
+        .entries = entries,
+    };
+    dpc_put_ledger(batch, &record, ret_hash);
+}
+
+/* `first`: sequence of the first entry. With `phase`, a phase record holds the end of the chain. */
+static void
+make_ledger(uint64_t first, bool phase)
+{
+    struct dpc_kv_batch batch;
+    struct dpc_hash previous = dpc_hash_none;
+    set_up();
+    dpc_kv_batch_init(&batch);
+    for (uint64_t i = 0; i < LEDGER_COUNT; i++) {
+        put_entry(&batch, first + i, &previous, &ledger_hashes[i]);
+        previous = ledger_hashes[i];
+    }
+    if (phase)
+        dpc_put_phase(&batch, &(struct dpc_phase_record){.ledger_next = first + LEDGER_COUNT,
+                                                         .ledger_head = previous});
+    write_and_reset(&batch);
+    dpc_kv_batch_done(&batch);
+}
+
+struct ledger_seen {
+    unsigned count, stop_after;
+    uint64_t first, last;
+    double weights;
+};
+
+static bool
+note_ledger(void *context, const struct dpc_ledger_record *record)
+{
+    struct ledger_seen *seen = context;
+    if (seen->count++ == 0)
+        seen->first = record->sequence;
+    seen->last = record->sequence;
+    for (uint32_t i = 0; i < record->entries_count; i++) {
+        CU_ASSERT_EQUAL(record->entries[i].lease, record->sequence * 10 + i);
+        CU_ASSERT_EQUAL(record->entries[i].worker[31], i);
+        seen->weights += record->entries[i].weight;
+    }
+    return seen->count != seen->stop_after;
+}
+
+static void
+the_ledger_is_read_in_order_from_anywhere(void)
+{
+    for (uint64_t first = 0; first < 2; first++) {
+        make_ledger(first, true);
+        for (uint64_t from = 0; from <= first + LEDGER_COUNT; from++) {
+            struct ledger_seen seen = {0};
+            CU_ASSERT_EQUAL(dpc_scan_ledger(kv, from, note_ledger, &seen, &err), DPC_OK);
+            uint64_t begin = from > first ? from : first;
+            CU_ASSERT_EQUAL(seen.count, first + LEDGER_COUNT - begin);
+            CU_ASSERT(seen.count == 0 || seen.first == begin);
+            CU_ASSERT(seen.count == 0 || seen.last == first + LEDGER_COUNT - 1);
+        }
+        struct ledger_seen seen = {.stop_after = 2};
+        CU_ASSERT_EQUAL(dpc_scan_ledger(kv, 0, note_ledger, &seen, &err), DPC_OK);
+        CU_ASSERT_EQUAL(seen.count, 2);
+        dpc_kv_close(kv);
+    }
+}
+
+static void
+an_empty_ledger_is_whole(void)
+{
+    struct dpc_kv_batch batch;
+    struct ledger_seen seen = {0};
+    set_up();
+    CU_ASSERT_EQUAL(dpc_scan_ledger(kv, 0, note_ledger, &seen, &err), DPC_OK);
+    dpc_kv_batch_init(&batch);
+    dpc_put_phase(&batch, &(struct dpc_phase_record){.ledger_next = 1});
+    write_and_reset(&batch);
+    CU_ASSERT_EQUAL(dpc_scan_ledger(kv, 0, note_ledger, &seen, &err), DPC_OK);
+    CU_ASSERT_EQUAL(seen.count, 0);
+    dpc_kv_batch_done(&batch);
+    dpc_kv_close(kv);
+}
+
+static void
+remove_entry(uint64_t sequence)
+{
+    struct dpc_kv_batch batch;
+    uint8_t key[9] = {'L'};
+    key[8] = (uint8_t)sequence;
+    dpc_kv_batch_init(&batch);
+    dpc_kv_batch_remove(&batch, DPC_KV_HISTORY, key, sizeof key);
+    write_and_reset(&batch);
+    dpc_kv_batch_done(&batch);
+}
+
+static void
+an_entry_taken_out_is_noticed(void)
+{
+    for (uint64_t out = 0; out < LEDGER_COUNT; out++) {
+        struct ledger_seen seen = {0};
+        make_ledger(0, true);
+        remove_entry(out);
+        CU_ASSERT_EQUAL(dpc_scan_ledger(kv, 0, note_ledger, &seen, &err), DPC_ECORRUPT);
+        CU_ASSERT_PTR_NOT_NULL(strstr(err.text, "ledger is damaged"));
+        CU_ASSERT_EQUAL(seen.count, out);
+        dpc_kv_close(kv);
+    }
+}
+
+/* Any byte of any entry but the last is held by the next one, the last by the phase record. */
+static void
+a_tampered_entry_is_noticed(void)
+{
+    for (uint64_t which = 0; which < LEDGER_COUNT; which++) {
+        struct one one = {.family = DPC_KV_HISTORY, .key = {'L'}, .key_len = 9};
+        uint8_t *value;
+        make_ledger(0, true);
+        one.key[8] = (uint8_t)which;
+        CU_ASSERT_EQUAL_FATAL(
+            kv->ops->get(kv, one.family, one.key, 9, &value, &one.value_len, &err), DPC_OK);
+        for (size_t i = 1; i < one.value_len; i++) {
+            memcpy(one.value, value, one.value_len);
+            one.value[i] ^= 0x20;
+            write_one(&one);
+            CU_ASSERT_EQUAL(dpc_scan_ledger(kv, 0, ignore_ledger, NULL, &err), DPC_ECORRUPT);
+        }
+        dpc_free(value);
+        dpc_kv_close(kv);
+    }
+}
+
+static void
+another_ledger_in_its_place_is_noticed(void)
+{
+    struct dpc_kv_batch batch;
+    struct dpc_hash hash;
+    make_ledger(0, true);
+    dpc_kv_batch_init(&batch);
+    put_entry(&batch, 3, &ledger_hashes[1], &hash); /* skips an entry */
+    write_and_reset(&batch);
+    CU_ASSERT_EQUAL(dpc_scan_ledger(kv, 0, ignore_ledger, NULL, &err), DPC_ECORRUPT);
+    CU_ASSERT_EQUAL(dpc_scan_ledger(kv, 3, ignore_ledger, NULL, &err), DPC_ECORRUPT);
+    dpc_kv_batch_done(&batch);
+    dpc_kv_close(kv);
+}
+
+/* The chain is whole here, the numbers are not. */
+static void
+a_number_left_out_is_noticed(void)
+{
+    struct dpc_kv_batch batch;
+    struct dpc_hash hash;
+    make_ledger(0, false);
+    dpc_kv_batch_init(&batch);
+    put_entry(&batch, LEDGER_COUNT + 1, &ledger_hashes[LEDGER_COUNT - 1], &hash);
+    write_and_reset(&batch);
+    CU_ASSERT_EQUAL(dpc_scan_ledger(kv, 0, ignore_ledger, NULL, &err), DPC_ECORRUPT);
+    CU_ASSERT_PTR_NOT_NULL(strstr(err.text, "entry 5 is missing"));
+    CU_ASSERT_EQUAL(dpc_scan_ledger(kv, LEDGER_COUNT, ignore_ledger, NULL, &err), DPC_ECORRUPT);
+    dpc_kv_batch_done(&batch);
+    dpc_kv_close(kv);
+}
+
+static void
+a_gap_before_the_first_is_noticed(void)
+{
+    make_ledger(0, true);
+    remove_entry(2);
+    remove_entry(3);
+    CU_ASSERT_EQUAL(dpc_scan_ledger(kv, 3, ignore_ledger, NULL, &err), DPC_ECORRUPT);
+    dpc_kv_close(kv);
+}
+
+static const struct dpc_test tests[] = {
+    {"modules come back in order", modules_come_back_in_order},
+    {"versions come back in order", versions_come_back_in_order},
+    {"paths come back in order", paths_come_back_in_order},
+    {"contributions come back in order", contributions_come_back_in_order},
+    {"leases come back in order", leases_come_back_in_order_and_can_be_removed},
+    {"workers come back in order", workers_come_back_in_order},
+    {"results come back in order", results_come_back_in_order},
+    {"singles come back", singles_come_back},
+    {"the experiment comes back as text", the_experiment_comes_back_as_text},
+    {"a scan can be stopped", a_scan_can_be_stopped},
+    {"spoilt records are refused", spoilt_records_are_refused},
+    {"a worker of the first format is read", a_worker_of_the_first_format_is_read},
+    {"impossible values are refused", impossible_values_are_refused},
+    {"the ledger is read in order from anywhere", the_ledger_is_read_in_order_from_anywhere},
+    {"an empty ledger is whole", an_empty_ledger_is_whole},
+    {"an entry taken out is noticed", an_entry_taken_out_is_noticed},
+    {"a tampered entry is noticed", a_tampered_entry_is_noticed},
+    {"another ledger in its place is noticed", another_ledger_in_its_place_is_noticed},
+    {"a number left out is noticed", a_number_left_out_is_noticed},
+    {"a gap before the first is noticed", a_gap_before_the_first_is_noticed},
+};
+DPC_TEST_MAIN("storage/db records", tests)
