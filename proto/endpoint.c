@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The coordinator names its bulk endpoint as it listens, often on all addresses; a worker takes the
+ * host by which it found the coordinator. */
+#include <stdio.h>
+#include <string.h>
+
+#include "proto/channel.h"
+
+static const char tcp_scheme[] = "tcp://";
+
+/* "tcp://host:port" into the host's place and the port behind the last colon. */
+static bool
+split(const char *endpoint, const char **ret_host, int *ret_len, const char **ret_port)
+{
+    if (strncmp(endpoint, tcp_scheme, strlen(tcp_scheme)) != 0)
+        return false;
+    const char *host = endpoint + strlen(tcp_scheme), *colon = strrchr(host, ':');
+    if (!colon || colon == host || colon[1] == 0 || colon - host > 255)
+        return false;
+    *ret_host = host;
+    *ret_len = (int)(colon - host);
+    *ret_port = colon + 1;
+    return true;
+}
+
+static bool
+is_any(const char *host, int len)
+{
+    static const char *const words[] = {"*", "0.0.0.0", "[::]"};
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
+        if ((size_t)len == strlen(words[i]) && strncmp(host, words[i], (size_t)len) == 0)
+            return true;
+    }
+    return false;
+}
+
+int
+dpc_endpoint_resolve(const char *endpoint, const char *from, char *ret_endpoint, size_t size)
+{
+    const char *host, *port, *from_host, *from_port;
+    int host_len, from_len, length;
+    if (!split(endpoint, &host, &host_len, &port) || !is_any(host, host_len))
+        length = snprintf(ret_endpoint, size, "%s", endpoint);
+    else if (split(from, &from_host, &from_len, &from_port))
+        length = snprintf(ret_endpoint, size, "%s%.*s:%s", tcp_scheme, from_len, from_host, port);
+    else
+        return DPC_EINVAL;
+    return length >= 0 && (size_t)length < size ? DPC_OK : DPC_ELIMIT;
+}

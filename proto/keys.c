@@ -1,0 +1,229 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * CURVE keys and their files. Keys are 32 bytes inside and Z85 text (ZeroMQ RFC 32) outside; what
+ * held a secret as text is wiped. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <zmq.h>
+
+#include "base/alloc.h"
+#include "base/limits.h"
+#include "base/vfs.h"
+#include "proto/channel.h"
+
+enum { KEY_FILE_BYTES_MAX = 1024 };
+
+static const char public_label[] = "public-key ";
+static const char secret_label[] = "secret-key ";
+
+void
+dpc_key_text(const struct dpc_key *key, char ret_text[DPC_KEY_TEXT_MAX])
+{
+    zmq_z85_encode(ret_text, key->bytes, DPC_KEY_BYTES);
+}
+
+bool
+dpc_key_parse(const char *text, struct dpc_key *ret_key)
+{
+    struct dpc_key key;
+    if (strnlen(text, DPC_KEY_TEXT_MAX) != DPC_KEY_TEXT_MAX - 1 || !zmq_z85_decode(key.bytes, text))
+        return false;
+    *ret_key = key;
+    return true;
+}
+
+bool
+dpc_key_equal(const struct dpc_key *a, const struct dpc_key *b)
+{
+    return memcmp(a->bytes, b->bytes, DPC_KEY_BYTES) == 0;
+}
+
+/* libzmq answers with a failure only where it was built without CURVE, and then a net does not
+ * come up (net.c). */
+void
+dpc_keypair_generate(struct dpc_keypair *ret_keypair)
+{
+    char public_text[DPC_KEY_TEXT_MAX] = "", secret_text[DPC_KEY_TEXT_MAX] = "";
+    memset(ret_keypair, 0, sizeof *ret_keypair);
+    if (zmq_curve_keypair(public_text, secret_text) == 0) {
+        (void)dpc_key_parse(public_text, &ret_keypair->public_key);
+        (void)dpc_key_parse(secret_text, &ret_keypair->secret_key);
+    }
+    explicit_bzero(secret_text, sizeof secret_text);
+}
+
+struct key_file {
+    bool has_public, has_secret;
+    struct dpc_keypair keypair;
+};
+
+/* Lines of a label and a key; empty lines and comments pass. */
+static bool
+parse_lines(char *text, struct key_file *ret_file)
+{
+    char *rest = text;
+    for (char *line = strsep(&rest, "\n"); line; line = strsep(&rest, "\n")) {
+        if (*line == 0 || *line == '#')
+            continue;
+        bool is_public = strncmp(line, public_label, strlen(public_label)) == 0;
+        bool is_secret = strncmp(line, secret_label, strlen(secret_label)) == 0;
+        if (is_public && !ret_file->has_public)
+            ret_file->has_public =
+                dpc_key_parse(line + strlen(public_label), &ret_file->keypair.public_key);
+        else if (is_secret && !ret_file->has_secret)
+            ret_file->has_secret =
+                dpc_key_parse(line + strlen(secret_label), &ret_file->keypair.secret_key);
+        else
+            return false;
+        if ((is_public && !ret_file->has_public) || (is_secret && !ret_file->has_secret))
+            return false;
+    }
+    return true;
+}
+
+static int
+read_key_file(const char *path, struct key_file *ret_file, struct dpc_error *err)
+{
+    uint8_t *bytes;
+    size_t len;
+    int code = dpc_vfs_read_file(&dpc_vfs_posix, path, KEY_FILE_BYTES_MAX, &bytes, &len, err);
+    if (code != DPC_OK)
+        return code;
+    memset(ret_file, 0, sizeof *ret_file);
+    bool good = !memchr(bytes, 0, len) && parse_lines((char *)bytes, ret_file);
+    explicit_bzero(bytes, len);
+    dpc_free(bytes);
+    if (!good)
+        return dpc_error_set(err, DPC_EPARSE,
+                             "could not read key \"%s\": it is no key file; a line holds "
+                             "\"public-key\" or \"secret-key\" and 40 characters of Z85",
+                             path);
+    return DPC_OK;
+}
+
+static int
+check_mode(const char *path, struct dpc_error *err)
+{
+    struct stat facts;
+    if (stat(path, &facts) != 0)
+        return dpc_error_set_errno(err, errno, "could not read key \"%s\"", path);
+    if (facts.st_mode & (S_IRWXG | S_IRWXO))
+        return dpc_error_set(err, DPC_EPERM,
+                             "could not read key \"%s\": others may read it (mode %04o); run "
+                             "\"chmod 600 %s\", and draw a new key if anyone did",
+                             path, (unsigned)(facts.st_mode & 07777), path);
+    return DPC_OK;
+}
+
+/* Whether the public half follows from the secret one. */
+static bool
+halves_match(const struct dpc_keypair *keypair)
+{
+    char secret_text[DPC_KEY_TEXT_MAX], public_text[DPC_KEY_TEXT_MAX] = "";
+    struct dpc_key public_key;
+    dpc_key_text(&keypair->secret_key, secret_text);
+    bool match = zmq_curve_public(public_text, secret_text) == 0 &&
+                 dpc_key_parse(public_text, &public_key) &&
+                 dpc_key_equal(&public_key, &keypair->public_key);
+    explicit_bzero(secret_text, sizeof secret_text);
+    return match;
+}
+
+int
+dpc_keypair_load(const char *path, struct dpc_keypair *ret_keypair, struct dpc_error *err)
+{
+    struct key_file file;
+    int code = check_mode(path, err);
+    if (code == DPC_OK)
+        code = read_key_file(path, &file, err);
+    if (code != DPC_OK)
+        return code;
+    if (!file.has_public || !file.has_secret)
+        code = dpc_error_set(err, DPC_EPARSE, "could not read key \"%s\": it has no %s", path,
+                             file.has_secret ? "public key" : "secret key");
+    else if (!halves_match(&file.keypair))
+        code =
+            dpc_error_set(err, DPC_ECORRUPT,
+                          "could not read key \"%s\": its two halves do not belong together", path);
+    else
+        *ret_keypair = file.keypair;
+    explicit_bzero(&file, sizeof file);
+    return code;
+}
+
+int
+dpc_key_load(const char *path, struct dpc_key *ret_key, struct dpc_error *err)
+{
+    struct key_file file;
+    int code = read_key_file(path, &file, err);
+    if (code != DPC_OK)
+        return code;
+    if (file.has_secret)
+        code = dpc_error_set(err, DPC_EINVAL,
+                             "could not read key \"%s\": it holds a secret key; take \"%s.pub\"",
+                             path, path);
+    else if (!file.has_public)
+        code =
+            dpc_error_set(err, DPC_EPARSE, "could not read key \"%s\": it has no public key", path);
+    else
+        *ret_key = file.keypair.public_key;
+    explicit_bzero(&file, sizeof file);
+    return code;
+}
+
+static int
+write_all(int fd, const char *text, size_t len)
+{
+    while (len) {
+        ssize_t put = write(fd, text, len);
+        if (put < 0 && errno == EINTR)
+            continue;
+        if (put < 0)
+            return errno;
+        text += put;
+        len -= (size_t)put;
+    }
+    return fsync(fd) == 0 ? 0 : errno;
+}
+
+/* A file that did not exist before, whole or not at all. */
+static int
+write_fresh(const char *path, mode_t mode, const char *text, struct dpc_error *err)
+{
+    int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
+    if (fd < 0)
+        return dpc_error_set_errno(err, errno, "could not write key \"%s\"", path);
+    int errnum = fchmod(fd, mode) == 0 ? write_all(fd, text, strlen(text)) : errno;
+    if (close(fd) != 0 && errnum == 0)
+        errnum = errno;
+    if (errnum == 0)
+        return DPC_OK;
+    (void)unlink(path);
+    return dpc_error_set_errno(err, errnum, "could not write key \"%s\"", path);
+}
+
+int
+dpc_keypair_save(const char *path, const struct dpc_keypair *keypair, struct dpc_error *err)
+{
+    char public_path[DPC_PATH_MAX], public_text[DPC_KEY_TEXT_MAX], secret_text[DPC_KEY_TEXT_MAX];
+    char public_lines[128], secret_lines[256];
+    if ((size_t)snprintf(public_path, sizeof public_path, "%s.pub", path) >= sizeof public_path)
+        return dpc_error_set(err, DPC_ELIMIT, "could not write key \"%s\": name too long", path);
+    dpc_key_text(&keypair->public_key, public_text);
+    dpc_key_text(&keypair->secret_key, secret_text);
+    (void)snprintf(public_lines, sizeof public_lines, "%s%s\n", public_label, public_text);
+    (void)snprintf(secret_lines, sizeof secret_lines, "%s%s%s\n", public_lines, secret_label,
+                   secret_text);
+    int code = write_fresh(path, 0600, secret_lines, err);
+    if (code == DPC_OK) {
+        code = write_fresh(public_path, 0644, public_lines, err);
+        if (code != DPC_OK)
+            (void)unlink(path);
+    }
+    explicit_bzero(secret_text, sizeof secret_text);
+    explicit_bzero(secret_lines, sizeof secret_lines);
+    return code;
+}

@@ -1,0 +1,256 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The messages between coordinator, workers and admin tools, as plain structs. Outside proto/ nobody
+ * sees protobuf. One message is one header frame (protobuf, wire.proto) and, for CHUNK and PUT, one
+ * body frame of raw bytes.
+ *
+ * Owns: nothing. Pointers in a decoded message point into the channel's memory and live until its
+ * next receive. Threads: as the channel. Limits: header DPC_CONTROL_BYTES_MAX (admin replies
+ * DPC_ADMIN_BYTES_MAX), body DPC_CHUNK_BYTES_MAX; decoding allocates from a budget and refuses what
+ * passes it, texts that are too long, hashes that are not 32 bytes, and numbers past base/limits.h.
+ */
+#ifndef DPC_PROTO_MESSAGE_H
+#define DPC_PROTO_MESSAGE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "base/error.h"
+#include "base/hash.h"
+#include "base/limits.h"
+
+enum { DPC_PROTOCOL_MIN = 1, DPC_PROTOCOL_MAX = 1 };
+
+enum dpc_msg_type {
+    DPC_MSG_NONE = 0,
+    /* control, worker to coordinator, and the answer to each */
+    DPC_MSG_HELLO = 1,
+    DPC_MSG_WELCOME = 2,
+    DPC_MSG_ASK = 3,   /* -> LEASE or WAIT */
+    DPC_MSG_LEASE = 4,
+    DPC_MSG_WAIT = 5,
+    DPC_MSG_HEARTBEAT = 6,
+    DPC_MSG_HEARTBEAT_ACK = 7,
+    DPC_MSG_SUBMIT = 8,
+    DPC_MSG_SUBMITTED = 9,
+    DPC_MSG_GIVE_BACK = 10, /* ends a lease unfinished; -> ACK */
+    DPC_MSG_LEAVE = 11,     /* ends the session; -> ACK */
+    DPC_MSG_ACK = 12,
+    DPC_MSG_ERROR = 13, /* the answer to a request that was refused */
+    /* bulk */
+    DPC_MSG_FETCH = 20, /* -> CHUNK */
+    DPC_MSG_CHUNK = 21, /* + body */
+    DPC_MSG_OFFER = 22, /* -> HAVE */
+    DPC_MSG_PUT = 23,   /* + body; -> HAVE */
+    DPC_MSG_HAVE = 24,
+    /* admin */
+    DPC_MSG_ADMIN_REQUEST = 30,
+    DPC_MSG_ADMIN_REPLY = 31,
+};
+
+enum dpc_task_kind {
+    DPC_TASK_TRAIN = 1,
+    DPC_TASK_FEATURIZE = 2,
+    DPC_TASK_EVALUATE = 3,
+};
+
+/* A lease's fencing token. `incarnation` is drawn anew when a store is made or restored; `serial`
+ * only grows. All zero: none. */
+struct dpc_token {
+    uint64_t incarnation;
+    uint64_t serial;
+};
+
+/* A blob by name and size. Hash none: no blob. */
+struct dpc_blob_ref {
+    struct dpc_hash hash;
+    uint64_t bytes;
+};
+
+struct dpc_msg_hello {
+    uint32_t protocol_min, protocol_max;
+    const char *name;          /* of the worker, for people */
+    const char *build;         /* program version */
+    const char *numeric_class; /* machines of one class compute the same bits */
+    uint64_t memory_bytes;
+    double tokens_per_s;    /* measured on this experiment; 0: not yet */
+    struct dpc_token token; /* the lease that it still works on, from before a break */
+};
+
+struct dpc_msg_welcome {
+    uint32_t protocol;
+    uint64_t incarnation;
+    const char *experiment; /* canonical YAML, base/experiment.h */
+    uint32_t heartbeat_ms;
+    const char *bulk_endpoint; /* host "*": the host of the control endpoint */
+};
+
+struct dpc_msg_lease {
+    struct dpc_token token;
+    enum dpc_task_kind kind;
+    uint32_t path;
+    uint32_t round;
+    uint64_t step_first;  /* position in the schedule of the first step (train) */
+    uint32_t steps_count; /* (train) */
+    uint32_t from, to;    /* documents of `data` (featurize, evaluate) */
+    uint32_t levels_count;
+    struct dpc_blob_ref versions[DPC_LEVELS_MAX]; /* published form, one a level */
+    uint32_t modules[DPC_LEVELS_MAX];             /* their module ids */
+    struct dpc_blob_ref data;                     /* a token file */
+    struct dpc_blob_ref state;                    /* path state; none: zero moments (train) */
+    uint32_t time_left_ms;
+};
+
+struct dpc_msg_wait {
+    uint32_t retry_ms;
+    bool finished; /* the experiment has ended */
+    const char *reason;
+};
+
+struct dpc_msg_heartbeat {
+    struct dpc_token token;
+    uint32_t steps_done; /* inner steps, or documents */
+    double tokens_per_s;
+};
+
+enum dpc_verdict {
+    DPC_VERDICT_CONTINUE = 1,   /* heartbeat: go on */
+    DPC_VERDICT_ACCEPTED = 2,   /* submission: recorded on disk; the same again gets the same */
+    DPC_VERDICT_SUPERSEDED = 3, /* another submission for this task came first: drop the work */
+    DPC_VERDICT_STALE = 4,      /* no such lease (any more): drop the work */
+    DPC_VERDICT_MISSING = 5,    /* submission: these blobs have not arrived: upload, submit again */
+    DPC_VERDICT_REFUSED = 6,    /* submission: failed the check; `text` says which */
+};
+
+struct dpc_msg_verdict { /* HEARTBEAT_ACK and SUBMITTED */
+    struct dpc_token token;
+    enum dpc_verdict verdict;
+    const char *text;
+    uint32_t missing_count;
+    struct dpc_hash missing[DPC_LEVELS_MAX + 2];
+};
+
+struct dpc_part { /* one module's contribution: delta = published - trained */
+    uint32_t module;
+    struct dpc_blob_ref delta;
+    double norm; /* L2 of the delta */
+};
+
+struct dpc_msg_submit {
+    struct dpc_token token;
+    enum dpc_task_kind kind;
+    uint32_t path;
+    uint32_t round;
+    uint32_t steps_count; /* inner steps done (train) */
+    uint64_t tokens;      /* tokens that entered the loss, for people; the core counts its own */
+    double loss;          /* mean over the lease, nats a token (train) */
+    double loss_last;     /* mean over the last tenth of its steps */
+    double seconds;       /* of computing */
+    uint32_t parts_count;
+    struct dpc_part parts[DPC_LEVELS_MAX];
+    struct dpc_blob_ref state;  /* path state after the last step (train) */
+    struct dpc_blob_ref result; /* features or scores (featurize, evaluate) */
+};
+
+struct dpc_msg_give_back {
+    struct dpc_token token;
+    const char *reason;
+};
+
+struct dpc_msg_error {
+    int32_t code; /* base/error.h */
+    const char *text;
+};
+
+struct dpc_msg_fetch {
+    struct dpc_hash hash;
+    uint64_t offset;
+    uint32_t bytes; /* at most DPC_CHUNK_BYTES_MAX */
+};
+
+struct dpc_msg_chunk { /* body: the bytes */
+    struct dpc_hash hash;
+    uint64_t offset;
+    uint64_t total;
+};
+
+struct dpc_msg_offer {
+    struct dpc_hash hash;
+    uint64_t total;
+};
+
+struct dpc_msg_put { /* body: the bytes */
+    struct dpc_hash hash;
+    uint64_t offset;
+    uint64_t total;
+};
+
+struct dpc_msg_have {
+    struct dpc_hash hash;
+    uint64_t offset; /* bytes that stand on the coordinator's disk: go on from here */
+    bool complete;   /* all of it, hash checked */
+};
+
+struct dpc_msg_admin_request {
+    const char *verb;
+    const char *argument; /* "" when the verb takes none */
+    const char *after;    /* go on here: what `next` said; "" from the start */
+};
+
+struct dpc_msg_admin_reply {
+    int32_t code;
+    const char *text; /* the reason, when code is not 0 */
+    const char *json;
+    const char *next; /* for the next `after`; "" at the end */
+};
+
+struct dpc_msg {
+    enum dpc_msg_type type;
+    uint64_t request; /* chosen by the asker, repeated in the answer */
+    union {
+        struct dpc_msg_hello hello;
+        struct dpc_msg_welcome welcome;
+        struct dpc_msg_lease lease;
+        struct dpc_msg_wait wait;
+        struct dpc_msg_heartbeat heartbeat;
+        struct dpc_msg_verdict verdict;
+        struct dpc_msg_submit submit;
+        struct dpc_msg_give_back give_back;
+        struct dpc_msg_error error;
+        struct dpc_msg_fetch fetch;
+        struct dpc_msg_chunk chunk;
+        struct dpc_msg_offer offer;
+        struct dpc_msg_put put;
+        struct dpc_msg_have have;
+        struct dpc_msg_admin_request admin_request;
+        struct dpc_msg_admin_reply admin_reply;
+    };
+    const uint8_t *body; /* CHUNK and PUT; else NULL */
+    size_t body_len;
+};
+
+/* "hello", "submit"; "?" for a number that is no type. */
+const char *dpc_msg_name(enum dpc_msg_type type);
+const char *dpc_task_name(enum dpc_task_kind kind);
+const char *dpc_verdict_name(enum dpc_verdict verdict);
+
+bool dpc_token_equal(struct dpc_token a, struct dpc_token b);
+
+/* The header frame of `msg` behind what `out` holds. NULL texts go as "". */
+int dpc_msg_encode(const struct dpc_msg *msg, struct dpc_buf *out,
+                   struct dpc_error *err) DPC_MUST_CHECK;
+
+/* Memory that decoded messages point into; one a channel, reset by each decode. */
+struct dpc_msg_arena;
+struct dpc_msg_arena *dpc_msg_arena_create(size_t bytes_max);
+struct dpc_msg_arena *dpc_msg_arena_destroy(struct dpc_msg_arena *arena);
+
+/* DPC_EPROTO, DPC_ELIMIT or DPC_EVERSION for what a peer got wrong; `ret_msg` is then not set. The
+ * body comes out as none: the channel, which holds its frame, adds it. A text of a peer comes out as
+ * UTF-8 without control characters, losses and norms as they came (the core judges them). */
+int dpc_msg_decode(const void *frame, size_t len, struct dpc_msg_arena *arena,
+                   struct dpc_msg *ret_msg, struct dpc_error *err) DPC_MUST_CHECK;
+
+#endif
