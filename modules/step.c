@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The calls that walk over a batch slice by slice: gradients, scores, features, logits. */
+#include "modules/path_parts.h"
+
+#include <string.h>
+
+static uint64_t
+count_targets(const int32_t *targets, size_t count)
+{
+    uint64_t unmasked = 0;
+    for (size_t n = 0; n < count; n++)
+        unmasked += targets[n] >= 0;
+    return unmasked;
+}
+
+static struct dpc_slice
+slice_at(const struct dpc_path *path, size_t b, uint32_t batch, uint32_t length)
+{
+    size_t sequences = dpc_path_slice_sequences(path, length);
+    if (sequences > batch - b)
+        sequences = batch - b;
+    return (struct dpc_slice){.B = sequences, .T = length};
+}
+
+int
+dpc_path_backward(struct dpc_path *path, const int32_t *tokens, const int32_t *targets,
+                  uint32_t batch, uint32_t length, double *ret_loss_sum, uint64_t *ret_targets)
+{
+    int status = path->use == DPC_PATH_TRAIN ? dpc_path_check(path, tokens, targets, batch, length)
+                                             : DPC_EINVAL;
+    if (status < 0)
+        return status;
+    memset(path->grads, 0, path->floats * sizeof *path->grads);
+    uint64_t total = count_targets(targets, (size_t)batch * length), seen = 0;
+    double loss_sum = 0;
+    struct dpc_slice slice;
+    for (size_t b = 0; b < batch; b += slice.B) {
+        slice = slice_at(path, b, batch, length);
+        size_t at = b * length, N = dpc_slice_rows(slice);
+        if (count_targets(targets + at, N) == 0)
+            continue;
+        dpc_trunk_forward(path, path->acts, tokens + at, slice);
+        dpc_loss_slice(path, targets + at, N, N, 1.0f / (float)total, &loss_sum, &seen);
+        dpc_trunk_backward(path, tokens + at, slice);
+    }
+    *ret_loss_sum = loss_sum;
+    *ret_targets = seen;
+    return DPC_OK;
+}
+
+int
+dpc_path_score(struct dpc_path *path, const int32_t *tokens, const int32_t *targets, uint32_t batch,
+               uint32_t length, double *ret_loss_sums, uint64_t *ret_counts)
+{
+    int status = dpc_path_check(path, tokens, targets, batch, length);
+    if (status < 0)
+        return status;
+    memset(ret_loss_sums, 0, batch * sizeof *ret_loss_sums);
+    memset(ret_counts, 0, batch * sizeof *ret_counts);
+    struct dpc_slice slice;
+    for (size_t b = 0; b < batch; b += slice.B) {
+        slice = slice_at(path, b, batch, length);
+        dpc_trunk_forward(path, path->acts, tokens + b * length, slice);
+        dpc_loss_slice(path, targets + b * length, dpc_slice_rows(slice), length, 0.0f,
+                       ret_loss_sums + b, ret_counts + b);
+    }
+    return DPC_OK;
+}
+
+/* The mean of the first `length` rows of width C. */
+static void
+mean_rows(float *ret_mean, const float *rows, size_t length, size_t C)
+{
+    for (size_t c = 0; c < C; c++) {
+        double sum = 0;
+        for (size_t t = 0; t < length; t++)
+            sum += (double)rows[t * C + c];
+        ret_mean[c] = (float)(sum / (double)length);
+    }
+}
+
+int
+dpc_path_features(struct dpc_path *path, const int32_t *tokens, const uint32_t *lengths,
+                  uint32_t batch, uint32_t length, float *ret_features)
+{
+    int status = dpc_path_check(path, tokens, NULL, batch, length);
+    for (size_t b = 0; status == DPC_OK && b < batch; b++) {
+        if (lengths[b] == 0 || lengths[b] > length)
+            status = DPC_EINVAL;
+    }
+    if (status < 0)
+        return status;
+    struct dpc_slice slice;
+    for (size_t b = 0; b < batch; b += slice.B) {
+        slice = slice_at(path, b, batch, length);
+        dpc_trunk_forward(path, path->acts, tokens + b * length, slice);
+        for (size_t i = 0; i < slice.B; i++)
+            mean_rows(ret_features + (b + i) * path->C, path->final.x + i * length * path->C,
+                      lengths[b + i], path->C);
+    }
+    return DPC_OK;
+}
+
+int
+dpc_path_logits(struct dpc_path *path, const int32_t *tokens, uint32_t length, float *ret_logits)
+{
+    int status = dpc_path_check(path, tokens, NULL, 1, length);
+    if (status < 0)
+        return status;
+    dpc_trunk_forward(path, path->acts, tokens, (struct dpc_slice){.B = 1, .T = length});
+    path->ops->linear_forward(ret_logits, path->final.norm + (length - 1) * path->C,
+                              path->params_edge.head, 1, path->V, path->C);
+    return DPC_OK;
+}

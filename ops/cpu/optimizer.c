@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The gradient's norm and AdamW: memory-bound, one pass each. */
+#include "ops/cpu/kernels.h"
+
+#include <math.h>
+
+#include "ops/cpu/vec.h"
+
+/* Sixteen partial sums whatever the vector width. The square of an fp32 value is exact in double,
+ * so that neither width nor fused multiply-adds change a bit. */
+double
+KERNEL(squared_norm)(const float *values, size_t count)
+{
+    enum { PARTS = 16 };
+    double parts[PARTS] = {0};
+    size_t i = 0;
+    for (; i + PARTS <= count; i += PARTS) {
+#pragma omp simd
+        for (size_t k = 0; k < PARTS; k++)
+            parts[k] += (double)values[i + k] * (double)values[i + k];
+    }
+    for (size_t k = 0; i + k < count; k++)
+        parts[k] += (double)values[i + k] * (double)values[i + k];
+    double sum = 0;
+    for (size_t k = 0; k < PARTS; k++)
+        sum += parts[k];
+    return sum;
+}
+
+void
+KERNEL(adamw)(float *parameters, const float *gradients, float *m, float *v, size_t count,
+              const struct dpc_adamw_rates *rates)
+{
+    const float beta1 = (float)rates->beta1, rest1 = (float)(1.0 - rates->beta1);
+    const float beta2 = (float)rates->beta2, rest2 = (float)(1.0 - rates->beta2);
+    const float keep = (float)(1.0 - rates->lr * rates->weight_decay);
+    const float step = (float)(rates->lr / rates->correction1);
+    const float unbias = (float)(1.0 / sqrt(rates->correction2));
+    const float epsilon = (float)rates->epsilon, scale = (float)rates->gradient_scale;
+#pragma omp simd
+    for (size_t i = 0; i < count; i++) {
+        float g = gradients[i] * scale;
+        float first = beta1 * m[i] + rest1 * g;
+        float second = beta2 * v[i] + rest2 * g * g;
+        m[i] = first;
+        v[i] = second;
+        parameters[i] = parameters[i] * keep - step * first / (sqrtf(second) * unbias + epsilon);
+    }
+}

@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * A small GEMM for attention: c[M,N] = (or +=) a[M,K] b[K,N], where rows of b and c are contiguous
+ * and `a` is read one value at a time through any two strides, so that a transposed operand costs
+ * nothing. Tiles of 6 rows by 2 vectors live in registers. Nothing is packed: operands are heads of
+ * at most some hundred KiB, which stay in L2.
+ *
+ * Owns: nothing. Threads: any. Not here: large matrices (BLAS has them).
+ */
+#ifndef DPC_OPS_CPU_TILE_H
+#define DPC_OPS_CPU_TILE_H
+
+#include <stdbool.h>
+
+#include "ops/cpu/vec.h"
+#include "ops/tables.h"
+
+enum { TILE_ROWS = 6, TILE_VECTORS = 2 };
+
+/* Where a[i,k] stands: values + i * row + k * column. */
+struct strided {
+    const float *values;
+    size_t row, column;
+};
+
+INLINE void
+tile_compute(float *c, size_t ldc, struct strided a, const float *b, size_t ldb, size_t K,
+             const int rows, const int vectors, bool add)
+{
+    vec sum[TILE_ROWS][TILE_VECTORS];
+#pragma GCC unroll 6
+    for (int i = 0; i < rows; i++) {
+#pragma GCC unroll 2
+        for (int j = 0; j < vectors; j++)
+            sum[i][j] = add ? vec_load(c + (size_t)i * ldc + (size_t)j * LANES) : (vec){0};
+    }
+    for (size_t k = 0; k < K; k++) {
+        vec right[TILE_VECTORS];
+#pragma GCC unroll 2
+        for (int j = 0; j < vectors; j++)
+            right[j] = vec_load(b + k * ldb + (size_t)j * LANES);
+#pragma GCC unroll 6
+        for (int i = 0; i < rows; i++) {
+            vec left = vec_splat(a.values[(size_t)i * a.row + k * a.column]);
+#pragma GCC unroll 2
+            for (int j = 0; j < vectors; j++)
+                sum[i][j] += left * right[j];
+        }
+    }
+#pragma GCC unroll 6
+    for (int i = 0; i < rows; i++) {
+#pragma GCC unroll 2
+        for (int j = 0; j < vectors; j++)
+            vec_store(c + (size_t)i * ldc + (size_t)j * LANES, sum[i][j]);
+    }
+}
+
+/* All rows of one panel of `vectors` vectors of columns. */
+INLINE void
+tile_panel(float *c, size_t ldc, struct strided a, const float *b, size_t ldb, size_t M, size_t K,
+           const int vectors, bool add)
+{
+    size_t i = 0;
+    for (; i + TILE_ROWS <= M; i += TILE_ROWS) {
+        tile_compute(c + i * ldc, ldc, a, b, ldb, K, TILE_ROWS, vectors, add);
+        a.values += TILE_ROWS * a.row;
+    }
+    for (; i + 2 <= M; i += 2) {
+        tile_compute(c + i * ldc, ldc, a, b, ldb, K, 2, vectors, add);
+        a.values += 2 * a.row;
+    }
+    if (i < M)
+        tile_compute(c + i * ldc, ldc, a, b, ldb, K, 1, vectors, add);
+}
+
+/* Columns that fill no vector: heads narrower than the machine's vectors. */
+INLINE void
+tile_scalar(float *c, size_t ldc, struct strided a, const float *b, size_t ldb, size_t M, size_t N,
+            size_t K, bool add)
+{
+    for (size_t i = 0; i < M; i++) {
+        for (size_t j = 0; j < N; j++) {
+            float sum = add ? c[i * ldc + j] : 0.0f;
+            for (size_t k = 0; k < K; k++)
+                sum += a.values[i * a.row + k * a.column] * b[k * ldb + j];
+            c[i * ldc + j] = sum;
+        }
+    }
+}
+
+INLINE void
+tile_gemm(float *c, size_t ldc, struct strided a, const float *b, size_t ldb, size_t M, size_t N,
+          size_t K, bool add)
+{
+    size_t j = 0;
+    for (; j + TILE_VECTORS * LANES <= N; j += TILE_VECTORS * LANES)
+        tile_panel(c + j, ldc, a, b + j, ldb, M, K, TILE_VECTORS, add);
+    for (; j + LANES <= N; j += LANES)
+        tile_panel(c + j, ldc, a, b + j, ldb, M, K, 1, add);
+    if (j < N)
+        tile_scalar(c + j, ldc, a, b + j, ldb, M, N - j, K, add);
+}
+
+#endif

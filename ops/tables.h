@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Inside ops/: kernels that several tables share.
+ *
+ * Owns: nothing. Threads: any. Not here: meanings and shapes (ops/ops.h).
+ */
+#ifndef DPC_OPS_TABLES_H
+#define DPC_OPS_TABLES_H
+
+#include "ops/ops.h"
+
+/* Sizes of the attention kernels' strips, which decide the scratch. */
+enum {
+    DPC_ATTENTION_BLOCK =
+        48, /* query rows: whole tiles, and a strip of some hundred keys fits L2 */
+    DPC_ATTENTION_ALIGN = 64, /* strips end on whole tiles of every instruction set */
+    DPC_ATTENTION_SKEW = 16,  /* floats: rows of a strip must not share one cache set */
+};
+
+/* ops/plain.c: one build for all instruction sets. */
+void dpc_plain_embedding_forward(float *x, const float *table, const int32_t *tokens, size_t N,
+                                 size_t C);
+void dpc_plain_embedding_backward(float *dtable, const float *dx, const int32_t *tokens, size_t N,
+                                  size_t C);
+void dpc_plain_outer_accumulate(double *sum, const float *delta, double weight, size_t count);
+void dpc_plain_outer_nesterov(float *theta, float *momentum, const double *sum, size_t count,
+                              double scale, double lr, double mu);
+
+/* ops/blas.c. */
+void dpc_blas_linear_forward(float *y, const float *x, const float *w, size_t N, size_t O,
+                             size_t K);
+void dpc_blas_linear_backward_input(float *dx, const float *dy, const float *w, size_t N, size_t O,
+                                    size_t K, float beta);
+void dpc_blas_linear_backward_weight(float *dw, const float *dy, const float *x, size_t N, size_t O,
+                                     size_t K, float beta);
+/* Computes in the calling thread only from now on. */
+void dpc_blas_use_one_thread(void);
+
+#endif

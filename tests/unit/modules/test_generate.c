@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "modules/generate.h"
+
+#include <string.h>
+
+#include "tests/unit/modules/model.h"
+
+enum { CONTEXT = 12, VOCAB = 11, COUNT = 40 };
+
+static int32_t
+likeliest(const float *logits)
+{
+    int32_t best = 0;
+    for (int32_t v = 1; v < VOCAB; v++) {
+        if (logits[v] > logits[best])
+            best = v;
+    }
+    return best;
+}
+
+/* What dpc_generate must do at temperature 0, from whole forward passes over the window. */
+static void
+greedy(struct dpc_path *path, const int32_t *prompt, uint32_t prompt_len, int32_t *ret_tokens)
+{
+    int32_t window[CONTEXT];
+    uint32_t count = prompt_len;
+    float logits[VOCAB];
+    memcpy(window, prompt, prompt_len * sizeof *prompt);
+    for (int i = 0; i < COUNT; i++) {
+        CU_ASSERT_EQUAL_FATAL(dpc_path_logits(path, window, count, logits), DPC_OK);
+        ret_tokens[i] = likeliest(logits);
+        if (count == CONTEXT) {
+            count = CONTEXT / 2;
+            memmove(window, window + CONTEXT - count, count * sizeof *window);
+        }
+        window[count++] = ret_tokens[i];
+    }
+}
+
+static const int32_t prompt[] = {3, 1, 4, 1, 5};
+
+/* In a path for inference and in one that trains, whose activations stand apart. */
+static void
+kept_keys_change_nothing(void)
+{
+    for (int use = DPC_PATH_TRAIN; use <= DPC_PATH_INFER; use++) {
+        struct dpc_experiment experiment = small_experiment(use == DPC_PATH_TRAIN);
+        struct dpc_path *path = small_path(&experiment, dpc_ops_cpu(), 1, (enum dpc_path_use)use);
+        int32_t got[COUNT], want[COUNT];
+        greedy(path, prompt, 5, want);
+        CU_ASSERT_EQUAL(dpc_generate(path, prompt, 5, COUNT, 0.0, 0, 1, got), DPC_OK);
+        CU_ASSERT(memcmp(got, want, sizeof got) == 0);
+        CU_ASSERT_EQUAL(dpc_generate(path, prompt, 5, COUNT, 0.9, 1, 1, got), DPC_OK);
+        CU_ASSERT(memcmp(got, want, sizeof got) == 0);
+        dpc_path_destroy(path);
+    }
+}
+
+static void
+a_long_prompt_is_read_from_its_end(void)
+{
+    struct dpc_experiment experiment = small_experiment(true);
+    struct dpc_path *path = small_path(&experiment, dpc_ops_cpu(), 1, DPC_PATH_INFER);
+    int32_t tokens[30], targets[30], got[COUNT], want[COUNT];
+    small_batch(&experiment, 3, 10, 0, tokens, targets);
+    greedy(path, tokens + 30 - CONTEXT, CONTEXT, want);
+    CU_ASSERT_EQUAL(dpc_generate(path, tokens, 30, COUNT, 0.0, 0, 1, got), DPC_OK);
+    CU_ASSERT(memcmp(got, want, sizeof got) == 0);
+    dpc_path_destroy(path);
+}
+
+static void
+a_seed_gives_one_text(void)
+{
+    struct dpc_experiment experiment = small_experiment(true);
+    struct dpc_path *path = small_path(&experiment, dpc_ops_cpu(), 1, DPC_PATH_INFER);
+    int32_t a[COUNT], b[COUNT], c[COUNT];
+    CU_ASSERT_EQUAL(dpc_generate(path, prompt, 5, COUNT, 1.0, 0, 7, a), DPC_OK);
+    CU_ASSERT_EQUAL(dpc_generate(path, prompt, 5, COUNT, 1.0, 0, 7, b), DPC_OK);
+    CU_ASSERT_EQUAL(dpc_generate(path, prompt, 5, COUNT, 1.0, 0, 8, c), DPC_OK);
+    CU_ASSERT(memcmp(a, b, sizeof a) == 0);
+    CU_ASSERT(memcmp(a, c, sizeof a) != 0);
+    dpc_path_destroy(path);
+}
+
+/* First tokens over many seeds have the model's probabilities, within four standard deviations. */
+static void
+draws_follow_the_probabilities(void)
+{
+    enum { DRAWS = 4000, TOP = 4 };
+    struct dpc_experiment experiment = small_experiment(true);
+    struct dpc_path *path = small_path(&experiment, dpc_ops_cpu(), 1, DPC_PATH_INFER);
+    float logits[VOCAB];
+    double sum = 0, temperature = 2.0;
+    int counts[VOCAB] = {0}, ranks[VOCAB];
+    CU_ASSERT_EQUAL(dpc_path_logits(path, prompt, 5, logits), DPC_OK);
+    for (int v = 0; v < VOCAB; v++) {
+        ranks[v] = 0;
+        for (int w = 0; w < VOCAB; w++)
+            ranks[v] += logits[w] > logits[v];
+        sum += ranks[v] < TOP ? exp((double)logits[v] / temperature) : 0.0;
+    }
+    for (uint64_t seed = 0; seed < DRAWS; seed++) {
+        int32_t token;
+        CU_ASSERT_EQUAL(dpc_generate(path, prompt, 5, 1, temperature, TOP, seed, &token), DPC_OK);
+        counts[token]++;
+    }
+    for (int v = 0; v < VOCAB; v++) {
+        double p = ranks[v] < TOP ? exp((double)logits[v] / temperature) / sum : 0.0;
+        CU_ASSERT(fabs(counts[v] - p * DRAWS) <= 4.0 * sqrt(p * (1.0 - p) * DRAWS));
+    }
+    dpc_path_destroy(path);
+}
+
+static void
+bad_calls_are_refused(void)
+{
+    struct dpc_experiment experiment = small_experiment(true);
+    struct dpc_path *path = small_path(&experiment, dpc_ops_cpu(), 1, DPC_PATH_INFER);
+    int32_t bad[] = {VOCAB}, out[2];
+    CU_ASSERT_EQUAL(dpc_generate(path, prompt, 0, 1, 1.0, 0, 1, out), DPC_EINVAL);
+    CU_ASSERT_EQUAL(dpc_generate(path, bad, 1, 1, 1.0, 0, 1, out), DPC_EINVAL);
+    CU_ASSERT_EQUAL(dpc_generate(path, prompt, 5, 1, -1.0, 0, 1, out), DPC_EINVAL);
+    CU_ASSERT_EQUAL(dpc_generate(path, prompt, 5, 1, NAN, 0, 1, out), DPC_EINVAL);
+    CU_ASSERT_EQUAL(dpc_generate(path, prompt, 5, 0, 1.0, 0, 1, out), DPC_OK);
+    dpc_path_params(path)[0] = NAN;
+    dpc_path_params(path)[3 * 16] = NAN; /* a token of the prompt */
+    CU_ASSERT_EQUAL(dpc_generate(path, prompt, 5, 1, 1.0, 0, 1, out), DPC_ENOTFINITE);
+    dpc_path_destroy(path);
+}
+
+static const struct dpc_test tests[] = {
+    {"kept keys change nothing", kept_keys_change_nothing},
+    {"a long prompt is read from its end", a_long_prompt_is_read_from_its_end},
+    {"a seed gives one text", a_seed_gives_one_text},
+    {"draws follow the probabilities", draws_follow_the_probabilities},
+    {"bad calls are refused", bad_calls_are_refused},
+};
+DPC_TEST_MAIN("modules/generate", tests)

@@ -1,0 +1,667 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * One table of op tests, run once per CPU table that runs here and for a wide one: each case fills
+ * its inputs from a fixed stream, computes, and hands its outputs to a sink; the sinks of the table
+ * and of the reference are compared. A second table checks each backward kernel, the reference's
+ * too, against finite differences of its forward kernel. */
+#include "ops/ops.h"
+
+#include <math.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/rng.h"
+#include "tests/unit/harness.h"
+
+/* Not a table of the library: see Makemodule.am. */
+extern const struct dpc_ops dpc_wide_table;
+
+/* Those that run here, then the wide one; NULL past the end. */
+static const struct dpc_ops *
+table_at(size_t index)
+{
+    const struct dpc_ops *ops = dpc_ops_cpu_at(index);
+    bool first_past_end = !ops && dpc_ops_cpu_at(index - 1);
+    return first_past_end ? &dpc_wide_table : ops;
+}
+
+enum { SINK_FLOATS = 1 << 21, BUFFERS_MAX = 32 };
+
+/* Shapes that hit whole tiles, tails of all kinds, one position and one narrow head. */
+struct shape {
+    size_t B, T, H, D, F, V;
+};
+static const struct shape shapes[] = {
+    {2, 64, 2, 32, 344, 256}, {1, 130, 3, 40, 37, 1000}, {3, 7, 4, 8, 88, 64},
+    {2, 1, 1, 2, 3, 5},       {1, 97, 2, 64, 128, 333},  {1, 49, 1, 18, 16, 17},
+};
+
+/* Memory of one case: inputs are drawn, outputs are kept for comparison. */
+struct bench {
+    struct dpc_rng rng;
+    float *buffers[BUFFERS_MAX];
+    size_t buffers_count;
+    float *sink;
+    size_t sink_count;
+};
+
+static void
+bench_init(struct bench *bench)
+{
+    *bench = (struct bench){.sink = dpc_alloc(SINK_FLOATS, sizeof(float))};
+    dpc_rng_init(&bench->rng, 11, DPC_RNG_TEST, 0, 0, 0);
+}
+
+static void
+bench_done(struct bench *bench)
+{
+    for (size_t i = 0; i < bench->buffers_count; i++)
+        dpc_free(bench->buffers[i]);
+    dpc_free(bench->sink);
+}
+
+/* `count` normal values times `scale`; unaligned on purpose. */
+static float *
+draw(struct bench *bench, size_t count, double scale)
+{
+    float *values = dpc_alloc(count + 1, sizeof *values);
+    bench->buffers[bench->buffers_count++] = values;
+    for (size_t i = 0; i <= count; i++)
+        values[i] = (float)(scale * dpc_rng_normal(&bench->rng));
+    return values + 1;
+}
+
+static int32_t *
+draw_tokens(struct bench *bench, size_t count, size_t V, bool masked)
+{
+    int32_t *tokens = (int32_t *)draw(bench, count, 0.0);
+    for (size_t i = 0; i < count; i++)
+        tokens[i] = masked && i % 3 == 1 ? -1 : (int32_t)dpc_rng_below(&bench->rng, V);
+    return tokens;
+}
+
+static void
+keep(struct bench *bench, const float *values, size_t count)
+{
+    CU_ASSERT_FATAL(bench->sink_count + count <= SINK_FLOATS);
+    memcpy(bench->sink + bench->sink_count, values, count * sizeof *values);
+    bench->sink_count += count;
+}
+
+static struct dpc_attention_shape
+attention_shape(struct shape s)
+{
+    return (struct dpc_attention_shape){.B = s.B, .T = s.T, .H = s.H, .D = s.D};
+}
+
+static float *
+scratch(struct bench *bench, struct shape s)
+{
+    return draw(bench, dpc_attention_scratch_floats(s.T, s.D), 1.0);
+}
+
+/* --- Cases: compute and keep. */
+
+static void
+linear_forward(const struct dpc_ops *ops, struct bench *bench, struct shape s)
+{
+    size_t N = s.B * s.T, C = s.H * s.D;
+    float *x = draw(bench, N * C, 1), *w = draw(bench, s.F * C, 1), *y = draw(bench, N * s.F, 1);
+    ops->linear_forward(y, x, w, N, s.F, C);
+    keep(bench, y, N * s.F);
+}
+
+static void
+linear_backward(const struct dpc_ops *ops, struct bench *bench, struct shape s)
+{
+    size_t N = s.B * s.T, C = s.H * s.D;
+    for (int beta = 0; beta < 2; beta++) {
+        float *x = draw(bench, N * C, 1), *w = draw(bench, s.F * C, 1);
+        float *dx = draw(bench, N * C, 1), *dw = draw(bench, s.F * C, 1);
+        float *dy = draw(bench, N * s.F, 1);
+        ops->linear_backward_input(dx, dy, w, N, s.F, C, (float)beta);
+        ops->linear_backward_weight(dw, dy, x, N, s.F, C, (float)beta);
+        keep(bench, dx, N * C);
+        keep(bench, dw, s.F * C);
+    }
+}
+
+static void
+embedding(const struct dpc_ops *ops, struct bench *bench, struct shape s)
+{
+    size_t N = s.B * s.T, C = s.H * s.D;
+    int32_t *tokens = draw_tokens(bench, N, s.V, false);
+    float *table = draw(bench, s.V * C, 1), *x = draw(bench, N * C, 1);
+    ops->embedding_forward(x, table, tokens, N, C);
+    ops->embedding_backward(table, x, tokens, N, C);
+    keep(bench, x, N * C);
+    keep(bench, table, s.V * C);
+}
+
+static void
+rmsnorm_forward(const struct dpc_ops *ops, struct bench *bench, struct shape s)
+{
+    size_t N = s.B * s.T, C = s.H * s.D;
+    float *x = draw(bench, N * C, 1), *delta = draw(bench, N * C, 1), *gain = draw(bench, C, 1);
+    float *out = draw(bench, N * C, 1), *sum = draw(bench, N * C, 1), *rstd = draw(bench, N, 1);
+    ops->rmsnorm_forward(out, NULL, rstd, x, NULL, gain, N, C, 1e-5f);
+    keep(bench, out, N * C);
+    keep(bench, rstd, N);
+    ops->rmsnorm_forward(out, sum, rstd, x, delta, gain, N, C, 1e-5f);
+    keep(bench, out, N * C);
+    keep(bench, sum, N * C);
+    keep(bench, rstd, N);
+}
+
+static void
+rmsnorm_backward(const struct dpc_ops *ops, struct bench *bench, struct shape s)
+{
+    size_t N = s.B * s.T, C = s.H * s.D;
+    float *x = draw(bench, N * C, 1), *gain = draw(bench, C, 1), *rstd = draw(bench, N, 1);
+    float *dout = draw(bench, N * C, 1), *dx = draw(bench, N * C, 1), *dgain = draw(bench, C, 1);
+    ops->rmsnorm_backward(dx, dgain, dout, x, rstd, gain, N, C);
+    keep(bench, dx, N * C);
+    keep(bench, dgain, C);
+}
+
+static void
+rope(const struct dpc_ops *ops, struct bench *bench, struct shape s)
+{
+    size_t count = s.B * s.T * 3 * s.H * s.D;
+    float *cosines = draw(bench, s.T * s.D / 2, 1), *sines = draw(bench, s.T * s.D / 2, 1);
+    float *qkv = draw(bench, count, 1);
+    dpc_rope_fill(cosines, sines, s.T, s.D, 10000.0);
+    ops->rope_forward(qkv, cosines, sines, attention_shape(s));
+    keep(bench, qkv, count);
+    ops->rope_backward(qkv, cosines, sines, attention_shape(s));
+    ops->rope_backward(qkv, cosines, sines, attention_shape(s));
+    keep(bench, qkv, count);
+}
+
+static void
+attention_forward(const struct dpc_ops *ops, struct bench *bench, struct shape s)
+{
+    size_t N = s.B * s.T, C = s.H * s.D;
+    float *qkv = draw(bench, N * 3 * C, 2), *out = draw(bench, N * C, 0);
+    float *lse = draw(bench, N * s.H, 0);
+    ops->attention_forward(out, lse, qkv, attention_shape(s), 0, scratch(bench, s));
+    keep(bench, out, N * C);
+    keep(bench, lse, N * s.H);
+}
+
+/* The last row alone, as when a text is extended; rows before stay untouched. */
+static void
+attention_last_row(const struct dpc_ops *ops, struct bench *bench, struct shape s)
+{
+    size_t N = s.B * s.T, C = s.H * s.D;
+    float *qkv = draw(bench, N * 3 * C, 1), *out = draw(bench, N * C, 1);
+    float *lse = draw(bench, N * s.H, 1);
+    ops->attention_forward(out, lse, qkv, attention_shape(s), s.T - 1, scratch(bench, s));
+    keep(bench, out, N * C);
+    keep(bench, lse, N * s.H);
+}
+
+static void
+attention_backward(const struct dpc_ops *ops, struct bench *bench, struct shape s)
+{
+    size_t N = s.B * s.T, C = s.H * s.D;
+    float *qkv = draw(bench, N * 3 * C, 1), *out = draw(bench, N * C, 0);
+    float *lse = draw(bench, N * s.H, 0), *dout = draw(bench, N * C, 1);
+    float *dqkv = draw(bench, N * 3 * C, 1);
+    dpc_ops_reference()->attention_forward(out, lse, qkv, attention_shape(s), 0, NULL);
+    ops->attention_backward(dqkv, dout, qkv, out, lse, attention_shape(s), scratch(bench, s));
+    keep(bench, dqkv, N * 3 * C);
+}
+
+static void
+swiglu(const struct dpc_ops *ops, struct bench *bench, struct shape s)
+{
+    size_t N = s.B * s.T;
+    float *gate_up = draw(bench, N * 2 * s.F, 3), *out = draw(bench, N * s.F, 1);
+    float *dgate_up = draw(bench, N * 2 * s.F, 1);
+    gate_up[0] = -200.0f; /* past the exponential's range */
+    ops->swiglu_forward(out, gate_up, N, s.F);
+    keep(bench, out, N * s.F);
+    ops->swiglu_backward(dgate_up, out, gate_up, N, s.F);
+    keep(bench, dgate_up, N * 2 * s.F);
+}
+
+static void
+cross_entropy(const struct dpc_ops *ops, struct bench *bench, struct shape s)
+{
+    size_t N = s.B * s.T;
+    int32_t *targets = draw_tokens(bench, N, s.V, true);
+    float *logits = draw(bench, N * s.V, 4), *losses = draw(bench, N, 1);
+    logits[0] = 300.0f; /* far beyond what an exponential without the maximum's shift would hold */
+    ops->cross_entropy_forward(losses, logits, targets, N, s.V);
+    keep(bench, losses, N);
+    ops->cross_entropy_backward(losses, logits, targets, N, s.V, 0.5f);
+    keep(bench, losses, N);
+    keep(bench, logits, N * s.V);
+}
+
+static void
+squared_norm(const struct dpc_ops *ops, struct bench *bench, struct shape s)
+{
+    size_t count = s.T * s.F;
+    float *values = draw(bench, count, 1);
+    double sum = ops->squared_norm(values, count);
+    float halves[2];
+    memcpy(halves, &sum, sizeof sum);
+    keep(bench, halves, 2);
+    values[count / 2] = 3e38f;
+    CU_ASSERT(isfinite(ops->squared_norm(values, count)));
+    values[count / 2] = NAN;
+    CU_ASSERT(isnan(ops->squared_norm(values, count)));
+    values[count - 1] = INFINITY;
+    CU_ASSERT(!isfinite(ops->squared_norm(values, count)));
+}
+
+static void
+adamw(const struct dpc_ops *ops, struct bench *bench, struct shape s)
+{
+    size_t count = s.T * s.F;
+    float *p = draw(bench, count, 1), *g = draw(bench, count, 1);
+    float *m = draw(bench, count, 0.1), *v = draw(bench, count, 0.1);
+    for (size_t i = 0; i < count; i++)
+        v[i] *= v[i];
+    struct dpc_adamw_rates rates = {
+        .lr = 1e-2,
+        .beta1 = 0.9,
+        .beta2 = 0.999,
+        .epsilon = 1e-8,
+        .weight_decay = 0.1,
+        .gradient_scale = 0.3,
+        .correction1 = 0.4,
+        .correction2 = 0.01,
+    };
+    ops->adamw(p, g, m, v, count, &rates);
+    keep(bench, p, count);
+    keep(bench, m, count);
+    keep(bench, v, count);
+}
+
+static void
+outer(const struct dpc_ops *ops, struct bench *bench, struct shape s)
+{
+    size_t count = s.T * s.F;
+    float *theta = draw(bench, count, 1), *momentum = draw(bench, count, 1);
+    double *sum = dpc_alloc(count, sizeof *sum);
+    for (int path = 0; path < 3; path++)
+        ops->outer_accumulate(sum, draw(bench, count, 0.1), 0.2 + 0.1 * path, count);
+    for (int step = 0; step < 2; step++)
+        ops->outer_nesterov(theta, momentum, sum, count, sqrt(3.0), 0.7, 0.9);
+    dpc_free(sum);
+    keep(bench, theta, count);
+    keep(bench, momentum, count);
+}
+
+/* tolerance: largest difference over the largest magnitude of all that is kept; 0: the same bits.
+ */
+static const struct {
+    const char *name;
+    void (*run)(const struct dpc_ops *ops, struct bench *bench, struct shape s);
+    double tolerance;
+} cases[] = {
+    {"linear_forward", linear_forward, 2e-6},
+    {"linear_backward", linear_backward, 2e-6},
+    {"embedding", embedding, 0},
+    {"rmsnorm_forward", rmsnorm_forward, 1e-6},
+    {"rmsnorm_backward", rmsnorm_backward, 2e-6},
+    {"rope", rope, 1e-6},
+    {"attention_forward", attention_forward, 2e-6},
+    {"attention_last_row", attention_last_row, 2e-6},
+    {"attention_backward", attention_backward, 2e-6},
+    {"swiglu", swiglu, 1e-6},
+    {"cross_entropy", cross_entropy, 1e-6},
+    {"squared_norm", squared_norm, 0},
+    {"adamw", adamw, 1e-6},
+    {"outer", outer, 0},
+};
+
+static double
+largest_difference(const float *got, const float *want, size_t count)
+{
+    double difference = 0, magnitude = 0;
+    for (size_t i = 0; i < count; i++) {
+        double gap = fabs((double)got[i] - (double)want[i]);
+        if (!(gap <= difference))
+            difference = gap;
+        magnitude = fmax(magnitude, fabs((double)want[i]));
+    }
+    return difference / fmax(magnitude, 1e-30);
+}
+
+static void
+compare_case(const struct dpc_ops *ops, size_t i, struct shape shape)
+{
+    struct bench got, again, want;
+    bench_init(&got);
+    bench_init(&again);
+    bench_init(&want);
+    cases[i].run(ops, &got, shape);
+    cases[i].run(ops, &again, shape);
+    cases[i].run(dpc_ops_reference(), &want, shape);
+    CU_ASSERT_EQUAL_FATAL(got.sink_count, want.sink_count);
+    CU_ASSERT(got.sink_count > 0);
+    size_t bytes = got.sink_count * sizeof *got.sink;
+    bool same = memcmp(got.sink, want.sink, bytes) == 0;
+    double difference = same ? 0 : largest_difference(got.sink, want.sink, got.sink_count);
+    bool close = cases[i].tolerance > 0 ? difference <= cases[i].tolerance : same;
+    if (!close)
+        printf("\n    %s on %s, T %zu D %zu: difference %.3g", cases[i].name, ops->name, shape.T,
+               shape.D, difference);
+    CU_ASSERT(close);
+    CU_ASSERT(memcmp(got.sink, again.sink, bytes) == 0);
+    bench_done(&got);
+    bench_done(&again);
+    bench_done(&want);
+}
+
+static void
+every_table_agrees_with_the_reference(void)
+{
+    const struct dpc_ops *ops;
+    for (size_t set = 0; (ops = table_at(set)); set++) {
+        for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+            for (size_t k = 0; k < sizeof shapes / sizeof *shapes; k++)
+                compare_case(ops, i, shapes[k]);
+        }
+    }
+}
+
+/* --- Gradients by finite differences: the loss is sum(weights x outputs). */
+
+enum { INPUTS_MAX = 3 };
+
+struct gradient_problem {
+    struct shape s;
+    struct bench bench;
+    float *inputs[INPUTS_MAX];
+    size_t counts[INPUTS_MAX];
+    float *grads[INPUTS_MAX];
+    size_t inputs_count;
+    float *out, *weights;
+    size_t out_count;
+    float *rest[4]; /* what a kernel needs besides */
+    int32_t *tokens;
+};
+
+static void
+add_input(struct gradient_problem *p, size_t count)
+{
+    p->inputs[p->inputs_count] = draw(&p->bench, count, 1);
+    p->grads[p->inputs_count] = draw(&p->bench, count, 0);
+    p->counts[p->inputs_count++] = count;
+}
+
+static void
+set_out(struct gradient_problem *p, size_t count)
+{
+    p->out = draw(&p->bench, count, 0);
+    p->weights = draw(&p->bench, count, 1);
+    p->out_count = count;
+}
+
+static void
+setup_linear(struct gradient_problem *p)
+{
+    add_input(p, p->s.B * p->s.T * p->s.H * p->s.D);
+    add_input(p, p->s.F * p->s.H * p->s.D);
+    set_out(p, p->s.B * p->s.T * p->s.F);
+}
+
+static void
+forward_linear(const struct dpc_ops *ops, struct gradient_problem *p)
+{
+    ops->linear_forward(p->out, p->inputs[0], p->inputs[1], p->s.B * p->s.T, p->s.F,
+                        p->s.H * p->s.D);
+}
+
+static void
+backward_linear(const struct dpc_ops *ops, struct gradient_problem *p)
+{
+    size_t N = p->s.B * p->s.T, C = p->s.H * p->s.D;
+    ops->linear_backward_input(p->grads[0], p->weights, p->inputs[1], N, p->s.F, C, 0);
+    ops->linear_backward_weight(p->grads[1], p->weights, p->inputs[0], N, p->s.F, C, 0);
+}
+
+static void
+setup_embedding(struct gradient_problem *p)
+{
+    size_t N = p->s.B * p->s.T, C = p->s.H * p->s.D;
+    add_input(p, p->s.V * C);
+    set_out(p, N * C);
+    p->tokens = draw_tokens(&p->bench, N, p->s.V, false);
+}
+
+static void
+forward_embedding(const struct dpc_ops *ops, struct gradient_problem *p)
+{
+    ops->embedding_forward(p->out, p->inputs[0], p->tokens, p->s.B * p->s.T, p->s.H * p->s.D);
+}
+
+static void
+backward_embedding(const struct dpc_ops *ops, struct gradient_problem *p)
+{
+    ops->embedding_backward(p->grads[0], p->weights, p->tokens, p->s.B * p->s.T, p->s.H * p->s.D);
+}
+
+static void
+setup_rmsnorm(struct gradient_problem *p)
+{
+    size_t N = p->s.B * p->s.T, C = p->s.H * p->s.D;
+    add_input(p, N * C);
+    add_input(p, C);
+    set_out(p, N * C);
+    p->rest[0] = draw(&p->bench, N, 0);
+}
+
+static void
+forward_rmsnorm(const struct dpc_ops *ops, struct gradient_problem *p)
+{
+    ops->rmsnorm_forward(p->out, NULL, p->rest[0], p->inputs[0], NULL, p->inputs[1],
+                         p->s.B * p->s.T, p->s.H * p->s.D, 1e-5f);
+}
+
+static void
+backward_rmsnorm(const struct dpc_ops *ops, struct gradient_problem *p)
+{
+    ops->rmsnorm_backward(p->grads[0], p->grads[1], p->weights, p->inputs[0], p->rest[0],
+                          p->inputs[1], p->s.B * p->s.T, p->s.H * p->s.D);
+}
+
+static void
+setup_rope(struct gradient_problem *p)
+{
+    size_t count = p->s.B * p->s.T * 3 * p->s.H * p->s.D;
+    add_input(p, count);
+    set_out(p, count);
+    p->rest[0] = draw(&p->bench, p->s.T * p->s.D / 2, 0);
+    p->rest[1] = draw(&p->bench, p->s.T * p->s.D / 2, 0);
+    dpc_rope_fill(p->rest[0], p->rest[1], p->s.T, p->s.D, 100.0);
+}
+
+static void
+forward_rope(const struct dpc_ops *ops, struct gradient_problem *p)
+{
+    memcpy(p->out, p->inputs[0], p->out_count * sizeof *p->out);
+    ops->rope_forward(p->out, p->rest[0], p->rest[1], attention_shape(p->s));
+}
+
+static void
+backward_rope(const struct dpc_ops *ops, struct gradient_problem *p)
+{
+    memcpy(p->grads[0], p->weights, p->out_count * sizeof *p->out);
+    ops->rope_backward(p->grads[0], p->rest[0], p->rest[1], attention_shape(p->s));
+}
+
+static void
+setup_attention(struct gradient_problem *p)
+{
+    size_t N = p->s.B * p->s.T, C = p->s.H * p->s.D;
+    add_input(p, N * 3 * C);
+    set_out(p, N * C);
+    p->rest[0] = draw(&p->bench, N * p->s.H, 0);
+    p->rest[1] = scratch(&p->bench, p->s);
+}
+
+static void
+forward_attention(const struct dpc_ops *ops, struct gradient_problem *p)
+{
+    ops->attention_forward(p->out, p->rest[0], p->inputs[0], attention_shape(p->s), 0, p->rest[1]);
+}
+
+static void
+backward_attention(const struct dpc_ops *ops, struct gradient_problem *p)
+{
+    ops->attention_backward(p->grads[0], p->weights, p->inputs[0], p->out, p->rest[0],
+                            attention_shape(p->s), p->rest[1]);
+}
+
+static void
+setup_swiglu(struct gradient_problem *p)
+{
+    add_input(p, p->s.B * p->s.T * 2 * p->s.F);
+    set_out(p, p->s.B * p->s.T * p->s.F);
+}
+
+static void
+forward_swiglu(const struct dpc_ops *ops, struct gradient_problem *p)
+{
+    ops->swiglu_forward(p->out, p->inputs[0], p->s.B * p->s.T, p->s.F);
+}
+
+static void
+backward_swiglu(const struct dpc_ops *ops, struct gradient_problem *p)
+{
+    ops->swiglu_backward(p->grads[0], p->weights, p->inputs[0], p->s.B * p->s.T, p->s.F);
+}
+
+/* All rows weigh the same here: the kernel takes one scale. */
+static void
+setup_cross_entropy(struct gradient_problem *p)
+{
+    size_t N = p->s.B * p->s.T;
+    add_input(p, N * p->s.V);
+    set_out(p, N);
+    p->tokens = draw_tokens(&p->bench, N, p->s.V, true);
+    for (size_t n = 0; n < N; n++)
+        p->weights[n] = 0.7f;
+}
+
+static void
+forward_cross_entropy(const struct dpc_ops *ops, struct gradient_problem *p)
+{
+    ops->cross_entropy_forward(p->out, p->inputs[0], p->tokens, p->s.B * p->s.T, p->s.V);
+}
+
+static void
+backward_cross_entropy(const struct dpc_ops *ops, struct gradient_problem *p)
+{
+    memcpy(p->grads[0], p->inputs[0], p->counts[0] * sizeof *p->grads[0]);
+    ops->cross_entropy_backward(p->out, p->grads[0], p->tokens, p->s.B * p->s.T, p->s.V, 0.7f);
+}
+
+static const struct {
+    const char *name;
+    void (*setup)(struct gradient_problem *p);
+    void (*forward)(const struct dpc_ops *ops, struct gradient_problem *p);
+    void (*backward)(const struct dpc_ops *ops, struct gradient_problem *p);
+    double tolerance; /* of the largest gradient */
+} gradients[] = {
+    {"linear", setup_linear, forward_linear, backward_linear, 5e-4},
+    {"embedding", setup_embedding, forward_embedding, backward_embedding, 5e-4},
+    {"rmsnorm", setup_rmsnorm, forward_rmsnorm, backward_rmsnorm, 1e-3},
+    {"rope", setup_rope, forward_rope, backward_rope, 5e-4},
+    {"attention", setup_attention, forward_attention, backward_attention, 1e-3},
+    {"swiglu", setup_swiglu, forward_swiglu, backward_swiglu, 1e-3},
+    {"cross_entropy", setup_cross_entropy, forward_cross_entropy, backward_cross_entropy, 1e-3},
+};
+
+static double
+loss_of(const struct dpc_ops *ops, struct gradient_problem *p, size_t i)
+{
+    double loss = 0;
+    gradients[i].forward(ops, p);
+    for (size_t k = 0; k < p->out_count; k++)
+        loss += (double)p->weights[k] * (double)p->out[k];
+    return loss;
+}
+
+/* Largest error among some coordinates of one input, over its largest gradient. */
+static double
+gradient_error(const struct dpc_ops *ops, struct gradient_problem *p, size_t i, size_t input)
+{
+    const double h = 4e-3;
+    double error = 0, magnitude = 0;
+    size_t step = p->counts[input] / 60 + 1;
+    for (size_t k = 0; k < p->counts[input]; k += step) {
+        float *value = &p->inputs[input][k], before = *value;
+        *value = (float)((double)before + h);
+        double up = loss_of(ops, p, i), width = (double)*value;
+        *value = (float)((double)before - h);
+        double down = loss_of(ops, p, i);
+        width -= (double)*value;
+        *value = before;
+        double gradient = (double)p->grads[input][k];
+        error = fmax(error, fabs(gradient - (up - down) / width));
+        magnitude = fmax(magnitude, fabs(gradient));
+    }
+    CU_ASSERT(magnitude > 0);
+    return error / magnitude;
+}
+
+static void
+check_gradient(const struct dpc_ops *ops, size_t i)
+{
+    struct gradient_problem p = {.s = {2, 9, 2, 8, 11, 13}};
+    bench_init(&p.bench);
+    gradients[i].setup(&p);
+    gradients[i].forward(ops, &p);
+    gradients[i].backward(ops, &p);
+    for (size_t input = 0; input < p.inputs_count; input++) {
+        double error = gradient_error(ops, &p, i, input);
+        if (!(error <= gradients[i].tolerance))
+            printf("\n    gradient of %s on %s, input %zu: error %.3g", gradients[i].name,
+                   ops->name, input, error);
+        CU_ASSERT(error <= gradients[i].tolerance);
+    }
+    bench_done(&p.bench);
+}
+
+static void
+every_gradient_is_the_difference_quotient(void)
+{
+    const struct dpc_ops *ops = dpc_ops_reference();
+    for (size_t set = 0; ops; ops = table_at(set++)) {
+        for (size_t i = 0; i < sizeof gradients / sizeof *gradients; i++)
+            check_gradient(ops, i);
+    }
+}
+
+static void
+the_widest_table_is_first_and_the_baseline_runs_everywhere(void)
+{
+    size_t count = 0;
+    CU_ASSERT_PTR_EQUAL(dpc_ops_cpu(), dpc_ops_cpu_at(0));
+    while (dpc_ops_cpu_at(count))
+        count++;
+    CU_ASSERT(count >= 1);
+    CU_ASSERT_STRING_EQUAL(dpc_ops_cpu_at(count - 1)->name, "baseline");
+    CU_ASSERT(strlen(dpc_ops_blas_kernel()) > 0);
+    printf("\n    tables: ");
+    for (size_t i = 0; table_at(i); i++)
+        printf("%s ", table_at(i)->name);
+    printf("(BLAS %s) ", dpc_ops_blas_kernel());
+}
+
+static const struct dpc_test tests[] = {
+    {"the widest table is first and the baseline runs everywhere",
+     the_widest_table_is_first_and_the_baseline_runs_everywhere},
+    {"every table agrees with the reference", every_table_agrees_with_the_reference},
+    {"every gradient is the difference quotient", every_gradient_is_the_difference_quotient},
+};
+DPC_TEST_MAIN("ops/ops", tests)
