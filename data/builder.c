@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * A document's content key is SHA-256 of its text, not of its tokens, so that splits do not depend
+ * on the tokenizer. */
+#include "data/builder.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/limits.h"
+#include "data/keyset.h"
+#include "data/tokens_writer.h"
+
+struct dpc_builder {
+    const struct dpc_vfs *vfs;
+    const struct dpc_tokenizer *tokenizer;
+    struct dpc_vfs_file *file;
+    struct dpc_tokens_writer writer;
+    struct dpc_keyset keys;
+    uint16_t *tokens; /* of one document, grown as needed */
+    uint8_t *narrow;
+    size_t tokens_capacity;
+    char path[DPC_PATH_MAX];
+    char temp[DPC_PATH_MAX];
+    bool renamed;
+};
+
+static int
+failed(const struct dpc_builder *builder, int code, struct dpc_error *err)
+{
+    return dpc_error_set(err, code, "could not write corpus \"%s\": %s", builder->path,
+                         code == DPC_ENOSPACE
+                             ? "no space left on the disk; free some and import again"
+                             : dpc_error_words(code));
+}
+
+static int
+write_file(void *context, const void *bytes, size_t len, uint64_t offset)
+{
+    const struct dpc_builder *builder = context;
+    return builder->vfs->ops->write(builder->file, bytes, len, offset);
+}
+
+int
+dpc_builder_open(const struct dpc_vfs *vfs, const char *path, const struct dpc_tokenizer *tokenizer,
+                 struct dpc_builder **ret_builder, struct dpc_error *err)
+{
+    assert(tokenizer->width == 1);
+    struct dpc_builder *builder = dpc_alloc(1, sizeof *builder);
+    *builder = (struct dpc_builder){.vfs = vfs, .tokenizer = tokenizer};
+    struct dpc_tokens_sink sink = {.write = write_file, .context = builder};
+    dpc_tokens_writer_init(&builder->writer, sink, tokenizer->width, tokenizer->vocab);
+    dpc_keyset_init(&builder->keys);
+    int code = DPC_ELIMIT;
+    if ((size_t)snprintf(builder->path, sizeof builder->path, "%s", path) < sizeof builder->path &&
+        (size_t)snprintf(builder->temp, sizeof builder->temp, "%s.new", path) <
+            sizeof builder->temp)
+        code = vfs->ops->open(vfs, builder->temp, DPC_VFS_WRITE | DPC_VFS_CREATE, &builder->file);
+    if (code == DPC_OK)
+        code = vfs->ops->truncate(builder->file, 0);
+    if (code != DPC_OK) {
+        code = failed(builder, code, err);
+        dpc_builder_close(builder);
+        return code;
+    }
+    *ret_builder = builder;
+    return DPC_OK;
+}
+
+static bool
+make_room(struct dpc_builder *builder, size_t tokens)
+{
+    if (tokens <= builder->tokens_capacity)
+        return true;
+    builder->tokens_capacity = 0;
+    builder->tokens = dpc_free(builder->tokens);
+    builder->narrow = dpc_free(builder->narrow);
+    builder->tokens = dpc_try_alloc(tokens, sizeof *builder->tokens);
+    builder->narrow = dpc_try_alloc(tokens, sizeof *builder->narrow);
+    if (!builder->tokens || !builder->narrow)
+        return false;
+    builder->tokens_capacity = tokens;
+    return true;
+}
+
+static int
+write_document(struct dpc_builder *builder, const uint8_t *key, const uint8_t *text, size_t len,
+               uint32_t *ret_tokens)
+{
+    size_t tokens_max = builder->tokenizer->tokens_max(len);
+    if (tokens_max > DPC_DOCUMENT_BYTES_MAX)
+        return DPC_ELIMIT;
+    if (!make_room(builder, tokens_max) || !dpc_keyset_add(&builder->keys, key))
+        return DPC_ENOMEM;
+    size_t count = builder->tokenizer->encode(text, len, builder->tokens);
+    assert(count > 0 && count <= tokens_max);
+    for (size_t i = 0; i < count; i++)
+        builder->narrow[i] = (uint8_t)builder->tokens[i];
+    dpc_tokens_writer_document(&builder->writer, (uint32_t)builder->writer.header.documents, key,
+                               (uint32_t)count);
+    dpc_tokens_writer_tokens(&builder->writer, builder->narrow, count);
+    if (ret_tokens)
+        *ret_tokens = (uint32_t)count;
+    return builder->writer.code;
+}
+
+int
+dpc_builder_add(struct dpc_builder *builder, const uint8_t *text, size_t len, uint32_t *ret_tokens,
+                struct dpc_error *err)
+{
+    struct dpc_hash hash;
+    if (len == 0)
+        return dpc_error_set(err, DPC_EINVAL, "could not add a document: it is empty");
+    dpc_hash_of(text, len, &hash);
+    if (dpc_keyset_has(&builder->keys, hash.bytes))
+        return dpc_error_set(err, DPC_EEXIST, "could not add a document: it is there already");
+    int code = write_document(builder, hash.bytes, text, len, ret_tokens);
+    return code == DPC_OK ? DPC_OK : failed(builder, code, err);
+}
+
+static int
+put_in_place(struct dpc_builder *builder)
+{
+    const struct dpc_vfs_ops *ops = builder->vfs->ops;
+    char folder[DPC_PATH_MAX];
+    int code = ops->sync(builder->file);
+    if (code == DPC_OK)
+        code = ops->rename(builder->vfs, builder->temp, builder->path);
+    if (code != DPC_OK)
+        return code;
+    builder->renamed = true;
+    dpc_path_folder(builder->path, folder, sizeof folder);
+    return ops->sync_folder(builder->vfs, folder);
+}
+
+int
+dpc_builder_finish(struct dpc_builder *builder, struct dpc_error *err)
+{
+    if (builder->writer.header.documents == 0)
+        return dpc_error_set(err, DPC_EINVAL,
+                             "could not write corpus \"%s\": it would be empty; name a folder or "
+                             "file with text in it",
+                             builder->path);
+    int code = dpc_tokens_writer_finish(&builder->writer);
+    if (code == DPC_OK)
+        code = put_in_place(builder);
+    return code == DPC_OK ? DPC_OK : failed(builder, code, err);
+}
+
+struct dpc_builder *
+dpc_builder_close(struct dpc_builder *builder)
+{
+    if (!builder)
+        return NULL;
+    if (builder->file) {
+        builder->vfs->ops->close(builder->file);
+        if (!builder->renamed)
+            (void)builder->vfs->ops->remove(builder->vfs, builder->temp);
+    }
+    dpc_tokens_writer_done(&builder->writer);
+    dpc_keyset_done(&builder->keys);
+    dpc_free(builder->tokens);
+    dpc_free(builder->narrow);
+    return dpc_free(builder);
+}

@@ -1,0 +1,342 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Files are read one after the other in the scan's order; each gives documents to the builder,
+ * which knows duplicates and puts the corpus in place at the end. */
+#include "data/import.h"
+
+#include <ctype.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/buf.h"
+#include "base/json.h"
+#include "base/limits.h"
+#include "base/vfs.h"
+#include "data/builder.h"
+#include "data/manpage.h"
+#include "data/scan.h"
+#include "data/source.h"
+#include "data/tokens.h"
+#include "data/utf8.h"
+
+enum { PROGRESS_LINES = 4096 };
+
+struct import {
+    const struct dpc_import_options *options;
+    struct dpc_import_stats stats;
+    struct dpc_builder *builder;
+    struct dpc_buf input; /* a file or a line as it is */
+    struct dpc_buf text;  /* a manual page's text */
+    struct dpc_buf names; /* of DPC_IMPORT_NAMES_FILE */
+    const char *path;     /* being read */
+};
+
+static int
+report_progress(struct import *import, struct dpc_error *err)
+{
+    const struct dpc_import_options *options = import->options;
+    if (!options->progress || options->progress(options->progress_context, &import->stats))
+        return DPC_OK;
+    return dpc_error_set(err, DPC_ECANCELLED, "the import was stopped; nothing was changed");
+}
+
+/* --- One document. */
+
+/* Names may hold anything; the list for people holds one line a document. */
+static void
+add_name(struct import *import, uint32_t tokens, uint64_t line)
+{
+    dpc_buf_printf(&import->names, "%" PRIu64 "\t%" PRIu32 "\t", import->stats.documents, tokens);
+    for (const char *at = import->path; *at; at++)
+        dpc_buf_put_u8(&import->names, iscntrl((unsigned char)*at) ? '?' : (uint8_t)*at);
+    if (line)
+        dpc_buf_printf(&import->names, ":%" PRIu64, line);
+    dpc_buf_put_u8(&import->names, '\n');
+}
+
+/* `line` is the document's line in its file, 0 when it is a whole file. */
+static int
+add_document(struct import *import, const uint8_t *text, size_t len, uint64_t line,
+             uint64_t *kind_count, struct dpc_error *err)
+{
+    struct dpc_import_stats *stats = &import->stats;
+    uint32_t tokens;
+    if (len == 0 || memchr(text, 0, len)) {
+        stats->empty += len == 0;
+        stats->binary += len != 0;
+        return DPC_OK;
+    }
+    int code = dpc_builder_add(import->builder, text, len, &tokens, err);
+    if (code == DPC_EEXIST) {
+        stats->duplicates++;
+        return DPC_OK;
+    }
+    if (code != DPC_OK)
+        return code;
+    add_name(import, tokens, line);
+    stats->documents++;
+    stats->tokens += tokens;
+    stats->bytes += len;
+    stats->invalid_utf8 += !dpc_utf8_valid(text, len);
+    ++*kind_count;
+    return DPC_OK;
+}
+
+/* --- One file. */
+
+static int
+add_json_line(struct import *import, uint64_t line, struct dpc_error *err)
+{
+    struct dpc_json *root;
+    struct dpc_error reason;
+    size_t len;
+    if (dpc_json_parse(dpc_buf_text(&import->input), import->input.len, &root, &reason) != DPC_OK)
+        return dpc_error_set(err, DPC_EPARSE, "could not import \"%s\", line %" PRIu64 ": %s",
+                             import->path, line, reason.text);
+    const char *text = dpc_json_text_bytes(dpc_json_get(root, "text"), &len);
+    int code = DPC_OK;
+    if (text)
+        code =
+            add_document(import, (const uint8_t *)text, len, line, &import->stats.json_lines, err);
+    else
+        import->stats.without_text++;
+    dpc_json_destroy(root);
+    return code;
+}
+
+static bool
+is_blank(const struct dpc_buf *line)
+{
+    for (size_t i = 0; i < line->len; i++) {
+        if (!isspace(line->data[i]))
+            return false;
+    }
+    return true;
+}
+
+static int
+add_json_lines(struct import *import, struct dpc_source *source, struct dpc_error *err)
+{
+    bool more = true;
+    for (uint64_t line = 1;; line++) {
+        int code = dpc_source_read_line(source, DPC_DOCUMENT_BYTES_MAX, &import->input, &more, err);
+        if (code != DPC_OK || !more)
+            return code;
+        if (is_blank(&import->input))
+            continue;
+        code = add_json_line(import, line, err);
+        if (code == DPC_OK && line % PROGRESS_LINES == 0)
+            code = report_progress(import, err);
+        if (code != DPC_OK)
+            return code;
+    }
+}
+
+static int
+add_manpage(struct import *import, struct dpc_error *err)
+{
+    const char *page = dpc_buf_text(&import->input);
+    if (dpc_manpage_is_redirect(page, import->input.len)) {
+        import->stats.redirects++;
+        return DPC_OK;
+    }
+    dpc_buf_reset(&import->text);
+    dpc_manpage_text(page, import->input.len, &import->text);
+    if (import->text.failed)
+        return dpc_error_set(err, DPC_ENOMEM, "could not import \"%s\": %s", import->path,
+                             dpc_error_words(DPC_ENOMEM));
+    return add_document(import, import->text.data, import->text.len, 0, &import->stats.manpages,
+                        err);
+}
+
+/* The file's name without .gz or .zst; `*ret_len` bytes of it count. */
+static const char *
+plain_name(const char *path, size_t *ret_len)
+{
+    const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
+    static const char *const packed[] = {".gz", ".zst"};
+    *ret_len = strlen(name);
+    for (size_t i = 0; i < sizeof packed / sizeof *packed; i++) {
+        size_t len = strlen(packed[i]);
+        if (*ret_len > len && strcmp(name + *ret_len - len, packed[i]) == 0) {
+            *ret_len -= len;
+            break;
+        }
+    }
+    return name;
+}
+
+static bool
+ends_with(const char *name, size_t len, const char *end)
+{
+    size_t end_len = strlen(end);
+    return len >= end_len && memcmp(name + len - end_len, end, end_len) == 0;
+}
+
+/* A section at the end: ".1" to ".8", with letters behind it as in ".3type". */
+static bool
+has_section(const char *name, size_t len)
+{
+    while (len && islower((unsigned char)name[len - 1]))
+        len--;
+    return len > 2 && name[len - 2] == '.' && name[len - 1] >= '1' && name[len - 1] <= '8';
+}
+
+static enum dpc_import_kind
+kind_by_name(const char *path)
+{
+    size_t len;
+    const char *name = plain_name(path, &len);
+    if (ends_with(name, len, ".jsonl") || ends_with(name, len, ".ndjson"))
+        return DPC_IMPORT_JSON_LINES;
+    return has_section(name, len) ? DPC_IMPORT_MANPAGE : DPC_IMPORT_TEXT;
+}
+
+static int
+add_open_file(struct import *import, struct dpc_source *source, struct dpc_error *err)
+{
+    bool guess = import->options->kind == DPC_IMPORT_AUTO;
+    enum dpc_import_kind kind = guess ? kind_by_name(import->path) : import->options->kind;
+    if (kind == DPC_IMPORT_JSON_LINES)
+        return add_json_lines(import, source, err);
+    dpc_buf_reset(&import->input);
+    int code = dpc_source_read_all(source, DPC_DOCUMENT_BYTES_MAX, &import->input, err);
+    if (code != DPC_OK)
+        return code;
+    if (kind == DPC_IMPORT_MANPAGE &&
+        (!guess || dpc_manpage_is(dpc_buf_text(&import->input), import->input.len)))
+        return add_manpage(import, err);
+    return add_document(import, import->input.data, import->input.len, 0, &import->stats.texts,
+                        err);
+}
+
+static int
+add_file(struct import *import, const char *path, struct dpc_error *err)
+{
+    struct dpc_source *source;
+    int code = dpc_source_open(path, &source, err);
+    if (code != DPC_OK)
+        return code;
+    import->path = path;
+    code = add_open_file(import, source, err);
+    dpc_source_close(source);
+    if (code != DPC_OK)
+        return code;
+    import->stats.files++;
+    return report_progress(import, err);
+}
+
+/* --- The whole. */
+
+/* The corpus may lie below its own source: an earlier one is no text of it. */
+static void
+leave_out_corpus(const struct import *import, struct dpc_scan *scan)
+{
+    static const char *const names[] = {DPC_TOKENS_FILE, DPC_TOKENS_FILE ".new",
+                                        DPC_IMPORT_NAMES_FILE};
+    char path[DPC_PATH_MAX];
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        if (dpc_path_join(import->options->out, names[i], path, sizeof path) == DPC_OK)
+            dpc_scan_except(scan, path);
+    }
+}
+
+static int
+find_files(struct import *import, struct dpc_scan *scan, struct dpc_error *err)
+{
+    const struct dpc_import_options *options = import->options;
+    leave_out_corpus(import, scan);
+    for (size_t i = 0; i < options->sources_count; i++) {
+        int code = dpc_scan_add(scan, options->sources[i], err);
+        if (code != DPC_OK)
+            return code;
+    }
+    import->stats.files_total = scan->count;
+    import->stats.links = scan->links;
+    return DPC_OK;
+}
+
+static int
+nothing_found(const struct import *import, struct dpc_error *err)
+{
+    const struct dpc_import_stats *stats = &import->stats;
+    return dpc_error_set(err, DPC_EINVAL,
+                         "could not import \"%s\": no text in it (%" PRIu64
+                         " files, of them %" PRIu64 " binary and %" PRIu64 " empty; %" PRIu64
+                         " JSON lines without \"text\"); name a folder or "
+                         "file with text",
+                         import->options->sources_count ? import->options->sources[0] : "",
+                         stats->files, stats->binary, stats->empty, stats->without_text);
+}
+
+static int
+finish(struct import *import, struct dpc_error *err)
+{
+    char path[DPC_PATH_MAX];
+    if (import->stats.documents == 0)
+        return nothing_found(import, err);
+    int code = dpc_builder_finish(import->builder, err);
+    if (code != DPC_OK)
+        return code;
+    code = dpc_path_join(import->options->out, DPC_IMPORT_NAMES_FILE, path, sizeof path);
+    if (code == DPC_OK && import->names.failed)
+        code = DPC_ENOMEM;
+    if (code != DPC_OK)
+        return dpc_error_set(err, code, "could not write the documents' names: %s",
+                             dpc_error_words(code));
+    return dpc_vfs_write_file(&dpc_vfs_posix, path, import->names.data, import->names.len, err);
+}
+
+static int
+import_files(struct import *import, struct dpc_scan *scan, struct dpc_error *err)
+{
+    int code = find_files(import, scan, err);
+    for (size_t i = 0; code == DPC_OK && i < scan->count; i++)
+        code = add_file(import, scan->paths[i], err);
+    return code == DPC_OK ? finish(import, err) : code;
+}
+
+static int
+open_builder(struct import *import, struct dpc_error *err)
+{
+    const struct dpc_import_options *options = import->options;
+    char path[DPC_PATH_MAX];
+    int code = dpc_path_join(options->out, DPC_TOKENS_FILE, path, sizeof path);
+    if (code == DPC_OK)
+        code = dpc_vfs_posix.ops->make_folder(&dpc_vfs_posix, options->out);
+    if (code != DPC_OK)
+        return dpc_error_set(err, code, "could not make the corpus folder \"%s\": %s", options->out,
+                             dpc_error_words(code));
+    return dpc_builder_open(&dpc_vfs_posix, path, dpc_tokenizer_get(options->tokenizer),
+                            &import->builder, err);
+}
+
+int
+dpc_import(const struct dpc_import_options *options, struct dpc_import_stats *ret_stats,
+           struct dpc_error *err)
+{
+    struct import import = {.options = options};
+    struct dpc_scan scan;
+    dpc_scan_init(&scan);
+    dpc_buf_init(&import.input, 0);
+    dpc_buf_init(&import.text, 0);
+    dpc_buf_init(&import.names, 0);
+    int code = open_builder(&import, err);
+    if (code == DPC_OK)
+        code = import_files(&import, &scan, err);
+    if (code == DPC_OK)
+        *ret_stats = import.stats;
+    dpc_builder_close(import.builder);
+    dpc_buf_done(&import.input);
+    dpc_buf_done(&import.text);
+    dpc_buf_done(&import.names);
+    dpc_scan_done(&scan);
+    return code;
+}
+
+const char *const dpc_import_kind_names[] = {
+    [DPC_IMPORT_AUTO] = "auto",        [DPC_IMPORT_TEXT] = "text",
+    [DPC_IMPORT_JSON_LINES] = "jsonl", [DPC_IMPORT_MANPAGE] = "man",
+    [DPC_IMPORT_MANPAGE + 1] = NULL,
+};

@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Makes a corpus out of files: a folder of texts (each a document), JSON lines (each line a
+ * document, its `text` field), manual pages (as the text that a reader sees). All may be packed as
+ * .gz or .zst. Equal texts are kept once. The result depends on the files' names and content only.
+ *
+ * The corpus is a folder with two files: DPC_TOKENS_FILE (data/tokens.h), and
+ * DPC_IMPORT_NAMES_FILE, a line a document for people: id, tokens, where it came from, separated by
+ * tabs.
+ *
+ * Owns: nothing. Threads: one import a folder. Limits: DPC_DOCUMENT_BYTES_MAX a document.
+ * Nothing is half done: the old corpus, if any, stays until the new one is whole and on disk.
+ */
+#ifndef DPC_DATA_IMPORT_H
+#define DPC_DATA_IMPORT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "base/experiment.h"
+
+#define DPC_IMPORT_NAMES_FILE "documents.tsv"
+
+enum dpc_import_kind {
+    /* By each file's name and content: .jsonl and .ndjson are JSON lines; a name that ends like a
+     * manual page (.1 to .8, also .3type) is one when it has a page's title; the rest is text. */
+    DPC_IMPORT_AUTO,
+    DPC_IMPORT_TEXT,
+    DPC_IMPORT_JSON_LINES,
+    DPC_IMPORT_MANPAGE,
+};
+
+struct dpc_import_stats {
+    uint64_t files_total, files; /* found, and read so far */
+    uint64_t documents, tokens;
+    uint64_t bytes;                       /* of the documents' texts */
+    uint64_t texts, json_lines, manpages; /* documents by kind */
+    /* Left out. */
+    uint64_t duplicates;   /* equal to an earlier text */
+    uint64_t links;        /* symbolic links */
+    uint64_t redirects;    /* manual pages that only name another */
+    uint64_t binary;       /* with a zero byte */
+    uint64_t empty;        /* without text; a manual page without a word */
+    uint64_t without_text; /* JSON lines without a `text` that is a string */
+    /* Kept. */
+    uint64_t invalid_utf8; /* documents that are not UTF-8 throughout: bytes pass as they are */
+};
+
+struct dpc_import_options {
+    const char *const *sources; /* files and folders, in this order */
+    size_t sources_count;
+    const char *out; /* the corpus folder; made where it is missing */
+    enum dpc_import_kind kind;
+    enum dpc_tokenizer_kind tokenizer;
+    /* Called after each file and every few thousand lines (may be NULL); false stops the import. */
+    bool (*progress)(void *context, const struct dpc_import_stats *stats);
+    void *progress_context;
+};
+
+/* DPC_ENOTFOUND, DPC_EPERM, DPC_EIO; DPC_ECORRUPT for a damaged packed file; DPC_EPARSE for a line
+ * that is no JSON; DPC_EINVAL when nothing is left to import; DPC_ELIMIT; DPC_ENOSPACE;
+ * DPC_ECANCELLED when `progress` said so. */
+int dpc_import(const struct dpc_import_options *options, struct dpc_import_stats *ret_stats,
+               struct dpc_error *err) DPC_MUST_CHECK;
+
+/* "auto", "text", "jsonl" and "man" at the place of their kind, then NULL. */
+extern const char *const dpc_import_kind_names[];
+
+#endif

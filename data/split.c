@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The key is hashed once more behind a fixed domain string, so that no other use of content hashes
+ * (names of blobs, duplicates) is correlated with the split. The hash is a point in [0, 1); test,
+ * early stop and router take their shares from its start. */
+#include "data/split.h"
+
+#include <string.h>
+
+#include "base/hash.h"
+
+static const char domain[] = "dipaco document split 1";
+
+static double
+point_of_key(const uint8_t key[DPC_CONTENT_KEY_BYTES])
+{
+    uint8_t text[sizeof domain + DPC_CONTENT_KEY_BYTES];
+    struct dpc_hash hash;
+    memcpy(text, domain, sizeof domain);
+    memcpy(text + sizeof domain, key, DPC_CONTENT_KEY_BYTES);
+    dpc_hash_of(text, sizeof text, &hash);
+    uint64_t bits = 0;
+    for (int i = 0; i < 8; i++)
+        bits = bits << 8 | hash.bytes[i];
+    return (double)(bits >> 11) * 0x1.0p-53;
+}
+
+enum dpc_split
+dpc_split_of_key(const uint8_t key[DPC_CONTENT_KEY_BYTES], const struct dpc_experiment *experiment)
+{
+    double point = point_of_key(key);
+    if ((point -= experiment->data.test) < 0)
+        return DPC_SPLIT_TEST;
+    if ((point -= experiment->data.early_stop) < 0)
+        return DPC_SPLIT_EARLY_STOP;
+    if ((point -= experiment->data.router) < 0)
+        return DPC_SPLIT_ROUTER;
+    return DPC_SPLIT_TRAIN;
+}
+
+const char *
+dpc_split_name(enum dpc_split split)
+{
+    static const char *const names[DPC_SPLITS_COUNT] = {"train", "router", "early-stop", "test"};
+    return (unsigned)split < DPC_SPLITS_COUNT ? names[split] : "?";
+}

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The first byte gives the length and the range of the second; the others are 80..BF. */
+#include "data/utf8.h"
+
+/* Length of the character that starts at `text`, or 0 when it is malformed. */
+static size_t
+character_len(const uint8_t *text, size_t left)
+{
+    uint8_t first = text[0], low = 0x80, high = 0xBF;
+    size_t len;
+    if (first < 0x80)
+        return 1;
+    if (first >= 0xC2 && first <= 0xDF)
+        len = 2;
+    else if (first >= 0xE0 && first <= 0xEF)
+        len = 3;
+    else if (first >= 0xF0 && first <= 0xF4)
+        len = 4;
+    else
+        return 0;
+    low = first == 0xE0 ? 0xA0 : first == 0xF0 ? 0x90 : low;
+    high = first == 0xED ? 0x9F : first == 0xF4 ? 0x8F : high;
+    if (left < len || text[1] < low || text[1] > high)
+        return 0;
+    for (size_t i = 2; i < len; i++) {
+        if ((text[i] & 0xC0) != 0x80)
+            return 0;
+    }
+    return len;
+}
+
+bool
+dpc_utf8_valid(const uint8_t *text, size_t len)
+{
+    for (size_t i = 0; i < len;) {
+        size_t step = character_len(text + i, len - i);
+        if (!step)
+            return false;
+        i += step;
+    }
+    return true;
+}

@@ -1,0 +1,309 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "data/import.h"
+
+#include <unistd.h>
+
+#include "base/hash.h"
+#include "data/tokens.h"
+#include "tests/unit/data/temp.h"
+
+/* Imports the folder's "in" into its "out". */
+static int
+import_kind(struct temp *temp, enum dpc_import_kind kind, struct dpc_import_stats *ret_stats,
+            struct dpc_error *err)
+{
+    char in[DPC_PATH_MAX], out[DPC_PATH_MAX];
+    const char *const sources[] = {in};
+    struct dpc_import_options options = {
+        .sources = sources, .sources_count = 1, .out = out, .kind = kind};
+    (void)snprintf(in, sizeof in, "%s", temp_path(temp, "in"));
+    (void)snprintf(out, sizeof out, "%s", temp_path(temp, "out"));
+    return dpc_import(&options, ret_stats, err);
+}
+
+static struct dpc_import_stats
+import_all(struct temp *temp)
+{
+    struct dpc_import_stats stats = {0};
+    struct dpc_error err = {0};
+    if (import_kind(temp, DPC_IMPORT_AUTO, &stats, &err) != DPC_OK)
+        CU_FAIL(err.text);
+    return stats;
+}
+
+/* Document `doc` of the "out" corpus is this text. */
+static void
+check_document(struct temp *temp, uint32_t doc, const char *want)
+{
+    struct dpc_tokens *tokens;
+    int32_t copy[512];
+    char text[512];
+    CU_ASSERT_EQUAL_FATAL(dpc_tokens_open(temp_path(temp, "out"), &tokens, NULL), DPC_OK);
+    CU_ASSERT_FATAL(doc < dpc_tokens_documents(tokens));
+    uint32_t count = dpc_tokens_copy(tokens, doc, 0, 511, copy);
+    for (uint32_t i = 0; i < count; i++)
+        text[i] = (char)copy[i];
+    text[count] = 0;
+    CU_ASSERT_STRING_EQUAL(text, want);
+    dpc_tokens_close(tokens);
+}
+
+static void
+a_folder_of_texts(void)
+{
+    struct temp temp;
+    temp_make(&temp);
+    temp_write_text(&temp, "in/b.txt", "second");
+    temp_write_text(&temp, "in/a/z.md", "first");
+    temp_write_gz(&temp, "in/c.gz", "third, packed");
+    temp_write_zst(&temp, "in/d.txt.zst", "fourth, packed");
+    temp_write_text(&temp, "in/e", "caf\xE9");
+    temp_write_text(&temp, "in/f", "second"); /* a duplicate */
+    temp_write_text(&temp, "in/.hidden", "not seen");
+    temp_write_text(&temp, "in/.git/config", "not seen");
+    temp_write(&temp, "in/g.bin",
+               "\x7F"
+               "ELF\0\1",
+               6);                      /* binary */
+    temp_write_text(&temp, "in/h", ""); /* empty */
+    CU_ASSERT_EQUAL(symlink("b.txt", temp_path(&temp, "in/i")), 0);
+    struct dpc_import_stats stats = import_all(&temp);
+    CU_ASSERT_EQUAL(stats.documents, 5);
+    CU_ASSERT_EQUAL(stats.texts, 5);
+    CU_ASSERT_EQUAL(stats.files, 8);
+    CU_ASSERT_EQUAL(stats.files_total, 8);
+    CU_ASSERT_EQUAL(stats.bytes, 5 + 6 + 13 + 14 + 4);
+    CU_ASSERT_EQUAL(stats.tokens, stats.bytes);
+    CU_ASSERT_EQUAL(stats.duplicates, 1);
+    CU_ASSERT_EQUAL(stats.binary, 1);
+    CU_ASSERT_EQUAL(stats.empty, 1);
+    CU_ASSERT_EQUAL(stats.links, 1);
+    CU_ASSERT_EQUAL(stats.invalid_utf8, 1);
+    check_document(&temp, 0, "first"); /* sorted by path */
+    check_document(&temp, 1, "second");
+    check_document(&temp, 2, "third, packed");
+    check_document(&temp, 3, "fourth, packed");
+    check_document(&temp, 4, "caf\xE9");
+    temp_remove(&temp);
+}
+
+static void
+json_lines(void)
+{
+    static const char lines[] = "{\"text\": \"one \\u20ac\", \"id\": 1}\n"
+                                "\n"
+                                "{\"id\": 2}\n"
+                                "{\"text\": 3}\n"
+                                "{\"text\": \"\"}\n"
+                                "{\"text\": \"zero \\u0000 inside\"}\n"
+                                "{\"meta\": {\"text\": \"no\"}, \"text\": \"two\\n\"}\r\n"
+                                "{\"text\": \"one \\u20ac\"}";
+    static const char *const names[] = {"in/x.jsonl", "in/x.jsonl.gz", "in/x.ndjson.zst"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        struct temp temp;
+        temp_make(&temp);
+        temp_write_text(&temp, "in/.keep", "");
+        if (i == 0)
+            temp_write_text(&temp, names[i], lines);
+        else if (i == 1)
+            temp_write_gz(&temp, names[i], lines);
+        else
+            temp_write_zst(&temp, names[i], lines);
+        struct dpc_import_stats stats = import_all(&temp);
+        CU_ASSERT_EQUAL(stats.documents, 2);
+        CU_ASSERT_EQUAL(stats.json_lines, 2);
+        CU_ASSERT_EQUAL(stats.without_text, 2);
+        CU_ASSERT_EQUAL(stats.empty, 1);
+        CU_ASSERT_EQUAL(stats.binary, 1);
+        CU_ASSERT_EQUAL(stats.duplicates, 1);
+        check_document(&temp, 0, "one €");
+        check_document(&temp, 1, "two\n");
+        temp_remove(&temp);
+    }
+}
+
+static void
+a_line_that_is_no_json_is_named(void)
+{
+    struct temp temp;
+    struct dpc_import_stats stats;
+    struct dpc_error err;
+    temp_make(&temp);
+    temp_write_text(&temp, "in/x.jsonl", "{\"text\": \"good\"}\n{\"text\": \n");
+    CU_ASSERT_EQUAL(import_kind(&temp, DPC_IMPORT_AUTO, &stats, &err), DPC_EPARSE);
+    CU_ASSERT_PTR_NOT_NULL(strstr(err.text, "x.jsonl\", line 2: "));
+    CU_ASSERT_FALSE(dpc_vfs_exists(&dpc_vfs_posix, temp_path(&temp, "out/" DPC_TOKENS_FILE)));
+    CU_ASSERT_FALSE(
+        dpc_vfs_exists(&dpc_vfs_posix, temp_path(&temp, "out/" DPC_TOKENS_FILE ".new")));
+    temp_remove(&temp);
+}
+
+static void
+manual_pages(void)
+{
+    struct temp temp;
+    temp_make(&temp);
+    temp_write_text(&temp, "in/man1/.keep", "");
+    temp_write_gz(&temp, "in/man1/a.1.gz", ".\\\" head\n.TH A 1\n.SH NAME\na \\- does\n");
+    temp_write_text(&temp, "in/man1/b.3type", ".TH B 3\n.SH NAME\nb \\- does\n");
+    temp_write_text(&temp, "in/man1/c.1", ".so man1/a.1\n");
+    temp_write_text(&temp, "in/man1/d.1", ".TH D 1\n.\\\" nothing\n");
+    temp_write_text(&temp, "in/man1/notes.1", "Version 1 of my notes.\n"); /* no page */
+    CU_ASSERT_EQUAL(symlink("a.1.gz", temp_path(&temp, "in/man1/e.1.gz")), 0);
+    struct dpc_import_stats stats = import_all(&temp);
+    CU_ASSERT_EQUAL(stats.documents, 3);
+    CU_ASSERT_EQUAL(stats.manpages, 2);
+    CU_ASSERT_EQUAL(stats.texts, 1);
+    CU_ASSERT_EQUAL(stats.redirects, 1);
+    CU_ASSERT_EQUAL(stats.links, 1);
+    CU_ASSERT_EQUAL(stats.empty, 1);
+    check_document(&temp, 0, "NAME\na - does\n");
+    check_document(&temp, 1, "NAME\nb - does\n");
+    check_document(&temp, 2, "Version 1 of my notes.\n");
+    temp_remove(&temp);
+}
+
+static void
+a_kind_can_be_forced(void)
+{
+    struct temp temp;
+    struct dpc_import_stats stats;
+    temp_make(&temp);
+    temp_write_text(&temp, "in/page.1", ".TH A 1\n.SH NAME\nx\n");
+    temp_write_text(&temp, "in/rows.txt", ".TH {\n");
+    CU_ASSERT_EQUAL(import_kind(&temp, DPC_IMPORT_TEXT, &stats, NULL), DPC_OK);
+    CU_ASSERT_EQUAL(stats.texts, 2);
+    check_document(&temp, 0, ".TH A 1\n.SH NAME\nx\n");
+    CU_ASSERT_EQUAL(import_kind(&temp, DPC_IMPORT_JSON_LINES, &stats, NULL), DPC_EPARSE);
+    check_document(&temp, 0, ".TH A 1\n.SH NAME\nx\n"); /* the old one stays */
+    CU_ASSERT_EQUAL(import_kind(&temp, DPC_IMPORT_MANPAGE, &stats, NULL), DPC_OK);
+    CU_ASSERT_EQUAL(stats.manpages, 1);
+    check_document(&temp, 0, "NAME\nx\n");
+    temp_remove(&temp);
+}
+
+static void
+nothing_to_import_is_an_error(void)
+{
+    struct temp temp;
+    struct dpc_import_stats stats;
+    struct dpc_error err;
+    temp_make(&temp);
+    CU_ASSERT_EQUAL(import_kind(&temp, DPC_IMPORT_AUTO, &stats, &err), DPC_ENOTFOUND);
+    CU_ASSERT_PTR_NOT_NULL(strstr(err.text, "/in\""));
+    temp_write(&temp, "in/binary", "\0\0", 2);
+    CU_ASSERT_EQUAL(import_kind(&temp, DPC_IMPORT_AUTO, &stats, &err), DPC_EINVAL);
+    CU_ASSERT_PTR_NOT_NULL(strstr(err.text, "1 binary"));
+    CU_ASSERT_FALSE(dpc_vfs_exists(&dpc_vfs_posix, temp_path(&temp, "out/" DPC_TOKENS_FILE)));
+    temp_remove(&temp);
+}
+
+/* Files written in another order, from another folder, give the same bytes. */
+static void
+the_same_files_give_the_same_corpus(void)
+{
+    struct dpc_hash hashes[2];
+    for (int i = 0; i < 2; i++) {
+        struct temp temp;
+        struct dpc_tokens *tokens;
+        temp_make(&temp);
+        temp_write_text(&temp, i ? "in/a" : "in/b/c", i ? "one" : "two");
+        temp_write_text(&temp, i ? "in/b/c" : "in/a", i ? "two" : "one");
+        import_all(&temp);
+        CU_ASSERT_EQUAL_FATAL(dpc_tokens_open(temp_path(&temp, "out"), &tokens, NULL), DPC_OK);
+        dpc_tokens_hash(tokens, &hashes[i]);
+        dpc_tokens_close(tokens);
+        temp_remove(&temp);
+    }
+    CU_ASSERT_TRUE(dpc_hash_equal(&hashes[0], &hashes[1]));
+}
+
+static void
+a_corpus_below_its_source_is_no_text(void)
+{
+    struct temp temp;
+    char in[DPC_PATH_MAX], out[DPC_PATH_MAX];
+    const char *const sources[] = {in};
+    struct dpc_import_options options = {.sources = sources, .sources_count = 1, .out = out};
+    temp_make(&temp);
+    temp_write_text(&temp, "in/a", "one");
+    (void)snprintf(in, sizeof in, "%s", temp_path(&temp, "in"));
+    for (int i = 0; i < 2; i++) { /* the second finds what the first wrote */
+        struct dpc_import_stats stats = {0};
+        (void)snprintf(out, sizeof out, "%s", temp_path(&temp, "in/corpus"));
+        CU_ASSERT_EQUAL(dpc_import(&options, &stats, NULL), DPC_OK);
+        CU_ASSERT_EQUAL(stats.files_total, 1);
+        CU_ASSERT_EQUAL(stats.documents, 1);
+    }
+    temp_remove(&temp);
+}
+
+static void
+names_stand_beside_the_tokens(void)
+{
+    struct temp temp;
+    uint8_t *names;
+    size_t len;
+    temp_make(&temp);
+    temp_write_text(&temp, "in/a", "one");
+    temp_write_text(&temp, "in/b\tc", "three");
+    temp_write_text(&temp, "in/d.jsonl", "\n{\"text\": \"x\"}\n");
+    import_all(&temp);
+    CU_ASSERT_EQUAL_FATAL(dpc_vfs_read_file(&dpc_vfs_posix,
+                                            temp_path(&temp, "out/" DPC_IMPORT_NAMES_FILE), DPC_MIB,
+                                            &names, &len, NULL),
+                          DPC_OK);
+    CU_ASSERT_PTR_NOT_NULL(strstr((char *)names, "0\t3\t"));
+    CU_ASSERT_PTR_NOT_NULL(strstr((char *)names, "/in/a\n1\t5\t"));
+    CU_ASSERT_PTR_NOT_NULL(strstr((char *)names, "/in/b?c\n2\t1\t"));
+    CU_ASSERT_PTR_NOT_NULL(strstr((char *)names, "/in/d.jsonl:2\n"));
+    dpc_free(names);
+    temp_remove(&temp);
+}
+
+static bool
+stop_after_one(void *context, const struct dpc_import_stats *stats)
+{
+    ++*(int *)context;
+    CU_ASSERT_EQUAL(stats->files_total, 2);
+    return stats->files < 1;
+}
+
+static void
+progress_can_stop_it(void)
+{
+    struct temp temp;
+    struct dpc_error err;
+    struct dpc_import_stats stats;
+    int calls = 0;
+    char in[DPC_PATH_MAX], out[DPC_PATH_MAX];
+    const char *const sources[] = {in};
+    struct dpc_import_options options = {.sources = sources,
+                                         .sources_count = 1,
+                                         .out = out,
+                                         .progress = stop_after_one,
+                                         .progress_context = &calls};
+    temp_make(&temp);
+    temp_write_text(&temp, "in/a", "one");
+    temp_write_text(&temp, "in/b", "two");
+    (void)snprintf(in, sizeof in, "%s", temp_path(&temp, "in"));
+    (void)snprintf(out, sizeof out, "%s", temp_path(&temp, "out"));
+    CU_ASSERT_EQUAL(dpc_import(&options, &stats, &err), DPC_ECANCELLED);
+    CU_ASSERT_EQUAL(calls, 1);
+    CU_ASSERT_FALSE(dpc_vfs_exists(&dpc_vfs_posix, temp_path(&temp, "out/" DPC_TOKENS_FILE)));
+    temp_remove(&temp);
+}
+
+static const struct dpc_test tests[] = {
+    {"a folder of texts", a_folder_of_texts},
+    {"json lines", json_lines},
+    {"a line that is no JSON is named", a_line_that_is_no_json_is_named},
+    {"manual pages", manual_pages},
+    {"a kind can be forced", a_kind_can_be_forced},
+    {"nothing to import is an error", nothing_to_import_is_an_error},
+    {"the same files give the same corpus", the_same_files_give_the_same_corpus},
+    {"a corpus below its source is no text", a_corpus_below_its_source_is_no_text},
+    {"names stand beside the tokens", names_stand_beside_the_tokens},
+    {"progress can stop it", progress_can_stop_it},
+};
+DPC_TEST_MAIN("data/import", tests)

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "data/utf8.h"
+
+#include <string.h>
+
+#include "tests/unit/harness.h"
+
+static void
+table(void)
+{
+    static const struct {
+        const char *text;
+        bool valid;
+    } rows[] = {
+        {"", true},
+        {"plain", true},
+        {"żółć – ü €", true},
+        {"\xF0\x9F\x98\x80", true},
+        {"\xED\x9F\xBF", true},
+        {"\xF4\x8F\xBF\xBF", true},
+        {"caf\xE9", false},          /* Latin-1 */
+        {"\xC0\xAF", false},         /* overlong */
+        {"\xE0\x80\xAF", false},     /* overlong */
+        {"\xED\xA0\x80", false},     /* surrogate */
+        {"\xF4\x90\x80\x80", false}, /* above the last */
+        {"\xF0\x9F\x98", false},     /* cut off */
+        {"\xC3", false},             /* cut off */
+        {"\x80", false},             /* no first byte */
+        {"\xE2\x82\x28", false},     /* third byte */
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        CU_ASSERT_EQUAL(dpc_utf8_valid((const uint8_t *)rows[i].text, strlen(rows[i].text)),
+                        rows[i].valid);
+}
+
+static const struct dpc_test tests[] = {{"table", table}};
+DPC_TEST_MAIN("data/utf8", tests)
