@@ -1,0 +1,470 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Listings for dipacoctl and dipaco run: one verb, one function, in a table. Long listings come in
+ * pages: `next` says where the following one begins, and comes back as `after`. */
+#include "coordinator/state.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "base/json.h"
+#include "base/layout.h"
+
+/* Rows of a page. A ledger entry of many paths is long, so its page is bounded by bytes as well. */
+enum { PAGE_ROWS = 500, PAGE_LEDGER_ENTRIES = 1000 };
+
+struct listing {
+    struct dpc_server *server;
+    const struct dpc_core *core;
+    const struct dpc_topology *topology;
+    const char *argument;
+    uint64_t after; /* first row (ledger: sequence) of this page */
+    uint64_t next;  /* of the following one; 0: no more */
+    int64_t now_ms;
+    struct dpc_json *root;
+    struct dpc_error *err;
+};
+
+static void
+set_hash(struct dpc_json *object, const char *key, const struct dpc_hash *hash)
+{
+    char text[DPC_HASH_HEX_MAX];
+    dpc_hash_hex(hash, text, sizeof text);
+    dpc_json_set_text(object, key, dpc_hash_is_none(hash) ? "" : text);
+}
+
+static void
+set_module(const struct listing *listing, struct dpc_json *object, const char *key, uint32_t module)
+{
+    char name[2 * DPC_NAME_MAX];
+    dpc_topology_module_name(listing->topology, module, name, sizeof name);
+    dpc_json_set_text(object, key, name);
+}
+
+static void
+set_path(const struct listing *listing, struct dpc_json *object, const char *key, uint32_t path)
+{
+    char name[2 * DPC_NAME_MAX];
+    dpc_topology_path_name(listing->topology, path, name, sizeof name);
+    dpc_json_set_text(object, key, name);
+}
+
+/* The name that a worker gave itself, for people. */
+static const char *
+worker_name(const struct listing *listing, const uint8_t *key)
+{
+    int64_t silent_ms;
+    bool connected;
+    for (uint32_t i = 0; i < dpc_core_workers_count(listing->core); i++) {
+        const struct dpc_worker_record *worker =
+            dpc_core_worker_at(listing->core, i, listing->now_ms, &silent_ms, &connected);
+        if (memcmp(worker->key, key, DPC_WORKER_KEY_BYTES) == 0)
+            return worker->name;
+    }
+    return "?";
+}
+
+/* --- status */
+
+static void
+set_rounds(const struct listing *listing)
+{
+    uint32_t least = UINT32_MAX, most = 0;
+    for (uint32_t i = 0; i < listing->topology->routed_paths; i++) {
+        uint32_t done = dpc_core_path(listing->core, i)->rounds_done;
+        least = done < least ? done : least;
+        most = done > most ? done : most;
+    }
+    dpc_json_set_integer(listing->root, "rounds_total", listing->server->experiment.outer.rounds);
+    dpc_json_set_integer(listing->root, "rounds_done_min", least);
+    dpc_json_set_integer(listing->root, "rounds_done_max", most);
+}
+
+static uint32_t
+count_connected(const struct listing *listing)
+{
+    uint32_t count = 0;
+    int64_t silent_ms;
+    bool connected;
+    for (uint32_t i = 0; i < dpc_core_workers_count(listing->core); i++) {
+        dpc_core_worker_at(listing->core, i, listing->now_ms, &silent_ms, &connected);
+        count += connected;
+    }
+    return count;
+}
+
+/* "" while something can move: an effect of ours runs, or a worker is there to ask for work. */
+static const char *
+why_nothing_moves(const struct listing *listing)
+{
+    switch ((enum dpc_phase)dpc_core_phase(listing->core)->phase) {
+    case DPC_PHASE_WARM_START:
+    case DPC_PHASE_FEATURIZE:
+    case DPC_PHASE_TRAIN:
+    case DPC_PHASE_EVALUATE:
+        return count_connected(listing) ? "" : "no worker is connected";
+    default:
+        return "";
+    }
+}
+
+static int
+list_status(struct listing *listing)
+{
+    struct dpc_json *root = listing->root;
+    const struct dpc_phase_record *phase = dpc_core_phase(listing->core);
+    uint64_t steps_done, steps_total;
+    dpc_core_progress(listing->core, &steps_done, &steps_total);
+    dpc_json_set_text(root, "experiment", listing->server->experiment.name);
+    dpc_json_set_text(root, "mode",
+                      listing->server->experiment.mode == DPC_MODE_STRICT ? "strict" : "elastic");
+    dpc_json_set_text(root, "phase", dpc_phase_name(phase->phase));
+    set_rounds(listing);
+    dpc_json_set_integer(root, "steps_done", (int64_t)steps_done);
+    dpc_json_set_integer(root, "steps_total", (int64_t)steps_total);
+    dpc_json_set_integer(root, "workers_connected", count_connected(listing));
+    dpc_json_set_integer(root, "workers_known", dpc_core_workers_count(listing->core));
+    dpc_json_set_integer(root, "leases", dpc_core_leases_count(listing->core));
+    dpc_json_set_number(root, "loss", dpc_core_loss(listing->core));
+    dpc_json_set_integer(root, "bytes_up", (int64_t)phase->bytes_up);
+    dpc_json_set_integer(root, "bytes_down", (int64_t)phase->bytes_down);
+    dpc_json_set_integer(root, "seconds", (int64_t)phase->seconds);
+    dpc_json_set_number(root, "eta_seconds",
+                        steps_done ? (double)phase->seconds * (double)(steps_total - steps_done) /
+                                         (double)steps_done
+                                   : NAN);
+    dpc_json_set_text(root, "paused", why_nothing_moves(listing));
+    dpc_json_set_bool(root, "finished", phase->phase == DPC_PHASE_FINISHED);
+    dpc_json_set_text(root, "report", listing->server->world.report);
+    dpc_json_set_text(root, "control_endpoint", dpc_listener_endpoint(listing->server->control));
+    dpc_json_set_text(root, "bulk_endpoint", dpc_listener_endpoint(listing->server->bulk));
+    dpc_json_set_integer(root, "peer_faults", (int64_t)listing->server->peer_faults_count);
+    char incarnation[20];
+    (void)snprintf(incarnation, sizeof incarnation, "%016" PRIx64,
+                   dpc_store_incarnation(listing->server->store));
+    dpc_json_set_text(root, "incarnation", incarnation);
+    return DPC_OK;
+}
+
+/* --- workers */
+
+static bool
+find_lease_of(const struct listing *listing, const uint8_t *worker, struct dpc_lease_view *ret_view)
+{
+    for (uint32_t i = 0; i < dpc_core_leases_count(listing->core); i++) {
+        dpc_core_lease_at(listing->core, i, listing->now_ms, ret_view);
+        if (memcmp(ret_view->worker, worker, DPC_WORKER_KEY_BYTES) == 0)
+            return true;
+    }
+    return false;
+}
+
+static void
+set_lease(const struct listing *listing, struct dpc_json *row, const uint8_t *worker)
+{
+    struct dpc_lease_view view;
+    if (!find_lease_of(listing, worker, &view))
+        return;
+    dpc_json_set_text(row, "kind", dpc_task_name(view.kind));
+    set_path(listing, row, "path", view.path);
+    dpc_json_set_integer(row, "round", view.round);
+    dpc_json_set_integer(row, "steps_done", view.steps_done);
+    dpc_json_set_integer(row, "steps_count", view.steps_count);
+    dpc_json_set_number(row, "tokens_per_s", view.tokens_per_s);
+}
+
+static int
+list_workers(struct listing *listing)
+{
+    struct dpc_json *rows = dpc_json_array();
+    uint32_t count = dpc_core_workers_count(listing->core);
+    uint64_t i = listing->after;
+    for (; i < count && i < listing->after + PAGE_ROWS; i++) {
+        int64_t silent_ms;
+        bool connected;
+        char key[DPC_KEY_TEXT_MAX];
+        struct dpc_key bytes;
+        const struct dpc_worker_record *worker =
+            dpc_core_worker_at(listing->core, (uint32_t)i, listing->now_ms, &silent_ms, &connected);
+        memcpy(bytes.bytes, worker->key, sizeof bytes.bytes);
+        dpc_key_text(&bytes, key);
+        struct dpc_json *row = dpc_json_object();
+        dpc_json_set_text(row, "name", worker->name);
+        dpc_json_set_text(row, "key", key);
+        dpc_json_set_bool(row, "connected", connected);
+        dpc_json_set_integer(row, "silent_ms", silent_ms);
+        set_lease(listing, row, worker->key);
+        dpc_json_set_integer(row, "tokens", (int64_t)worker->tokens);
+        dpc_json_set_integer(row, "leases", (int64_t)worker->leases);
+        dpc_json_set_integer(row, "merged", (int64_t)worker->merged);
+        dpc_json_set_integer(row, "superseded", (int64_t)worker->superseded);
+        dpc_json_set_integer(row, "refused", (int64_t)worker->refused);
+        dpc_json_append(rows, row);
+    }
+    listing->next = i < count ? i : 0;
+    dpc_json_set(listing->root, "workers", rows);
+    return DPC_OK;
+}
+
+/* --- paths */
+
+static bool
+find_lease_on(const struct listing *listing, uint32_t path, struct dpc_lease_view *ret_view)
+{
+    for (uint32_t i = 0; i < dpc_core_leases_count(listing->core); i++) {
+        dpc_core_lease_at(listing->core, i, listing->now_ms, ret_view);
+        if (ret_view->path == path && ret_view->kind == DPC_TASK_TRAIN)
+            return true;
+    }
+    return false;
+}
+
+/* What a path does now, and which of its modules lack the version that its next round begins with.
+ */
+static void
+set_path_state(const struct listing *listing, struct dpc_json *row, uint32_t path)
+{
+    struct dpc_lease_view view;
+    const struct dpc_path_record *record = dpc_core_path(listing->core, path);
+    struct dpc_json *waiting = dpc_json_array();
+    const char *state = "waiting";
+    if (record->rounds_done >= dpc_core_path_rounds(listing->core, path)) {
+        state = "done";
+    } else if (find_lease_on(listing, path, &view)) {
+        state = "leased";
+        dpc_json_set_text(row, "worker", worker_name(listing, view.worker));
+    } else if (dpc_core_path_is_ready(listing->core, path)) {
+        state = "ready";
+    } else {
+        for (uint32_t level = 0; level < listing->topology->levels_count; level++) {
+            char name[2 * DPC_NAME_MAX];
+            uint32_t module = dpc_topology_module(listing->topology, path, level);
+            const struct dpc_module_record *now = dpc_core_module(listing->core, module);
+            dpc_topology_module_name(listing->topology, module, name, sizeof name);
+            if (!now)
+                state = "blocked";
+            if (!now || now->version != record->rounds_done)
+                dpc_json_append_text(waiting, name);
+        }
+    }
+    dpc_json_set_text(row, "state", state);
+    dpc_json_set(row, "waiting_for", waiting);
+}
+
+static int
+list_paths(struct listing *listing)
+{
+    struct dpc_json *rows = dpc_json_array();
+    uint64_t i = listing->after;
+    for (; i < listing->topology->paths_count && i < listing->after + PAGE_ROWS; i++) {
+        uint32_t path = (uint32_t)i;
+        const struct dpc_path_record *record = dpc_core_path(listing->core, path);
+        struct dpc_json *row = dpc_json_object();
+        set_path(listing, row, "path", path);
+        dpc_json_set_integer(row, "round", record->rounds_done);
+        dpc_json_set_integer(row, "rounds_total", dpc_core_path_rounds(listing->core, path));
+        dpc_json_set_integer(row, "steps_done", (int64_t)record->steps_done);
+        set_path_state(listing, row, path);
+        dpc_json_set_integer(row, "documents", (int64_t)record->shard_documents);
+        dpc_json_set_integer(row, "tokens", (int64_t)record->shard_tokens);
+        dpc_json_set_number(row, "loss", dpc_core_path_loss(listing->core, path));
+        dpc_json_append(rows, row);
+    }
+    listing->next = i < listing->topology->paths_count ? i : 0;
+    dpc_json_set(listing->root, "paths", rows);
+    return DPC_OK;
+}
+
+/* --- modules */
+
+static struct dpc_json *
+pending_paths(const struct listing *listing, const struct dpc_module_record *record)
+{
+    struct dpc_json *pending = dpc_json_array();
+    for (uint32_t path = 0; path < listing->topology->paths_count; path++) {
+        char name[2 * DPC_NAME_MAX];
+        uint32_t done = dpc_core_path(listing->core, path)->rounds_done;
+        if (!dpc_topology_uses(listing->topology, path, record->module) || done > record->version ||
+            done >= dpc_core_path_rounds(listing->core, path))
+            continue;
+        dpc_topology_path_name(listing->topology, path, name, sizeof name);
+        dpc_json_append_text(pending, name);
+    }
+    return pending;
+}
+
+static int
+list_modules(struct listing *listing)
+{
+    struct dpc_json *rows = dpc_json_array();
+    uint64_t i = listing->after;
+    for (; i < listing->topology->modules_count && i < listing->after + PAGE_ROWS; i++) {
+        uint32_t module = (uint32_t)i, level = dpc_topology_module_level(listing->topology, module);
+        const struct dpc_module_record *record = dpc_core_module(listing->core, module);
+        if (!record)
+            continue;
+        struct dpc_json *row = dpc_json_object();
+        set_module(listing, row, "module", module);
+        dpc_json_set_text(row, "level", listing->server->experiment.levels[level].name);
+        dpc_json_set_integer(row, "version", record->version);
+        set_hash(row, "hash", &record->published);
+        set_hash(row, "master", &record->master);
+        set_hash(row, "momentum", &record->momentum);
+        dpc_json_set_integer(row, "paths", dpc_topology_paths_through(listing->topology, module));
+        dpc_json_set(row, "pending", pending_paths(listing, record));
+        dpc_json_set_integer(
+            row, "parameters",
+            (int64_t)dpc_layout_module_floats(&listing->server->experiment, level));
+        dpc_json_append(rows, row);
+    }
+    listing->next = i < listing->topology->modules_count ? i : 0;
+    dpc_json_set(listing->root, "modules", rows);
+    return DPC_OK;
+}
+
+/* --- versions */
+
+struct version_rows {
+    struct listing *listing;
+    struct dpc_json *rows;
+    uint32_t module; /* UINT32_MAX: all */
+    uint64_t seen;
+};
+
+static bool
+add_version(void *context, const struct dpc_version_record *record)
+{
+    static const char *const causes[] = {
+        [DPC_CAUSE_INITIAL] = "initial", [DPC_CAUSE_OUTER_STEP] = "outer_step"};
+    struct version_rows *rows = context;
+    if (rows->module != UINT32_MAX && record->module != rows->module)
+        return true;
+    if (rows->seen++ < rows->listing->after)
+        return true;
+    if (dpc_json_count(rows->rows) == PAGE_ROWS) {
+        rows->listing->next = rows->listing->after + PAGE_ROWS;
+        return false;
+    }
+    struct dpc_json *row = dpc_json_object();
+    set_module(rows->listing, row, "module", record->module);
+    dpc_json_set_integer(row, "version", record->version);
+    dpc_json_set_text(row, "cause", causes[record->cause]);
+    dpc_json_set_integer(row, "parent", record->parent);
+    set_hash(row, "hash", &record->published);
+    set_hash(row, "master", &record->master);
+    set_hash(row, "momentum", &record->momentum);
+    dpc_json_set_integer(row, "ledger", (int64_t)record->ledger);
+    dpc_json_append(rows->rows, row);
+    return true;
+}
+
+static int
+list_versions(struct listing *listing)
+{
+    struct version_rows rows = {.listing = listing, .module = UINT32_MAX};
+    if (listing->argument[0] &&
+        !dpc_topology_module_find(listing->topology, listing->argument, &rows.module))
+        return dpc_error_set(listing->err, DPC_ENOTFOUND,
+                             "there is no module \"%s\"; dipacoctl modules lists them",
+                             listing->argument);
+    rows.rows = dpc_json_array();
+    dpc_json_set(listing->root, "versions", rows.rows);
+    return dpc_scan_versions(dpc_store_kv(listing->server->store), add_version, &rows,
+                             listing->err);
+}
+
+/* --- ledger */
+
+struct ledger_rows {
+    struct listing *listing;
+    struct dpc_json *rows;
+    uint32_t entries;
+};
+
+static bool
+add_ledger(void *context, const struct dpc_ledger_record *record)
+{
+    struct ledger_rows *rows = context;
+    if (rows->entries >= PAGE_LEDGER_ENTRIES) {
+        rows->listing->next = record->sequence;
+        return false;
+    }
+    struct dpc_json *row = dpc_json_object(), *entries = dpc_json_array();
+    dpc_json_set_integer(row, "sequence", (int64_t)record->sequence);
+    set_module(rows->listing, row, "module", record->module);
+    dpc_json_set_integer(row, "version", record->version);
+    dpc_json_set_number(row, "rescale", record->rescale);
+    set_hash(row, "master", &record->master);
+    set_hash(row, "previous", &record->previous);
+    for (uint32_t i = 0; i < record->entries_count; i++) {
+        const struct dpc_ledger_entry *entry = &record->entries[i];
+        struct dpc_json *item = dpc_json_object();
+        set_path(rows->listing, item, "path", entry->path);
+        dpc_json_set_integer(item, "lease", (int64_t)entry->lease);
+        dpc_json_set_text(item, "worker", worker_name(rows->listing, entry->worker));
+        dpc_json_set_number(item, "weight", entry->weight);
+        set_hash(item, "delta", &entry->delta);
+        dpc_json_append(entries, item);
+    }
+    dpc_json_set(row, "entries", entries);
+    dpc_json_append(rows->rows, row);
+    rows->entries += record->entries_count;
+    return true;
+}
+
+static int
+list_ledger(struct listing *listing)
+{
+    struct ledger_rows rows = {.listing = listing, .rows = dpc_json_array()};
+    dpc_json_set(listing->root, "ledger", rows.rows);
+    return dpc_scan_ledger(dpc_store_kv(listing->server->store), listing->after, add_ledger, &rows,
+                           listing->err);
+}
+
+/* --- The table. */
+
+static const struct verb {
+    const char *name;
+    int (*list)(struct listing *listing);
+} verbs[] = {
+    {"status", list_status},   {"workers", list_workers},   {"paths", list_paths},
+    {"modules", list_modules}, {"versions", list_versions}, {"ledger", list_ledger},
+};
+
+int
+server_list(struct dpc_server *server, const struct dpc_msg_admin_request *request,
+            struct dpc_buf *out, char *ret_next, size_t next_size, struct dpc_error *err)
+{
+    struct listing listing = {
+        .server = server,
+        .core = server->core,
+        .topology = dpc_core_topology(server->core),
+        .argument = request->argument,
+        .after = strtoull(request->after, NULL, 10),
+        .now_ms = dpc_clock_now_ms(&dpc_clock_system),
+        .err = err,
+    };
+    for (size_t i = 0; i < sizeof verbs / sizeof *verbs; i++) {
+        if (strcmp(verbs[i].name, request->verb) != 0)
+            continue;
+        listing.root = dpc_json_object();
+        int code = verbs[i].list(&listing);
+        if (code == DPC_OK) {
+            char *text = dpc_json_print(listing.root, false);
+            dpc_buf_put(out, text, strlen(text));
+            dpc_free(text);
+        }
+        dpc_json_destroy(listing.root);
+        if (listing.next)
+            (void)snprintf(ret_next, next_size, "%" PRIu64, listing.next);
+        if (out->failed)
+            return dpc_error_set(err, DPC_ELIMIT, "the page is too long");
+        return code;
+    }
+    return dpc_error_set(err, DPC_ENOTFOUND, "the coordinator has no listing \"%s\"",
+                         request->verb);
+}

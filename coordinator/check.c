@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Missing first: a submission whose blobs are still under way is not judged. */
+#include "coordinator/check.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/layout.h"
+#include "base/tensor_blob.h"
+#include "data/scores.h"
+
+static void
+note_if_missing(struct dpc_store *store, const struct dpc_hash *hash,
+                struct dpc_submission_check *check)
+{
+    uint64_t bytes;
+    size_t places = sizeof check->missing / sizeof *check->missing;
+    if (!dpc_hash_is_none(hash) && dpc_store_blob_size(store, hash, &bytes) != DPC_OK &&
+        check->missing_count < places)
+        check->missing[check->missing_count++] = *hash;
+}
+
+static void
+refuse(struct dpc_submission_check *check, const char *what, const char *why)
+{
+    check->damaged = true;
+    (void)snprintf(check->text, sizeof check->text, "%s %s", what, why);
+}
+
+static bool
+has_size(struct dpc_store *store, const struct dpc_blob_ref *blob, uint64_t bytes)
+{
+    uint64_t stored;
+    return dpc_store_blob_size(store, &blob->hash, &stored) == DPC_OK && stored == bytes &&
+           blob->bytes == bytes;
+}
+
+static void
+refuse_unless_finite(struct dpc_submission_check *check, const char *what, const float *values,
+                     size_t count)
+{
+    double sum = 0;
+    for (size_t i = 0; i < count; i++)
+        sum += fabs((double)values[i]);
+    if (!isfinite(sum))
+        refuse(check, what, "holds a value that is not finite");
+}
+
+/* A tensor blob of `count` finite values. Its size is looked at before it is read. */
+static int
+check_tensor(struct dpc_store *store, const struct dpc_blob_ref *ref, size_t count,
+             const char *what, struct dpc_submission_check *check, struct dpc_error *err)
+{
+    uint8_t *blob;
+    const float *values;
+    size_t len;
+    if (!has_size(store, ref, dpc_tensor_blob_bytes(count))) {
+        refuse(check, what, "has not the shape that its task asks for");
+        return DPC_OK;
+    }
+    int code = dpc_store_blob_load(store, &ref->hash, &blob, &len, err);
+    if (code != DPC_OK)
+        return code;
+    if (dpc_tensor_blob_read(blob, len, count, &values, NULL) != DPC_OK)
+        refuse(check, what, "is not a tensor of the shape that its task asks for");
+    else
+        refuse_unless_finite(check, what, values, count);
+    dpc_free(blob);
+    return DPC_OK;
+}
+
+/* m and v of every parameter behind a header of a tensor's size (modules/adamw.h): the claimed
+ * size, which later leases repeat, the magic and the values. */
+static int
+check_state(struct dpc_store *store, const struct dpc_experiment *experiment,
+            const struct dpc_blob_ref *state, struct dpc_submission_check *check,
+            struct dpc_error *err)
+{
+    static const char magic[8] = "DPCSTAT1";
+    uint8_t *blob;
+    size_t len, floats = 2 * dpc_layout_path_floats(experiment);
+    if (state->bytes != dpc_tensor_blob_bytes(floats) || !has_size(store, state, state->bytes)) {
+        refuse(check, "the path state", "has not the size of the path's two moments");
+        return DPC_OK;
+    }
+    int code = dpc_store_blob_load(store, &state->hash, &blob, &len, err);
+    if (code != DPC_OK)
+        return code;
+    const float *values = (const float *)(const void *)(blob + dpc_tensor_blob_bytes(0));
+    if (memcmp(blob, magic, sizeof magic) != 0)
+        refuse(check, "the path state", "is none");
+    else
+        refuse_unless_finite(check, "the path state", values, floats);
+    dpc_free(blob);
+    return DPC_OK;
+}
+
+static uint64_t
+scores_bytes_max(void)
+{
+    return DPC_SCORES_HEADER_BYTES + (uint64_t)DPC_SCORES_ENTRY_BYTES * DPC_DOCUMENTS_PER_LEASE_MAX;
+}
+
+/* Features are a tensor of whole rows, scores a table; how many rows there must be, the core knows.
+ */
+static int
+check_result(struct dpc_store *store, const struct dpc_experiment *experiment,
+             const struct dpc_msg_submit *submit, struct dpc_submission_check *check,
+             struct dpc_error *err)
+{
+    uint8_t *blob;
+    size_t len, count;
+    struct dpc_score *scores;
+    if (submit->kind == DPC_TASK_FEATURIZE) {
+        if (submit->result.bytes < dpc_tensor_blob_bytes(0) ||
+            submit->result.bytes > DPC_BLOB_BYTES_MAX) {
+            refuse(check, "the features", "have not the size of a tensor");
+            return DPC_OK;
+        }
+        count = (submit->result.bytes - dpc_tensor_blob_bytes(0)) / sizeof(float);
+        if (submit->result.bytes != dpc_tensor_blob_bytes(count) || count % experiment->model.dim) {
+            refuse(check, "the features", "are not whole rows");
+            return DPC_OK;
+        }
+        check->rows = (uint32_t)(count / experiment->model.dim);
+        return check_tensor(store, &submit->result, count, "the features", check, err);
+    }
+    if (submit->result.bytes > scores_bytes_max() ||
+        !has_size(store, &submit->result, submit->result.bytes)) {
+        refuse(check, "the scores", "are larger than a lease's");
+        return DPC_OK;
+    }
+    int code = dpc_store_blob_load(store, &submit->result.hash, &blob, &len, err);
+    if (code != DPC_OK)
+        return code;
+    if (dpc_scores_read(blob, len, &scores, &count, NULL) != DPC_OK) {
+        refuse(check, "the scores", "are not a table of scores");
+    } else {
+        check->rows = (uint32_t)count;
+        dpc_free(scores);
+    }
+    dpc_free(blob);
+    return DPC_OK;
+}
+
+static int
+check_training(struct dpc_store *store, const struct dpc_experiment *experiment,
+               const struct dpc_topology *topology, const struct dpc_msg_submit *submit,
+               struct dpc_submission_check *check, struct dpc_error *err)
+{
+    int code = DPC_OK;
+    for (uint32_t i = 0; i < submit->parts_count && code == DPC_OK && !check->damaged; i++) {
+        if (submit->parts[i].module >= topology->modules_count) {
+            refuse(check, "a part", "is for a module that does not exist");
+            return DPC_OK;
+        }
+        uint32_t level = dpc_topology_module_level(topology, submit->parts[i].module);
+        code =
+            check_tensor(store, &submit->parts[i].delta,
+                         dpc_layout_module_floats(experiment, level), "a contribution", check, err);
+    }
+    if (code == DPC_OK && !check->damaged)
+        code = check_state(store, experiment, &submit->state, check, err);
+    return code;
+}
+
+int
+dpc_check_submission(struct dpc_store *store, const struct dpc_experiment *experiment,
+                     const struct dpc_topology *topology, const struct dpc_msg_submit *submit,
+                     struct dpc_submission_check *ret_check, struct dpc_error *err)
+{
+    struct dpc_submission_check check = {0};
+    for (uint32_t i = 0; i < submit->parts_count; i++)
+        note_if_missing(store, &submit->parts[i].delta.hash, &check);
+    note_if_missing(store, &submit->state.hash, &check);
+    note_if_missing(store, &submit->result.hash, &check);
+    int code = DPC_OK;
+    if (!check.missing_count && submit->kind == DPC_TASK_TRAIN)
+        code = check_training(store, experiment, topology, submit, &check, err);
+    else if (!check.missing_count)
+        code = check_result(store, experiment, submit, &check, err);
+    if (code == DPC_OK)
+        *ret_check = check;
+    return code;
+}

@@ -1,0 +1,517 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Creation from the store, dispatch of events, and looking in. The parts that decide stand in
+ * leases.c, rounds.c and phases.c. */
+#include "coordinator/core/core.h"
+#include "coordinator/core/state.h"
+
+#include <assert.h>
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/layout.h"
+#include "base/tensor_blob.h"
+#include "coordinator/core/planted.h"
+
+static const char *const phase_names[] = {
+    [DPC_PHASE_PREPARE] = "prepare",     [DPC_PHASE_WARM_START] = "warm_start",
+    [DPC_PHASE_FEATURIZE] = "featurize", [DPC_PHASE_SHARD] = "shard",
+    [DPC_PHASE_TRAIN] = "train",         [DPC_PHASE_EVALUATE] = "evaluate",
+    [DPC_PHASE_REPORT] = "report",       [DPC_PHASE_FINISHED] = "finished",
+};
+
+const char *
+dpc_phase_name(enum dpc_phase phase)
+{
+    size_t count = sizeof phase_names / sizeof *phase_names;
+    return (size_t)phase < count && phase_names[phase] ? phase_names[phase] : "?";
+}
+
+void
+dpc_actions_init(struct dpc_actions *actions)
+{
+    memset(actions, 0, sizeof *actions);
+    dpc_kv_batch_init(&actions->batch);
+}
+
+void
+dpc_actions_reset(struct dpc_actions *actions)
+{
+    dpc_kv_batch_reset(&actions->batch);
+    actions->has_reply = false;
+    for (uint32_t i = 0; i < actions->effects_count; i++)
+        actions->effects[i].fold.inputs = dpc_free(actions->effects[i].fold.inputs);
+    actions->effects_count = 0;
+}
+
+void
+dpc_actions_done(struct dpc_actions *actions)
+{
+    dpc_actions_reset(actions);
+    dpc_kv_batch_done(&actions->batch);
+    actions->effects = dpc_free(actions->effects);
+    actions->effects_capacity = 0;
+}
+
+struct dpc_effect *
+core_add_effect(struct dpc_actions *actions, enum dpc_effect_type type)
+{
+    if (actions->effects_count == actions->effects_capacity) {
+        actions->effects_capacity = actions->effects_capacity ? 2 * actions->effects_capacity : 8;
+        actions->effects =
+            dpc_grow(actions->effects, actions->effects_capacity, sizeof *actions->effects);
+    }
+    struct dpc_effect *effect = &actions->effects[actions->effects_count++];
+    *effect = (struct dpc_effect){.type = type};
+    return effect;
+}
+
+struct dpc_msg *
+core_reply(struct dpc_actions *actions, enum dpc_msg_type type)
+{
+    actions->has_reply = true;
+    actions->reply = (struct dpc_msg){.type = type};
+    actions->reply_text[0] = 0;
+    return &actions->reply;
+}
+
+void
+core_reply_error(struct dpc_actions *actions, int code, const char *format, ...)
+{
+    struct dpc_msg *reply = core_reply(actions, DPC_MSG_ERROR);
+    va_list args;
+    va_start(args, format);
+    (void)vsnprintf(actions->reply_text, sizeof actions->reply_text, format, args);
+    va_end(args);
+    reply->error.code = code;
+    reply->error.text = actions->reply_text;
+}
+
+void
+core_put_phase(struct dpc_core *core, struct dpc_actions *actions)
+{
+    dpc_put_phase(&actions->batch, &core->phase);
+}
+
+bool
+core_is_dense(const struct dpc_core *core, uint32_t path)
+{
+    return path == dpc_topology_dense_path(&core->topology);
+}
+
+/* --- From the store. */
+
+struct restore {
+    struct dpc_core *core;
+    const char *contradiction;
+};
+
+static bool
+restore_module(void *context, const struct dpc_module_record *record)
+{
+    struct restore *restore = context;
+    if (record->module >= restore->core->topology.modules_count) {
+        restore->contradiction = "a module that the experiment does not have";
+        return false;
+    }
+    restore->core->modules[record->module].record = *record;
+    restore->core->modules[record->module].exists = true;
+    return true;
+}
+
+static bool
+restore_path(void *context, const struct dpc_path_record *record)
+{
+    struct restore *restore = context;
+    if (record->path >= restore->core->topology.paths_count) {
+        restore->contradiction = "a path that the experiment does not have";
+        return false;
+    }
+    restore->core->paths[record->path].record = *record;
+    return true;
+}
+
+/* Only a path's last accepted round matters here: older ones are merged. */
+static bool
+restore_contribution(void *context, const struct dpc_contribution_record *record)
+{
+    struct restore *restore = context;
+    struct dpc_core *core = restore->core;
+    if (record->path >= core->topology.paths_count ||
+        record->module >= core->topology.modules_count ||
+        !dpc_topology_uses(&core->topology, record->path, record->module)) {
+        restore->contradiction = "a contribution to a module that its path does not use";
+        return false;
+    }
+    struct core_path *path = &core->paths[record->path];
+    if (record->round + 1 != path->record.rounds_done)
+        return true;
+    uint32_t level = dpc_topology_module_level(&core->topology, record->module);
+    path->deltas[level] = record->delta;
+    path->accepted_serial = record->lease;
+    path->loss = record->loss_last;
+    memcpy(path->accepted_worker, record->worker, DPC_WORKER_KEY_BYTES);
+    return true;
+}
+
+static bool
+restore_lease(void *context, const struct dpc_lease_record *record)
+{
+    struct dpc_core *core = ((struct restore *)context)->core;
+    core->leases = dpc_grow(core->leases, core->leases_count + 1, sizeof *core->leases);
+    core->leases_capacity = core->leases_count + 1;
+    uint32_t steps = record->kind == DPC_TASK_TRAIN
+                         ? dpc_core_round_steps(core, record->path, record->round)
+                         : record->to - record->from;
+    core->leases[core->leases_count++] =
+        (struct core_lease){.record = *record, .steps_count = steps};
+    return true;
+}
+
+static bool
+restore_worker(void *context, const struct dpc_worker_record *record)
+{
+    struct dpc_core *core = ((struct restore *)context)->core;
+    core->workers = dpc_grow(core->workers, core->workers_count + 1, sizeof *core->workers);
+    core->workers_capacity = core->workers_count + 1;
+    core->workers[core->workers_count++] = (struct core_worker){.record = *record};
+    return true;
+}
+
+static bool
+restore_result(void *context, const struct dpc_result_record *record)
+{
+    struct dpc_core *core = ((struct restore *)context)->core;
+    uint32_t kind =
+        core->phase.phase == DPC_PHASE_FEATURIZE ? DPC_TASK_FEATURIZE : DPC_TASK_EVALUATE;
+    for (uint32_t i = 0; record->kind == kind && i < core->chunks_count; i++) {
+        struct core_chunk *chunk = &core->chunks[i];
+        if (chunk->path == record->path && chunk->from == record->from && chunk->to == record->to)
+            chunk->done = true;
+    }
+    return true;
+}
+
+/* The versions that the warm start ended with, once it has. */
+static int
+restore_warm(struct dpc_core *core, struct dpc_kv *kv, struct dpc_error *err)
+{
+    for (uint32_t level = 0; level < core->topology.levels_count; level++) {
+        uint32_t module =
+            dpc_topology_module(&core->topology, dpc_topology_dense_path(&core->topology), level);
+        if (!core->modules[module].exists ||
+            core->modules[module].record.version < core->warm_rounds)
+            continue;
+        uint32_t version = DPC_PLANTED(DPC_PLANTED_WARM_FORGOTTEN)
+                               ? core->modules[module].record.version
+                               : core->warm_rounds;
+        int code = dpc_load_version(kv, module, version, &core->warm[level], err);
+        if (code != DPC_OK)
+            return code;
+    }
+    return DPC_OK;
+}
+
+static int
+restore_all(struct dpc_core *core, struct dpc_kv *kv, int64_t now_ms, struct dpc_error *err)
+{
+    struct restore restore = {.core = core};
+    int code = dpc_load_phase(kv, &core->phase, err);
+    if (code == DPC_ENOTFOUND) {
+        core->phase = (struct dpc_phase_record){.phase = DPC_PHASE_PREPARE, .next_serial = 1};
+        return DPC_OK;
+    }
+    if (code == DPC_OK)
+        code = dpc_scan_modules(kv, restore_module, &restore, err);
+    if (code == DPC_OK)
+        code = restore_warm(core, kv, err);
+    if (code == DPC_OK)
+        code = dpc_scan_paths(kv, restore_path, &restore, err);
+    if (code == DPC_OK)
+        code = dpc_scan_contributions(kv, restore_contribution, &restore, err);
+    if (code == DPC_OK)
+        code = dpc_scan_leases(kv, restore_lease, &restore, err);
+    if (code == DPC_OK)
+        code = dpc_scan_workers(kv, restore_worker, &restore, err);
+    if (code == DPC_OK) {
+        core_plan_chunks(core);
+        code = dpc_scan_results(kv, restore_result, &restore, err);
+    }
+    if (code == DPC_OK && restore.contradiction)
+        code = dpc_error_set(err, DPC_ECORRUPT, "the store names %s; restore a backup of it",
+                             restore.contradiction);
+    /* Silence counts from now: nobody could be heard while the coordinator was down. */
+    for (uint32_t i = 0; i < core->leases_count; i++)
+        core->leases[i].heard_ms = core->leases[i].granted_ms = now_ms;
+    return code;
+}
+
+int
+dpc_core_create(const struct dpc_experiment *experiment, const struct dpc_core_options *options,
+                struct dpc_kv *kv, int64_t now_ms, struct dpc_core **ret_core,
+                struct dpc_error *err)
+{
+    struct dpc_core *core = dpc_alloc(1, sizeof *core);
+    int code = dpc_topology_init(&core->topology, experiment, err);
+    if (code != DPC_OK) {
+        dpc_free(core);
+        return code;
+    }
+    core->experiment = experiment;
+    core->experiment_yaml = dpc_strdup(options->experiment_yaml);
+    core->bulk_endpoint = dpc_strdup(options->bulk_endpoint);
+    core->incarnation = options->incarnation;
+    core->heartbeat_ms = options->heartbeat_ms;
+    core->warm_rounds =
+        (experiment->warm_start.steps + experiment->inner.steps - 1) / experiment->inner.steps;
+    core->modules = dpc_alloc(core->topology.modules_count, sizeof *core->modules);
+    core->paths = dpc_alloc(core->topology.paths_count, sizeof *core->paths);
+    for (uint32_t i = 0; i < core->topology.modules_count; i++) {
+        uint32_t level = dpc_topology_module_level(&core->topology, i);
+        core->modules[i].record.module = i;
+        core->modules[i].bytes = dpc_tensor_blob_bytes(dpc_layout_module_floats(experiment, level));
+    }
+    for (uint32_t i = 0; i < core->topology.paths_count; i++) {
+        core->paths[i].record.path = i;
+        core->paths[i].loss = NAN;
+    }
+    code = restore_all(core, kv, now_ms, err);
+    if (code != DPC_OK) {
+        dpc_core_destroy(core);
+        return code;
+    }
+    *ret_core = core;
+    return DPC_OK;
+}
+
+struct dpc_core *
+dpc_core_destroy(struct dpc_core *core)
+{
+    if (!core)
+        return NULL;
+    dpc_free(core->experiment_yaml);
+    dpc_free(core->bulk_endpoint);
+    dpc_free(core->modules);
+    dpc_free(core->paths);
+    dpc_free(core->leases);
+    dpc_free(core->workers);
+    dpc_free(core->chunks);
+    return dpc_free(core);
+}
+
+void
+dpc_core_resume(struct dpc_core *core, struct dpc_actions *actions)
+{
+    static const enum dpc_effect_type effect_of[] = {
+        [DPC_PHASE_PREPARE] = DPC_EFFECT_PREPARE,
+        [DPC_PHASE_SHARD] = DPC_EFFECT_SHARD,
+        [DPC_PHASE_REPORT] = DPC_EFFECT_REPORT,
+        [DPC_PHASE_FINISHED] = 0,
+    };
+    if (effect_of[core->phase.phase])
+        core_add_effect(actions, effect_of[core->phase.phase]);
+    if (!DPC_PLANTED(DPC_PLANTED_FOLD_FORGOTTEN))
+        core_fold_what_is_complete(core, actions);
+    core_advance(core, actions);
+}
+
+/* What ticks add up is written with whatever commits next, and at the end. */
+static void
+on_tick(struct dpc_core *core, const struct dpc_event *event, struct dpc_actions *actions)
+{
+    core->phase.bytes_up += event->tick.bytes_up;
+    core->phase.bytes_down += event->tick.bytes_down;
+    if (core->phase.phase != DPC_PHASE_FINISHED) {
+        core->elapsed_ms += event->tick.elapsed_ms;
+        core->phase.seconds += core->elapsed_ms / 1000;
+        core->elapsed_ms %= 1000;
+    }
+    if (event->tick.last)
+        core_put_phase(core, actions);
+}
+
+void
+dpc_core_step(struct dpc_core *core, const struct dpc_event *event, int64_t now_ms,
+              struct dpc_actions *actions)
+{
+    switch (event->type) {
+    case DPC_EVENT_TICK:
+        on_tick(core, event, actions);
+        break;
+    case DPC_EVENT_HELLO:
+        core_on_hello(core, event, now_ms, actions);
+        break;
+    case DPC_EVENT_ASK:
+        core_on_ask(core, event, now_ms, actions);
+        break;
+    case DPC_EVENT_HEARTBEAT:
+        core_on_heartbeat(core, event, now_ms, actions);
+        break;
+    case DPC_EVENT_SUBMIT:
+        core_on_submit(core, event, now_ms, actions);
+        break;
+    case DPC_EVENT_GIVE_BACK:
+        core_on_give_back(core, event, now_ms, actions);
+        break;
+    case DPC_EVENT_LEAVE:
+        core_on_leave(core, event, now_ms, actions);
+        break;
+    case DPC_EVENT_PREPARED:
+        core_on_prepared(core, &event->prepared, actions);
+        break;
+    case DPC_EVENT_SHARDED:
+        core_on_sharded(core, &event->sharded, actions);
+        break;
+    case DPC_EVENT_FOLDED:
+        core_on_folded(core, &event->folded, actions);
+        break;
+    case DPC_EVENT_REPORTED:
+        core_enter_phase(core, DPC_PHASE_FINISHED, actions);
+        break;
+    }
+}
+
+/* --- Looking in. */
+
+const struct dpc_phase_record *
+dpc_core_phase(const struct dpc_core *core)
+{
+    return &core->phase;
+}
+
+const struct dpc_topology *
+dpc_core_topology(const struct dpc_core *core)
+{
+    return &core->topology;
+}
+
+const struct dpc_module_record *
+dpc_core_module(const struct dpc_core *core, uint32_t module)
+{
+    return core->modules[module].exists ? &core->modules[module].record : NULL;
+}
+
+const struct dpc_path_record *
+dpc_core_path(const struct dpc_core *core, uint32_t path)
+{
+    return &core->paths[path].record;
+}
+
+uint32_t
+dpc_core_warm_rounds(const struct dpc_core *core)
+{
+    return core->warm_rounds;
+}
+
+uint32_t
+dpc_core_path_rounds(const struct dpc_core *core, uint32_t path)
+{
+    uint32_t rounds = core->experiment->outer.rounds;
+    if (!core_is_dense(core, path))
+        return rounds;
+    return core->warm_rounds + (core->experiment->baseline.dense ? rounds : 0);
+}
+
+uint32_t
+dpc_core_round_steps(const struct dpc_core *core, uint32_t path, uint32_t round)
+{
+    uint32_t steps = core->experiment->inner.steps;
+    bool last_of_warm_start = core_is_dense(core, path) && round + 1 == core->warm_rounds;
+    return last_of_warm_start ? core->experiment->warm_start.steps - round * steps : steps;
+}
+
+uint32_t
+dpc_core_leases_count(const struct dpc_core *core)
+{
+    return core->leases_count;
+}
+
+void
+dpc_core_lease_at(const struct dpc_core *core, uint32_t index, int64_t now_ms,
+                  struct dpc_lease_view *ret_view)
+{
+    assert(index < core->leases_count);
+    const struct core_lease *lease = &core->leases[index];
+    *ret_view = (struct dpc_lease_view){
+        .serial = lease->record.serial,
+        .kind = lease->record.kind,
+        .path = lease->record.path,
+        .round = lease->record.round,
+        .from = lease->record.from,
+        .to = lease->record.to,
+        .steps_done = lease->steps_done,
+        .steps_count = lease->steps_count,
+        .silent_ms = now_ms - lease->heard_ms,
+        .tokens_per_s = lease->tokens_per_s,
+    };
+    memcpy(ret_view->worker, lease->record.worker, DPC_WORKER_KEY_BYTES);
+}
+
+uint32_t
+dpc_core_workers_count(const struct dpc_core *core)
+{
+    return core->workers_count;
+}
+
+const struct dpc_worker_record *
+dpc_core_worker_at(const struct dpc_core *core, uint32_t index, int64_t now_ms,
+                   int64_t *ret_silent_ms, bool *ret_connected)
+{
+    assert(index < core->workers_count);
+    const struct core_worker *worker = &core->workers[index];
+    *ret_silent_ms = now_ms - worker->heard_ms;
+    *ret_connected = worker->connected && *ret_silent_ms <= 3 * (int64_t)core->heartbeat_ms;
+    return &worker->record;
+}
+
+bool
+dpc_core_path_is_ready(const struct dpc_core *core, uint32_t path)
+{
+    return core_round_is_ready(core, path);
+}
+
+void
+dpc_core_progress(const struct dpc_core *core, uint64_t *ret_steps_done, uint64_t *ret_steps_total)
+{
+    uint64_t done = 0, total = 0,
+             per_path = (uint64_t)core->experiment->inner.steps * core->experiment->outer.rounds;
+    for (uint32_t i = 0; i < core->topology.paths_count; i++) {
+        const struct core_path *path = &core->paths[i];
+        bool dense = core_is_dense(core, i);
+        uint64_t inherited = dense ? 0 : core->experiment->warm_start.steps;
+        if (path->record.steps_done > inherited)
+            done += path->record.steps_done - inherited;
+        if (dense)
+            total += core->experiment->warm_start.steps;
+        if (!dense || core->experiment->baseline.dense)
+            total += per_path;
+    }
+    for (uint32_t i = 0; i < core->leases_count; i++) {
+        if (core->leases[i].record.kind == DPC_TASK_TRAIN)
+            done += core->leases[i].steps_done;
+    }
+    *ret_steps_done = done < total ? done : total;
+    *ret_steps_total = total;
+}
+
+double
+dpc_core_path_loss(const struct dpc_core *core, uint32_t path)
+{
+    return core->paths[path].loss;
+}
+
+double
+dpc_core_loss(const struct dpc_core *core)
+{
+    double sum = 0;
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < core->topology.paths_count; i++) {
+        if (isfinite(core->paths[i].loss)) {
+            sum += core->paths[i].loss;
+            count++;
+        }
+    }
+    return count ? sum / count : NAN;
+}

@@ -1,0 +1,231 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The core: every decision of the coordinator, as a pure state machine. It does no I/O and has no
+ * clock and no randomness of its own. The server feeds it events and carries out what it answers,
+ * in this order: commit the batch, synced; then send the reply; then start the effects. A reply
+ * that promises anything is therefore true on disk before it leaves.
+ *
+ * An experiment goes through its phases with no hand on it:
+ *   prepare -> warm_start -> featurize -> shard -> train -> evaluate -> report -> finished
+ * and each phase is made of leases (train, featurize, evaluate) and of effects that the server runs
+ * (prepare, shard, fold, report). Both can be lost at any instant: what is not in the store has not
+ * happened, and dpc_core_resume asks for it again.
+ *
+ * A path is *ready* when all its modules have as many versions as it has rounds done; so it waits
+ * for the rows and columns that it shares, not for everybody (DESIGN: a round, step by step).
+ *
+ * Owns: its tables, rebuilt from the store alone. Threads: one (the server's loop).
+ * Limits: base/limits.h. Not here: sockets, files, folding, clustering, reports.
+ */
+#ifndef DPC_COORDINATOR_CORE_CORE_H
+#define DPC_COORDINATOR_CORE_CORE_H
+
+#include "base/error.h"
+#include "base/experiment.h"
+#include "base/topology.h"
+#include "proto/message.h"
+#include "storage/db/records.h"
+
+enum dpc_phase {
+    DPC_PHASE_PREPARE = 1,
+    DPC_PHASE_WARM_START = 2,
+    DPC_PHASE_FEATURIZE = 3,
+    DPC_PHASE_SHARD = 4,
+    DPC_PHASE_TRAIN = 5,
+    DPC_PHASE_EVALUATE = 6,
+    DPC_PHASE_REPORT = 7,
+    DPC_PHASE_FINISHED = 8,
+};
+const char *dpc_phase_name(enum dpc_phase phase);
+
+/* --- Events. */
+
+enum dpc_event_type {
+    DPC_EVENT_TICK = 1,
+    /* a worker's message; each is answered by one reply */
+    DPC_EVENT_HELLO,
+    DPC_EVENT_ASK,
+    DPC_EVENT_HEARTBEAT,
+    DPC_EVENT_SUBMIT,
+    DPC_EVENT_GIVE_BACK,
+    DPC_EVENT_LEAVE,
+    /* an effect is done; its results are blobs in the store */
+    DPC_EVENT_PREPARED,
+    DPC_EVENT_SHARDED,
+    DPC_EVENT_FOLDED,
+    DPC_EVENT_REPORTED,
+};
+
+/* What the server found out about a submission before the core sees it. */
+struct dpc_submission_check {
+    uint32_t missing_count; /* blobs that have not arrived */
+    struct dpc_hash missing[DPC_LEVELS_MAX + 2];
+    uint32_t rows;  /* documents in the result (featurize, evaluate) */
+    bool damaged;   /* a blob is not what it must be: shape, finite values, norm */
+    char text[160]; /* why */
+};
+
+struct dpc_prepared {
+    struct dpc_hash corpus;
+    struct dpc_hash modules[DPC_LEVELS_MAX]; /* initial dense modules: tensor blobs */
+    struct dpc_blob_ref prefixes;            /* first tokens of all usable documents */
+    uint32_t documents;                      /* in `prefixes` */
+    struct dpc_blob_ref train;               /* all train documents: the dense path's shard */
+    uint64_t train_documents, train_tokens;
+    struct dpc_blob_ref test; /* all held-out documents */
+    uint32_t test_documents;
+};
+
+struct dpc_shard {
+    struct dpc_blob_ref train, test;
+    uint64_t train_documents, train_tokens;
+    uint32_t test_documents;
+};
+
+struct dpc_sharded {
+    struct dpc_hash router;
+    uint32_t paths_count;
+    const struct dpc_shard *paths; /* of the caller, [paths_count] */
+};
+
+struct dpc_folded {
+    uint32_t module;
+    uint32_t version; /* that was made */
+    struct dpc_hash master, published, momentum;
+};
+
+struct dpc_event {
+    enum dpc_event_type type;
+    uint8_t worker[DPC_WORKER_KEY_BYTES]; /* of the messages */
+    union {
+        struct {
+            uint64_t bytes_up, bytes_down; /* over the wire since the last tick */
+            uint64_t elapsed_ms;
+            bool last; /* the server stops after this one */
+        } tick;
+        struct {
+            const struct dpc_msg_hello *message;
+        } hello;
+        struct {
+            const struct dpc_msg_heartbeat *message;
+        } heartbeat;
+        struct {
+            const struct dpc_msg_submit *message;
+            const struct dpc_submission_check *check;
+        } submit;
+        struct {
+            const struct dpc_msg_give_back *message;
+        } give_back;
+        struct dpc_prepared prepared;
+        struct dpc_sharded sharded;
+        struct dpc_folded folded;
+    };
+};
+
+/* --- Actions. */
+
+enum dpc_effect_type {
+    DPC_EFFECT_PREPARE = 1, /* corpus and initial weights; answered by PREPARED */
+    DPC_EFFECT_SHARD,       /* features to router to shards; SHARDED */
+    DPC_EFFECT_FOLD,        /* one outer step of one module; FOLDED */
+    DPC_EFFECT_REPORT,      /* report.json, .md, .svg; REPORTED */
+};
+
+struct dpc_fold_input {
+    uint32_t path;
+    struct dpc_hash delta;
+    double weight; /* they sum to 1 over the inputs */
+};
+
+struct dpc_fold {
+    uint32_t module;
+    uint32_t version; /* to make */
+    size_t count;     /* floats of the module */
+    struct dpc_hash master, published, momentum;
+    double lr, mu, rescale;
+    uint32_t inputs_count;
+    struct dpc_fold_input *inputs; /* in canonical path order; the taker dpc_free's it */
+};
+
+struct dpc_effect {
+    enum dpc_effect_type type;
+    struct dpc_fold fold; /* FOLD */
+};
+
+struct dpc_actions {
+    struct dpc_kv_batch batch; /* commit first */
+    bool has_reply;            /* then send this to the event's worker; `request` is the server's */
+    struct dpc_msg reply;
+    char reply_text[256]; /* what texts of `reply` point at */
+    uint32_t effects_count, effects_capacity;
+    struct dpc_effect *effects; /* then start these */
+};
+void dpc_actions_init(struct dpc_actions *actions);
+void dpc_actions_reset(struct dpc_actions *actions);
+/* Also releases the inputs of effects that were not taken. */
+void dpc_actions_done(struct dpc_actions *actions);
+
+/* --- The core. */
+
+struct dpc_core;
+
+struct dpc_core_options {
+    uint64_t incarnation;
+    uint32_t heartbeat_ms;
+    const char *experiment_yaml; /* canonical; copied */
+    const char *bulk_endpoint;   /* copied */
+};
+
+/* A core for `experiment` (which must outlive it), rebuilt from what `kv` holds (nothing: begins).
+ * DPC_ECORRUPT when records contradict one another. */
+int dpc_core_create(const struct dpc_experiment *experiment, const struct dpc_core_options *options,
+                    struct dpc_kv *kv, int64_t now_ms, struct dpc_core **ret_core,
+                    struct dpc_error *err) DPC_MUST_CHECK;
+struct dpc_core *dpc_core_destroy(struct dpc_core *core);
+
+/* After _create: the effects that were under way when the last process ended. */
+void dpc_core_resume(struct dpc_core *core, struct dpc_actions *actions);
+
+/* One event. `actions` must be reset; what a worker says wrong becomes a typed reply, never a
+ * failure. */
+void dpc_core_step(struct dpc_core *core, const struct dpc_event *event, int64_t now_ms,
+                   struct dpc_actions *actions);
+
+/* --- Looking in (admin listings, report, tests). Read-only. */
+
+const struct dpc_phase_record *dpc_core_phase(const struct dpc_core *core);
+const struct dpc_topology *dpc_core_topology(const struct dpc_core *core);
+const struct dpc_module_record *dpc_core_module(const struct dpc_core *core, uint32_t module);
+const struct dpc_path_record *dpc_core_path(const struct dpc_core *core, uint32_t path);
+/* Rounds that a path owes in all: the dense path's warm start counts. */
+uint32_t dpc_core_path_rounds(const struct dpc_core *core, uint32_t path);
+/* Inner steps of a path's round, and its place in the schedule. */
+uint32_t dpc_core_round_steps(const struct dpc_core *core, uint32_t path, uint32_t round);
+/* Rounds of the dense path that are the warm start. */
+uint32_t dpc_core_warm_rounds(const struct dpc_core *core);
+struct dpc_lease_view {
+    uint64_t serial;
+    enum dpc_task_kind kind;
+    uint32_t path, round, from, to;
+    uint32_t steps_done, steps_count;
+    int64_t silent_ms;
+    double tokens_per_s;
+    uint8_t worker[DPC_WORKER_KEY_BYTES];
+};
+uint32_t dpc_core_leases_count(const struct dpc_core *core);
+void dpc_core_lease_at(const struct dpc_core *core, uint32_t index, int64_t now_ms,
+                       struct dpc_lease_view *ret_view);
+uint32_t dpc_core_workers_count(const struct dpc_core *core);
+const struct dpc_worker_record *dpc_core_worker_at(const struct dpc_core *core, uint32_t index,
+                                                   int64_t now_ms, int64_t *ret_silent_ms,
+                                                   bool *ret_connected);
+bool dpc_core_path_is_ready(const struct dpc_core *core, uint32_t path);
+/* Inner steps that all paths have done, and that they owe. */
+void dpc_core_progress(const struct dpc_core *core, uint64_t *ret_steps_done,
+                       uint64_t *ret_steps_total);
+/* Train loss of a path's last accepted lease (its last tenth), nats a token; NaN when none. */
+double dpc_core_path_loss(const struct dpc_core *core, uint32_t path);
+/* The mean of these over the paths. */
+double dpc_core_loss(const struct dpc_core *core);
+
+#endif

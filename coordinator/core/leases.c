@@ -1,0 +1,452 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Who works on what. A lease is the right to do one task; silence never voids it, but after two
+ * heartbeats and a tick, or past its time, an idle worker gets a backup lease on the same task, and
+ * the first complete submission wins. */
+#include "coordinator/core/state.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "coordinator/core/planted.h"
+
+/* How many times its measured length a lease may take before another worker is set on its task. */
+enum { LEASE_PATIENCE = 4 };
+
+/* Before any step was measured: long enough for the slowest machine to show itself. */
+#define FIRST_LEASE_MS (30u * 60u * 1000u)
+
+struct core_worker *
+core_find_worker(struct dpc_core *core, const uint8_t *key)
+{
+    for (uint32_t i = 0; i < core->workers_count; i++) {
+        if (memcmp(core->workers[i].record.key, key, DPC_WORKER_KEY_BYTES) == 0)
+            return &core->workers[i];
+    }
+    return NULL;
+}
+
+struct core_lease *
+core_find_lease(struct dpc_core *core, uint64_t serial)
+{
+    for (uint32_t i = 0; i < core->leases_count; i++) {
+        if (core->leases[i].record.serial == serial)
+            return &core->leases[i];
+    }
+    return NULL;
+}
+
+struct core_lease *
+core_find_lease_of(struct dpc_core *core, const uint8_t *worker)
+{
+    for (uint32_t i = 0; i < core->leases_count; i++) {
+        if (memcmp(core->leases[i].record.worker, worker, DPC_WORKER_KEY_BYTES) == 0)
+            return &core->leases[i];
+    }
+    return NULL;
+}
+
+void
+core_end_lease(struct dpc_core *core, struct core_lease *lease, struct dpc_actions *actions)
+{
+    dpc_remove_lease(&actions->batch, lease->record.serial);
+    size_t index = (size_t)(lease - core->leases);
+    core->leases_count--;
+    memmove(lease, lease + 1, (core->leases_count - index) * sizeof *lease);
+}
+
+static bool
+same_task(const struct dpc_lease_record *a, const struct dpc_lease_record *b)
+{
+    return a->kind == b->kind && a->path == b->path && a->round == b->round && a->from == b->from &&
+           a->to == b->to;
+}
+
+void
+core_end_task_leases(struct dpc_core *core, const struct dpc_lease_record *of,
+                     struct dpc_actions *actions)
+{
+    const struct dpc_lease_record task = *of;
+    for (uint32_t i = core->leases_count; i-- > 0;) {
+        if (same_task(&core->leases[i].record, &task))
+            core_end_lease(core, &core->leases[i], actions);
+    }
+}
+
+/* Is somebody at work on it, as far as can be told? */
+static bool
+is_alive(const struct dpc_core *core, const struct core_lease *lease, int64_t now_ms)
+{
+    int64_t silent_ms = now_ms - lease->heard_ms;
+    return silent_ms <= 3 * (int64_t)core->heartbeat_ms &&
+           now_ms - lease->granted_ms <= (int64_t)lease->record.time_left_ms;
+}
+
+static bool
+is_taken(const struct dpc_core *core, const struct dpc_lease_record *task, int64_t now_ms)
+{
+    for (uint32_t i = 0; i < core->leases_count; i++) {
+        if (same_task(&core->leases[i].record, task) && is_alive(core, &core->leases[i], now_ms))
+            return true;
+    }
+    return false;
+}
+
+/* --- Choosing. */
+
+static bool
+path_trains_now(const struct dpc_core *core, uint32_t path)
+{
+    if (core->paths[path].record.rounds_done >= dpc_core_path_rounds(core, path))
+        return false;
+    if (core_is_dense(core, path))
+        return core->phase.phase >= DPC_PHASE_WARM_START && core->phase.phase <= DPC_PHASE_TRAIN;
+    return core->phase.phase == DPC_PHASE_TRAIN;
+}
+
+/* The ready path that has most rounds to go; among equals the one that this worker trained last. */
+static bool
+choose_training(const struct dpc_core *core, const uint8_t *worker, int64_t now_ms,
+                struct dpc_lease_record *ret_task)
+{
+    int64_t best = -1;
+    for (uint32_t i = 0; i < core->topology.paths_count; i++) {
+        const struct core_path *path = &core->paths[i];
+        struct dpc_lease_record task = {
+            .kind = DPC_TASK_TRAIN, .path = i, .round = path->record.rounds_done};
+        if (!path_trains_now(core, i) || !core_round_is_ready(core, i) ||
+            is_taken(core, &task, now_ms))
+            continue;
+        int64_t left = dpc_core_path_rounds(core, i) - path->record.rounds_done;
+        bool trained_it = path->accepted_serial &&
+                          memcmp(path->accepted_worker, worker, DPC_WORKER_KEY_BYTES) == 0;
+        int64_t merit = 2 * left + (trained_it ? 1 : 0);
+        if (merit > best) {
+            best = merit;
+            *ret_task = task;
+        }
+    }
+    return best >= 0;
+}
+
+static bool
+choose_chunk(const struct dpc_core *core, int64_t now_ms, struct dpc_lease_record *ret_task)
+{
+    for (uint32_t i = 0; i < core->chunks_count; i++) {
+        const struct core_chunk *chunk = &core->chunks[i];
+        struct dpc_lease_record task = {
+            .kind =
+                core->phase.phase == DPC_PHASE_FEATURIZE ? DPC_TASK_FEATURIZE : DPC_TASK_EVALUATE,
+            .path = chunk->path,
+            .from = chunk->from,
+            .to = chunk->to,
+        };
+        if (!chunk->done && !is_taken(core, &task, now_ms)) {
+            *ret_task = task;
+            return true;
+        }
+    }
+    return false;
+}
+
+/* --- Granting. */
+
+/* The time that the task should take, several times over. */
+static uint32_t
+time_for(const struct dpc_core *core, const struct dpc_lease_record *task)
+{
+    if (core->seconds_per_step <= 0 || task->kind != DPC_TASK_TRAIN)
+        return FIRST_LEASE_MS;
+    double seconds = core->seconds_per_step * dpc_core_round_steps(core, task->path, task->round);
+    double ms = 1000.0 * LEASE_PATIENCE * seconds + 10.0 * core->heartbeat_ms;
+    return ms < (double)UINT32_MAX ? (uint32_t)ms : UINT32_MAX;
+}
+
+static void
+fill_versions(const struct dpc_core *core, uint32_t path, bool warm, struct dpc_msg_lease *lease)
+{
+    lease->levels_count = core->topology.levels_count;
+    for (uint32_t level = 0; level < lease->levels_count; level++) {
+        uint32_t module = dpc_topology_module(&core->topology, path, level);
+        lease->modules[level] = module;
+        /* Features come from the dense model as the warm start left it, which is what the routed
+         * modules begin with; the dense path itself may have gone on. */
+        lease->versions[level].hash =
+            warm ? core->warm[level].published : core->modules[module].record.published;
+        lease->versions[level].bytes = core->modules[module].bytes;
+    }
+}
+
+static void
+fill_train(const struct dpc_core *core, const struct dpc_lease_record *task,
+           struct dpc_msg_lease *lease)
+{
+    const struct dpc_path_record *path = &core->paths[task->path].record;
+    fill_versions(core, task->path, false, lease);
+    lease->step_first = path->steps_done;
+    lease->steps_count = dpc_core_round_steps(core, task->path, task->round);
+    lease->data = (struct dpc_blob_ref){path->shard, path->shard_bytes};
+    lease->state = (struct dpc_blob_ref){path->state, path->state_bytes};
+}
+
+static void
+fill_lease(const struct dpc_core *core, const struct core_lease *granted, int64_t now_ms,
+           struct dpc_msg_lease *lease)
+{
+    const struct dpc_lease_record *task = &granted->record;
+    int64_t left_ms = (int64_t)task->time_left_ms - (now_ms - granted->granted_ms);
+    *lease = (struct dpc_msg_lease){
+        .token = {core->incarnation, task->serial},
+        .kind = task->kind,
+        .path = task->path,
+        .round = task->round,
+        .from = task->from,
+        .to = task->to,
+        .time_left_ms = left_ms > 0 ? (uint32_t)left_ms : 0,
+    };
+    if (task->kind == DPC_TASK_TRAIN) {
+        fill_train(core, task, lease);
+    } else if (task->kind == DPC_TASK_FEATURIZE) {
+        fill_versions(core, task->path, true, lease);
+        lease->data = (struct dpc_blob_ref){core->phase.prefixes, core->phase.prefixes_bytes};
+    } else {
+        const struct dpc_path_record *path = &core->paths[task->path].record;
+        fill_versions(core, task->path, false, lease);
+        lease->data = (struct dpc_blob_ref){path->test, path->test_bytes};
+    }
+}
+
+static struct core_lease *
+grant(struct dpc_core *core, const struct dpc_lease_record *task, const uint8_t *worker,
+      int64_t now_ms, struct dpc_actions *actions)
+{
+    if (core->leases_count == core->leases_capacity) {
+        core->leases_capacity = core->leases_capacity ? 2 * core->leases_capacity : 16;
+        core->leases = dpc_grow(core->leases, core->leases_capacity, sizeof *core->leases);
+    }
+    struct core_lease *lease = &core->leases[core->leases_count++];
+    *lease = (struct core_lease){.record = *task, .heard_ms = now_ms, .granted_ms = now_ms};
+    lease->record.serial = core->phase.next_serial++;
+    lease->record.time_left_ms = time_for(core, task);
+    memcpy(lease->record.worker, worker, DPC_WORKER_KEY_BYTES);
+    lease->steps_count = task->kind == DPC_TASK_TRAIN
+                             ? dpc_core_round_steps(core, task->path, task->round)
+                             : task->to - task->from;
+    dpc_put_lease(&actions->batch, &lease->record);
+    if (!DPC_PLANTED(DPC_PLANTED_SERIAL_AGAIN))
+        core_put_phase(core, actions);
+    return lease;
+}
+
+/* Ask again after a small share of a lease's length: quick for small models, calm for large ones.
+ */
+static uint32_t
+retry_after(const struct dpc_core *core)
+{
+    double lease_ms = 1000.0 * core->seconds_per_step * core->experiment->inner.steps;
+    double ms = lease_ms / 64;
+    if (ms < 50)
+        return 50;
+    return ms > 10.0 * core->heartbeat_ms ? 10 * core->heartbeat_ms : (uint32_t)ms;
+}
+
+static void
+reply_wait(struct dpc_core *core, struct dpc_actions *actions)
+{
+    struct dpc_msg *reply = core_reply(actions, DPC_MSG_WAIT);
+    reply->wait.finished = core->phase.phase == DPC_PHASE_FINISHED;
+    reply->wait.retry_ms = reply->wait.finished ? 30 * core->heartbeat_ms : retry_after(core);
+    (void)snprintf(actions->reply_text, sizeof actions->reply_text, "phase %s: no task is ready",
+                   dpc_phase_name(core->phase.phase));
+    reply->wait.reason = actions->reply_text;
+}
+
+/* --- The messages. */
+
+static struct core_worker *
+add_worker(struct dpc_core *core, const uint8_t *key)
+{
+    if (core->workers_count >= DPC_WORKERS_MAX)
+        return NULL;
+    if (core->workers_count == core->workers_capacity) {
+        core->workers_capacity = core->workers_capacity ? 2 * core->workers_capacity : 16;
+        core->workers = dpc_grow(core->workers, core->workers_capacity, sizeof *core->workers);
+    }
+    struct core_worker *worker = &core->workers[core->workers_count++];
+    *worker = (struct core_worker){0};
+    memcpy(worker->record.key, key, DPC_WORKER_KEY_BYTES);
+    return worker;
+}
+
+/* What a worker does not hold any more, it will not hand in: others need not wait for it. */
+static void
+end_other_leases(struct dpc_core *core, const uint8_t *worker, uint64_t held_serial,
+                 struct dpc_actions *actions)
+{
+    for (uint32_t i = core->leases_count; i-- > 0;) {
+        struct core_lease *lease = &core->leases[i];
+        if (memcmp(lease->record.worker, worker, DPC_WORKER_KEY_BYTES) == 0 &&
+            lease->record.serial != held_serial)
+            core_end_lease(core, lease, actions);
+    }
+}
+
+/* Strict mode promises the same bits whoever trains, so it keeps to machines that compute the same.
+ */
+static bool
+class_is_welcome(struct dpc_core *core, const char *numeric_class, struct dpc_actions *actions)
+{
+    if (core->experiment->mode != DPC_MODE_STRICT)
+        return true;
+    char known[DPC_NAME_MAX] = ""; /* as much of it as a record keeps */
+    (void)snprintf(known, sizeof known, "%s", numeric_class);
+    if (!core->phase.numeric_class[0]) {
+        memcpy(core->phase.numeric_class, known, sizeof known);
+        core_put_phase(core, actions);
+    }
+    if (strcmp(core->phase.numeric_class, known) == 0)
+        return true;
+    core_reply_error(actions, DPC_EVERSION,
+                     "strict mode keeps to the numeric class of its first worker, %s; this worker "
+                     "is of %s: use the same release on the same kind of machine",
+                     core->phase.numeric_class, numeric_class);
+    return false;
+}
+
+void
+core_on_hello(struct dpc_core *core, const struct dpc_event *event, int64_t now_ms,
+              struct dpc_actions *actions)
+{
+    const struct dpc_msg_hello *hello = event->hello.message;
+    if (hello->protocol_min > DPC_PROTOCOL_MAX || hello->protocol_max < DPC_PROTOCOL_MIN) {
+        core_reply_error(actions, DPC_EVERSION,
+                         "this coordinator speaks protocol %d to %d, the worker %u to %u: install "
+                         "the same release on both",
+                         DPC_PROTOCOL_MIN, DPC_PROTOCOL_MAX, hello->protocol_min,
+                         hello->protocol_max);
+        return;
+    }
+    if (!class_is_welcome(core, hello->numeric_class, actions))
+        return;
+    struct core_worker *worker = core_find_worker(core, event->worker);
+    if (!worker)
+        worker = add_worker(core, event->worker);
+    if (!worker) {
+        core_reply_error(actions, DPC_ELIMIT, "this coordinator knows %d workers and takes no more",
+                         DPC_WORKERS_MAX);
+        return;
+    }
+    (void)snprintf(worker->record.name, sizeof worker->record.name, "%s", hello->name);
+    worker->heard_ms = now_ms;
+    worker->connected = true;
+    worker->tokens_per_s = hello->tokens_per_s;
+    dpc_put_worker(&actions->batch, &worker->record);
+    bool holds = hello->token.incarnation == core->incarnation;
+    end_other_leases(core, event->worker, holds ? hello->token.serial : 0, actions);
+
+    struct dpc_msg *reply = core_reply(actions, DPC_MSG_WELCOME);
+    reply->welcome = (struct dpc_msg_welcome){
+        .protocol = DPC_PROTOCOL_MAX,
+        .incarnation = core->incarnation,
+        .experiment = core->experiment_yaml,
+        .heartbeat_ms = core->heartbeat_ms,
+        .bulk_endpoint = core->bulk_endpoint,
+    };
+}
+
+/* The worker as known, marked as heard; NULL after a refusal that tells it to say hello. */
+static struct core_worker *
+heard(struct dpc_core *core, const uint8_t *key, int64_t now_ms, struct dpc_actions *actions)
+{
+    struct core_worker *worker = core_find_worker(core, key);
+    if (!worker) {
+        core_reply_error(actions, DPC_ESTALE, "say hello first");
+        return NULL;
+    }
+    worker->heard_ms = now_ms;
+    worker->connected = true;
+    return worker;
+}
+
+void
+core_on_ask(struct dpc_core *core, const struct dpc_event *event, int64_t now_ms,
+            struct dpc_actions *actions)
+{
+    struct dpc_lease_record task;
+    struct core_worker *worker = heard(core, event->worker, now_ms, actions);
+    if (!worker)
+        return;
+    /* Asked twice (the answer was lost): the same lease again. */
+    struct core_lease *lease = core_find_lease_of(core, event->worker);
+    if (!lease) {
+        if (!choose_chunk(core, now_ms, &task) &&
+            !choose_training(core, event->worker, now_ms, &task)) {
+            reply_wait(core, actions);
+            return;
+        }
+        lease = grant(core, &task, event->worker, now_ms, actions);
+        worker->record.leases++;
+        dpc_put_worker(&actions->batch, &worker->record);
+    }
+    lease->heard_ms = now_ms;
+    struct dpc_msg *reply = core_reply(actions, DPC_MSG_LEASE);
+    fill_lease(core, lease, now_ms, &reply->lease);
+}
+
+static void
+reply_verdict(struct dpc_actions *actions, struct dpc_token token, enum dpc_verdict verdict)
+{
+    struct dpc_msg *reply = core_reply(actions, DPC_MSG_HEARTBEAT_ACK);
+    reply->verdict.token = token;
+    reply->verdict.verdict = verdict;
+    reply->verdict.text = actions->reply_text;
+}
+
+void
+core_on_heartbeat(struct dpc_core *core, const struct dpc_event *event, int64_t now_ms,
+                  struct dpc_actions *actions)
+{
+    const struct dpc_msg_heartbeat *message = event->heartbeat.message;
+    struct core_worker *worker = heard(core, event->worker, now_ms, actions);
+    if (!worker)
+        return;
+    struct core_lease *lease = message->token.incarnation == core->incarnation
+                                   ? core_find_lease(core, message->token.serial)
+                                   : NULL;
+    if (!lease || memcmp(lease->record.worker, event->worker, DPC_WORKER_KEY_BYTES) != 0) {
+        reply_verdict(actions, message->token, DPC_VERDICT_STALE);
+        return;
+    }
+    lease->heard_ms = now_ms;
+    if (message->steps_done <= lease->steps_count)
+        lease->steps_done = message->steps_done;
+    lease->tokens_per_s = worker->tokens_per_s = message->tokens_per_s;
+    reply_verdict(actions, message->token, DPC_VERDICT_CONTINUE);
+}
+
+void
+core_on_give_back(struct dpc_core *core, const struct dpc_event *event, int64_t now_ms,
+                  struct dpc_actions *actions)
+{
+    const struct dpc_msg_give_back *message = event->give_back.message;
+    if (!heard(core, event->worker, now_ms, actions))
+        return;
+    struct core_lease *lease = message->token.incarnation == core->incarnation
+                                   ? core_find_lease(core, message->token.serial)
+                                   : NULL;
+    if (lease && memcmp(lease->record.worker, event->worker, DPC_WORKER_KEY_BYTES) == 0)
+        core_end_lease(core, lease, actions);
+    core_reply(actions, DPC_MSG_ACK);
+}
+
+void
+core_on_leave(struct dpc_core *core, const struct dpc_event *event, int64_t now_ms,
+              struct dpc_actions *actions)
+{
+    struct core_worker *worker = heard(core, event->worker, now_ms, actions);
+    if (!worker)
+        return;
+    worker->connected = false;
+    end_other_leases(core, event->worker, 0, actions);
+    core_reply(actions, DPC_MSG_ACK);
+}

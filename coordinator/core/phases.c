@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * From one phase to the next. A phase ends when its work is in the store; entering one plans its
+ * chunks or asks for its effect. */
+#include "coordinator/core/state.h"
+
+#include <string.h>
+
+#include "base/alloc.h"
+
+/* Documents of one lease: enough pieces for several workers. Evaluating reads a document's first
+ * windows, featurizing only its prefix. */
+enum { FEATURIZE_CHUNK = DPC_DOCUMENTS_PER_LEASE_MAX, EVALUATE_CHUNK = 32 };
+
+static void
+add_chunks(struct dpc_core *core, uint32_t path, uint32_t documents, uint32_t size)
+{
+    uint32_t count = (documents + size - 1) / size;
+    core->chunks = dpc_grow(core->chunks, core->chunks_count + count, sizeof *core->chunks);
+    for (uint32_t from = 0; from < documents; from += size) {
+        uint32_t to = documents - from < size ? documents : from + size;
+        core->chunks[core->chunks_count++] =
+            (struct core_chunk){.path = path, .from = from, .to = to};
+    }
+}
+
+void
+core_plan_chunks(struct dpc_core *core)
+{
+    core->chunks_count = 0;
+    if (core->phase.phase == DPC_PHASE_FEATURIZE)
+        add_chunks(core, dpc_topology_dense_path(&core->topology), core->phase.documents,
+                   FEATURIZE_CHUNK);
+    if (core->phase.phase != DPC_PHASE_EVALUATE)
+        return;
+    for (uint32_t path = 0; path < core->topology.paths_count; path++) {
+        if (!core_is_dense(core, path) || core->experiment->baseline.dense)
+            add_chunks(core, path, core->paths[path].record.test_documents, EVALUATE_CHUNK);
+    }
+}
+
+void
+core_enter_phase(struct dpc_core *core, enum dpc_phase phase, struct dpc_actions *actions)
+{
+    core->phase.phase = phase;
+    core_plan_chunks(core);
+    core_put_phase(core, actions);
+    if (phase == DPC_PHASE_SHARD)
+        core_add_effect(actions, DPC_EFFECT_SHARD);
+    if (phase == DPC_PHASE_REPORT)
+        core_add_effect(actions, DPC_EFFECT_REPORT);
+}
+
+/* The first version of a module. */
+static void
+put_initial(struct dpc_core *core, uint32_t module_id, const struct dpc_hash *content,
+            struct dpc_actions *actions)
+{
+    struct core_module *module = &core->modules[module_id];
+    struct dpc_version_record version = {
+        .module = module_id, .cause = DPC_CAUSE_INITIAL, .master = *content, .published = *content};
+    module->record.version = 0;
+    module->record.master = module->record.published = *content;
+    module->record.momentum = dpc_hash_none;
+    module->exists = true;
+    dpc_put_version(&actions->batch, &version);
+    dpc_put_module(&actions->batch, &module->record);
+    if (dpc_topology_module_is_dense(&core->topology, module_id) && core->warm_rounds == 0)
+        core->warm[dpc_topology_module_level(&core->topology, module_id)] = version;
+}
+
+void
+core_on_prepared(struct dpc_core *core, const struct dpc_prepared *prepared,
+                 struct dpc_actions *actions)
+{
+    if (core->phase.phase != DPC_PHASE_PREPARE)
+        return;
+    uint32_t dense = dpc_topology_dense_path(&core->topology);
+    struct dpc_path_record *path = &core->paths[dense].record;
+    for (uint32_t level = 0; level < core->topology.levels_count; level++)
+        put_initial(core, dpc_topology_module(&core->topology, dense, level),
+                    &prepared->modules[level], actions);
+    path->shard = prepared->train.hash;
+    path->shard_bytes = prepared->train.bytes;
+    path->shard_documents = prepared->train_documents;
+    path->shard_tokens = prepared->train_tokens;
+    path->test = prepared->test.hash;
+    path->test_bytes = prepared->test.bytes;
+    path->test_documents = prepared->test_documents;
+    dpc_put_path(&actions->batch, path);
+    core->phase.corpus = prepared->corpus;
+    core->phase.prefixes = prepared->prefixes.hash;
+    core->phase.prefixes_bytes = prepared->prefixes.bytes;
+    core->phase.documents = prepared->documents;
+    core_enter_phase(core, DPC_PHASE_WARM_START, actions);
+    core_advance(core, actions);
+}
+
+/* Routed modules begin as copies of the dense ones, routed paths with the dense path's state. */
+void
+core_on_sharded(struct dpc_core *core, const struct dpc_sharded *sharded,
+                struct dpc_actions *actions)
+{
+    if (core->phase.phase != DPC_PHASE_SHARD)
+        return;
+    for (uint32_t module = 0; module < core->topology.routed_modules; module++)
+        put_initial(core, module,
+                    &core->warm[dpc_topology_module_level(&core->topology, module)].master,
+                    actions);
+    for (uint32_t i = 0; i < sharded->paths_count; i++) {
+        struct dpc_path_record *path = &core->paths[i].record;
+        const struct dpc_shard *shard = &sharded->paths[i];
+        path->steps_done = core->experiment->warm_start.steps;
+        path->state = core->phase.warm_state;
+        path->state_bytes =
+            core->paths[dpc_topology_dense_path(&core->topology)].record.state_bytes;
+        path->shard = shard->train.hash;
+        path->shard_bytes = shard->train.bytes;
+        path->shard_documents = shard->train_documents;
+        path->shard_tokens = shard->train_tokens;
+        path->test = shard->test.hash;
+        path->test_bytes = shard->test.bytes;
+        path->test_documents = shard->test_documents;
+        dpc_put_path(&actions->batch, path);
+    }
+    core->phase.router = sharded->router;
+    core_enter_phase(core, DPC_PHASE_TRAIN, actions);
+}
+
+static bool
+warm_start_is_over(const struct dpc_core *core)
+{
+    uint32_t dense = dpc_topology_dense_path(&core->topology);
+    for (uint32_t level = 0; level < core->topology.levels_count; level++) {
+        if (core->modules[dpc_topology_module(&core->topology, dense, level)].record.version <
+            core->warm_rounds)
+            return false;
+    }
+    return true;
+}
+
+static bool
+chunks_are_done(const struct dpc_core *core)
+{
+    for (uint32_t i = 0; i < core->chunks_count; i++) {
+        if (!core->chunks[i].done)
+            return false;
+    }
+    return true;
+}
+
+static bool
+training_is_over(const struct dpc_core *core)
+{
+    for (uint32_t path = 0; path < core->topology.paths_count; path++) {
+        for (uint32_t level = 0; level < core->topology.levels_count; level++) {
+            uint32_t module = dpc_topology_module(&core->topology, path, level);
+            if (core->modules[module].record.version < dpc_core_path_rounds(core, path))
+                return false;
+        }
+    }
+    return true;
+}
+
+void
+core_advance(struct dpc_core *core, struct dpc_actions *actions)
+{
+    uint32_t dense = dpc_topology_dense_path(&core->topology);
+    switch ((enum dpc_phase)core->phase.phase) {
+    case DPC_PHASE_WARM_START:
+        if (warm_start_is_over(core)) {
+            core->phase.warm_state = core->paths[dense].record.state;
+            core_enter_phase(core, DPC_PHASE_FEATURIZE, actions);
+        }
+        break;
+    case DPC_PHASE_FEATURIZE:
+        if (chunks_are_done(core))
+            core_enter_phase(core, DPC_PHASE_SHARD, actions);
+        break;
+    case DPC_PHASE_TRAIN:
+        if (training_is_over(core))
+            core_enter_phase(core, DPC_PHASE_EVALUATE, actions);
+        break;
+    case DPC_PHASE_EVALUATE:
+        if (chunks_are_done(core))
+            core_enter_phase(core, DPC_PHASE_REPORT, actions);
+        break;
+    case DPC_PHASE_PREPARE:
+    case DPC_PHASE_SHARD:
+    case DPC_PHASE_REPORT:
+    case DPC_PHASE_FINISHED:
+        break;
+    }
+}

@@ -1,0 +1,408 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Submissions and outer steps. A submission is fenced whole (token, task, steps, modules), then
+ * recorded in one batch with the path's progress; when all planned paths through a module have
+ * delivered a round, the module's outer step is asked for, and its result commits with the ledger.
+ */
+#include "coordinator/core/state.h"
+
+#include <assert.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/layout.h"
+#include "coordinator/core/planted.h"
+
+bool
+core_round_is_ready(const struct dpc_core *core, uint32_t path)
+{
+    uint32_t round = core->paths[path].record.rounds_done;
+    for (uint32_t level = 0; level < core->topology.levels_count; level++) {
+        const struct core_module *module =
+            &core->modules[dpc_topology_module(&core->topology, path, level)];
+        bool early = DPC_PLANTED(DPC_PLANTED_READY_EARLY) && module->record.version + 1 == round;
+        if (!module->exists || (module->record.version != round && !early))
+            return false;
+    }
+    return true;
+}
+
+/* --- Outer steps. */
+
+static double
+raw_weight(const struct dpc_core *core, const struct dpc_path_record *path)
+{
+    switch (core->experiment->outer.weight) {
+    case DPC_WEIGHT_SHARD:
+        return (double)path->shard_documents;
+    case DPC_WEIGHT_TOKENS:
+        return (double)dpc_core_round_steps(core, path->path, path->rounds_done - 1);
+    case DPC_WEIGHT_UNIFORM:
+        break;
+    }
+    return 1.0;
+}
+
+static bool
+round_is_delivered(const struct dpc_core *core, uint32_t module)
+{
+    for (uint32_t path = 0; path < core->topology.paths_count; path++) {
+        if (dpc_topology_uses(&core->topology, path, module) &&
+            core->paths[path].record.rounds_done != core->modules[module].record.version + 1)
+            return false;
+    }
+    return true;
+}
+
+/* Weights that sum to 1 over what is merged in this module, and the effective number of
+ * contributions (sum w)^2 / sum w^2 that sqrt rescaling uses. */
+static double
+normalise(struct dpc_fold *fold)
+{
+    double sum = 0, squares = 0;
+    for (uint32_t i = 0; i < fold->inputs_count; i++)
+        sum += fold->inputs[i].weight;
+    for (uint32_t i = 0; i < fold->inputs_count; i++) {
+        fold->inputs[i].weight /= sum;
+        squares += fold->inputs[i].weight * fold->inputs[i].weight;
+    }
+    return 1.0 / squares;
+}
+
+/* A planted bug, see planted.h. */
+static inline void
+sort_by_arrival(const struct dpc_core *core, struct dpc_fold *fold)
+{
+    for (uint32_t i = 1; i < fold->inputs_count; i++) {
+        for (uint32_t k = i; k > 0 && core->paths[fold->inputs[k].path].accepted_serial <
+                                          core->paths[fold->inputs[k - 1].path].accepted_serial;
+             k--) {
+            struct dpc_fold_input kept = fold->inputs[k];
+            fold->inputs[k] = fold->inputs[k - 1];
+            fold->inputs[k - 1] = kept;
+        }
+    }
+}
+
+/* What the module's next outer step takes. It follows from the tables alone and stays the same
+ * until the step commits: nothing about a delivered round changes before its modules close. */
+static void
+describe_fold(const struct dpc_core *core, uint32_t module_id, struct dpc_fold *fold)
+{
+    const struct core_module *module = &core->modules[module_id];
+    uint32_t level = dpc_topology_module_level(&core->topology, module_id);
+    bool dense = dpc_topology_module_is_dense(&core->topology, module_id);
+    *fold = (struct dpc_fold){
+        .module = module_id,
+        .version = module->record.version + 1,
+        .count = dpc_layout_module_floats(core->experiment, level),
+        .master = module->record.master,
+        .published = module->record.published,
+        .momentum = module->record.momentum,
+    };
+    fold->inputs =
+        dpc_alloc(dpc_topology_paths_through(&core->topology, module_id), sizeof *fold->inputs);
+    for (uint32_t i = 0; i < core->topology.paths_count; i++) {
+        const struct core_path *path = &core->paths[i];
+        if (dpc_topology_uses(&core->topology, i, module_id))
+            fold->inputs[fold->inputs_count++] = (struct dpc_fold_input){
+                .path = i, .delta = path->deltas[level], .weight = raw_weight(core, &path->record)};
+    }
+    if (DPC_PLANTED(DPC_PLANTED_ARRIVAL_ORDER))
+        sort_by_arrival(core, fold);
+    double effective = normalise(fold);
+    /* The dense path trains alone: its outer step is the plain replacement old - delta. */
+    fold->lr = dense ? 1.0 : core->experiment->outer.lr;
+    fold->mu = dense ? 0.0 : core->experiment->outer.momentum;
+    fold->rescale = core->experiment->outer.rescale == DPC_RESCALE_SQRT ? sqrt(effective) : 1.0;
+}
+
+void
+core_fold_what_is_complete(struct dpc_core *core, struct dpc_actions *actions)
+{
+    for (uint32_t i = 0; i < core->topology.modules_count; i++) {
+        struct core_module *module = &core->modules[i];
+        if (!module->exists || module->folding || !round_is_delivered(core, i))
+            continue;
+        describe_fold(core, i, &core_add_effect(actions, DPC_EFFECT_FOLD)->fold);
+        module->folding = true;
+    }
+}
+
+static void
+put_ledger(struct dpc_core *core, const struct dpc_folded *folded, struct dpc_actions *actions)
+{
+    struct dpc_fold fold;
+    describe_fold(core, folded->module, &fold);
+    struct dpc_ledger_record record = {
+        .sequence = core->phase.ledger_next++,
+        .module = folded->module,
+        .version = folded->version,
+        .rescale = fold.rescale,
+        .master = folded->master,
+        .momentum = folded->momentum,
+        .previous = core->phase.ledger_head,
+        .entries_count = fold.inputs_count,
+        .entries = dpc_alloc(fold.inputs_count, sizeof *record.entries),
+    };
+    for (uint32_t i = 0; i < fold.inputs_count; i++) {
+        const struct core_path *path = &core->paths[fold.inputs[i].path];
+        record.entries[i] = (struct dpc_ledger_entry){
+            .path = fold.inputs[i].path,
+            .lease = path->accepted_serial,
+            .delta = fold.inputs[i].delta,
+            .weight = fold.inputs[i].weight,
+        };
+        memcpy(record.entries[i].worker, path->accepted_worker, DPC_WORKER_KEY_BYTES);
+    }
+    dpc_put_ledger(&actions->batch, &record, &core->phase.ledger_head);
+    dpc_free(record.entries);
+    dpc_free(fold.inputs);
+}
+
+void
+core_on_folded(struct dpc_core *core, const struct dpc_folded *folded, struct dpc_actions *actions)
+{
+    struct core_module *module = &core->modules[folded->module];
+    /* An answer to a question that a restart asked again, or asked before it. */
+    if (!module->folding || folded->version != module->record.version + 1)
+        return;
+    put_ledger(core, folded, actions);
+    module->folding = false;
+    struct dpc_version_record version = {
+        .module = folded->module,
+        .version = folded->version,
+        .cause = DPC_CAUSE_OUTER_STEP,
+        .parent = module->record.version,
+        .master = folded->master,
+        .published = folded->published,
+        .momentum = folded->momentum,
+        .ledger = core->phase.ledger_next - 1,
+    };
+    module->record.version = folded->version;
+    module->record.master = folded->master;
+    module->record.published = folded->published;
+    module->record.momentum = folded->momentum;
+    dpc_put_version(&actions->batch, &version);
+    dpc_put_module(&actions->batch, &module->record);
+    if (dpc_topology_module_is_dense(&core->topology, folded->module) &&
+        folded->version == core->warm_rounds)
+        core->warm[dpc_topology_module_level(&core->topology, folded->module)] = version;
+    core_put_phase(core, actions);
+    core_advance(core, actions);
+}
+
+/* --- Submissions. */
+
+static struct dpc_msg *
+reply_submitted(struct dpc_actions *actions, struct dpc_token token, enum dpc_verdict verdict)
+{
+    struct dpc_msg *reply = core_reply(actions, DPC_MSG_SUBMITTED);
+    reply->verdict.token = token;
+    reply->verdict.verdict = verdict;
+    reply->verdict.text = actions->reply_text;
+    return reply;
+}
+
+static struct core_chunk *
+find_chunk(struct dpc_core *core, const struct dpc_lease_record *task)
+{
+    for (uint32_t i = 0; i < core->chunks_count; i++) {
+        struct core_chunk *chunk = &core->chunks[i];
+        if (chunk->path == task->path && chunk->from == task->from && chunk->to == task->to)
+            return chunk;
+    }
+    return NULL;
+}
+
+/* NULL when the submission is what the lease owes, else what is wrong with it. */
+static const char *
+find_fault(const struct dpc_core *core, const struct core_lease *lease,
+           const struct dpc_msg_submit *submit, const struct dpc_submission_check *check)
+{
+    if (check->damaged)
+        return check->text;
+    if (submit->kind != lease->record.kind || submit->path != lease->record.path ||
+        (submit->round != lease->record.round && !DPC_PLANTED(DPC_PLANTED_NO_FENCE)))
+        return "it is for another task than its lease";
+    if (submit->kind != DPC_TASK_TRAIN)
+        return check->rows == lease->record.to - lease->record.from
+                   ? NULL
+                   : "its result has not one row a document";
+    if (submit->steps_count != lease->steps_count)
+        return "it has not the number of steps that the lease asked for";
+    if (submit->parts_count != core->topology.levels_count)
+        return "it has not one part a level";
+    for (uint32_t level = 0; level < submit->parts_count; level++) {
+        const struct dpc_part *part = &submit->parts[level];
+        if (part->module != dpc_topology_module(&core->topology, submit->path, level))
+            return "a part is for a module that the path does not use";
+        if (part->delta.bytes != core->modules[part->module].bytes)
+            return "a part has not its module's size";
+    }
+    if (!isfinite(submit->loss) || !isfinite(submit->loss_last))
+        return "its loss is not finite";
+    return dpc_hash_is_none(&submit->state.hash) ? "it has no path state" : NULL;
+}
+
+static void
+put_contributions(struct dpc_core *core, const struct core_lease *lease,
+                  const struct dpc_msg_submit *submit, struct dpc_actions *actions)
+{
+    struct core_path *path = &core->paths[submit->path];
+    for (uint32_t level = 0; level < submit->parts_count; level++) {
+        struct dpc_contribution_record record = {
+            .round = submit->round,
+            .path = submit->path,
+            .module = submit->parts[level].module,
+            .delta = submit->parts[level].delta.hash,
+            .bytes = submit->parts[level].delta.bytes,
+            .norm = submit->parts[level].norm,
+            .steps = submit->steps_count,
+            .loss = submit->loss,
+            .loss_last = submit->loss_last,
+            .lease = lease->record.serial,
+        };
+        memcpy(record.worker, lease->record.worker, DPC_WORKER_KEY_BYTES);
+        dpc_put_contribution(&actions->batch, &record);
+        path->deltas[level] = record.delta;
+    }
+}
+
+static void
+measure(struct dpc_core *core, const struct dpc_msg_submit *submit)
+{
+    double seconds = submit->seconds / submit->steps_count;
+    if (!isfinite(seconds) || seconds <= 0)
+        return;
+    core->seconds_per_step =
+        core->seconds_per_step > 0 ? 0.8 * core->seconds_per_step + 0.2 * seconds : seconds;
+}
+
+static void
+accept_training(struct dpc_core *core, const struct core_lease *lease,
+                const struct dpc_msg_submit *submit, struct dpc_actions *actions)
+{
+    struct core_path *path = &core->paths[submit->path];
+    put_contributions(core, lease, submit, actions);
+    path->accepted_serial = lease->record.serial;
+    memcpy(path->accepted_worker, lease->record.worker, DPC_WORKER_KEY_BYTES);
+    path->loss = submit->loss_last;
+    path->record.rounds_done++;
+    path->record.steps_done += submit->steps_count;
+    path->record.tokens_done += (uint64_t)submit->steps_count * core->experiment->inner.batch *
+                                core->experiment->model.context;
+    path->record.state = submit->state.hash;
+    path->record.state_bytes = submit->state.bytes;
+    dpc_put_path(&actions->batch, &path->record);
+    measure(core, submit);
+}
+
+static void
+accept_chunk(struct dpc_core *core, const struct core_lease *lease,
+             const struct dpc_msg_submit *submit, struct dpc_actions *actions)
+{
+    struct core_chunk *chunk = find_chunk(core, &lease->record);
+    assert(chunk); /* a lease on a chunk is ended when its phase is */
+    chunk->done = true;
+    struct dpc_result_record record = {
+        .kind = submit->kind,
+        .path = chunk->path,
+        .from = chunk->from,
+        .to = chunk->to,
+        .result = submit->result.hash,
+        .bytes = submit->result.bytes,
+    };
+    dpc_put_result(&actions->batch, &record);
+}
+
+static void
+accept(struct dpc_core *core, const struct core_lease *lease, const struct dpc_msg_submit *submit,
+       struct core_worker *worker, struct dpc_actions *actions)
+{
+    const struct dpc_lease_record task = lease->record;
+    if (submit->kind == DPC_TASK_TRAIN) {
+        accept_training(core, lease, submit, actions);
+        worker->record.merged++;
+        worker->record.tokens += (uint64_t)submit->steps_count * core->experiment->inner.batch *
+                                 core->experiment->model.context;
+    } else {
+        accept_chunk(core, lease, submit, actions);
+    }
+    if (DPC_PLANTED(DPC_PLANTED_ACCEPT_TWICE))
+        core_end_lease(core, core_find_lease(core, task.serial), actions);
+    else
+        core_end_task_leases(core, &task, actions);
+    worker->record.accepted = task.serial;
+    dpc_put_worker(&actions->batch, &worker->record);
+    core_put_phase(core, actions);
+    reply_submitted(actions, (struct dpc_token){core->incarnation, task.serial},
+                    DPC_VERDICT_ACCEPTED);
+    core_fold_what_is_complete(core, actions);
+    core_advance(core, actions);
+}
+
+/* The lease is gone: was it this very submission that was accepted, or somebody else's? A worker
+ * holds one lease at a time and repeats only its last submission, so its last accepted serial
+ * tells; the path, the chunks and the phase may have gone on meanwhile, and the process may be
+ * another. */
+static enum dpc_verdict
+verdict_without_lease(const struct dpc_core *core, const struct core_worker *worker,
+                      const struct dpc_msg_submit *submit)
+{
+    if (submit->token.incarnation != core->incarnation)
+        return DPC_VERDICT_STALE;
+    if (submit->token.serial && submit->token.serial == worker->record.accepted)
+        return DPC_VERDICT_ACCEPTED;
+    if (submit->kind == DPC_TASK_TRAIN && submit->path < core->topology.paths_count) {
+        bool later = core->paths[submit->path].record.rounds_done > submit->round;
+        return later ? DPC_VERDICT_SUPERSEDED : DPC_VERDICT_STALE;
+    }
+    return DPC_VERDICT_SUPERSEDED;
+}
+
+void
+core_on_submit(struct dpc_core *core, const struct dpc_event *event, int64_t now_ms,
+               struct dpc_actions *actions)
+{
+    const struct dpc_msg_submit *submit = event->submit.message;
+    const struct dpc_submission_check *check = event->submit.check;
+    struct core_worker *worker = core_find_worker(core, event->worker);
+    if (!worker) {
+        core_reply_error(actions, DPC_ESTALE, "say hello first");
+        return;
+    }
+    worker->heard_ms = now_ms;
+    struct core_lease *lease = submit->token.incarnation == core->incarnation
+                                   ? core_find_lease(core, submit->token.serial)
+                                   : NULL;
+    if (DPC_PLANTED(DPC_PLANTED_NO_FENCE))
+        lease = core_find_lease_of(core, event->worker);
+    if (!lease || memcmp(lease->record.worker, event->worker, DPC_WORKER_KEY_BYTES) != 0) {
+        enum dpc_verdict verdict = verdict_without_lease(core, worker, submit);
+        if (verdict == DPC_VERDICT_SUPERSEDED) {
+            worker->record.superseded++;
+            dpc_put_worker(&actions->batch, &worker->record);
+        }
+        reply_submitted(actions, submit->token, verdict);
+        return;
+    }
+    lease->heard_ms = now_ms;
+    if (check->missing_count) {
+        struct dpc_msg *reply = reply_submitted(actions, submit->token, DPC_VERDICT_MISSING);
+        reply->verdict.missing_count = check->missing_count;
+        memcpy(reply->verdict.missing, check->missing, sizeof check->missing);
+        return;
+    }
+    const char *fault = find_fault(core, lease, submit, check);
+    if (fault) {
+        worker->record.refused++;
+        dpc_put_worker(&actions->batch, &worker->record);
+        core_end_lease(core, lease, actions);
+        reply_submitted(actions, submit->token, DPC_VERDICT_REFUSED);
+        (void)snprintf(actions->reply_text, sizeof actions->reply_text, "%s", fault);
+        return;
+    }
+    accept(core, lease, submit, worker, actions);
+}

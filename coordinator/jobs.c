@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * From a job's type to the function that does it. */
+#include "coordinator/jobs.h"
+
+#include "base/alloc.h"
+#include "coordinator/check.h"
+#include "coordinator/corpus.h"
+#include "coordinator/outer.h"
+#include "coordinator/report.h"
+
+struct dpc_job *
+dpc_job_create(enum dpc_job_type type, const struct dpc_world *world)
+{
+    struct dpc_job *job = dpc_alloc(1, sizeof *job);
+    job->type = type;
+    job->world = world;
+    return job;
+}
+
+void
+dpc_job_run(void *context)
+{
+    struct dpc_job *job = context;
+    const struct dpc_world *world = job->world;
+    switch (job->type) {
+    case DPC_JOB_PREPARE:
+        job->code = dpc_corpus_prepare(world, &job->prepared, &job->error);
+        break;
+    case DPC_JOB_SHARD:
+        job->code =
+            dpc_corpus_shard(world, &job->phase, &job->sharded.router, &job->shards, &job->error);
+        job->sharded.paths = job->shards;
+        job->sharded.paths_count = world->topology->routed_paths;
+        break;
+    case DPC_JOB_FOLD:
+        job->code = dpc_outer_fold(world->store, world->ops, &job->fold, &job->folded, &job->error);
+        break;
+    case DPC_JOB_REPORT:
+        job->code = dpc_report_write(world, &job->phase, &job->error);
+        break;
+    case DPC_JOB_CHECK:
+        job->code = dpc_check_submission(world->store, world->experiment, world->topology,
+                                         &job->submit, &job->check, &job->error);
+        break;
+    }
+}
+
+void
+dpc_job_drop(void *context)
+{
+    struct dpc_job *job = context;
+    if (!job)
+        return;
+    dpc_free(job->fold.inputs);
+    dpc_free(job->shards);
+    dpc_free(job);
+}
+
+const char *
+dpc_job_name(enum dpc_job_type type)
+{
+    static const char *const names[] = {
+        [DPC_JOB_PREPARE] = "preparing the corpus",
+        [DPC_JOB_SHARD] = "sharding",
+        [DPC_JOB_FOLD] = "outer step",
+        [DPC_JOB_REPORT] = "writing the report",
+        [DPC_JOB_CHECK] = "checking a submission",
+    };
+    return names[type];
+}

@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The jobs that the server gives its executor: one struct with the input, then the result.
+ *
+ * Owns: a job owns its inputs and results; `world` is shared and read-only but for the store, whose
+ * blob calls may come from any thread. Threads: one thread runs a job, the loop has it otherwise.
+ */
+#ifndef DPC_COORDINATOR_JOBS_H
+#define DPC_COORDINATOR_JOBS_H
+
+#include "base/error.h"
+#include "coordinator/core/core.h"
+#include "ops/ops.h"
+#include "proto/channel.h"
+#include "storage/db/store.h"
+
+/* What every job may look at. */
+struct dpc_world {
+    struct dpc_store *store;
+    const struct dpc_experiment *experiment;
+    const struct dpc_topology *topology;
+    const struct dpc_ops *ops;
+    char corpus[DPC_PATH_MAX]; /* token file */
+    char report[DPC_PATH_MAX]; /* folder */
+};
+
+enum dpc_job_type {
+    DPC_JOB_PREPARE = 1,
+    DPC_JOB_SHARD,
+    DPC_JOB_FOLD,
+    DPC_JOB_REPORT,
+    DPC_JOB_CHECK, /* of a submission, before the core sees it */
+};
+
+struct dpc_job {
+    enum dpc_job_type type;
+    const struct dpc_world *world;
+    /* input */
+    struct dpc_phase_record phase; /* SHARD, REPORT: as it was when the job began */
+    struct dpc_fold fold;          /* FOLD */
+    struct dpc_msg_submit submit;  /* CHECK */
+    struct dpc_peer peer;
+    uint64_t request;
+    /* result */
+    int code;
+    struct dpc_error error;
+    struct dpc_prepared prepared;
+    struct dpc_sharded sharded;
+    struct dpc_shard *shards; /* what `sharded.paths` points at */
+    struct dpc_folded folded;
+    struct dpc_submission_check check;
+};
+
+struct dpc_job *dpc_job_create(enum dpc_job_type type, const struct dpc_world *world);
+/* For dpc_executor_create: take a struct dpc_job. */
+void dpc_job_run(void *job);
+void dpc_job_drop(void *job);
+const char *dpc_job_name(enum dpc_job_type type);
+
+#endif

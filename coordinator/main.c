@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * dipaco-coordinator: options in, a server, an exit code out. */
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/exit.h"
+#include "base/log.h"
+#include "coordinator/server.h"
+#include "base/vfs.h"
+
+static const char usage[] =
+    "usage: dipaco-coordinator --dir DIR --experiment FILE [options]\n"
+    "\n"
+    "Owns an experiment: its module versions, its leases, its phases. Goes on where it stopped.\n"
+    "\n"
+    "  --dir DIR          store of the experiment; made when missing\n"
+    "  --experiment FILE  the experiment file (YAML)\n"
+    "  --listen ENDPOINT  control channel (default tcp://*:7600)\n"
+    "  --bulk ENDPOINT    bulk channel (default tcp://*:7601)\n"
+    "  --admin ENDPOINT   admin channel (default ipc:///run/dipaco-coordinator/admin.sock)\n"
+    "  --key FILE         CURVE key, made when missing (default DIR/coordinator.key)\n"
+    "  --workers FOLDER   public keys (*.pub) of the workers that may connect; read again on "
+    "SIGHUP\n"
+    "                     (default DIR/workers)\n"
+    "  --report FOLDER    where the report goes (default DIR/report)\n"
+    "  --log-level LEVEL  error, warning, info or debug (default info)\n"
+    "  --version, --help\n"
+    "\n"
+    "exit codes: 0 ok, 1 failed, 2 usage or experiment file, 4 refused (in use, changed file, "
+    "damage,\n"
+    "a newer release)\n";
+
+static const struct option long_options[] = {
+    {"dir", required_argument, NULL, 'd'},
+    {"experiment", required_argument, NULL, 'e'},
+    {"listen", required_argument, NULL, 'l'},
+    {"bulk", required_argument, NULL, 'b'},
+    {"admin", required_argument, NULL, 'a'},
+    {"key", required_argument, NULL, 'k'},
+    {"workers", required_argument, NULL, 'w'},
+    {"report", required_argument, NULL, 'r'},
+    {"log-level", required_argument, NULL, 'v'},
+    {"version", no_argument, NULL, 'V'},
+    {"help", no_argument, NULL, 'h'},
+    {NULL, 0, NULL, 0},
+};
+
+/* Where options that were not given stand, below --dir. */
+struct defaults {
+    char key[DPC_PATH_MAX], workers[DPC_PATH_MAX], report[DPC_PATH_MAX];
+};
+
+static int
+refuse_usage(const char *why, const char *what)
+{
+    fprintf(stderr, "dipaco-coordinator: %s%s\n\n%s", why, what, usage);
+    return DPC_EXIT_USAGE;
+}
+
+/* -1: go on; else the exit code. */
+static int
+parse(int argc, char **argv, struct dpc_server_options *options)
+{
+    enum dpc_log_level level;
+    int option;
+    while ((option = getopt_long(argc, argv, "", long_options, NULL)) != -1) {
+        switch (option) {
+        case 'd':
+            options->folder = optarg;
+            break;
+        case 'e':
+            options->experiment_file = optarg;
+            break;
+        case 'l':
+            options->control_endpoint = optarg;
+            break;
+        case 'b':
+            options->bulk_endpoint = optarg;
+            break;
+        case 'a':
+            options->admin_endpoint = optarg;
+            break;
+        case 'k':
+            options->key_file = optarg;
+            break;
+        case 'w':
+            options->workers_folder = optarg;
+            break;
+        case 'r':
+            options->report_folder = optarg;
+            break;
+        case 'v':
+            if (!dpc_log_level_parse(optarg, &level))
+                return refuse_usage("no such log level: ", optarg);
+            dpc_log_set_level(level);
+            break;
+        case 'V':
+            printf("dipaco-coordinator %s\n", PACKAGE_VERSION);
+            return DPC_EXIT_OK;
+        case 'h':
+            fputs(usage, stdout);
+            return DPC_EXIT_OK;
+        default:
+            return refuse_usage("see the options below", "");
+        }
+    }
+    if (optind < argc)
+        return refuse_usage("unexpected argument: ", argv[optind]);
+    if (!options->folder || !options->experiment_file)
+        return refuse_usage(options->folder ? "--experiment is missing" : "--dir is missing", "");
+    return -1;
+}
+
+static int
+fill_defaults(struct dpc_server_options *options, struct defaults *defaults)
+{
+    const struct {
+        const char **option;
+        const char *name;
+        char *place;
+    } rows[] = {
+        {&options->key_file, "coordinator.key", defaults->key},
+        {&options->workers_folder, "workers", defaults->workers},
+        {&options->report_folder, "report", defaults->report},
+    };
+    int code = dpc_vfs_posix.ops->make_folder(&dpc_vfs_posix, options->folder);
+    for (size_t i = 0; code == DPC_OK && i < sizeof rows / sizeof *rows; i++) {
+        if (*rows[i].option)
+            continue;
+        code = dpc_path_join(options->folder, rows[i].name, rows[i].place, DPC_PATH_MAX);
+        *rows[i].option = rows[i].place;
+    }
+    if (code == DPC_OK && options->workers_folder == defaults->workers)
+        code = dpc_vfs_posix.ops->make_folder(&dpc_vfs_posix, defaults->workers);
+    return code;
+}
+
+int
+main(int argc, char **argv)
+{
+    static struct defaults defaults;
+    struct dpc_server_options options = {
+        .control_endpoint = "tcp://*:7600",
+        .bulk_endpoint = "tcp://*:7601",
+        .admin_endpoint = "ipc:///run/dipaco-coordinator/admin.sock",
+    };
+    struct dpc_server *server = NULL;
+    struct dpc_error err = {0};
+    dpc_log_set_name("coordinator");
+    int code = parse(argc, argv, &options);
+    if (code >= 0)
+        return code;
+    code = fill_defaults(&options, &defaults);
+    if (code != DPC_OK)
+        (void)dpc_error_set(&err, code, "could not make \"%s\": %s", options.folder,
+                            dpc_error_words(code));
+    int status = dpc_exit_of(code);
+    if (code == DPC_OK) {
+        code = dpc_server_create(&options, &server, &err);
+        status = dpc_exit_of_experiment(code);
+    }
+    if (code == DPC_OK) {
+        code = dpc_server_run(server, &err);
+        status = dpc_exit_of(code);
+    }
+    if (code != DPC_OK)
+        dpc_log_error("%s", err.text);
+    else
+        dpc_log_info("stopped");
+    /* A job that still runs may last; what it would bring is asked for again. */
+    if (server && !dpc_server_is_idle(server))
+        _exit(status);
+    dpc_server_destroy(server);
+    return status;
+}

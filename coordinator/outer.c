@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Sums are kept in double: with tens of thousands of contributions the order would otherwise show.
+ */
+#include "coordinator/outer.h"
+
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/tensor_blob.h"
+
+/* One module at work. Blobs are mapped into memory of ours, checked against their names. */
+struct step {
+    struct dpc_store *store;
+    const struct dpc_ops *ops;
+    size_t count; /* floats of the module */
+    float *theta, *momentum;
+    double *sum;
+};
+
+static void
+step_done(struct step *step)
+{
+    dpc_free(step->theta);
+    dpc_free(step->momentum);
+    dpc_free(step->sum);
+}
+
+/* Loads a tensor blob of the module's shape; `*ret_blob` holds the memory that `*ret_values` points
+ * into. */
+static int
+load(const struct step *step, const struct dpc_hash *hash, uint8_t **ret_blob,
+     const float **ret_values, struct dpc_error *err)
+{
+    size_t len;
+    int code = dpc_store_blob_load(step->store, hash, ret_blob, &len, err);
+    if (code != DPC_OK)
+        return code;
+    code = dpc_tensor_blob_read(*ret_blob, len, step->count, ret_values, err);
+    if (code != DPC_OK)
+        *ret_blob = dpc_free(*ret_blob);
+    return code;
+}
+
+/* Copies a tensor blob's values; hash none: they stay zero. */
+static int
+load_into(const struct step *step, const struct dpc_hash *hash, float *ret_values,
+          struct dpc_error *err)
+{
+    uint8_t *blob;
+    const float *values;
+    if (dpc_hash_is_none(hash))
+        return DPC_OK;
+    int code = load(step, hash, &blob, &values, err);
+    if (code != DPC_OK)
+        return code;
+    memcpy(ret_values, values, step->count * sizeof *values);
+    dpc_free(blob);
+    return DPC_OK;
+}
+
+static int
+add_contribution(const struct step *step, const struct dpc_fold_input *input, struct dpc_error *err)
+{
+    uint8_t *blob;
+    const float *delta;
+    int code = load(step, &input->delta, &blob, &delta, err);
+    if (code != DPC_OK)
+        return dpc_error_prefix(err, code, "contribution of path %u", input->path);
+    step->ops->outer_accumulate(step->sum, delta, input->weight, step->count);
+    dpc_free(blob);
+    return DPC_OK;
+}
+
+static int
+save(const struct step *step, const float *values, struct dpc_hash *ret_hash, struct dpc_error *err)
+{
+    struct dpc_buf blob;
+    dpc_buf_init(&blob, 0);
+    dpc_tensor_blob_write(&blob, values, step->count);
+    int code = blob.failed ? dpc_error_set(err, DPC_ENOMEM, "no memory for a version of %zu values",
+                                           step->count)
+                           : dpc_store_blob_put(step->store, blob.data, blob.len, ret_hash, err);
+    dpc_buf_done(&blob);
+    return code;
+}
+
+static int
+fold_all(struct step *step, const struct dpc_fold *fold, struct dpc_error *err)
+{
+    step->theta = dpc_try_alloc_vector(step->count, sizeof *step->theta);
+    step->momentum = dpc_try_alloc_vector(step->count, sizeof *step->momentum);
+    step->sum = dpc_try_alloc_vector(step->count, sizeof *step->sum);
+    if (!step->theta || !step->momentum || !step->sum)
+        return dpc_error_set(err, DPC_ENOMEM, "no memory for %zu values", step->count);
+    int code = load_into(step, &fold->master, step->theta, err);
+    if (code == DPC_OK)
+        code = load_into(step, &fold->momentum, step->momentum, err);
+    for (uint32_t i = 0; i < fold->inputs_count && code == DPC_OK; i++)
+        code = add_contribution(step, &fold->inputs[i], err);
+    if (code == DPC_OK)
+        step->ops->outer_nesterov(step->theta, step->momentum, step->sum, step->count,
+                                  fold->rescale, fold->lr, fold->mu);
+    return code;
+}
+
+int
+dpc_outer_fold(struct dpc_store *store, const struct dpc_ops *ops, const struct dpc_fold *fold,
+               struct dpc_folded *ret_folded, struct dpc_error *err)
+{
+    struct step step = {.store = store, .ops = ops, .count = fold->count};
+    struct dpc_folded folded = {.module = fold->module, .version = fold->version};
+    int code = fold_all(&step, fold, err);
+    if (code == DPC_OK)
+        code = save(&step, step.theta, &folded.master, err);
+    /* Without momentum there is nothing to keep: the next step begins from zero as well. */
+    if (code == DPC_OK && fold->mu != 0)
+        code = save(&step, step.momentum, &folded.momentum, err);
+    step_done(&step);
+    if (code != DPC_OK)
+        return dpc_error_prefix(err, code, "could not make version %u of module %u", fold->version,
+                                fold->module);
+    folded.published = folded.master;
+    *ret_folded = folded;
+    return DPC_OK;
+}

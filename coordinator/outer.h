@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The outer step of one module (DiPaCo section 2.5, DiLoCo algorithm 1): contributions are folded
+ * in canonical path order, so the bits do not depend on the order in which they arrived.
+ *
+ * With weights a_i that sum to 1 and rescale s: D = s x sum_i a_i delta_i; m = mu m + D;
+ * theta = theta_old - lr (D + mu m).
+ *
+ * Owns: nothing. Threads: any (executors), on different modules. Not here: who is merged and with
+ * which weight (core/rounds.c).
+ */
+#ifndef DPC_COORDINATOR_OUTER_H
+#define DPC_COORDINATOR_OUTER_H
+
+#include "base/error.h"
+#include "coordinator/core/core.h"
+#include "ops/ops.h"
+#include "storage/db/store.h"
+
+/* Reads master, momentum and deltas from the store and puts the new blobs there; nothing else
+ * changes, so it may be done again. DPC_ECORRUPT when a blob is not what it must be. */
+int dpc_outer_fold(struct dpc_store *store, const struct dpc_ops *ops, const struct dpc_fold *fold,
+                   struct dpc_folded *ret_folded, struct dpc_error *err) DPC_MUST_CHECK;
+
+#endif

@@ -1,0 +1,189 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Start of a coordinator: the store as it was left, held against the experiment file as it is now.
+ * A key that may not change while an experiment runs is refused by name. */
+#include "coordinator/state.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/clock.h"
+
+enum { HEARTBEAT_MS = 1000 };
+
+/* Collects the keys that were changed but must not be. */
+struct changes {
+    struct dpc_buf refused;
+    bool any;
+    bool late; /* results are being gathered: nothing may change any more */
+};
+
+static void
+note_change(void *context, const char *key, const char *old_value, const char *new_value,
+            bool may_change)
+{
+    struct changes *changes = context;
+    changes->any = true;
+    if (!may_change || changes->late)
+        dpc_buf_printf(&changes->refused, "%s%s (%s -> %s)", changes->refused.len ? ", " : "", key,
+                       old_value, new_value);
+}
+
+static int
+compare(const struct dpc_server *server, const char *file, const char *yaml, size_t len,
+        bool *ret_changed, struct dpc_error *err)
+{
+    struct dpc_experiment *old = dpc_alloc(1, sizeof *old);
+    struct dpc_phase_record phase;
+    struct changes changes = {0};
+    if (dpc_load_phase(dpc_store_kv(server->store), &phase, NULL) == DPC_OK)
+        changes.late = phase.phase >= DPC_PHASE_EVALUATE;
+    dpc_buf_init(&changes.refused, DPC_ERROR_TEXT_MAX / 2);
+    int code = dpc_experiment_parse("the stored experiment", yaml, len, old, err);
+    if (code == DPC_OK) {
+        dpc_experiment_diff(old, &server->experiment, note_change, &changes);
+        if (changes.refused.len || changes.refused.failed)
+            code = dpc_error_set(err, DPC_EPERM,
+                                 "\"%s\" is not what this experiment began with: %s cannot change "
+                                 "while it runs; undo the change, or begin anew in another folder",
+                                 file, dpc_buf_text(&changes.refused));
+    }
+    *ret_changed = changes.any;
+    dpc_buf_done(&changes.refused);
+    dpc_free(old);
+    return code;
+}
+
+/* The stored experiment must be this one; a new store, or a change that is allowed, is recorded. */
+static int
+agree_on_experiment(struct dpc_server *server, const char *file, const struct dpc_buf *yaml,
+                    struct dpc_error *err)
+{
+    char *stored;
+    size_t len;
+    bool changed = true;
+    int code = dpc_load_experiment(dpc_store_kv(server->store), &stored, &len, err);
+    if (code == DPC_OK) {
+        code = compare(server, file, stored, len, &changed, err);
+        dpc_free(stored);
+    } else if (code == DPC_ENOTFOUND) {
+        code = DPC_OK;
+    }
+    if (code != DPC_OK || !changed)
+        return code;
+    struct dpc_kv_batch batch;
+    dpc_kv_batch_init(&batch);
+    dpc_put_experiment(&batch, (const char *)yaml->data, yaml->len);
+    code = dpc_store_commit(server->store, &batch, err);
+    dpc_kv_batch_done(&batch);
+    return code;
+}
+
+static int
+find_corpus(struct dpc_server *server, const char *experiment_file, struct dpc_error *err)
+{
+    char folder[DPC_PATH_MAX];
+    dpc_path_folder(experiment_file, folder, sizeof folder);
+    if (dpc_path_join(folder, server->experiment.data.corpus, server->world.corpus,
+                      sizeof server->world.corpus) != DPC_OK)
+        return dpc_error_set(err, DPC_ELIMIT, "the name of the corpus \"%s\" is too long",
+                             server->experiment.data.corpus);
+    return DPC_OK;
+}
+
+int
+server_recover(struct dpc_server *server, const struct dpc_server_options *options,
+               struct dpc_error *err)
+{
+    struct dpc_buf yaml;
+    dpc_buf_init(&yaml, DPC_CONFIG_BYTES_MAX);
+    dpc_experiment_print(&server->experiment, &yaml);
+    int code = find_corpus(server, options->experiment_file, err);
+    if (code == DPC_OK)
+        code = dpc_store_open(options->folder, DPC_KV_READ_WRITE, &server->store, err);
+    if (code == DPC_OK)
+        code = agree_on_experiment(server, options->experiment_file, &yaml, err);
+    if (code == DPC_OK) {
+        struct dpc_core_options core_options = {
+            .incarnation = dpc_store_incarnation(server->store),
+            .heartbeat_ms = HEARTBEAT_MS,
+            .experiment_yaml = dpc_buf_text(&yaml),
+            .bulk_endpoint = dpc_listener_endpoint(server->bulk),
+        };
+        code = dpc_core_create(&server->experiment, &core_options, dpc_store_kv(server->store),
+                               dpc_clock_now_ms(&dpc_clock_system), &server->core, err);
+    }
+    if (code == DPC_OK) {
+        server->world.store = server->store;
+        server->world.experiment = &server->experiment;
+        server->world.topology = dpc_core_topology(server->core);
+    }
+    dpc_buf_done(&yaml);
+    return code;
+}
+
+/* --- Who may connect. */
+
+struct keys {
+    struct dpc_server *server;
+    int code;
+    struct dpc_error *err;
+    struct dpc_key *found;
+    uint32_t count;
+};
+
+static void
+load_key_file(void *context, const char *name)
+{
+    struct keys *keys = context;
+    char path[DPC_PATH_MAX];
+    size_t len = strlen(name);
+    if (keys->code != DPC_OK || len < 5 || strcmp(name + len - 4, ".pub") != 0)
+        return;
+    keys->found = dpc_grow(keys->found, keys->count + 1u, sizeof *keys->found);
+    keys->code = dpc_path_join(keys->server->workers_folder, name, path, sizeof path);
+    if (keys->code == DPC_OK)
+        keys->code = dpc_key_load(path, &keys->found[keys->count], keys->err);
+    if (keys->code == DPC_OK)
+        keys->count++;
+}
+
+static bool
+holds_key(const struct dpc_key *keys, uint32_t count, const struct dpc_key *key)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        if (dpc_key_equal(&keys[i], key))
+            return true;
+    }
+    return false;
+}
+
+/* The folder's keys may connect, and no others: one whose file has gone is turned away from now on.
+ * A file that cannot be read changes nothing. */
+int
+server_authorize_workers(struct dpc_server *server, struct dpc_error *err)
+{
+    struct keys keys = {.server = server, .err = err};
+    int code =
+        dpc_vfs_posix.ops->list(&dpc_vfs_posix, server->workers_folder, load_key_file, &keys);
+    if (code != DPC_OK)
+        code = dpc_error_set(err, code, "could not read the workers' keys in \"%s\": %s",
+                             server->workers_folder, dpc_error_words(code));
+    else
+        code = keys.code;
+    for (uint32_t i = 0; code == DPC_OK && i < keys.count; i++)
+        code = dpc_net_authorize(server->net, &keys.found[i], DPC_ROLE_WORKER);
+    if (code != DPC_OK) {
+        dpc_free(keys.found);
+        return code;
+    }
+    for (uint32_t i = 0; i < server->worker_keys_count; i++) {
+        if (!holds_key(keys.found, keys.count, &server->worker_keys[i]))
+            dpc_net_revoke(server->net, &server->worker_keys[i]);
+    }
+    dpc_free(server->worker_keys);
+    server->worker_keys = keys.found;
+    server->worker_keys_count = keys.count;
+    dpc_log_info("workers authorised count=%u", keys.count);
+    return DPC_OK;
+}

@@ -1,0 +1,449 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Everything is gathered into one struct first (gather_*), then written three times. Perplexity is
+ * per token of the tokenizer; bits per byte compares across tokenizers. */
+#include "coordinator/report.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/json.h"
+#include "base/layout.h"
+#include "coordinator/svg.h"
+#include "data/scores.h"
+
+struct sums {
+    double nll; /* nats */
+    uint64_t targets, bytes;
+    uint32_t documents;
+};
+
+/* Train losses by round: mean of a lease's last tenth of steps. */
+struct curve {
+    double *x, *y; /* inner steps since the start; bits per token */
+    size_t count;
+};
+
+struct report {
+    const struct dpc_world *world;
+    const struct dpc_phase_record *phase;
+    uint32_t dense;       /* path */
+    struct sums *paths;   /* [paths_count] */
+    struct curve *curves; /* [paths_count]; contributions come by (round, module, path) */
+    struct dpc_path_record *records;   /* [paths_count] */
+    struct dpc_module_record *modules; /* [modules_count] */
+    struct dpc_error *err;
+    int code;
+};
+
+/* --- Gathering. */
+
+static int
+add_scores(struct report *report, const struct dpc_result_record *record)
+{
+    uint8_t *bytes;
+    size_t len, count;
+    struct dpc_score *scores;
+    int code =
+        dpc_store_blob_load(report->world->store, &record->result, &bytes, &len, report->err);
+    if (code != DPC_OK)
+        return code;
+    code = dpc_scores_read(bytes, len, &scores, &count, report->err);
+    dpc_free(bytes);
+    if (code != DPC_OK)
+        return code;
+    struct sums *sums = &report->paths[record->path];
+    for (size_t i = 0; i < count; i++) {
+        sums->nll += scores[i].nats;
+        sums->targets += scores[i].targets;
+        sums->bytes += scores[i].bytes;
+        sums->documents++;
+    }
+    dpc_free(scores);
+    return DPC_OK;
+}
+
+static bool
+gather_result(void *context, const struct dpc_result_record *record)
+{
+    struct report *report = context;
+    if (record->kind == DPC_TASK_EVALUATE && record->path < report->world->topology->paths_count)
+        report->code = add_scores(report, record);
+    return report->code == DPC_OK;
+}
+
+/* A path's round stands once per level; the first level's record speaks for all. */
+static bool
+gather_contribution(void *context, const struct dpc_contribution_record *record)
+{
+    struct report *report = context;
+    const struct dpc_topology *topology = report->world->topology;
+    if (record->path >= topology->paths_count ||
+        record->module != dpc_topology_module(topology, record->path, 0))
+        return true;
+    struct curve *curve = &report->curves[record->path];
+    double before = curve->count                    ? curve->x[curve->count - 1]
+                    : record->path == report->dense ? 0
+                                                    : report->world->experiment->warm_start.steps;
+    curve->x = dpc_grow(curve->x, curve->count + 1, sizeof *curve->x);
+    curve->y = dpc_grow(curve->y, curve->count + 1, sizeof *curve->y);
+    curve->x[curve->count] = before + record->steps;
+    curve->y[curve->count++] = record->loss_last / M_LN2;
+    return true;
+}
+
+static bool
+gather_path(void *context, const struct dpc_path_record *record)
+{
+    struct report *report = context;
+    if (record->path < report->world->topology->paths_count)
+        report->records[record->path] = *record;
+    return true;
+}
+
+static bool
+gather_module(void *context, const struct dpc_module_record *record)
+{
+    struct report *report = context;
+    if (record->module < report->world->topology->modules_count)
+        report->modules[record->module] = *record;
+    return true;
+}
+
+static int
+gather(struct report *report)
+{
+    struct dpc_kv *kv = dpc_store_kv(report->world->store);
+    int code = dpc_scan_results(kv, gather_result, report, report->err);
+    if (code == DPC_OK)
+        code = report->code;
+    if (code == DPC_OK)
+        code = dpc_scan_contributions(kv, gather_contribution, report, report->err);
+    if (code == DPC_OK)
+        code = dpc_scan_paths(kv, gather_path, report, report->err);
+    if (code == DPC_OK)
+        code = dpc_scan_modules(kv, gather_module, report, report->err);
+    return code;
+}
+
+/* --- Rows: one a model. */
+
+struct row {
+    const char *name;
+    struct sums sums;
+    uint64_t steps, tokens;
+    size_t params_path, params_total;
+};
+
+static void
+add_sums(struct sums *into, const struct sums *from)
+{
+    into->nll += from->nll;
+    into->targets += from->targets;
+    into->bytes += from->bytes;
+    into->documents += from->documents;
+}
+
+/* "-" where nothing was read. */
+static const char *
+shown(double value, char text[32])
+{
+    (void)snprintf(text, 32, isfinite(value) ? "%.3f" : "-", value);
+    return text;
+}
+
+static double
+perplexity(const struct sums *sums)
+{
+    return sums->targets ? exp(sums->nll / (double)sums->targets) : NAN;
+}
+
+static double
+bits_per_byte(const struct sums *sums)
+{
+    return sums->bytes ? sums->nll / M_LN2 / (double)sums->bytes : NAN;
+}
+
+static struct row
+dense_row(const struct report *report)
+{
+    size_t params = dpc_layout_path_floats(report->world->experiment);
+    const struct dpc_path_record *path = &report->records[report->dense];
+    return (struct row){.name = "dense",
+                        .sums = report->paths[report->dense],
+                        .steps = path->steps_done,
+                        .tokens = path->tokens_done,
+                        .params_path = params,
+                        .params_total = params};
+}
+
+/* Tokens of the warm start count once: all paths share it. */
+static struct row
+dipaco_row(const struct report *report)
+{
+    const struct dpc_topology *topology = report->world->topology;
+    const struct dpc_experiment *experiment = report->world->experiment;
+    struct row row = {.name = "dipaco", .params_path = dpc_layout_path_floats(experiment)};
+    row.tokens = (uint64_t)experiment->warm_start.steps * experiment->inner.batch *
+                 experiment->model.context;
+    for (uint32_t path = 0; path < topology->routed_paths; path++) {
+        add_sums(&row.sums, &report->paths[path]);
+        row.steps = report->records[path].steps_done;
+        row.tokens += report->records[path].tokens_done;
+    }
+    for (uint32_t module = 0; module < topology->routed_modules; module++)
+        row.params_total +=
+            dpc_layout_module_floats(experiment, dpc_topology_module_level(topology, module));
+    return row;
+}
+
+static uint32_t
+make_rows(const struct report *report, struct row ret_rows[2])
+{
+    uint32_t count = 0;
+    if (report->world->experiment->baseline.dense)
+        ret_rows[count++] = dense_row(report);
+    ret_rows[count++] = dipaco_row(report);
+    return count;
+}
+
+/* --- report.json */
+
+static void
+set_sums(struct dpc_json *object, const struct sums *sums)
+{
+    dpc_json_set_number(object, "ppl", perplexity(sums));
+    dpc_json_set_number(object, "bits_per_byte", bits_per_byte(sums));
+    dpc_json_set_integer(object, "documents", sums->documents);
+    dpc_json_set_integer(object, "targets", (int64_t)sums->targets);
+}
+
+static struct dpc_json *
+json_rows(const struct report *report)
+{
+    struct dpc_json *rows = dpc_json_array();
+    struct row all[2];
+    uint32_t count = make_rows(report, all);
+    for (uint32_t i = 0; i < count; i++) {
+        struct dpc_json *row = dpc_json_object();
+        dpc_json_set_text(row, "name", all[i].name);
+        set_sums(row, &all[i].sums);
+        dpc_json_set_integer(row, "steps", (int64_t)all[i].steps);
+        dpc_json_set_integer(row, "tokens", (int64_t)all[i].tokens);
+        dpc_json_set_integer(row, "params_path", (int64_t)all[i].params_path);
+        dpc_json_set_integer(row, "params_total", (int64_t)all[i].params_total);
+        dpc_json_append(rows, row);
+    }
+    return rows;
+}
+
+static struct dpc_json *
+json_curve(const struct curve *curve)
+{
+    struct dpc_json *points = dpc_json_array();
+    for (size_t i = 0; i < curve->count; i++) {
+        struct dpc_json *point = dpc_json_array();
+        dpc_json_append_number(point, curve->x[i]);
+        dpc_json_append_number(point, curve->y[i]);
+        dpc_json_append(points, point);
+    }
+    return points;
+}
+
+static struct dpc_json *
+json_paths(const struct report *report)
+{
+    struct dpc_json *paths = dpc_json_array();
+    for (uint32_t i = 0; i < report->world->topology->paths_count; i++) {
+        char name[2 * DPC_NAME_MAX];
+        struct dpc_json *path = dpc_json_object();
+        dpc_topology_path_name(report->world->topology, i, name, sizeof name);
+        dpc_json_set_text(path, "path", name);
+        dpc_json_set_integer(path, "train_documents", (int64_t)report->records[i].shard_documents);
+        dpc_json_set_integer(path, "train_tokens", (int64_t)report->records[i].shard_tokens);
+        set_sums(path, &report->paths[i]);
+        dpc_json_set(path, "train_bits_per_token", json_curve(&report->curves[i]));
+        dpc_json_append(paths, path);
+    }
+    return paths;
+}
+
+static struct dpc_json *
+json_versions(const struct report *report)
+{
+    struct dpc_json *versions = dpc_json_array();
+    for (uint32_t i = 0; i < report->world->topology->modules_count; i++) {
+        char name[2 * DPC_NAME_MAX], hash[DPC_HASH_HEX_MAX];
+        struct dpc_json *version = dpc_json_object();
+        dpc_topology_module_name(report->world->topology, i, name, sizeof name);
+        dpc_hash_hex(&report->modules[i].published, hash, sizeof hash);
+        dpc_json_set_text(version, "module", name);
+        dpc_json_set_integer(version, "version", report->modules[i].version);
+        dpc_json_set_text(version, "hash", hash);
+        dpc_json_append(versions, version);
+    }
+    return versions;
+}
+
+static int
+write_file(const struct report *report, const char *name, const void *bytes, size_t len)
+{
+    char path[DPC_PATH_MAX];
+    if (dpc_path_join(report->world->report, name, path, sizeof path) != DPC_OK)
+        return dpc_error_set(report->err, DPC_ELIMIT, "the name of the report folder is too long");
+    return dpc_vfs_write_file(&dpc_vfs_posix, path, bytes, len, report->err);
+}
+
+static int
+write_json(const struct report *report)
+{
+    struct dpc_json *root = dpc_json_object();
+    dpc_json_set_integer(root, "format", 1);
+    dpc_json_set_text(root, "experiment", report->world->experiment->name);
+    dpc_json_set(root, "rows", json_rows(report));
+    dpc_json_set(root, "paths", json_paths(report));
+    dpc_json_set_integer(root, "bytes_up", (int64_t)report->phase->bytes_up);
+    dpc_json_set_integer(root, "bytes_down", (int64_t)report->phase->bytes_down);
+    dpc_json_set_integer(root, "seconds", (int64_t)report->phase->seconds);
+    dpc_json_set(root, "versions", json_versions(report));
+    char *text = dpc_json_print(root, true);
+    int code = write_file(report, "report.json", text, strlen(text));
+    dpc_free(text);
+    dpc_json_destroy(root);
+    return code;
+}
+
+/* --- report.md */
+
+static int
+write_markdown(const struct report *report)
+{
+    struct dpc_buf out;
+    struct row rows[2];
+    char text[32];
+    uint32_t count = make_rows(report, rows);
+    double against = count > 1 ? perplexity(&rows[0].sums) : NAN;
+    dpc_buf_init(&out, 0);
+    dpc_buf_printf(&out, "# %s\n\n", report->world->experiment->name);
+    dpc_buf_printf(
+        &out, "| model | perplexity | against dense | bits per byte | steps | tokens "
+              "trained | parameters of a path | in total |\n|---|---|---|---|---|---|---|---|\n");
+    for (uint32_t i = 0; i < count; i++) {
+        dpc_buf_printf(&out, "| %s | %s | ", rows[i].name, shown(perplexity(&rows[i].sums), text));
+        if (i > 0)
+            dpc_buf_printf(&out, "%+.1f %%", 100 * (perplexity(&rows[i].sums) / against - 1));
+        dpc_buf_printf(&out, " | %s | %llu | %llu | %zu | %zu |\n",
+                       shown(bits_per_byte(&rows[i].sums), text), (unsigned long long)rows[i].steps,
+                       (unsigned long long)rows[i].tokens, rows[i].params_path,
+                       rows[i].params_total);
+    }
+    dpc_buf_printf(&out,
+                   "\nHeld-out documents, the first %u windows of each, the routing prefix left "
+                   "out.\n\n![train loss](loss.svg)\n\n",
+                   report->world->experiment->evaluation.windows);
+    dpc_buf_printf(&out, "| path | train documents | held-out documents | perplexity |\n"
+                         "|---|---|---|---|\n");
+    for (uint32_t i = 0; i < report->world->topology->paths_count; i++) {
+        char name[2 * DPC_NAME_MAX];
+        dpc_topology_path_name(report->world->topology, i, name, sizeof name);
+        dpc_buf_printf(&out, "| %s | %llu | %u | %s |\n", name,
+                       (unsigned long long)report->records[i].shard_documents,
+                       report->paths[i].documents, shown(perplexity(&report->paths[i]), text));
+    }
+    dpc_buf_printf(&out, "\n%.1f MB went from the workers up, %.1f MB down to them, in %llu s.\n",
+                   (double)report->phase->bytes_up / 1e6, (double)report->phase->bytes_down / 1e6,
+                   (unsigned long long)report->phase->seconds);
+    int code = write_file(report, "report.md", out.data, out.len);
+    dpc_buf_done(&out);
+    return code;
+}
+
+/* --- loss.svg */
+
+/* The mean over routed paths by their documents, round by round; rounds are of equal length. */
+static struct curve
+mean_curve(const struct report *report)
+{
+    uint32_t paths = report->world->topology->routed_paths;
+    size_t count = report->curves[0].count;
+    double documents = 0;
+    struct curve mean = {.x = dpc_alloc(count, sizeof *mean.x),
+                         .y = dpc_alloc(count, sizeof *mean.y),
+                         .count = count};
+    for (uint32_t path = 0; path < paths; path++)
+        documents += (double)report->records[path].shard_documents;
+    for (size_t i = 0; i < count; i++) {
+        mean.x[i] = report->curves[0].x[i];
+        for (uint32_t path = 0; path < paths; path++) {
+            double share = (double)report->records[path].shard_documents / documents;
+            mean.y[i] += i < report->curves[path].count ? share * report->curves[path].y[i] : NAN;
+        }
+    }
+    return mean;
+}
+
+static int
+write_svg(const struct report *report)
+{
+    const struct dpc_topology *topology = report->world->topology;
+    enum { PATHS_DRAWN_MAX = 64 }; /* more lines than that are a blot */
+    uint32_t drawn = topology->routed_paths < PATHS_DRAWN_MAX ? topology->routed_paths : 0;
+    struct dpc_series *series = dpc_alloc(drawn + 2u, sizeof *series);
+    struct curve mean = mean_curve(report);
+    const struct curve *dense = &report->curves[report->dense];
+    size_t count = 0;
+    series[count++] = (struct dpc_series){"dense", dense->x, dense->y, dense->count};
+    series[count++] = (struct dpc_series){"DiPaCo, mean of paths", mean.x, mean.y, mean.count};
+    for (uint32_t path = 0; path < drawn; path++)
+        series[count++] = (struct dpc_series){NULL, report->curves[path].x, report->curves[path].y,
+                                              report->curves[path].count};
+    struct dpc_buf out;
+    dpc_buf_init(&out, 0);
+    dpc_svg_chart(&out, report->world->experiment->name, "inner steps of a path",
+                  "train loss, bits per token", series, count);
+    int code = write_file(report, "loss.svg", out.data, out.len);
+    dpc_buf_done(&out);
+    dpc_free(mean.x);
+    dpc_free(mean.y);
+    dpc_free(series);
+    return code;
+}
+
+int
+dpc_report_write(const struct dpc_world *world, const struct dpc_phase_record *phase,
+                 struct dpc_error *err)
+{
+    const struct dpc_topology *topology = world->topology;
+    struct report report = {
+        .world = world,
+        .phase = phase,
+        .dense = dpc_topology_dense_path(topology),
+        .paths = dpc_alloc(topology->paths_count, sizeof *report.paths),
+        .curves = dpc_alloc(topology->paths_count, sizeof *report.curves),
+        .records = dpc_alloc(topology->paths_count, sizeof *report.records),
+        .modules = dpc_alloc(topology->modules_count, sizeof *report.modules),
+        .err = err,
+    };
+    int code = dpc_vfs_posix.ops->make_folder(&dpc_vfs_posix, world->report);
+    if (code != DPC_OK)
+        code = dpc_error_set(err, code, "could not make the folder \"%s\": %s", world->report,
+                             dpc_error_words(code));
+    if (code == DPC_OK)
+        code = gather(&report);
+    if (code == DPC_OK)
+        code = write_markdown(&report);
+    if (code == DPC_OK)
+        code = write_svg(&report);
+    if (code == DPC_OK)
+        code = write_json(&report); /* last: who sees it finds the others */
+    for (uint32_t i = 0; i < topology->paths_count; i++) {
+        dpc_free(report.curves[i].x);
+        dpc_free(report.curves[i].y);
+    }
+    dpc_free(report.paths);
+    dpc_free(report.curves);
+    dpc_free(report.records);
+    dpc_free(report.modules);
+    return code;
+}

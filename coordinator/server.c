@@ -1,0 +1,343 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The loop: wait, take what came, let the core decide, carry it out. Everything that decides lies
+ * in core/; everything slow lies in the executor. */
+#include "coordinator/server.h"
+#include "coordinator/state.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "base/layout.h"
+#include "base/notify.h"
+#include "base/signals.h"
+#include "base/tensor_blob.h"
+
+/* Outer steps of different modules run side by side; more threads than that only compete with the
+ * workers of a small machine. */
+enum { EXECUTOR_THREADS = 2, TICK_MS = 500 };
+
+void
+server_fail(struct dpc_server *server, const struct dpc_error *error)
+{
+    if (server->failure == DPC_OK) {
+        server->failure = error->code;
+        server->failure_text = *error;
+    }
+}
+
+void
+server_start_job(struct dpc_server *server, struct dpc_job *job)
+{
+    if (dpc_executor_put(server->executor, job) == DPC_OK)
+        return;
+    /* Only submissions can be that many, and their workers ask again. */
+    if (job->type != DPC_JOB_CHECK)
+        server_fail(server, &(struct dpc_error){.code = DPC_ELIMIT,
+                                                .text = "too many effects wait for an executor"});
+    dpc_job_drop(job);
+}
+
+/* --- What the core asks for. */
+
+static void
+start_effects(struct dpc_server *server)
+{
+    static const enum dpc_job_type job_of[] = {
+        [DPC_EFFECT_PREPARE] = DPC_JOB_PREPARE,
+        [DPC_EFFECT_SHARD] = DPC_JOB_SHARD,
+        [DPC_EFFECT_FOLD] = DPC_JOB_FOLD,
+        [DPC_EFFECT_REPORT] = DPC_JOB_REPORT,
+    };
+    for (uint32_t i = 0; i < server->actions.effects_count; i++) {
+        struct dpc_effect *effect = &server->actions.effects[i];
+        struct dpc_job *job = dpc_job_create(job_of[effect->type], &server->world);
+        job->phase = *dpc_core_phase(server->core);
+        job->fold = effect->fold;
+        effect->fold.inputs = NULL;
+        dpc_log_debug("effect started kind=\"%s\"", dpc_job_name(job->type));
+        server_start_job(server, job);
+    }
+}
+
+/* Commit, reply, effects: in this order, or nothing. */
+static void
+carry_out(struct dpc_server *server, const struct dpc_peer *peer, uint64_t request)
+{
+    struct dpc_error err;
+    struct dpc_actions *actions = &server->actions;
+    if (dpc_store_commit(server->store, &actions->batch, &err) != DPC_OK) {
+        server_fail(server, &err);
+    } else {
+        if (actions->has_reply && peer) {
+            actions->reply.request = request;
+            /* A peer that has gone asks again when it is back. */
+            int code = dpc_listener_send(server->control, peer, &actions->reply);
+            if (code != DPC_OK)
+                dpc_log_debug("reply dropped type=%s reason=\"%s\"",
+                              dpc_msg_name(actions->reply.type), dpc_error_words(code));
+        }
+        start_effects(server);
+    }
+    dpc_actions_reset(actions);
+}
+
+void
+server_step(struct dpc_server *server, const struct dpc_event *event, const struct dpc_peer *peer,
+            uint64_t request)
+{
+    if (server->failure != DPC_OK)
+        return;
+    uint32_t phase = dpc_core_phase(server->core)->phase;
+    dpc_core_step(server->core, event, dpc_clock_now_ms(&dpc_clock_system), &server->actions);
+    carry_out(server, peer, request);
+    uint32_t now = dpc_core_phase(server->core)->phase;
+    if (now != phase && server->failure == DPC_OK) {
+        dpc_log_info("phase phase=%s", dpc_phase_name(now));
+        dpc_notify_status("phase %s", dpc_phase_name(now));
+    }
+}
+
+/* --- What the executor gives back. */
+
+static void
+log_fold(const struct dpc_server *server, const struct dpc_job *job,
+         const struct dpc_folded *folded)
+{
+    char name[2 * DPC_NAME_MAX], hash[13];
+    dpc_topology_module_name(dpc_core_topology(server->core), folded->module, name, sizeof name);
+    dpc_hash_hex(&folded->published, hash, sizeof hash);
+    dpc_log_info("outer step module=%s version=%u contributions=%u hash=%s", name, folded->version,
+                 job->fold.inputs_count, hash);
+}
+
+static void
+finish_job(struct dpc_server *server, struct dpc_job *job)
+{
+    struct dpc_event event = {0};
+    bool passing = job->code == DPC_ENOMEM || job->code == DPC_ELIMIT || job->code == DPC_ENOTFOUND;
+    if (job->code != DPC_OK && !(job->type == DPC_JOB_CHECK && passing)) {
+        /* The experiment and the corpus do not fit each other: a person must mend that. */
+        bool unfit =
+            job->code == DPC_EINVAL || job->code == DPC_ESTALE || job->code == DPC_ENOTFOUND;
+        if (unfit && (job->type == DPC_JOB_PREPARE || job->type == DPC_JOB_SHARD))
+            job->error.code = DPC_EPERM;
+        server_fail(server, &job->error);
+        return;
+    }
+    switch (job->type) {
+    case DPC_JOB_CHECK:
+        server_submit(server, job);
+        return;
+    case DPC_JOB_PREPARE:
+        event.type = DPC_EVENT_PREPARED;
+        event.prepared = job->prepared;
+        break;
+    case DPC_JOB_SHARD:
+        event.type = DPC_EVENT_SHARDED;
+        event.sharded = job->sharded;
+        break;
+    case DPC_JOB_FOLD:
+        event.type = DPC_EVENT_FOLDED;
+        event.folded = job->folded;
+        log_fold(server, job, &job->folded);
+        break;
+    case DPC_JOB_REPORT:
+        event.type = DPC_EVENT_REPORTED;
+        break;
+    }
+    server_step(server, &event, NULL, 0);
+}
+
+static void
+take_finished(struct dpc_server *server)
+{
+    struct dpc_job *job;
+    while ((job = dpc_executor_take(server->executor)) != NULL) {
+        finish_job(server, job);
+        dpc_job_drop(job);
+    }
+}
+
+/* --- Ticks and signals. */
+
+static void
+tick(struct dpc_server *server, bool last)
+{
+    int64_t now_ms = dpc_clock_now_ms(&dpc_clock_system);
+    struct dpc_traffic control = dpc_listener_traffic(server->control);
+    struct dpc_traffic bulk = dpc_listener_traffic(server->bulk);
+    uint64_t up = control.bytes_received + bulk.bytes_received;
+    uint64_t down = control.bytes_sent + bulk.bytes_sent;
+    struct dpc_event event = {.type = DPC_EVENT_TICK};
+    event.tick.bytes_up = up - server->traffic.bytes_received;
+    event.tick.bytes_down = down - server->traffic.bytes_sent;
+    event.tick.elapsed_ms = (uint64_t)(now_ms - server->ticked_ms);
+    event.tick.last = last;
+    server->traffic.bytes_received = up;
+    server->traffic.bytes_sent = down;
+    server->ticked_ms = now_ms;
+    server_step(server, &event, NULL, 0);
+    dpc_notify_alive();
+}
+
+static void
+take_signals(struct dpc_server *server)
+{
+    int number;
+    struct dpc_error err;
+    while ((number = dpc_signals_take()) != 0) {
+        if (number != SIGHUP) {
+            dpc_log_info("stopping signal=%d", number);
+            server->stopping = true;
+        } else if (server_authorize_workers(server, &err) != DPC_OK) {
+            dpc_log_warning("%s", err.text);
+        }
+    }
+}
+
+int
+dpc_server_run(struct dpc_server *server, struct dpc_error *err)
+{
+    dpc_core_resume(server->core, &server->actions);
+    carry_out(server, NULL, 0);
+    dpc_notify_ready();
+    dpc_log_info("ready control=%s bulk=%s phase=%s", dpc_listener_endpoint(server->control),
+                 dpc_listener_endpoint(server->bulk),
+                 dpc_phase_name(dpc_core_phase(server->core)->phase));
+    struct dpc_poll_item items[] = {
+        {.listener = server->control, .fd = -1},
+        {.listener = server->bulk, .fd = -1},
+        {.listener = server->admin, .fd = -1},
+        {.fd = dpc_executor_fd(server->executor)},
+        {.fd = server->signals},
+    };
+    while (!server->stopping && server->failure == DPC_OK) {
+        int64_t next_ms = server->ticked_ms + TICK_MS - dpc_clock_now_ms(&dpc_clock_system);
+        if (dpc_channel_poll(items, sizeof items / sizeof *items, next_ms > 0 ? next_ms : 0) ==
+            DPC_OK) {
+            server_serve_control(server);
+            server_serve_bulk(server);
+            server_serve_admin(server);
+            take_finished(server);
+            take_signals(server);
+        }
+        if (dpc_clock_now_ms(&dpc_clock_system) - server->ticked_ms >= TICK_MS)
+            tick(server, false);
+    }
+    dpc_notify_stopping();
+    tick(server, true);
+    if (server->failure != DPC_OK && err)
+        *err = server->failure_text;
+    return server->failure;
+}
+
+/* --- Life. */
+
+static int
+open_listeners(struct dpc_server *server, const struct dpc_server_options *options,
+               const struct dpc_keypair *key, struct dpc_error *err)
+{
+    int code = dpc_listener_open(server->net, DPC_CHANNEL_CONTROL, options->control_endpoint, key,
+                                 &server->control, err);
+    if (code == DPC_OK)
+        code = dpc_listener_open(server->net, DPC_CHANNEL_BULK, options->bulk_endpoint, key,
+                                 &server->bulk, err);
+    if (code == DPC_OK)
+        code = dpc_listener_open(server->net, DPC_CHANNEL_ADMIN, options->admin_endpoint, NULL,
+                                 &server->admin, err);
+    return code;
+}
+
+static int
+open_net(struct dpc_server *server, const struct dpc_server_options *options, struct dpc_error *err)
+{
+    struct dpc_keypair key;
+    if (!dpc_vfs_exists(&dpc_vfs_posix, options->key_file)) {
+        dpc_keypair_generate(&key);
+        int code = dpc_keypair_save(options->key_file, &key, err);
+        if (code != DPC_OK)
+            return code;
+    }
+    int code = dpc_keypair_load(options->key_file, &key, err);
+    if (code == DPC_OK)
+        code = dpc_net_create(&server->net, err);
+    if (code == DPC_OK)
+        code = server_authorize_workers(server, err);
+    if (code == DPC_OK)
+        code = open_listeners(server, options, &key, err);
+    explicit_bzero(&key, sizeof key);
+    return code;
+}
+
+/* The largest blob that a worker of this experiment has reason to upload: a path's state, or the
+ * scores and features of a chunk, which are smaller than a chunk frame each. */
+static uint64_t
+largest_upload(const struct dpc_experiment *experiment)
+{
+    uint64_t state = dpc_tensor_blob_bytes(2 * dpc_layout_path_floats(experiment));
+    uint64_t features =
+        dpc_tensor_blob_bytes((size_t)experiment->model.dim * DPC_DOCUMENTS_PER_LEASE_MAX);
+    return state > features ? state : features;
+}
+
+int
+dpc_server_create(const struct dpc_server_options *options, struct dpc_server **ret_server,
+                  struct dpc_error *err)
+{
+    struct dpc_server *server = dpc_alloc(1, sizeof *server);
+    dpc_actions_init(&server->actions);
+    server->peer_faults = (struct dpc_log_limit){.burst = 10, .period_ms = 60000};
+    server->chunk = dpc_alloc(DPC_CHUNK_BYTES_MAX, 1);
+    server->signals = -1;
+    (void)snprintf(server->workers_folder, sizeof server->workers_folder, "%s",
+                   options->workers_folder);
+    (void)snprintf(server->world.report, sizeof server->world.report, "%s", options->report_folder);
+    server->world.ops = dpc_ops_cpu();
+    (void)signal(SIGPIPE, SIG_IGN);
+    static const int signals[] = {SIGTERM, SIGINT, SIGHUP};
+    int code = dpc_signals_open(signals, sizeof signals / sizeof *signals, &server->signals, err);
+    if (code == DPC_OK)
+        code = dpc_experiment_load(options->experiment_file, &server->experiment, err);
+    if (code == DPC_OK)
+        code = open_net(server, options, err);
+    if (code == DPC_OK)
+        code = server_recover(server, options, err);
+    if (code != DPC_OK) {
+        dpc_server_destroy(server);
+        return code;
+    }
+    server->blob_bytes_max = largest_upload(&server->experiment);
+    server->executor = dpc_executor_create(EXECUTOR_THREADS, dpc_job_run, dpc_job_drop);
+    server->ticked_ms = dpc_clock_now_ms(&dpc_clock_system);
+    *ret_server = server;
+    return DPC_OK;
+}
+
+bool
+dpc_server_is_idle(const struct dpc_server *server)
+{
+    return !server->executor || dpc_executor_is_idle(server->executor);
+}
+
+struct dpc_server *
+dpc_server_destroy(struct dpc_server *server)
+{
+    if (!server)
+        return NULL;
+    dpc_executor_destroy(server->executor); /* first: its jobs use the store */
+    dpc_listener_close(server->control);
+    dpc_listener_close(server->bulk);
+    dpc_listener_close(server->admin);
+    dpc_net_destroy(server->net);
+    dpc_core_destroy(server->core);
+    dpc_store_close(server->store);
+    dpc_actions_done(&server->actions);
+    if (server->signals >= 0)
+        dpc_signals_close();
+    dpc_free(server->chunk);
+    dpc_free(server->worker_keys);
+    return dpc_free(server);
+}

@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * What the parts of the server share (server.c: loop and effects; rpc.c: messages; recover.c:
+ * opening the store against the experiment file; admin.c: listings).
+ */
+#ifndef DPC_COORDINATOR_STATE_H
+#define DPC_COORDINATOR_STATE_H
+
+#include "base/log.h"
+#include "coordinator/core/core.h"
+#include "coordinator/executor.h"
+#include "coordinator/jobs.h"
+#include "coordinator/server.h"
+#include "proto/channel.h"
+
+/* Submissions that are looked at at one time. Well below what an executor holds, so that outer
+ * steps always find a place; a worker whose submission is put off repeats it. */
+enum { DPC_CHECKS_MAX = 256 };
+
+struct dpc_server {
+    struct dpc_experiment experiment;
+    struct dpc_world world;
+    struct dpc_store *store;
+    struct dpc_core *core;
+    struct dpc_actions actions;
+    struct dpc_executor *executor;
+    struct dpc_net *net;
+    struct dpc_listener *control, *bulk, *admin;
+    int signals; /* base/signals.h; -1: not open */
+    char workers_folder[DPC_PATH_MAX];
+    struct dpc_key *worker_keys; /* those that may connect */
+    uint32_t worker_keys_count;
+    uint8_t *chunk;                         /* DPC_CHUNK_BYTES_MAX, for answers with a body */
+    struct dpc_job *checks[DPC_CHECKS_MAX]; /* of submissions, at work or waiting; the executor's */
+    uint32_t checks_count;
+    struct dpc_hash verified[64]; /* blobs found whole since the start, a ring */
+    size_t verified_next;
+    uint64_t blob_bytes_max;    /* no upload of this experiment is larger */
+    struct dpc_traffic traffic; /* at the last tick */
+    int64_t ticked_ms;
+    bool stopping;
+    int failure; /* what ends the daemon; DPC_OK: nothing */
+    struct dpc_error failure_text;
+    struct dpc_log_limit peer_faults;
+    uint64_t peer_faults_count;
+};
+
+/* --- server.c */
+/* One event through the core: commit, reply to `peer` (NULL for events without one), effects. */
+void server_step(struct dpc_server *server, const struct dpc_event *event,
+                 const struct dpc_peer *peer, uint64_t request);
+/* Ends the daemon with this error after the present turn of the loop. */
+void server_fail(struct dpc_server *server, const struct dpc_error *error);
+void server_start_job(struct dpc_server *server, struct dpc_job *job);
+
+/* --- rpc.c */
+/* Takes what waits on a listener, up to a share of the loop's turn. */
+void server_serve_control(struct dpc_server *server);
+void server_serve_bulk(struct dpc_server *server);
+void server_serve_admin(struct dpc_server *server);
+/* A checked submission goes on to the core. */
+void server_submit(struct dpc_server *server, struct dpc_job *check);
+
+/* --- recover.c */
+/* Opens the store, compares the experiment file with the stored one, makes the core. */
+int server_recover(struct dpc_server *server, const struct dpc_server_options *options,
+                   struct dpc_error *err) DPC_MUST_CHECK;
+int server_authorize_workers(struct dpc_server *server, struct dpc_error *err) DPC_MUST_CHECK;
+
+/* --- admin.c */
+/* Answers one admin request as JSON into `out`; an error is the asker's. */
+int server_list(struct dpc_server *server, const struct dpc_msg_admin_request *request,
+                struct dpc_buf *out, char *ret_next, size_t next_size,
+                struct dpc_error *err) DPC_MUST_CHECK;
+
+#endif

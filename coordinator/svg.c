@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Coordinates are mapped once (struct scale); everything else is text. */
+#include "coordinator/svg.h"
+
+#include <math.h>
+
+enum { WIDTH = 860, HEIGHT = 460, LEFT = 70, RIGHT = 190, TOP = 50, BOTTOM = 60, TICKS = 6 };
+
+static const char *const colours[] = {"#c44e52", "#2a6fbb", "#55a868", "#8172b2", "#ccb974"};
+
+struct scale {
+    double low, high, step;
+    double from, to; /* pixels */
+};
+
+static double
+place(const struct scale *scale, double value)
+{
+    double share = (value - scale->low) / (scale->high - scale->low);
+    return scale->from + share * (scale->to - scale->from);
+}
+
+/* A step of 1, 2 or 5 times a power of ten that gives about TICKS ticks. */
+static void
+round_scale(struct scale *scale, double low, double high)
+{
+    if (!(high > low))
+        high = low + 1;
+    double raw = (high - low) / TICKS, power = pow(10, floor(log10(raw)));
+    double factor = raw / power;
+    scale->step = power * (factor <= 1 ? 1 : factor <= 2 ? 2 : factor <= 5 ? 5 : 10);
+    scale->low = floor(low / scale->step) * scale->step;
+    scale->high = ceil(high / scale->step) * scale->step;
+}
+
+static void
+find_range(const struct dpc_series *series, size_t series_count, struct scale *x, struct scale *y)
+{
+    double x_low = INFINITY, x_high = -INFINITY, y_low = INFINITY, y_high = -INFINITY;
+    for (size_t s = 0; s < series_count; s++) {
+        for (size_t i = 0; i < series[s].count; i++) {
+            if (!isfinite(series[s].x[i]) || !isfinite(series[s].y[i]))
+                continue;
+            x_low = fmin(x_low, series[s].x[i]);
+            x_high = fmax(x_high, series[s].x[i]);
+            y_low = fmin(y_low, series[s].y[i]);
+            y_high = fmax(y_high, series[s].y[i]);
+        }
+    }
+    round_scale(x, isfinite(x_low) ? x_low : 0, isfinite(x_high) ? x_high : 1);
+    round_scale(y, isfinite(y_low) ? y_low : 0, isfinite(y_high) ? y_high : 1);
+}
+
+/* Text of a person's, with what XML would misread escaped. */
+static void
+put_escaped(struct dpc_buf *out, const char *text)
+{
+    for (; *text; text++) {
+        if (*text == '<')
+            dpc_buf_printf(out, "&lt;");
+        else if (*text == '&')
+            dpc_buf_printf(out, "&amp;");
+        else
+            dpc_buf_put(out, text, 1);
+    }
+}
+
+static void
+put_text(struct dpc_buf *out, double x, double y, const char *style, const char *text)
+{
+    dpc_buf_printf(out, "<text x=\"%.1f\" y=\"%.1f\" %s>", x, y, style);
+    put_escaped(out, text);
+    dpc_buf_printf(out, "</text>\n");
+}
+
+static void
+put_axes(struct dpc_buf *out, const struct scale *x, const struct scale *y)
+{
+    for (double v = x->low; v <= x->high + x->step / 2; v += x->step)
+        dpc_buf_printf(out,
+                       "<line x1=\"%.1f\" y1=\"%d\" x2=\"%.1f\" y2=\"%d\" stroke=\"#eee\"/>"
+                       "<text x=\"%.1f\" y=\"%d\" text-anchor=\"middle\">%.6g</text>\n",
+                       place(x, v), TOP, place(x, v), HEIGHT - BOTTOM, place(x, v),
+                       HEIGHT - BOTTOM + 18, v);
+    for (double v = y->low; v <= y->high + y->step / 2; v += y->step)
+        dpc_buf_printf(out,
+                       "<line x1=\"%d\" y1=\"%.1f\" x2=\"%d\" y2=\"%.1f\" stroke=\"#eee\"/>"
+                       "<text x=\"%d\" y=\"%.1f\" text-anchor=\"end\">%.6g</text>\n",
+                       LEFT, place(y, v), WIDTH - RIGHT, place(y, v), LEFT - 8, place(y, v) + 4, v);
+    dpc_buf_printf(out, "<path d=\"M%d,%d V%d H%d\" fill=\"none\" stroke=\"#444\"/>\n", LEFT, TOP,
+                   HEIGHT - BOTTOM, WIDTH - RIGHT);
+}
+
+static void
+put_line(struct dpc_buf *out, const struct dpc_series *series, const struct scale *x,
+         const struct scale *y, const char *colour)
+{
+    dpc_buf_printf(out,
+                   "<polyline fill=\"none\" stroke=\"%s\" stroke-width=\"%s\" "
+                   "stroke-opacity=\"%s\" points=\"",
+                   colour, series->name ? "2.2" : "1", series->name ? "1" : "0.35");
+    for (size_t i = 0; i < series->count; i++) {
+        if (isfinite(series->x[i]) && isfinite(series->y[i]))
+            dpc_buf_printf(out, "%.1f,%.1f ", place(x, series->x[i]), place(y, series->y[i]));
+    }
+    dpc_buf_printf(out, "\"/>\n");
+}
+
+void
+dpc_svg_chart(struct dpc_buf *out, const char *title, const char *x_label, const char *y_label,
+              const struct dpc_series *series, size_t series_count)
+{
+    struct scale x = {.from = LEFT, .to = WIDTH - RIGHT};
+    struct scale y = {.from = HEIGHT - BOTTOM, .to = TOP};
+    find_range(series, series_count, &x, &y);
+    dpc_buf_printf(out,
+                   "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"%d\" height=\"%d\" "
+                   "font-family=\"sans-serif\" font-size=\"12\" fill=\"#333\">\n"
+                   "<rect width=\"100%%\" height=\"100%%\" fill=\"white\"/>\n",
+                   WIDTH, HEIGHT);
+    put_text(out, LEFT, 28, "font-size=\"16\" font-weight=\"bold\"", title);
+    put_axes(out, &x, &y);
+    put_text(out, (LEFT + WIDTH - RIGHT) / 2.0, HEIGHT - 18, "text-anchor=\"middle\"", x_label);
+    dpc_buf_printf(out, "<g transform=\"translate(18,%d) rotate(-90)\">",
+                   (TOP + HEIGHT - BOTTOM) / 2);
+    put_text(out, 0, 0, "text-anchor=\"middle\"", y_label);
+    dpc_buf_printf(out, "</g>\n");
+    size_t named = 0;
+    for (size_t s = 0; s < series_count; s++) {
+        if (series[s].name)
+            named++;
+        const char *colour = colours[(named ? named - 1 : 0) % (sizeof colours / sizeof *colours)];
+        put_line(out, &series[s], &x, &y, colour);
+        if (series[s].name) {
+            double at = TOP + 20.0 * (double)named;
+            dpc_buf_printf(out,
+                           "<line x1=\"%d\" y1=\"%.1f\" x2=\"%d\" y2=\"%.1f\" stroke=\"%s\" "
+                           "stroke-width=\"3\"/>\n",
+                           WIDTH - RIGHT + 16, at, WIDTH - RIGHT + 40, at, colour);
+            put_text(out, WIDTH - RIGHT + 46, at + 4, "", series[s].name);
+        }
+    }
+    dpc_buf_printf(out, "</svg>\n");
+}

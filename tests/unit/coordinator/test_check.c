@@ -1,0 +1,248 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * What a worker may hand in wrongly, each named after the fault. */
+#include "coordinator/check.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/layout.h"
+#include "base/tensor_blob.h"
+#include "data/scores.h"
+#include "tests/unit/harness.h"
+#include "tests/unit/storage/scratch.h"
+
+/* dim 12: the width at which sizes computed modulo 2^64 once met. */
+static const char yaml[] = "experiment: test\n"
+                           "data: {corpus: corpus}\n"
+                           "model: {dim: 12, heads: 2, ffn: 16, context: 16}\n"
+                           "levels:\n"
+                           "  - {name: lower, parts: [embedding, {blocks: 1}], modules: 2}\n"
+                           "  - {name: upper, parts: [{blocks: 1}, head], modules: 2}\n"
+                           "routing: {prefix: 4}\n";
+
+struct bench {
+    struct dpc_experiment experiment;
+    struct dpc_topology topology;
+    struct dpc_kv *kv;
+    struct dpc_blobs *blobs;
+    struct dpc_store *store;
+    char folder[SCRATCH_PATH_MAX];
+};
+
+static void
+start(struct bench *bench)
+{
+    struct dpc_error err;
+    scratch_make(bench->folder);
+    CU_ASSERT_EQUAL_FATAL(
+        dpc_experiment_parse("test", yaml, strlen(yaml), &bench->experiment, &err), DPC_OK);
+    CU_ASSERT_EQUAL_FATAL(dpc_topology_init(&bench->topology, &bench->experiment, &err), DPC_OK);
+    CU_ASSERT_EQUAL_FATAL(dpc_kv_open_memory(&bench->kv), DPC_OK);
+    CU_ASSERT_EQUAL_FATAL(dpc_blobs_open(&dpc_vfs_posix, bench->folder, &bench->blobs, &err),
+                          DPC_OK);
+    CU_ASSERT_EQUAL_FATAL(dpc_store_open_on(bench->kv, bench->blobs, &bench->store, &err), DPC_OK);
+}
+
+static void
+stop(struct bench *bench)
+{
+    dpc_store_close(bench->store);
+    dpc_blobs_close(bench->blobs);
+    dpc_kv_close(bench->kv);
+    scratch_remove(bench->folder);
+}
+
+static struct dpc_blob_ref
+put(struct bench *bench, const void *bytes, size_t len)
+{
+    struct dpc_error err;
+    struct dpc_blob_ref ref = {.bytes = len};
+    CU_ASSERT_EQUAL_FATAL(dpc_store_blob_put(bench->store, bytes, len, &ref.hash, &err), DPC_OK);
+    return ref;
+}
+
+/* A tensor of `count` equal values; `last` may be another. */
+static struct dpc_blob_ref
+put_tensor(struct bench *bench, size_t count, float value, float last)
+{
+    struct dpc_buf blob;
+    float *values = dpc_alloc(count, sizeof *values);
+    for (size_t i = 0; i < count; i++)
+        values[i] = i + 1 == count ? last : value;
+    dpc_buf_init(&blob, 0);
+    dpc_tensor_blob_write(&blob, values, count);
+    struct dpc_blob_ref ref = put(bench, blob.data, blob.len);
+    dpc_buf_done(&blob);
+    dpc_free(values);
+    return ref;
+}
+
+/* A path state whose last value is `last`. */
+static struct dpc_blob_ref
+put_state(struct bench *bench, float last)
+{
+    size_t floats = 2 * dpc_layout_path_floats(&bench->experiment);
+    size_t len = dpc_tensor_blob_bytes(floats);
+    uint8_t *bytes = dpc_alloc(len, 1);
+    memcpy(bytes, "DPCSTAT1", 8);
+    memcpy(bytes + len - sizeof last, &last, sizeof last);
+    struct dpc_blob_ref ref = put(bench, bytes, len);
+    dpc_free(bytes);
+    return ref;
+}
+
+static struct dpc_submission_check
+check(struct bench *bench, const struct dpc_msg_submit *submit)
+{
+    struct dpc_error err;
+    struct dpc_submission_check found;
+    CU_ASSERT_EQUAL_FATAL(dpc_check_submission(bench->store, &bench->experiment, &bench->topology,
+                                               submit, &found, &err),
+                          DPC_OK);
+    return found;
+}
+
+/* A submission for path 0-0 with whole parts and state. */
+static struct dpc_msg_submit
+whole_training(struct bench *bench)
+{
+    struct dpc_msg_submit submit = {.kind = DPC_TASK_TRAIN, .parts_count = 2};
+    for (uint32_t level = 0; level < 2; level++) {
+        submit.parts[level].module = 2 * level;
+        submit.parts[level].delta =
+            put_tensor(bench, dpc_layout_module_floats(&bench->experiment, level), 0.5f, 0.25f);
+    }
+    submit.state = put_state(bench, 0.5f);
+    return submit;
+}
+
+static void
+whole_submissions_pass(void)
+{
+    struct bench bench;
+    start(&bench);
+    struct dpc_msg_submit submit = whole_training(&bench);
+    struct dpc_submission_check found = check(&bench, &submit);
+    CU_ASSERT_EQUAL(found.missing_count, 0);
+    CU_ASSERT_FALSE(found.damaged);
+    submit = (struct dpc_msg_submit){.kind = DPC_TASK_FEATURIZE,
+                                     .result = put_tensor(&bench, 5 * 12, 1.0f, 2.0f)};
+    found = check(&bench, &submit);
+    CU_ASSERT_FALSE(found.damaged);
+    CU_ASSERT_EQUAL(found.rows, 5);
+    struct dpc_score scores[3] = {{.id = 1, .targets = 2, .bytes = 2, .nats = 3.0}};
+    struct dpc_buf table;
+    dpc_buf_init(&table, 0);
+    dpc_scores_write(&table, scores, 3);
+    submit = (struct dpc_msg_submit){.kind = DPC_TASK_EVALUATE,
+                                     .result = put(&bench, table.data, table.len)};
+    found = check(&bench, &submit);
+    CU_ASSERT_FALSE(found.damaged);
+    CU_ASSERT_EQUAL(found.rows, 3);
+    dpc_buf_done(&table);
+    stop(&bench);
+}
+
+static void
+what_has_not_arrived_is_listed(void)
+{
+    struct bench bench;
+    start(&bench);
+    struct dpc_msg_submit submit = whole_training(&bench);
+    dpc_hash_of("a", 1, &submit.parts[1].delta.hash);
+    dpc_hash_of("b", 1, &submit.state.hash);
+    struct dpc_submission_check found = check(&bench, &submit);
+    CU_ASSERT_EQUAL(found.missing_count, 2);
+    CU_ASSERT_TRUE(dpc_hash_equal(&found.missing[0], &submit.parts[1].delta.hash));
+    CU_ASSERT_TRUE(dpc_hash_equal(&found.missing[1], &submit.state.hash));
+    stop(&bench);
+}
+
+static void
+wrong_shapes_and_values_are_refused(void)
+{
+    struct bench bench;
+    start(&bench);
+    for (int fault = 0; fault < 11; fault++) {
+        struct dpc_msg_submit submit = whole_training(&bench);
+        size_t floats = dpc_layout_module_floats(&bench.experiment, 0);
+        switch (fault) {
+        case 0:
+            submit.parts[0].delta = put_tensor(&bench, floats - 1, 1, 1);
+            break;
+        case 1:
+            submit.parts[0].delta = put_tensor(&bench, floats, 1, NAN);
+            break;
+        case 2:
+            submit.parts[0].delta = put_tensor(&bench, floats, 1, -INFINITY);
+            break;
+        case 3:
+            submit.parts[0].delta = put(&bench, "not a tensor", 12);
+            break;
+        case 4:
+            submit.parts[0].module = 1000;
+            break;
+        case 5:
+            submit.state = put_tensor(&bench, 10, 0, 0);
+            break;
+        case 6:
+            submit.state = put_state(&bench, NAN);
+            break;
+        case 7: /* later leases would repeat the claim */
+            submit.state.bytes += 4;
+            break;
+        case 8:
+            submit.state.hash = dpc_hash_none;
+            break;
+        case 9:
+            submit.parts[1].delta.hash = dpc_hash_none;
+            break;
+        default:
+            submit.parts[0].delta.bytes -= 4;
+            break;
+        }
+        CU_ASSERT_TRUE(check(&bench, &submit).damaged);
+    }
+    stop(&bench);
+}
+
+/* A claimed size below a header once made the count of values wrap around, and the check read far
+ * past the blob. */
+static void
+features_smaller_than_a_header_are_refused(void)
+{
+    struct bench bench;
+    start(&bench);
+    struct dpc_msg_submit submit = {.kind = DPC_TASK_FEATURIZE,
+                                    .result = put_tensor(&bench, 12, 1.0f, 2.0f)};
+    for (uint64_t bytes = 0; bytes < 64; bytes++) {
+        submit.result.bytes = bytes;
+        CU_ASSERT_TRUE(check(&bench, &submit).damaged);
+    }
+    submit.result.bytes = UINT64_MAX - 3;
+    CU_ASSERT_TRUE(check(&bench, &submit).damaged);
+    stop(&bench);
+}
+
+/* Nothing in place of a result was once looked up as a blob, and not found ended the daemon. */
+static void
+no_result_is_refused(void)
+{
+    struct bench bench;
+    start(&bench);
+    struct dpc_msg_submit submit = {.kind = DPC_TASK_EVALUATE};
+    CU_ASSERT_TRUE(check(&bench, &submit).damaged);
+    submit = (struct dpc_msg_submit){.kind = DPC_TASK_FEATURIZE};
+    CU_ASSERT_TRUE(check(&bench, &submit).damaged);
+    stop(&bench);
+}
+
+static const struct dpc_test tests[] = {
+    {"whole submissions pass", whole_submissions_pass},
+    {"what has not arrived is listed", what_has_not_arrived_is_listed},
+    {"wrong shapes and values are refused", wrong_shapes_and_values_are_refused},
+    {"no result is refused", no_result_is_refused},
+    {"features smaller than a header are refused", features_smaller_than_a_header_are_refused},
+};
+DPC_TEST_MAIN("coordinator/check", tests)

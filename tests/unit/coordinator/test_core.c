@@ -1,0 +1,448 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "coordinator/core/core.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "tests/unit/coordinator/core_driver.h"
+#include "tests/unit/harness.h"
+
+static const char yaml[] = "experiment: test\n"
+                           "data: {corpus: corpus}\n"
+                           "model: {dim: 16, heads: 2, ffn: 32, context: 32}\n"
+                           "levels:\n"
+                           "  - {name: lower, parts: [embedding, {blocks: 1}], modules: 2}\n"
+                           "  - {name: upper, parts: [{blocks: 1}, head], modules: 2}\n"
+                           "routing: {prefix: 8}\n"
+                           "inner: {steps: 4, batch: 2}\n"
+                           "outer: {rounds: 3}\n"
+                           "warm_start: {steps: 10}\n";
+
+static const struct dpc_token no_token;
+
+/* Brings a fresh core to the train phase with one worker. */
+static void
+start_training(struct driver *driver)
+{
+    driver_start(driver, yaml);
+    driver_hello(driver, 0, no_token);
+    for (int i = 0; i < 100 && driver_phase(driver) != DPC_PHASE_TRAIN; i++) {
+        const struct dpc_msg *reply = driver_ask(driver, 0);
+        CU_ASSERT_EQUAL_FATAL(reply->type, DPC_MSG_LEASE);
+        struct dpc_msg_lease lease = reply->lease;
+        driver_submit(driver, 0, &lease);
+    }
+    CU_ASSERT_EQUAL_FATAL(driver_phase(driver), DPC_PHASE_TRAIN);
+}
+
+static struct dpc_msg_lease
+lease_for(struct driver *driver, uint8_t worker)
+{
+    const struct dpc_msg *reply = driver_ask(driver, worker);
+    CU_ASSERT_EQUAL_FATAL(reply->type, DPC_MSG_LEASE);
+    return reply->lease;
+}
+
+static void
+goes_through_all_phases(void)
+{
+    struct driver driver;
+    driver_start(&driver, yaml);
+    CU_ASSERT_EQUAL(driver_phase(&driver), DPC_PHASE_WARM_START);
+    CU_ASSERT_TRUE(driver_finish(&driver, 3));
+    const struct dpc_topology *topology = dpc_core_topology(driver.core);
+    for (uint32_t path = 0; path < topology->paths_count; path++)
+        CU_ASSERT_EQUAL(dpc_core_path(driver.core, path)->steps_done, 10 + 3 * 4);
+    /* Three warm-start rounds (4 + 4 + 2 steps) stand before the dense path's three others. */
+    CU_ASSERT_EQUAL(dpc_core_module(driver.core, 0)->version, 3);
+    CU_ASSERT_EQUAL(dpc_core_module(driver.core, 4)->version, 6);
+    driver_stop(&driver);
+}
+
+/* The same versions whatever the workers' number, and with a crash after every event. */
+static void
+a_crash_after_every_event_changes_nothing(void)
+{
+    struct driver driver;
+    driver_start(&driver, yaml);
+    CU_ASSERT_TRUE(driver_finish(&driver, 1));
+    struct dpc_hash undisturbed = driver_outcome(&driver);
+    driver_stop(&driver);
+    for (uint8_t workers = 1; workers <= 4; workers++) {
+        driver_start(&driver, yaml);
+        driver.crash_after_each = true;
+        CU_ASSERT_TRUE(driver_finish(&driver, workers));
+        struct dpc_hash outcome = driver_outcome(&driver);
+        CU_ASSERT_TRUE(dpc_hash_equal(&outcome, &undisturbed));
+        driver_stop(&driver);
+    }
+}
+
+static void
+a_path_starts_the_next_round_while_another_still_trains(void)
+{
+    struct driver driver;
+    start_training(&driver);
+    for (uint8_t worker = 1; worker < 6; worker++)
+        driver_hello(&driver, worker, no_token);
+    /* All five paths (four and the dense one) are leased; only 1-1 keeps training round 0. */
+    struct dpc_msg_lease leases[5];
+    uint8_t slow = 0;
+    for (uint8_t worker = 0; worker < 5; worker++) {
+        leases[worker] = lease_for(&driver, worker);
+        if (leases[worker].path == 3)
+            slow = worker;
+    }
+    for (uint8_t worker = 0; worker < 5; worker++) {
+        if (worker != slow)
+            driver_submit(&driver, worker, &leases[worker]);
+    }
+    /* lower.0 and upper.0 are closed by 0-0, 0-1 and 1-0; so 0-0 goes on, 0-1 and 1-0 wait for 1-1.
+     */
+    CU_ASSERT_TRUE(dpc_core_path_is_ready(driver.core, 0));
+    CU_ASSERT_FALSE(dpc_core_path_is_ready(driver.core, 1));
+    CU_ASSERT_FALSE(dpc_core_path_is_ready(driver.core, 2));
+    bool found = false;
+    for (uint8_t worker = 0; worker < 5; worker++) {
+        if (worker == slow)
+            continue;
+        const struct dpc_msg *reply = driver_ask(&driver, worker);
+        if (reply->type == DPC_MSG_LEASE && reply->lease.path == 0) {
+            CU_ASSERT_EQUAL(reply->lease.round, 1);
+            found = true;
+        }
+    }
+    CU_ASSERT_TRUE(found);
+    CU_ASSERT_EQUAL(dpc_core_path(driver.core, 3)->rounds_done, 0);
+    driver_stop(&driver);
+}
+
+static void
+the_same_submission_gets_the_same_answer_and_is_merged_once(void)
+{
+    struct driver driver;
+    start_training(&driver);
+    struct dpc_msg_lease lease = lease_for(&driver, 0);
+    CU_ASSERT_EQUAL(driver_submit(&driver, 0, &lease)->verdict.verdict, DPC_VERDICT_ACCEPTED);
+    CU_ASSERT_EQUAL(driver_submit(&driver, 0, &lease)->verdict.verdict, DPC_VERDICT_ACCEPTED);
+    driver_crash(&driver);
+    CU_ASSERT_EQUAL(driver_submit(&driver, 0, &lease)->verdict.verdict, DPC_VERDICT_ACCEPTED);
+    CU_ASSERT_EQUAL(dpc_core_path(driver.core, lease.path)->rounds_done, lease.round + 1);
+    driver_stop(&driver);
+}
+
+/* An acceptance whose answer was lost used to be told superseded once the phase had gone on, and
+ * for results also after a restart. */
+static void
+an_accepted_result_is_told_so_again_in_the_next_phase(void)
+{
+    struct driver driver;
+    struct dpc_msg_lease lease = {0};
+    driver_start(&driver, yaml);
+    driver_hello(&driver, 0, no_token);
+    while (driver_phase(&driver) <= DPC_PHASE_FEATURIZE) {
+        struct dpc_msg_lease given = lease_for(&driver, 0);
+        CU_ASSERT_EQUAL(driver_submit(&driver, 0, &given)->verdict.verdict, DPC_VERDICT_ACCEPTED);
+        if (given.kind == DPC_TASK_FEATURIZE) {
+            lease = given;
+            driver_crash(&driver);
+        }
+        CU_ASSERT_EQUAL(driver_submit(&driver, 0, &given)->verdict.verdict, DPC_VERDICT_ACCEPTED);
+    }
+    CU_ASSERT_EQUAL(lease.kind, DPC_TASK_FEATURIZE);
+    driver_hello(&driver, 1, no_token);
+    CU_ASSERT_EQUAL(driver_submit(&driver, 1, &lease)->verdict.verdict, DPC_VERDICT_SUPERSEDED);
+    CU_ASSERT_EQUAL(driver_submit(&driver, 0, &lease)->verdict.verdict, DPC_VERDICT_ACCEPTED);
+    driver_stop(&driver);
+}
+
+/* The same for a path that others carried on meanwhile. */
+static void
+an_accepted_round_is_told_so_again_when_its_path_went_on(void)
+{
+    struct driver driver;
+    start_training(&driver);
+    driver_hello(&driver, 1, no_token);
+    struct dpc_msg_lease lease = lease_for(&driver, 0);
+    driver_submit(&driver, 0, &lease);
+    for (int i = 0;
+         i < 100 && dpc_core_path(driver.core, lease.path)->rounds_done < lease.round + 3; i++) {
+        driver.now_ms += 10;
+        struct dpc_msg_lease other = lease_for(&driver, 1);
+        driver_submit(&driver, 1, &other);
+    }
+    CU_ASSERT_EQUAL(dpc_core_path(driver.core, lease.path)->rounds_done, lease.round + 3);
+    driver_crash(&driver);
+    CU_ASSERT_EQUAL(driver_submit(&driver, 0, &lease)->verdict.verdict, DPC_VERDICT_ACCEPTED);
+    driver_stop(&driver);
+}
+
+static void
+asking_twice_gives_the_same_lease(void)
+{
+    struct driver driver;
+    start_training(&driver);
+    struct dpc_msg_lease first = lease_for(&driver, 0), second = lease_for(&driver, 0);
+    CU_ASSERT_TRUE(dpc_token_equal(first.token, second.token));
+    driver_crash(&driver);
+    second = lease_for(&driver, 0);
+    CU_ASSERT_TRUE(dpc_token_equal(first.token, second.token));
+    CU_ASSERT_EQUAL(first.path, second.path);
+    driver_stop(&driver);
+}
+
+static void
+a_silent_worker_is_backed_up_and_the_first_submission_wins(void)
+{
+    struct driver driver;
+    start_training(&driver);
+    driver_hello(&driver, 1, no_token);
+    struct dpc_msg_lease mine[5];
+    uint8_t count = 0;
+    mine[count++] = lease_for(&driver, 0);
+    /* Worker 1 does all else until only worker 0's path is left to do. */
+    for (int i = 0; i < 100; i++) {
+        driver.now_ms += 10;
+        driver_heartbeat(&driver, 0, mine[0].token);
+        const struct dpc_msg *reply = driver_ask(&driver, 1);
+        if (reply->type != DPC_MSG_LEASE)
+            break;
+        struct dpc_msg_lease lease = reply->lease;
+        CU_ASSERT_NOT_EQUAL(lease.path, mine[0].path);
+        driver_submit(&driver, 1, &lease);
+    }
+    CU_ASSERT_EQUAL(driver_ask(&driver, 1)->type, DPC_MSG_WAIT);
+    driver.now_ms += 3001; /* more than two heartbeats and a tick */
+    struct dpc_msg_lease backup = lease_for(&driver, 1);
+    CU_ASSERT_EQUAL(backup.path, mine[0].path);
+    CU_ASSERT_EQUAL(backup.round, mine[0].round);
+    /* Worker 0 was only slow: its lease still holds, and it is first. */
+    CU_ASSERT_EQUAL(driver_heartbeat(&driver, 0, mine[0].token)->verdict.verdict,
+                    DPC_VERDICT_CONTINUE);
+    CU_ASSERT_EQUAL(driver_submit(&driver, 0, &mine[0])->verdict.verdict, DPC_VERDICT_ACCEPTED);
+    CU_ASSERT_EQUAL(driver_submit(&driver, 1, &backup)->verdict.verdict, DPC_VERDICT_SUPERSEDED);
+    CU_ASSERT_EQUAL(driver_heartbeat(&driver, 1, backup.token)->verdict.verdict, DPC_VERDICT_STALE);
+    CU_ASSERT_EQUAL(dpc_core_path(driver.core, mine[0].path)->rounds_done, mine[0].round + 1);
+    driver_stop(&driver);
+}
+
+static void
+a_restarted_worker_frees_its_lease_at_once_unless_it_still_holds_it(void)
+{
+    struct driver driver;
+    start_training(&driver);
+    struct dpc_msg_lease lease = lease_for(&driver, 0);
+    driver_hello(&driver, 0, lease.token);
+    CU_ASSERT_EQUAL(driver_heartbeat(&driver, 0, lease.token)->verdict.verdict,
+                    DPC_VERDICT_CONTINUE);
+    driver_hello(&driver, 0, no_token);
+    CU_ASSERT_EQUAL(driver_heartbeat(&driver, 0, lease.token)->verdict.verdict, DPC_VERDICT_STALE);
+    struct dpc_msg_lease again = lease_for(&driver, 0);
+    CU_ASSERT_EQUAL(again.path, lease.path);
+    CU_ASSERT_FALSE(dpc_token_equal(again.token, lease.token));
+    driver_stop(&driver);
+}
+
+static void
+a_lease_belongs_to_one_worker(void)
+{
+    struct driver driver;
+    start_training(&driver);
+    driver_hello(&driver, 1, no_token);
+    struct dpc_msg_lease lease = lease_for(&driver, 0);
+    CU_ASSERT_EQUAL(driver_heartbeat(&driver, 1, lease.token)->verdict.verdict, DPC_VERDICT_STALE);
+    CU_ASSERT_NOT_EQUAL(driver_submit(&driver, 1, &lease)->verdict.verdict, DPC_VERDICT_ACCEPTED);
+    CU_ASSERT_EQUAL(dpc_core_path(driver.core, lease.path)->rounds_done, lease.round);
+    driver_stop(&driver);
+}
+
+static void
+another_incarnation_is_stale(void)
+{
+    struct driver driver;
+    start_training(&driver);
+    struct dpc_msg_lease lease = lease_for(&driver, 0);
+    lease.token.incarnation++;
+    CU_ASSERT_EQUAL(driver_heartbeat(&driver, 0, lease.token)->verdict.verdict, DPC_VERDICT_STALE);
+    CU_ASSERT_EQUAL(driver_submit(&driver, 0, &lease)->verdict.verdict, DPC_VERDICT_STALE);
+    driver_stop(&driver);
+}
+
+/* Each way in which a submission can be other than its lease: refused, counted, nothing merged. */
+static void
+what_the_lease_does_not_owe_is_refused(void)
+{
+    for (int fault = 0; fault < 9; fault++) {
+        struct driver driver;
+        struct dpc_msg_submit submit;
+        struct dpc_submission_check check = {0};
+        start_training(&driver);
+        struct dpc_msg_lease lease = lease_for(&driver, 0);
+        driver_fill_submission(&driver, &lease, &submit);
+        switch (fault) {
+        case 0:
+            submit.round++;
+            break;
+        case 1:
+            submit.path = (submit.path + 1) % 4;
+            break;
+        case 2:
+            submit.kind = DPC_TASK_EVALUATE;
+            break;
+        case 3:
+            submit.steps_count--;
+            break;
+        case 4:
+            submit.parts_count--;
+            break;
+        case 5:
+            submit.parts[0].module ^= 1;
+            break;
+        case 6:
+            submit.parts[1].delta.bytes += 4;
+            break;
+        case 7:
+            submit.loss = NAN;
+            break;
+        default:
+            check.damaged = true;
+            break;
+        }
+        const struct dpc_msg *reply = driver_submit_message(&driver, 0, &submit, &check);
+        CU_ASSERT_EQUAL(reply->type, DPC_MSG_SUBMITTED);
+        CU_ASSERT_EQUAL(reply->verdict.verdict, DPC_VERDICT_REFUSED);
+        CU_ASSERT_EQUAL(dpc_core_path(driver.core, lease.path)->rounds_done, lease.round);
+        /* The task is free again. */
+        CU_ASSERT_EQUAL(lease_for(&driver, 0).path, lease.path);
+        driver_stop(&driver);
+    }
+}
+
+static void
+missing_blobs_are_asked_for_and_the_lease_stays(void)
+{
+    struct driver driver;
+    struct dpc_msg_submit submit;
+    struct dpc_submission_check check = {.missing_count = 1};
+    start_training(&driver);
+    struct dpc_msg_lease lease = lease_for(&driver, 0);
+    driver_fill_submission(&driver, &lease, &submit);
+    check.missing[0] = submit.state.hash;
+    const struct dpc_msg *reply = driver_submit_message(&driver, 0, &submit, &check);
+    CU_ASSERT_EQUAL(reply->verdict.verdict, DPC_VERDICT_MISSING);
+    CU_ASSERT_EQUAL(reply->verdict.missing_count, 1);
+    CU_ASSERT_TRUE(dpc_hash_equal(&reply->verdict.missing[0], &submit.state.hash));
+    CU_ASSERT_EQUAL(driver_submit(&driver, 0, &lease)->verdict.verdict, DPC_VERDICT_ACCEPTED);
+    driver_stop(&driver);
+}
+
+static void
+a_lost_fold_is_asked_for_again(void)
+{
+    struct driver driver;
+    start_training(&driver);
+    driver.hold_folds = true;
+    for (int i = 0; i < 5; i++) {
+        struct dpc_msg_lease lease = lease_for(&driver, 0);
+        driver_submit(&driver, 0, &lease);
+    }
+    CU_ASSERT_TRUE(driver.folds_count >= 4);
+    driver_crash(&driver);
+    CU_ASSERT_TRUE(driver.folds_count >= 4);
+    driver.hold_folds = false;
+    driver_release_folds(&driver);
+    CU_ASSERT_EQUAL(dpc_core_module(driver.core, 0)->version, 1);
+    CU_ASSERT_TRUE(driver_finish(&driver, 2));
+    driver_stop(&driver);
+}
+
+static void
+a_worker_that_never_said_hello_is_told_to(void)
+{
+    struct driver driver;
+    driver_start(&driver, yaml);
+    const struct dpc_msg *reply = driver_ask(&driver, 9);
+    CU_ASSERT_EQUAL(reply->type, DPC_MSG_ERROR);
+    CU_ASSERT_EQUAL(reply->error.code, DPC_ESTALE);
+    driver_stop(&driver);
+}
+
+static void
+strict_mode_keeps_to_one_numeric_class(void)
+{
+    struct driver driver;
+    driver_start(&driver, yaml);
+    driver.numeric_class = "a";
+    CU_ASSERT_EQUAL(driver_hello(&driver, 0, no_token)->type, DPC_MSG_WELCOME);
+    driver_crash(&driver);
+    driver.numeric_class = "b";
+    const struct dpc_msg *reply = driver_hello(&driver, 1, no_token);
+    CU_ASSERT_EQUAL(reply->type, DPC_MSG_ERROR);
+    CU_ASSERT_EQUAL(reply->error.code, DPC_EVERSION);
+    driver.numeric_class = "a";
+    CU_ASSERT_EQUAL(driver_hello(&driver, 1, no_token)->type, DPC_MSG_WELCOME);
+    driver_stop(&driver);
+}
+
+/* Weights follow the shards' documents: 100, 101, 102, 103 for paths 0-0, 0-1, 1-0, 1-1. */
+static bool
+check_entry(void *context, const struct dpc_ledger_record *record)
+{
+    uint32_t *seen = context;
+    double sum = 0;
+    for (uint32_t i = 0; i < record->entries_count; i++) {
+        sum += record->entries[i].weight;
+        if (i > 0)
+            CU_ASSERT(record->entries[i].path > record->entries[i - 1].path);
+    }
+    CU_ASSERT_DOUBLE_EQUAL(sum, 1.0, 1e-12);
+    if (record->module == 0) {
+        double a = 100.0 / 201, b = 101.0 / 201;
+        CU_ASSERT_EQUAL(record->entries_count, 2);
+        CU_ASSERT_DOUBLE_EQUAL(record->entries[0].weight, a, 1e-12);
+        CU_ASSERT_DOUBLE_EQUAL(record->rescale, sqrt(1 / (a * a + b * b)), 1e-12);
+    }
+    ++*seen;
+    return true;
+}
+
+static void
+the_ledger_names_who_contributed_what(void)
+{
+    struct driver driver;
+    struct dpc_error err;
+    uint32_t seen = 0;
+    driver_start(&driver, yaml);
+    CU_ASSERT_TRUE(driver_finish(&driver, 2));
+    CU_ASSERT_EQUAL(dpc_scan_ledger(driver.kv, 0, check_entry, &seen, &err), DPC_OK);
+    CU_ASSERT_EQUAL(seen, 4 * 3 + 2 * 6);
+    driver_stop(&driver);
+}
+
+static const struct dpc_test tests[] = {
+    {"goes through all phases", goes_through_all_phases},
+    {"a crash after every event changes nothing", a_crash_after_every_event_changes_nothing},
+    {"a path starts the next round while another still trains",
+     a_path_starts_the_next_round_while_another_still_trains},
+    {"the same submission gets the same answer and is merged once",
+     the_same_submission_gets_the_same_answer_and_is_merged_once},
+    {"an accepted result is told so again in the next phase",
+     an_accepted_result_is_told_so_again_in_the_next_phase},
+    {"an accepted round is told so again when its path went on",
+     an_accepted_round_is_told_so_again_when_its_path_went_on},
+    {"asking twice gives the same lease", asking_twice_gives_the_same_lease},
+    {"a silent worker is backed up and the first submission wins",
+     a_silent_worker_is_backed_up_and_the_first_submission_wins},
+    {"a restarted worker frees its lease at once unless it still holds it",
+     a_restarted_worker_frees_its_lease_at_once_unless_it_still_holds_it},
+    {"a lease belongs to one worker", a_lease_belongs_to_one_worker},
+    {"another incarnation is stale", another_incarnation_is_stale},
+    {"what the lease does not owe is refused", what_the_lease_does_not_owe_is_refused},
+    {"missing blobs are asked for and the lease stays",
+     missing_blobs_are_asked_for_and_the_lease_stays},
+    {"a lost fold is asked for again", a_lost_fold_is_asked_for_again},
+    {"a worker that never said hello is told to", a_worker_that_never_said_hello_is_told_to},
+    {"strict mode keeps to one numeric class", strict_mode_keeps_to_one_numeric_class},
+    {"the ledger names who contributed what", the_ledger_names_who_contributed_what},
+};
+DPC_TEST_MAIN("coordinator/core", tests)

@@ -1,0 +1,210 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The outer step against a plain computation in double from what the store holds, and its
+ * independence of the order in which contributions arrive. */
+#include "coordinator/outer.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/layout.h"
+#include "base/tensor_blob.h"
+#include "tests/unit/coordinator/core_driver.h"
+#include "tests/unit/harness.h"
+#include "tests/unit/storage/scratch.h"
+
+static const char yaml[] = "experiment: test\n"
+                           "data: {corpus: corpus}\n"
+                           "model: {dim: 8, heads: 2, ffn: 16, context: 16}\n"
+                           "levels:\n"
+                           "  - {name: lower, parts: [embedding, {blocks: 1}], modules: 2}\n"
+                           "  - {name: upper, parts: [{blocks: 1}, head], modules: 2}\n"
+                           "routing: {prefix: 4}\n"
+                           "inner: {steps: 4, batch: 2}\n"
+                           "outer: {rounds: 2, lr: 0.7, momentum: 0.9, rescale: sqrt}\n"
+                           "baseline: {dense: false}\n"
+                           "warm_start: {steps: 4}\n";
+
+/* The values of a tensor blob as doubles. */
+static double *
+load(struct driver *driver, const struct dpc_hash *hash, size_t count)
+{
+    uint8_t *blob;
+    size_t len;
+    const float *values;
+    struct dpc_error err;
+    CU_ASSERT_EQUAL_FATAL(dpc_store_blob_load(driver->store, hash, &blob, &len, &err), DPC_OK);
+    CU_ASSERT_EQUAL_FATAL(dpc_tensor_blob_read(blob, len, count, &values, &err), DPC_OK);
+    double *copy = dpc_alloc(count, sizeof *copy);
+    for (size_t i = 0; i < count; i++)
+        copy[i] = (double)values[i];
+    dpc_free(blob);
+    return copy;
+}
+
+/* --- Two rounds in double. */
+
+struct reference {
+    struct driver *driver;
+    uint32_t module, round;
+    size_t count;
+    double *sum;
+    double weights, squares;
+};
+
+static bool
+add_contribution(void *context, const struct dpc_contribution_record *record)
+{
+    struct reference *reference = context;
+    if (record->module != reference->module || record->round != reference->round)
+        return true;
+    double weight = (double)dpc_core_path(reference->driver->core, record->path)->shard_documents;
+    double *delta = load(reference->driver, &record->delta, reference->count);
+    for (size_t i = 0; i < reference->count; i++)
+        reference->sum[i] += weight * delta[i];
+    reference->weights += weight;
+    reference->squares += weight * weight;
+    dpc_free(delta);
+    return true;
+}
+
+/* theta and momentum after one outer step, by the formulas of the paper. */
+static void
+step_in_double(struct driver *driver, uint32_t module, uint32_t round, size_t count, double *theta,
+               double *momentum)
+{
+    struct dpc_error err;
+    struct reference reference = {.driver = driver,
+                                  .module = module,
+                                  .round = round,
+                                  .count = count,
+                                  .sum = dpc_alloc(count, sizeof(double))};
+    CU_ASSERT_EQUAL(dpc_scan_contributions(driver->kv, add_contribution, &reference, &err), DPC_OK);
+    double effective = reference.weights * reference.weights / reference.squares;
+    CU_ASSERT(effective > 1.9 && effective <= 2.0);
+    for (size_t i = 0; i < count; i++) {
+        double delta = sqrt(effective) * reference.sum[i] / reference.weights;
+        momentum[i] = 0.9 * momentum[i] + delta;
+        theta[i] -= 0.7 * (delta + 0.9 * momentum[i]);
+    }
+    dpc_free(reference.sum);
+}
+
+static void
+two_rounds_equal_the_computation_in_double(void)
+{
+    struct driver driver;
+    struct dpc_error err;
+    char folder[SCRATCH_PATH_MAX];
+    scratch_make(folder);
+    driver_start_with_store(&driver, yaml, folder);
+    CU_ASSERT_TRUE_FATAL(driver_finish(&driver, 2));
+    for (uint32_t module = 0; module < 4; module++) {
+        struct dpc_version_record version;
+        size_t count = dpc_layout_module_floats(&driver.experiment, module / 2);
+        CU_ASSERT_EQUAL_FATAL(dpc_load_version(driver.kv, module, 0, &version, &err), DPC_OK);
+        double *theta = load(&driver, &version.master, count);
+        double *momentum = dpc_alloc(count, sizeof *momentum);
+        for (uint32_t round = 0; round < 2; round++) {
+            step_in_double(&driver, module, round, count, theta, momentum);
+            CU_ASSERT_EQUAL_FATAL(dpc_load_version(driver.kv, module, round + 1, &version, &err),
+                                  DPC_OK);
+            double *found = load(&driver, &version.master, count), worst = 0;
+            for (size_t i = 0; i < count; i++)
+                worst = fmax(worst, fabs(found[i] - theta[i]));
+            CU_ASSERT(worst < 1e-7);
+            dpc_free(found);
+        }
+        dpc_free(theta);
+        dpc_free(momentum);
+    }
+    driver_stop(&driver);
+    scratch_remove(folder);
+}
+
+/* --- Order. */
+
+/* Trains both rounds with one worker a path; in each round paths deliver in this order. */
+static struct dpc_hash
+outcome_of_order(const uint32_t order[4])
+{
+    struct driver driver;
+    char folder[SCRATCH_PATH_MAX];
+    scratch_make(folder);
+    driver_start_with_store(&driver, yaml, folder);
+    for (uint8_t worker = 0; worker < 4; worker++)
+        driver_hello(&driver, worker, (struct dpc_token){0, 0});
+    while (driver_phase(&driver) != DPC_PHASE_TRAIN) {
+        struct dpc_msg_lease lease = driver_ask(&driver, 0)->lease;
+        driver_submit(&driver, 0, &lease);
+    }
+    for (int round = 0; round < 2; round++) {
+        struct dpc_msg_lease leases[4];
+        uint8_t owner[4] = {0};
+        for (uint8_t worker = 0; worker < 4; worker++) {
+            const struct dpc_msg *reply = driver_ask(&driver, worker);
+            CU_ASSERT_EQUAL_FATAL(reply->type, DPC_MSG_LEASE);
+            leases[reply->lease.path] = reply->lease;
+            owner[reply->lease.path] = worker;
+        }
+        for (int i = 0; i < 4; i++)
+            driver_submit(&driver, owner[order[i]], &leases[order[i]]);
+    }
+    CU_ASSERT_EQUAL(driver_phase(&driver), DPC_PHASE_EVALUATE);
+    struct dpc_hash outcome = driver_outcome(&driver);
+    driver_stop(&driver);
+    scratch_remove(folder);
+    return outcome;
+}
+
+static void
+any_order_of_arrival_gives_the_same_bits(void)
+{
+    static const uint32_t orders[][4] = {
+        {0, 1, 2, 3}, {3, 2, 1, 0}, {1, 3, 0, 2}, {2, 0, 3, 1}, {3, 0, 1, 2}};
+    struct dpc_hash first = outcome_of_order(orders[0]);
+    for (size_t i = 1; i < sizeof orders / sizeof *orders; i++) {
+        struct dpc_hash other = outcome_of_order(orders[i]);
+        CU_ASSERT_TRUE(dpc_hash_equal(&first, &other));
+    }
+}
+
+static void
+a_damaged_contribution_is_never_merged(void)
+{
+    struct driver driver;
+    struct dpc_error err;
+    struct dpc_folded folded;
+    char folder[SCRATCH_PATH_MAX];
+    scratch_make(folder);
+    driver_start_with_store(&driver, yaml, folder);
+    struct dpc_fold_input input = {.weight = 1};
+    dpc_hash_of("never stored", 12, &input.delta);
+    const struct dpc_module_record *module = dpc_core_module(driver.core, 4);
+    struct dpc_fold fold = {
+        .module = 4,
+        .version = 1,
+        .count = dpc_layout_module_floats(&driver.experiment, 0),
+        .master = module->master,
+        .lr = 1,
+        .rescale = 1,
+        .inputs_count = 1,
+        .inputs = &input,
+    };
+    CU_ASSERT_EQUAL(dpc_outer_fold(driver.store, dpc_ops_cpu(), &fold, &folded, &err),
+                    DPC_ENOTFOUND);
+    CU_ASSERT_PTR_NOT_NULL(strstr(err.text, "contribution of path 0"));
+    /* A tensor of another module's shape. */
+    input.delta = dpc_core_module(driver.core, 5)->master;
+    CU_ASSERT_EQUAL(dpc_outer_fold(driver.store, dpc_ops_cpu(), &fold, &folded, &err),
+                    DPC_ECORRUPT);
+    driver_stop(&driver);
+    scratch_remove(folder);
+}
+
+static const struct dpc_test tests[] = {
+    {"two rounds equal the computation in double", two_rounds_equal_the_computation_in_double},
+    {"any order of arrival gives the same bits", any_order_of_arrival_gives_the_same_bits},
+    {"a damaged contribution is never merged", a_damaged_contribution_is_never_merged},
+};
+DPC_TEST_MAIN("coordinator/outer", tests)
