@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "worker/evaluate.h"
+
+#include "base/alloc.h"
+#include "data/batch.h"
+#include "data/scores.h"
+#include "tests/unit/worker/task_rig.h"
+
+static struct dpc_score *
+run(struct task_rig *rig, size_t *ret_count)
+{
+    struct dpc_msg_submit submit;
+    struct dpc_score *scores = NULL;
+    int code = dpc_evaluate_run(rig->engine, &rig->task, &submit, &rig->err);
+    if (code != DPC_OK)
+        CU_FAIL(rig->err.text);
+    CU_ASSERT_EQUAL_FATAL(code, DPC_OK);
+    uint8_t *bytes = rig_load(rig, &submit.result);
+    CU_ASSERT_EQUAL_FATAL(
+        dpc_scores_read(bytes, submit.result.bytes, &scores, ret_count, &rig->err), DPC_OK);
+    dpc_free(bytes);
+    uint64_t targets = 0;
+    for (size_t i = 0; i < *ret_count; i++)
+        targets += scores[i].targets;
+    CU_ASSERT_EQUAL(submit.tokens, targets);
+    CU_ASSERT_EQUAL(submit.steps_count, *ret_count);
+    return scores;
+}
+
+/* One document by itself: its first three windows of 12 tokens, its first 4 tokens masked. */
+static void
+score_plainly(struct task_rig *rig, const struct dpc_tokens *tokens, uint32_t doc,
+              struct dpc_score *ret_score)
+{
+    int32_t inputs[12], targets[12];
+    *ret_score = (struct dpc_score){.id = 100 + doc};
+    for (uint32_t window = 0; window < 3; window++) {
+        double nats = 0;
+        uint64_t count = 0;
+        uint32_t had = dpc_tokens_copy(tokens, doc, window * 12, 12, inputs);
+        for (uint32_t t = 0; t < 12; t++) {
+            int32_t next;
+            uint32_t at = window * 12 + t + 1;
+            bool counts = dpc_tokens_copy(tokens, doc, at, 1, &next) == 1 && at >= RIG_PREFIX;
+            targets[t] = counts ? next : -1;
+            if (t >= had)
+                inputs[t] = 0;
+        }
+        CU_ASSERT_EQUAL(dpc_path_score(rig->engine->path, inputs, targets, 1, 12, &nats, &count),
+                        DPC_OK);
+        ret_score->nats += nats;
+        ret_score->targets += (uint32_t)count;
+    }
+}
+
+static void
+every_document_as_if_alone(void)
+{
+    struct task_rig rig;
+    struct dpc_tokens *tokens;
+    size_t count;
+    rig_begin(&rig, DPC_TASK_EVALUATE);
+    CU_ASSERT_EQUAL_FATAL(
+        dpc_tokens_open_bytes("test", rig.tokens.data, rig.tokens.len, &tokens, NULL), DPC_OK);
+    struct dpc_score *scores = run(&rig, &count);
+    CU_ASSERT_EQUAL_FATAL(count, RIG_DOCUMENTS);
+    bool capped = false;
+    for (uint32_t doc = 0; doc < RIG_DOCUMENTS; doc++) {
+        struct dpc_score alone;
+        score_plainly(&rig, tokens, doc, &alone);
+        CU_ASSERT_EQUAL(scores[doc].id, alone.id);
+        CU_ASSERT_EQUAL(scores[doc].targets, alone.targets);
+        CU_ASSERT_EQUAL(scores[doc].bytes, alone.targets);
+        CU_ASSERT(scores[doc].targets > 0);
+        CU_ASSERT_DOUBLE_EQUAL(scores[doc].nats, alone.nats, 1e-4 * alone.nats);
+        capped |= dpc_tokens_count(tokens, doc) > 3 * 12 + 1;
+    }
+    CU_ASSERT(capped); /* a document with more windows than are read was among them */
+    dpc_free(scores);
+    dpc_tokens_close(tokens);
+    rig_end(&rig);
+}
+
+static void
+parts_of_a_file_sum_to_the_whole(void)
+{
+    struct task_rig rig;
+    size_t count, first_count, last_count;
+    rig_begin(&rig, DPC_TASK_EVALUATE);
+    struct dpc_score *whole = run(&rig, &count);
+    rig.lease.to = 9;
+    struct dpc_score *first = run(&rig, &first_count);
+    rig.lease.from = 9;
+    rig.lease.to = RIG_DOCUMENTS;
+    struct dpc_score *last = run(&rig, &last_count);
+    CU_ASSERT_EQUAL_FATAL(first_count, 9);
+    CU_ASSERT_EQUAL_FATAL(first_count + last_count, count);
+    for (size_t i = 0; i < count; i++) {
+        const struct dpc_score *part = i < 9 ? &first[i] : &last[i - 9];
+        CU_ASSERT_EQUAL(part->id, whole[i].id);
+        CU_ASSERT_EQUAL(part->targets, whole[i].targets);
+        CU_ASSERT_DOUBLE_EQUAL(part->nats, whole[i].nats, 1e-4 * whole[i].nats);
+    }
+    dpc_free(last);
+    dpc_free(first);
+    dpc_free(whole);
+    rig_end(&rig);
+}
+
+static void
+documents_past_the_end_are_refused(void)
+{
+    struct task_rig rig;
+    struct dpc_msg_submit submit;
+    rig_begin(&rig, DPC_TASK_EVALUATE);
+    rig.lease.to = RIG_DOCUMENTS + 1;
+    CU_ASSERT_EQUAL(dpc_evaluate_run(rig.engine, &rig.task, &submit, &rig.err), DPC_EPROTO);
+    rig.lease.from = 5;
+    rig.lease.to = 4;
+    CU_ASSERT_EQUAL(dpc_evaluate_run(rig.engine, &rig.task, &submit, &rig.err), DPC_EPROTO);
+    rig_end(&rig);
+}
+
+static void
+a_cancelled_lease_ends(void)
+{
+    struct task_rig rig;
+    struct dpc_msg_submit submit;
+    rig_begin(&rig, DPC_TASK_EVALUATE);
+    rig.progress.cancelled = true;
+    CU_ASSERT_EQUAL(dpc_evaluate_run(rig.engine, &rig.task, &submit, &rig.err), DPC_ECANCELLED);
+    rig_end(&rig);
+}
+
+static const struct dpc_test tests[] = {
+    {"every document as if alone", every_document_as_if_alone},
+    {"parts of a file sum to the whole", parts_of_a_file_sum_to_the_whole},
+    {"documents past the end are refused", documents_past_the_end_are_refused},
+    {"a cancelled lease ends", a_cancelled_lease_ends},
+};
+DPC_TEST_MAIN("worker/evaluate", tests)

@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "worker/runner.h"
+
+#include <poll.h>
+
+#include "base/alloc.h"
+#include "tests/unit/worker/task_rig.h"
+
+enum { DEADLINE_MS = 60000 };
+
+static struct dpc_job_result *
+await(struct dpc_runner *runner)
+{
+    struct pollfd item = {.fd = dpc_runner_fd(runner), .events = POLLIN};
+    CU_ASSERT_EQUAL_FATAL(poll(&item, 1, DEADLINE_MS), 1);
+    struct dpc_job_result *result = dpc_runner_result(runner);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(result);
+    return result;
+}
+
+static void
+jobs_run_in_order_and_name_their_lease(void)
+{
+    struct task_rig rig;
+    rig_begin(&rig, DPC_TASK_TRAIN);
+    struct dpc_runner *runner = dpc_runner_start(rig.cache);
+    CU_ASSERT(dpc_runner_is_idle(runner));
+    CU_ASSERT_PTR_NULL(dpc_runner_result(runner));
+    for (uint64_t serial = 1; serial <= 3; serial++) {
+        rig.lease.token.serial = serial;
+        CU_ASSERT_EQUAL(dpc_runner_run(runner, &rig.experiment, &rig.lease), DPC_OK);
+    }
+    struct dpc_hash first = dpc_hash_none;
+    for (uint64_t serial = 1; serial <= 3; serial++) {
+        struct dpc_job_result *result = await(runner);
+        CU_ASSERT_EQUAL(result->code, DPC_OK);
+        CU_ASSERT_EQUAL(result->token.serial, serial);
+        CU_ASSERT_EQUAL(result->submit.token.serial, serial);
+        CU_ASSERT(result->tokens_per_s > 0);
+        if (serial == 1)
+            first = result->submit.state.hash;
+        CU_ASSERT(dpc_hash_equal(&first, &result->submit.state.hash));
+        dpc_free(result);
+    }
+    CU_ASSERT(dpc_runner_is_idle(runner));
+    CU_ASSERT_EQUAL(dpc_runner_steps_done(runner), 0);
+    dpc_runner_stop(runner);
+    rig_end(&rig);
+}
+
+static void
+another_experiment_gets_another_engine(void)
+{
+    struct task_rig rig;
+    rig_begin(&rig, DPC_TASK_TRAIN);
+    struct dpc_runner *runner = dpc_runner_start(rig.cache);
+    CU_ASSERT_EQUAL(dpc_runner_run(runner, &rig.experiment, &rig.lease), DPC_OK);
+    rig.experiment.inner.batch = 5;
+    CU_ASSERT_EQUAL(dpc_runner_run(runner, &rig.experiment, &rig.lease), DPC_OK);
+    struct dpc_job_result *one = await(runner), *other = await(runner);
+    CU_ASSERT_EQUAL(one->code, DPC_OK);
+    CU_ASSERT_EQUAL(other->code, DPC_OK);
+    CU_ASSERT(!dpc_hash_equal(&one->submit.state.hash, &other->submit.state.hash));
+    dpc_free(one);
+    dpc_free(other);
+    dpc_runner_stop(runner);
+    rig_end(&rig);
+}
+
+static void
+a_job_that_fails_says_why_and_the_next_one_runs(void)
+{
+    struct task_rig rig;
+    rig_begin(&rig, DPC_TASK_EVALUATE);
+    struct dpc_runner *runner = dpc_runner_start(rig.cache);
+    struct dpc_msg_lease bad = rig.lease;
+    bad.kind = (enum dpc_task_kind)77;
+    CU_ASSERT_EQUAL(dpc_runner_run(runner, &rig.experiment, &bad), DPC_OK);
+    CU_ASSERT_EQUAL(dpc_runner_run(runner, &rig.experiment, &rig.lease), DPC_OK);
+    struct dpc_job_result *result = await(runner);
+    CU_ASSERT_EQUAL(result->code, DPC_EPROTO);
+    CU_ASSERT_PTR_NOT_NULL(strstr(result->text, "77"));
+    dpc_free(result);
+    result = await(runner);
+    CU_ASSERT_EQUAL(result->code, DPC_OK);
+    dpc_free(result);
+    dpc_runner_stop(runner);
+    rig_end(&rig);
+}
+
+static void
+cancelling_ends_all_jobs_so_far_and_none_after(void)
+{
+    struct task_rig rig;
+    rig_begin(&rig, DPC_TASK_TRAIN);
+    struct dpc_runner *runner = dpc_runner_start(rig.cache);
+    uint32_t steps = rig.lease.steps_count;
+    rig.lease.steps_count = DPC_STEPS_MAX; /* would run for hours */
+    CU_ASSERT_EQUAL(dpc_runner_run(runner, &rig.experiment, &rig.lease), DPC_OK);
+    CU_ASSERT_EQUAL(dpc_runner_run(runner, &rig.experiment, &rig.lease), DPC_OK);
+    dpc_runner_cancel(runner);
+    rig.lease.steps_count = steps;
+    CU_ASSERT_EQUAL(dpc_runner_run(runner, &rig.experiment, &rig.lease), DPC_OK);
+    for (int i = 0; i < 3; i++) {
+        struct dpc_job_result *result = await(runner);
+        CU_ASSERT_EQUAL(result->code, i < 2 ? DPC_ECANCELLED : DPC_OK);
+        dpc_free(result);
+    }
+    /* And one that runs when the runner is stopped does not hold it up. */
+    rig.lease.steps_count = DPC_STEPS_MAX;
+    CU_ASSERT_EQUAL(dpc_runner_run(runner, &rig.experiment, &rig.lease), DPC_OK);
+    CU_ASSERT(!dpc_runner_is_idle(runner));
+    dpc_runner_stop(runner);
+    rig_end(&rig);
+}
+
+static void
+too_many_jobs_are_refused(void)
+{
+    struct task_rig rig;
+    rig_begin(&rig, DPC_TASK_TRAIN);
+    struct dpc_runner *runner = dpc_runner_start(rig.cache);
+    rig.lease.steps_count = DPC_STEPS_MAX;
+    int code = DPC_OK;
+    for (int i = 0; i < DPC_RUNNER_JOBS_MAX + 2 && code == DPC_OK; i++)
+        code = dpc_runner_run(runner, &rig.experiment, &rig.lease);
+    CU_ASSERT_EQUAL(code, DPC_EBUSY);
+    dpc_runner_stop(runner);
+    rig_end(&rig);
+}
+
+static const struct dpc_test tests[] = {
+    {"jobs run in order and name their lease", jobs_run_in_order_and_name_their_lease},
+    {"another experiment gets another engine", another_experiment_gets_another_engine},
+    {"a job that fails says why and the next one runs",
+     a_job_that_fails_says_why_and_the_next_one_runs},
+    {"cancelling ends all jobs so far and none after",
+     cancelling_ends_all_jobs_so_far_and_none_after},
+    {"too many jobs are refused", too_many_jobs_are_refused},
+};
+DPC_TEST_MAIN("worker/runner", tests)

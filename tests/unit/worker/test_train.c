@@ -1,0 +1,249 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "worker/train.h"
+
+#include <math.h>
+
+#include "base/alloc.h"
+#include "data/batch.h"
+#include "tests/unit/worker/task_rig.h"
+
+static int
+run(struct task_rig *rig, struct dpc_msg_submit *ret_submit)
+{
+    return dpc_train_run(rig->engine, &rig->task, ret_submit, &rig->err);
+}
+
+static void
+must_run(struct task_rig *rig, struct dpc_msg_submit *ret_submit)
+{
+    int code = run(rig, ret_submit);
+    if (code != DPC_OK)
+        CU_FAIL(rig->err.text);
+    CU_ASSERT_EQUAL_FATAL(code, DPC_OK);
+}
+
+/* The same steps in a plain loop of the test's own, on a path and state of its own. */
+static void
+train_plainly(struct task_rig *rig, struct dpc_path *path, struct dpc_adamw *adamw,
+              double *ret_loss)
+{
+    const struct dpc_experiment *experiment = &rig->experiment;
+    struct dpc_batch_sampler *sampler;
+    struct dpc_tokens *tokens;
+    int32_t inputs[4 * 12], targets[4 * 12];
+    double sum = 0, norm;
+    uint64_t count = 0;
+    CU_ASSERT_EQUAL_FATAL(
+        dpc_tokens_open_bytes("test", rig->tokens.data, rig->tokens.len, &tokens, NULL), DPC_OK);
+    CU_ASSERT_EQUAL_FATAL(dpc_batch_sampler_create(tokens, 4, 12, RIG_PREFIX, &sampler, NULL),
+                          DPC_OK);
+    for (uint32_t step = 0; step < rig->lease.steps_count; step++) {
+        double loss;
+        uint64_t seen;
+        uint32_t place = (uint32_t)rig->lease.step_first + step;
+        dpc_batch_fill(sampler, experiment->seed, rig->lease.path, rig->lease.round, place, inputs,
+                       targets);
+        CU_ASSERT_EQUAL(dpc_path_backward(path, inputs, targets, 4, 12, &loss, &seen), DPC_OK);
+        CU_ASSERT_EQUAL(dpc_adamw_step(adamw, path, dpc_schedule_lr(experiment, place), &norm),
+                        DPC_OK);
+        sum += loss;
+        count += seen;
+    }
+    *ret_loss = sum / (double)count;
+    dpc_batch_sampler_destroy(sampler);
+    dpc_tokens_close(tokens);
+}
+
+static void
+agrees_with_a_plain_loop(void)
+{
+    struct task_rig rig;
+    struct dpc_msg_submit submit;
+    struct dpc_path *path;
+    struct dpc_adamw *adamw;
+    double loss;
+    rig_begin(&rig, DPC_TASK_TRAIN);
+    CU_ASSERT_EQUAL_FATAL(
+        dpc_path_create(&rig.experiment, dpc_ops_cpu(), 8, DPC_PATH_TRAIN, &path, NULL), DPC_OK);
+    CU_ASSERT_EQUAL_FATAL(dpc_adamw_create(path, &adamw, NULL), DPC_OK);
+    for (uint32_t level = 0; level < 2; level++)
+        dpc_layout_fill_initial(&rig.experiment, level, dpc_path_module_params(path, level));
+    train_plainly(&rig, path, adamw, &loss);
+    must_run(&rig, &submit);
+    CU_ASSERT_DOUBLE_EQUAL(submit.loss, loss, 1e-12);
+    CU_ASSERT_EQUAL(submit.steps_count, RIG_STEPS);
+    CU_ASSERT(submit.tokens > 0 && submit.tokens <= 4 * 12 * RIG_STEPS);
+    CU_ASSERT_EQUAL(submit.parts_count, 2);
+    CU_ASSERT_EQUAL(rig.progress.steps_done, RIG_STEPS);
+    for (uint32_t level = 0; level < submit.parts_count; level++) {
+        size_t count = dpc_path_module_floats(path, level), wrong = 0;
+        const float *delta, *trained = dpc_path_module_params(path, level);
+        float *initial = dpc_alloc(count, sizeof *initial);
+        uint8_t *bytes = rig_load(&rig, &submit.parts[level].delta);
+        double squares = 0;
+        CU_ASSERT_EQUAL_FATAL(
+            dpc_tensor_blob_read(bytes, submit.parts[level].delta.bytes, count, &delta, NULL),
+            DPC_OK);
+        dpc_layout_fill_initial(&rig.experiment, level, initial);
+        for (size_t i = 0; i < count; i++) {
+            wrong += delta[i] != initial[i] - trained[i];
+            squares += (double)delta[i] * (double)delta[i];
+        }
+        CU_ASSERT_EQUAL(wrong, 0);
+        CU_ASSERT(squares > 0);
+        CU_ASSERT_DOUBLE_EQUAL(submit.parts[level].norm, sqrt(squares), 1e-9 * sqrt(squares));
+        CU_ASSERT_EQUAL(submit.parts[level].module, rig.lease.modules[level]);
+        dpc_free(bytes);
+        dpc_free(initial);
+    }
+    struct dpc_buf state;
+    struct dpc_hash hash;
+    dpc_buf_init(&state, 0);
+    dpc_adamw_write(adamw, &state);
+    dpc_hash_of(state.data, state.len, &hash);
+    CU_ASSERT(dpc_hash_equal(&hash, &submit.state.hash));
+    dpc_buf_done(&state);
+    dpc_adamw_destroy(adamw);
+    dpc_path_destroy(path);
+    rig_end(&rig);
+}
+
+static void
+assert_same(const struct dpc_msg_submit *a, const struct dpc_msg_submit *b)
+{
+    CU_ASSERT(dpc_hash_equal(&a->state.hash, &b->state.hash));
+    for (uint32_t level = 0; level < 2; level++)
+        CU_ASSERT(dpc_hash_equal(&a->parts[level].delta.hash, &b->parts[level].delta.hash));
+    CU_ASSERT_EQUAL(a->loss, b->loss);
+}
+
+static void
+two_runs_give_the_same_bits(void)
+{
+    struct task_rig rig;
+    struct dpc_msg_submit first, again, fresh;
+    rig_begin(&rig, DPC_TASK_TRAIN);
+    must_run(&rig, &first);
+    must_run(&rig, &again); /* in an engine that is full of the first run's numbers */
+    assert_same(&first, &again);
+    dpc_engine_destroy(rig.engine);
+    CU_ASSERT_EQUAL_FATAL(dpc_engine_create(&rig.experiment, &rig.engine, NULL), DPC_OK);
+    must_run(&rig, &fresh);
+    assert_same(&first, &fresh);
+    rig.lease.round++;
+    must_run(&rig, &again);
+    CU_ASSERT(!dpc_hash_equal(&first.state.hash, &again.state.hash));
+    rig_end(&rig);
+}
+
+/* The path as the engine trained it, as the next lease's versions and state. */
+static void
+go_on_from(struct task_rig *rig, const struct dpc_msg_submit *submit)
+{
+    for (uint32_t level = 0; level < 2; level++)
+        rig->lease.versions[level] =
+            rig_put_tensor(rig, dpc_path_module_params(rig->engine->path, level),
+                           dpc_path_module_floats(rig->engine->path, level));
+    rig->lease.state = submit->state;
+}
+
+static void
+two_halves_give_the_bits_of_the_whole(void)
+{
+    struct task_rig rig;
+    struct dpc_msg_submit whole, half;
+    struct dpc_blob_ref trained[2];
+    rig_begin(&rig, DPC_TASK_TRAIN);
+    must_run(&rig, &whole);
+    for (uint32_t level = 0; level < 2; level++)
+        trained[level] = rig_put_tensor(&rig, dpc_path_module_params(rig.engine->path, level),
+                                        dpc_path_module_floats(rig.engine->path, level));
+    rig.lease.steps_count = RIG_STEPS / 2;
+    must_run(&rig, &half);
+    go_on_from(&rig, &half);
+    rig.lease.step_first += RIG_STEPS / 2;
+    must_run(&rig, &half);
+    CU_ASSERT(dpc_hash_equal(&half.state.hash, &whole.state.hash));
+    go_on_from(&rig, &half);
+    for (uint32_t level = 0; level < 2; level++)
+        CU_ASSERT(dpc_hash_equal(&rig.lease.versions[level].hash, &trained[level].hash));
+    rig_end(&rig);
+}
+
+static void
+a_value_that_is_not_finite_names_the_step(void)
+{
+    struct task_rig rig;
+    struct dpc_msg_submit submit;
+    rig_begin(&rig, DPC_TASK_TRAIN);
+    float *values = dpc_path_module_params(rig.engine->path, 1);
+    values[0] = NAN;
+    rig.lease.versions[1] =
+        rig_put_tensor(&rig, values, dpc_path_module_floats(rig.engine->path, 1));
+    CU_ASSERT_EQUAL(run(&rig, &submit), DPC_ENOTFINITE);
+    CU_ASSERT_PTR_NOT_NULL(strstr(rig.err.text, "step 0 of the lease (10 of the schedule)"));
+    rig_end(&rig);
+}
+
+static void
+a_lease_that_does_not_fit_is_refused(void)
+{
+    struct task_rig rig;
+    struct dpc_msg_submit submit;
+    rig_begin(&rig, DPC_TASK_TRAIN);
+    const struct dpc_msg_lease good = rig.lease;
+    struct dpc_buf tokens;
+    rig_write_tokens(&tokens, 255);
+
+    rig.lease.path = 5;
+    CU_ASSERT_EQUAL(run(&rig, &submit), DPC_EPROTO);
+    rig.lease = good;
+    rig.lease.levels_count = 1;
+    CU_ASSERT_EQUAL(run(&rig, &submit), DPC_EPROTO);
+    rig.lease = good;
+    rig.lease.modules[1] ^= 1;
+    CU_ASSERT_EQUAL(run(&rig, &submit), DPC_EPROTO);
+    rig.lease = good;
+    rig.lease.steps_count = 0;
+    CU_ASSERT_EQUAL(run(&rig, &submit), DPC_EPROTO);
+    rig.lease = good;
+    rig.lease.versions[0] = good.versions[1]; /* another level's size */
+    CU_ASSERT_EQUAL(run(&rig, &submit), DPC_EPROTO);
+    rig.lease = good;
+    rig.lease.state = good.versions[0]; /* no path state */
+    CU_ASSERT_EQUAL(run(&rig, &submit), DPC_EPROTO);
+    rig.lease = good;
+    rig.lease.data = good.versions[0]; /* no token file */
+    CU_ASSERT_EQUAL(run(&rig, &submit), DPC_EPROTO);
+    rig.lease.data = rig_put(&rig, tokens.data, tokens.len); /* another vocabulary */
+    CU_ASSERT_EQUAL(run(&rig, &submit), DPC_EVERSION);
+    rig.lease = good;
+    rig.lease.versions[0].hash.bytes[0] ^= 1;
+    CU_ASSERT_EQUAL(run(&rig, &submit), DPC_ENOTFOUND);
+    rig.lease = good;
+    must_run(&rig, &submit); /* and the engine is none the worse for it */
+    dpc_buf_done(&tokens);
+    rig_end(&rig);
+}
+
+static void
+a_cancelled_lease_ends_between_two_steps(void)
+{
+    struct task_rig rig;
+    struct dpc_msg_submit submit;
+    rig_begin(&rig, DPC_TASK_TRAIN);
+    rig.progress.cancelled = true;
+    CU_ASSERT_EQUAL(run(&rig, &submit), DPC_ECANCELLED);
+    CU_ASSERT_EQUAL(rig.progress.steps_done, 0);
+    rig_end(&rig);
+}
+
+static const struct dpc_test tests[] = {
+    {"agrees with a plain loop", agrees_with_a_plain_loop},
+    {"two runs give the same bits", two_runs_give_the_same_bits},
+    {"two halves give the bits of the whole", two_halves_give_the_bits_of_the_whole},
+    {"a value that is not finite names the step", a_value_that_is_not_finite_names_the_step},
+    {"a lease that does not fit is refused", a_lease_that_does_not_fit_is_refused},
+    {"a cancelled lease ends between two steps", a_cancelled_lease_ends_between_two_steps},
+};
+DPC_TEST_MAIN("worker/train", tests)

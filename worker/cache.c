@@ -1,0 +1,349 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * An index of what lies in the folder, under a mutex; files are read and written outside of it. A
+ * blob leaves the index before its file goes, so no call finds a name without a file; pinned ones
+ * never leave while somebody may read them. */
+#include "worker/cache.h"
+
+#include <pthread.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "storage/blob/blob.h"
+
+struct entry {
+    struct dpc_blob_ref ref;
+    uint64_t used; /* the cache's counter at the last use */
+};
+
+struct dpc_cache {
+    struct dpc_blobs *blobs;
+    uint64_t budget;
+    pthread_mutex_t lock; /* what stands below */
+    uint64_t bytes, uses;
+    struct entry *entries;
+    size_t entries_count, entries_capacity;
+    struct dpc_hash *pins;
+    size_t pins_count, pins_capacity;
+};
+
+/* --- The index; all with the lock held. */
+
+static struct entry *
+find(struct dpc_cache *cache, const struct dpc_hash *hash)
+{
+    for (size_t i = 0; i < cache->entries_count; i++) {
+        if (dpc_hash_equal(&cache->entries[i].ref.hash, hash))
+            return &cache->entries[i];
+    }
+    return NULL;
+}
+
+static bool
+is_pinned(const struct dpc_cache *cache, const struct dpc_hash *hash)
+{
+    for (size_t i = 0; i < cache->pins_count; i++) {
+        if (dpc_hash_equal(&cache->pins[i], hash))
+            return true;
+    }
+    return false;
+}
+
+static void
+add_pin(struct dpc_cache *cache, const struct dpc_hash *hash)
+{
+    if (is_pinned(cache, hash))
+        return;
+    if (cache->pins_count == cache->pins_capacity) {
+        cache->pins_capacity = cache->pins_capacity ? 2 * cache->pins_capacity : 16;
+        cache->pins = dpc_grow(cache->pins, cache->pins_capacity, sizeof *cache->pins);
+    }
+    cache->pins[cache->pins_count++] = *hash;
+}
+
+static void
+add_entry(struct dpc_cache *cache, const struct dpc_blob_ref *ref)
+{
+    struct entry *entry = find(cache, &ref->hash);
+    if (!entry) {
+        if (cache->entries_count == cache->entries_capacity) {
+            cache->entries_capacity = cache->entries_capacity ? 2 * cache->entries_capacity : 64;
+            cache->entries =
+                dpc_grow(cache->entries, cache->entries_capacity, sizeof *cache->entries);
+        }
+        entry = &cache->entries[cache->entries_count++];
+        entry->ref = *ref;
+        cache->bytes += ref->bytes;
+    }
+    entry->used = ++cache->uses;
+}
+
+static void
+remove_entry(struct dpc_cache *cache, struct entry *entry)
+{
+    cache->bytes -= entry->ref.bytes;
+    *entry = cache->entries[--cache->entries_count];
+}
+
+static struct entry *
+least_used(struct dpc_cache *cache)
+{
+    struct entry *least = NULL;
+    for (size_t i = 0; i < cache->entries_count; i++) {
+        struct entry *entry = &cache->entries[i];
+        if (!is_pinned(cache, &entry->ref.hash) && (!least || entry->used < least->used))
+            least = entry;
+    }
+    return least;
+}
+
+/* --- With the lock taken inside. */
+
+static void
+touch(struct dpc_cache *cache, const struct dpc_blob_ref *ref)
+{
+    pthread_mutex_lock(&cache->lock);
+    add_entry(cache, ref);
+    pthread_mutex_unlock(&cache->lock);
+}
+
+static void
+drop(struct dpc_cache *cache, const struct dpc_hash *hash)
+{
+    pthread_mutex_lock(&cache->lock);
+    struct entry *entry = find(cache, hash);
+    if (entry)
+        remove_entry(cache, entry);
+    pthread_mutex_unlock(&cache->lock);
+    /* One that cannot be removed is found out again at its next use. */
+    int code = dpc_blobs_remove(cache->blobs, hash);
+    (void)code;
+}
+
+/* Evicts until `bytes` more fit the budget. */
+static int
+make_room(struct dpc_cache *cache, uint64_t bytes)
+{
+    int code = DPC_OK;
+    pthread_mutex_lock(&cache->lock);
+    while (code == DPC_OK && (bytes > cache->budget || cache->bytes > cache->budget - bytes)) {
+        struct entry *entry = bytes > cache->budget ? NULL : least_used(cache);
+        if (!entry) {
+            code = DPC_ENOSPACE;
+            break;
+        }
+        struct dpc_hash hash = entry->ref.hash;
+        remove_entry(cache, entry);
+        code = dpc_blobs_remove(cache->blobs, &hash);
+    }
+    pthread_mutex_unlock(&cache->lock);
+    return code;
+}
+
+static int
+no_room(const struct dpc_cache *cache, int code, uint64_t bytes, struct dpc_error *err)
+{
+    if (code != DPC_ENOSPACE)
+        return dpc_error_set(err, code, "could not make room in the cache: %s",
+                             dpc_error_words(code));
+    return dpc_error_set(err, code,
+                         "the cache has no room for %llu bytes beside what the lease needs "
+                         "(it may hold %llu): raise --cache-mib",
+                         (unsigned long long)bytes, (unsigned long long)cache->budget);
+}
+
+/* --- Whole blobs. */
+
+int
+dpc_cache_load(struct dpc_cache *cache, const struct dpc_blob_ref *ref, uint8_t **ret_bytes,
+               struct dpc_error *err)
+{
+    uint8_t *bytes;
+    size_t len;
+    int code = dpc_blobs_load(cache->blobs, &ref->hash, &bytes, &len, err);
+    if (code == DPC_ECORRUPT || code == DPC_EHASH) {
+        drop(cache, &ref->hash);
+        return DPC_ECORRUPT;
+    }
+    if (code != DPC_OK)
+        return code;
+    if (len != ref->bytes) {
+        dpc_free(bytes);
+        return dpc_error_set(err, DPC_EPROTO, "a blob has %zu bytes and not %llu as the lease says",
+                             len, (unsigned long long)ref->bytes);
+    }
+    touch(cache, ref);
+    *ret_bytes = bytes;
+    return DPC_OK;
+}
+
+int
+dpc_cache_path(struct dpc_cache *cache, const struct dpc_blob_ref *ref, char *ret_path, size_t size,
+               struct dpc_error *err)
+{
+    uint8_t *bytes;
+    int code = dpc_cache_load(cache, ref, &bytes, err);
+    if (code != DPC_OK)
+        return code;
+    dpc_free(bytes);
+    code = dpc_blobs_path(cache->blobs, &ref->hash, ret_path, size);
+    if (code != DPC_OK)
+        return dpc_error_set(err, code, "could not name a blob of the cache: %s",
+                             dpc_error_words(code));
+    return DPC_OK;
+}
+
+int
+dpc_cache_put(struct dpc_cache *cache, const void *bytes, size_t len, struct dpc_blob_ref *ret_ref,
+              struct dpc_error *err)
+{
+    struct dpc_blob_ref ref = {.bytes = len};
+    int code = make_room(cache, len);
+    if (code != DPC_OK)
+        return no_room(cache, code, len, err);
+    code = dpc_blobs_put(cache->blobs, bytes, len, &ref.hash, err);
+    if (code != DPC_OK)
+        return code;
+    pthread_mutex_lock(&cache->lock);
+    add_entry(cache, &ref);
+    add_pin(cache, &ref.hash);
+    pthread_mutex_unlock(&cache->lock);
+    *ret_ref = ref;
+    return DPC_OK;
+}
+
+void
+dpc_cache_pin(struct dpc_cache *cache, const struct dpc_blob_ref *refs, uint32_t count)
+{
+    pthread_mutex_lock(&cache->lock);
+    for (uint32_t i = 0; i < count; i++)
+        add_pin(cache, &refs[i].hash);
+    pthread_mutex_unlock(&cache->lock);
+}
+
+void
+dpc_cache_unpin_all(struct dpc_cache *cache)
+{
+    pthread_mutex_lock(&cache->lock);
+    cache->pins_count = 0;
+    pthread_mutex_unlock(&cache->lock);
+}
+
+uint64_t
+dpc_cache_bytes(struct dpc_cache *cache)
+{
+    pthread_mutex_lock(&cache->lock);
+    uint64_t bytes = cache->bytes;
+    pthread_mutex_unlock(&cache->lock);
+    return bytes;
+}
+
+/* --- For transfers. */
+
+static int
+files_have(void *context, const struct dpc_blob_ref *ref, uint64_t *ret_bytes)
+{
+    struct dpc_cache *cache = context;
+    uint64_t bytes;
+    *ret_bytes = 0;
+    if (dpc_blobs_size(cache->blobs, &ref->hash, &bytes) == DPC_OK) {
+        if (bytes == ref->bytes) {
+            touch(cache, ref);
+            return DPC_EEXIST;
+        }
+        drop(cache, &ref->hash); /* cut or grown on disk */
+    }
+    bytes = dpc_blobs_partial(cache->blobs, &ref->hash);
+    if (bytes > ref->bytes) {
+        dpc_blobs_discard(cache->blobs, &ref->hash);
+        bytes = 0;
+    }
+    *ret_bytes = bytes;
+    return DPC_OK;
+}
+
+static int
+files_write(void *context, const struct dpc_blob_ref *ref, uint64_t offset, const void *bytes,
+            size_t len)
+{
+    struct dpc_cache *cache = context;
+    if (offset == 0) {
+        int code = make_room(cache, ref->bytes);
+        if (code != DPC_OK)
+            return code;
+    }
+    return dpc_blobs_append(cache->blobs, &ref->hash, offset, bytes, len, NULL);
+}
+
+static int
+files_finish(void *context, const struct dpc_blob_ref *ref)
+{
+    struct dpc_cache *cache = context;
+    int code = dpc_blobs_finish(cache->blobs, &ref->hash, NULL);
+    if (code == DPC_OK)
+        touch(cache, ref);
+    return code;
+}
+
+static int
+files_read(void *context, const struct dpc_blob_ref *ref, uint64_t offset, void *ret_bytes,
+           size_t len)
+{
+    struct dpc_cache *cache = context;
+    return dpc_blobs_read(cache->blobs, &ref->hash, offset, ret_bytes, len);
+}
+
+struct dpc_transfer_files
+dpc_cache_files(struct dpc_cache *cache)
+{
+    return (struct dpc_transfer_files){
+        .have = files_have,
+        .write = files_write,
+        .finish = files_finish,
+        .read = files_read,
+        .context = cache,
+    };
+}
+
+/* --- Life. */
+
+static void
+visit(void *context, const struct dpc_hash *hash, uint64_t bytes)
+{
+    add_entry(context, &(struct dpc_blob_ref){*hash, bytes});
+}
+
+int
+dpc_cache_open(const struct dpc_vfs *vfs, const char *folder, uint64_t budget,
+               struct dpc_cache **ret_cache, struct dpc_error *err)
+{
+    struct dpc_cache *cache = dpc_alloc(1, sizeof *cache);
+    cache->budget = budget;
+    pthread_mutex_init(&cache->lock, NULL);
+    int code = dpc_blobs_open(vfs, folder, &cache->blobs, err);
+    if (code == DPC_OK)
+        code = dpc_blobs_list(cache->blobs, visit, cache, err);
+    if (code == DPC_OK) {
+        /* The owner may have lowered the budget since; too much pinned is impossible here. */
+        code = make_room(cache, 0);
+        if (code != DPC_OK)
+            code = no_room(cache, code, 0, err);
+    }
+    if (code != DPC_OK) {
+        dpc_cache_close(cache);
+        return code;
+    }
+    *ret_cache = cache;
+    return DPC_OK;
+}
+
+struct dpc_cache *
+dpc_cache_close(struct dpc_cache *cache)
+{
+    if (!cache)
+        return NULL;
+    cache->blobs = dpc_blobs_close(cache->blobs);
+    dpc_free(cache->entries);
+    dpc_free(cache->pins);
+    pthread_mutex_destroy(&cache->lock);
+    return dpc_free(cache);
+}

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * A worker's blobs on disk: module versions, token files and path states that it fetched, deltas
+ * and states that it made. Content-addressed, so that what is there already need not cross the wire
+ * again.
+ *
+ * Keeps at most `budget` bytes: the least recently used blob goes first, a pinned one never. What
+ * the lease in hand needs is pinned from its fetch until it is over; what a job puts is pinned
+ * likewise. A blob that turns out damaged is dropped, so that the next fetch brings it again.
+ *
+ * Owns: the folder, one process at a time (main.c locks it). Threads: any; bulk transfers call from
+ * the loop, jobs from theirs. Limits: the budget; DPC_ENOSPACE when pinned blobs leave no room.
+ */
+#ifndef DPC_WORKER_CACHE_H
+#define DPC_WORKER_CACHE_H
+
+#include "base/vfs.h"
+#include "proto/transfer.h"
+
+struct dpc_cache;
+
+/* Opens (and makes) the folder. Blobs of earlier runs count as least recently used. The vfs must
+ * outlive the cache. */
+int dpc_cache_open(const struct dpc_vfs *vfs, const char *folder, uint64_t budget,
+                   struct dpc_cache **ret_cache, struct dpc_error *err) DPC_MUST_CHECK;
+struct dpc_cache *dpc_cache_close(struct dpc_cache *cache);
+
+/* Blobs that must stay, whether they are here already or not. */
+void dpc_cache_pin(struct dpc_cache *cache, const struct dpc_blob_ref *refs, uint32_t count);
+/* Unpins all; unfinished blobs among them are kept, to be taken up again. */
+void dpc_cache_unpin_all(struct dpc_cache *cache);
+
+/* A whole blob, its hash checked; dpc_free it. DPC_ECORRUPT when it was damaged (it is dropped
+ * then), DPC_ENOTFOUND. */
+int dpc_cache_load(struct dpc_cache *cache, const struct dpc_blob_ref *ref, uint8_t **ret_bytes,
+                   struct dpc_error *err) DPC_MUST_CHECK;
+/* The file of a blob, its hash checked likewise, for mapping. Pin it first: a file that is mapped
+ * must not go. */
+int dpc_cache_path(struct dpc_cache *cache, const struct dpc_blob_ref *ref, char *ret_path,
+                   size_t size, struct dpc_error *err) DPC_MUST_CHECK;
+/* Stores and pins bytes. */
+int dpc_cache_put(struct dpc_cache *cache, const void *bytes, size_t len,
+                  struct dpc_blob_ref *ret_ref, struct dpc_error *err) DPC_MUST_CHECK;
+
+/* Bytes of all complete blobs. */
+uint64_t dpc_cache_bytes(struct dpc_cache *cache);
+
+/* The cache as the place that transfers fetch into and put from. */
+struct dpc_transfer_files dpc_cache_files(struct dpc_cache *cache);
+
+#endif

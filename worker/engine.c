@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * What a coordinator sends is checked here once, for all tasks: a lease that does not fit the
+ * experiment is a fault of theirs (DPC_EPROTO), and is given back with the reason. */
+#include "worker/engine.h"
+
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "base/tensor_blob.h"
+
+/* Sequences that are scored at once when the training batch is smaller. */
+enum { SCORE_BATCH_MIN = 8 };
+
+static int
+allocate(struct dpc_engine *engine, struct dpc_error *err)
+{
+    const struct dpc_experiment *experiment = &engine->experiment;
+    size_t positions = (size_t)engine->batch_max * experiment->model.context;
+    int code = dpc_path_create(experiment, engine->ops, engine->batch_max, DPC_PATH_TRAIN,
+                               &engine->path, err);
+    if (code == DPC_OK)
+        code = dpc_adamw_create(engine->path, &engine->adamw, err);
+    if (code != DPC_OK)
+        return code;
+    engine->received = dpc_try_alloc_vector(dpc_path_floats(engine->path), sizeof(float));
+    engine->tokens = dpc_try_alloc(positions, sizeof(int32_t));
+    engine->targets = dpc_try_alloc(positions, sizeof(int32_t));
+    if (!engine->received || !engine->tokens || !engine->targets)
+        return dpc_error_set(err, DPC_ENOMEM, "could not lay out a path of %zu parameters: %s",
+                             dpc_path_floats(engine->path), dpc_error_words(DPC_ENOMEM));
+    return DPC_OK;
+}
+
+int
+dpc_engine_create(const struct dpc_experiment *experiment, struct dpc_engine **ret_engine,
+                  struct dpc_error *err)
+{
+    struct dpc_engine *engine = dpc_alloc(1, sizeof *engine);
+    engine->experiment = *experiment;
+    engine->ops = dpc_ops_cpu();
+    engine->batch_max =
+        experiment->inner.batch > SCORE_BATCH_MIN ? experiment->inner.batch : SCORE_BATCH_MIN;
+    dpc_buf_init(&engine->blob, DPC_BLOB_BYTES_MAX);
+    int code = dpc_topology_init(&engine->topology, &engine->experiment, err);
+    if (code == DPC_OK)
+        code = allocate(engine, err);
+    if (code != DPC_OK) {
+        dpc_engine_destroy(engine);
+        return code;
+    }
+    *ret_engine = engine;
+    return DPC_OK;
+}
+
+struct dpc_engine *
+dpc_engine_destroy(struct dpc_engine *engine)
+{
+    if (!engine)
+        return NULL;
+    dpc_buf_done(&engine->blob);
+    dpc_free(engine->targets);
+    dpc_free(engine->tokens);
+    dpc_free(engine->received);
+    engine->adamw = dpc_adamw_destroy(engine->adamw);
+    engine->path = dpc_path_destroy(engine->path);
+    return dpc_free(engine);
+}
+
+static int
+check_lease(const struct dpc_engine *engine, const struct dpc_msg_lease *lease,
+            struct dpc_error *err)
+{
+    const struct dpc_topology *topology = &engine->topology;
+    if (lease->path >= topology->paths_count || lease->levels_count != topology->levels_count)
+        return dpc_error_set(err, DPC_EPROTO,
+                             "the lease does not fit the experiment: path %u, %u levels",
+                             lease->path, lease->levels_count);
+    for (uint32_t level = 0; level < lease->levels_count; level++) {
+        if (lease->modules[level] != dpc_topology_module(topology, lease->path, level))
+            return dpc_error_set(err, DPC_EPROTO,
+                                 "the lease does not fit the experiment: path %u has no module %u "
+                                 "at level %u",
+                                 lease->path, lease->modules[level], level);
+    }
+    return DPC_OK;
+}
+
+static int
+load_module(struct dpc_engine *engine, const struct dpc_task *task, uint32_t level,
+            struct dpc_error *err)
+{
+    const struct dpc_blob_ref *ref = &task->lease->versions[level];
+    size_t count = dpc_path_module_floats(engine->path, level);
+    const float *values;
+    uint8_t *bytes;
+    int code = dpc_cache_load(task->cache, ref, &bytes, err);
+    if (code != DPC_OK)
+        return code;
+    code = dpc_tensor_blob_read(bytes, ref->bytes, count, &values, err);
+    if (code == DPC_OK)
+        memcpy(dpc_path_module_params(engine->path, level), values, count * sizeof *values);
+    else
+        /* The bytes are what their hash says: to fetch them again would not help. */
+        code = dpc_error_prefix(err, DPC_EPROTO, "module %u at level %u",
+                                task->lease->modules[level], level);
+    dpc_free(bytes);
+    return code;
+}
+
+int
+dpc_engine_load(struct dpc_engine *engine, const struct dpc_task *task, struct dpc_error *err)
+{
+    int code = check_lease(engine, task->lease, err);
+    for (uint32_t level = 0; code == DPC_OK && level < task->lease->levels_count; level++)
+        code = load_module(engine, task, level, err);
+    if (code == DPC_OK)
+        memcpy(engine->received, dpc_path_params(engine->path),
+               dpc_path_floats(engine->path) * sizeof(float));
+    return code;
+}
+
+static int
+check_tokens(const struct dpc_engine *engine, const struct dpc_msg_lease *lease,
+             const struct dpc_tokens *tokens, struct dpc_error *err)
+{
+    uint32_t vocab = dpc_tokens_vocab(tokens), documents = dpc_tokens_documents(tokens);
+    if (vocab != engine->experiment.model.vocab)
+        return dpc_error_set(err, DPC_EPROTO, "the token file has a vocabulary of %u, the model %u",
+                             vocab, engine->experiment.model.vocab);
+    if (lease->from > lease->to || lease->to > documents)
+        return dpc_error_set(err, DPC_EPROTO,
+                             "the lease names documents %u to %u of a file that has %u",
+                             lease->from, lease->to, documents);
+    return DPC_OK;
+}
+
+int
+dpc_engine_open_tokens(const struct dpc_engine *engine, const struct dpc_task *task,
+                       struct dpc_tokens **ret_tokens, struct dpc_error *err)
+{
+    char path[DPC_PATH_MAX];
+    struct dpc_tokens *tokens;
+    int code = dpc_cache_path(task->cache, &task->lease->data, path, sizeof path, err);
+    if (code != DPC_OK)
+        return code;
+    code = dpc_tokens_open(path, &tokens, err);
+    if (code == DPC_ECORRUPT)
+        code = DPC_EPROTO; /* as its hash says, and yet no token file */
+    if (code != DPC_OK)
+        return code;
+    code = check_tokens(engine, task->lease, tokens, err);
+    if (code != DPC_OK) {
+        dpc_tokens_close(tokens);
+        return code;
+    }
+    *ret_tokens = tokens;
+    return DPC_OK;
+}
+
+int
+dpc_engine_put(struct dpc_engine *engine, const struct dpc_task *task, struct dpc_blob_ref *ret_ref,
+               struct dpc_error *err)
+{
+    if (engine->blob.failed)
+        return dpc_error_set(err, DPC_ENOMEM, "could not put a result together: %s",
+                             dpc_error_words(DPC_ENOMEM));
+    return dpc_cache_put(task->cache, engine->blob.data, engine->blob.len, ret_ref, err);
+}
+
+void
+dpc_progress_report(struct dpc_progress *progress, uint32_t steps, uint64_t tokens,
+                    int64_t start_ns)
+{
+    double seconds = (double)(dpc_clock_ns() - start_ns) / 1e9;
+    progress->steps_done = steps;
+    if (seconds > 0)
+        progress->tokens_per_s = (double)tokens / seconds;
+}

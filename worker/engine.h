@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * What computing needs and keeps over leases: one path with its gradients and activations, its
+ * optimizer, and the buffers of a batch, laid out once for an experiment. The tasks (train.h,
+ * featurize.h, evaluate.h) compute in it.
+ *
+ * Owns: all of that. Threads: the compute thread's alone, but for `struct dpc_progress`, which the
+ * event loop reads. Limits: memory, DPC_ENOMEM. Not here: when a task runs (runner.h).
+ */
+#ifndef DPC_WORKER_ENGINE_H
+#define DPC_WORKER_ENGINE_H
+
+#include <stdatomic.h>
+
+#include "base/experiment.h"
+#include "base/topology.h"
+#include "data/tokens.h"
+#include "modules/adamw.h"
+#include "modules/path.h"
+#include "worker/cache.h"
+
+struct dpc_engine {
+    struct dpc_experiment experiment;
+    struct dpc_topology topology;
+    const struct dpc_ops *ops;
+    struct dpc_path *path;
+    struct dpc_adamw *adamw;
+    float *received; /* the path's parameters as they came; deltas are taken against them */
+    uint32_t batch_max;
+    int32_t *tokens, *targets; /* [batch_max, context] */
+    struct dpc_buf blob;       /* where results are put together */
+};
+
+/* What the loop may know of a running task, and how it ends one: between two steps. */
+struct dpc_progress {
+    _Atomic uint32_t steps_done; /* inner steps, or documents */
+    _Atomic double tokens_per_s;
+    atomic_bool cancelled;
+};
+
+/* What a task gets. The lease is not trusted: dpc_engine_load checks it against the experiment. */
+struct dpc_task {
+    const struct dpc_msg_lease *lease;
+    struct dpc_cache *cache;
+    struct dpc_progress *progress;
+};
+
+/* An engine that fits `experiment`, which is copied. */
+int dpc_engine_create(const struct dpc_experiment *experiment, struct dpc_engine **ret_engine,
+                      struct dpc_error *err) DPC_MUST_CHECK;
+struct dpc_engine *dpc_engine_destroy(struct dpc_engine *engine);
+
+/* Checks path, levels and modules of the lease, and loads its module versions into the path. A blob
+ * that is not what it says: DPC_EPROTO. Damage of a cached one: DPC_ECORRUPT. */
+int dpc_engine_load(struct dpc_engine *engine, const struct dpc_task *task,
+                    struct dpc_error *err) DPC_MUST_CHECK;
+
+/* Opens the lease's token file, and checks its vocabulary and that documents [from, to) are in it.
+ */
+int dpc_engine_open_tokens(const struct dpc_engine *engine, const struct dpc_task *task,
+                           struct dpc_tokens **ret_tokens, struct dpc_error *err) DPC_MUST_CHECK;
+
+/* Puts `engine->blob` into the cache. */
+int dpc_engine_put(struct dpc_engine *engine, const struct dpc_task *task,
+                   struct dpc_blob_ref *ret_ref, struct dpc_error *err) DPC_MUST_CHECK;
+
+/* Says how far the task is: `steps` done since `start_ns` (dpc_clock_ns), over `tokens` tokens. */
+void dpc_progress_report(struct dpc_progress *progress, uint32_t steps, uint64_t tokens,
+                         int64_t start_ns);
+
+#endif

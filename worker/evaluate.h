@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The task `evaluate`: the loss of a path on documents [from, to) of a token file, as a score table
+ * (data/scores.h). Of each document the first `evaluation.windows` windows are read; its routing
+ * prefix is masked: it chose the path.
+ *
+ * Owns: nothing. Threads: the engine's.
+ */
+#ifndef DPC_WORKER_EVALUATE_H
+#define DPC_WORKER_EVALUATE_H
+
+#include "worker/engine.h"
+
+/* Runs it; `ret_submit` gets result, tokens, steps_count (documents) and seconds. Errors as
+ * dpc_train_run. */
+int dpc_evaluate_run(struct dpc_engine *engine, const struct dpc_task *task,
+                     struct dpc_msg_submit *ret_submit, struct dpc_error *err) DPC_MUST_CHECK;
+
+#endif

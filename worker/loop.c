@@ -1,0 +1,587 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * One turn: wait, give the session what came, carry out its actions, move transfers on, let time
+ * pass. `act` may not call the session: what an action brings about (a transfer that is done at
+ * once, say) is found by the next turn. */
+#include "worker/loop.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/exit.h"
+#include "base/hash.h"
+#include "base/log.h"
+#include "base/notify.h"
+#include "base/signals.h"
+#include "ops/ops.h"
+#include "worker/runner.h"
+#include "worker/session.h"
+
+enum {
+    MESSAGES_PER_TURN = 64, /* of one link, so that the other one gets its turn */
+    PUMP_MS = 100,          /* how often a transfer looks for answers that are overdue */
+    CONNECT_MS = 50,
+    PROGRESS_MS = 1000,
+    RUNNER_END_MS = 3000, /* for a step that is under way when the worker ends */
+    STATUS_RUNNING = -1,  /* no exit status yet */
+};
+
+struct dpc_worker {
+    const struct dpc_worker_options *options;
+    char numeric_class[128];
+    struct dpc_net *net;
+    struct dpc_link *control, *bulk;
+    char bulk_endpoint[DPC_ENDPOINT_MAX];
+    struct dpc_transfer_files files;
+    struct dpc_transfer *transfer; /* on `bulk` */
+    bool transferring;             /* the session waits for a list to be through */
+    struct dpc_error transfer_err; /* why it failed; code DPC_OK: it has not */
+    struct dpc_token unstarted;    /* of a lease whose job could not be queued; zero: none */
+    struct dpc_cache *cache;
+    struct dpc_runner *runner;
+    struct dpc_session *session;
+    struct dpc_session_actions actions;
+    struct dpc_experiment experiment;
+    char *experiment_yaml; /* what `experiment` was read from; NULL before the first welcome */
+    int signal_fd;
+    bool stopping; /* a signal asked for it */
+    unsigned interrupts;
+    uint64_t epoch; /* of the control link */
+    enum dpc_link_state link_state;
+    int status;
+    int stop_status; /* of a stop that the loop itself wants; STATUS_RUNNING: none */
+    bool ready;      /* the service manager knows */
+    int64_t progress_at_ms;
+    uint32_t steps_seen;
+    struct dpc_log_limit garbage;
+};
+
+static int64_t
+now(void)
+{
+    return dpc_clock_now_ms(&dpc_clock_system);
+}
+
+/* --- Joining. */
+
+/* Reads the experiment of a welcome, unless it is the one that is known. */
+static int
+take_experiment(struct dpc_worker *worker, const char *yaml, struct dpc_error *err)
+{
+    struct dpc_experiment experiment;
+    if (worker->experiment_yaml && strcmp(worker->experiment_yaml, yaml) == 0)
+        return DPC_OK;
+    memset(&experiment, 0, sizeof experiment);
+    int code =
+        dpc_experiment_parse("the coordinator's experiment", yaml, strlen(yaml), &experiment, err);
+    if (code != DPC_OK)
+        return code;
+    memcpy(&worker->experiment, &experiment, sizeof experiment);
+    dpc_free(worker->experiment_yaml);
+    worker->experiment_yaml = dpc_strdup(yaml);
+    return DPC_OK;
+}
+
+static int
+connect_bulk(struct dpc_worker *worker, const char *bulk_endpoint, struct dpc_error *err)
+{
+    char endpoint[DPC_ENDPOINT_MAX];
+    int code =
+        dpc_endpoint_resolve(bulk_endpoint, worker->options->endpoint, endpoint, sizeof endpoint);
+    if (code != DPC_OK)
+        return dpc_error_set(err, code, "the bulk endpoint \"%s\" makes no sense: %s",
+                             bulk_endpoint, dpc_error_words(code));
+    if (worker->bulk && strcmp(endpoint, worker->bulk_endpoint) == 0)
+        return DPC_OK;
+    worker->transfer = dpc_transfer_destroy(worker->transfer);
+    worker->bulk = dpc_link_close(worker->bulk);
+    code = dpc_link_open(worker->net, DPC_CHANNEL_BULK, endpoint, &worker->options->keypair,
+                         &worker->options->server_key, &worker->bulk, err);
+    if (code != DPC_OK)
+        return code;
+    snprintf(worker->bulk_endpoint, sizeof worker->bulk_endpoint, "%s", endpoint);
+    worker->transfer = dpc_transfer_create(worker->bulk, &worker->files);
+    return DPC_OK;
+}
+
+static void
+join(struct dpc_worker *worker, const char *yaml, const char *bulk_endpoint)
+{
+    struct dpc_error err = {0};
+    if (take_experiment(worker, yaml, &err) != DPC_OK) {
+        dpc_log_error("could not join: %s; install the coordinator's release here", err.text);
+        worker->stop_status = DPC_EXIT_REFUSED;
+        return;
+    }
+    if (connect_bulk(worker, bulk_endpoint, &err) != DPC_OK) {
+        dpc_log_error("could not join: %s", err.text);
+        worker->stop_status = DPC_EXIT_FAILED;
+        return;
+    }
+    dpc_log_info("session stands experiment=%s bulk=%s", worker->experiment.name,
+                 worker->bulk_endpoint);
+    if (!worker->ready)
+        dpc_notify_ready();
+    worker->ready = true;
+}
+
+/* --- Carrying out actions. */
+
+static void
+queue_blobs(struct dpc_worker *worker, const struct dpc_session_blobs *blobs, bool fetches)
+{
+    struct dpc_error err = {0};
+    int code = worker->transfer ? DPC_OK : dpc_error_set(&err, DPC_ECLOSED, "no bulk link");
+    worker->transferring = true;
+    dpc_cache_pin(worker->cache, blobs->refs, blobs->count);
+    for (uint32_t i = 0; code == DPC_OK && i < blobs->count; i++)
+        code = fetches ? dpc_transfer_fetch(worker->transfer, &blobs->refs[i], &err)
+                       : dpc_transfer_put(worker->transfer, &blobs->refs[i], &err);
+    if (code != DPC_OK)
+        worker->transfer_err = err;
+}
+
+static void
+drop_lease(struct dpc_worker *worker)
+{
+    dpc_runner_cancel(worker->runner);
+    if (worker->transfer)
+        dpc_transfer_cancel(worker->transfer);
+    worker->transferring = false;
+    worker->transfer_err.code = DPC_OK;
+    dpc_cache_unpin_all(worker->cache);
+}
+
+static void
+start_job(struct dpc_worker *worker, const struct dpc_msg_lease *lease)
+{
+    worker->steps_seen = 0;
+    if (dpc_runner_run(worker->runner, &worker->experiment, lease) == DPC_OK)
+        return;
+    /* Eight cancelled jobs that have not ended: something is very slow. The session tries later. */
+    worker->unstarted = lease->token;
+}
+
+static void
+act(struct dpc_worker *worker, const struct dpc_session_action *action)
+{
+    switch (action->type) {
+    case DPC_SESSION_SEND: {
+        /* What cannot leave now is repeated in its time. */
+        int code = dpc_link_send(worker->control, &action->msg);
+        dpc_log_debug("sent type=%s code=%d", dpc_msg_name(action->msg.type), code);
+        break;
+    }
+    case DPC_SESSION_JOIN:
+        join(worker, action->join.experiment, action->join.bulk_endpoint);
+        break;
+    case DPC_SESSION_FETCH:
+        queue_blobs(worker, &action->blobs, true);
+        break;
+    case DPC_SESSION_UPLOAD:
+        queue_blobs(worker, &action->blobs, false);
+        break;
+    case DPC_SESSION_START:
+        start_job(worker, &action->lease);
+        break;
+    case DPC_SESSION_DROP:
+        drop_lease(worker);
+        break;
+    case DPC_SESSION_LOG:
+        dpc_log(action->log.level, "%s", action->log.text);
+        break;
+    case DPC_SESSION_EXIT:
+        worker->status = action->status;
+        break;
+    }
+}
+
+static void
+act_all(struct dpc_worker *worker)
+{
+    for (uint32_t i = 0; i < worker->actions.count && worker->status == STATUS_RUNNING; i++)
+        act(worker, &worker->actions.items[i]);
+    worker->actions.count = 0;
+    if (worker->stop_status == STATUS_RUNNING || worker->status != STATUS_RUNNING)
+        return;
+    int status = worker->stop_status;
+    worker->stop_status = STATUS_RUNNING;
+    dpc_session_stop(worker->session, status, now(), &worker->actions);
+    act_all(worker);
+}
+
+/* --- What comes in. */
+
+static void
+report_garbage(struct dpc_worker *worker, const char *channel, const struct dpc_error *err)
+{
+    uint32_t dropped;
+    if (dpc_log_allowed(&worker->garbage, now(), &dropped))
+        dpc_log_warning("a message was dropped channel=%s reason=\"%s\" not_logged=%u", channel,
+                        err->text, dropped);
+}
+
+static void
+receive_control(struct dpc_worker *worker)
+{
+    for (int i = 0; i < MESSAGES_PER_TURN && worker->status == STATUS_RUNNING; i++) {
+        struct dpc_error err = {0};
+        struct dpc_msg msg;
+        int code = dpc_link_receive(worker->control, &msg, &err);
+        if (code == DPC_EAGAIN)
+            return;
+        if (code != DPC_OK) {
+            report_garbage(worker, "control", &err);
+            continue;
+        }
+        dpc_session_message(worker->session, &msg, now(), &worker->actions);
+        act_all(worker);
+    }
+}
+
+static void
+fail_transfer(struct dpc_worker *worker, const struct dpc_error *err)
+{
+    dpc_transfer_cancel(worker->transfer);
+    if (!worker->transferring)
+        return;
+    worker->transfer_err = *err;
+    if (err->code == DPC_ENOSPACE && dpc_session_work(worker->session) == DPC_WORK_FETCHING)
+        (void)snprintf(worker->transfer_err.text, sizeof worker->transfer_err.text,
+                       "%.400s in the cache, which may hold %llu MiB (--cache-mib) if the disk has "
+                       "them",
+                       err->text, (unsigned long long)(worker->options->cache_bytes / DPC_MIB));
+}
+
+static void
+receive_bulk(struct dpc_worker *worker)
+{
+    for (int i = 0; i < MESSAGES_PER_TURN; i++) {
+        struct dpc_error err = {0};
+        struct dpc_msg msg;
+        int code = dpc_link_receive(worker->bulk, &msg, &err);
+        if (code == DPC_EAGAIN)
+            return;
+        if (code != DPC_OK)
+            report_garbage(worker, "bulk", &err);
+        else if (dpc_transfer_handle(worker->transfer, &msg, now(), &err) != DPC_OK)
+            fail_transfer(worker, &err);
+        else if (dpc_transfer_pump(worker->transfer, now(), &err) != DPC_OK)
+            fail_transfer(worker, &err);
+    }
+}
+
+/* A second Ctrl-C means now. SIGTERM is said as often as one likes: whoever supervises this worker
+ * may send it beside the terminal's own signal. */
+static void
+take_signals(struct dpc_worker *worker)
+{
+    int number;
+    while ((number = dpc_signals_take()) != 0) {
+        worker->interrupts += number == SIGINT;
+        if (worker->stopping && !(number == SIGINT && worker->interrupts > 1))
+            continue;
+        dpc_log_info("stopping signal=%d work=%s", number,
+                     dpc_session_work_name(dpc_session_work(worker->session)));
+        dpc_notify_stopping();
+        worker->stopping = true;
+        dpc_session_stop(worker->session, 0, now(), &worker->actions);
+        act_all(worker);
+    }
+}
+
+static void
+take_results(struct dpc_worker *worker)
+{
+    struct dpc_job_result *result;
+    while ((result = dpc_runner_result(worker->runner)) != NULL) {
+        if (result->code == DPC_OK) {
+            dpc_session_finished(worker->session, &result->submit, result->tokens_per_s,
+                                 &worker->actions);
+            act_all(worker);
+        } else if (result->code != DPC_ECANCELLED) {
+            dpc_session_failed(worker->session, result->token, result->code, result->text, now(),
+                               &worker->actions);
+            act_all(worker);
+        }
+        dpc_free(result);
+    }
+}
+
+/* --- Turns. */
+
+/* Tells the session of a new connection, and people of one that will not come by itself. */
+static void
+watch_link(struct dpc_worker *worker)
+{
+    enum dpc_link_state state = dpc_link_state(worker->control);
+    uint64_t epoch = dpc_link_epoch(worker->control);
+    if (state != worker->link_state && state == DPC_LINK_REFUSED)
+        dpc_log_warning("the coordinator does not know this worker's key: give it the .pub file "
+                        "that stands beside the key; trying on");
+    if (state != worker->link_state && state == DPC_LINK_MISMATCH)
+        dpc_log_warning("the coordinator has another key than --server-key says; trying on");
+    worker->link_state = state;
+    if (epoch == worker->epoch)
+        return;
+    worker->epoch = epoch;
+    dpc_session_connected(worker->session, now(), &worker->actions);
+    act_all(worker);
+}
+
+static void
+move_transfer(struct dpc_worker *worker)
+{
+    struct dpc_error err = {0};
+    if (worker->transfer && dpc_transfer_pump(worker->transfer, now(), &err) != DPC_OK)
+        fail_transfer(worker, &err);
+    if (!worker->transferring)
+        return;
+    if (worker->transfer_err.code != DPC_OK) {
+        err = worker->transfer_err;
+        worker->transfer_err.code = DPC_OK;
+    } else if (!dpc_transfer_idle(worker->transfer)) {
+        return;
+    }
+    worker->transferring = false;
+    dpc_session_transferred(worker->session, err.code, err.text, now(), &worker->actions);
+    act_all(worker);
+}
+
+static void
+fail_unstarted(struct dpc_worker *worker)
+{
+    struct dpc_token token = worker->unstarted;
+    if (token.serial == 0 && token.incarnation == 0)
+        return;
+    worker->unstarted = (struct dpc_token){0};
+    dpc_session_failed(worker->session, token, DPC_EBUSY, "the compute thread is busy", now(),
+                       &worker->actions);
+    act_all(worker);
+}
+
+static void
+note_progress(struct dpc_worker *worker)
+{
+    if (dpc_session_work(worker->session) == DPC_WORK_RUNNING)
+        dpc_session_progress(worker->session, dpc_runner_steps_done(worker->runner),
+                             dpc_runner_tokens_per_s(worker->runner));
+}
+
+static void
+show_status(const struct dpc_worker *worker)
+{
+    const struct dpc_msg_lease *lease = dpc_session_lease(worker->session);
+    const char *work = dpc_session_work_name(dpc_session_work(worker->session));
+    if (!dpc_session_joined(worker->session))
+        dpc_notify_status("no contact with %s, %s", worker->options->endpoint, work);
+    else if (!lease)
+        dpc_notify_status("%s", work);
+    else
+        dpc_notify_status("%s: %s path %u, round %u, %u done, %.0f tokens/s", work,
+                          dpc_task_name(lease->kind), lease->path, lease->round,
+                          dpc_runner_steps_done(worker->runner),
+                          dpc_runner_tokens_per_s(worker->runner));
+}
+
+/* Tells the service manager. A job that makes no step lets the watchdog bite; waiting for the
+ * coordinator does not. */
+static void
+show_progress(struct dpc_worker *worker)
+{
+    uint32_t steps = dpc_runner_steps_done(worker->runner);
+    if (now() < worker->progress_at_ms)
+        return;
+    worker->progress_at_ms = now() + PROGRESS_MS;
+    if (dpc_session_work(worker->session) != DPC_WORK_RUNNING || steps != worker->steps_seen)
+        dpc_notify_alive();
+    worker->steps_seen = steps;
+    show_status(worker);
+}
+
+static int64_t
+least(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+static int64_t
+turn_ms(const struct dpc_worker *worker)
+{
+    int64_t wait_ms = least(dpc_session_wait_ms(worker->session, now()), PROGRESS_MS);
+    if (worker->transferring)
+        wait_ms = least(wait_ms,
+                        worker->transfer_err.code != DPC_OK || dpc_transfer_idle(worker->transfer)
+                            ? 0
+                            : PUMP_MS);
+    if (worker->unstarted.serial)
+        wait_ms = 0;
+    if (!dpc_session_joined(worker->session))
+        wait_ms = least(wait_ms, CONNECT_MS); /* a new connection does not wake the poll */
+    return wait_ms;
+}
+
+static void
+turn(struct dpc_worker *worker)
+{
+    struct dpc_poll_item items[] = {
+        {.link = worker->control, .fd = -1},
+        {.fd = dpc_runner_fd(worker->runner)},
+        {.fd = worker->signal_fd},
+        {.link = worker->bulk, .fd = -1},
+    };
+    size_t count = worker->bulk ? 4 : 3;
+    int code = dpc_channel_poll(items, count, turn_ms(worker));
+    if (code != DPC_OK && code != DPC_EAGAIN) {
+        dpc_log_error("could not wait for messages: %s", dpc_error_words(code));
+        worker->status = 1;
+        return;
+    }
+    note_progress(worker);
+    if (items[2].readable)
+        take_signals(worker);
+    if (count == 4 && items[3].readable)
+        receive_bulk(worker);
+    if (items[0].readable)
+        receive_control(worker);
+    if (items[1].readable)
+        take_results(worker);
+    watch_link(worker);
+    move_transfer(worker);
+    fail_unstarted(worker);
+    show_progress(worker);
+    if (worker->status == STATUS_RUNNING && dpc_session_wait_ms(worker->session, now()) == 0) {
+        dpc_session_tick(worker->session, now(), &worker->actions);
+        act_all(worker);
+    }
+}
+
+/* The job that runs ends at its next step; wait for that, but not for ever. */
+static void
+await_runner(struct dpc_worker *worker)
+{
+    int64_t until_ms = now() + RUNNER_END_MS;
+    dpc_runner_cancel(worker->runner);
+    while (!dpc_runner_is_idle(worker->runner) && now() < until_ms) {
+        struct dpc_poll_item item = {.fd = dpc_runner_fd(worker->runner)};
+        int code = dpc_channel_poll(&item, 1, until_ms - now());
+        if (code == DPC_OK)
+            dpc_free(dpc_runner_result(worker->runner));
+    }
+}
+
+bool
+dpc_worker_is_idle(struct dpc_worker *worker)
+{
+    return dpc_runner_is_idle(worker->runner);
+}
+
+int
+dpc_worker_run(struct dpc_worker *worker)
+{
+    dpc_log_info("worker begins name=%s connect=%s numeric_class=%s", worker->options->name,
+                 worker->options->endpoint, worker->numeric_class);
+    dpc_notify_status("looking for %s", worker->options->endpoint);
+    dpc_session_start(worker->session, now(), &worker->actions);
+    act_all(worker);
+    while (worker->status == STATUS_RUNNING)
+        turn(worker);
+    await_runner(worker);
+    dpc_log_info("worker ends status=%d", worker->status);
+    return worker->status;
+}
+
+/* --- Life. */
+
+static uint64_t
+memory_bytes(void)
+{
+    long pages = sysconf(_SC_PHYS_PAGES), page_bytes = sysconf(_SC_PAGESIZE);
+    return pages > 0 && page_bytes > 0 ? (uint64_t)pages * (uint64_t)page_bytes : 0;
+}
+
+/* Machines compute the same bits when kernels, BLAS, libm and build are the same. The build goes in
+ * as a hash of this very program. dpc_ops_cpu also quiets BLAS's threads. */
+static void
+name_class(char *ret_name, size_t size)
+{
+    uint8_t *program;
+    size_t len;
+    struct dpc_hash hash = dpc_hash_none;
+    char build[13], libc[32] = "?";
+    if (dpc_vfs_read_file(&dpc_vfs_posix, "/proc/self/exe", 64 * DPC_MIB, &program, &len, NULL) ==
+        DPC_OK) {
+        dpc_hash_of(program, len, &hash);
+        dpc_free(program);
+    }
+    dpc_hash_hex(&hash, build, sizeof build);
+    (void)confstr(_CS_GNU_LIBC_VERSION, libc, sizeof libc);
+    snprintf(ret_name, size, "%s/%s/%s/%s", build, dpc_ops_cpu()->name, dpc_ops_blas_kernel(),
+             libc);
+}
+
+static void
+make_session(struct dpc_worker *worker)
+{
+    struct dpc_session_options options = {
+        .name = worker->options->name,
+        .build = PACKAGE_VERSION,
+        .numeric_class = worker->numeric_class,
+        .memory_bytes = memory_bytes(),
+    };
+    name_class(worker->numeric_class, sizeof worker->numeric_class);
+    dpc_random_bytes(&options.seed, sizeof options.seed);
+    worker->session = dpc_session_create(&options);
+}
+
+int
+dpc_worker_create(const struct dpc_worker_options *options, struct dpc_worker **ret_worker,
+                  struct dpc_error *err)
+{
+    struct dpc_worker *worker = dpc_alloc(1, sizeof *worker);
+    char folder[DPC_PATH_MAX];
+    worker->options = options;
+    worker->status = worker->stop_status = STATUS_RUNNING;
+    worker->signal_fd = -1;
+    worker->garbage = (struct dpc_log_limit){.burst = 10, .period_ms = 60000};
+    int code = dpc_path_join(options->folder, "cache", folder, sizeof folder);
+    if (code != DPC_OK)
+        dpc_error_set(err, code, "the name of the folder is too long: %s", options->folder);
+    if (code == DPC_OK)
+        code = dpc_signals_open((int[]){SIGTERM, SIGINT}, 2, &worker->signal_fd, err);
+    if (code == DPC_OK)
+        code = dpc_cache_open(&dpc_vfs_posix, folder, options->cache_bytes, &worker->cache, err);
+    if (code == DPC_OK)
+        code = dpc_net_create(&worker->net, err);
+    if (code == DPC_OK)
+        code = dpc_link_open(worker->net, DPC_CHANNEL_CONTROL, options->endpoint, &options->keypair,
+                             &options->server_key, &worker->control, err);
+    if (code != DPC_OK) {
+        dpc_worker_destroy(worker);
+        return code;
+    }
+    worker->files = dpc_cache_files(worker->cache);
+    worker->runner = dpc_runner_start(worker->cache);
+    make_session(worker);
+    *ret_worker = worker;
+    return DPC_OK;
+}
+
+struct dpc_worker *
+dpc_worker_destroy(struct dpc_worker *worker)
+{
+    if (!worker)
+        return NULL;
+    worker->runner = dpc_runner_stop(worker->runner);
+    worker->session = dpc_session_destroy(worker->session);
+    worker->transfer = dpc_transfer_destroy(worker->transfer);
+    worker->bulk = dpc_link_close(worker->bulk);
+    worker->control = dpc_link_close(worker->control);
+    worker->net = dpc_net_destroy(worker->net);
+    worker->cache = dpc_cache_close(worker->cache);
+    dpc_signals_close();
+    dpc_free(worker->experiment_yaml);
+    return dpc_free(worker);
+}

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * A worker's event loop: sockets, signals and the compute thread on one side, the session on the
+ * other. It feeds the session what happens and carries out what it answers.
+ *
+ * Owns: links, transfer, cache, runner and session. Threads: the caller's, plus the runner's and
+ * libzmq's. Not here: options, keys, the lock on the folder (main.c).
+ */
+#ifndef DPC_WORKER_LOOP_H
+#define DPC_WORKER_LOOP_H
+
+#include "base/clock.h"
+#include "proto/channel.h"
+
+struct dpc_worker_options {
+    const char *folder;   /* the worker's own; the cache lies in it */
+    const char *endpoint; /* the coordinator's control channel */
+    const char *name;
+    struct dpc_keypair keypair;
+    struct dpc_key server_key;
+    uint64_t cache_bytes;
+};
+
+struct dpc_worker;
+
+/* Everything but the first hello. The options must outlive the worker. */
+int dpc_worker_create(const struct dpc_worker_options *options, struct dpc_worker **ret_worker,
+                      struct dpc_error *err) DPC_MUST_CHECK;
+struct dpc_worker *dpc_worker_destroy(struct dpc_worker *worker);
+
+/* Works until SIGTERM or SIGINT (caught from _create on), or until it makes no sense to go on;
+ * returns the exit status. */
+int dpc_worker_run(struct dpc_worker *worker);
+
+/* After _run: nothing is being computed any more, so that _destroy will not wait for a step. */
+bool dpc_worker_is_idle(struct dpc_worker *worker);
+
+#endif

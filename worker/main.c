@@ -1,0 +1,249 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * dipaco-worker: options, key, and the lock that keeps two workers out of one folder. The work
+ * itself is in worker/loop.c. */
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include "base/exit.h"
+#include "base/log.h"
+#include "base/vfs.h"
+#include "worker/loop.h"
+
+enum { CACHE_MIB_DEFAULT = 8192, CACHE_MIB_MAX = 1 << 24 };
+
+struct arguments {
+    const char *folder, *endpoint, *server_key, *key, *name;
+    uint64_t cache_mib;
+    bool generate_key;
+};
+
+static const struct option options[] = {
+    {"dir", required_argument, NULL, 'd'},
+    {"connect", required_argument, NULL, 'c'},
+    {"server-key", required_argument, NULL, 's'},
+    {"key", required_argument, NULL, 'k'},
+    {"name", required_argument, NULL, 'n'},
+    {"cache-mib", required_argument, NULL, 'm'},
+    {"generate-key", no_argument, NULL, 'g'},
+    {"log-level", required_argument, NULL, 'l'},
+    {"version", no_argument, NULL, 'V'},
+    {"help", no_argument, NULL, 'h'},
+    {NULL, 0, NULL, 0},
+};
+
+static const char usage[] =
+    "usage: dipaco-worker --dir FOLDER --connect ENDPOINT --server-key FILE [OPTION]...\n"
+    "       dipaco-worker --dir FOLDER --generate-key [--key FILE]\n"
+    "\n"
+    "Leases tasks of a DiPaCo experiment from its coordinator, computes them and hands in what "
+    "came\n"
+    "out. Only connects outwards; ends on SIGTERM.\n"
+    "\n"
+    "  --dir FOLDER         what the worker keeps: its key and its cache\n"
+    "  --connect ENDPOINT   the coordinator's control channel, such as tcp://host:7600\n"
+    "  --server-key FILE    the coordinator's public key (its .pub file)\n"
+    "  --key FILE           this worker's key; default FOLDER/worker.key\n"
+    "  --name TEXT          for listings; default the machine's name\n"
+    "  --cache-mib NUMBER   how much the cache may hold, in MiB; default 8192\n"
+    "  --generate-key       write a new key (and its .pub, which the coordinator has to know)\n"
+    "  --log-level LEVEL    error, warning, info or debug; default info\n"
+    "  --version, --help\n"
+    "\n"
+    "Exit status: 0 ended as asked, 1 failed, 2 wrong usage.\n";
+
+static int
+wrong(const char *text, const char *value)
+{
+    fprintf(stderr, "dipaco-worker: %s%s%s%s\nTry 'dipaco-worker --help'.\n", text,
+            value ? " \"" : "", value ? value : "", value ? "\"" : "");
+    return DPC_EXIT_USAGE;
+}
+
+static bool
+parse_mib(const char *text, uint64_t *ret_mib)
+{
+    char *end;
+    errno = 0;
+    unsigned long long value = strtoull(text, &end, 10);
+    if (errno || end == text || *end || *text == '-' || value < 1 || value > CACHE_MIB_MAX)
+        return false;
+    *ret_mib = value;
+    return true;
+}
+
+/* -1 to go on, or the exit status. */
+static int
+parse(int argc, char **argv, struct arguments *args)
+{
+    enum dpc_log_level level;
+    int choice;
+    while ((choice = getopt_long(argc, argv, "", options, NULL)) != -1) {
+        switch (choice) {
+        case 'd':
+            args->folder = optarg;
+            break;
+        case 'c':
+            args->endpoint = optarg;
+            break;
+        case 's':
+            args->server_key = optarg;
+            break;
+        case 'k':
+            args->key = optarg;
+            break;
+        case 'n':
+            args->name = optarg;
+            break;
+        case 'm':
+            if (!parse_mib(optarg, &args->cache_mib))
+                return wrong("--cache-mib takes a number of MiB from 1 to 16777216, not", optarg);
+            break;
+        case 'g':
+            args->generate_key = true;
+            break;
+        case 'l':
+            if (!dpc_log_level_parse(optarg, &level))
+                return wrong("--log-level takes error, warning, info or debug, not", optarg);
+            dpc_log_set_level(level);
+            break;
+        case 'V':
+            printf("dipaco-worker %s\n", PACKAGE_VERSION);
+            return DPC_EXIT_OK;
+        case 'h':
+            fputs(usage, stdout);
+            return DPC_EXIT_OK;
+        default:
+            return wrong("see the line above", NULL);
+        }
+    }
+    return -1;
+}
+
+static int
+check(int argc, char **argv, const struct arguments *args)
+{
+    if (optind < argc)
+        return wrong("there is no argument", argv[optind]);
+    if (!args->folder)
+        return wrong("--dir is missing", NULL);
+    if (args->name && (!*args->name || strlen(args->name) >= DPC_NAME_MAX))
+        return wrong("--name takes 1 to 63 bytes, not", args->name);
+    if (args->generate_key)
+        return -1;
+    if (!args->endpoint || strlen(args->endpoint) >= DPC_ENDPOINT_MAX)
+        return wrong("--connect with the coordinator's endpoint is missing", NULL);
+    if (!args->server_key)
+        return wrong("--server-key is missing", NULL);
+    return -1;
+}
+
+static int
+fail(const struct dpc_error *err)
+{
+    dpc_log_error("%s", err->text);
+    return dpc_exit_of(err->code);
+}
+
+static int
+generate_key(const char *path)
+{
+    struct dpc_keypair keypair;
+    struct dpc_error err = {0};
+    dpc_keypair_generate(&keypair);
+    int code = dpc_keypair_save(path, &keypair, &err);
+    explicit_bzero(&keypair, sizeof keypair);
+    if (code != DPC_OK)
+        return fail(&err);
+    printf("%s\n%s.pub\n", path, path);
+    return DPC_EXIT_OK;
+}
+
+/* Keeps the descriptor open: the lock goes with the process, however it ends. */
+static int
+lock_folder(const char *folder, struct dpc_error *err)
+{
+    char path[DPC_PATH_MAX];
+    int code = dpc_path_join(folder, "lock", path, sizeof path);
+    if (code != DPC_OK)
+        return dpc_error_set(err, code, "the name of folder \"%s\" is too long", folder);
+    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (fd < 0)
+        return dpc_error_set_errno(err, errno, "could not open \"%s\"", path);
+    if (flock(fd, LOCK_EX | LOCK_NB) == 0)
+        return DPC_OK;
+    int errnum = errno;
+    close(fd);
+    if (errnum == EWOULDBLOCK)
+        return dpc_error_set(err, DPC_EBUSY,
+                             "another worker uses folder \"%s\": give each its own --dir", folder);
+    return dpc_error_set_errno(err, errnum, "could not lock \"%s\"", path);
+}
+
+static int
+load_keys(const struct arguments *args, const char *key, struct dpc_worker_options *worker,
+          struct dpc_error *err)
+{
+    int code = dpc_keypair_load(key, &worker->keypair, err);
+    if (code == DPC_ENOTFOUND)
+        return dpc_error_prefix(err, code, "this worker has no key; make one with --generate-key");
+    if (code == DPC_OK)
+        code = dpc_key_load(args->server_key, &worker->server_key, err);
+    return code;
+}
+
+static int
+work(const struct arguments *args, const char *key)
+{
+    char host[DPC_NAME_MAX] = "worker";
+    struct dpc_error err = {0};
+    struct dpc_worker_options worker_options = {
+        .folder = args->folder,
+        .endpoint = args->endpoint,
+        .name = args->name ? args->name : host,
+        .cache_bytes = args->cache_mib * DPC_MIB,
+    };
+    struct dpc_worker *worker;
+    if (gethostname(host, sizeof host) == 0)
+        host[sizeof host - 1] = '\0';
+    (void)signal(SIGPIPE, SIG_IGN);
+    if (lock_folder(args->folder, &err) != DPC_OK ||
+        load_keys(args, key, &worker_options, &err) != DPC_OK ||
+        dpc_worker_create(&worker_options, &worker, &err) != DPC_OK)
+        return fail(&err);
+    int status = dpc_worker_run(worker);
+    /* A step of a large model that is still under way may last; nothing is lost with it. */
+    if (!dpc_worker_is_idle(worker))
+        _exit(status);
+    dpc_worker_destroy(worker);
+    explicit_bzero(&worker_options.keypair, sizeof worker_options.keypair);
+    return status;
+}
+
+int
+main(int argc, char **argv)
+{
+    struct arguments args = {.cache_mib = CACHE_MIB_DEFAULT};
+    char key[DPC_PATH_MAX];
+    dpc_log_set_name("worker");
+    int status = parse(argc, argv, &args);
+    if (status < 0)
+        status = check(argc, argv, &args);
+    if (status >= 0)
+        return status;
+    int code = dpc_vfs_posix.ops->make_folder(&dpc_vfs_posix, args.folder);
+    if (code == DPC_OK)
+        code = dpc_path_join(args.folder, args.key ? args.key : "worker.key", key, sizeof key);
+    if (code != DPC_OK) {
+        dpc_log_error("could not make folder \"%s\": %s", args.folder, dpc_error_words(code));
+        return DPC_EXIT_FAILED;
+    }
+    const char *key_path = args.key ? args.key : key;
+    return args.generate_key ? generate_key(key_path) : work(&args, key_path);
+}

@@ -1,0 +1,216 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Cancelling is a race by nature: the job may just have ended. So a result names its lease, and the
+ * session drops what it no longer holds. `cancelled_to` makes the flag of one job its own: the
+ * number of a job says whether it was queued before the last cancel. */
+#include "worker/runner.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/queue.h"
+#include "worker/evaluate.h"
+#include "worker/featurize.h"
+#include "worker/train.h"
+
+struct job {
+    uint64_t number;
+    struct dpc_experiment experiment;
+    struct dpc_msg_lease lease;
+};
+
+struct dpc_runner {
+    struct dpc_cache *cache;
+    struct dpc_queue *jobs, *results;
+    pthread_t thread;
+    struct dpc_progress progress;
+    pthread_mutex_t lock; /* numbers, and the setting of progress.cancelled */
+    uint64_t queued, ended, cancelled_to, running;
+    struct dpc_engine *engine; /* the thread's */
+};
+
+typedef int (*task_fn)(struct dpc_engine *engine, const struct dpc_task *task,
+                       struct dpc_msg_submit *ret_submit, struct dpc_error *err);
+
+static task_fn
+task_of(enum dpc_task_kind kind)
+{
+    switch (kind) {
+    case DPC_TASK_TRAIN:
+        return dpc_train_run;
+    case DPC_TASK_FEATURIZE:
+        return dpc_featurize_run;
+    case DPC_TASK_EVALUATE:
+        return dpc_evaluate_run;
+    }
+    return NULL;
+}
+
+/* The engine for a job: the one that is there, unless the experiment became another. */
+static int
+prepare(struct dpc_runner *runner, const struct dpc_experiment *experiment, struct dpc_error *err)
+{
+    if (runner->engine && memcmp(&runner->engine->experiment, experiment, sizeof *experiment) == 0)
+        return DPC_OK;
+    runner->engine = dpc_engine_destroy(runner->engine);
+    return dpc_engine_create(experiment, &runner->engine, err);
+}
+
+static int
+run_job(struct dpc_runner *runner, const struct job *job, struct dpc_msg_submit *ret_submit,
+        struct dpc_error *err)
+{
+    task_fn run = task_of(job->lease.kind);
+    struct dpc_task task = {
+        .lease = &job->lease, .cache = runner->cache, .progress = &runner->progress};
+    if (!run)
+        return dpc_error_set(err, DPC_EPROTO, "this release knows no task of kind %d",
+                             (int)job->lease.kind);
+    int code = prepare(runner, &job->experiment, err);
+    return code == DPC_OK ? run(runner->engine, &task, ret_submit, err) : code;
+}
+
+static void
+begin(struct dpc_runner *runner, const struct job *job)
+{
+    pthread_mutex_lock(&runner->lock);
+    runner->running = job->number;
+    runner->progress.steps_done = 0;
+    runner->progress.tokens_per_s = 0;
+    runner->progress.cancelled = job->number <= runner->cancelled_to;
+    pthread_mutex_unlock(&runner->lock);
+}
+
+static void
+end(struct dpc_runner *runner)
+{
+    pthread_mutex_lock(&runner->lock);
+    runner->running = 0;
+    runner->ended++;
+    runner->progress.steps_done = 0;
+    runner->progress.tokens_per_s = 0;
+    pthread_mutex_unlock(&runner->lock);
+}
+
+static void *
+run_jobs(void *context)
+{
+    struct dpc_runner *runner = context;
+    struct job *job;
+    while ((job = dpc_queue_wait(runner->jobs)) != NULL) {
+        struct dpc_job_result *result = dpc_alloc(1, sizeof *result);
+        struct dpc_error err = {0};
+        begin(runner, job);
+        result->token = job->lease.token;
+        result->code = runner->progress.cancelled
+                           ? dpc_error_set(&err, DPC_ECANCELLED, "the lease was dropped")
+                           : run_job(runner, job, &result->submit, &err);
+        result->submit.token = job->lease.token;
+        result->tokens_per_s = runner->progress.tokens_per_s;
+        memcpy(result->text, err.text, sizeof result->text);
+        dpc_free(job);
+        end(runner); /* before the result is out: who has the last one sees an idle runner */
+        /* There is room: the loop takes results faster than jobs end. */
+        if (dpc_queue_put(runner->results, result) != DPC_OK)
+            dpc_free(result);
+    }
+    return NULL;
+}
+
+static void
+drop(void *item)
+{
+    dpc_free(item);
+}
+
+struct dpc_runner *
+dpc_runner_start(struct dpc_cache *cache)
+{
+    struct dpc_runner *runner = dpc_alloc(1, sizeof *runner);
+    runner->cache = cache;
+    runner->jobs = dpc_queue_create(DPC_RUNNER_JOBS_MAX, drop);
+    runner->results = dpc_queue_create(4 * DPC_RUNNER_JOBS_MAX, drop);
+    pthread_mutex_init(&runner->lock, NULL);
+    if (pthread_create(&runner->thread, NULL, run_jobs, runner) != 0)
+        abort(); /* no thread at start-up: nothing can be computed */
+    return runner;
+}
+
+struct dpc_runner *
+dpc_runner_stop(struct dpc_runner *runner)
+{
+    if (!runner)
+        return NULL;
+    dpc_runner_cancel(runner);
+    dpc_queue_close(runner->jobs);
+    pthread_join(runner->thread, NULL);
+    runner->engine = dpc_engine_destroy(runner->engine);
+    dpc_queue_destroy(runner->jobs);
+    dpc_queue_destroy(runner->results);
+    pthread_mutex_destroy(&runner->lock);
+    return dpc_free(runner);
+}
+
+int
+dpc_runner_run(struct dpc_runner *runner, const struct dpc_experiment *experiment,
+               const struct dpc_msg_lease *lease)
+{
+    struct job *job = dpc_alloc(1, sizeof *job);
+    memcpy(&job->experiment, experiment, sizeof *experiment);
+    job->lease = *lease;
+    pthread_mutex_lock(&runner->lock);
+    job->number = ++runner->queued;
+    pthread_mutex_unlock(&runner->lock);
+    int code = dpc_queue_put(runner->jobs, job);
+    if (code != DPC_OK) {
+        pthread_mutex_lock(&runner->lock);
+        runner->ended++;
+        pthread_mutex_unlock(&runner->lock);
+        dpc_free(job);
+    }
+    return code;
+}
+
+void
+dpc_runner_cancel(struct dpc_runner *runner)
+{
+    pthread_mutex_lock(&runner->lock);
+    runner->cancelled_to = runner->queued;
+    if (runner->running)
+        runner->progress.cancelled = true;
+    pthread_mutex_unlock(&runner->lock);
+}
+
+bool
+dpc_runner_is_idle(struct dpc_runner *runner)
+{
+    pthread_mutex_lock(&runner->lock);
+    bool idle = runner->ended == runner->queued;
+    pthread_mutex_unlock(&runner->lock);
+    return idle;
+}
+
+int
+dpc_runner_fd(const struct dpc_runner *runner)
+{
+    return dpc_queue_fd(runner->results);
+}
+
+struct dpc_job_result *
+dpc_runner_result(struct dpc_runner *runner)
+{
+    return dpc_queue_take(runner->results);
+}
+
+uint32_t
+dpc_runner_steps_done(const struct dpc_runner *runner)
+{
+    return runner->progress.steps_done;
+}
+
+double
+dpc_runner_tokens_per_s(const struct dpc_runner *runner)
+{
+    return runner->progress.tokens_per_s;
+}

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The compute thread: takes jobs, runs them one after another in its engine, and gives results back
+ * through a queue that the event loop polls. A job ends early, between two steps, when it is
+ * cancelled.
+ *
+ * Owns: the thread and the engine, which it makes anew when a job comes with another experiment.
+ * Threads: all calls from the event loop. Limits: DPC_RUNNER_JOBS_MAX jobs waiting.
+ */
+#ifndef DPC_WORKER_RUNNER_H
+#define DPC_WORKER_RUNNER_H
+
+#include "worker/engine.h"
+
+struct dpc_runner;
+
+enum { DPC_RUNNER_JOBS_MAX = 8 };
+
+struct dpc_job_result {
+    int code; /* DPC_OK: `submit` holds, its token set; else `text` says why */
+    struct dpc_token token;
+    struct dpc_msg_submit submit;
+    double tokens_per_s; /* measured over the whole job */
+    char text[DPC_ERROR_TEXT_MAX];
+};
+
+/* Starts the thread. The cache must outlive it. */
+struct dpc_runner *dpc_runner_start(struct dpc_cache *cache);
+/* Cancels what runs and waits for the thread: at most one step. */
+struct dpc_runner *dpc_runner_stop(struct dpc_runner *runner);
+
+/* Queues a job; the experiment and the lease are copied. DPC_EBUSY. */
+int dpc_runner_run(struct dpc_runner *runner, const struct dpc_experiment *experiment,
+                   const struct dpc_msg_lease *lease) DPC_MUST_CHECK;
+/* All jobs so far end with DPC_ECANCELLED, if they have not ended yet. */
+void dpc_runner_cancel(struct dpc_runner *runner);
+
+/* No job runs and none waits. */
+bool dpc_runner_is_idle(struct dpc_runner *runner);
+
+/* Readable while results wait; dpc_runner_result takes one, to be released with dpc_free, or NULL.
+ */
+int dpc_runner_fd(const struct dpc_runner *runner);
+struct dpc_job_result *dpc_runner_result(struct dpc_runner *runner);
+
+/* Of the job that runs now; 0 when none does. */
+uint32_t dpc_runner_steps_done(const struct dpc_runner *runner);
+double dpc_runner_tokens_per_s(const struct dpc_runner *runner);
+
+#endif

@@ -1,0 +1,232 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * What the session is told of time and of this side: transfers, jobs, the owner's wish to stop. */
+#include "worker/session_parts.h"
+
+#include "base/alloc.h"
+
+/* --- Time. */
+
+void
+dpc_session_connected(struct dpc_session *session, int64_t now_ms,
+                      struct dpc_session_actions *actions)
+{
+    session_begin(session, now_ms, actions);
+    if (session->joined || session->request.type == DPC_MSG_HELLO)
+        session_lose_contact(session, 0);
+}
+
+/* The present step of stopping took too long: on to the next. */
+static void
+stop_further(struct dpc_session *session)
+{
+    session->stop_at_ms = session->now_ms + DPC_SESSION_FAREWELL_MS;
+    if (!session->joined || session->work == DPC_WORK_LEAVING)
+        session_add(session, DPC_SESSION_EXIT)->status = session->status;
+    else if (session->work == DPC_WORK_UPLOADING || session->work == DPC_WORK_SUBMITTING)
+        session_give_back(session, "stopped by its owner before the results were handed in");
+    else
+        session_leave(session);
+}
+
+void
+dpc_session_tick(struct dpc_session *session, int64_t now_ms, struct dpc_session_actions *actions)
+{
+    session_begin(session, now_ms, actions);
+    if (session->stopping && session->now_ms >= session->stop_at_ms) {
+        stop_further(session);
+        return;
+    }
+    if (session->joined && session->unanswered_ms &&
+        session->now_ms - session->unanswered_ms >= session_silence_ms(session)) {
+        session_note(session, DPC_LOG_WARNING, "the coordinator is silent silent_ms=%lld work=%s",
+                     (long long)(session->now_ms - session->unanswered_ms),
+                     dpc_session_work_name(session->work));
+        session_lose_contact(session, 0);
+        return;
+    }
+    if (session->upload_at_ms && session->now_ms >= session->upload_at_ms)
+        session_upload(session);
+    if (session_beats(session) && session->now_ms >= session->heartbeat_at_ms)
+        session_heartbeat(session);
+    if (session->request.type && session->now_ms >= session->request.at_ms)
+        session_send_request(session);
+}
+
+static void
+sooner(int64_t *at_ms, int64_t other_ms)
+{
+    if (other_ms < *at_ms)
+        *at_ms = other_ms;
+}
+
+int64_t
+dpc_session_wait_ms(const struct dpc_session *session, int64_t now_ms)
+{
+    int64_t at_ms = now_ms + DPC_SESSION_WAIT_MS_MAX;
+    if (session->stopping)
+        sooner(&at_ms, session->stop_at_ms);
+    if (session->joined && session->unanswered_ms)
+        sooner(&at_ms, session->unanswered_ms + session_silence_ms(session));
+    if (session->upload_at_ms)
+        sooner(&at_ms, session->upload_at_ms);
+    if (session_beats(session))
+        sooner(&at_ms, session->heartbeat_at_ms);
+    if (session->request.type)
+        sooner(&at_ms, session->request.at_ms);
+    return at_ms > now_ms ? at_ms - now_ms : 0;
+}
+
+/* --- What happened on this side. */
+
+void
+dpc_session_transferred(struct dpc_session *session, int code, const char *text, int64_t now_ms,
+                        struct dpc_session_actions *actions)
+{
+    session_begin(session, now_ms, actions);
+    if (session->work == DPC_WORK_FETCHING && code == DPC_OK) {
+        session->work = DPC_WORK_RUNNING;
+        session_add(session, DPC_SESSION_START)->lease = session->lease;
+    } else if (session->work == DPC_WORK_FETCHING) {
+        session_give_back(session, text);
+    } else if (session->work != DPC_WORK_UPLOADING) {
+        return;
+    } else if (code == DPC_OK) {
+        session_submit(session);
+    } else if (code == DPC_ENOTFOUND || code == DPC_ECORRUPT || code == DPC_EHASH) {
+        session_give_back(session, text);
+    } else {
+        int64_t pause_ms = session_doubled(DPC_SESSION_FAILURE_MS, session->failures++,
+                                           DPC_SESSION_FAILURE_MS_MAX);
+        session->upload_at_ms = session->now_ms + session_jittered(session, pause_ms);
+        session_note(session, DPC_LOG_WARNING,
+                     "upload failed and is tried again pause_ms=%lld reason=\"%s\"",
+                     (long long)(session->upload_at_ms - session->now_ms), text);
+    }
+}
+
+void
+dpc_session_progress(struct dpc_session *session, uint32_t steps_done, double tokens_per_s)
+{
+    if (steps_done > session->steps_done)
+        session->steps_done = steps_done;
+    if (tokens_per_s > 0)
+        session->tokens_per_s = tokens_per_s;
+}
+
+static void
+add_upload(struct dpc_session_blobs *blobs, const struct dpc_blob_ref *ref)
+{
+    struct dpc_blob_ref same;
+    if (!dpc_hash_is_none(&ref->hash) && !session_find_upload(blobs, &ref->hash, &same))
+        blobs->refs[blobs->count++] = *ref;
+}
+
+void
+dpc_session_finished(struct dpc_session *session, const struct dpc_msg_submit *result,
+                     double tokens_per_s, struct dpc_session_actions *actions)
+{
+    session_begin(session, session->now_ms, actions);
+    if (session->work != DPC_WORK_RUNNING || !dpc_token_equal(result->token, session->lease.token))
+        return;
+    dpc_session_progress(session, result->steps_count, tokens_per_s);
+    session->submit = *result;
+    session->submit.kind = session->lease.kind;
+    session->submit.path = session->lease.path;
+    session->submit.round = session->lease.round;
+    session->uploads.count = 0;
+    for (uint32_t i = 0; i < result->parts_count; i++)
+        add_upload(&session->uploads, &result->parts[i].delta);
+    add_upload(&session->uploads, &result->state);
+    add_upload(&session->uploads, &result->result);
+    session_upload(session);
+}
+
+void
+dpc_session_failed(struct dpc_session *session, struct dpc_token token, int code, const char *text,
+                   int64_t now_ms, struct dpc_session_actions *actions)
+{
+    session_begin(session, now_ms, actions);
+    if (session->work != DPC_WORK_RUNNING || !dpc_token_equal(token, session->lease.token))
+        return;
+    bool damaged = code == DPC_ECORRUPT || code == DPC_ENOTFOUND;
+    if (damaged && session->refetches < DPC_SESSION_REFETCH_MAX) {
+        session->refetches++;
+        session_note(session, DPC_LOG_WARNING, "damaged blobs are fetched again reason=\"%s\"",
+                     text);
+        session_fetch(session);
+    } else {
+        session_give_back(session, text);
+    }
+}
+
+void
+dpc_session_stop(struct dpc_session *session, int status, int64_t now_ms,
+                 struct dpc_session_actions *actions)
+{
+    session_begin(session, now_ms, actions);
+    bool again = session->stopping;
+    session->stopping = true;
+    session->status = status;
+    session->stop_at_ms = session->now_ms + DPC_SESSION_FAREWELL_MS;
+    bool hands_in = session->work == DPC_WORK_UPLOADING || session->work == DPC_WORK_SUBMITTING;
+    if (again || (!session->joined && !hands_in)) {
+        session_add(session, DPC_SESSION_EXIT)->status = status;
+    } else if (hands_in) {
+        session->stop_at_ms = session->now_ms + DPC_SESSION_STOP_MS;
+    } else if (session->work == DPC_WORK_FETCHING || session->work == DPC_WORK_RUNNING) {
+        session_give_back(session, "stopped by its owner");
+    } else if (session->work == DPC_WORK_NONE) {
+        session_leave(session);
+    }
+}
+
+/* --- Life. */
+
+struct dpc_session *
+dpc_session_create(const struct dpc_session_options *options)
+{
+    struct dpc_session *session = dpc_alloc(1, sizeof *session);
+    session->options = *options;
+    session->heartbeat_ms = DPC_SESSION_HELLO_MS;
+    dpc_rng_init(&session->rng, options->seed, DPC_RNG_PAUSE, 0, 0, 0);
+    return session;
+}
+
+struct dpc_session *
+dpc_session_destroy(struct dpc_session *session)
+{
+    return dpc_free(session);
+}
+
+void
+dpc_session_start(struct dpc_session *session, int64_t now_ms, struct dpc_session_actions *actions)
+{
+    session_begin(session, now_ms, actions);
+    session_want(session, DPC_MSG_HELLO, 0);
+}
+
+enum dpc_session_work
+dpc_session_work(const struct dpc_session *session)
+{
+    return session->work;
+}
+
+const char *
+dpc_session_work_name(enum dpc_session_work work)
+{
+    static const char *const names[] = {"waiting",    "fetching",  "running", "uploading",
+                                        "submitting", "returning", "leaving"};
+    return names[work];
+}
+
+bool
+dpc_session_joined(const struct dpc_session *session)
+{
+    return session->joined;
+}
+
+const struct dpc_msg_lease *
+dpc_session_lease(const struct dpc_session *session)
+{
+    return session->holds ? &session->lease : NULL;
+}

@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * A worker's conversation with its coordinator, as a pure state machine: it takes messages, ticks
+ * and what happened to transfers and jobs, and answers with a short list of actions. No I/O, no
+ * clock and no randomness of its own.
+ *
+ *     hello -> ask -> fetching -> running -> uploading -> submitting -> ask ...
+ *
+ * Contact and work are two things: when the coordinator falls silent, or a new connection stands,
+ * the session says hello again, with growing pauses, while the work goes on; the hello names the
+ * lease, and after the welcome the session takes up what it was about (sends the submission again,
+ * fetches on). Nothing is trained twice because a coordinator restarted.
+ *
+ * One request waits for its answer at a time and is repeated with the same number until it comes;
+ * every request is idempotent. Heartbeats stand beside it.
+ *
+ * Owns: a copy of the lease and of the submission. Threads: one. Limits: DPC_SESSION_ACTIONS_MAX.
+ * Not here: sockets, files, computing (loop.c carries the actions out).
+ */
+#ifndef DPC_WORKER_SESSION_H
+#define DPC_WORKER_SESSION_H
+
+#include "base/log.h"
+#include "proto/message.h"
+
+struct dpc_session;
+
+struct dpc_session_options {
+    const char *name, *build, *numeric_class; /* must outlive the session */
+    uint64_t memory_bytes;
+    uint64_t seed; /* of the jitter on pauses */
+};
+
+/* What the session is about. */
+enum dpc_session_work {
+    DPC_WORK_NONE = 0, /* asks, or waits to ask */
+    DPC_WORK_FETCHING,
+    DPC_WORK_RUNNING,
+    DPC_WORK_UPLOADING,
+    DPC_WORK_SUBMITTING,
+    DPC_WORK_RETURNING, /* gives the lease back */
+    DPC_WORK_LEAVING,
+};
+
+enum dpc_session_action_type {
+    DPC_SESSION_SEND = 1, /* `msg` on the control link */
+    DPC_SESSION_JOIN,     /* take `join`: prepare for the experiment, connect the bulk link */
+    DPC_SESSION_FETCH,    /* get `blobs`, then dpc_session_transferred; queued ones stay queued */
+    DPC_SESSION_UPLOAD,   /* the same, to the coordinator */
+    DPC_SESSION_START,    /* compute `lease`, then dpc_session_finished or _failed */
+    DPC_SESSION_DROP,     /* the lease is over: cancel its job and transfers, unpin its blobs */
+    DPC_SESSION_LOG,      /* `level`, `text` */
+    DPC_SESSION_EXIT,     /* end the process with `status`; the last action */
+};
+
+struct dpc_session_blobs {
+    uint32_t count;
+    struct dpc_blob_ref refs[DPC_LEVELS_MAX + 2];
+};
+
+struct dpc_session_action {
+    enum dpc_session_action_type type;
+    union {
+        struct dpc_msg msg;
+        struct {
+            const char *experiment, *bulk_endpoint;
+        } join;
+        struct dpc_session_blobs blobs;
+        struct dpc_msg_lease lease;
+        struct {
+            enum dpc_log_level level;
+            char text[512];
+        } log;
+        int status;
+    };
+};
+
+enum { DPC_SESSION_ACTIONS_MAX = 12 };
+
+/* Carry them out in this order, before the next call on the session and before the next receive:
+ * texts in them belong to the session or to the message that was handled. */
+struct dpc_session_actions {
+    uint32_t count;
+    struct dpc_session_action items[DPC_SESSION_ACTIONS_MAX];
+};
+
+struct dpc_session *dpc_session_create(const struct dpc_session_options *options);
+struct dpc_session *dpc_session_destroy(struct dpc_session *session);
+
+/* Every call below empties `actions` first. */
+
+/* The first hello. */
+void dpc_session_start(struct dpc_session *session, int64_t now_ms,
+                       struct dpc_session_actions *actions);
+/* A message from the control link. What does not fit the state is dropped. */
+void dpc_session_message(struct dpc_session *session, const struct dpc_msg *msg, int64_t now_ms,
+                         struct dpc_session_actions *actions);
+/* A new connection stands: the coordinator may be another process now, so hello at once. */
+void dpc_session_connected(struct dpc_session *session, int64_t now_ms,
+                           struct dpc_session_actions *actions);
+/* Time went by: repeats, heartbeats, deadlines. Call it when dpc_session_wait_ms is over. */
+void dpc_session_tick(struct dpc_session *session, int64_t now_ms,
+                      struct dpc_session_actions *actions);
+/* The last FETCH or UPLOAD list is through (`code` 0) or failed for good. */
+void dpc_session_transferred(struct dpc_session *session, int code, const char *text,
+                             int64_t now_ms, struct dpc_session_actions *actions);
+/* How far the job is; for the next heartbeat. Less than before is left out: the job has ended. */
+void dpc_session_progress(struct dpc_session *session, uint32_t steps_done, double tokens_per_s);
+/* The job of lease `result->token` is done, at that speed; an old lease's is dropped. */
+void dpc_session_finished(struct dpc_session *session, const struct dpc_msg_submit *result,
+                          double tokens_per_s, struct dpc_session_actions *actions);
+/* It failed. DPC_ECORRUPT and DPC_ENOTFOUND (a blob of the cache, already dropped from it) are
+ * fetched again; other failures give the lease back with `text`. */
+void dpc_session_failed(struct dpc_session *session, struct dpc_token token, int code,
+                        const char *text, int64_t now_ms, struct dpc_session_actions *actions);
+/* The owner wants it to end: gives back what runs, finishes what is being handed in when that takes
+ * less than DPC_SESSION_STOP_MS, leaves, exits with `status`. A second call ends at once. */
+void dpc_session_stop(struct dpc_session *session, int status, int64_t now_ms,
+                      struct dpc_session_actions *actions);
+
+/* Milliseconds until the next tick is due; at least 0. */
+int64_t dpc_session_wait_ms(const struct dpc_session *session, int64_t now_ms);
+
+/* --- Looking in. */
+enum dpc_session_work dpc_session_work(const struct dpc_session *session);
+const char *dpc_session_work_name(enum dpc_session_work work);
+/* The coordinator said welcome and has not fallen silent since. */
+bool dpc_session_joined(const struct dpc_session *session);
+/* The lease in hand; NULL when there is none. */
+const struct dpc_msg_lease *dpc_session_lease(const struct dpc_session *session);
+
+/* Pauses and limits, in milliseconds. */
+enum {
+    DPC_SESSION_HELLO_MS = 500,       /* first pause between hellos; then doubled */
+    DPC_SESSION_HELLO_MS_MAX = 10000, /* bounded, so that a restart is noticed soon */
+    DPC_SESSION_FAILURE_MS = 1000,    /* before asking after a failure; then doubled */
+    DPC_SESSION_FAILURE_MS_MAX = 120000,
+    DPC_SESSION_WAIT_MS_MIN = 50, /* whatever a WAIT says */
+    DPC_SESSION_WAIT_MS_MAX = 300000,
+    DPC_SESSION_FINISHED_MS = 30000, /* at least, once the experiment has ended */
+    DPC_SESSION_HEARTBEAT_MS_MIN = 50,
+    DPC_SESSION_HEARTBEAT_MS_MAX = 600000,
+    DPC_SESSION_SILENCE_BEATS = 4,     /* heartbeats without any answer: silence */
+    DPC_SESSION_SILENCE_MS_MIN = 2000, /* however quick the heartbeat */
+    DPC_SESSION_STOP_MS = 20000,       /* for handing in what is finished */
+    DPC_SESSION_FAREWELL_MS = 2000,    /* for the answer to a GIVE_BACK or LEAVE at the end */
+    DPC_SESSION_REFETCH_MAX = DPC_LEVELS_MAX + 4, /* damaged blobs of one lease */
+    DPC_SESSION_MISSING_MAX = 5,                  /* times that a submission may lack blobs */
+};
+
+#endif

@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Inside the session: its state, and the steps that its two halves share. session_work.c leads from
+ * one piece of work to the next, session_message.c reads what the coordinator says, session.c is
+ * told of time and of what happened on this side.
+ *
+ * Owns: nothing. Threads: the session's. Not here: what others may call (session.h).
+ */
+#ifndef DPC_WORKER_SESSION_PARTS_H
+#define DPC_WORKER_SESSION_PARTS_H
+
+#include "base/rng.h"
+#include "worker/session.h"
+
+/* A request under way, or planned for `at_ms`. */
+struct session_request {
+    enum dpc_msg_type type; /* NONE: nothing is asked */
+    uint64_t number;
+    int64_t at_ms;    /* when it is sent (again) */
+    int64_t pause_ms; /* until the time after that */
+};
+
+struct dpc_session {
+    struct dpc_session_options options;
+    struct dpc_rng rng;
+    bool joined;
+    enum dpc_session_work work;
+    struct session_request request;
+    uint64_t numbers;          /* of requests given out */
+    uint64_t heartbeat_number; /* of the last one */
+    int64_t heartbeat_ms, heartbeat_at_ms;
+    int64_t unanswered_ms; /* when the first message without any answer since was sent; 0: none */
+    int64_t upload_at_ms;  /* when a failed upload is tried again; 0: none failed */
+    uint32_t failures;     /* leases in a row that came to nothing */
+    uint32_t hello_errors; /* refusals in a row */
+
+    bool holds; /* `lease` is one that the coordinator may count on */
+    struct dpc_msg_lease lease;
+    struct dpc_msg_submit submit;
+    struct dpc_session_blobs uploads;
+    uint32_t refetches, missings;
+    uint32_t steps_done;
+    double tokens_per_s;
+    char reason[256]; /* of giving back */
+
+    bool stopping;
+    int status;
+    int64_t stop_at_ms; /* the end of what the present step of stopping may take */
+
+    int64_t now_ms; /* of the call that is being answered */
+    struct dpc_session_actions *actions;
+};
+
+/* Every public call that answers with actions: empties them, notes the time. */
+void session_begin(struct dpc_session *session, int64_t now_ms,
+                   struct dpc_session_actions *actions);
+/* The next action, zeroed. */
+struct dpc_session_action *session_add(struct dpc_session *session,
+                                       enum dpc_session_action_type type);
+void session_note(struct dpc_session *session, enum dpc_log_level level, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+/* `first_ms` doubled `times` times, at most `most_ms`. */
+int64_t session_doubled(int64_t first_ms, uint32_t times, int64_t most_ms);
+/* Half to one and a half of it, so that workers who fell out together do not come back together. */
+int64_t session_jittered(struct dpc_session *session, int64_t pause_ms);
+int64_t session_clamp(int64_t value, int64_t least, int64_t most);
+/* Heartbeats are due: in contact, with a lease on which work is done. */
+bool session_beats(const struct dpc_session *session);
+int64_t session_silence_ms(const struct dpc_session *session);
+void session_send_request(struct dpc_session *session);
+/* Asks for something from now on, the first time in `delay_ms`. Out of contact this is a hello's
+ * turn: session_resume comes back to it. */
+void session_want(struct dpc_session *session, enum dpc_msg_type type, int64_t delay_ms);
+void session_want_nothing(struct dpc_session *session);
+void session_heartbeat(struct dpc_session *session);
+void session_lose_contact(struct dpc_session *session, int64_t delay_ms);
+void session_leave(struct dpc_session *session);
+void session_ask(struct dpc_session *session, int64_t delay_ms);
+void session_ask_after_failure(struct dpc_session *session);
+void session_give_back(struct dpc_session *session, const char *reason);
+void session_fetch(struct dpc_session *session);
+void session_upload(struct dpc_session *session);
+void session_submit(struct dpc_session *session);
+/* After a welcome: asks again for whatever the work waits for. */
+void session_resume(struct dpc_session *session);
+bool session_find_upload(const struct dpc_session_blobs *blobs, const struct dpc_hash *hash,
+                         struct dpc_blob_ref *ret_ref);
+
+#endif
