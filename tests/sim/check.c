@@ -1,0 +1,317 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Invariants of each step. The checker keeps its own books of what was promised and to whom, and
+ * holds the core's tables and replies against them. */
+#include <string.h>
+
+#include "base/alloc.h"
+#include "tests/sim/sim.h"
+
+uint32_t
+sim_worker_of(const struct sim *sim, const uint8_t *key)
+{
+    for (uint32_t i = 0; i < sim->plan.workers; i++) {
+        if (memcmp(sim->workers[i].key, key, DPC_WORKER_KEY_BYTES) == 0)
+            return i;
+    }
+    return SIM_NOBODY;
+}
+
+/* --- Before the write: history only grows. */
+
+static void
+check_operation(void *context, enum dpc_kv_family family, const uint8_t *key, size_t key_len,
+                const uint8_t *value, size_t value_len)
+{
+    struct sim *sim = context;
+    struct dpc_kv *kv = sim->coordinator.kv;
+    uint8_t *old;
+    size_t old_len;
+    struct dpc_error err;
+    if (family != DPC_KV_HISTORY ||
+        kv->ops->get(kv, family, key, key_len, &old, &old_len, &err) != DPC_OK)
+        return;
+    if (!value || old_len != value_len || memcmp(old, value, value_len) != 0)
+        sim_fail(sim, "a record of history, \"%c\", is written over", key_len ? key[0] : '?');
+    dpc_free(old);
+}
+
+void
+sim_check_batch(struct sim *sim, const struct dpc_kv_batch *batch)
+{
+    if (dpc_kv_batch_each(batch, check_operation, sim) != DPC_OK)
+        sim_fail(sim, "a batch makes no sense");
+}
+
+/* --- Behind the commit. */
+
+static struct sim_grant *
+grant_of(struct sim *sim, uint64_t serial)
+{
+    struct sim_memory *memory = sim->memory;
+    if (serial >= memory->grants_count) {
+        uint64_t count = 2 * serial + 64;
+        memory->grants = dpc_grow(memory->grants, count, sizeof *memory->grants);
+        memset(memory->grants + memory->grants_count, 0,
+               (count - memory->grants_count) * sizeof *memory->grants);
+        memory->grants_count = count;
+    }
+    return &memory->grants[serial];
+}
+
+static void
+record_round(struct sim *sim, uint32_t path, const struct dpc_event *event)
+{
+    struct sim_memory *memory = sim->memory;
+    const struct dpc_msg_submit *submit = event->submit.message;
+    uint32_t round_number = memory->rounds_done[path];
+    struct sim_round *round = &memory->rounds[path][round_number];
+    if (event->type != DPC_EVENT_SUBMIT || submit->path != path || submit->round != round_number ||
+        submit->kind != DPC_TASK_TRAIN) {
+        sim_fail(sim, "path %u went on to round %u without a submission of round %u", path,
+                 round_number + 1, round_number);
+        return;
+    }
+    if (round->accepted)
+        sim_fail(sim, "round %u of path %u was accepted twice", round_number, path);
+    if (round_number > 0 && memcmp(round[-1].worker, event->worker, sizeof round->worker) != 0)
+        sim_mark(sim, SIM_MARK_PATH_MOVED);
+    if (round->first_serial && round->first_serial != submit->token.serial)
+        sim_mark(sim, SIM_MARK_BACKUP_WON);
+    round->accepted = true;
+    round->serial = submit->token.serial;
+    memcpy(round->worker, event->worker, sizeof round->worker);
+    for (uint32_t level = 0; level < submit->parts_count; level++)
+        round->parts[level] = submit->parts[level].delta.hash;
+}
+
+static void
+check_paths(struct sim *sim, const struct dpc_event *event)
+{
+    const struct dpc_core *core = sim->coordinator.core;
+    struct sim_memory *memory = sim->memory;
+    for (uint32_t path = 0; path < dpc_core_topology(core)->paths_count; path++) {
+        uint32_t done = dpc_core_path(core, path)->rounds_done;
+        if (done == memory->rounds_done[path])
+            continue;
+        if (done != memory->rounds_done[path] + 1)
+            sim_fail(sim, "path %u jumped from round %u to %u", path, memory->rounds_done[path],
+                     done);
+        else
+            record_round(sim, path, event);
+        memory->rounds_done[path] = done;
+    }
+}
+
+/* A new version: its predecessor exists and every path through the module has delivered. */
+static void
+record_version(struct sim *sim, const struct dpc_module_record *module)
+{
+    struct sim_memory *memory = sim->memory;
+    const struct dpc_topology *topology = dpc_core_topology(sim->coordinator.core);
+    struct dpc_error err;
+    if (module->version > 0 && !memory->exists[module->module][module->version - 1])
+        sim_fail(sim, "module %u left out a version before %u", module->module, module->version);
+    for (uint32_t path = 0; path < topology->paths_count; path++) {
+        if (dpc_topology_uses(topology, path, module->module) &&
+            memory->rounds_done[path] < module->version)
+            sim_fail(sim, "module %u has version %u without path %u", module->module,
+                     module->version, path);
+    }
+    if (dpc_load_version(sim->coordinator.kv, module->module, module->version,
+                         &memory->versions[module->module][module->version], &err) != DPC_OK)
+        sim_fail(sim, "module %u has no record of version %u", module->module, module->version);
+    memory->exists[module->module][module->version] = true;
+}
+
+static void
+check_modules(struct sim *sim)
+{
+    const struct dpc_core *core = sim->coordinator.core;
+    struct sim_memory *memory = sim->memory;
+    for (uint32_t i = 0; i < dpc_core_topology(core)->modules_count; i++) {
+        const struct dpc_module_record *module = dpc_core_module(core, i);
+        if (!module)
+            continue;
+        if (!memory->exists[i][module->version])
+            record_version(sim, module);
+        const struct dpc_version_record *known = &memory->versions[i][module->version];
+        if (!dpc_hash_equal(&known->master, &module->master) ||
+            !dpc_hash_equal(&known->published, &module->published))
+            sim_fail(sim, "version %u of module %u changed its content", module->version, i);
+    }
+}
+
+static bool
+holds_lease(const struct dpc_core *core, uint64_t serial)
+{
+    struct dpc_lease_view view;
+    for (uint32_t i = 0; i < dpc_core_leases_count(core); i++) {
+        dpc_core_lease_at(core, i, 0, &view);
+        if (view.serial == serial)
+            return true;
+    }
+    return false;
+}
+
+static void
+mark_event(struct sim *sim, const struct dpc_event *event)
+{
+    const struct dpc_core *core = sim->coordinator.core;
+    bool fewer = dpc_core_leases_count(core) < sim->memory->leases_count;
+    if (event->type == DPC_EVENT_HELLO && event->hello.message->token.serial &&
+        holds_lease(core, event->hello.message->token.serial))
+        sim_mark(sim, SIM_MARK_LEASE_RECLAIMED);
+    if (event->type == DPC_EVENT_HELLO && event->hello.message->token.serial == 0 && fewer)
+        sim_mark(sim, SIM_MARK_HELLO_VOIDED);
+    if (event->type == DPC_EVENT_GIVE_BACK && fewer)
+        sim_mark(sim, SIM_MARK_GIVEN_BACK);
+    if (event->type == DPC_EVENT_LEAVE)
+        sim_mark(sim, SIM_MARK_LEFT);
+}
+
+/* The same submission again gets the same answer; only the last one of a worker is asked about. */
+static void
+check_verdict(struct sim *sim, const struct dpc_event *event)
+{
+    const struct dpc_msg_verdict *verdict = &sim->coordinator.actions.reply.verdict;
+    uint64_t serial = event->submit.message->token.serial;
+    struct sim_grant *grant = grant_of(sim, serial);
+    bool accepted = verdict->verdict == DPC_VERDICT_ACCEPTED;
+    if (verdict->verdict == DPC_VERDICT_STALE)
+        sim_mark(sim, SIM_MARK_STALE_TOKEN);
+    if (verdict->verdict == DPC_VERDICT_SUPERSEDED)
+        sim_mark(sim, SIM_MARK_SUPERSEDED);
+    if (verdict->verdict == DPC_VERDICT_MISSING)
+        sim_mark(sim, SIM_MARK_MISSING);
+    if (grant->accepted && accepted)
+        sim_mark(sim, grant->accepted_life < sim->coordinator.life ? SIM_MARK_ACCEPTED_AGAIN_LATER
+                                                                   : SIM_MARK_ACCEPTED_AGAIN);
+    if (grant->accepted && !accepted && sim->memory->latest[grant->worker] == serial)
+        sim_fail(sim, "the accepted submission of lease %llu was told %s when it came again",
+                 (unsigned long long)serial, dpc_verdict_name(verdict->verdict));
+    if (accepted && !grant->accepted) {
+        if (grant->left && grant->life < sim->coordinator.life)
+            sim_mark(sim, SIM_MARK_LATE_SUBMISSION);
+        grant->accepted = true;
+        grant->accepted_life = sim->coordinator.life;
+    }
+}
+
+void
+sim_check_step(struct sim *sim, const struct dpc_event *event)
+{
+    const struct dpc_msg *reply = &sim->coordinator.actions.reply;
+    bool has_reply = sim->coordinator.actions.has_reply;
+    check_paths(sim, event);
+    check_modules(sim);
+    mark_event(sim, event);
+    if (has_reply && reply->type == DPC_MSG_SUBMITTED)
+        check_verdict(sim, event);
+    if (has_reply && reply->type == DPC_MSG_HEARTBEAT_ACK &&
+        reply->verdict.verdict == DPC_VERDICT_STALE)
+        sim_mark(sim, SIM_MARK_STALE_HEARTBEAT);
+    sim->memory->leases_count = dpc_core_leases_count(sim->coordinator.core);
+}
+
+/* --- Before the reply leaves. */
+
+static void
+check_training_lease(struct sim *sim, const struct dpc_msg_lease *lease)
+{
+    const struct sim_memory *memory = sim->memory;
+    if (lease->round != memory->rounds_done[lease->path])
+        sim_fail(sim, "path %u is leased for round %u, it has done %u", lease->path, lease->round,
+                 memory->rounds_done[lease->path]);
+    for (uint32_t level = 0; level < lease->levels_count; level++) {
+        uint32_t module = lease->modules[level];
+        if (!memory->exists[module][lease->round] ||
+            !dpc_hash_equal(&memory->versions[module][lease->round].published,
+                            &lease->versions[level].hash))
+            sim_fail(sim, "path %u is leased for round %u with another version of module %u",
+                     lease->path, lease->round, module);
+        if (lease->round + 1 < SIM_ROUNDS_MAX && memory->exists[module][lease->round + 1])
+            sim_fail(sim, "module %u closed round %u without path %u", module, lease->round,
+                     lease->path);
+    }
+}
+
+static bool
+same_task(const struct dpc_msg_lease *a, const struct dpc_lease_view *b)
+{
+    return a->kind == b->kind && a->path == b->path && a->round == b->round && a->from == b->from &&
+           a->to == b->to;
+}
+
+static void
+mark_lease(struct sim *sim, const struct dpc_msg_lease *lease)
+{
+    const struct dpc_core *core = sim->coordinator.core;
+    struct dpc_lease_view view;
+    for (uint32_t i = 0; i < dpc_core_leases_count(core); i++) {
+        dpc_core_lease_at(core, i, 0, &view);
+        if (view.serial < lease->token.serial && same_task(lease, &view))
+            sim_mark(sim, SIM_MARK_BACKUP_GRANTED);
+    }
+    if (lease->kind == DPC_TASK_FEATURIZE &&
+        dpc_core_module(core, lease->modules[0])->version > dpc_core_warm_rounds(core))
+        sim_mark(sim, SIM_MARK_DENSE_AHEAD);
+}
+
+/* A serial that has left names one lease of one worker for ever. */
+static void
+check_lease(struct sim *sim, const struct dpc_event *event, const struct dpc_msg_lease *lease)
+{
+    uint32_t worker = sim_worker_of(sim, event->worker);
+    struct sim_grant *grant = grant_of(sim, lease->token.serial);
+    if (lease->kind == DPC_TASK_TRAIN) {
+        struct sim_round *round = &sim->memory->rounds[lease->path][lease->round];
+        check_training_lease(sim, lease);
+        if (!round->first_serial)
+            round->first_serial = lease->token.serial;
+    }
+    mark_lease(sim, lease);
+    if (grant->left && (grant->worker != worker || grant->lease.kind != lease->kind ||
+                        grant->lease.path != lease->path || grant->lease.round != lease->round ||
+                        grant->lease.from != lease->from))
+        sim_fail(sim, "lease %llu was granted twice, for different things",
+                 (unsigned long long)lease->token.serial);
+    if (grant->left)
+        sim_mark(sim, SIM_MARK_LEASE_AGAIN);
+    grant->left = true;
+    grant->lease = *lease;
+    grant->worker = worker;
+    grant->life = sim->coordinator.life;
+    sim->memory->latest[worker] = lease->token.serial;
+}
+
+void
+sim_check_reply(struct sim *sim, const struct dpc_event *event)
+{
+    const struct dpc_msg *reply = &sim->coordinator.actions.reply;
+    if (reply->type == DPC_MSG_LEASE)
+        check_lease(sim, event, &reply->lease);
+    if (reply->type != DPC_MSG_SUBMITTED || reply->verdict.verdict != DPC_VERDICT_ACCEPTED)
+        return;
+    const struct dpc_msg_submit *submit = event->submit.message;
+    grant_of(sim, submit->token.serial)->acknowledged = true;
+    if (submit->kind != DPC_TASK_TRAIN)
+        return;
+    struct sim_round *round = &sim->memory->rounds[submit->path][submit->round];
+    if (round->acknowledged && round->serial != submit->token.serial)
+        sim_fail(sim, "two submissions of round %u of path %u were told accepted", submit->round,
+                 submit->path);
+    round->acknowledged = true;
+}
+
+void
+sim_check_bounds(struct sim *sim)
+{
+    const struct dpc_core *core = sim->coordinator.core;
+    if (sim->queue.count > SIM_EVENTS_MAX)
+        sim_fail(sim, "%u events wait: something runs away", sim->queue.count);
+    if (core && dpc_core_leases_count(core) > sim->plan.workers)
+        sim_fail(sim, "%u leases for %u workers", dpc_core_leases_count(core), sim->plan.workers);
+    if (core && dpc_core_workers_count(core) > sim->plan.workers)
+        sim_fail(sim, "%u workers are known of %u", dpc_core_workers_count(core),
+                 sim->plan.workers);
+}

@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The executor's work. What it makes is a pure function of what is in the store, so it is made at
+ * once; the answer comes later, or never. Outer steps are the real ones. */
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/tensor_blob.h"
+#include "coordinator/outer.h"
+#include "ops/ops.h"
+#include "tests/sim/sim.h"
+
+struct dpc_hash
+sim_put_blob(struct sim *sim, const void *bytes, size_t len)
+{
+    struct dpc_hash hash = dpc_hash_none;
+    struct dpc_error err;
+    if (dpc_store_blob_put(sim->coordinator.store, bytes, len, &hash, &err) != DPC_OK)
+        sim_fail(sim, "a blob was not written: %s", err.text);
+    return hash;
+}
+
+bool
+sim_has_blob(struct sim *sim, const struct dpc_hash *hash)
+{
+    uint64_t bytes;
+    return dpc_store_blob_size(sim->coordinator.store, hash, &bytes) == DPC_OK;
+}
+
+/* A token file is its name here. */
+static struct dpc_blob_ref
+put_data(struct sim *sim, const char *name, uint32_t path, const struct dpc_hash *with)
+{
+    uint8_t bytes[16 + sizeof path + DPC_HASH_BYTES] = {0};
+    memcpy(bytes, name, strlen(name));
+    memcpy(bytes + 16, &path, sizeof path);
+    if (with)
+        memcpy(bytes + 16 + sizeof path, with->bytes, DPC_HASH_BYTES);
+    return (struct dpc_blob_ref){sim_put_blob(sim, bytes, sizeof bytes), sizeof bytes};
+}
+
+struct dpc_hash
+sim_put_tensor(struct sim *sim, uint64_t key)
+{
+    float values[SIM_FLOATS];
+    struct dpc_rng rng;
+    struct dpc_buf blob;
+    dpc_rng_init(&rng, sim->plan.seed, DPC_RNG_INIT, (uint32_t)key, 0, 0);
+    for (int i = 0; i < SIM_FLOATS; i++)
+        values[i] = (float)(dpc_rng_unit(&rng) - 0.5);
+    dpc_buf_init(&blob, 0);
+    dpc_tensor_blob_write(&blob, values, SIM_FLOATS);
+    struct dpc_hash hash = sim_put_blob(sim, blob.data, blob.len);
+    dpc_buf_done(&blob);
+    return hash;
+}
+
+static void
+prepare(struct sim *sim, struct dpc_event *event)
+{
+    struct dpc_prepared *prepared = &event->prepared;
+    event->type = DPC_EVENT_PREPARED;
+    prepared->corpus = put_data(sim, "corpus", 0, NULL).hash;
+    for (uint32_t level = 0; level < sim->coordinator.experiment.levels_count; level++)
+        prepared->modules[level] = sim_put_tensor(sim, level);
+    prepared->prefixes = put_data(sim, "prefixes", 0, NULL);
+    prepared->documents = sim->plan.documents;
+    prepared->train = put_data(sim, "train", 0, NULL);
+    prepared->train_documents = sim->plan.documents;
+    prepared->test = put_data(sim, "test", 0, NULL);
+    prepared->test_documents = sim->plan.test_documents;
+}
+
+static bool
+add_features(void *context, const struct dpc_result_record *record)
+{
+    struct dpc_buf *all = context;
+    if (record->kind == DPC_TASK_FEATURIZE)
+        dpc_buf_put(all, record->result.bytes, DPC_HASH_BYTES);
+    return true;
+}
+
+/* The router depends on all features, the shards on the router: a wrong feature shows at the end.
+ */
+static void
+shard(struct sim *sim, struct sim_effect *effect)
+{
+    struct dpc_buf features;
+    struct dpc_error err;
+    struct dpc_sharded *sharded = &effect->event.sharded;
+    effect->event.type = DPC_EVENT_SHARDED;
+    dpc_buf_init(&features, 0);
+    if (dpc_scan_results(sim->coordinator.kv, add_features, &features, &err) != DPC_OK)
+        sim_fail(sim, "results could not be read: %s", err.text);
+    sharded->router = sim_put_blob(sim, features.data, features.len);
+    dpc_buf_done(&features);
+    sharded->paths_count = dpc_core_topology(sim->coordinator.core)->routed_paths;
+    for (uint32_t i = 0; i < sharded->paths_count; i++)
+        effect->shards[i] = (struct dpc_shard){
+            .train = put_data(sim, "shard", i, &sharded->router),
+            .test = i % 3 == 1 ? (struct dpc_blob_ref){.bytes = 0}
+                               : put_data(sim, "held out", i, &sharded->router),
+            .train_documents = 100 + 7 * i,
+            .train_tokens = 10000,
+            .test_documents = i % 3 == 1 ? 0 : sim->plan.test_documents,
+        };
+}
+
+static void
+fold(struct sim *sim, const struct dpc_fold *asked, struct dpc_event *event)
+{
+    struct dpc_fold small = *asked;
+    struct dpc_error err;
+    bool *before = &sim->memory->asked[asked->module][asked->version];
+    if (*before)
+        sim_mark(sim, SIM_MARK_FOLD_AGAIN);
+    *before = true;
+    small.count = SIM_FLOATS;
+    event->type = DPC_EVENT_FOLDED;
+    if (dpc_outer_fold(sim->coordinator.store, dpc_ops_cpu(), &small, &event->folded, &err) !=
+        DPC_OK)
+        sim_fail(sim, "outer step of module %u to version %u: %s", asked->module, asked->version,
+                 err.text);
+}
+
+void
+sim_start_effects(struct sim *sim)
+{
+    struct dpc_actions *actions = &sim->coordinator.actions;
+    for (uint32_t i = 0; i < actions->effects_count && !sim->failure[0]; i++) {
+        struct sim_effect *effect = dpc_alloc(1, sizeof *effect);
+        sim_note(sim, "effect begins type=%d module=%u version=%u", actions->effects[i].type,
+                 actions->effects[i].fold.module, actions->effects[i].fold.version);
+        switch (actions->effects[i].type) {
+        case DPC_EFFECT_PREPARE:
+            prepare(sim, &effect->event);
+            break;
+        case DPC_EFFECT_SHARD:
+            shard(sim, effect);
+            effect->event.sharded.paths = effect->shards;
+            break;
+        case DPC_EFFECT_FOLD:
+            fold(sim, &actions->effects[i].fold, &effect->event);
+            break;
+        case DPC_EFFECT_REPORT:
+            effect->event.type = DPC_EVENT_REPORTED;
+            break;
+        }
+        sim_add(sim, sim_draw_ms(sim, sim->plan.effect_ms),
+                (struct sim_event){
+                    .type = SIM_EFFECT, .life = sim->coordinator.life, .payload = effect});
+    }
+}

@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * What a seed means. Two streams: the experiment's is the same with and without faults. */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/buf.h"
+#include "tests/sim/sim.h"
+
+enum { STREAM_EXPERIMENT = 1, STREAM_FAULTS = 2 };
+
+static uint32_t
+between(struct dpc_rng *rng, uint32_t least, uint32_t most)
+{
+    return least + (uint32_t)dpc_rng_below(rng, most - least + 1);
+}
+
+/* Levels whose product is at most `paths_most`. */
+static void
+draw_levels(struct dpc_rng *rng, struct dpc_buf *yaml)
+{
+    static const uint32_t shapes[][3] = {
+        {1, 1, 0}, {2, 1, 0}, {2, 2, 0}, {2, 2, 0}, {2, 3, 0}, {3, 2, 0},
+        {3, 3, 0}, {2, 2, 2}, {3, 1, 2}, {1, 4, 0}, {4, 1, 0},
+    };
+    static const uint32_t large[3] = {8, 8, 0};
+    const uint32_t *shape = dpc_rng_below(rng, 100) == 0
+                                ? large
+                                : shapes[dpc_rng_below(rng, sizeof shapes / sizeof *shapes)];
+    uint32_t count = shape[2] ? 3 : 2;
+    dpc_buf_printf(yaml, "levels:\n");
+    for (uint32_t i = 0; i < count; i++) {
+        const char *parts = i == 0           ? "embedding, {blocks: 1}"
+                            : i == count - 1 ? "{blocks: 1}, head"
+                                             : "{blocks: 1}";
+        dpc_buf_printf(yaml, "  - {name: l%u, parts: [%s], modules: %u}\n", i, parts, shape[i]);
+    }
+}
+
+static void
+draw_experiment(struct sim_plan *plan, struct dpc_rng *rng)
+{
+    static const char *const weights[] = {"shard", "uniform"};
+    struct dpc_buf yaml;
+    dpc_buf_init(&yaml, 0);
+    dpc_buf_printf(&yaml, "experiment: sim\n"
+                          "data: {corpus: corpus}\n"
+                          "model: {dim: 16, heads: 2, ffn: 32, context: 32}\n"
+                          "routing: {prefix: 8}\n");
+    draw_levels(rng, &yaml);
+    uint32_t steps = between(rng, 2, 6);
+    dpc_buf_printf(&yaml, "inner: {steps: %u, batch: 2}\n", steps);
+    dpc_buf_printf(&yaml, "outer: {rounds: %u, weight: %s}\n", between(rng, 1, 4),
+                   weights[dpc_rng_below(rng, 2)]);
+    dpc_buf_printf(&yaml, "baseline: {dense: %s}\n", dpc_rng_below(rng, 4) ? "true" : "false");
+    dpc_buf_printf(&yaml, "warm_start: {steps: %u}\n", between(rng, 1, 3 * steps));
+    (void)snprintf(plan->yaml, sizeof plan->yaml, "%s", dpc_buf_text(&yaml));
+    dpc_buf_done(&yaml);
+    plan->documents = between(rng, 100, 1800);
+    plan->test_documents = between(rng, 10, 80);
+    plan->effect_ms = between(rng, 1, 2000);
+}
+
+static void
+draw_faults(struct sim_plan *plan, struct dpc_rng *rng)
+{
+    plan->workers = between(rng, 2, 8);
+    if (dpc_rng_below(rng, 50) == 0)
+        plan->workers = SIM_WORKERS_MAX;
+    plan->loss = 0.30 * dpc_rng_unit(rng) * dpc_rng_unit(rng);
+    plan->duplication = 0.50 * dpc_rng_unit(rng);
+    plan->delay_ms = between(rng, 1, dpc_rng_below(rng, 4) ? 100 : 3000);
+    plan->crash_point = dpc_rng_below(rng, 3) ? 0.05 * dpc_rng_unit(rng) : 0;
+    plan->chaos_ms = between(rng, 500, 30000);
+    plan->heal_ms = between(rng, 10, dpc_rng_below(rng, 10) ? 300 : 3600) * 1000;
+    plan->step_ms = between(rng, 20, 2000);
+    plan->transfer_ms = between(rng, 5, 3000);
+    plan->transfer_failure = 0.1 * dpc_rng_unit(rng);
+    plan->blob_loss = 0.1 * dpc_rng_unit(rng);
+}
+
+void
+sim_plan_draw(struct sim_plan *plan, uint64_t seed, bool faults)
+{
+    struct dpc_rng rng;
+    memset(plan, 0, sizeof *plan);
+    plan->seed = seed;
+    plan->faults = faults;
+    dpc_rng_init(&rng, seed, DPC_RNG_TEST, STREAM_EXPERIMENT, 0, 0);
+    draw_experiment(plan, &rng);
+    plan->workers = 1;
+    plan->delay_ms = plan->step_ms = plan->transfer_ms = 1;
+    plan->limit_ms = 24 * 3600 * 1000;
+    dpc_rng_init(&rng, seed, DPC_RNG_TEST, STREAM_FAULTS, 0, 0);
+    if (!faults)
+        return;
+    draw_faults(plan, &rng);
+    /* A lease may wait half an hour for its first measure, and a pause doubles to two minutes. */
+    plan->limit_ms = plan->heal_ms + 4 * 3600 * 1000;
+}
+
+void
+sim_plan_print(const struct sim_plan *plan)
+{
+    printf("%sworkers %u, loss %.2f, duplication %.2f, delay %lld ms, crash points %.3f, a fault "
+           "every %lld ms, healed after %lld ms, step %lld ms, transfer %lld ms\n",
+           plan->yaml, plan->workers, plan->loss, plan->duplication, (long long)plan->delay_ms,
+           plan->crash_point, (long long)plan->chaos_ms, (long long)plan->heal_ms,
+           (long long)plan->step_ms, (long long)plan->transfer_ms);
+}

@@ -1,0 +1,254 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The simulator: one coordinator's core over a kv, many worker sessions and the network between
+ * them, in one thread, with a clock of its own and every fault drawn from one seed. The core, the
+ * sessions, the message codec, the records, the outer step and its blobs are the real ones;
+ * sockets, disks and training are not: training is a pure function on 64 floats a module.
+ *
+ * Owns: everything of one run. Threads: one. Limits: SIM_WORKERS_MAX, SIM_EVENTS_MAX.
+ * Not here: torn files and flipped bits (the vfs seam), RocksDB.
+ */
+#ifndef DPC_TESTS_SIM_SIM_H
+#define DPC_TESTS_SIM_SIM_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/rng.h"
+#include "coordinator/core/core.h"
+#include "coordinator/core/planted.h"
+#include "storage/db/store.h"
+#include "tests/sim/markers.h"
+#include "worker/session.h"
+
+enum {
+    SIM_WORKERS_MAX = 16,
+    SIM_EVENTS_MAX = 4096, /* that wait at one time; more means that something runs away */
+    SIM_FLOATS = 64,       /* of a module */
+    SIM_HEARTBEAT_MS = 1000,
+    SIM_PATHS_MAX = 65,
+    SIM_MODULES_MAX = 32,
+    SIM_ROUNDS_MAX = 16, /* of the dense path: warm start and all */
+    SIM_NOBODY = UINT32_MAX,
+};
+
+/* --- What a seed means (plan.c). */
+
+struct sim_plan {
+    uint64_t seed;
+    bool faults;
+    /* What is computed; the same without faults. */
+    char yaml[1024];
+    uint32_t documents, test_documents;
+    /* By whom and through what. */
+    uint32_t workers;
+    double loss, duplication;     /* of messages */
+    int64_t delay_ms;             /* mean of a message's */
+    double crash_point;           /* chance that the coordinator ends inside a step */
+    int64_t chaos_ms;             /* mean pause between faults */
+    int64_t heal_ms;              /* from then on there are none */
+    int64_t step_ms, transfer_ms; /* means */
+    double transfer_failure, blob_loss;
+    int64_t effect_ms;
+    int64_t limit_ms; /* the experiment must have ended by then */
+};
+/* The same plan for the same seed. `faults` false: the reference, one worker and a quiet world. */
+void sim_plan_draw(struct sim_plan *plan, uint64_t seed, bool faults);
+void sim_plan_print(const struct sim_plan *plan);
+
+/* --- Events that wait (queue.c). */
+
+enum sim_event_type {
+    SIM_TO_COORDINATOR = 1, /* payload: a frame */
+    SIM_TO_WORKER,
+    SIM_SUBMISSION, /* its check is done; payload: struct dpc_msg_submit */
+    SIM_EFFECT,     /* payload: struct sim_effect */
+    SIM_TICK,       /* of the coordinator */
+    SIM_COORDINATOR_START,
+    SIM_WAKE, /* a session's next tick */
+    SIM_TRANSFERRED,
+    SIM_JOB_DONE,
+    SIM_WORKER_START,
+    SIM_WORKER_AWAKE, /* out of sleep */
+    SIM_CONNECTED,    /* a worker's new connection stands */
+    SIM_REPAIR,       /* a partition ends */
+    SIM_CHAOS,
+};
+
+struct sim_event {
+    int64_t at_ms;
+    uint64_t order; /* of being added: breaks ties */
+    enum sim_event_type type;
+    uint32_t worker;
+    uint32_t life;   /* of the process that it is for: what a former one waited for is lost */
+    uint32_t number; /* of the wake-up, transfer or job */
+    uint64_t request;
+    void *payload; /* released behind the event */
+    size_t len;
+};
+
+struct sim_queue {
+    struct sim_event *events; /* a heap */
+    uint32_t count, capacity;
+    uint64_t orders;
+};
+void sim_queue_add(struct sim_queue *queue, struct sim_event event);
+/* False when it is empty. The taker releases the payload. */
+bool sim_queue_take(struct sim_queue *queue, struct sim_event *ret_event);
+void sim_queue_done(struct sim_queue *queue);
+
+/* --- The parts. */
+
+struct sim_blob {
+    struct dpc_hash hash;
+    uint8_t *bytes;
+    size_t len;
+};
+
+struct sim_worker {
+    uint8_t key[DPC_WORKER_KEY_BYTES];
+    char name[16];
+    struct dpc_session *session; /* NULL: down */
+    uint32_t life, wake, transfer, job;
+    bool asleep, cut_up, cut_down;
+    double slowness;
+    int64_t clock_ms;               /* what its clock is ahead of ours */
+    struct dpc_session_blobs blobs; /* of the transfer */
+    bool uploads;
+    struct dpc_token begun; /* the last job that this process began and that did not fail */
+    int64_t job_begin_ms, job_ms;
+    uint32_t job_steps;
+    /* The last job's result and blobs: memory of the process. */
+    struct dpc_msg_submit result;
+    uint32_t outputs_count;
+    struct sim_blob outputs[DPC_LEVELS_MAX + 2];
+};
+
+struct sim_coordinator {
+    struct dpc_experiment experiment;
+    char *yaml;
+    struct dpc_kv *kv; /* the disk: it outlives the process */
+    struct dpc_blobs *blobs;
+    struct dpc_store *store; /* over both */
+    struct dpc_core *core;   /* NULL: down */
+    struct dpc_actions actions;
+    uint32_t life;
+    int64_t clock_ms, ticked_ms;
+    uint64_t state; /* sim_state_hash as of the last commit */
+};
+
+struct sim_effect {
+    struct dpc_event event;
+    struct dpc_shard shards[SIM_PATHS_MAX];
+};
+
+/* What the checker remembers of what was promised (check.c). */
+struct sim_round {               /* of a path */
+    bool accepted, acknowledged; /* on disk; told so */
+    uint64_t serial, first_serial;
+    uint8_t worker[DPC_WORKER_KEY_BYTES];
+    struct dpc_hash parts[DPC_LEVELS_MAX];
+};
+struct sim_grant { /* a lease whose grant has left the coordinator */
+    bool left, accepted, acknowledged;
+    struct dpc_msg_lease lease;
+    uint32_t worker, life, accepted_life;
+};
+struct sim_memory {
+    struct sim_round rounds[SIM_PATHS_MAX][SIM_ROUNDS_MAX];
+    bool exists[SIM_MODULES_MAX][SIM_ROUNDS_MAX];
+    struct dpc_version_record versions[SIM_MODULES_MAX][SIM_ROUNDS_MAX];
+    bool asked[SIM_MODULES_MAX][SIM_ROUNDS_MAX]; /* this outer step, by any life */
+    uint32_t rounds_done[SIM_PATHS_MAX];
+    uint32_t leases_count;
+    uint64_t latest[SIM_WORKERS_MAX]; /* serial of the last lease that left for a worker */
+    uint64_t grants_count;
+    struct sim_grant *grants; /* by serial */
+};
+
+struct sim {
+    struct sim_plan plan;
+    bool tracing;
+    struct dpc_rng rng;
+    struct sim_queue queue;
+    int64_t now_ms;
+    int64_t healed_ms;
+    uint64_t trace; /* hash of all that happened */
+    uint64_t events_count;
+    struct dpc_msg_arena *arena;
+    struct sim_coordinator coordinator;
+    struct sim_worker workers[SIM_WORKERS_MAX];
+    struct dpc_session_actions actions;
+    struct sim_memory *memory;
+    uint32_t markers[SIM_MARKERS];
+    char failure[512]; /* "": none */
+    struct dpc_hash outcome;
+};
+
+/* --- sim.c: one run. */
+void sim_init(struct sim *sim, const struct sim_plan *plan, bool tracing);
+/* True when the experiment ended and nothing was broken; else `failure` says what. */
+bool sim_run(struct sim *sim);
+void sim_done(struct sim *sim);
+/* Keeps the first failure. */
+void sim_fail(struct sim *sim, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* Into the hash of all that happened. */
+void sim_trace(struct sim *sim, const void *bytes, size_t len);
+/* A line for people, when tracing. */
+void sim_note(struct sim *sim, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void sim_mark(struct sim *sim, enum sim_marker marker);
+bool sim_healed(const struct sim *sim);
+bool sim_chance(struct sim *sim, double chance);
+/* Around `mean_ms`, most below, a few far above. */
+int64_t sim_draw_ms(struct sim *sim, int64_t mean_ms);
+void sim_add(struct sim *sim, int64_t delay_ms, struct sim_event event);
+
+/* --- network.c */
+void sim_send_up(struct sim *sim, uint32_t worker, const struct dpc_msg *msg);
+void sim_send_down(struct sim *sim, uint32_t worker, uint32_t life, const struct dpc_msg *msg);
+/* NULL when it cannot be decoded, which fails the run. */
+bool sim_decode(struct sim *sim, const struct sim_event *event, struct dpc_msg *ret_msg);
+
+/* --- coordinator.c: what the server does around the core. */
+void sim_coordinator_init(struct sim *sim);
+void sim_coordinator_done(struct sim *sim);
+void sim_coordinator_start(struct sim *sim);
+void sim_coordinator_crash(struct sim *sim, int64_t down_ms);
+void sim_coordinator_event(struct sim *sim, const struct sim_event *event);
+
+/* --- effects.c: the executor's work, done at once and answered later. */
+void sim_start_effects(struct sim *sim);
+struct dpc_hash sim_put_blob(struct sim *sim, const void *bytes, size_t len);
+bool sim_has_blob(struct sim *sim, const struct dpc_hash *hash);
+struct dpc_hash sim_put_tensor(struct sim *sim, uint64_t key);
+
+/* --- worker.c: what the daemon does around the session. */
+void sim_worker_start(struct sim *sim, uint32_t index);
+void sim_worker_crash(struct sim *sim, uint32_t index, int64_t down_ms);
+void sim_worker_stop(struct sim *sim, uint32_t index);
+void sim_worker_event(struct sim *sim, const struct sim_event *event);
+void sim_worker_done(struct sim_worker *worker);
+
+/* --- training.c: a pure function of the lease and of what it names. */
+void sim_train(struct sim *sim, const struct dpc_msg_lease *lease, struct sim_worker *worker);
+
+/* --- chaos.c */
+void sim_chaos(struct sim *sim);
+void sim_heal(struct sim *sim);
+
+/* --- check.c: invariants. */
+uint64_t sim_state_hash(const struct dpc_core *core);
+/* Before a batch is written: history is only added to. */
+void sim_check_batch(struct sim *sim, const struct dpc_kv_batch *batch);
+/* After a step's commit, before anything leaves. */
+void sim_check_step(struct sim *sim, const struct dpc_event *event);
+/* Just before the reply leaves. */
+void sim_check_reply(struct sim *sim, const struct dpc_event *event);
+/* The disk as a new process would find it: all that was acknowledged is there. */
+void sim_check_disk(struct sim *sim);
+void sim_check_bounds(struct sim *sim);
+/* The number of the worker with this key. */
+uint32_t sim_worker_of(const struct sim *sim, const uint8_t *key);
+struct dpc_hash sim_outcome(struct sim *sim);
+
+#endif

@@ -1,0 +1,296 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * What the worker's daemon does around its session. The process may end, sleep or stop at any
+ * event; its memory is gone with it, its key stays. */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "tests/sim/sim.h"
+
+enum { PATIENCE_MS = 1000 };
+
+static int64_t
+clock_of(const struct sim *sim, const struct sim_worker *worker)
+{
+    return sim->now_ms + worker->clock_ms;
+}
+
+static uint32_t
+index_of(const struct sim *sim, const struct sim_worker *worker)
+{
+    return (uint32_t)(worker - sim->workers);
+}
+
+static struct sim_event
+event_for(const struct sim *sim, const struct sim_worker *worker, enum sim_event_type type,
+          uint32_t number)
+{
+    return (struct sim_event){
+        .type = type, .worker = index_of(sim, worker), .life = worker->life, .number = number};
+}
+
+/* --- What the session asks for. */
+
+static void
+begin_transfer(struct sim *sim, struct sim_worker *worker, const struct dpc_session_blobs *blobs,
+               bool uploads)
+{
+    worker->blobs = *blobs;
+    worker->uploads = uploads;
+    sim_add(sim, sim_draw_ms(sim, sim->plan.transfer_ms),
+            event_for(sim, worker, SIM_TRANSFERRED, ++worker->transfer));
+}
+
+static void
+begin_job(struct sim *sim, struct sim_worker *worker, const struct dpc_msg_lease *lease)
+{
+    if (dpc_token_equal(worker->begun, lease->token))
+        sim_fail(sim, "%s trains lease %llu twice", worker->name,
+                 (unsigned long long)lease->token.serial);
+    worker->begun = lease->token;
+    sim_train(sim, lease, worker);
+    uint32_t pieces = lease->kind == DPC_TASK_TRAIN ? lease->steps_count : 1;
+    worker->job_begin_ms = sim->now_ms;
+    worker->job_ms = 1 + (int64_t)((double)sim->plan.step_ms * pieces * worker->slowness);
+    worker->job_steps =
+        lease->kind == DPC_TASK_TRAIN ? lease->steps_count : lease->to - lease->from;
+    sim_add(sim, worker->job_ms, event_for(sim, worker, SIM_JOB_DONE, ++worker->job));
+}
+
+static void
+end_process(struct sim *sim, struct sim_worker *worker, int64_t down_ms)
+{
+    worker->session = dpc_session_destroy(worker->session);
+    worker->asleep = false;
+    worker->begun = (struct dpc_token){0};
+    worker->life++;
+    sim_add(sim, down_ms, event_for(sim, worker, SIM_WORKER_START, 0));
+}
+
+static void
+act(struct sim *sim, struct sim_worker *worker, const struct dpc_session_action *action)
+{
+    switch (action->type) {
+    case DPC_SESSION_SEND:
+        sim_note(sim, "worker %u says type=%s request=%llu", index_of(sim, worker),
+                 dpc_msg_name(action->msg.type), (unsigned long long)action->msg.request);
+        sim_send_up(sim, index_of(sim, worker), &action->msg);
+        break;
+    case DPC_SESSION_FETCH:
+        begin_transfer(sim, worker, &action->blobs, false);
+        break;
+    case DPC_SESSION_UPLOAD:
+        begin_transfer(sim, worker, &action->blobs, true);
+        break;
+    case DPC_SESSION_START:
+        begin_job(sim, worker, &action->lease);
+        break;
+    case DPC_SESSION_DROP: /* what was under way has another number from now on */
+        worker->transfer++;
+        worker->job++;
+        break;
+    case DPC_SESSION_LOG:
+        sim_note(sim, "worker %u: %s", index_of(sim, worker), action->log.text);
+        break;
+    case DPC_SESSION_EXIT:
+        sim_note(sim, "worker %u ends status=%d", index_of(sim, worker), action->status);
+        end_process(sim, worker, sim_draw_ms(sim, 10000));
+        break;
+    case DPC_SESSION_JOIN:
+        break;
+    }
+}
+
+/* Carries the actions out and asks for the next wake-up. */
+static void
+act_all(struct sim *sim, struct sim_worker *worker)
+{
+    for (uint32_t i = 0; i < sim->actions.count && worker->session; i++)
+        act(sim, worker, &sim->actions.items[i]);
+    if (!worker->session)
+        return;
+    int64_t wait_ms = dpc_session_wait_ms(worker->session, clock_of(sim, worker));
+    sim_add(sim, wait_ms > 0 ? wait_ms : 1, event_for(sim, worker, SIM_WAKE, ++worker->wake));
+}
+
+/* --- Life. */
+
+void
+sim_worker_start(struct sim *sim, uint32_t index)
+{
+    struct sim_worker *worker = &sim->workers[index];
+    if (worker->session)
+        return;
+    (void)snprintf(worker->name, sizeof worker->name, "w%u", index);
+    memset(worker->key, (int)index + 1, sizeof worker->key);
+    struct dpc_session_options options = {
+        .name = worker->name,
+        .build = "sim",
+        .numeric_class = "sim",
+        .seed = dpc_rng_u64(&sim->rng),
+    };
+    sim_note(sim, "worker %u starts life=%u", index, worker->life);
+    worker->clock_ms = 1 + (int64_t)dpc_rng_below(&sim->rng, 100000000);
+    worker->session = dpc_session_create(&options);
+    dpc_session_start(worker->session, clock_of(sim, worker), &sim->actions);
+    act_all(sim, worker);
+}
+
+void
+sim_worker_crash(struct sim *sim, uint32_t index, int64_t down_ms)
+{
+    sim_note(sim, "worker %u crashes down_ms=%lld", index, (long long)down_ms);
+    if (sim->workers[index].session)
+        end_process(sim, &sim->workers[index], down_ms);
+}
+
+void
+sim_worker_stop(struct sim *sim, uint32_t index)
+{
+    struct sim_worker *worker = &sim->workers[index];
+    if (!worker->session || worker->asleep)
+        return;
+    sim_note(sim, "worker %u is told to stop", index);
+    dpc_session_stop(worker->session, 0, clock_of(sim, worker), &sim->actions);
+    act_all(sim, worker);
+}
+
+void
+sim_worker_done(struct sim_worker *worker)
+{
+    worker->session = dpc_session_destroy(worker->session);
+    for (uint32_t i = 0; i < worker->outputs_count; i++)
+        dpc_free(worker->outputs[i].bytes);
+    worker->outputs_count = 0;
+}
+
+/* --- What happens to it. */
+
+static bool
+put_uploads(struct sim *sim, struct sim_worker *worker)
+{
+    for (uint32_t i = 0; i < worker->blobs.count; i++) {
+        const struct sim_blob *found = NULL;
+        for (uint32_t k = 0; k < worker->outputs_count; k++) {
+            if (dpc_hash_equal(&worker->outputs[k].hash, &worker->blobs.refs[i].hash))
+                found = &worker->outputs[k];
+        }
+        if (!found)
+            sim_fail(sim, "worker %s hands in a blob that it has not made", worker->name);
+        else if (sim_healed(sim) || !sim_chance(sim, sim->plan.blob_loss))
+            sim_put_blob(sim, found->bytes, found->len);
+    }
+    return true;
+}
+
+static void
+check_fetched(struct sim *sim, const struct sim_worker *worker)
+{
+    for (uint32_t i = 0; i < worker->blobs.count; i++) {
+        if (!sim_has_blob(sim, &worker->blobs.refs[i].hash))
+            sim_fail(sim, "a lease names a blob that the coordinator does not have");
+    }
+}
+
+static void
+on_transferred(struct sim *sim, struct sim_worker *worker, const struct sim_event *event)
+{
+    int code = DPC_OK;
+    if (event->number != worker->transfer)
+        return;
+    if (!sim->coordinator.core || worker->cut_up || worker->cut_down) {
+        sim_add(sim, PATIENCE_MS, *event);
+        return;
+    }
+    if (!sim_healed(sim) && sim_chance(sim, sim->plan.transfer_failure))
+        code = sim_chance(sim, 0.5) ? DPC_ETIMEDOUT : DPC_EIO;
+    else if (worker->uploads)
+        put_uploads(sim, worker);
+    else
+        check_fetched(sim, worker);
+    dpc_session_transferred(worker->session, code, "simulated", clock_of(sim, worker),
+                            &sim->actions);
+    act_all(sim, worker);
+}
+
+static void
+on_job_done(struct sim *sim, struct sim_worker *worker, const struct sim_event *event)
+{
+    if (event->number != worker->job)
+        return;
+    if (!sim_healed(sim) && sim_chance(sim, 0.02)) {
+        worker->begun = (struct dpc_token){0};
+        dpc_session_failed(worker->session, worker->result.token,
+                           sim_chance(sim, 0.5) ? DPC_ECORRUPT : DPC_EIO, "simulated",
+                           clock_of(sim, worker), &sim->actions);
+    } else {
+        dpc_session_finished(worker->session, &worker->result, 1000.0 / worker->slowness,
+                             &sim->actions);
+    }
+    act_all(sim, worker);
+}
+
+static void
+on_wake(struct sim *sim, struct sim_worker *worker, const struct sim_event *event)
+{
+    if (event->number != worker->wake)
+        return;
+    if (dpc_session_work(worker->session) == DPC_WORK_RUNNING) {
+        int64_t done = (sim->now_ms - worker->job_begin_ms) * worker->job_steps / worker->job_ms;
+        dpc_session_progress(worker->session, (uint32_t)done, 1000.0 / worker->slowness);
+    }
+    dpc_session_tick(worker->session, clock_of(sim, worker), &sim->actions);
+    act_all(sim, worker);
+}
+
+static void
+on_message(struct sim *sim, struct sim_worker *worker, const struct sim_event *event)
+{
+    struct dpc_msg msg;
+    if (!sim_decode(sim, event, &msg))
+        return;
+    sim_note(sim, "worker %u hears type=%s request=%llu", index_of(sim, worker),
+             dpc_msg_name(msg.type), (unsigned long long)msg.request);
+    dpc_session_message(worker->session, &msg, clock_of(sim, worker), &sim->actions);
+    act_all(sim, worker);
+}
+
+/* A machine that sleeps does nothing; what comes meanwhile waits in its sockets. */
+static bool
+waits_for_awakening(struct sim *sim, struct sim_worker *worker, struct sim_event *event)
+{
+    if (!worker->asleep || event->type == SIM_WORKER_AWAKE)
+        return false;
+    struct sim_event later = *event;
+    if (event->payload) {
+        later.payload = dpc_alloc(event->len, 1);
+        memcpy(later.payload, event->payload, event->len);
+    }
+    sim_add(sim, PATIENCE_MS, later);
+    return true;
+}
+
+void
+sim_worker_event(struct sim *sim, const struct sim_event *event)
+{
+    struct sim_worker *worker = &sim->workers[event->worker];
+    struct sim_event copy = *event;
+    if (event->type == SIM_WORKER_START && event->life == worker->life)
+        sim_worker_start(sim, event->worker);
+    if (event->life != worker->life || !worker->session || waits_for_awakening(sim, worker, &copy))
+        return;
+    if (event->type == SIM_TO_WORKER) {
+        on_message(sim, worker, event);
+    } else if (event->type == SIM_WAKE) {
+        on_wake(sim, worker, event);
+    } else if (event->type == SIM_TRANSFERRED) {
+        on_transferred(sim, worker, event);
+    } else if (event->type == SIM_JOB_DONE) {
+        on_job_done(sim, worker, event);
+    } else if (event->type == SIM_WORKER_AWAKE) {
+        worker->asleep = false;
+    } else if (event->type == SIM_CONNECTED && !worker->cut_up && !worker->cut_down) {
+        dpc_session_connected(worker->session, clock_of(sim, worker), &sim->actions);
+        act_all(sim, worker);
+    }
+}
