@@ -1,0 +1,205 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cli/admin.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/clock.h"
+
+/* A page holds at least one row; more pages than rows there can be means that `next` goes round. */
+enum { ADMIN_PAGES_MAX = 1000000 };
+
+/* While there is no connection the socket cannot say when there is one. */
+enum { CONNECT_TURN_MS = 10 };
+
+struct dpc_admin {
+    struct dpc_net *net;
+    struct dpc_link *link;
+    uint64_t request;
+    char endpoint[DPC_ENDPOINT_MAX];
+};
+
+int
+dpc_admin_open(const char *endpoint, struct dpc_admin **ret_admin, struct dpc_error *err)
+{
+    if (strncmp(endpoint, "ipc://", 6) != 0 || strlen(endpoint) >= DPC_ENDPOINT_MAX)
+        return dpc_error_set(
+            err, DPC_EINVAL,
+            "\"%.100s\" is no admin endpoint: it looks like ipc:///path/admin.sock", endpoint);
+    struct dpc_admin *admin = dpc_alloc(1, sizeof *admin);
+    snprintf(admin->endpoint, sizeof admin->endpoint, "%s", endpoint);
+    int rc = dpc_net_create(&admin->net, err);
+    if (rc == DPC_OK)
+        rc = dpc_link_open(admin->net, DPC_CHANNEL_ADMIN, endpoint, NULL, NULL, &admin->link, err);
+    if (rc != DPC_OK) {
+        dpc_admin_close(admin);
+        return rc;
+    }
+    *ret_admin = admin;
+    return DPC_OK;
+}
+
+struct dpc_admin *
+dpc_admin_close(struct dpc_admin *admin)
+{
+    if (!admin)
+        return NULL;
+    dpc_link_close(admin->link);
+    dpc_net_destroy(admin->net);
+    return dpc_free(admin);
+}
+
+struct dpc_link *
+dpc_admin_link(struct dpc_admin *admin)
+{
+    return admin->link;
+}
+
+int
+dpc_admin_send(struct dpc_admin *admin, const char *verb, const char *argument, const char *after,
+               struct dpc_error *err)
+{
+    struct dpc_msg msg = {
+        .type = DPC_MSG_ADMIN_REQUEST,
+        .request = ++admin->request,
+        .admin_request = {.verb = verb, .argument = argument, .after = after},
+    };
+    int rc = dpc_link_send(admin->link, &msg);
+    if (rc != DPC_OK)
+        return dpc_error_set(err, rc, "could not ask the coordinator at %s: %s", admin->endpoint,
+                             dpc_error_words(rc));
+    return DPC_OK;
+}
+
+static int
+read_reply(const struct dpc_msg_admin_reply *reply, struct dpc_json **ret_json, char *ret_next,
+           struct dpc_error *err)
+{
+    if (reply->code != DPC_OK)
+        return dpc_error_set(err, reply->code, "the coordinator refused: %s",
+                             reply->text && *reply->text ? reply->text
+                                                         : dpc_error_words(reply->code));
+    struct dpc_json *json = NULL;
+    const char *text = reply->json ? reply->json : "";
+    int rc = dpc_json_parse(text, strlen(text), &json, err);
+    if (rc != DPC_OK)
+        return dpc_error_prefix(err, rc, "the coordinator's answer");
+    if (ret_next)
+        snprintf(ret_next, DPC_NAME_MAX, "%s", reply->next ? reply->next : "");
+    *ret_json = json;
+    return DPC_OK;
+}
+
+int
+dpc_admin_receive(struct dpc_admin *admin, struct dpc_json **ret_json, char *ret_next,
+                  struct dpc_error *err)
+{
+    for (;;) {
+        struct dpc_msg msg;
+        int rc = dpc_link_receive(admin->link, &msg, err);
+        if (rc != DPC_OK)
+            return rc;
+        if (msg.request != admin->request)
+            continue;
+        if (msg.type == DPC_MSG_ADMIN_REPLY)
+            return read_reply(&msg.admin_reply, ret_json, ret_next, err);
+        if (msg.type == DPC_MSG_ERROR)
+            return dpc_error_set(err, msg.error.code ? msg.error.code : DPC_EPROTO,
+                                 "the coordinator refused: %s",
+                                 msg.error.text ? msg.error.text : "no reason given");
+    }
+}
+
+static int
+no_answer(const struct dpc_admin *admin, int64_t timeout_ms, struct dpc_error *err)
+{
+    return dpc_error_set(err, DPC_ETIMEDOUT,
+                         "no coordinator answered at %s within %.1f s: it may not be running, or "
+                         "--admin or --dir names another place",
+                         admin->endpoint, (double)timeout_ms / 1000);
+}
+
+/* Waits for something on the link, or for `wait_ms`; false when the deadline is over. Whatever
+ * ended the wait, the next turn finds out. */
+static bool
+wait_a_turn(struct dpc_admin *admin, int64_t deadline, int64_t wait_ms)
+{
+    int64_t left = deadline - dpc_clock_now_ms(&dpc_clock_system);
+    struct dpc_poll_item item = {.link = admin->link, .fd = -1};
+    if (left <= 0)
+        return false;
+    if (dpc_channel_poll(&item, 1, left < wait_ms ? left : wait_ms) != DPC_OK)
+        return true;
+    return true;
+}
+
+/* Sends as soon as there is a connection, then waits for the answer. */
+static int
+ask_page(struct dpc_admin *admin, const char *verb, const char *argument, const char *after,
+         int64_t timeout_ms, struct dpc_json **ret_json, char *ret_next, struct dpc_error *err)
+{
+    int64_t deadline = dpc_clock_now_ms(&dpc_clock_system) + timeout_ms;
+    int rc;
+    while ((rc = dpc_admin_send(admin, verb, argument, after, err)) == DPC_EAGAIN) {
+        if (!wait_a_turn(admin, deadline, CONNECT_TURN_MS))
+            return no_answer(admin, timeout_ms, err);
+    }
+    if (rc != DPC_OK)
+        return rc;
+    while ((rc = dpc_admin_receive(admin, ret_json, ret_next, err)) == DPC_EAGAIN) {
+        if (!wait_a_turn(admin, deadline, timeout_ms))
+            return no_answer(admin, timeout_ms, err);
+    }
+    return rc;
+}
+
+int
+dpc_admin_ask(struct dpc_admin *admin, const char *verb, const char *argument, int64_t timeout_ms,
+              struct dpc_json **ret_json, struct dpc_error *err)
+{
+    return ask_page(admin, verb, argument, "", timeout_ms, ret_json, NULL, err);
+}
+
+/* Copies the rows of a page: a node cannot leave its tree. */
+static int
+append_rows(struct dpc_json *rows, const struct dpc_json *page, struct dpc_error *err)
+{
+    for (size_t i = 0; i < dpc_json_count(page); i++) {
+        char *text = dpc_json_print(dpc_json_at(page, i), false);
+        struct dpc_json *copy = NULL;
+        int rc = dpc_json_parse(text, strlen(text), &copy, err);
+        dpc_free(text);
+        if (rc != DPC_OK)
+            return rc;
+        dpc_json_append(rows, copy);
+    }
+    return DPC_OK;
+}
+
+int
+dpc_admin_list(struct dpc_admin *admin, const char *verb, const char *argument, const char *after,
+               struct dpc_json **ret_json, struct dpc_error *err)
+{
+    struct dpc_json *rows = dpc_json_array();
+    char next[DPC_NAME_MAX];
+    snprintf(next, sizeof next, "%s", after);
+    int rc = DPC_OK;
+    uint32_t pages = 0;
+    do {
+        struct dpc_json *page = NULL;
+        rc = ask_page(admin, verb, argument, next, DPC_ADMIN_TIMEOUT_MS, &page, next, err);
+        if (rc == DPC_OK)
+            rc = append_rows(rows, dpc_json_get(page, verb), err);
+        dpc_json_destroy(page);
+        if (rc == DPC_OK && ++pages > ADMIN_PAGES_MAX)
+            rc = dpc_error_set(err, DPC_ELIMIT, "the coordinator's listing does not end");
+    } while (rc == DPC_OK && *next);
+    if (rc != DPC_OK) {
+        dpc_json_destroy(rows);
+        return rc;
+    }
+    *ret_json = dpc_json_object();
+    dpc_json_set(*ret_json, verb, rows);
+    return DPC_OK;
+}

@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <inttypes.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "cli/commands.h"
+#include "cli/text.h"
+#include "data/import.h"
+
+enum { PROGRESS_PERIOD_MS = 200 };
+
+struct import_options {
+    const char *out;
+    int kind;
+    bool json;
+};
+
+static const struct dpc_option options[] = {
+    {.name = "out",
+     .kind = DPC_OPTION_TEXT,
+     .value_name = "DIR",
+     .help = "the corpus folder to make (needed)",
+     .offset = offsetof(struct import_options, out)},
+    {.name = "kind",
+     .kind = DPC_OPTION_CHOICE,
+     .value_name = "auto|text|jsonl|man",
+     .help = "what the files are (default auto: by their names)",
+     .offset = offsetof(struct import_options, kind),
+     .choices = dpc_import_kind_names},
+    {.name = "json",
+     .kind = DPC_OPTION_FLAG,
+     .help = "print JSON",
+     .offset = offsetof(struct import_options, json)},
+};
+
+struct progress {
+    bool live, shown;
+    int64_t due_ms;
+};
+
+static bool
+show_progress(void *context, const struct dpc_import_stats *stats)
+{
+    struct progress *progress = context;
+    int64_t now = dpc_clock_now_ms(&dpc_clock_system);
+    if (!progress->live || now < progress->due_ms)
+        return true;
+    char bytes[DPC_SHORT_TEXT_MAX];
+    fprintf(stderr, "\r\033[K%" PRIu64 "/%" PRIu64 " files, %" PRIu64 " documents, %s",
+            stats->files, stats->files_total, stats->documents,
+            dpc_text_bytes((double)stats->bytes, bytes));
+    fflush(stderr);
+    progress->shown = true;
+    progress->due_ms = now + PROGRESS_PERIOD_MS;
+    return true;
+}
+
+/* Counts by name: shown when they are not zero, in JSON always. */
+struct count {
+    const char *name, *words;
+    uint64_t value;
+};
+
+static void
+print_json(const struct count *counts, size_t counts_count, const char *out)
+{
+    struct dpc_json *root = dpc_json_object();
+    dpc_json_set_text(root, "corpus", out);
+    for (size_t i = 0; i < counts_count; i++)
+        dpc_json_set_integer(root, counts[i].name, (int64_t)counts[i].value);
+    dpc_json_show(root, stdout);
+    dpc_json_destroy(root);
+}
+
+static void
+print_stats(const struct dpc_import_stats *stats, const char *out, bool json)
+{
+    const struct count counts[] = {
+        {"documents", "documents", stats->documents},
+        {"tokens", "tokens", stats->tokens},
+        {"files", "files read", stats->files},
+        {"texts", "texts", stats->texts},
+        {"json_lines", "JSON lines", stats->json_lines},
+        {"manpages", "manual pages", stats->manpages},
+        {"duplicates", "left out: equal to an earlier text", stats->duplicates},
+        {"links", "left out: symbolic links", stats->links},
+        {"redirects", "left out: pages that only name another", stats->redirects},
+        {"binary", "left out: with a zero byte", stats->binary},
+        {"empty", "left out: empty", stats->empty},
+        {"without_text", "left out: JSON lines without a text", stats->without_text},
+        {"invalid_utf8", "not UTF-8 throughout", stats->invalid_utf8},
+    };
+    if (json) {
+        print_json(counts, DPC_COUNT(counts), out);
+        return;
+    }
+    for (size_t i = 0; i < DPC_COUNT(counts); i++) {
+        if (i < 2 || counts[i].value)
+            printf("%12" PRIu64 "  %s\n", counts[i].value, counts[i].words);
+    }
+    printf("corpus: %s\n", out);
+}
+
+static int
+run(const struct dpc_call *call)
+{
+    const struct import_options *given = call->options;
+    if (!given->out)
+        return dpc_complain(call, DPC_EXIT_USAGE, "--out DIR is missing: where the corpus goes");
+    struct progress progress = {.live = isatty(STDERR_FILENO) == 1};
+    struct dpc_import_options import = {
+        .sources = call->arguments.items,
+        .sources_count = call->arguments.count,
+        .out = given->out,
+        .kind = (enum dpc_import_kind)given->kind,
+        .tokenizer = DPC_TOKENIZER_BYTES,
+        .progress = show_progress,
+        .progress_context = &progress,
+    };
+    struct dpc_import_stats stats;
+    struct dpc_error err;
+    int rc = dpc_import(&import, &stats, &err);
+    if (progress.shown)
+        fprintf(stderr, "\r\033[K");
+    if (rc != DPC_OK)
+        return dpc_complain_error(call, &err);
+    print_stats(&stats, given->out, given->json);
+    return DPC_EXIT_OK;
+}
+
+const struct dpc_command dpc_command_data_import = {
+    .name = "data import",
+    .arguments = "SRC...",
+    .summary = "Makes a corpus of files and folders: texts, JSON lines, manual pages.",
+    .arguments_min = 1,
+    .arguments_max = DPC_ARGUMENTS_MAX,
+    .options = options,
+    .options_count = DPC_COUNT(options),
+    .options_bytes = sizeof(struct import_options),
+    .run = run,
+};

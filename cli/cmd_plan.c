@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <inttypes.h>
+
+#include "cli/commands.h"
+#include "cli/plan.h"
+#include "cli/text.h"
+
+struct plan_options {
+    bool json;
+};
+
+static const struct dpc_option options[] = {
+    {.name = "json",
+     .kind = DPC_OPTION_FLAG,
+     .help = "print JSON",
+     .offset = offsetof(struct plan_options, json)},
+};
+
+static void
+print_json(const struct dpc_plan *plan)
+{
+    struct dpc_json *root = dpc_json_object(), *levels = dpc_json_array();
+    for (uint32_t i = 0; i < plan->levels_count; i++) {
+        const struct dpc_plan_level *level = &plan->levels[i];
+        struct dpc_json *row = dpc_json_object();
+        dpc_json_set_text(row, "level", level->name);
+        dpc_json_set_integer(row, "modules", level->modules);
+        dpc_json_set_integer(row, "params_module", (int64_t)level->module_params);
+        dpc_json_set_integer(row, "paths_through", level->paths_through);
+        dpc_json_set_bool(row, "couples_all", level->couples_all);
+        dpc_json_append(levels, row);
+    }
+    dpc_json_set(root, "levels", levels);
+    dpc_json_set_integer(root, "paths", plan->paths);
+    dpc_json_set_integer(root, "params_path", (int64_t)plan->path_params);
+    dpc_json_set_integer(root, "params_total", (int64_t)plan->total_params);
+    dpc_json_set_integer(root, "path_steps", (int64_t)plan->path_steps);
+    dpc_json_set_integer(root, "total_steps", (int64_t)plan->total_steps);
+    dpc_json_set_integer(root, "path_tokens", (int64_t)plan->path_tokens);
+    dpc_json_set_integer(root, "path_bytes_up", (int64_t)plan->path_bytes_up);
+    dpc_json_set_integer(root, "path_bytes_down", (int64_t)plan->path_bytes_down);
+    dpc_json_set_integer(root, "round_bytes_up", (int64_t)plan->round_bytes_up);
+    dpc_json_set_integer(root, "round_bytes_down", (int64_t)plan->round_bytes_down);
+    dpc_json_set_integer(root, "worker_bytes", (int64_t)plan->worker_bytes);
+    dpc_json_show(root, stdout);
+    dpc_json_destroy(root);
+}
+
+static void
+print_levels(const struct dpc_plan *plan)
+{
+    static const char *const titles[] = {"level", ">modules", ">params/module", ">paths through",
+                                         "waits for"};
+    struct dpc_table *table = dpc_table_create(titles, DPC_COUNT(titles));
+    for (uint32_t i = 0; i < plan->levels_count; i++) {
+        const struct dpc_plan_level *level = &plan->levels[i];
+        char count[DPC_SHORT_TEXT_MAX];
+        dpc_table_add(table, "%s", level->name);
+        dpc_table_add(table, "%" PRIu32, level->modules);
+        dpc_table_add(table, "%s", dpc_text_count((double)level->module_params, count));
+        dpc_table_add(table, "%" PRIu32, level->paths_through);
+        if (level->couples_all)
+            dpc_table_add(table, "all paths: every round waits for the slowest");
+        else
+            dpc_table_add(table, "the %" PRIu32 " paths through the same module",
+                          level->paths_through);
+    }
+    dpc_table_print(table, stdout);
+    dpc_table_destroy(table);
+}
+
+static void
+print_text(const struct dpc_plan *plan)
+{
+    char one[DPC_SHORT_TEXT_MAX], two[DPC_SHORT_TEXT_MAX];
+    print_levels(plan);
+    printf("\nparameters  %s a path, %s in total over %" PRIu32 " paths\n",
+           dpc_text_count((double)plan->path_params, one),
+           dpc_text_count((double)plan->total_params, two), plan->paths);
+    printf("steps       %" PRIu64 " a path (%s tokens), %" PRIu64 " of all paths together\n",
+           plan->path_steps, dpc_text_count((double)plan->path_tokens, one), plan->total_steps);
+    printf("wire        %s up a path and round, %s up of all; down at most %s\n",
+           dpc_text_bytes((double)plan->path_bytes_up, one),
+           dpc_text_bytes((double)plan->round_bytes_up, two),
+           dpc_text_bytes((double)plan->round_bytes_down, (char[DPC_SHORT_TEXT_MAX]){0}));
+    printf("memory      %s a worker\n", dpc_text_bytes((double)plan->worker_bytes, one));
+}
+
+static int
+run(const struct dpc_call *call)
+{
+    const struct plan_options *given = call->options;
+    struct dpc_experiment experiment;
+    struct dpc_plan plan;
+    struct dpc_error err;
+    int rc = dpc_experiment_load(call->arguments.items[0], &experiment, &err);
+    if (rc != DPC_OK)
+        return dpc_complain(call, dpc_exit_of_experiment(rc), "%s", err.text);
+    rc = dpc_plan_make(&experiment, &plan, &err);
+    if (rc != DPC_OK)
+        return dpc_complain_error(call, &err);
+    if (given->json)
+        print_json(&plan);
+    else
+        print_text(&plan);
+    return DPC_EXIT_OK;
+}
+
+const struct dpc_command dpc_command_plan = {
+    .name = "plan",
+    .arguments = "FILE",
+    .summary = "What an experiment will cost: parameters, coupling, bytes, memory.",
+    .arguments_min = 1,
+    .arguments_max = 1,
+    .options = options,
+    .options_count = DPC_COUNT(options),
+    .options_bytes = sizeof(struct plan_options),
+    .run = run,
+};

@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * What computes here. Versions of libraries are those that the program was built with. */
+#include "cli/commands.h"
+#include "cli/text.h"
+#include "ops/ops.h"
+
+struct version_options {
+    bool json;
+};
+
+static const struct dpc_option options[] = {
+    {.name = "json",
+     .kind = DPC_OPTION_FLAG,
+     .help = "print JSON",
+     .offset = offsetof(struct version_options, json)},
+};
+
+static const struct {
+    const char *name, *version;
+} libraries[] = {
+    {"openblas", DPC_VERSION_OPENBLAS}, {"zeromq", DPC_VERSION_ZMQ},
+    {"rocksdb", DPC_VERSION_ROCKSDB},   {"protobuf-c", DPC_VERSION_PROTOBUFC},
+    {"libyaml", DPC_VERSION_YAML},      {"jansson", DPC_VERSION_JANSSON},
+    {"libcrypto", DPC_VERSION_CRYPTO},  {"zlib", DPC_VERSION_ZLIB},
+    {"zstd", DPC_VERSION_ZSTD},
+};
+
+static void
+print_json(void)
+{
+    struct dpc_json *root = dpc_json_object(), *versions = dpc_json_object();
+    dpc_json_set_text(root, "program", "dipaco");
+    dpc_json_set_text(root, "version", PACKAGE_VERSION);
+    dpc_json_set_text(root, "blas_kernel", dpc_ops_blas_kernel());
+    dpc_json_set_text(root, "instructions", dpc_ops_cpu()->name);
+    for (size_t i = 0; i < DPC_COUNT(libraries); i++)
+        dpc_json_set_text(versions, libraries[i].name, libraries[i].version);
+    dpc_json_set(root, "libraries", versions);
+    dpc_json_show(root, stdout);
+    dpc_json_destroy(root);
+}
+
+static int
+run(const struct dpc_call *call)
+{
+    const struct version_options *given = call->options;
+    if (given->json) {
+        print_json();
+        return DPC_EXIT_OK;
+    }
+    printf("dipaco %s\n", PACKAGE_VERSION);
+    printf("BLAS kernel   %s\n", dpc_ops_blas_kernel());
+    printf("instructions  %s\n", dpc_ops_cpu()->name);
+    printf("built with   ");
+    for (size_t i = 0; i < DPC_COUNT(libraries); i++)
+        printf(" %s %s%s", libraries[i].name, libraries[i].version,
+               i + 1 < DPC_COUNT(libraries) ? "," : "\n");
+    return DPC_EXIT_OK;
+}
+
+const struct dpc_command dpc_command_version = {
+    .name = "version",
+    .arguments = "",
+    .summary = "Version, the BLAS kernel and the instructions in use, libraries.",
+    .options = options,
+    .options_count = DPC_COUNT(options),
+    .options_bytes = sizeof(struct version_options),
+    .run = run,
+};

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The programs and their subcommands, one file each (cmd_*.c, ctl_*.c). The mains, and the test
+ * that compares them with the man pages, read these tables.
+ *
+ * Owns: constants. Threads: any.
+ */
+#ifndef DPC_CLI_COMMANDS_H
+#define DPC_CLI_COMMANDS_H
+
+#include "cli/command.h"
+
+extern const struct dpc_program dpc_program_dipaco;
+extern const struct dpc_program dpc_program_dipacoctl;
+
+/* dipaco */
+extern const struct dpc_command dpc_command_data_import;
+extern const struct dpc_command dpc_command_data_info;
+extern const struct dpc_command dpc_command_eval;
+extern const struct dpc_command dpc_command_generate;
+extern const struct dpc_command dpc_command_plan;
+extern const struct dpc_command dpc_command_run;
+extern const struct dpc_command dpc_command_version;
+
+/* dipacoctl */
+extern const struct dpc_command dpc_command_ledger;
+extern const struct dpc_command dpc_command_modules;
+extern const struct dpc_command dpc_command_paths;
+extern const struct dpc_command dpc_command_status;
+extern const struct dpc_command dpc_command_versions;
+extern const struct dpc_command dpc_command_workers;
+
+#endif

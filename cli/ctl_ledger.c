@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * An entry has several contributions: its table has a row for each. */
+#include <inttypes.h>
+
+#include "cli/commands.h"
+#include "cli/ctl.h"
+
+struct ledger_options {
+    int64_t after;
+};
+static const struct ledger_options defaults = {.after = -1};
+
+static const struct dpc_option options[] = {
+    {.name = "after",
+     .kind = DPC_OPTION_INTEGER,
+     .value_name = "N",
+     .help = "only entries behind sequence number N",
+     .offset = offsetof(struct ledger_options, after),
+     .min = 0,
+     .max = 9e15},
+};
+
+static const char *
+text(const struct dpc_json *object, const char *key)
+{
+    return dpc_json_text(dpc_json_get(object, key), "?");
+}
+
+static void
+add_entry(struct dpc_table *table, const struct dpc_json *record, const struct dpc_json *entry)
+{
+    dpc_table_add(table, "%" PRId64, dpc_json_integer(dpc_json_get(record, "sequence"), -1));
+    dpc_table_add(table, "%s", text(record, "module"));
+    dpc_table_add(table, "%" PRId64, dpc_json_integer(dpc_json_get(record, "version"), -1));
+    dpc_table_add(table, "%.12s", text(record, "master"));
+    dpc_table_add(table, "%.4f", dpc_json_number(dpc_json_get(record, "rescale"), 0));
+    dpc_table_add(table, "%s", text(entry, "path"));
+    dpc_table_add(table, "%.4f", dpc_json_number(dpc_json_get(entry, "weight"), 0));
+    dpc_table_add(table, "%s", text(entry, "worker"));
+    dpc_table_add(table, "%" PRId64, dpc_json_integer(dpc_json_get(entry, "lease"), -1));
+    dpc_table_add(table, "%.12s", text(entry, "delta"));
+}
+
+static void
+print_ledger(const struct dpc_json *records)
+{
+    static const char *const titles[] = {">entry", "module",  ">version", "made",   ">rescale",
+                                         "path",   ">weight", "worker",   ">lease", "delta"};
+    struct dpc_table *table = dpc_table_create(titles, DPC_COUNT(titles));
+    for (size_t i = 0; i < dpc_json_count(records); i++) {
+        const struct dpc_json *record = dpc_json_at(records, i);
+        const struct dpc_json *entries = dpc_json_get(record, "entries");
+        for (size_t j = 0; j < dpc_json_count(entries); j++)
+            add_entry(table, record, dpc_json_at(entries, j));
+    }
+    dpc_table_print(table, stdout);
+    dpc_table_destroy(table);
+}
+
+static int
+run(const struct dpc_call *call)
+{
+    const struct ledger_options *given = call->options;
+    const struct dpc_ctl_globals *globals = call->globals;
+    char after[24] = "";
+    /* A page of the ledger begins at the sequence number that is asked for. */
+    if (given->after >= 0)
+        snprintf(after, sizeof after, "%" PRId64, given->after + 1);
+    struct dpc_admin *admin = NULL;
+    struct dpc_json *reply = NULL;
+    struct dpc_error err;
+    int rc = dpc_ctl_open(call, &admin, &err);
+    if (rc == DPC_OK)
+        rc = dpc_admin_list(admin, "ledger", "", after, &reply, &err);
+    dpc_admin_close(admin);
+    if (rc != DPC_OK)
+        return dpc_complain_error(call, &err);
+    if (globals->json)
+        dpc_json_show(reply, stdout);
+    else
+        print_ledger(dpc_json_get(reply, "ledger"));
+    dpc_json_destroy(reply);
+    return DPC_EXIT_OK;
+}
+
+const struct dpc_command dpc_command_ledger = {
+    .name = "ledger",
+    .arguments = "",
+    .summary = "Who contributed what to which version, step by step.",
+    .options = options,
+    .options_count = DPC_COUNT(options),
+    .defaults = &defaults,
+    .options_bytes = sizeof defaults,
+    .run = run,
+};

@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <stdlib.h>
+
+#include "cli/commands.h"
+#include "cli/ctl.h"
+#include "cli/progress.h"
+
+static void
+print_status(const struct dpc_json *status)
+{
+    static const char *const keys[] = {"experiment", "mode", "report", "control_endpoint",
+                                       "bulk_endpoint"};
+    char line[DPC_PROGRESS_LINE_MAX];
+    dpc_progress_line(status, line);
+    printf("%s\n\n", line);
+    for (size_t i = 0; i < DPC_COUNT(keys); i++) {
+        const char *value = dpc_json_text(dpc_json_get(status, keys[i]), "");
+        if (*value)
+            printf("%-17s %s\n", keys[i], value);
+    }
+    printf("%-17s %.0f of %.0f, all paths together\n", "steps",
+           dpc_json_number(dpc_json_get(status, "steps_done"), 0),
+           dpc_json_number(dpc_json_get(status, "steps_total"), 0));
+    printf("%-17s %.0f known, %.0f connected, %.0f leases\n", "workers",
+           dpc_json_number(dpc_json_get(status, "workers_known"), 0),
+           dpc_json_number(dpc_json_get(status, "workers_connected"), 0),
+           dpc_json_number(dpc_json_get(status, "leases"), 0));
+}
+
+static int
+run(const struct dpc_call *call)
+{
+    const struct dpc_ctl_globals *globals = call->globals;
+    struct dpc_admin *admin = NULL;
+    struct dpc_json *status = NULL;
+    struct dpc_error err;
+    int rc = dpc_ctl_open(call, &admin, &err);
+    if (rc == DPC_OK)
+        rc = dpc_admin_ask(admin, "status", "", DPC_ADMIN_TIMEOUT_MS, &status, &err);
+    dpc_admin_close(admin);
+    if (rc != DPC_OK)
+        return dpc_complain_error(call, &err);
+    if (globals->json)
+        dpc_json_show(status, stdout);
+    else
+        print_status(status);
+    dpc_json_destroy(status);
+    return DPC_EXIT_OK;
+}
+
+const struct dpc_command dpc_command_status = {
+    .name = "status",
+    .arguments = "",
+    .summary = "Where the experiment stands.",
+    .run = run,
+};

@@ -1,0 +1,294 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * One path is made and filled anew whenever another one (or the routing model) is asked for. */
+#include "cli/model.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/tensor_blob.h"
+#include "base/vfs.h"
+#include "routing/router.h"
+
+enum { BATCH_MAX = 8, NONE = -1, ROUTING_MODEL = -2 };
+
+struct dpc_model {
+    struct dpc_experiment experiment;
+    struct dpc_topology topology;
+    struct dpc_store *store;
+    struct dpc_phase_record phase;
+    struct dpc_module_record *modules; /* [modules_count] */
+    bool *modules_known;
+    struct dpc_path_record *paths; /* [paths_count] */
+    struct dpc_router *router;     /* once it was needed */
+    struct dpc_path *path;
+    int64_t loaded; /* what `path` holds: a path, NONE or ROUTING_MODEL */
+};
+
+/* --- Opening. */
+
+static int
+find_store(const char *folder, char ret_store[DPC_PATH_MAX], struct dpc_error *err)
+{
+    char inner[DPC_PATH_MAX];
+    if (dpc_path_join(folder, "coordinator", inner, sizeof inner) != DPC_OK ||
+        snprintf(ret_store, DPC_PATH_MAX, "%s", folder) >= DPC_PATH_MAX)
+        return dpc_error_set(err, DPC_ELIMIT, "the path \"%.200s\" is too long", folder);
+    if (dpc_vfs_exists(&dpc_vfs_posix, inner))
+        snprintf(ret_store, DPC_PATH_MAX, "%s", inner);
+    if (!dpc_vfs_exists(&dpc_vfs_posix, ret_store))
+        return dpc_error_set(err, DPC_ENOTFOUND, "there is no run in \"%.200s\"", folder);
+    return DPC_OK;
+}
+
+static bool
+keep_module(void *context, const struct dpc_module_record *record)
+{
+    struct dpc_model *model = context;
+    if (record->module < model->topology.modules_count) {
+        model->modules[record->module] = *record;
+        model->modules_known[record->module] = true;
+    }
+    return true;
+}
+
+static bool
+keep_path(void *context, const struct dpc_path_record *record)
+{
+    struct dpc_model *model = context;
+    if (record->path < model->topology.paths_count)
+        model->paths[record->path] = *record;
+    return true;
+}
+
+static int
+load_records(struct dpc_model *model, struct dpc_error *err)
+{
+    struct dpc_kv *kv = dpc_store_kv(model->store);
+    char *yaml = NULL;
+    size_t len = 0;
+    int rc = dpc_load_experiment(kv, &yaml, &len, err);
+    if (rc == DPC_OK)
+        rc = dpc_experiment_parse("the store's experiment", yaml, len, &model->experiment, err);
+    dpc_free(yaml);
+    if (rc == DPC_OK)
+        rc = dpc_topology_init(&model->topology, &model->experiment, err);
+    if (rc != DPC_OK)
+        return rc;
+    model->modules = dpc_alloc(model->topology.modules_count, sizeof *model->modules);
+    model->modules_known = dpc_alloc(model->topology.modules_count, sizeof *model->modules_known);
+    model->paths = dpc_alloc(model->topology.paths_count, sizeof *model->paths);
+    rc = dpc_load_phase(kv, &model->phase, err);
+    if (rc == DPC_OK)
+        rc = dpc_scan_modules(kv, keep_module, model, err);
+    if (rc == DPC_OK)
+        rc = dpc_scan_paths(kv, keep_path, model, err);
+    return rc;
+}
+
+int
+dpc_model_open(const char *folder, struct dpc_model **ret_model, struct dpc_error *err)
+{
+    char store[DPC_PATH_MAX];
+    struct dpc_model *model = dpc_alloc(1, sizeof *model);
+    model->loaded = NONE;
+    int rc = find_store(folder, store, err);
+    if (rc == DPC_OK)
+        rc = dpc_store_open(store, DPC_KV_READ_ONLY, &model->store, err);
+    if (rc == DPC_OK)
+        rc = load_records(model, err);
+    if (rc == DPC_OK)
+        rc = dpc_path_create(&model->experiment, dpc_ops_cpu(), BATCH_MAX, DPC_PATH_INFER,
+                             &model->path, err);
+    if (rc != DPC_OK) {
+        dpc_model_close(model);
+        return rc;
+    }
+    *ret_model = model;
+    return DPC_OK;
+}
+
+struct dpc_model *
+dpc_model_close(struct dpc_model *model)
+{
+    if (!model)
+        return NULL;
+    dpc_path_destroy(model->path);
+    dpc_router_destroy(model->router);
+    dpc_free(model->modules);
+    dpc_free(model->modules_known);
+    dpc_free(model->paths);
+    dpc_store_close(model->store);
+    return dpc_free(model);
+}
+
+const struct dpc_experiment *
+dpc_model_experiment(const struct dpc_model *model)
+{
+    return &model->experiment;
+}
+
+const struct dpc_topology *
+dpc_model_topology(const struct dpc_model *model)
+{
+    return &model->topology;
+}
+
+const struct dpc_path_record *
+dpc_model_path_record(const struct dpc_model *model, uint32_t path)
+{
+    return &model->paths[path];
+}
+
+uint32_t
+dpc_model_batch_max(const struct dpc_model *model)
+{
+    (void)model;
+    return BATCH_MAX;
+}
+
+int
+dpc_model_test_documents(struct dpc_model *model, uint32_t path, uint8_t **ret_bytes,
+                         struct dpc_tokens **ret_tokens, struct dpc_error *err)
+{
+    const struct dpc_path_record *record = &model->paths[path];
+    char name[2 * DPC_NAME_MAX];
+    uint8_t *bytes = NULL;
+    size_t len = 0;
+    dpc_topology_path_name(&model->topology, path, name, sizeof name);
+    if (dpc_hash_is_none(&record->test))
+        return dpc_error_set(err, DPC_ENOTFOUND, "path %s has no held-out documents%s", name,
+                             dpc_hash_is_none(&record->shard) ? " yet" : "");
+    int rc = dpc_store_blob_load(model->store, &record->test, &bytes, &len, err);
+    if (rc == DPC_OK)
+        rc = dpc_tokens_open_bytes(name, bytes, len, ret_tokens, err);
+    if (rc != DPC_OK) {
+        dpc_free(bytes);
+        return rc;
+    }
+    *ret_bytes = bytes;
+    return DPC_OK;
+}
+
+/* --- Composing a path. */
+
+static int
+load_module(struct dpc_model *model, uint32_t level, const struct dpc_hash *published,
+            struct dpc_error *err)
+{
+    uint8_t *bytes = NULL;
+    size_t len = 0, floats = dpc_path_module_floats(model->path, level);
+    const float *values;
+    int rc = dpc_store_blob_load(model->store, published, &bytes, &len, err);
+    if (rc == DPC_OK)
+        rc = dpc_tensor_blob_read(bytes, len, floats, &values, err);
+    if (rc == DPC_OK)
+        memcpy(dpc_path_module_params(model->path, level), values, floats * sizeof *values);
+    dpc_free(bytes);
+    return rc;
+}
+
+/* Version of a module that a path takes: the current one, or for the routing model a given one. */
+static int
+published_hash(const struct dpc_model *model, uint32_t module, const uint32_t *version,
+               struct dpc_hash *ret_hash, struct dpc_error *err)
+{
+    char name[2 * DPC_NAME_MAX];
+    dpc_topology_module_name(&model->topology, module, name, sizeof name);
+    if (version) {
+        struct dpc_version_record record;
+        int rc = dpc_load_version(dpc_store_kv(model->store), module, *version, &record, err);
+        if (rc != DPC_OK)
+            return dpc_error_prefix(err, rc, "version %u of %s", *version, name);
+        *ret_hash = record.published;
+        return DPC_OK;
+    }
+    if (!model->modules_known[module])
+        return dpc_error_set(err, DPC_ENOTFOUND,
+                             "there is no version of %s yet: the run has not come that far", name);
+    *ret_hash = model->modules[module].published;
+    return DPC_OK;
+}
+
+static int
+compose(struct dpc_model *model, uint32_t path, const uint32_t *version, int64_t as,
+        struct dpc_error *err)
+{
+    int rc = DPC_OK;
+    if (model->loaded == as)
+        return DPC_OK;
+    model->loaded = NONE;
+    for (uint32_t level = 0; rc == DPC_OK && level < model->topology.levels_count; level++) {
+        struct dpc_hash hash;
+        uint32_t module = dpc_topology_module(&model->topology, path, level);
+        rc = published_hash(model, module, version, &hash, err);
+        if (rc == DPC_OK)
+            rc = load_module(model, level, &hash, err);
+    }
+    if (rc == DPC_OK)
+        model->loaded = as;
+    return rc;
+}
+
+int
+dpc_model_path(struct dpc_model *model, uint32_t path, struct dpc_path **ret_path,
+               struct dpc_error *err)
+{
+    int rc = compose(model, path, NULL, path, err);
+    if (rc == DPC_OK)
+        *ret_path = model->path;
+    return rc;
+}
+
+/* --- Routing. */
+
+static int
+load_router(struct dpc_model *model, struct dpc_error *err)
+{
+    uint8_t *bytes = NULL;
+    size_t len = 0;
+    if (model->router)
+        return DPC_OK;
+    if (dpc_hash_is_none(&model->phase.router))
+        return dpc_error_set(err, DPC_ENOTFOUND,
+                             "there is no router yet: the run has not come that far");
+    int rc = dpc_store_blob_load(model->store, &model->phase.router, &bytes, &len, err);
+    if (rc == DPC_OK)
+        rc = dpc_router_read(bytes, len, &model->router, err);
+    dpc_free(bytes);
+    if (rc == DPC_OK && (dpc_router_paths(model->router) != model->topology.routed_paths ||
+                         dpc_router_dim(model->router) != model->experiment.model.dim))
+        rc = dpc_error_set(err, DPC_ECORRUPT, "the router is that of another experiment");
+    return rc;
+}
+
+/* The dense modules' version at the end of the warm start. */
+static uint32_t
+warm_version(const struct dpc_experiment *experiment)
+{
+    return (experiment->warm_start.steps + experiment->inner.steps - 1) / experiment->inner.steps;
+}
+
+int
+dpc_model_route(struct dpc_model *model, const int32_t *tokens, uint32_t tokens_count,
+                uint32_t *ret_path, struct dpc_error *err)
+{
+    uint32_t prefix = model->experiment.routing.prefix, version = warm_version(&model->experiment);
+    uint32_t len = tokens_count < prefix ? tokens_count : prefix;
+    if (len == 0)
+        return dpc_error_set(err, DPC_EINVAL, "there is no text to route: the prompt is empty");
+    int rc = load_router(model, err);
+    if (rc == DPC_OK)
+        rc =
+            compose(model, dpc_topology_dense_path(&model->topology), &version, ROUTING_MODEL, err);
+    if (rc != DPC_OK)
+        return rc;
+    float *feature = dpc_alloc(model->experiment.model.dim, sizeof *feature);
+    rc = dpc_path_features(model->path, tokens, &len, 1, len, feature);
+    if (rc == DPC_OK)
+        *ret_path = dpc_router_path(model->router, feature);
+    else
+        rc = dpc_error_set(err, rc, "could not route the text: %s", dpc_error_words(rc));
+    dpc_free(feature);
+    return rc;
+}

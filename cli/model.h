@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * A trained (or half trained) model in a coordinator's store, opened read-only: its experiment, its
+ * router, and paths composed of the current versions of their modules. Works beside a coordinator
+ * that goes on.
+ *
+ * Owns: the store's handle and one path for inference. Threads: one.
+ */
+#ifndef DPC_CLI_MODEL_H
+#define DPC_CLI_MODEL_H
+
+#include "base/error.h"
+#include "base/experiment.h"
+#include "base/topology.h"
+#include "data/tokens.h"
+#include "modules/path.h"
+#include "storage/db/store.h"
+
+struct dpc_model;
+
+/* `folder` is that of a run, or a store itself. DPC_ENOTFOUND when there is none. */
+int dpc_model_open(const char *folder, struct dpc_model **ret_model,
+                   struct dpc_error *err) DPC_MUST_CHECK;
+struct dpc_model *dpc_model_close(struct dpc_model *model);
+
+const struct dpc_experiment *dpc_model_experiment(const struct dpc_model *model);
+const struct dpc_topology *dpc_model_topology(const struct dpc_model *model);
+/* The record of a path; all zero before its shard was made. */
+const struct dpc_path_record *dpc_model_path_record(const struct dpc_model *model, uint32_t path);
+
+/* The held-out documents that were routed to a path. `*ret_bytes` keeps them: close the tokens
+ * first, then dpc_free it. DPC_ENOTFOUND before they were sharded, or when there are none. */
+int dpc_model_test_documents(struct dpc_model *model, uint32_t path, uint8_t **ret_bytes,
+                             struct dpc_tokens **ret_tokens, struct dpc_error *err) DPC_MUST_CHECK;
+
+/* The path composed of its modules' current versions, checked against their hashes. It belongs to
+ * the model and is valid until the next call; batches of up to dpc_model_batch_max sequences. */
+int dpc_model_path(struct dpc_model *model, uint32_t path, struct dpc_path **ret_path,
+                   struct dpc_error *err) DPC_MUST_CHECK;
+uint32_t dpc_model_batch_max(const struct dpc_model *model);
+
+/* The routed path of a text by its first `routing.prefix` tokens: the router over the features of
+ * the dense path as it was when the router was fitted. DPC_ENOTFOUND before there is a router. */
+int dpc_model_route(struct dpc_model *model, const int32_t *tokens, uint32_t tokens_count,
+                    uint32_t *ret_path, struct dpc_error *err) DPC_MUST_CHECK;
+
+#endif

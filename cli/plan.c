@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Bytes follow from the formats: a tensor blob is a header and 4 bytes a parameter, a path state a
+ * header and 8. Memory is asked of a path that is made for the purpose. */
+#include "cli/plan.h"
+
+#include "base/layout.h"
+#include "base/topology.h"
+#include "modules/path.h"
+
+enum { BLOB_HEADER_BYTES = 64 };
+
+static void
+plan_levels(const struct dpc_experiment *experiment, const struct dpc_topology *topology,
+            struct dpc_plan *plan)
+{
+    plan->levels_count = experiment->levels_count;
+    for (uint32_t level = 0; level < experiment->levels_count; level++) {
+        struct dpc_plan_level *row = &plan->levels[level];
+        row->name = experiment->levels[level].name;
+        row->modules = experiment->levels[level].modules;
+        row->module_params = dpc_layout_module_floats(experiment, level);
+        row->paths_through = dpc_topology_paths_through(topology, topology->first_module[level]);
+        row->couples_all = row->modules == 1 && topology->routed_paths > 1;
+        plan->path_params += row->module_params;
+        plan->total_params += row->module_params * row->modules;
+    }
+}
+
+static void
+plan_bytes(const struct dpc_experiment *experiment, struct dpc_plan *plan)
+{
+    uint64_t tensors =
+        4 * (uint64_t)plan->path_params + BLOB_HEADER_BYTES * (uint64_t)plan->levels_count;
+    uint64_t state = 8 * (uint64_t)plan->path_params + BLOB_HEADER_BYTES;
+    uint64_t paths = plan->paths + experiment->baseline.dense;
+    plan->path_bytes_up = plan->path_bytes_down = tensors + state;
+    plan->round_bytes_up = paths * plan->path_bytes_up;
+    plan->round_bytes_down = paths * plan->path_bytes_down;
+}
+
+static void
+plan_steps(const struct dpc_experiment *experiment, struct dpc_plan *plan)
+{
+    uint64_t trained = (uint64_t)experiment->outer.rounds * experiment->inner.steps;
+    uint64_t paths = plan->paths + experiment->baseline.dense;
+    plan->path_steps = experiment->warm_start.steps + trained;
+    plan->total_steps = experiment->warm_start.steps + paths * trained;
+    plan->path_tokens = plan->path_steps * experiment->inner.batch * experiment->model.context;
+}
+
+static int
+plan_memory(const struct dpc_experiment *experiment, struct dpc_plan *plan, struct dpc_error *err)
+{
+    struct dpc_path *path = NULL;
+    int rc = dpc_path_create(experiment, dpc_ops_cpu(), experiment->inner.batch, DPC_PATH_TRAIN,
+                             &path, err);
+    if (rc != DPC_OK)
+        return rc;
+    /* Two moments, and the versions that deltas are taken against. */
+    plan->worker_bytes = dpc_path_bytes(path) + 12 * (uint64_t)plan->path_params;
+    dpc_path_destroy(path);
+    return DPC_OK;
+}
+
+int
+dpc_plan_make(const struct dpc_experiment *experiment, struct dpc_plan *ret_plan,
+              struct dpc_error *err)
+{
+    struct dpc_topology topology;
+    struct dpc_plan plan = {0};
+    int rc = dpc_topology_init(&topology, experiment, err);
+    if (rc != DPC_OK)
+        return rc;
+    plan.paths = topology.routed_paths;
+    plan_levels(experiment, &topology, &plan);
+    plan_bytes(experiment, &plan);
+    plan_steps(experiment, &plan);
+    rc = plan_memory(experiment, &plan, err);
+    if (rc == DPC_OK)
+        *ret_plan = plan;
+    return rc;
+}

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * What an experiment will cost, from its file alone: parameters, who waits for whom, bytes of a
+ * round, memory.
+ *
+ * Owns: nothing. Threads: any.
+ */
+#ifndef DPC_CLI_PLAN_H
+#define DPC_CLI_PLAN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "base/experiment.h"
+
+struct dpc_plan_level {
+    const char *name;
+    uint32_t modules;
+    size_t module_params;
+    uint32_t paths_through; /* routed paths through each of its modules */
+    bool couples_all;       /* one module: every path waits for every other */
+};
+
+struct dpc_plan {
+    uint32_t levels_count;
+    struct dpc_plan_level levels[DPC_LEVELS_MAX];
+    uint32_t paths;            /* routed */
+    size_t path_params;        /* what inference needs */
+    size_t total_params;       /* of all routed modules */
+    uint64_t path_bytes_up;    /* of one path in one round: deltas and path state */
+    uint64_t path_bytes_down;  /* new versions, and the path state when the worker lacks it */
+    uint64_t round_bytes_up;   /* of all paths, the dense baseline included */
+    uint64_t round_bytes_down; /* at most */
+    uint64_t path_steps;       /* inner steps of a path, warm start included */
+    uint64_t total_steps;      /* inner steps of everybody */
+    uint64_t path_tokens;      /* tokens that a path reads */
+    uint64_t worker_bytes;     /* memory of a worker */
+};
+
+/* DPC_ELIMIT as dpc_topology_init; DPC_ENOMEM when one path does not fit into memory. */
+int dpc_plan_make(const struct dpc_experiment *experiment, struct dpc_plan *ret_plan,
+                  struct dpc_error *err) DPC_MUST_CHECK;
+
+#endif

@@ -1,0 +1,206 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cli/sample.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "cli/text.h"
+#include "data/tokenizer.h"
+#include "modules/generate.h"
+
+const struct dpc_sample_settings dpc_sample_defaults = {
+    .tokens = 300, .temperature = 0.8, .top_k = 40, .seed = 1};
+
+/* --- Tokens and text. */
+
+static const struct dpc_tokenizer *
+tokenizer_of(const struct dpc_model *model)
+{
+    return dpc_tokenizer_get(dpc_model_experiment(model)->data.tokenizer);
+}
+
+/* The prompt as tokens, in fresh memory. */
+static int
+encode(const struct dpc_model *model, const char *text, size_t len, int32_t **ret_tokens,
+       uint32_t *ret_count, struct dpc_error *err)
+{
+    const struct dpc_tokenizer *tokenizer = tokenizer_of(model);
+    if (len == 0)
+        return dpc_error_set(err, DPC_EINVAL, "the prompt is empty");
+    if (len > DPC_CONFIG_BYTES_MAX)
+        return dpc_error_set(err, DPC_ELIMIT, "the prompt has %zu bytes; at most %zu are read", len,
+                             (size_t)DPC_CONFIG_BYTES_MAX);
+    size_t most = tokenizer->tokens_max(len);
+    uint16_t *narrow = dpc_alloc(most, sizeof *narrow);
+    int32_t *tokens = dpc_alloc(most, sizeof *tokens);
+    size_t count = tokenizer->encode((const uint8_t *)text, len, narrow);
+    for (size_t i = 0; i < count; i++)
+        tokens[i] = narrow[i];
+    dpc_free(narrow);
+    *ret_tokens = tokens;
+    *ret_count = (uint32_t)count;
+    return DPC_OK;
+}
+
+static void
+decode(const struct dpc_model *model, const int32_t *tokens, uint32_t count, struct dpc_buf *out)
+{
+    const struct dpc_tokenizer *tokenizer = tokenizer_of(model);
+    for (uint32_t i = 0; i < count; i++) {
+        uint8_t bytes[DPC_TOKEN_BYTES_MAX];
+        dpc_buf_put(out, bytes, tokenizer->decode(tokens[i], bytes));
+    }
+}
+
+/* --- One sample. */
+
+static int
+choose_path(struct dpc_model *model, const struct dpc_sample_settings *settings,
+            const int32_t *tokens, uint32_t count, uint32_t *ret_path, struct dpc_error *err)
+{
+    if (!settings->path)
+        return dpc_model_route(model, tokens, count, ret_path, err);
+    if (dpc_topology_path_find(dpc_model_topology(model), settings->path, ret_path))
+        return DPC_OK;
+    return dpc_error_set(err, DPC_ENOTFOUND, "there is no path \"%.64s\"", settings->path);
+}
+
+static int
+write_on(struct dpc_model *model, const struct dpc_sample_settings *settings, uint32_t path,
+         const int32_t *tokens, uint32_t count, uint32_t index, struct dpc_buf *ret_text,
+         struct dpc_error *err)
+{
+    struct dpc_path *composed = NULL;
+    int rc = dpc_model_path(model, path, &composed, err);
+    if (rc != DPC_OK)
+        return rc;
+    int32_t *written = dpc_alloc(settings->tokens, sizeof *written);
+    rc = dpc_generate(composed, tokens, count, settings->tokens, settings->temperature,
+                      settings->top_k, settings->seed + index, written);
+    if (rc == DPC_OK)
+        decode(model, written, settings->tokens, ret_text);
+    else
+        rc = dpc_error_set(err, rc, "could not write text: %s", dpc_error_words(rc));
+    dpc_free(written);
+    return rc;
+}
+
+static void
+set_clean(struct dpc_json *object, const char *key, const void *bytes, size_t len)
+{
+    struct dpc_buf clean;
+    dpc_buf_init(&clean, 0);
+    dpc_text_clean(bytes, len, &clean);
+    dpc_json_set_text(object, key, dpc_buf_text(&clean));
+    dpc_buf_done(&clean);
+}
+
+int
+dpc_sample_add(struct dpc_model *model, const struct dpc_sample_settings *settings,
+               const char *prompt, size_t prompt_len, uint32_t index, struct dpc_json *samples,
+               struct dpc_error *err)
+{
+    int32_t *tokens = NULL;
+    uint32_t count = 0, path = 0;
+    struct dpc_buf text;
+    dpc_buf_init(&text, 0);
+    int rc = encode(model, prompt, prompt_len, &tokens, &count, err);
+    if (rc == DPC_OK)
+        rc = choose_path(model, settings, tokens, count, &path, err);
+    if (rc == DPC_OK)
+        rc = write_on(model, settings, path, tokens, count, index, &text, err);
+    if (rc == DPC_OK) {
+        char name[2 * DPC_NAME_MAX];
+        struct dpc_json *sample = dpc_json_object();
+        dpc_topology_path_name(dpc_model_topology(model), path, name, sizeof name);
+        dpc_json_set_text(sample, "path", name);
+        set_clean(sample, "prompt", prompt, prompt_len);
+        /* The last token may have begun a character that it did not end. */
+        set_clean(sample, "text", text.data, dpc_text_cut(text.data, text.len));
+        dpc_json_append(samples, sample);
+    }
+    dpc_free(tokens);
+    dpc_buf_done(&text);
+    return rc;
+}
+
+/* --- Prompts from held-out documents. */
+
+struct held_out {
+    struct dpc_model *model;
+    const struct dpc_sample_settings *settings;
+    struct dpc_json *samples;
+    uint32_t index;
+    bool found;
+};
+
+/* Document number `doc` of the path, when it has so many. */
+static int
+add_held_out(struct held_out *held_out, uint32_t path, uint32_t doc, struct dpc_error *err)
+{
+    struct dpc_model *model = held_out->model;
+    uint32_t prefix = dpc_model_experiment(model)->routing.prefix;
+    uint8_t *bytes = NULL;
+    struct dpc_tokens *documents = NULL;
+    int rc = dpc_model_test_documents(model, path, &bytes, &documents, err);
+    if (rc == DPC_OK && doc < dpc_tokens_documents(documents)) {
+        struct dpc_buf text;
+        int32_t *tokens = dpc_alloc(prefix, sizeof *tokens);
+        dpc_buf_init(&text, 0);
+        decode(model, tokens, dpc_tokens_copy(documents, doc, 0, prefix, tokens), &text);
+        size_t len = dpc_text_cut(text.data, text.len);
+        held_out->found = true;
+        if (len > 0)
+            rc = dpc_sample_add(model, held_out->settings, (const char *)text.data, len,
+                                held_out->index++, held_out->samples, err);
+        dpc_buf_done(&text);
+        dpc_free(tokens);
+    }
+    dpc_tokens_close(documents);
+    dpc_free(bytes);
+    return rc;
+}
+
+int
+dpc_sample_held_out(struct dpc_model *model, const struct dpc_sample_settings *settings,
+                    uint32_t count, struct dpc_json *samples, struct dpc_error *err)
+{
+    const struct dpc_topology *topology = dpc_model_topology(model);
+    struct held_out held_out = {
+        .model = model, .settings = settings, .samples = samples, .found = true};
+    int rc = DPC_OK;
+    /* The first of each path, then the second of each. */
+    for (uint32_t doc = 0; rc == DPC_OK && held_out.found && held_out.index < count; doc++) {
+        held_out.found = false;
+        for (uint32_t path = 0;
+             rc == DPC_OK && path < topology->routed_paths && held_out.index < count; path++) {
+            if (dpc_model_path_record(model, path)->test_documents)
+                rc = add_held_out(&held_out, path, doc, err);
+        }
+    }
+    return rc;
+}
+
+/* --- Showing. */
+
+void
+dpc_sample_print(const struct dpc_json *samples, struct dpc_buf *out)
+{
+    for (size_t i = 0; i < dpc_json_count(samples); i++) {
+        const struct dpc_json *sample = dpc_json_at(samples, i);
+        dpc_buf_printf(out, "path %s\n", dpc_json_text(dpc_json_get(sample, "path"), "?"));
+        dpc_buf_put(out, "  [", 3);
+        const char *parts[] = {dpc_json_text(dpc_json_get(sample, "prompt"), ""), "]",
+                               dpc_json_text(dpc_json_get(sample, "text"), "")};
+        /* Indented, so that no line of it can be taken for one of ours. */
+        for (size_t part = 0; part < sizeof parts / sizeof *parts; part++) {
+            for (const char *at = parts[part]; *at; at++) {
+                dpc_buf_put_u8(out, (uint8_t)*at);
+                if (*at == '\n')
+                    dpc_buf_put(out, "  ", 2);
+            }
+        }
+        dpc_buf_put(out, "\n", 1);
+    }
+}

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Texts that a trained model wrote: each prompt is routed by its first tokens, and the path that it
+ * is routed to goes on from it.
+ *
+ * Owns: nothing. Threads: one. A pure function of (store, prompt, settings) within a numeric class.
+ */
+#ifndef DPC_CLI_SAMPLE_H
+#define DPC_CLI_SAMPLE_H
+
+#include "base/buf.h"
+#include "base/json.h"
+#include "cli/model.h"
+
+struct dpc_sample_settings {
+    uint32_t tokens;
+    double temperature;
+    uint32_t top_k; /* 0: all */
+    uint64_t seed;
+    const char *path; /* name; NULL: routed */
+};
+
+extern const struct dpc_sample_settings dpc_sample_defaults;
+
+/* Appends {"path", "prompt", "text"} to the array `samples`, cleaned for a terminal. `index`
+ * numbers prompts, so that equal ones differ. */
+int dpc_sample_add(struct dpc_model *model, const struct dpc_sample_settings *settings,
+                   const char *prompt, size_t prompt_len, uint32_t index, struct dpc_json *samples,
+                   struct dpc_error *err) DPC_MUST_CHECK;
+
+/* The same for the beginnings (as long as the routing prefix) of up to `count` held-out documents,
+ * from as many different paths as there are. */
+int dpc_sample_held_out(struct dpc_model *model, const struct dpc_sample_settings *settings,
+                        uint32_t count, struct dpc_json *samples,
+                        struct dpc_error *err) DPC_MUST_CHECK;
+
+/* For people: the path, then prompt and text, the prompt within brackets. */
+void dpc_sample_print(const struct dpc_json *samples, struct dpc_buf *out);
+
+#endif

@@ -1,0 +1,100 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+# One clear message, the right exit code, nothing lost.
+. "$(dirname "$0")/lib.sh"
+
+make_corpus
+
+expect() { # WORDS STATUS PATTERN
+    check "$1: exit code $2" [ "$status" = "$2" ]
+    [ "$status" = "$2" ] || sed 's/^/    /' run.err
+    check "$1: says /$3/" grep -qE "$3" run.err
+}
+
+# --- The experiment file.
+make_experiment bad.yaml 's/warmup: 10/warmpu: 10/'
+run_to_end run dipaco run bad.yaml --dir bad
+expect 'misspelled key' 2 'bad.yaml:[0-9]+.*inner.warmpu.*inner.warmup'
+make_experiment bad.yaml 's/heads: 2/heads: 3/'
+run_to_end run dipaco run bad.yaml --dir bad
+expect 'a shape that does not divide' 2 'bad.yaml:[0-9]+.*heads'
+make_experiment bad.yaml 's/lr: 3e-3/lr: -1/'
+run_to_end run dipaco run bad.yaml --dir bad
+expect 'a value out of range' 2 'bad.yaml:[0-9]+.*inner.lr'
+make_experiment bad.yaml 's/upload: fp32/upload: int4/'
+run_to_end run dipaco run bad.yaml --dir bad
+expect 'what is not built yet' 2 'not supported yet'
+run_to_end run dipaco run none.yaml --dir bad
+expect 'no file' 1 'none.yaml'
+check 'nothing was made' [ ! -e bad ]
+
+# --- The corpus.
+make_experiment bad.yaml 's/corpus: corpus/corpus: nowhere/'
+run_to_end run dipaco run bad.yaml --dir bad
+expect 'no corpus' 1 'nowhere.*dipaco data import'
+mkdir empty
+run_to_end run dipaco data import empty --out emptied
+expect 'nothing to import' 1 'empty'
+printf '{"text": "short"}\n{"text": "tiny"}\n' >short.jsonl
+dipaco data import short.jsonl --out short >/dev/null || fail 'import of short documents'
+make_experiment bad.yaml 's/corpus: corpus/corpus: short/'
+run_to_end run dipaco run bad.yaml --dir bad
+expect 'documents shorter than the prefix' 1 'prefix'
+make_experiment bad.yaml 's/documents_min: 2/documents_min: 200/'
+run_to_end run dipaco run bad.yaml --dir few
+expect 'too few documents for a path' 4 'documents'
+# The failed starts left nothing that a mended file would trip over.
+# Modules of this width are too large for the database: they stand in files.
+make_experiment bad.yaml 's/dim: 16/dim: 48/'
+run_to_end run dipaco run bad.yaml --dir bad
+check 'mended, it runs' [ "$status" = 0 ]
+
+# --- A document shorter than the prefix among others is left out.
+printf '{"text": "x"}\n' >>documents.jsonl
+dipaco data import documents.jsonl --out more >/dev/null || fail 'import of one more'
+dipaco data info more --experiment bad.yaml >info.out || fail 'data info'
+check 'one short document is counted' grep -q '^1 documents are not longer' info.out
+make_experiment more.yaml 's/corpus: corpus/corpus: more/'
+run_to_end run dipaco run more.yaml --dir more-run
+check 'and does not harm' [ "$status" = 0 ]
+
+# --- Damage.
+cp -r corpus damaged
+printf 'X' | dd of=damaged/corpus.tokens bs=1 seek=500 conv=notrunc 2>/dev/null
+run_to_end run dipaco data info damaged
+expect 'a damaged corpus' 4 'damaged'
+hash=$(sed -n '/"module": *"lower.0"/,/}/p' bad/report/report.json | value_of hash)
+blob=$(find bad/coordinator/blobs -type f -name "$hash")
+[ -n "$blob" ] || give_up "there is no file of lower.0's version $hash"
+chmod u+w "$blob"
+printf 'X' | dd of="$blob" bs=1 seek=100 conv=notrunc 2>/dev/null
+run_to_end run dipaco generate bad --path 0-0 --prompt x --tokens 3
+expect 'a damaged blob' 4 "$hash"
+run_to_end run dipaco eval bad
+expect 'eval sees it too' 4 "$hash"
+run_to_end run dipaco generate bad --path dense --prompt x --tokens 3
+check 'what it does not touch still works' [ "$status" = 0 ]
+
+# --- A port that somebody else has taken: the run takes others.
+make_experiment tiny.yaml 's/steps: 20,/steps: 600,/'
+start_run port dipaco run tiny.yaml --dir port
+wait_for 60 'the train phase' in_phase port train
+kill -TERM "$supervisor"
+end_run
+port=$(value_of control_endpoint <port/run.json)
+mkdir thief
+dipaco-coordinator --dir thief --experiment tiny.yaml --listen "$port" \
+    --bulk 'tcp://127.0.0.1:*' --admin "ipc://$work/thief.sock" >thief.out 2>&1 &
+thief=$!
+wait_for 30 'the thief' dipacoctl --admin "ipc://$work/thief.sock" status
+status=0
+dipaco-coordinator --dir second --experiment tiny.yaml --listen "$port" --bulk 'tcp://127.0.0.1:*' \
+    --admin "ipc://$work/second.sock" >run.out 2>run.err || status=$?
+expect 'a port in use' 4 "$port"
+run_to_end run dipaco run tiny.yaml --dir port
+check 'a run takes another port' [ "$status" = 0 ]
+check 'and says so' grep -q 'is in use by another program' run.err
+kill -9 "$thief"
+wait "$thief" 2>/dev/null
+
+finish

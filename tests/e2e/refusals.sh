@@ -1,0 +1,43 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+# What is refused, with exit code 4, and that refusing leaves the run alone.
+. "$(dirname "$0")/lib.sh"
+
+make_corpus
+make_experiment tiny.yaml 's/steps: 20,/steps: 600,/'
+start_run run dipaco run tiny.yaml --dir run
+wait_for 60 'the train phase' in_phase run train
+
+run_to_end second dipaco run tiny.yaml --dir run
+check 'a second start is refused' [ "$status" = 4 ]
+check 'and told why' grep -q 'another dipaco run' second.err
+run_to_end second dipaco run tiny.yaml --dir run --fresh
+check 'also with --fresh' [ "$status" = 4 ]
+
+kill -TERM "$supervisor"
+end_run
+
+make_experiment changed.yaml 's/steps: 20,/steps: 600,/' 's/rounds: 3/rounds: 4/' 's/seed: 7/seed: 8/'
+echo 'evaluation: {windows: 3}' >>changed.yaml
+run_to_end changed dipaco run changed.yaml --dir run
+check 'a changed file is refused' [ "$status" = 4 ]
+check 'the keys are named' grep -q 'outer.rounds: 3 -> 4 (fixed' changed.err
+check 'all of them' grep -q 'seed: 7 -> 8 (fixed' changed.err
+check 'and which may change' grep -q 'evaluation.windows: 8 -> 3 (may change' changed.err
+
+mkdir other
+echo precious >other/file
+run_to_end other dipaco run tiny.yaml --dir other
+check 'a folder of something else is refused' [ "$status" = 4 ]
+run_to_end other dipaco run tiny.yaml --dir other --fresh
+check 'also with --fresh' [ "$status" = 4 ]
+check 'and left alone' [ "$(ls other)" = file ]
+
+run_to_end run dipaco run tiny.yaml --dir run
+check 'the run itself goes on to its end' [ "$status" = 0 ]
+
+sed -i 's/steps: 600,/steps: 20,/' tiny.yaml
+run_to_end fresh dipaco run tiny.yaml --dir run --fresh
+check '--fresh begins anew with another file' [ "$status" = 0 ]
+
+finish

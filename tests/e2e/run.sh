@@ -1,0 +1,66 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+# From documents to a table, and what can be asked of the result.
+. "$(dirname "$0")/lib.sh"
+
+make_corpus
+make_experiment tiny.yaml
+
+dipaco data info corpus --experiment tiny.yaml --json >info.json
+check 'data info counts documents' [ "$(value_of documents <info.json)" = 320 ]
+
+dipaco plan tiny.yaml --json >plan.json
+check 'plan counts paths' [ "$(value_of paths <plan.json)" = 4 ]
+
+# --- The run.
+run_to_end first dipaco run tiny.yaml --dir first
+[ "$status" = 0 ] || give_up "dipaco run ended with $status"
+check 'the table has dense' grep -q '^dense ' first.out
+check 'the table has dipaco with its difference' grep -qE '^dipaco .*%$' first.out
+check 'bytes are told' grep -q 'over the wire: .* up, .* down' first.out
+check 'it says where the report lies' grep -q 'first/report/report.md' first.out
+check 'three samples' [ "$(grep -c '^path ' first.out)" = 3 ]
+for file in report.json report.md loss.svg samples.txt; do
+    check "there is $file" [ -s "first/report/$file" ]
+done
+check 'plain progress lines' grep -qE '^[a-z_]+ +rounds? [0-9]' first.err
+check 'all processes have gone' [ "$(pid_of first worker-1)$(pid_of first coordinator)" = 00 ]
+check 'keys are closed to others' [ "$(stat -c %a first/keys/workers/worker-1.key)" = 600 ]
+
+# --- The same again, at once, without any process.
+run_to_end again dipaco run tiny.yaml --dir first
+check 'a finished run ends well again' [ "$status" = 0 ]
+check 'and says the same' cmp -s first.out again.out
+
+run_to_end json dipaco run tiny.yaml --dir first --json --prompt 'abra '
+check 'as JSON' [ "$(value_of experiment <json.out)" = tiny ]
+check 'with the prompt that was given' grep -q '"prompt": "abra "' json.out
+
+# Guessing at random has a perplexity of 256.
+for name in dense dipaco; do
+    reported=$(sed -n "/\"name\": *\"$name\"/,/}/p" first/report/report.json | value_of ppl)
+    check "$name has learned: $reported" awk "BEGIN { exit !($reported > 1 && $reported < 64) }"
+done
+
+# --- eval: the same figures by another way.
+dipaco eval first --json >eval.json || fail 'eval'
+for name in dense dipaco; do
+    reported=$(sed -n "/\"name\": *\"$name\"/,/}/p" first/report/report.json | value_of ppl)
+    computed=$(sed -n "/\"name\": *\"$name\"/,/}/p" eval.json | value_of ppl)
+    check "eval agrees on $name: $reported, $computed" awk "BEGIN {
+        exit !($reported > 1 && ($reported - $computed) ^ 2 < ($reported * 1e-6) ^ 2) }"
+done
+dipaco eval first --path 0-1 >/dev/null || fail 'eval of one path'
+run_to_end eval_none dipaco eval first --path 7-7
+check 'eval of no path' [ "$status" = 1 ]
+
+# --- generate.
+dipaco generate first --prompt 'abra ' --tokens 40 --json >one.json || fail 'generate'
+dipaco generate first --prompt 'abra ' --tokens 40 --json >two.json || fail 'generate'
+dipaco generate first --prompt 'abra ' --tokens 40 --json --seed 2 >three.json || fail 'generate'
+check 'generate repeats itself' cmp -s one.json two.json
+check 'another seed, another text' [ "$(value_of text <one.json)" != "$(value_of text <three.json)" ]
+dipaco generate first --path dense --tokens 5 >dense.out || fail 'generate by the dense path'
+check 'the dense path has written' grep -q '^path dense' dense.out
+
+finish

@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Figures of a small experiment, worked out by hand. */
+#include "cli/plan.h"
+
+#include "tests/unit/harness.h"
+
+/* dim 16, ffn 24, vocabulary 256: a block is 2*16 norms + 4*16*16 attention + 3*16*24 ffn = 2208.
+ */
+enum { BLOCK = 2 * 16 + 4 * 16 * 16 + 3 * 16 * 24, EMBEDDING = 256 * 16 };
+
+static const char yaml[] =
+    "experiment: planned\n"
+    "data: {corpus: c}\n"
+    "model: {dim: 16, heads: 2, ffn: 24, context: 32, tie_embeddings: true}\n"
+    "levels:\n"
+    "  - {name: low, parts: [embedding, {blocks: 1}], modules: 1}\n"
+    "  - {name: high, parts: [{blocks: 2}, head], modules: 3}\n"
+    "routing: {prefix: 8}\n"
+    "inner: {batch: 4, steps: 10}\n"
+    "outer: {rounds: 5}\n"
+    "warm_start: {steps: 20}\n";
+
+static struct dpc_plan plan;
+
+static void
+test_make(void)
+{
+    struct dpc_experiment experiment;
+    struct dpc_error err = {0};
+    int rc = dpc_experiment_parse("planned", yaml, sizeof yaml - 1, &experiment, &err);
+    CU_ASSERT_STRING_EQUAL(err.text, "");
+    CU_ASSERT_EQUAL_FATAL(rc, DPC_OK);
+    CU_ASSERT_EQUAL_FATAL(dpc_plan_make(&experiment, &plan, &err), DPC_OK);
+}
+
+static void
+test_parameters(void)
+{
+    size_t low = EMBEDDING + BLOCK, high = 2 * BLOCK + 16;
+    CU_ASSERT_EQUAL(plan.levels_count, 2);
+    CU_ASSERT_EQUAL(plan.levels[0].module_params, low);
+    CU_ASSERT_EQUAL(plan.levels[1].module_params, high);
+    CU_ASSERT_EQUAL(plan.paths, 3);
+    CU_ASSERT_EQUAL(plan.path_params, low + high);
+    CU_ASSERT_EQUAL(plan.total_params, low + 3 * high);
+}
+
+static void
+test_coupling(void)
+{
+    CU_ASSERT_TRUE(plan.levels[0].couples_all);
+    CU_ASSERT_FALSE(plan.levels[1].couples_all);
+    CU_ASSERT_EQUAL(plan.levels[0].paths_through, 3);
+    CU_ASSERT_EQUAL(plan.levels[1].paths_through, 1);
+}
+
+static void
+test_work(void)
+{
+    CU_ASSERT_EQUAL(plan.path_steps, 20 + 5 * 10);
+    CU_ASSERT_EQUAL(plan.total_steps, 20 + 4 * 5 * 10); /* three paths and the dense one */
+    CU_ASSERT_EQUAL(plan.path_tokens, 70 * 4 * 32);
+}
+
+static void
+test_bytes(void)
+{
+    uint64_t params = plan.path_params;
+    CU_ASSERT_EQUAL(plan.path_bytes_up, 4 * params + 2 * 64 + 8 * params + 64);
+    CU_ASSERT_EQUAL(plan.round_bytes_up, 4 * plan.path_bytes_up);
+    CU_ASSERT(plan.worker_bytes > 16 * params);
+}
+
+static const struct dpc_test tests[] = {
+    {"a plan is made", test_make},
+    {"parameters", test_parameters},
+    {"levels that couple all paths", test_coupling},
+    {"steps and tokens", test_work},
+    {"bytes and memory", test_bytes},
+};
+DPC_TEST_MAIN("cli/plan", tests)
