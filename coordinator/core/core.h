@@ -12,7 +12,8 @@
  * happened, and dpc_core_resume asks for it again.
  *
  * A path is *ready* when all its modules have as many versions as it has rounds done; so it waits
- * for the rows and columns that it shares, not for everybody (DESIGN: a round, step by step).
+ * for the rows and columns that it shares, not for everybody (ARCHITECTURE.md, the life of a
+ * round).
  *
  * Owns: its tables, rebuilt from the store alone. Threads: one (the server's loop).
  * Limits: base/limits.h. Not here: sockets, files, folding, clustering, reports.
