@@ -78,8 +78,9 @@ check 'what it does not touch still works' [ "$status" = 0 ]
 # --- A port that somebody else has taken: the run takes others.
 make_experiment tiny.yaml 's/steps: 20,/steps: 600,/'
 start_run port dipaco run tiny.yaml --dir port
-wait_for 60 'the train phase' in_phase port train
+hold_in_training port
 kill -TERM "$supervisor"
+release_workers port
 end_run
 port=$(value_of control_endpoint <port/run.json)
 mkdir thief

@@ -10,10 +10,10 @@ make_experiment tiny.yaml 's/steps: 20,/steps: 600,/'
 run_to_end calm dipaco run tiny.yaml --dir calm
 [ "$status" = 0 ] || give_up "the undisturbed run ended with $status"
 
-# A run in its train phase.
+# A run in its train phase, its workers halted.
 begin() { # NAME
     start_run "$1" dipaco run tiny.yaml --dir "$1"
-    wait_for 60 'the train phase' in_phase "$1" train
+    hold_in_training "$1"
 }
 
 conclude() { # NAME
@@ -22,7 +22,7 @@ conclude() { # NAME
 }
 
 # --- kill -9 of a worker in the middle of a lease: the run ends by itself.
-begin worker
+start_run worker dipaco run tiny.yaml --dir worker
 wait_for 60 'a worker in a lease' halted_in_lease worker worker-1
 kill -9 "$halted"
 end_run
@@ -32,6 +32,7 @@ conclude worker
 # --- kill -9 of the coordinator: it is started again beside its workers.
 begin coordinator
 kill -9 "$(pid_of coordinator coordinator)"
+release_workers coordinator
 end_run
 check 'coordinator: its death was told' grep -q 'coordinator ended with signal 9' coordinator.err
 conclude coordinator
@@ -70,6 +71,7 @@ dipaco-coordinator --dir stolen --experiment tiny.yaml --listen "$port" --bulk '
 thief=$!
 wait_for 30 'the thief' port_taken
 kill -CONT "$supervisor"
+release_workers thief
 end_run
 check 'thief: other ports were taken' grep -q 'is in use by another program' thief.err
 check 'thief: and remembered' [ "$(value_of control_endpoint <thief/run.json)" != "$port" ]
@@ -79,8 +81,9 @@ conclude thief
 
 # --- Ctrl-C, then the same command. A shell makes what it starts in the background deaf to it.
 start_run interrupt env --default-signal=INT dipaco run tiny.yaml --dir interrupt
-wait_for 60 'the train phase' in_phase interrupt train
+hold_in_training interrupt
 kill -INT "$supervisor"
+release_workers interrupt
 end_run
 check 'interrupt: exit code' [ "$status" = 130 ]
 check 'interrupt: clean, nothing was killed' [ "$(grep -c 'killing' interrupt.err)" = 0 ]

@@ -19,8 +19,9 @@ run_to_end calm dipaco run tiny.yaml --dir calm
 [ "$status" = 0 ] || give_up "the undisturbed run ended with $status"
 
 start_run full dipaco run tiny.yaml --dir disk/full
-wait_for 60 'the train phase' in_phase disk/full train
+hold_in_training disk/full
 dd if=/dev/zero of=disk/filler bs=64k 2>/dev/null
+release_workers disk/full
 end_run
 check 'a full disk stops the run: exit code 1' [ "$status" = 1 ]
 check 'and is named' grep -qi 'no space left' full.err

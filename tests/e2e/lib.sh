@@ -184,6 +184,22 @@ halted_in_lease() { # DIR NAME
     return 1
 }
 
+# Halts both workers of a run in its train phase: however fast the machine, the run cannot end before
+# release_workers.
+hold_in_training() { # DIR
+    wait_for 60 'the train phase' in_phase "$1" train
+    for held in worker-1 worker-2; do
+        kill -STOP "$(pid_of "$1" "$held")" || give_up "$1: $held is not there"
+    done
+    in_phase "$1" train || give_up "$1: training ended before the workers were halted"
+}
+
+release_workers() { # DIR
+    for held in worker-1 worker-2; do
+        kill -CONT "$(pid_of "$1" "$held")"
+    done
+}
+
 in_phase() { # DIR PHASE
     [ "$(dipacoctl --dir "$1" status --json | value_of phase)" = "$2" ]
 }

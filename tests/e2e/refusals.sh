@@ -6,7 +6,7 @@
 make_corpus
 make_experiment tiny.yaml 's/steps: 20,/steps: 600,/'
 start_run run dipaco run tiny.yaml --dir run
-wait_for 60 'the train phase' in_phase run train
+hold_in_training run
 
 run_to_end second dipaco run tiny.yaml --dir run
 check 'a second start is refused' [ "$status" = 4 ]
@@ -15,6 +15,7 @@ run_to_end second dipaco run tiny.yaml --dir run --fresh
 check 'also with --fresh' [ "$status" = 4 ]
 
 kill -TERM "$supervisor"
+release_workers run
 end_run
 
 make_experiment changed.yaml 's/steps: 20,/steps: 600,/' 's/rounds: 3/rounds: 4/' 's/seed: 7/seed: 8/'
