@@ -38,6 +38,8 @@ enum {
     DPC_ROUNDS_MAX  = 1000000,
     DPC_STEPS_TOTAL_MAX = 1000000000, /* warm start and all rounds: a step's number fits 32 bits */
 
+    DPC_POOL_THREADS_MAX = 256, /* of one process: scratch grows with each */
+
     /* --- Data. */
     DPC_DOCUMENTS_MAX = 1 << 26, /* documents of one corpus: 2 GiB of document table */
 

@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/processors.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "tests/unit/harness.h"
+
+static void
+bad_lists_are_refused(void)
+{
+    static const char *const lists[] = {"",   "a",    "-1",   "0-",          "1-0",
+                                        "0,", "0 ,1", "1024", "0-9999999999"};
+    uint32_t before = dpc_processors_count();
+    for (size_t i = 0; i < sizeof lists / sizeof *lists; i++) {
+        struct dpc_error err = {0};
+        CU_ASSERT_EQUAL(dpc_processors_pin(lists[i], &err), DPC_EINVAL);
+        CU_ASSERT_PTR_NOT_NULL(strstr(err.text, "0-3,8"));
+    }
+    struct dpc_error err = {0};
+    CU_ASSERT_EQUAL(dpc_processors_pin("1023", &err), DPC_EINVAL);
+    CU_ASSERT_PTR_NOT_NULL(strstr(err.text, "1023"));
+    CU_ASSERT_EQUAL(dpc_processors_count(), before);
+}
+
+/* Every processor falls to somebody, and nobody has none. */
+static void
+shares_are_whole(void)
+{
+    uint32_t count = dpc_processors_count();
+    char list[8 * DPC_PROCESSORS_MAX], all[8 * DPC_PROCESSORS_MAX] = "";
+    for (uint32_t share = 0; share < count; share++) {
+        dpc_processors_share(share, count, list, sizeof list);
+        CU_ASSERT_PTR_NULL(strchr(list, ','));
+        size_t used = strlen(all);
+        snprintf(all + used, sizeof all - used, "%s%s", used ? "," : "", list);
+    }
+    dpc_processors_share(0, 1, list, sizeof list);
+    CU_ASSERT_STRING_EQUAL(list, all);
+    char first[16], again[16];
+    dpc_processors_share(0, 2 * count, first, sizeof first);
+    dpc_processors_share(count, 2 * count, again, sizeof again);
+    CU_ASSERT_STRING_EQUAL(first, again);
+}
+
+/* Last: it keeps this process to one processor. */
+static void
+a_pinned_process_has_what_it_was_given(void)
+{
+    struct dpc_error err = {0};
+    char one[16], now[16];
+    dpc_processors_share(0, dpc_processors_count(), one, sizeof one);
+    CU_ASSERT_EQUAL(dpc_processors_pin(one, &err), DPC_OK);
+    CU_ASSERT_EQUAL(dpc_processors_count(), 1);
+    dpc_processors_share(0, 1, now, sizeof now);
+    CU_ASSERT_STRING_EQUAL(now, one);
+}
+
+static const struct dpc_test tests[] = {
+    {"bad lists are refused", bad_lists_are_refused},
+    {"shares are whole", shares_are_whole},
+    {"a pinned process has what it was given", a_pinned_process_has_what_it_was_given},
+};
+DPC_TEST_MAIN("base/processors", tests)
