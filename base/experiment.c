@@ -28,6 +28,10 @@ check_model(const struct dpc_experiment *experiment, const struct dpc_yaml *yaml
         return dpc_keys_error(yaml, "model.heads", err, DPC_EINVAL,
                               "is %u, which makes heads of %u floats: the size must be even", heads,
                               dim / heads);
+    if (heads % dpc_experiment_kv_heads(experiment))
+        return dpc_keys_error(yaml, "model.kv_heads", err, DPC_EINVAL,
+                              "is %u, which does not divide model.heads, %u",
+                              experiment->model.kv_heads, heads);
     if (experiment->routing.prefix >= experiment->model.context)
         return dpc_keys_error(yaml, "routing.prefix", err, DPC_EINVAL,
                               "is %u: it must be less than model.context, %u",
@@ -153,6 +157,7 @@ static void
 complete(struct dpc_experiment *experiment)
 {
     experiment->model.vocab = BYTES_VOCAB;
+    experiment->model.kv_heads = dpc_experiment_kv_heads(experiment);
     if (experiment->model.ffn == 0) {
         uint32_t ffn = (8 * experiment->model.dim + 2) / 3;
         experiment->model.ffn = (ffn + FFN_MULTIPLE - 1) / FFN_MULTIPLE * FFN_MULTIPLE;

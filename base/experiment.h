@@ -22,6 +22,8 @@
 enum dpc_mode { DPC_MODE_STRICT, DPC_MODE_ELASTIC };
 enum dpc_tokenizer_kind { DPC_TOKENIZER_BYTES };
 enum dpc_outer_weight { DPC_WEIGHT_SHARD, DPC_WEIGHT_TOKENS, DPC_WEIGHT_UNIFORM };
+enum dpc_compute { DPC_COMPUTE_FP32, DPC_COMPUTE_BF16, DPC_COMPUTE_AUTO };
+enum dpc_recompute { DPC_RECOMPUTE_AUTO, DPC_RECOMPUTE_NONE, DPC_RECOMPUTE_BLOCK };
 enum dpc_outer_rescale { DPC_RESCALE_SQRT, DPC_RESCALE_RDA, DPC_RESCALE_NONE };
 
 /* A level: a slice of the network, with `modules` interchangeable modules. Parts stand in this
@@ -38,6 +40,8 @@ struct dpc_experiment {
     char name[DPC_NAME_MAX];
     enum dpc_mode mode;
     uint64_t seed;
+    enum dpc_compute compute;
+    enum dpc_recompute recompute;
     struct {
         char corpus[DPC_PATH_MAX]; /* as written; relative to the experiment file's folder */
         enum dpc_tokenizer_kind tokenizer;
@@ -45,6 +49,7 @@ struct dpc_experiment {
     } data;
     struct {
         uint32_t dim, heads, ffn, context, vocab; /* vocab follows from the tokenizer */
+        uint32_t kv_heads;                        /* 0: as many as heads; dpc_experiment_kv_heads */
         bool tie_embeddings;
         double rope_base, norm_epsilon, init_std;
     } model;
@@ -77,6 +82,12 @@ struct dpc_experiment {
         uint32_t windows; /* windows of `context` tokens that are read of each held-out document */
     } evaluation;
 };
+
+static inline uint32_t
+dpc_experiment_kv_heads(const struct dpc_experiment *experiment)
+{
+    return experiment->model.kv_heads ? experiment->model.kv_heads : experiment->model.heads;
+}
 
 /* Reads and checks a file. On failure `*ret_experiment` is untouched. */
 int dpc_experiment_load(const char *path, struct dpc_experiment *ret_experiment,

@@ -19,8 +19,14 @@
 
 static const struct dpc_choice modes[] = {
     {"strict", DPC_MODE_STRICT, false}, {"elastic", DPC_MODE_ELASTIC, true}, {0}};
-static const struct dpc_choice computes[] = {
-    {"fp32", 0, false}, {"bf16", 0, true}, {"auto", 0, true}, {0}};
+static const struct dpc_choice computes[] = {{"fp32", DPC_COMPUTE_FP32, false},
+                                             {"bf16", DPC_COMPUTE_BF16, false},
+                                             {"auto", DPC_COMPUTE_AUTO, false},
+                                             {0}};
+static const struct dpc_choice recomputes[] = {{"auto", DPC_RECOMPUTE_AUTO, false},
+                                               {"none", DPC_RECOMPUTE_NONE, false},
+                                               {"block", DPC_RECOMPUTE_BLOCK, false},
+                                               {0}};
 static const struct dpc_choice trusts[] = {{"closed", 0, false}, {"open", 0, true}, {0}};
 static const struct dpc_choice tokenizers[] = {{"bytes", DPC_TOKENIZER_BYTES, false},
                                                {"sentencepiece", 0, true},
@@ -185,10 +191,21 @@ static const struct dpc_key rows[] = {
      .doc = "Seed of every random number of the experiment"},
     {.path = "compute",
      .type = DPC_KEY_ENUM,
-     NO_FIELD,
+     FIELD(compute),
      .fallback = "fp32",
      .choices = computes,
-     .doc = "Number format in which workers multiply matrices"},
+     .doc = "Number format in which workers multiply matrices, with sums in fp32; bf16 takes half "
+            "the time and needs a processor that has it (AVX-512 BF16), auto takes bf16 where it "
+            "runs. Weights and optimizer are fp32 always"},
+    {.path = "recompute",
+     .type = DPC_KEY_ENUM,
+     FIELD(recompute),
+     .fallback = "auto",
+     .choices = recomputes,
+     .may_change = true,
+     .doc = "Activations are kept (none) or computed again for each block on the way back (block): "
+            "less memory, a third more work, the same bits; auto keeps them where they fit the "
+            "worker's --memory-mib"},
     {.path = "trust",
      .type = DPC_KEY_ENUM,
      NO_FIELD,
@@ -244,6 +261,13 @@ static const struct dpc_key rows[] = {
      .fallback = "4",
      .range = {.min = 1, .max = DPC_DIM_MAX / 2},
      .doc = "Attention heads; dim / heads must be even, for rotary positions"},
+    {.path = "model.kv_heads",
+     .type = DPC_KEY_UINT,
+     FIELD(model.kv_heads),
+     .fallback_words = "as many as heads",
+     .example = "4",
+     .range = {.min = 1, .max = DPC_DIM_MAX / 2},
+     .doc = "Heads of keys and values, each shared by heads / kv_heads query heads; divides heads"},
     {.path = "model.ffn",
      .type = DPC_KEY_UINT,
      FIELD(model.ffn),
@@ -485,7 +509,6 @@ static const struct dpc_key rows[] = {
      .may_change = true,
      .doc = "How much of each held-out document is read, so that no giant decides the figure"},
 
-    {.path = "recompute", .type = DPC_KEY_LATER, .doc = "Recompute activations to save memory"},
     {.path = "audit", .type = DPC_KEY_LATER, .doc = "Share of tasks that another worker repeats"},
     {.path = "early_stopping", .type = DPC_KEY_LATER, .doc = "Keep each path's best versions"},
     {.path = "keep_rounds", .type = DPC_KEY_LATER, .doc = "Rounds whose contributions are kept"},

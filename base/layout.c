@@ -31,7 +31,8 @@ add_block(struct dpc_layout *layout, const struct dpc_experiment *experiment, ui
 {
     uint32_t dim = experiment->model.dim, ffn = experiment->model.ffn;
     add(layout, DPC_TENSOR_NORM_ATTENTION, block, 1, dim);
-    add(layout, DPC_TENSOR_QKV, block, 3 * dim, dim);
+    uint32_t kv_dim = dim / experiment->model.heads * dpc_experiment_kv_heads(experiment);
+    add(layout, DPC_TENSOR_QKV, block, dim + 2 * kv_dim, dim);
     add(layout, DPC_TENSOR_ATTENTION_OUT, block, dim, dim);
     add(layout, DPC_TENSOR_NORM_FFN, block, 1, dim);
     add(layout, DPC_TENSOR_GATE_UP, block, 2 * ffn, dim);

@@ -5,7 +5,8 @@
  * same table, so a shape is decided in one place.
  *
  * Matrices are row-major [rows = outputs, cols = inputs], as PyTorch's nn.Linear: y = x W^T.
- * Order: embedding [vocab, dim]; for each block norm_attention [dim], qkv [3 dim, dim],
+ * Order: embedding [vocab, dim]; for each block norm_attention [dim], qkv [(heads + 2 kv_heads) size,
+ * dim] with size = dim / heads (3 dim rows unless heads of keys and values are fewer),
  * attention_out [dim, dim], norm_ffn [dim], gate_up [2 ffn, dim] (gate first), down [dim, ffn];
  * then norm_final [dim] and, when not tied, head [vocab, dim].
  *

@@ -1,90 +1,54 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Times whole training steps (gradients, norm, AdamW) of one path in one thread, and prints one
- * JSON object. The model's floating-point operations are 6 a matrix parameter and token (the tied
- * head counts, the embedding's look-up does not), and the causal half of attention. */
+ * Times whole training steps (gradients, norm, AdamW) of one path, with the CPU's peak measured in
+ * the same run, before the steps and after them: the higher one counts. */
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/json.h"
 #include "base/layout.h"
 #include "base/rng.h"
+#include "bench/configs.h"
+#include "bench/peak.h"
 #include "modules/adamw.h"
 #include "modules/path.h"
 
-struct config {
-    const char *name;
-    uint32_t blocks, dim, heads, ffn, context, batch, vocab;
+static const double peak_seconds = 0.5;
+
+struct options {
+    const struct dpc_bench_config *config;
+    const struct dpc_ops *ops;
+    long steps, threads;
+    bool recompute, json;
 };
-
-/* quickstart is examples/quickstart.yaml's path; the others are larger, up to GPT-2's smallest
- * model (B) and to long sequences (P). */
-static const struct config configs[] = {
-    {"quickstart", 4, 128, 4, 344, 256, 8, 256}, {"A", 4, 256, 4, 688, 256, 8, 4096},
-    {"C", 6, 384, 6, 1024, 256, 8, 8192},        {"B", 12, 768, 12, 2048, 256, 4, 50257},
-    {"P", 12, 896, 14, 2392, 1024, 1, 32000},
-};
-
-static struct dpc_experiment
-experiment_of(const struct config *config)
-{
-    struct dpc_experiment experiment = {
-        .name = "bench",
-        .seed = 1,
-        .model = {.dim = config->dim,
-                  .heads = config->heads,
-                  .ffn = config->ffn,
-                  .context = config->context,
-                  .vocab = config->vocab,
-                  .tie_embeddings = true,
-                  .rope_base = 10000.0,
-                  .norm_epsilon = 1e-5,
-                  .init_std = 0.02},
-        .levels_count = 2,
-        .levels = {{.name = "lower", .embedding = true, .blocks = config->blocks / 2, .modules = 1},
-                   {.name = "upper",
-                    .blocks = config->blocks - config->blocks / 2,
-                    .head = true,
-                    .modules = 1}},
-        .inner = {.lr = 1e-3,
-                  .weight_decay = 0.1,
-                  .beta1 = 0.9,
-                  .beta2 = 0.95,
-                  .epsilon = 1e-8,
-                  .clip = 1.0,
-                  .batch = config->batch},
-    };
-    return experiment;
-}
-
-static double
-flops_per_token(const struct config *config)
-{
-    double dim = config->dim, blocks = config->blocks;
-    double block = 4.0 * dim * dim + 3.0 * dim * config->ffn;
-    double matrices = blocks * block + dim * config->vocab;
-    return 6.0 * matrices + 6.0 * blocks * dim * config->context;
-}
 
 struct run {
+    struct dpc_pool *pool;
     struct dpc_path *path;
     struct dpc_adamw *adamw;
     int32_t *tokens, *targets;
-    const struct config *config;
-    double loss;
+    const struct dpc_bench_config *config;
+    double loss, seconds, seconds_least, peak;
 };
 
 static int
-run_init(struct run *run, const struct config *config, const struct dpc_ops *ops)
+run_init(struct run *run, const struct options *given)
 {
-    struct dpc_experiment experiment = experiment_of(config);
+    const struct dpc_bench_config *config = given->config;
+    struct dpc_experiment experiment = dpc_bench_experiment(config);
     struct dpc_error err = {0};
     size_t count = (size_t)config->batch * config->context;
-    *run = (struct run){.config = config};
-    int status = dpc_path_create(&experiment, ops, config->batch, DPC_PATH_TRAIN, &run->path, &err);
+    *run = (struct run){.config = config, .pool = dpc_pool_create((uint32_t)given->threads)};
+    struct dpc_path_options options = {.ops = given->ops,
+                                       .pool = run->pool,
+                                       .batch_max = config->batch,
+                                       .use = DPC_PATH_TRAIN,
+                                       .recompute = given->recompute};
+    int status = dpc_path_create(&experiment, &options, &run->path, &err);
     if (status == DPC_OK)
         status = dpc_adamw_create(run->path, &run->adamw, &err);
     if (status < 0) {
@@ -109,6 +73,7 @@ run_done(struct run *run)
 {
     dpc_path_destroy(run->path);
     dpc_adamw_destroy(run->adamw);
+    dpc_pool_destroy(run->pool);
     dpc_free(run->tokens);
     dpc_free(run->targets);
 }
@@ -135,9 +100,9 @@ compare_doubles(const void *a, const void *b)
 }
 
 /* Median seconds of a step, and the least, after two steps that nobody counts: fresh memory is
- * slow. Negative: failed. */
-static double
-median_seconds(struct run *run, int steps, double *ret_least)
+ * slow. */
+static int
+time_steps(struct run *run, int steps)
 {
     double *seconds = dpc_alloc((size_t)steps, sizeof *seconds);
     int status = DPC_OK;
@@ -148,97 +113,145 @@ median_seconds(struct run *run, int steps, double *ret_least)
             seconds[i] = (double)(dpc_clock_ns() - start) * 1e-9;
     }
     qsort(seconds, (size_t)steps, sizeof *seconds, compare_doubles);
-    double median = status == DPC_OK ? seconds[steps / 2] : -1.0;
-    *ret_least = seconds[0];
+    run->seconds = seconds[steps / 2];
+    run->seconds_least = seconds[0];
     dpc_free(seconds);
-    return median;
+    return status;
+}
+
+static int
+measure_peak(struct run *run, const struct options *given)
+{
+    struct dpc_peak peak;
+    int status = dpc_peak_measure((uint32_t)given->threads, peak_seconds, &peak);
+    if (status != DPC_OK)
+        return status;
+    double gflops = given->ops->dtype == DPC_BF16 ? peak.bf16_gflops : peak.fp32_gflops;
+    run->peak = gflops > run->peak ? gflops : run->peak;
+    return DPC_OK;
+}
+
+static int64_t
+rss_bytes(void)
+{
+    struct rusage usage;
+    return getrusage(RUSAGE_SELF, &usage) == 0 ? (int64_t)usage.ru_maxrss * 1024 : 0;
+}
+
+static struct dpc_json *
+result_of(const struct run *run, const struct options *given)
+{
+    const struct dpc_bench_config *config = run->config;
+    const struct dpc_ops *ops = given->ops;
+    double tokens = (double)config->batch * config->context;
+    double gflops = dpc_bench_flops_per_token(config) * tokens / run->seconds * 1e-9;
+    struct dpc_json *json = dpc_json_object();
+    dpc_json_set_text(json, "config", config->name);
+    dpc_json_set_text(json, "dtype", ops->dtype == DPC_BF16 ? "bf16" : "fp32");
+    dpc_json_set_integer(json, "threads", dpc_pool_threads(run->pool));
+    dpc_json_set_text(json, "ops", ops->name);
+    dpc_json_set_text(json, "products", ops->products);
+    dpc_json_set_text(json, "blas_kernel", dpc_ops_blas_kernel());
+    dpc_json_set_text(json, "onednn", dpc_ops_onednn_kernel());
+    dpc_json_set_bool(json, "recompute", given->recompute);
+    dpc_json_set_integer(json, "parameters", (int64_t)dpc_path_floats(run->path));
+    dpc_json_set_integer(json, "steps", given->steps);
+    dpc_json_set_number(json, "step_ms", run->seconds * 1e3);
+    dpc_json_set_number(json, "step_ms_least", run->seconds_least * 1e3);
+    dpc_json_set_number(json, "tokens_per_s", tokens / run->seconds);
+    dpc_json_set_number(json, "flops_per_token", dpc_bench_flops_per_token(config));
+    dpc_json_set_number(json, "gflops", gflops);
+    dpc_json_set_number(json, "peak_gflops", run->peak);
+    dpc_json_set_number(json, "fraction_of_peak", run->peak > 0 ? gflops / run->peak : 0);
+    dpc_json_set_integer(json, "path_bytes", (int64_t)dpc_path_bytes(run->path));
+    dpc_json_set_integer(json, "rss_bytes", rss_bytes());
+    dpc_json_set_number(json, "loss", run->loss);
+    return json;
 }
 
 static void
-print_result(const struct run *run, const struct dpc_ops *ops, int steps, double seconds,
-             double least)
+print_result(const struct run *run, const struct options *given)
 {
-    const struct config *config = run->config;
-    double tokens = (double)config->batch * config->context;
-    struct dpc_json *json = dpc_json_object();
-    dpc_json_set_text(json, "config", config->name);
-    dpc_json_set_text(json, "dtype", "fp32");
-    dpc_json_set_integer(json, "threads", 1);
-    dpc_json_set_text(json, "ops", ops->name);
-    dpc_json_set_text(json, "blas_kernel", dpc_ops_blas_kernel());
-    dpc_json_set_integer(json, "parameters", (int64_t)dpc_path_floats(run->path));
-    dpc_json_set_integer(json, "steps", steps);
-    dpc_json_set_number(json, "step_ms", seconds * 1e3);
-    dpc_json_set_number(json, "step_ms_least", least * 1e3);
-    dpc_json_set_number(json, "tokens_per_s", tokens / seconds);
-    dpc_json_set_number(json, "flops_per_token", flops_per_token(config));
-    dpc_json_set_number(json, "gflops", flops_per_token(config) * tokens / seconds * 1e-9);
-    dpc_json_set_integer(json, "path_bytes", (int64_t)dpc_path_bytes(run->path));
-    dpc_json_set_number(json, "loss", run->loss);
-    char *text = dpc_json_print(json, true);
-    puts(text);
-    dpc_free(text);
-    dpc_json_destroy(json);
-}
-
-static const struct config *
-config_named(const char *name)
-{
-    for (size_t i = 0; i < sizeof configs / sizeof *configs; i++) {
-        if (strcmp(configs[i].name, name) == 0)
-            return &configs[i];
+    double tokens = (double)run->config->batch * run->config->context / run->seconds;
+    double gflops = dpc_bench_flops_per_token(run->config) * tokens * 1e-9;
+    if (given->json) {
+        struct dpc_json *json = result_of(run, given);
+        char *text = dpc_json_print(json, true);
+        puts(text);
+        dpc_free(text);
+        dpc_json_destroy(json);
+        return;
     }
-    return NULL;
-}
-
-static const struct dpc_ops *
-ops_named(const char *name)
-{
-    const struct dpc_ops *ops;
-    for (size_t i = 0; (ops = dpc_ops_cpu_at(i)); i++) {
-        if (strcmp(ops->name, name) == 0)
-            return ops;
-    }
-    return strcmp(name, "reference") == 0 ? dpc_ops_reference() : NULL;
+    printf("%-10s %s, %ld threads, %s+%s (BLAS %s): %.0f tokens/s, %.1f of %.1f GFLOP/s (%.1f %%), "
+           "%lld MiB\n",
+           run->config->name, given->ops->dtype == DPC_BF16 ? "bf16" : "fp32", given->threads,
+           given->ops->name, given->ops->products, dpc_ops_blas_kernel(), tokens, gflops, run->peak,
+           100 * gflops / run->peak, (long long)(rss_bytes() >> 20));
 }
 
 static int
 usage(void)
 {
-    fprintf(stderr, "usage: bench_step [--config quickstart|A|B|C|P] [--steps N] "
-                    "[--ops avx512|avx2|baseline|reference]\n");
+    fprintf(stderr, "usage: bench_step [--config quickstart|A|B|C|P] [--dtype fp32|bf16]\n"
+                    "                  [--threads N] [--steps N] [--ops TABLE] [--recompute] "
+                    "[--json]\n");
     return 2;
+}
+
+/* false: wrong usage. */
+static bool
+parse(int argc, char **argv, struct options *given)
+{
+    static const struct option options[] = {
+        {"config", required_argument, NULL, 'c'}, {"steps", required_argument, NULL, 's'},
+        {"ops", required_argument, NULL, 'o'},    {"threads", required_argument, NULL, 't'},
+        {"dtype", required_argument, NULL, 'd'},  {"recompute", no_argument, NULL, 'r'},
+        {"json", no_argument, NULL, 'j'},         {0}};
+    const char *table = NULL, *dtype = "fp32", *config = "quickstart";
+    int option;
+    *given = (struct options){.steps = 20, .threads = 1};
+    while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
+        if (option == 'c')
+            config = optarg;
+        else if (option == 's')
+            given->steps = strtol(optarg, NULL, 10);
+        else if (option == 'o')
+            table = optarg;
+        else if (option == 't')
+            given->threads = strtol(optarg, NULL, 10);
+        else if (option == 'd')
+            dtype = optarg;
+        else if (option == 'r')
+            given->recompute = true;
+        else if (option == 'j')
+            given->json = true;
+        else
+            return false;
+    }
+    bool bf16 = strcmp(dtype, "bf16") == 0;
+    given->config = dpc_bench_config_named(config);
+    given->ops = dpc_bench_ops_named(table, bf16 ? DPC_BF16 : DPC_FP32);
+    return given->config && given->ops && (bf16 || strcmp(dtype, "fp32") == 0) &&
+           given->threads >= 1 && given->threads <= DPC_POOL_THREADS_MAX && given->steps >= 1 &&
+           given->steps <= 1000000 && optind == argc;
 }
 
 int
 main(int argc, char **argv)
 {
-    static const struct option options[] = {{"config", required_argument, NULL, 'c'},
-                                            {"steps", required_argument, NULL, 's'},
-                                            {"ops", required_argument, NULL, 'o'},
-                                            {0}};
-    const struct config *config = &configs[0];
-    const struct dpc_ops *ops = dpc_ops_cpu();
-    long steps = 20;
-    int option;
-    while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
-        if (option == 'c')
-            config = config_named(optarg);
-        else if (option == 's')
-            steps = strtol(optarg, NULL, 10);
-        else if (option == 'o')
-            ops = ops_named(optarg);
-        else
-            return usage();
-    }
-    if (!config || !ops || steps < 1 || steps > 1000000 || optind != argc)
-        return usage();
+    struct options given;
     struct run run;
-    double seconds = -1.0, least = 0;
-    if (run_init(&run, config, ops) == DPC_OK)
-        seconds = median_seconds(&run, (int)steps, &least);
-    if (seconds > 0)
-        print_result(&run, ops, (int)steps, seconds, least);
+    if (!parse(argc, argv, &given))
+        return usage();
+    int status = run_init(&run, &given);
+    if (status == DPC_OK)
+        status = measure_peak(&run, &given);
+    if (status == DPC_OK)
+        status = time_steps(&run, (int)given.steps);
+    if (status == DPC_OK)
+        status = measure_peak(&run, &given);
+    if (status == DPC_OK)
+        print_result(&run, &given);
     run_done(&run);
-    return seconds > 0 ? 0 : 1;
+    return status == DPC_OK ? 0 : 1;
 }

@@ -42,6 +42,7 @@ print_json(const struct dpc_plan *plan)
     dpc_json_set_integer(root, "round_bytes_up", (int64_t)plan->round_bytes_up);
     dpc_json_set_integer(root, "round_bytes_down", (int64_t)plan->round_bytes_down);
     dpc_json_set_integer(root, "worker_bytes", (int64_t)plan->worker_bytes);
+    dpc_json_set_integer(root, "worker_bytes_least", (int64_t)plan->worker_bytes_least);
     dpc_json_show(root, stdout);
     dpc_json_destroy(root);
 }
@@ -83,7 +84,9 @@ print_text(const struct dpc_plan *plan)
            dpc_text_bytes((double)plan->path_bytes_up, one),
            dpc_text_bytes((double)plan->round_bytes_up, two),
            dpc_text_bytes((double)plan->round_bytes_down, (char[DPC_SHORT_TEXT_MAX]){0}));
-    printf("memory      %s a worker\n", dpc_text_bytes((double)plan->worker_bytes, one));
+    printf("memory      %s a worker, at least %s\n",
+           dpc_text_bytes((double)plan->worker_bytes, one),
+           dpc_text_bytes((double)plan->worker_bytes_least, two));
 }
 
 static int

@@ -32,7 +32,9 @@ print_json(void)
     dpc_json_set_text(root, "program", "dipaco");
     dpc_json_set_text(root, "version", PACKAGE_VERSION);
     dpc_json_set_text(root, "blas_kernel", dpc_ops_blas_kernel());
-    dpc_json_set_text(root, "instructions", dpc_ops_cpu()->name);
+    dpc_json_set_text(root, "onednn", dpc_ops_onednn_kernel());
+    dpc_json_set_bool(root, "bf16", dpc_ops_cpu(DPC_BF16) != NULL);
+    dpc_json_set_text(root, "instructions", dpc_ops_cpu(DPC_FP32)->name);
     for (size_t i = 0; i < DPC_COUNT(libraries); i++)
         dpc_json_set_text(versions, libraries[i].name, libraries[i].version);
     dpc_json_set(root, "libraries", versions);
@@ -50,7 +52,9 @@ run(const struct dpc_call *call)
     }
     printf("dipaco %s\n", PACKAGE_VERSION);
     printf("BLAS kernel   %s\n", dpc_ops_blas_kernel());
-    printf("instructions  %s\n", dpc_ops_cpu()->name);
+    printf("oneDNN        %s\n", dpc_ops_onednn_kernel());
+    printf("instructions  %s, products by %s, bf16 %s\n", dpc_ops_cpu(DPC_FP32)->name,
+           dpc_ops_cpu(DPC_FP32)->products, dpc_ops_cpu(DPC_BF16) ? "yes" : "no");
     printf("built with   ");
     for (size_t i = 0; i < DPC_COUNT(libraries); i++)
         printf(" %s %s%s", libraries[i].name, libraries[i].version,

@@ -6,8 +6,10 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/processors.h"
 #include "base/tensor_blob.h"
 #include "base/vfs.h"
+#include "modules/compute.h"
 #include "routing/router.h"
 
 enum { BATCH_MAX = 8, NONE = -1, ROUTING_MODEL = -2 };
@@ -21,6 +23,7 @@ struct dpc_model {
     bool *modules_known;
     struct dpc_path_record *paths; /* [paths_count] */
     struct dpc_router *router;     /* once it was needed */
+    struct dpc_pool *pool;
     struct dpc_path *path;
     int64_t loaded; /* what `path` holds: a path, NONE or ROUTING_MODEL */
 };
@@ -86,6 +89,18 @@ load_records(struct dpc_model *model, struct dpc_error *err)
     return rc;
 }
 
+/* With the numbers that the workers computed in, and on all processors. */
+static int
+create_path(struct dpc_model *model, struct dpc_error *err)
+{
+    struct dpc_path_options options = {.batch_max = BATCH_MAX, .use = DPC_PATH_INFER};
+    int rc = dpc_compute_choose(model->experiment.compute, &options.ops, err);
+    if (rc != DPC_OK)
+        return rc;
+    model->pool = options.pool = dpc_pool_create(dpc_processors_count());
+    return dpc_path_create(&model->experiment, &options, &model->path, err);
+}
+
 int
 dpc_model_open(const char *folder, struct dpc_model **ret_model, struct dpc_error *err)
 {
@@ -98,8 +113,7 @@ dpc_model_open(const char *folder, struct dpc_model **ret_model, struct dpc_erro
     if (rc == DPC_OK)
         rc = load_records(model, err);
     if (rc == DPC_OK)
-        rc = dpc_path_create(&model->experiment, dpc_ops_cpu(), BATCH_MAX, DPC_PATH_INFER,
-                             &model->path, err);
+        rc = create_path(model, err);
     if (rc != DPC_OK) {
         dpc_model_close(model);
         return rc;
@@ -114,6 +128,7 @@ dpc_model_close(struct dpc_model *model)
     if (!model)
         return NULL;
     dpc_path_destroy(model->path);
+    dpc_pool_destroy(model->pool);
     dpc_router_destroy(model->router);
     dpc_free(model->modules);
     dpc_free(model->modules_known);

@@ -5,7 +5,7 @@
 
 #include "base/layout.h"
 #include "base/topology.h"
-#include "modules/path.h"
+#include "modules/compute.h"
 
 enum { BLOB_HEADER_BYTES = 64 };
 
@@ -51,15 +51,18 @@ plan_steps(const struct dpc_experiment *experiment, struct dpc_plan *plan)
 static int
 plan_memory(const struct dpc_experiment *experiment, struct dpc_plan *plan, struct dpc_error *err)
 {
-    struct dpc_path *path = NULL;
-    int rc = dpc_path_create(experiment, dpc_ops_cpu(), experiment->inner.batch, DPC_PATH_TRAIN,
-                             &path, err);
+    struct dpc_path_options options = {.batch_max = experiment->inner.batch, .use = DPC_PATH_TRAIN};
+    size_t bytes = 0;
+    int rc = dpc_compute_choose(experiment->compute, &options.ops, err);
+    if (rc == DPC_OK)
+        rc = dpc_compute_bytes(experiment, &options, &bytes, err);
     if (rc != DPC_OK)
         return rc;
-    /* Two moments, and the versions that deltas are taken against. */
-    plan->worker_bytes = dpc_path_bytes(path) + 12 * (uint64_t)plan->path_params;
-    dpc_path_destroy(path);
-    return DPC_OK;
+    plan->worker_bytes = bytes;
+    options.recompute = true;
+    rc = dpc_compute_bytes(experiment, &options, &bytes, err);
+    plan->worker_bytes_least = bytes;
+    return rc;
 }
 
 int

@@ -26,17 +26,18 @@ struct dpc_plan_level {
 struct dpc_plan {
     uint32_t levels_count;
     struct dpc_plan_level levels[DPC_LEVELS_MAX];
-    uint32_t paths;            /* routed */
-    size_t path_params;        /* what inference needs */
-    size_t total_params;       /* of all routed modules */
-    uint64_t path_bytes_up;    /* of one path in one round: deltas and path state */
-    uint64_t path_bytes_down;  /* new versions, and the path state when the worker lacks it */
-    uint64_t round_bytes_up;   /* of all paths, the dense baseline included */
-    uint64_t round_bytes_down; /* at most */
-    uint64_t path_steps;       /* inner steps of a path, warm start included */
-    uint64_t total_steps;      /* inner steps of everybody */
-    uint64_t path_tokens;      /* tokens that a path reads */
-    uint64_t worker_bytes;     /* memory of a worker */
+    uint32_t paths;              /* routed */
+    size_t path_params;          /* what inference needs */
+    size_t total_params;         /* of all routed modules */
+    uint64_t path_bytes_up;      /* of one path in one round: deltas and path state */
+    uint64_t path_bytes_down;    /* new versions, and the path state when the worker lacks it */
+    uint64_t round_bytes_up;     /* of all paths, the dense baseline included */
+    uint64_t round_bytes_down;   /* at most */
+    uint64_t path_steps;         /* inner steps of a path, warm start included */
+    uint64_t total_steps;        /* inner steps of everybody */
+    uint64_t path_tokens;        /* tokens that a path reads */
+    uint64_t worker_bytes;       /* memory of a worker that keeps activations */
+    uint64_t worker_bytes_least; /* of one that computes them again */
 };
 
 /* DPC_ELIMIT as dpc_topology_init; DPC_ENOMEM when one path does not fit into memory. */

@@ -18,6 +18,7 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "base/processors.h"
 #include "base/vfs.h"
 #include "cli/admin.h"
 #include "base/exit.h"
@@ -300,7 +301,7 @@ start_coordinator(struct supervisor *supervisor)
 static void
 start_worker(struct supervisor *supervisor, struct child *worker)
 {
-    char key[DPC_NAME_MAX + 32];
+    char key[DPC_NAME_MAX + 32], processors[ARGUMENT_BYTES_MAX];
     snprintf(key, sizeof key, "keys/workers/%s.key", worker->name);
     struct command_line *line = dpc_alloc(1, sizeof *line);
     say(line, supervisor->worker_program);
@@ -311,6 +312,10 @@ start_worker(struct supervisor *supervisor, struct child *worker)
     say_file(line, supervisor, "--key", key);
     say(line, "--name");
     say(line, worker->name);
+    dpc_processors_share((uint32_t)(worker - supervisor->workers),
+                         supervisor->options->workers_count, processors, sizeof processors);
+    say(line, "--cpus");
+    say(line, processors);
     start_child(supervisor, worker, line);
     dpc_free(line);
 }

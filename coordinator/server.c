@@ -295,7 +295,7 @@ dpc_server_create(const struct dpc_server_options *options, struct dpc_server **
     (void)snprintf(server->workers_folder, sizeof server->workers_folder, "%s",
                    options->workers_folder);
     (void)snprintf(server->world.report, sizeof server->world.report, "%s", options->report_folder);
-    server->world.ops = dpc_ops_cpu();
+    server->world.ops = dpc_ops_cpu(DPC_FP32);
     (void)signal(SIGPIPE, SIG_IGN);
     static const int signals[] = {SIGTERM, SIGINT, SIGHUP};
     int code = dpc_signals_open(signals, sizeof signals / sizeof *signals, &server->signals, err);

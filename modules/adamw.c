@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * One pass for the norm, then one fused pass a tensor: only the decay differs among tensors. */
+ * One pass for the norm, then one fused pass over parameters, gradients and moments. Both go by
+ * pieces of tensors, which depend on the model alone; the pieces' norms are added in their order.
+ */
 #include "modules/adamw.h"
 
 #include <assert.h>
@@ -7,15 +9,52 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/pool.h"
 #include "modules/path_parts.h"
 
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "blobs hold floats as memory does");
+
+enum { PIECE_FLOATS = 256 * 1024 };
+
+/* Some values of one tensor. */
+struct piece {
+    size_t from, count;
+    bool decay;
+    double squares; /* of its gradients */
+};
 
 struct dpc_adamw {
     size_t floats;
     uint64_t steps;
     float *m, *v; /* one memory, m first */
+    struct piece *pieces;
+    size_t pieces_count;
 };
+
+static void
+cut_tensor(struct dpc_adamw *adamw, size_t from, size_t count, bool decay)
+{
+    size_t pieces = dpc_units(count, PIECE_FLOATS);
+    adamw->pieces = dpc_grow(adamw->pieces, adamw->pieces_count + pieces, sizeof *adamw->pieces);
+    for (size_t done = 0; done < count; done += PIECE_FLOATS)
+        adamw->pieces[adamw->pieces_count++] = (struct piece){
+            .from = from + done,
+            .count = count - done < PIECE_FLOATS ? count - done : PIECE_FLOATS,
+            .decay = decay,
+        };
+}
+
+static void
+cut_path(struct dpc_adamw *adamw, const struct dpc_path *path)
+{
+    for (uint32_t level = 0; level < path->experiment.levels_count; level++) {
+        const struct dpc_layout *layout = &path->layouts[level];
+        for (uint32_t i = 0; i < layout->tensors_count; i++)
+            cut_tensor(adamw, path->module_offsets[level] + layout->tensors[i].offset,
+                       (size_t)layout->tensors[i].rows * layout->tensors[i].cols,
+                       layout->tensors[i].decay);
+    }
+}
 
 int
 dpc_adamw_create(const struct dpc_path *path, struct dpc_adamw **ret_adamw, struct dpc_error *err)
@@ -28,6 +67,7 @@ dpc_adamw_create(const struct dpc_path *path, struct dpc_adamw **ret_adamw, stru
                              2 * floats * sizeof *moments >> 20);
     struct dpc_adamw *adamw = dpc_alloc(1, sizeof *adamw);
     *adamw = (struct dpc_adamw){.floats = floats, .m = moments, .v = moments + floats};
+    cut_path(adamw, path);
     *ret_adamw = adamw;
     return DPC_OK;
 }
@@ -38,6 +78,7 @@ dpc_adamw_destroy(struct dpc_adamw *adamw)
     if (!adamw)
         return NULL;
     dpc_free(adamw->m);
+    dpc_free(adamw->pieces);
     return dpc_free(adamw);
 }
 
@@ -62,18 +103,46 @@ clip_scale(double norm, double clip)
     return clip <= 0.0 || scale > 1.0 ? 1.0 : scale;
 }
 
+struct update {
+    struct dpc_adamw *adamw;
+    struct dpc_path *path;
+    struct dpc_adamw_rates rates;
+};
+
 static void
-step_level(struct dpc_adamw *adamw, struct dpc_path *path, uint32_t level,
-           struct dpc_adamw_rates rates)
+square_piece(void *context, size_t unit, uint32_t thread)
 {
-    const struct dpc_layout *layout = &path->layouts[level];
-    for (uint32_t i = 0; i < layout->tensors_count; i++) {
-        const struct dpc_tensor *tensor = &layout->tensors[i];
-        size_t at = path->module_offsets[level] + tensor->offset;
-        rates.weight_decay = tensor->decay ? path->experiment.inner.weight_decay : 0.0;
-        path->ops->adamw(path->params + at, path->grads + at, adamw->m + at, adamw->v + at,
-                         (size_t)tensor->rows * tensor->cols, &rates);
-    }
+    const struct update *update = context;
+    struct piece *piece = &update->adamw->pieces[unit];
+    (void)thread;
+    piece->squares =
+        update->path->ops->squared_norm(update->path->grads + piece->from, piece->count);
+}
+
+static void
+step_piece(void *context, size_t unit, uint32_t thread)
+{
+    const struct update *update = context;
+    struct dpc_adamw *adamw = update->adamw;
+    const struct piece *piece = &adamw->pieces[unit];
+    struct dpc_path *path = update->path;
+    struct dpc_adamw_rates rates = update->rates;
+    size_t at = piece->from;
+    (void)thread;
+    rates.weight_decay = piece->decay ? rates.weight_decay : 0.0;
+    path->ops->adamw(path->params + at, path->grads + at, adamw->m + at, adamw->v + at,
+                     piece->count, &rates);
+}
+
+static double
+gradient_norm(struct update *update)
+{
+    struct dpc_adamw *adamw = update->adamw;
+    double sum = 0;
+    dpc_pool_run(update->path->options.pool, square_piece, update, adamw->pieces_count);
+    for (size_t i = 0; i < adamw->pieces_count; i++)
+        sum += adamw->pieces[i].squares;
+    return sqrt(sum);
 }
 
 int
@@ -81,22 +150,23 @@ dpc_adamw_step(struct dpc_adamw *adamw, struct dpc_path *path, double lr, double
 {
     assert(path->grads && adamw->floats == path->floats);
     const struct dpc_experiment *experiment = &path->experiment;
-    double norm = sqrt(path->ops->squared_norm(path->grads, path->floats));
+    struct update update = {.adamw = adamw, .path = path};
+    double norm = gradient_norm(&update);
     *ret_norm = norm;
     if (!isfinite(norm))
         return DPC_ENOTFINITE;
     adamw->steps++;
-    struct dpc_adamw_rates rates = {
+    update.rates = (struct dpc_adamw_rates){
         .lr = lr,
         .beta1 = experiment->inner.beta1,
         .beta2 = experiment->inner.beta2,
         .epsilon = experiment->inner.epsilon,
+        .weight_decay = experiment->inner.weight_decay,
         .gradient_scale = clip_scale(norm, experiment->inner.clip),
         .correction1 = 1.0 - pow(experiment->inner.beta1, (double)adamw->steps),
         .correction2 = 1.0 - pow(experiment->inner.beta2, (double)adamw->steps),
     };
-    for (uint32_t level = 0; level < experiment->levels_count; level++)
-        step_level(adamw, path, level, rates);
+    dpc_pool_run(path->options.pool, step_piece, &update, adamw->pieces_count);
     return DPC_OK;
 }
 

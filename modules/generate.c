@@ -20,7 +20,7 @@ struct candidate {
 struct session {
     struct dpc_path *path;
     struct dpc_block_acts *acts; /* [blocks_count]: the path's, but for qkv */
-    float *qkv;                  /* [blocks_count, T_max, 3 C] */
+    void *qkv;                   /* acts [blocks_count, rows, W] */
     int32_t *window;             /* [T_max] */
     size_t window_count;
     float *logits;                /* [V] that follow the window */
@@ -41,11 +41,11 @@ session_done(struct session *session)
 static int
 session_init(struct session *session, struct dpc_path *path, uint64_t seed)
 {
-    size_t block_floats = path->T_max * 3 * path->C;
+    size_t block_acts = (path->T_max + DPC_PAD_ROWS) * path->W; /* a long prompt is padded */
     *session = (struct session){
         .path = path,
         .acts = dpc_alloc(path->blocks_count, sizeof *session->acts),
-        .qkv = dpc_try_alloc_vector(path->blocks_count * block_floats, sizeof *session->qkv),
+        .qkv = dpc_try_alloc_vector(path->blocks_count * block_acts, dpc_act_bytes(path->ops)),
         .window = dpc_try_alloc(path->T_max, sizeof *session->window),
         .logits = dpc_try_alloc_vector(path->V, sizeof *session->logits),
         .candidates = dpc_try_alloc(path->V, sizeof *session->candidates),
@@ -54,7 +54,7 @@ session_init(struct session *session, struct dpc_path *path, uint64_t seed)
         return DPC_ENOMEM;
     for (size_t i = 0; i < path->blocks_count; i++) {
         session->acts[i] = path->acts[0];
-        session->acts[i].qkv = session->qkv + i * block_floats;
+        session->acts[i].qkv = dpc_act_at(path->ops, session->qkv, i * block_acts);
     }
     dpc_rng_init(&session->rng, seed, DPC_RNG_GENERATE, 0, 0, 0);
     return DPC_OK;
@@ -68,10 +68,9 @@ read_tokens(struct session *session, const int32_t *tokens, size_t count)
     size_t first = session->window_count;
     memcpy(session->window + first, tokens, count * sizeof *tokens);
     session->window_count += count;
-    struct dpc_slice slice = {.B = 1, .T = session->window_count, .first = first};
-    dpc_trunk_forward(path, session->acts, session->window + first, slice);
-    path->ops->linear_forward(session->logits, path->final.norm + (count - 1) * path->C,
-                              path->params_edge.head, 1, path->V, path->C);
+    dpc_trunk_forward(path, session->acts, session->window + first,
+                      dpc_slice_of(1, session->window_count, first));
+    dpc_path_row_logits(path, count - 1, session->logits);
 }
 
 /* Reads one token; a full window keeps its newer half, at positions from 0 on. */

@@ -6,26 +6,40 @@
 #include <assert.h>
 
 #include "base/alloc.h"
+#include "base/pool.h"
 
 enum {
-    SLICE_ROWS = 512,     /* rows of a slice: GEMMs are at full speed, a block fits L2/L3 */
-    LOSS_ROWS_MAX = 1024, /* rows of a chunk of logits */
-    LOSS_ROWS_MIN = 64,   /* below, the head's GEMM loses speed */
-    LOSS_FLOATS = 8 * 1024 * 1024, /* of a chunk, between the two */
-    VECTOR_FLOATS = 16,            /* everything begins on a cache line */
+    SLICE_ROWS_MIN = 512,            /* fewer, and weight gradients lose speed */
+    SLICE_ROWS_MAX = 2048,           /* more gain nothing */
+    SLICE_BYTES = 256 * 1024 * 1024, /* of kept activations in fp32, between the two */
+    LOSS_ROWS_MAX = 1024,            /* rows of a chunk of logits */
+    LOSS_FLOATS = 32 * 1024 * 1024,  /* of a chunk, down to one tile */
+    CACHE_LINE = 64,                 /* everything begins on one */
 };
 
 struct arena {
-    float *base; /* NULL while measuring */
-    size_t used; /* floats */
+    char *base;  /* NULL while measuring */
+    size_t used; /* bytes */
 };
 
-static float *
-take(struct arena *arena, size_t floats)
+static void *
+take(struct arena *arena, size_t count, size_t size)
 {
     size_t at = arena->used;
-    arena->used += (floats + VECTOR_FLOATS - 1) / VECTOR_FLOATS * VECTOR_FLOATS;
+    arena->used += (count * size + CACHE_LINE - 1) / CACHE_LINE * CACHE_LINE;
     return arena->base ? arena->base + at : NULL;
+}
+
+static float *
+take_floats(struct arena *arena, size_t count)
+{
+    return take(arena, count, sizeof(float));
+}
+
+static struct dpc_act *
+take_acts(struct arena *arena, const struct dpc_path *path, size_t count)
+{
+    return take(arena, count, dpc_act_bytes(path->ops));
 }
 
 static size_t
@@ -40,44 +54,110 @@ min_size(size_t a, size_t b)
     return a < b ? a : b;
 }
 
+static bool
+trains(const struct dpc_path *path)
+{
+    return path->options.use == DPC_PATH_TRAIN;
+}
+
+/* All but x. Attention's rows may begin behind `first`, so that padding reaches beyond the slice.
+ */
 static void
 take_block(struct arena *arena, const struct dpc_path *path, struct dpc_block_acts *acts)
 {
     size_t N = path->slice_rows, C = path->C;
-    acts->x = take(arena, N * C);
-    acts->rstd1 = take(arena, N);
-    acts->norm1 = take(arena, N * C);
-    acts->qkv = take(arena, N * 3 * C);
-    acts->lse = take(arena, N * path->H);
-    acts->attended = take(arena, N * C);
-    acts->x2 = take(arena, N * C);
-    acts->rstd2 = take(arena, N);
-    acts->norm2 = take(arena, N * C);
-    acts->gate_up = take(arena, N * 2 * path->F);
-    acts->activated = take(arena, N * path->F);
+    acts->rstd1 = take_floats(arena, N);
+    acts->qkv = take_acts(arena, path, (N + DPC_PAD_ROWS) * path->W);
+    acts->lse = take_floats(arena, N * path->H);
+    acts->attended = take_acts(arena, path, (N + DPC_PAD_ROWS) * C);
+    acts->x2 = take_floats(arena, N * C);
+    acts->rstd2 = take_floats(arena, N);
+    acts->gate_up = take_acts(arena, path, N * 2 * path->F);
+}
+
+/* Training keeps every block's activations, or with recomputation only its input; inference keeps
+ * none. */
+static void
+take_blocks(struct arena *arena, struct dpc_path *path)
+{
+    bool shared = !trains(path) || path->options.recompute;
+    for (size_t i = 0; i < path->blocks_count; i++) {
+        if (i == 0 || !shared)
+            take_block(arena, path, &path->acts[i]);
+        else
+            path->acts[i] = path->acts[0];
+    }
+    for (size_t i = 0; i < path->blocks_count; i++)
+        path->acts[i].x = i == 0 || trains(path) ? take_floats(arena, path->slice_rows * path->C)
+                                                 : path->acts[0].x;
 }
 
 static void
 take_loss(struct arena *arena, const struct dpc_path *path, struct dpc_loss_acts *loss)
 {
-    size_t rows = min_size(max_size(LOSS_FLOATS / path->V, LOSS_ROWS_MIN), LOSS_ROWS_MAX);
+    size_t rows = LOSS_FLOATS / path->V / DPC_TILE_ROWS * DPC_TILE_ROWS;
+    rows = min_size(max_size(rows, DPC_TILE_ROWS), LOSS_ROWS_MAX);
     loss->rows_max = min_size(rows, path->slice_rows);
-    loss->rows = take(arena, loss->rows_max * path->C);
-    loss->drows = take(arena, loss->rows_max * path->C);
-    loss->logits = take(arena, loss->rows_max * path->V);
-    loss->losses = take(arena, loss->rows_max);
-    loss->targets = (int32_t *)take(arena, loss->rows_max);
-    loss->places = (uint32_t *)take(arena, loss->rows_max);
+    loss->rows = take_acts(arena, path, loss->rows_max * path->C);
+    loss->drows = take_acts(arena, path, trains(path) ? loss->rows_max * path->C : 0);
+    loss->logits = take_floats(arena, loss->rows_max * path->V);
+    loss->losses = take_floats(arena, loss->rows_max);
+    loss->targets = take(arena, loss->rows_max, sizeof *loss->targets);
+    loss->places = take(arena, loss->rows_max, sizeof *loss->places);
 }
 
 static void
 take_backward(struct arena *arena, const struct dpc_path *path, struct dpc_back_acts *back)
 {
-    size_t N = path->slice_rows;
-    back->dx = take(arena, N * path->C);
-    back->dnorm = take(arena, N * path->C);
-    back->dwide = take(arena, N * max_size(3 * path->C, 2 * path->F));
-    back->dnarrow = take(arena, N * max_size(path->C, path->F));
+    size_t N = path->slice_rows, C = path->C, tiles = dpc_units(N, DPC_TILE_ROWS);
+    for (int i = 0; i < 2; i++) {
+        back->dx[i] = take_floats(arena, N * C);
+        back->dx_act[i] = path->ops->dtype == DPC_FP32 ? (struct dpc_act *)back->dx[i]
+                                                       : take_acts(arena, path, N * C);
+        back->dqkv[i] = take_acts(arena, path, N * path->W);
+    }
+    back->dnorm = take_acts(arena, path, N * C);
+    back->norm1 = take_acts(arena, path, N * C);
+    back->norm2 = take_acts(arena, path, N * C);
+    back->activated = take_acts(arena, path, N * path->F);
+    back->dgate_up = take_acts(arena, path, N * 2 * path->F);
+    back->dattended = take_acts(arena, path, N * C);
+    back->dgains1 = take_floats(arena, tiles * C);
+    back->dgains2 = take_floats(arena, tiles * C);
+}
+
+static void
+take_scratch(struct arena *arena, const struct dpc_path *path)
+{
+    size_t rows = min_size(DPC_TILE_ROWS, path->slice_rows);
+    for (uint32_t i = 0; i < dpc_pool_threads(path->options.pool); i++) {
+        struct dpc_thread_scratch *scratch = &path->scratch[i];
+        scratch->narrow = take_acts(arena, path, rows * path->C);
+        scratch->wide = take_acts(arena, path, rows * path->F);
+        scratch->delta = take_floats(arena, rows * path->C);
+        scratch->attention = take_floats(arena, dpc_attention_scratch_floats(path->T_max, path->D));
+    }
+}
+
+static void
+take_packed(struct arena *arena, const struct dpc_path *path, struct dpc_weights *weights)
+{
+    size_t bytes = path->ops->packed_bytes(weights->O, weights->K);
+    weights->forward = bytes ? take(arena, bytes, 1) : NULL;
+    weights->backward = bytes ? take(arena, bytes, 1) : NULL;
+}
+
+static void
+take_all_packed(struct arena *arena, struct dpc_path *path)
+{
+    for (size_t i = 0; i < path->blocks_count; i++) {
+        struct dpc_block_weights *weights = &path->weights[i];
+        take_packed(arena, path, &weights->qkv);
+        take_packed(arena, path, &weights->attention_out);
+        take_packed(arena, path, &weights->gate_up);
+        take_packed(arena, path, &weights->down);
+    }
+    take_packed(arena, path, &path->head);
 }
 
 /* Places everything; with no memory yet it only counts. */
@@ -85,63 +165,90 @@ static void
 take_all(struct arena *arena, struct dpc_path *path)
 {
     size_t N = path->slice_rows;
-    bool train = path->use == DPC_PATH_TRAIN;
-    path->params = take(arena, path->floats);
-    path->grads = train ? take(arena, path->floats) : NULL;
-    for (size_t i = 0; i < path->blocks_count; i++) {
-        if (train || i == 0)
-            take_block(arena, path, &path->acts[i]);
-        else
-            path->acts[i] = path->acts[0];
-    }
-    path->final.x = take(arena, N * path->C);
-    path->final.rstd = take(arena, N);
-    path->final.norm = take(arena, N * path->C);
-    path->delta = take(arena, N * path->C);
-    path->cosines = take(arena, path->T_max * path->D / 2);
-    path->sines = take(arena, path->T_max * path->D / 2);
-    path->scratch = take(arena, dpc_attention_scratch_floats(path->T_max, path->D));
+    path->params = take_floats(arena, path->floats);
+    path->grads = trains(path) ? take_floats(arena, path->floats) : NULL;
+    take_all_packed(arena, path);
+    take_blocks(arena, path);
+    path->final.x = take_floats(arena, N * path->C);
+    path->final.rstd = take_floats(arena, N);
+    path->final.norm = take_acts(arena, path, N * path->C);
+    path->cosines = take_floats(arena, path->T_max * path->D / 2);
+    path->sines = take_floats(arena, path->T_max * path->D / 2);
+    take_scratch(arena, path);
     take_loss(arena, path, &path->loss);
-    if (train)
+    if (trains(path))
         take_backward(arena, path, &path->back);
 }
 
+/* --- Tensors within the parameters and the gradients. */
+
+static const struct dpc_tensor *
+tensor_of(const struct dpc_path *path, uint32_t level, enum dpc_tensor_kind kind, uint32_t block)
+{
+    const struct dpc_tensor *tensor = dpc_layout_find(&path->layouts[level], kind, block);
+    assert(tensor);
+    return tensor;
+}
+
+/* NULL in a vector that does not exist. */
 static float *
 tensor_at(const struct dpc_path *path, float *vector, uint32_t level, enum dpc_tensor_kind kind,
           uint32_t block)
 {
-    const struct dpc_tensor *tensor = dpc_layout_find(&path->layouts[level], kind, block);
-    assert(tensor);
-    return vector + path->module_offsets[level] + tensor->offset;
+    const struct dpc_tensor *tensor = tensor_of(path, level, kind, block);
+    return vector ? vector + path->module_offsets[level] + tensor->offset : NULL;
 }
 
-static struct dpc_block_tensors
-find_block(const struct dpc_path *path, float *vector, uint32_t level, uint32_t block)
+/* Sets all but the packed forms. */
+static void
+find_weights(const struct dpc_path *path, struct dpc_weights *weights, uint32_t level,
+             enum dpc_tensor_kind kind, uint32_t block)
 {
-    return (struct dpc_block_tensors){
-        .norm_attention = tensor_at(path, vector, level, DPC_TENSOR_NORM_ATTENTION, block),
-        .qkv = tensor_at(path, vector, level, DPC_TENSOR_QKV, block),
-        .attention_out = tensor_at(path, vector, level, DPC_TENSOR_ATTENTION_OUT, block),
-        .norm_ffn = tensor_at(path, vector, level, DPC_TENSOR_NORM_FFN, block),
-        .gate_up = tensor_at(path, vector, level, DPC_TENSOR_GATE_UP, block),
-        .down = tensor_at(path, vector, level, DPC_TENSOR_DOWN, block),
+    const struct dpc_tensor *tensor = tensor_of(path, level, kind, block);
+    weights->values = tensor_at(path, path->params, level, kind, block);
+    weights->O = tensor->rows;
+    weights->K = tensor->cols;
+}
+
+static void
+find_block(const struct dpc_path *path, size_t index, uint32_t level, uint32_t block)
+{
+    struct dpc_block_weights *weights = &path->weights[index];
+    weights->norm_attention =
+        tensor_at(path, path->params, level, DPC_TENSOR_NORM_ATTENTION, block);
+    weights->norm_ffn = tensor_at(path, path->params, level, DPC_TENSOR_NORM_FFN, block);
+    find_weights(path, &weights->qkv, level, DPC_TENSOR_QKV, block);
+    find_weights(path, &weights->attention_out, level, DPC_TENSOR_ATTENTION_OUT, block);
+    find_weights(path, &weights->gate_up, level, DPC_TENSOR_GATE_UP, block);
+    find_weights(path, &weights->down, level, DPC_TENSOR_DOWN, block);
+    path->grads_blocks[index] = (struct dpc_block_grads){
+        .norm_attention = tensor_at(path, path->grads, level, DPC_TENSOR_NORM_ATTENTION, block),
+        .qkv = tensor_at(path, path->grads, level, DPC_TENSOR_QKV, block),
+        .attention_out = tensor_at(path, path->grads, level, DPC_TENSOR_ATTENTION_OUT, block),
+        .norm_ffn = tensor_at(path, path->grads, level, DPC_TENSOR_NORM_FFN, block),
+        .gate_up = tensor_at(path, path->grads, level, DPC_TENSOR_GATE_UP, block),
+        .down = tensor_at(path, path->grads, level, DPC_TENSOR_DOWN, block),
     };
 }
 
-/* Points at each tensor of `vector`, which is the parameters or the gradients. */
 static void
-find_tensors(const struct dpc_path *path, float *vector, struct dpc_block_tensors *blocks,
-             struct dpc_edge_tensors *edge)
+find_tensors(struct dpc_path *path)
 {
     uint32_t last = path->experiment.levels_count - 1;
     bool tied = path->experiment.model.tie_embeddings;
+    uint32_t head_level = tied ? 0 : last;
+    enum dpc_tensor_kind head = tied ? DPC_TENSOR_EMBEDDING : DPC_TENSOR_HEAD;
+    size_t index = 0;
     for (uint32_t level = 0; level <= last; level++) {
         for (uint32_t block = 0; block < path->experiment.levels[level].blocks; block++)
-            *blocks++ = find_block(path, vector, level, block);
+            find_block(path, index++, level, block);
     }
-    edge->embedding = tensor_at(path, vector, 0, DPC_TENSOR_EMBEDDING, 0);
-    edge->norm_final = tensor_at(path, vector, last, DPC_TENSOR_NORM_FINAL, 0);
-    edge->head = tied ? edge->embedding : tensor_at(path, vector, last, DPC_TENSOR_HEAD, 0);
+    path->embedding = tensor_at(path, path->params, 0, DPC_TENSOR_EMBEDDING, 0);
+    path->dembedding = tensor_at(path, path->grads, 0, DPC_TENSOR_EMBEDDING, 0);
+    path->norm_final = tensor_at(path, path->params, last, DPC_TENSOR_NORM_FINAL, 0);
+    path->dnorm_final = tensor_at(path, path->grads, last, DPC_TENSOR_NORM_FINAL, 0);
+    find_weights(path, &path->head, head_level, head, 0);
+    path->dhead = tensor_at(path, path->grads, head_level, head, 0);
 }
 
 static bool
@@ -162,7 +269,21 @@ static bool
 heads_divide(const struct dpc_experiment *experiment)
 {
     uint32_t dim = experiment->model.dim, heads = experiment->model.heads;
-    return heads > 0 && dim > 0 && dim % heads == 0 && dim / heads % 2 == 0;
+    uint32_t kv_heads = dpc_experiment_kv_heads(experiment);
+    return heads > 0 && dim > 0 && dim % heads == 0 && dim / heads % 2 == 0 &&
+           heads % kv_heads == 0;
+}
+
+/* Rows of a slice follow from the model and the batch alone: bits do not depend on the machine, its
+ * memory or on recomputation. */
+static void
+measure_slice(struct dpc_path *path)
+{
+    size_t row_floats = path->blocks_count * (3 * path->C + path->W + 2 * path->F);
+    size_t rows = SLICE_BYTES / (row_floats * sizeof(float));
+    rows = min_size(max_size(rows, SLICE_ROWS_MIN), SLICE_ROWS_MAX);
+    path->slice_sequences = min_size(path->options.batch_max, max_size(1, rows / path->T_max));
+    path->slice_rows = dpc_pad_rows(path->slice_sequences * path->T_max);
 }
 
 static void
@@ -171,51 +292,63 @@ measure(struct dpc_path *path)
     const struct dpc_experiment *experiment = &path->experiment;
     path->C = experiment->model.dim;
     path->H = experiment->model.heads;
+    path->G = dpc_experiment_kv_heads(experiment);
     path->D = path->C / path->H;
+    path->W = (path->H + 2 * path->G) * path->D;
     path->F = experiment->model.ffn;
     path->V = experiment->model.vocab;
     path->T_max = experiment->model.context;
     path->epsilon = (float)experiment->model.norm_epsilon;
-    size_t sequences = min_size(path->batch_max, max_size(1, SLICE_ROWS / path->T_max));
-    path->slice_rows = sequences * path->T_max;
     for (uint32_t level = 0; level < experiment->levels_count; level++) {
         dpc_layout_init(&path->layouts[level], experiment, level);
         path->module_offsets[level] = path->floats;
         path->floats += path->layouts[level].floats_count;
         path->blocks_count += experiment->levels[level].blocks;
     }
+    measure_slice(path);
+}
+
+/* Everything but the arena, whose size it finds. */
+static struct dpc_path *
+lay_out(const struct dpc_experiment *experiment, const struct dpc_path_options *options)
+{
+    struct dpc_path *path = dpc_alloc(1, sizeof *path);
+    struct arena arena = {0};
+    path->experiment = *experiment;
+    path->options = *options;
+    path->ops = options->ops;
+    measure(path);
+    path->acts = dpc_alloc(path->blocks_count, sizeof *path->acts);
+    path->weights = dpc_alloc(path->blocks_count, sizeof *path->weights);
+    path->grads_blocks = dpc_alloc(path->blocks_count, sizeof *path->grads_blocks);
+    path->scratch = dpc_alloc(dpc_pool_threads(options->pool), sizeof *path->scratch);
+    find_tensors(path); /* for the shapes */
+    take_all(&arena, path);
+    path->arena_bytes = arena.used;
+    return path;
 }
 
 static int
 place(struct dpc_path *path, struct dpc_error *err)
 {
-    path->acts = dpc_alloc(path->blocks_count, sizeof *path->acts);
-    path->params_blocks = dpc_alloc(path->blocks_count, sizeof *path->params_blocks);
-    path->grads_blocks = dpc_alloc(path->blocks_count, sizeof *path->grads_blocks);
-    struct arena arena = {0};
-    take_all(&arena, path);
-    path->arena_floats = arena.used;
-    path->arena = dpc_try_alloc_vector(arena.used, sizeof *path->arena);
+    path->arena = dpc_try_alloc_vector(path->arena_bytes, 1);
     if (!path->arena)
         return dpc_error_set(err, DPC_ENOMEM,
                              "could not create a path: %zu MiB of memory are not to be had",
-                             arena.used * sizeof *path->arena >> 20);
-    arena = (struct arena){.base = path->arena};
+                             path->arena_bytes >> 20);
+    struct arena arena = {.base = path->arena};
     take_all(&arena, path);
-    find_tensors(path, path->params, path->params_blocks, &path->params_edge);
-    if (path->grads)
-        find_tensors(path, path->grads, path->grads_blocks, &path->grads_edge);
+    find_tensors(path);
     dpc_rope_fill(path->cosines, path->sines, path->T_max, path->D,
                   path->experiment.model.rope_base);
     return DPC_OK;
 }
 
-int
-dpc_path_create(const struct dpc_experiment *experiment, const struct dpc_ops *ops,
-                uint32_t batch_max, enum dpc_path_use use, struct dpc_path **ret_path,
-                struct dpc_error *err)
+static int
+check_shape(const struct dpc_experiment *experiment, const struct dpc_path_options *options,
+            struct dpc_error *err)
 {
-    if (batch_max == 0)
+    if (options->batch_max == 0)
         return dpc_error_set(err, DPC_EINVAL, "could not create a path: its batch is empty");
     if (!levels_are_whole(experiment))
         return dpc_error_set(err, DPC_EINVAL,
@@ -224,20 +357,39 @@ dpc_path_create(const struct dpc_experiment *experiment, const struct dpc_ops *o
     if (!heads_divide(experiment))
         return dpc_error_set(err, DPC_EINVAL,
                              "could not create a path: dim %u does not divide into %u heads of an "
-                             "even width",
-                             experiment->model.dim, experiment->model.heads);
-    struct dpc_path *path = dpc_alloc(1, sizeof *path);
-    path->experiment = *experiment;
-    path->ops = ops;
-    path->use = use;
-    path->batch_max = batch_max;
-    measure(path);
-    int status = place(path, err);
+                             "even width, or these into %u groups",
+                             experiment->model.dim, experiment->model.heads,
+                             dpc_experiment_kv_heads(experiment));
+    return DPC_OK;
+}
+
+int
+dpc_path_create(const struct dpc_experiment *experiment, const struct dpc_path_options *options,
+                struct dpc_path **ret_path, struct dpc_error *err)
+{
+    int status = check_shape(experiment, options, err);
+    if (status < 0)
+        return status;
+    struct dpc_path *path = lay_out(experiment, options);
+    status = place(path, err);
     if (status < 0) {
         dpc_path_destroy(path);
         return status;
     }
     *ret_path = path;
+    return DPC_OK;
+}
+
+int
+dpc_path_plan(const struct dpc_experiment *experiment, const struct dpc_path_options *options,
+              size_t *ret_bytes, struct dpc_error *err)
+{
+    int status = check_shape(experiment, options, err);
+    if (status < 0)
+        return status;
+    struct dpc_path *path = lay_out(experiment, options);
+    *ret_bytes = path->arena_bytes;
+    dpc_path_destroy(path);
     return DPC_OK;
 }
 
@@ -249,8 +401,9 @@ dpc_path_destroy(struct dpc_path *path)
     for (uint32_t level = 0; level < path->experiment.levels_count; level++)
         dpc_layout_done(&path->layouts[level]);
     dpc_free(path->acts);
-    dpc_free(path->params_blocks);
+    dpc_free(path->weights);
     dpc_free(path->grads_blocks);
+    dpc_free(path->scratch);
     dpc_free(path->arena);
     return dpc_free(path);
 }
@@ -290,26 +443,46 @@ dpc_path_module_params(struct dpc_path *path, uint32_t level)
 size_t
 dpc_path_bytes(const struct dpc_path *path)
 {
-    return path->arena_floats * sizeof *path->arena;
-}
-
-struct dpc_attention_shape
-dpc_path_shape(const struct dpc_path *path, size_t B, size_t T)
-{
-    return (struct dpc_attention_shape){.B = B, .T = T, .H = path->H, .D = path->D};
+    return path->arena_bytes;
 }
 
 size_t
 dpc_path_slice_sequences(const struct dpc_path *path, size_t length)
 {
-    return path->slice_rows / length;
+    return path->slice_sequences * path->T_max / length;
+}
+
+/* --- Packing. */
+
+static struct dpc_weights *
+weights_at(struct dpc_path *path, size_t index)
+{
+    struct dpc_block_weights *block = &path->weights[index / 4];
+    struct dpc_weights *all[] = {&block->gate_up, &block->down, &block->qkv, &block->attention_out};
+    return all[index % 4];
+}
+
+/* The head comes first: it is the largest. */
+static void
+pack_unit(void *context, size_t unit, uint32_t thread)
+{
+    struct dpc_path *path = context;
+    (void)thread;
+    path->ops->pack(unit == 0 ? &path->head : weights_at(path, unit - 1));
+}
+
+void
+dpc_path_pack(struct dpc_path *path)
+{
+    if (path->head.forward)
+        dpc_pool_run(path->options.pool, pack_unit, path, 4 * path->blocks_count + 1);
 }
 
 int
 dpc_path_check(const struct dpc_path *path, const int32_t *tokens, const int32_t *targets,
                uint32_t batch, uint32_t length)
 {
-    if (batch == 0 || batch > path->batch_max || length == 0 || length > path->T_max)
+    if (batch == 0 || batch > path->options.batch_max || length == 0 || length > path->T_max)
         return DPC_EINVAL;
     int32_t vocab = (int32_t)path->V;
     for (size_t n = 0; n < (size_t)batch * length; n++) {

@@ -8,19 +8,22 @@
  * calls.
  *
  * Owns: parameters, gradients and activations, laid out once by _create: no call allocates after
- * it. Threads: a path belongs to one thread at a time and computes in that thread. Limits: batches
- * of up to `batch_max` sequences, lengths of up to the experiment's context. Memory does not grow
- * with the batch: it is worked through in slices of some sequences. Not here: AdamW
- * (modules/adamw.h), text generation (modules/generate.h), where batches come from.
+ * it. Threads: a path belongs to one thread at a time and computes in that thread and its pool; the
+ * number of threads changes no bit. Limits: batches of up to `batch_max` sequences, lengths of up
+ * to the experiment's context. Memory does not grow with the batch: it is worked through in slices
+ * of some sequences. Not here: AdamW (modules/adamw.h), text generation (modules/generate.h), where
+ * batches come from.
  */
 #ifndef DPC_MODULES_PATH_H
 #define DPC_MODULES_PATH_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include "base/error.h"
 #include "base/experiment.h"
+#include "base/pool.h"
 #include "ops/ops.h"
 
 struct dpc_path;
@@ -30,12 +33,24 @@ enum dpc_path_use {
     DPC_PATH_INFER, /* no gradients, no saved activations: _score, _features, _logits, generation */
 };
 
-/* A path of `experiment` with all parameters 0 on the kernels of `ops` (dpc_ops_cpu()). The
- * experiment is copied. DPC_EINVAL when batch_max is 0 or the levels do not begin with the
- * embedding and end with the head; DPC_ENOMEM, naming the size. Release with dpc_path_destroy. */
-int dpc_path_create(const struct dpc_experiment *experiment, const struct dpc_ops *ops,
-                    uint32_t batch_max, enum dpc_path_use use, struct dpc_path **ret_path,
-                    struct dpc_error *err) DPC_MUST_CHECK;
+struct dpc_path_options {
+    const struct dpc_ops *ops; /* dpc_ops_cpu(dtype) */
+    struct dpc_pool *pool;     /* NULL: the calling thread alone; must outlive the path */
+    uint32_t batch_max;        /* sequences */
+    enum dpc_path_use use;
+    bool recompute; /* keep only each block's input and make the rest again on the way back: less
+                     * memory, a third more work, the same bits */
+};
+
+/* A path of `experiment` with all parameters 0. The experiment is copied. DPC_EINVAL when batch_max
+ * is 0 or the levels do not begin with the embedding and end with the head; DPC_ENOMEM, naming the
+ * size. Release with dpc_path_destroy. */
+int dpc_path_create(const struct dpc_experiment *experiment, const struct dpc_path_options *options,
+                    struct dpc_path **ret_path, struct dpc_error *err) DPC_MUST_CHECK;
+
+/* The bytes that such a path would hold (dpc_path_bytes), without making one. */
+int dpc_path_plan(const struct dpc_experiment *experiment, const struct dpc_path_options *options,
+                  size_t *ret_bytes, struct dpc_error *err) DPC_MUST_CHECK;
 
 /* Takes NULL and returns NULL. */
 struct dpc_path *dpc_path_destroy(struct dpc_path *path);

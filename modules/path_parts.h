@@ -1,10 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Inside modules/: what a path consists of. Letters as in ops/ops.h.
+ * Inside modules/: what a path consists of. Letters as in ops/ops.h, and W = (H + 2 G) D, the width
+ * of qkv.
  *
- * Work goes by slices: some whole sequences, whose activations are small enough to stay in cache.
- * The residual stream's additions are done by the norm that follows: a block takes the stream and
- * the `delta` that its predecessor computed but did not add, and leaves its own.
+ * Work goes by slices, some whole sequences whose activations are kept for the backward pass. A
+ * slice is cut into tiles of some rows: what stays within a row (norms, products, SwiGLU) is done
+ * for a tile by one thread while the tile is in its cache; attention goes by heads, weight
+ * gradients by rows of the weight. Between these stand the only waits, two a block and direction.
+ * Tiles depend on the model alone, so that the number of threads changes no bit.
+ *
+ * Rows of a slice are padded to what matrix products like. A padded row is zero from the embedding
+ * on, adds nothing to any gradient, and is no target.
  *
  * Owns: nothing. Threads: see modules/path.h.
  */
@@ -16,132 +22,215 @@
 #include "base/layout.h"
 #include "modules/path.h"
 
-/* One block's tensors within the parameters or within the gradients. */
-struct dpc_block_tensors {
+enum {
+    DPC_TILE_ROWS = 256,   /* products are at full speed, a tile's rows fit L2 or nearly */
+    DPC_WEIGHT_ROWS = 256, /* of a weight's gradient in one unit of work */
+    DPC_PAD_ROWS = 64,     /* rows of a slice are a multiple, unless they are fewer */
+};
+
+/* One block's weights. */
+struct dpc_block_weights {
+    const float *norm_attention, *norm_ffn;
+    struct dpc_weights qkv, attention_out, gate_up, down;
+};
+
+/* One block's tensors within the gradients. */
+struct dpc_block_grads {
     float *norm_attention, *qkv, *attention_out, *norm_ffn, *gate_up, *down;
 };
 
-/* Tensors that stand outside the blocks. `head` is `embedding` when they are tied. */
-struct dpc_edge_tensors {
-    float *embedding, *norm_final, *head;
-};
-
-/* What a block's forward pass leaves for its backward pass; N rows of a slice. */
+/* What a block's forward pass leaves for its backward pass; N rows of a slice. The inputs of its
+ * products are not kept: the backward pass makes them again on its way. */
 struct dpc_block_acts {
-    float *x;         /* [N, C] the stream where the block begins */
-    float *rstd1;     /* [N] */
-    float *norm1;     /* [N, C] */
-    float *qkv;       /* [N, 3, C], rotated */
-    float *lse;       /* [B, H, T] */
-    float *attended;  /* [N, C] */
-    float *x2;        /* [N, C] the stream between attention and feed-forward */
-    float *rstd2;     /* [N] */
-    float *norm2;     /* [N, C] */
-    float *gate_up;   /* [N, 2, F] */
-    float *activated; /* [N, F] */
+    float *x;                 /* [N, C] the stream where the block begins */
+    float *rstd1;             /* [N] */
+    struct dpc_act *qkv;      /* [N, W], not rotated */
+    float *lse;               /* [B, H, T] */
+    struct dpc_act *attended; /* [N, C] */
+    float *x2;                /* [N, C] the stream between attention and feed-forward */
+    float *rstd2;             /* [N] */
+    struct dpc_act *gate_up;  /* [N, 2, F] */
 };
 
 /* The stream after the last block, and its norm. */
 struct dpc_final_acts {
-    float *x;    /* [N, C] */
-    float *rstd; /* [N] */
-    float *norm; /* [N, C] */
+    float *x;             /* [N, C] */
+    float *rstd;          /* [N] */
+    struct dpc_act *norm; /* [N, C] */
 };
 
-/* Gradients on their way back; N rows of a slice. */
+/* Gradients on their way back; N rows of a slice. A block's output has the stream's gradient dx[0],
+ * its middle dx[1]. */
 struct dpc_back_acts {
-    float *dx;      /* [N, C] of the stream */
-    float *dnorm;   /* [N, C] */
-    float *dwide;   /* [N, max(3 C, 2 F)] of qkv or gate_up */
-    float *dnarrow; /* [N, max(C, F)] of attended or activated */
+    float *dx[2];                  /* [N, C] */
+    struct dpc_act *dx_act[2];     /* [N, C] the same as acts; dx itself when they are fp32 */
+    struct dpc_act *dnorm;         /* [N, C] of the final norm's output */
+    struct dpc_act *norm1, *norm2; /* [N, C] a block's norms, made again */
+    struct dpc_act *activated;     /* [N, F], made again */
+    struct dpc_act *dgate_up;      /* [N, 2, F] */
+    struct dpc_act *dattended;     /* [N, C] */
+    struct dpc_act *dqkv[2];       /* [N, W] of blocks with even and odd numbers */
+    float *dgains1, *dgains2;      /* [tiles, C] of norm_attention (or norm_final), norm_ffn */
+};
+
+/* What one thread needs for one tile. */
+struct dpc_thread_scratch {
+    struct dpc_act *narrow; /* [DPC_TILE_ROWS, C] */
+    struct dpc_act *wide;   /* [DPC_TILE_ROWS, F] */
+    float *delta;           /* [DPC_TILE_ROWS, C] */
+    float *attention;
 };
 
 /* The loss works through the unmasked rows in chunks, so that [N, V] never exists. */
 struct dpc_loss_acts {
-    size_t rows_max;  /* of one chunk */
-    float *rows;      /* [rows_max, C] final norms of unmasked rows */
-    float *drows;     /* [rows_max, C] their gradients */
-    float *logits;    /* [rows_max, V], then their gradients */
-    float *losses;    /* [rows_max] */
-    int32_t *targets; /* [rows_max] */
-    uint32_t *places; /* [rows_max] row of the slice */
+    size_t rows_max;       /* of one chunk, a multiple of DPC_PAD_ROWS */
+    struct dpc_act *rows;  /* [rows_max, C] final norms of unmasked rows */
+    struct dpc_act *drows; /* [rows_max, C] their gradients */
+    float *logits;         /* [rows_max, V], then their gradients */
+    float *losses;         /* [rows_max] */
+    int32_t *targets;      /* [rows_max] */
+    uint32_t *places;      /* [rows_max] row of the slice */
 };
 
 /* Positions first .. T-1 of B sequences; first > 0 only with B = 1, when the rows before stand in
  * qkv already. */
 struct dpc_slice {
     size_t B, T, first;
+    size_t rows;   /* B (T - first) */
+    size_t padded; /* dpc_pad_rows(rows) */
 };
 
 static inline size_t
-dpc_slice_rows(struct dpc_slice slice)
+dpc_pad_rows(size_t rows)
 {
-    return slice.B * (slice.T - slice.first);
+    return rows < DPC_PAD_ROWS ? rows : (rows + DPC_PAD_ROWS - 1) / DPC_PAD_ROWS * DPC_PAD_ROWS;
+}
+
+static inline struct dpc_slice
+dpc_slice_of(size_t B, size_t T, size_t first)
+{
+    size_t rows = B * (T - first);
+    return (struct dpc_slice){
+        .B = B, .T = T, .first = first, .rows = rows, .padded = dpc_pad_rows(rows)};
+}
+
+static inline size_t
+dpc_units(size_t count, size_t unit)
+{
+    return (count + unit - 1) / unit;
+}
+
+/* Rows from .. from + count of a slice's padded rows. */
+struct dpc_tile {
+    size_t from, count;
+};
+
+static inline struct dpc_tile
+dpc_tile_at(size_t rows, size_t unit)
+{
+    size_t from = unit * DPC_TILE_ROWS, left = rows - from;
+    return (struct dpc_tile){from, left < DPC_TILE_ROWS ? left : DPC_TILE_ROWS};
 }
 
 struct dpc_path {
     struct dpc_experiment experiment;
+    struct dpc_path_options options;
     const struct dpc_ops *ops;
-    enum dpc_path_use use;
-    uint32_t batch_max;
-    size_t C, H, D, F, V, T_max;
+    size_t C, H, G, D, W, F, V, T_max;
     float epsilon;
-    size_t slice_rows; /* rows that the activations hold */
+    size_t slice_rows;      /* rows that the activations hold, a multiple of DPC_PAD_ROWS */
+    size_t slice_sequences; /* of the full context that fit them */
 
     struct dpc_layout layouts[DPC_LEVELS_MAX];
     size_t module_offsets[DPC_LEVELS_MAX]; /* floats */
     size_t floats;
 
     size_t blocks_count;
-    struct dpc_block_tensors *params_blocks, *grads_blocks; /* [blocks_count] */
-    struct dpc_edge_tensors params_edge, grads_edge;
-    struct dpc_block_acts *acts; /* [blocks_count]; for inference all share one memory */
+    struct dpc_block_weights *weights; /* [blocks_count] */
+    struct dpc_block_grads *grads_blocks;
+    const float *embedding, *norm_final;
+    struct dpc_weights head; /* of the embedding when they are tied */
+    float *dembedding, *dnorm_final, *dhead;
+    bool fresh; /* no slice has set the gradients yet: the first one overwrites them */
+
+    struct dpc_block_acts *acts; /* [blocks_count]; what need not be kept shares memory */
     struct dpc_final_acts final;
     struct dpc_back_acts back;
     struct dpc_loss_acts loss;
-    float *delta;           /* [N, C] what the next norm adds to the stream */
-    float *cosines, *sines; /* [T_max, D/2] */
-    float *scratch;         /* of attention */
+    struct dpc_thread_scratch *scratch; /* [threads] */
+    float *cosines, *sines;             /* [T_max, D/2] */
     float *params, *grads;
-    float *arena;
-    size_t arena_floats;
+    void *arena;
+    size_t arena_bytes;
 };
 
 /* --- Shapes and checks (path.c). */
-struct dpc_attention_shape dpc_path_shape(const struct dpc_path *path, size_t B, size_t T);
+
 /* Whole sequences of `length` that one slice takes. */
 size_t dpc_path_slice_sequences(const struct dpc_path *path, size_t length);
 /* DPC_EINVAL unless shape and tokens are in range; `targets` may be NULL. */
 int dpc_path_check(const struct dpc_path *path, const int32_t *tokens, const int32_t *targets,
                    uint32_t batch, uint32_t length) DPC_MUST_CHECK;
+/* Packs the weights, where the table wants that. */
+void dpc_path_pack(struct dpc_path *path);
 
-/* --- One block (block.c). */
+/* --- A tile of one block (block.c); pointers are those of the slice. */
 
-/* x: the stream that the predecessor left, delta: what is still to be added to it (NULL: nothing).
- * Leaves its own delta in path->delta and the stream in acts->x2. */
-void dpc_block_forward(struct dpc_path *path, const struct dpc_block_tensors *weights,
-                       const struct dpc_block_acts *acts, const float *x, const float *delta,
-                       struct dpc_slice slice);
-/* path->back.dx: gradient of the block's output, replaced by that of its input. Adds to `grads`. */
-void dpc_block_backward(struct dpc_path *path, const struct dpc_block_tensors *weights,
-                        const struct dpc_block_tensors *grads, const struct dpc_block_acts *acts,
-                        struct dpc_slice slice);
+/* From the stream x (+ delta, NULL: nothing; rows of the tile alone) to acts->x and qkv. */
+void dpc_block_attention_input(struct dpc_path *path, size_t block,
+                               const struct dpc_block_acts *acts, const float *x,
+                               const float *delta, struct dpc_slice slice, struct dpc_tile tile,
+                               const struct dpc_thread_scratch *scratch);
+/* One unit of attention: a head of keys and values of one sequence. */
+void dpc_block_attend(struct dpc_path *path, const struct dpc_block_acts *acts,
+                      struct dpc_slice slice, size_t unit,
+                      const struct dpc_thread_scratch *scratch);
+/* From attended to acts->x2 and gate_up. */
+void dpc_block_ffn_input(struct dpc_path *path, size_t block, const struct dpc_block_acts *acts,
+                         struct dpc_slice slice, struct dpc_tile tile,
+                         const struct dpc_thread_scratch *scratch);
+/* From gate_up to scratch->delta, which is still to be added to x2. */
+void dpc_block_ffn_output(struct dpc_path *path, size_t block, const struct dpc_block_acts *acts,
+                          struct dpc_tile tile, const struct dpc_thread_scratch *scratch);
 
-/* --- All of them (trunk.c). */
+/* From dx[0] to dx[1] and dattended; leaves what the weights' gradients need in path->back. */
+void dpc_block_ffn_backward(struct dpc_path *path, size_t block, struct dpc_tile tile,
+                            const struct dpc_thread_scratch *scratch);
+/* One unit: from dattended to dqkv. */
+void dpc_block_attend_backward(struct dpc_path *path, size_t block, struct dpc_slice slice,
+                               size_t unit, const struct dpc_thread_scratch *scratch);
+/* From dqkv and dx[1] to dx[0]. */
+void dpc_block_attention_backward(struct dpc_path *path, size_t block, struct dpc_tile tile,
+                                  const struct dpc_thread_scratch *scratch);
+
+/* --- All of them (forward.c, backward.c). */
 
 /* Tokens to path->final: the stream after the last block and its norm. `acts` has one row a block:
  * path->acts, or a session's. */
 void dpc_trunk_forward(struct dpc_path *path, const struct dpc_block_acts *acts,
                        const int32_t *tokens, struct dpc_slice slice);
-/* From path->back.dnorm, the gradient of path->final.norm, to the gradients of everything below. */
+/* From path->back.dnorm to the gradients of everything below. */
 void dpc_trunk_backward(struct dpc_path *path, const int32_t *tokens, struct dpc_slice slice);
+
+/* One weight's gradient dw[O,K] (+)= dy^T x over `rows` rows: unit `unit` of
+ * dpc_units(O, DPC_WEIGHT_ROWS). */
+struct dpc_weight_gradient {
+    float *dw;
+    const struct dpc_act *dy, *x;
+    size_t O, K;
+};
+void dpc_weight_gradient_unit(const struct dpc_path *path, const struct dpc_weight_gradient *job,
+                              size_t rows, bool add, size_t unit);
+
+/* The logits [V] of one row of path->final (step.c). */
+void dpc_path_row_logits(const struct dpc_path *path, size_t row, float *ret_logits);
 
 /* --- The loss (loss.c). */
 
-/* Over the N rows of path->final: row n's loss is added to loss_sums[n / rows_per_sum] and counted
- * in counts[n / rows_per_sum]. With `scale` not 0 also sets path->back.dnorm and adds to the head's
+/* Over the rows of path->final: row n's loss is added to loss_sums[n / rows_per_sum] and counted
+ * in counts[n / rows_per_sum]. With `scale` not 0 also sets path->back.dnorm and the head's
  * gradient: scale x the gradient of the sum. */
-void dpc_loss_slice(struct dpc_path *path, const int32_t *targets, size_t N, size_t rows_per_sum,
-                    float scale, double *loss_sums, uint64_t *counts);
+void dpc_loss_slice(struct dpc_path *path, const int32_t *targets, struct dpc_slice slice,
+                    size_t rows_per_sum, float scale, double *loss_sums, uint64_t *counts);
 
 #endif

@@ -19,30 +19,35 @@ slice_at(const struct dpc_path *path, size_t b, uint32_t batch, uint32_t length)
     size_t sequences = dpc_path_slice_sequences(path, length);
     if (sequences > batch - b)
         sequences = batch - b;
-    return (struct dpc_slice){.B = sequences, .T = length};
+    return dpc_slice_of(sequences, length, 0);
 }
 
 int
 dpc_path_backward(struct dpc_path *path, const int32_t *tokens, const int32_t *targets,
                   uint32_t batch, uint32_t length, double *ret_loss_sum, uint64_t *ret_targets)
 {
-    int status = path->use == DPC_PATH_TRAIN ? dpc_path_check(path, tokens, targets, batch, length)
-                                             : DPC_EINVAL;
+    int status = path->options.use == DPC_PATH_TRAIN
+                     ? dpc_path_check(path, tokens, targets, batch, length)
+                     : DPC_EINVAL;
     if (status < 0)
         return status;
-    memset(path->grads, 0, path->floats * sizeof *path->grads);
     uint64_t total = count_targets(targets, (size_t)batch * length), seen = 0;
     double loss_sum = 0;
     struct dpc_slice slice;
+    dpc_path_pack(path);
+    path->fresh = true;
     for (size_t b = 0; b < batch; b += slice.B) {
         slice = slice_at(path, b, batch, length);
-        size_t at = b * length, N = dpc_slice_rows(slice);
-        if (count_targets(targets + at, N) == 0)
+        size_t at = b * length;
+        if (count_targets(targets + at, slice.rows) == 0)
             continue;
         dpc_trunk_forward(path, path->acts, tokens + at, slice);
-        dpc_loss_slice(path, targets + at, N, N, 1.0f / (float)total, &loss_sum, &seen);
+        dpc_loss_slice(path, targets + at, slice, slice.rows, 1.0f / (float)total, &loss_sum,
+                       &seen);
         dpc_trunk_backward(path, tokens + at, slice);
     }
+    if (path->fresh)
+        memset(path->grads, 0, path->floats * sizeof *path->grads);
     *ret_loss_sum = loss_sum;
     *ret_targets = seen;
     return DPC_OK;
@@ -58,11 +63,12 @@ dpc_path_score(struct dpc_path *path, const int32_t *tokens, const int32_t *targ
     memset(ret_loss_sums, 0, batch * sizeof *ret_loss_sums);
     memset(ret_counts, 0, batch * sizeof *ret_counts);
     struct dpc_slice slice;
+    dpc_path_pack(path);
     for (size_t b = 0; b < batch; b += slice.B) {
         slice = slice_at(path, b, batch, length);
         dpc_trunk_forward(path, path->acts, tokens + b * length, slice);
-        dpc_loss_slice(path, targets + b * length, dpc_slice_rows(slice), length, 0.0f,
-                       ret_loss_sums + b, ret_counts + b);
+        dpc_loss_slice(path, targets + b * length, slice, length, 0.0f, ret_loss_sums + b,
+                       ret_counts + b);
     }
     return DPC_OK;
 }
@@ -91,6 +97,7 @@ dpc_path_features(struct dpc_path *path, const int32_t *tokens, const uint32_t *
     if (status < 0)
         return status;
     struct dpc_slice slice;
+    dpc_path_pack(path);
     for (size_t b = 0; b < batch; b += slice.B) {
         slice = slice_at(path, b, batch, length);
         dpc_trunk_forward(path, path->acts, tokens + b * length, slice);
@@ -101,14 +108,21 @@ dpc_path_features(struct dpc_path *path, const int32_t *tokens, const uint32_t *
     return DPC_OK;
 }
 
+void
+dpc_path_row_logits(const struct dpc_path *path, size_t row, float *ret_logits)
+{
+    path->ops->linear_forward_float(
+        ret_logits, dpc_act_at(path->ops, path->final.norm, row * path->C), &path->head, 1);
+}
+
 int
 dpc_path_logits(struct dpc_path *path, const int32_t *tokens, uint32_t length, float *ret_logits)
 {
     int status = dpc_path_check(path, tokens, NULL, 1, length);
     if (status < 0)
         return status;
-    dpc_trunk_forward(path, path->acts, tokens, (struct dpc_slice){.B = 1, .T = length});
-    path->ops->linear_forward(ret_logits, path->final.norm + (length - 1) * path->C,
-                              path->params_edge.head, 1, path->V, path->C);
+    dpc_path_pack(path);
+    dpc_trunk_forward(path, path->acts, tokens, dpc_slice_of(1, length, 0));
+    dpc_path_row_logits(path, length - 1, ret_logits);
     return DPC_OK;
 }

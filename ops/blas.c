@@ -1,31 +1,66 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The three GEMMs of a linear layer, through OpenBLAS. Its own threads stay off: two pools fight.
- */
+ * The products of fp32 tables through OpenBLAS, on weights as they stand. Its own threads stay off:
+ * two pools fight. */
 #include "ops/tables.h"
 
 #include <cblas.h>
 
-void
-dpc_blas_linear_forward(float *y, const float *x, const float *w, size_t N, size_t O, size_t K)
+static size_t
+packed_bytes(size_t O, size_t K)
 {
-    cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, (blasint)N, (blasint)O, (blasint)K, 1.0f,
-                x, (blasint)K, w, (blasint)K, 0.0f, y, (blasint)O);
+    (void)O;
+    (void)K;
+    return 0;
 }
 
-void
-dpc_blas_linear_backward_input(float *dx, const float *dy, const float *w, size_t N, size_t O,
-                               size_t K, float beta)
+static void
+pack(const struct dpc_weights *w)
 {
-    cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, (blasint)N, (blasint)K, (blasint)O, 1.0f,
-                dy, (blasint)O, w, (blasint)K, beta, dx, (blasint)K);
+    (void)w;
 }
 
-void
-dpc_blas_linear_backward_weight(float *dw, const float *dy, const float *x, size_t N, size_t O,
-                                size_t K, float beta)
+static void
+linear_forward_float(float *y, const struct dpc_act *x, const struct dpc_weights *w, size_t N)
+{
+    blasint rows = (blasint)N, O = (blasint)w->O, K = (blasint)w->K;
+    cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, rows, O, K, 1.0f, (const float *)x, K,
+                w->values, K, 0.0f, y, O);
+}
+
+static void
+linear_forward(struct dpc_act *y, const struct dpc_act *x, const struct dpc_weights *w, size_t N)
+{
+    linear_forward_float((float *)y, x, w, N);
+}
+
+static void
+linear_backward_input(struct dpc_act *dx, const struct dpc_act *dy, const struct dpc_weights *w,
+                      size_t N)
+{
+    blasint rows = (blasint)N, O = (blasint)w->O, K = (blasint)w->K;
+    cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, rows, K, O, 1.0f, (const float *)dy, O,
+                w->values, K, 0.0f, (float *)dx, K);
+}
+
+static void
+linear_backward_weight(float *dw, const struct dpc_act *dy, size_t stride, const struct dpc_act *x,
+                       size_t N, size_t O, size_t K, bool add)
 {
     cblas_sgemm(CblasRowMajor, CblasTrans, CblasNoTrans, (blasint)O, (blasint)K, (blasint)N, 1.0f,
-                dy, (blasint)O, x, (blasint)K, beta, dw, (blasint)K);
+                (const float *)dy, (blasint)stride, (const float *)x, (blasint)K, add ? 1.0f : 0.0f,
+                dw, (blasint)K);
+}
+
+void
+dpc_blas_set_products(struct dpc_ops *ops)
+{
+    ops->products = "openblas";
+    ops->packed_bytes = packed_bytes;
+    ops->pack = pack;
+    ops->linear_forward = linear_forward;
+    ops->linear_forward_float = linear_forward_float;
+    ops->linear_backward_input = linear_backward_input;
+    ops->linear_backward_weight = linear_backward_weight;
 }
 
 void

@@ -1,35 +1,63 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * The op table: every numeric kernel of training, inference and the outer step, as one const struct
- * of functions. A backend is a table; dpc_ops_reference() is the naive one that all others are
+ * of functions. A backend is a table; dpc_ops_reference(DPC_FP32) is the naive one that all others are
  * tested against, and it stays.
  *
  * Letters: B sequences, T positions of a sequence, N = B x T rows, C width of the residual stream,
- * O outputs and K inputs of a matrix, H heads, D width of a head (C = H x D), F width of the
- * feed-forward, V vocabulary. Matrices are row-major, vectors of fp32, outputs come first.
- * An argument that is `+=` must hold a value before; all others are overwritten. Outputs never
- * alias inputs unless the kernel says so.
+ * O outputs and K inputs of a matrix, H query heads, G heads of keys and values (G divides H), D
+ * width of a head, F width of the feed-forward, V vocabulary. Matrices are row-major, outputs come
+ * first. `+=` arguments must hold a value before; all others are overwritten. Outputs never alias
+ * inputs unless the kernel says so.
  *
- * Owns: nothing; kernels keep no state, allocate nothing and start no threads: scratch is passed
- * in. Threads: any number may call at once. Limits: shapes are the caller's duty (modules/ checks
- * them against the experiment); offsets are size_t.
+ * What feeds a matrix product is an "act": fp32 in a table of DPC_FP32, bf16 in one of DPC_BF16.
+ * Parameters, the residual stream, its gradient, logits, norms and optimizer are fp32 in both;
+ * arithmetic inside a kernel is fp32, and so is what a product sums.
  *
- * Bits: a kernel gives the same bits for the same input and the same table on the same machine
- * class
- * ("reproducible within a numeric class"). Those marked [exact] give the same bits in every table,
- * the reference included.
+ * Kernels compute in the calling thread on a piece of the work (some rows, one head, some columns):
+ * modules/ cuts the pieces, so that they do not depend on the number of threads.
+ *
+ * Owns: nothing; scratch is passed in. oneDNN's products keep their compiled form for each thread
+ * (ops/onednn.c). Threads: any number may call at once. Limits: shapes are the caller's duty
+ * (modules/ checks them against the experiment); offsets are size_t.
+ *
+ * Bits: every kernel is reproducible within a numeric class: the same bits for the same input, the
+ * same table and the same kind of machine. Those marked [exact] give the same bits in every table,
+ * the reference included. tests/unit/ops/test_ops checks both.
  *
  * Not here: what a transformer is (modules/).
  */
 #ifndef DPC_OPS_OPS_H
 #define DPC_OPS_OPS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-/* Shape of an attention call. qkv is [B, T, 3, H, D], its gradient too; out is [B, T, H, D]. */
+enum dpc_dtype { DPC_FP32, DPC_BF16 };
+
+/* Never defined: an act's place is dpc_act_at's business. */
+struct dpc_act;
+
+/* qkv is [B, T, H + 2 G, D]: the heads of q, then of k, then of v; its gradient too. out is
+ * [B, T, H, D]. */
 struct dpc_attention_shape {
-    size_t B, T, H, D;
+    size_t B, T, H, G, D;
+};
+
+/* What attention reads. */
+struct dpc_attention {
+    struct dpc_attention_shape shape;
+    const struct dpc_act *qkv;
+    const float *cosines, *sines; /* [T, D/2], dpc_rope_fill */
+};
+
+/* A matrix w[O,K] and its packed forms, one for y = x w^T and one for dx = dy w; NULL in tables
+ * that pack nothing. */
+struct dpc_weights {
+    const float *values;
+    size_t O, K;
+    void *forward, *backward;
 };
 
 /* One AdamW step's numbers, equal for all tensors but the decay. In double, since 1 - beta loses
@@ -44,63 +72,76 @@ struct dpc_adamw_rates {
 };
 
 struct dpc_ops {
-    const char *name; /* "reference", "baseline", "avx2", "avx512" */
+    const char *name;     /* "reference", "avx2", "avx512", ... */
+    const char *products; /* who multiplies matrices: "naive", "openblas", "onednn" */
+    enum dpc_dtype dtype;
 
-    /* --- Matrices: y[N,O] = x[N,K] w[O,K]^T, as PyTorch's nn.Linear. BLAS in all but the
-     * reference. */
+    /* --- Matrix products, as PyTorch's nn.Linear. */
 
-    /* y[N,O] = x w^T. */
-    void (*linear_forward)(float *y, const float *x, const float *w, size_t N, size_t O, size_t K);
-    /* dx[N,K] = dy[N,O] w[O,K] + beta dx; beta 0 overwrites. */
-    void (*linear_backward_input)(float *dx, const float *dy, const float *w, size_t N, size_t O,
-                                  size_t K, float beta);
-    /* dw[O,K] = dy^T x + beta dw; beta 0 overwrites. */
-    void (*linear_backward_weight)(float *dw, const float *dy, const float *x, size_t N, size_t O,
-                                   size_t K, float beta);
+    /* Bytes of each packed form of w[O,K]; 0: this table packs nothing. */
+    size_t (*packed_bytes)(size_t O, size_t K);
+    /* Fills both packed forms from the values. Once per step. */
+    void (*pack)(const struct dpc_weights *w);
+    /* y[N,O] = x[N,K] w^T, to acts or to floats. */
+    void (*linear_forward)(struct dpc_act *y, const struct dpc_act *x, const struct dpc_weights *w,
+                           size_t N);
+    void (*linear_forward_float)(float *y, const struct dpc_act *x, const struct dpc_weights *w,
+                                 size_t N);
+    /* dx[N,K] = dy[N,O] w. */
+    void (*linear_backward_input)(struct dpc_act *dx, const struct dpc_act *dy,
+                                  const struct dpc_weights *w, size_t N);
+    /* dw[O,K] = dy[N,O]^T x[N,K], added to dw or replacing it; rows of dy begin `stride` acts
+     * apart. */
+    void (*linear_backward_weight)(float *dw, const struct dpc_act *dy, size_t stride,
+                                   const struct dpc_act *x, size_t N, size_t O, size_t K, bool add);
 
     /* --- Embedding: x[N,C] = table[tokens[n], :]. Tokens are below V. */
     void (*embedding_forward)(float *x, const float *table, const int32_t *tokens, size_t N,
                               size_t C); /* [exact] */
-    /* dtable[V,C] += dx, row by row in the order of positions. [exact] */
+    /* Columns [first, last) of dtable[V,C] += dx, row by row in the order of positions. [exact] */
     void (*embedding_backward)(float *dtable, const float *dx, const int32_t *tokens, size_t N,
-                               size_t C);
+                               size_t C, size_t first, size_t last);
 
     /* --- RMSNorm (Zhang and Sennrich 2019, eq. 4) with the residual add before it:
      * sum = x + delta; rstd = 1 / sqrt(mean(sum^2) + epsilon); out = sum rstd gain.
      * `delta` NULL: no add, and `sum` (may be NULL then) is not written. sum may be x. */
-    void (*rmsnorm_forward)(float *out, float *sum, float *rstd, const float *x, const float *delta,
-                            const float *gain, size_t N, size_t C, float epsilon);
-    /* dx[N,C] += the norm's gradient (so that dx carries the residual stream's), dgain[C] +=. */
-    void (*rmsnorm_backward)(float *dx, float *dgain, const float *dout, const float *x,
+    void (*rmsnorm_forward)(struct dpc_act *out, float *sum, float *rstd, const float *x,
+                            const float *delta, const float *gain, size_t N, size_t C,
+                            float epsilon);
+    /* dx[N,C] = dx_in (NULL: 0) + the norm's gradient, dgain[C] +=. Two by-products, so that nobody
+     * has to store or read them a second time: dx as acts in `dx_act`, and the norm's output again
+     * in `out`; NULL or dx itself: not wanted. */
+    void (*rmsnorm_backward)(float *dx, struct dpc_act *dx_act, struct dpc_act *out, float *dgain,
+                             const float *dx_in, const struct dpc_act *dout, const float *x,
                              const float *rstd, const float *gain, size_t N, size_t C);
 
-    /* --- Rotary positions (Su et al. 2021) in the half-rotation form of Hugging Face's Llama:
-     * pairs are (d, d + D/2). In place on the q and k of qkv; cosines and sines are [T, D/2]. */
-    void (*rope_forward)(float *qkv, const float *cosines, const float *sines,
-                         struct dpc_attention_shape shape);
-    /* The inverse rotation, in place on dqkv. */
-    void (*rope_backward)(float *dqkv, const float *cosines, const float *sines,
-                          struct dpc_attention_shape shape);
-
-    /* --- Causal attention, softmax(q k^T / sqrt(D)) v. Work goes by blocks of query rows, so that
-     * memory is linear in T (dpc_attention_scratch_floats); blocks above the diagonal are skipped.
-     * Only rows `first` .. T-1 of out and lse[B,H,T] (log of the softmax's denominator, for the
-     * backward pass) are computed: 0 for training, T-1 to extend a sequence by one token. */
-    void (*attention_forward)(float *out, float *lse, const float *qkv,
-                              struct dpc_attention_shape shape, size_t first, float *scratch);
-    void (*attention_backward)(float *dqkv, const float *dout, const float *qkv, const float *out,
-                               const float *lse, struct dpc_attention_shape shape, float *scratch);
+    /* --- Causal attention, softmax(q k^T / sqrt(D)) v, on q and k rotated by their positions (Su
+     * et al. 2021, in the half-rotation form of Hugging Face's Llama: pairs are (d, d + D/2)). One
+     * `unit` below B x G is one head of keys and values of one sequence, with its H / G query
+     * heads. Work goes by blocks of query rows, so that memory is linear in T
+     * (dpc_attention_scratch_floats); blocks above the diagonal are skipped. Only rows `first` ..
+     * T-1 of out and lse[B,H,T] (log of the softmax's denominator, for the backward pass) are
+     * computed: 0 for training, T-1 to extend a sequence by one token. */
+    void (*attention_forward)(struct dpc_act *out, float *lse, const struct dpc_attention *in,
+                              size_t unit, size_t first, float *scratch);
+    /* Overwrites the unit's part of dqkv, which is the gradient of what was not rotated yet. */
+    void (*attention_backward)(struct dpc_act *dqkv, const struct dpc_act *dout,
+                               const struct dpc_act *out, const float *lse,
+                               const struct dpc_attention *in, size_t unit, float *scratch);
 
     /* --- SwiGLU (Shazeer 2020): gate_up is [N, 2, F], out[N,F] = silu(gate) up. */
-    void (*swiglu_forward)(float *out, const float *gate_up, size_t N, size_t F);
-    void (*swiglu_backward)(float *dgate_up, const float *dout, const float *gate_up, size_t N,
+    void (*swiglu_forward)(struct dpc_act *out, const struct dpc_act *gate_up, size_t N, size_t F);
+    /* Also sets `out` again. */
+    void (*swiglu_backward)(struct dpc_act *dgate_up, struct dpc_act *out,
+                            const struct dpc_act *dout, const struct dpc_act *gate_up, size_t N,
                             size_t F);
 
     /* --- Cross-entropy over rows of logits[N,V], in nats; a row with target < 0 is masked: loss 0,
      * gradient 0. */
     void (*cross_entropy_forward)(float *losses, const float *logits, const int32_t *targets,
                                   size_t N, size_t V);
-    /* The same, and the logits are replaced by scale x their gradient. */
+    /* The same, and the logits are replaced, from their beginning, by acts [N,V] of scale x their
+     * gradient. */
     void (*cross_entropy_backward)(float *losses, float *logits, const int32_t *targets, size_t N,
                                    size_t V, float scale);
 
@@ -124,24 +165,47 @@ struct dpc_ops {
                            double scale, double lr, double mu);
 };
 
-/* The widest table whose instructions run on this machine, chosen once. Also tells BLAS to compute
- * in the calling thread only. */
-const struct dpc_ops *dpc_ops_cpu(void);
+/* The fastest table whose instructions run on this machine; NULL when there is none for `dtype`
+ * (fp32 always has one). Chosen once; also tells BLAS and oneDNN to compute in the calling thread
+ * only. */
+const struct dpc_ops *dpc_ops_cpu(enum dpc_dtype dtype);
 
 /* The naive loops. */
-const struct dpc_ops *dpc_ops_reference(void);
+const struct dpc_ops *dpc_ops_reference(enum dpc_dtype dtype);
 
-/* The CPU tables that run here, widest first; NULL at and past the end. For tests and benchmarks.
- */
+/* The CPU tables that run here, fastest first within a dtype, fp32 before bf16; NULL at and past
+ * the end. For tests and benchmarks. */
 const struct dpc_ops *dpc_ops_cpu_at(size_t index);
 
 /* The kernels that BLAS chose ("Zen", "Cooperlake"): to be printed beside every figure. */
 const char *dpc_ops_blas_kernel(void);
+
+/* oneDNN's version and instruction set ("2.6.3-avx512_core_bf16"); "none" when it was not built in,
+ * "blocked" when it may not run the code that it makes (a write-xor-execute filter). */
+const char *dpc_ops_onednn_kernel(void);
 
 /* Floats of scratch that both attention kernels need for any table: linear in T. */
 size_t dpc_attention_scratch_floats(size_t T, size_t D);
 
 /* Fills cosines[T, D/2] and sines[T, D/2]: angle = t / base^(2 d / D). D is even. */
 void dpc_rope_fill(float *cosines, float *sines, size_t T, size_t D, double base);
+
+/* --- Acts. */
+
+static inline size_t
+dpc_act_bytes(const struct dpc_ops *ops)
+{
+    return ops->dtype == DPC_BF16 ? 2 : 4;
+}
+
+static inline struct dpc_act *
+dpc_act_at(const struct dpc_ops *ops, const struct dpc_act *base, size_t index)
+{
+    return (struct dpc_act *)((const char *)base + index * dpc_act_bytes(ops));
+}
+
+/* One value of acts; bf16 is rounded to the nearest, ties to even. For tests and small things. */
+float dpc_act_read(const struct dpc_ops *ops, const struct dpc_act *acts, size_t index);
+void dpc_act_write(const struct dpc_ops *ops, struct dpc_act *acts, size_t index, float value);
 
 #endif

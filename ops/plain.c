@@ -14,11 +14,11 @@ dpc_plain_embedding_forward(float *x, const float *table, const int32_t *tokens,
 
 void
 dpc_plain_embedding_backward(float *dtable, const float *dx, const int32_t *tokens, size_t N,
-                             size_t C)
+                             size_t C, size_t first, size_t last)
 {
     for (size_t n = 0; n < N; n++) {
         float *to = dtable + (size_t)tokens[n] * C;
-        for (size_t c = 0; c < C; c++)
+        for (size_t c = first; c < last; c++)
             to[c] += dx[n * C + c];
     }
 }

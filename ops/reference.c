@@ -1,47 +1,126 @@
 /* SPDX-License-Identifier: Apache-2.0
  * The naive loops, formula by formula, accumulated in double. Slow on purpose: this is what the
- * other tables are tested against, so that it must be plain to see that it is right. It stays. */
-#include "ops/ops.h"
+ * other tables are tested against, so that it must be plain to see that it is right. It stays.
+ * Compiled twice: with DPC_ACT_BF16 acts are bf16, rounded once where they are stored. */
+#include "ops/tables.h"
 
 #include <math.h>
 #include <string.h>
 
+#include "base/alloc.h"
+#include "ops/bf16.h"
+
+#ifdef DPC_ACT_BF16
+#define TABLE dpc_reference_bf16_table
+#define DTYPE DPC_BF16
+typedef uint16_t act;
+
+static double
+get(const struct dpc_act *acts, size_t index)
+{
+    return (double)dpc_bf16_to_float(((const act *)acts)[index]);
+}
+
 static void
-linear_forward(float *y, const float *x, const float *w, size_t N, size_t O, size_t K)
+put(struct dpc_act *acts, size_t index, double value)
+{
+    ((act *)acts)[index] = dpc_bf16_from_float((float)value);
+}
+
+/* A weight as it enters a product. */
+static double
+weight(float value)
+{
+    return (double)dpc_bf16_to_float(dpc_bf16_from_float(value));
+}
+#else
+#define TABLE dpc_reference_fp32_table
+#define DTYPE DPC_FP32
+typedef float act;
+
+static double
+get(const struct dpc_act *acts, size_t index)
+{
+    return (double)((const act *)acts)[index];
+}
+
+static void
+put(struct dpc_act *acts, size_t index, double value)
+{
+    ((act *)acts)[index] = (float)value;
+}
+
+static double
+weight(float value)
+{
+    return (double)value;
+}
+#endif
+
+static size_t
+packed_bytes(size_t O, size_t K)
+{
+    (void)O;
+    (void)K;
+    return 0;
+}
+
+static void
+pack(const struct dpc_weights *w)
+{
+    (void)w;
+}
+
+static double
+output(const struct dpc_act *x, const struct dpc_weights *w, size_t n, size_t o)
+{
+    double sum = 0;
+    for (size_t i = 0; i < w->K; i++)
+        sum += get(x, n * w->K + i) * weight(w->values[o * w->K + i]);
+    return sum;
+}
+
+static void
+linear_forward(struct dpc_act *y, const struct dpc_act *x, const struct dpc_weights *w, size_t N)
 {
     for (size_t n = 0; n < N; n++) {
-        for (size_t o = 0; o < O; o++) {
+        for (size_t o = 0; o < w->O; o++)
+            put(y, n * w->O + o, output(x, w, n, o));
+    }
+}
+
+static void
+linear_forward_float(float *y, const struct dpc_act *x, const struct dpc_weights *w, size_t N)
+{
+    for (size_t n = 0; n < N; n++) {
+        for (size_t o = 0; o < w->O; o++)
+            y[n * w->O + o] = (float)output(x, w, n, o);
+    }
+}
+
+static void
+linear_backward_input(struct dpc_act *dx, const struct dpc_act *dy, const struct dpc_weights *w,
+                      size_t N)
+{
+    for (size_t n = 0; n < N; n++) {
+        for (size_t i = 0; i < w->K; i++) {
             double sum = 0;
-            for (size_t i = 0; i < K; i++)
-                sum += (double)x[n * K + i] * (double)w[o * K + i];
-            y[n * O + o] = (float)sum;
+            for (size_t o = 0; o < w->O; o++)
+                sum += get(dy, n * w->O + o) * weight(w->values[o * w->K + i]);
+            put(dx, n * w->K + i, sum);
         }
     }
 }
 
 static void
-linear_backward_input(float *dx, const float *dy, const float *w, size_t N, size_t O, size_t K,
-                      float beta)
-{
-    for (size_t n = 0; n < N; n++) {
-        for (size_t i = 0; i < K; i++) {
-            double sum = beta != 0.0f ? (double)(beta * dx[n * K + i]) : 0.0;
-            for (size_t o = 0; o < O; o++)
-                sum += (double)dy[n * O + o] * (double)w[o * K + i];
-            dx[n * K + i] = (float)sum;
-        }
-    }
-}
-
-static void
-linear_backward_weight(float *dw, const float *dy, const float *x, size_t N, size_t O, size_t K,
-                       float beta)
+linear_backward_weight(float *dw, const struct dpc_act *dy, size_t stride, const struct dpc_act *x,
+                       size_t N, size_t O, size_t K, bool add)
 {
     for (size_t o = 0; o < O; o++) {
         for (size_t i = 0; i < K; i++) {
-            double sum = beta != 0.0f ? (double)(beta * dw[o * K + i]) : 0.0;
+            double sum = add ? (double)dw[o * K + i] : 0.0;
             for (size_t n = 0; n < N; n++)
-                sum += (double)dy[n * O + o] * (double)x[n * K + i];
+                sum += get(dy, n * stride + o) * get(x, n * K + i);
             dw[o * K + i] = (float)sum;
         }
     }
@@ -57,16 +136,17 @@ embedding_forward(float *x, const float *table, const int32_t *tokens, size_t N,
 }
 
 static void
-embedding_backward(float *dtable, const float *dx, const int32_t *tokens, size_t N, size_t C)
+embedding_backward(float *dtable, const float *dx, const int32_t *tokens, size_t N, size_t C,
+                   size_t first, size_t last)
 {
     for (size_t n = 0; n < N; n++) {
-        for (size_t c = 0; c < C; c++)
+        for (size_t c = first; c < last; c++)
             dtable[(size_t)tokens[n] * C + c] += dx[n * C + c];
     }
 }
 
 static void
-rmsnorm_forward(float *out, float *sum, float *rstd, const float *x, const float *delta,
+rmsnorm_forward(struct dpc_act *out, float *sum, float *rstd, const float *x, const float *delta,
                 const float *gain, size_t N, size_t C, float epsilon)
 {
     for (size_t n = 0; n < N; n++) {
@@ -80,150 +160,210 @@ rmsnorm_forward(float *out, float *sum, float *rstd, const float *x, const float
         rstd[n] = (float)(1.0 / sqrt(squares / (double)C + (double)epsilon));
         const float *row = (delta ? sum : x) + n * C;
         for (size_t c = 0; c < C; c++)
-            out[n * C + c] = row[c] * rstd[n] * gain[c];
+            put(out, n * C + c, (double)row[c] * (double)rstd[n] * (double)gain[c]);
     }
 }
 
 static void
-rmsnorm_backward(float *dx, float *dgain, const float *dout, const float *x, const float *rstd,
+rmsnorm_backward(float *dx, struct dpc_act *dx_act, struct dpc_act *out, float *dgain,
+                 const float *dx_in, const struct dpc_act *dout, const float *x, const float *rstd,
                  const float *gain, size_t N, size_t C)
 {
     for (size_t n = 0; n < N; n++) {
-        const float *dy = dout + n * C, *row = x + n * C;
+        const float *row = x + n * C;
         double r = (double)rstd[n], dot = 0;
         for (size_t c = 0; c < C; c++)
-            dot += (double)gain[c] * (double)dy[c] * (double)row[c];
+            dot += (double)gain[c] * get(dout, n * C + c) * (double)row[c];
         for (size_t c = 0; c < C; c++) {
-            dgain[c] += (float)((double)dy[c] * (double)row[c] * r);
-            dx[n * C + c] += (float)(r * (double)gain[c] * (double)dy[c] -
-                                     (double)row[c] * r * r * r * dot / (double)C);
+            size_t i = n * C + c;
+            double dy = get(dout, i), before = dx_in ? (double)dx_in[i] : 0.0;
+            dgain[c] += (float)(dy * (double)row[c] * r);
+            dx[i] = (float)(before + r * (double)gain[c] * dy -
+                            (double)row[c] * r * r * r * dot / (double)C);
+            if (dx_act && (void *)dx_act != (void *)dx)
+                put(dx_act, i, (double)dx[i]);
+            if (out)
+                put(out, i, (double)row[c] * r * (double)gain[c]);
         }
     }
 }
 
-/* Rotates the pairs of q and k by sign x the angle of their position. */
-static void
-rope(float *qkv, const float *cosines, const float *sines, struct dpc_attention_shape shape,
-     float sign)
+/* --- Attention: one head at a time, copied to doubles and rotated. */
+
+/* Where a unit's heads stand in rows of qkv and of out. */
+struct place {
+    size_t T, D, stride, width, row, q, k, v;
+};
+
+static struct place
+place_of(struct dpc_attention_shape s, size_t unit, size_t h)
 {
-    size_t half = shape.D / 2;
-    for (size_t n = 0; n < shape.B * shape.T; n++) {
-        for (size_t h = 0; h < 2 * shape.H; h++) {
-            float *head = qkv + (n * 3 * shape.H + h) * shape.D;
-            for (size_t d = 0; d < half; d++) {
-                float cosine = cosines[n % shape.T * half + d];
-                float sine = sign * sines[n % shape.T * half + d];
-                float a = head[d], b = head[d + half];
-                head[d] = a * cosine - b * sine;
-                head[d + half] = b * cosine + a * sine;
-            }
+    size_t b = unit / s.G, g = unit % s.G, query = g * (s.H / s.G) + h;
+    return (struct place){
+        .T = s.T,
+        .D = s.D,
+        .stride = (s.H + 2 * s.G) * s.D,
+        .width = s.H * s.D,
+        .row = b * s.T,
+        .q = query * s.D,
+        .k = (s.H + g) * s.D,
+        .v = (s.H + s.G + g) * s.D,
+    };
+}
+
+/* Turns head[T,D] by sign x the angle of each position. */
+static void
+rotate(double *head, const struct dpc_attention *in, double sign)
+{
+    size_t D = in->shape.D, half = D / 2;
+    for (size_t t = 0; t < in->shape.T; t++) {
+        for (size_t d = 0; d < half; d++) {
+            double cosine = (double)in->cosines[t * half + d];
+            double sine = sign * (double)in->sines[t * half + d];
+            double a = head[t * D + d], b = head[t * D + d + half];
+            head[t * D + d] = a * cosine - b * sine;
+            head[t * D + d + half] = b * cosine + a * sine;
         }
     }
 }
 
-static void
-rope_forward(float *qkv, const float *cosines, const float *sines, struct dpc_attention_shape shape)
+/* The column `offset` of rows that begin `stride` apart, as doubles [T,D]; release with dpc_free.
+ */
+static double *
+head_of(const struct dpc_act *acts, struct place p, size_t stride, size_t offset)
 {
-    rope(qkv, cosines, sines, shape, 1.0f);
+    double *head = dpc_alloc(p.T * p.D, sizeof *head);
+    for (size_t t = 0; t < p.T; t++) {
+        for (size_t d = 0; d < p.D; d++)
+            head[t * p.D + d] = get(acts, (p.row + t) * stride + offset + d);
+    }
+    return head;
 }
 
-static void
-rope_backward(float *dqkv, const float *cosines, const float *sines,
-              struct dpc_attention_shape shape)
+static double *
+rotated_head(const struct dpc_attention *in, struct place p, size_t offset)
 {
-    rope(dqkv, cosines, sines, shape, -1.0f);
-}
-
-/* Place of a vector of head h: part 0 is q, 1 is k, 2 is v. */
-static size_t
-at(struct dpc_attention_shape shape, size_t b, size_t t, size_t part, size_t h)
-{
-    return (((b * shape.T + t) * 3 + part) * shape.H + h) * shape.D;
+    double *head = head_of(in->qkv, p, p.stride, offset);
+    rotate(head, in, 1.0);
+    return head;
 }
 
 static double
-dot_product(const float *a, const float *b, size_t D)
+dot_product(const double *a, const double *b, size_t D)
 {
     double sum = 0;
     for (size_t d = 0; d < D; d++)
-        sum += (double)a[d] * (double)b[d];
+        sum += a[d] * b[d];
     return sum;
 }
 
 static double
-score(const float *qkv, struct dpc_attention_shape shape, size_t b, size_t h, size_t i, size_t j)
+score(const double *q, const double *k, size_t D)
 {
-    return dot_product(qkv + at(shape, b, i, 0, h), qkv + at(shape, b, j, 1, h), shape.D) /
-           sqrt((double)shape.D);
+    return dot_product(q, k, D) / sqrt((double)D);
 }
 
-static void
-attend_row(float *out, float *lse, const float *qkv, struct dpc_attention_shape shape, size_t b,
-           size_t h, size_t i)
+static double
+log_sum_scores(const double *q, const double *keys, size_t count, size_t D)
 {
     double max = -INFINITY, sum = 0;
-    for (size_t j = 0; j <= i; j++)
-        max = fmax(max, score(qkv, shape, b, h, i, j));
-    for (size_t j = 0; j <= i; j++)
-        sum += exp(score(qkv, shape, b, h, i, j) - max);
-    *lse = (float)(max + log(sum));
-    for (size_t d = 0; d < shape.D; d++) {
-        double value = 0;
-        for (size_t j = 0; j <= i; j++)
-            value += exp(score(qkv, shape, b, h, i, j) - max) / sum *
-                     (double)qkv[at(shape, b, j, 2, h) + d];
-        out[d] = (float)value;
-    }
+    for (size_t j = 0; j < count; j++)
+        max = fmax(max, score(q, keys + j * D, D));
+    for (size_t j = 0; j < count; j++)
+        sum += exp(score(q, keys + j * D, D) - max);
+    return max + log(sum);
 }
 
 static void
-attention_forward(float *out, float *lse, const float *qkv, struct dpc_attention_shape shape,
+attend_head(struct dpc_act *out, float *lse, const struct dpc_attention *in, struct place p,
+            size_t first)
+{
+    double *q = rotated_head(in, p, p.q), *k = rotated_head(in, p, p.k);
+    double *v = head_of(in->qkv, p, p.stride, p.v);
+    for (size_t i = first; i < p.T; i++) {
+        double sum = log_sum_scores(q + i * p.D, k, i + 1, p.D);
+        lse[i] = (float)sum;
+        for (size_t d = 0; d < p.D; d++) {
+            double value = 0;
+            for (size_t j = 0; j <= i; j++)
+                value += exp(score(q + i * p.D, k + j * p.D, p.D) - sum) * v[j * p.D + d];
+            put(out, (p.row + i) * p.width + p.q + d, value);
+        }
+    }
+    dpc_free(q);
+    dpc_free(k);
+    dpc_free(v);
+}
+
+/* The lse of query head `h` of the unit's group. */
+static size_t
+lse_of(struct dpc_attention_shape s, size_t unit, size_t h)
+{
+    return ((unit / s.G) * s.H + unit % s.G * (s.H / s.G) + h) * s.T;
+}
+
+static void
+attention_forward(struct dpc_act *out, float *lse, const struct dpc_attention *in, size_t unit,
                   size_t first, float *scratch)
 {
     (void)scratch;
-    for (size_t b = 0; b < shape.B; b++) {
-        for (size_t h = 0; h < shape.H; h++) {
-            for (size_t i = first; i < shape.T; i++)
-                attend_row(out + ((b * shape.T + i) * shape.H + h) * shape.D,
-                           lse + (b * shape.H + h) * shape.T + i, qkv, shape, b, h, i);
-        }
-    }
-}
-
-/* One query row's part in the gradients of its q and of all keys and values before it. */
-static void
-attend_row_backward(float *dqkv, const float *dout, const float *qkv, const float *out, float lse,
-                    struct dpc_attention_shape shape, size_t b, size_t h, size_t i)
-{
-    double scale = 1.0 / sqrt((double)shape.D), mean = dot_product(dout, out, shape.D);
-    for (size_t j = 0; j <= i; j++) {
-        const float *q = qkv + at(shape, b, i, 0, h), *k = qkv + at(shape, b, j, 1, h);
-        double p = exp(score(qkv, shape, b, h, i, j) - (double)lse);
-        double dp = dot_product(dout, qkv + at(shape, b, j, 2, h), shape.D);
-        double ds = p * (dp - mean) * scale;
-        for (size_t d = 0; d < shape.D; d++) {
-            dqkv[at(shape, b, i, 0, h) + d] += (float)(ds * (double)k[d]);
-            dqkv[at(shape, b, j, 1, h) + d] += (float)(ds * (double)q[d]);
-            dqkv[at(shape, b, j, 2, h) + d] += (float)(p * (double)dout[d]);
-        }
-    }
+    for (size_t h = 0; h < in->shape.H / in->shape.G; h++)
+        attend_head(out, lse + lse_of(in->shape, unit, h), in, place_of(in->shape, unit, h), first);
 }
 
 static void
-attention_backward(float *dqkv, const float *dout, const float *qkv, const float *out,
-                   const float *lse, struct dpc_attention_shape shape, float *scratch)
+put_head(struct dpc_act *dqkv, const double *head, struct place p, size_t offset)
 {
-    (void)scratch;
-    memset(dqkv, 0, shape.B * shape.T * 3 * shape.H * shape.D * sizeof *dqkv);
-    for (size_t b = 0; b < shape.B; b++) {
-        for (size_t h = 0; h < shape.H; h++) {
-            for (size_t i = 0; i < shape.T; i++) {
-                size_t row = ((b * shape.T + i) * shape.H + h) * shape.D;
-                attend_row_backward(dqkv, dout + row, qkv, out + row,
-                                    lse[(b * shape.H + h) * shape.T + i], shape, b, h, i);
+    for (size_t t = 0; t < p.T; t++) {
+        for (size_t d = 0; d < p.D; d++)
+            put(dqkv, (p.row + t) * p.stride + offset + d, head[t * p.D + d]);
+    }
+}
+
+/* One query head's gradients: sets those of its q, adds to those of k and v. */
+static void
+attend_head_backward(struct dpc_act *dqkv, double *dk, double *dv, const struct dpc_act *dout_acts,
+                     const struct dpc_act *out_acts, const float *lse,
+                     const struct dpc_attention *in, struct place p)
+{
+    double *q = rotated_head(in, p, p.q), *k = rotated_head(in, p, p.k);
+    double *v = head_of(in->qkv, p, p.stride, p.v), *dq = dpc_alloc(p.T * p.D, sizeof *dq);
+    double *out = head_of(out_acts, p, p.width, p.q), *dout = head_of(dout_acts, p, p.width, p.q);
+    for (size_t i = 0; i < p.T; i++) {
+        double mean = dot_product(out + i * p.D, dout + i * p.D, p.D);
+        for (size_t j = 0; j <= i; j++) {
+            double probability = exp(score(q + i * p.D, k + j * p.D, p.D) - (double)lse[i]);
+            double ds = probability * (dot_product(dout + i * p.D, v + j * p.D, p.D) - mean) /
+                        sqrt((double)p.D);
+            for (size_t d = 0; d < p.D; d++) {
+                dq[i * p.D + d] += ds * k[j * p.D + d];
+                dk[j * p.D + d] += ds * q[i * p.D + d];
+                dv[j * p.D + d] += probability * dout[i * p.D + d];
             }
         }
     }
+    rotate(dq, in, -1.0);
+    put_head(dqkv, dq, p, p.q);
+    double *const all[] = {q, k, v, dq, out, dout};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+        dpc_free(all[i]);
+}
+
+static void
+attention_backward(struct dpc_act *dqkv, const struct dpc_act *dout, const struct dpc_act *out,
+                   const float *lse, const struct dpc_attention *in, size_t unit, float *scratch)
+{
+    struct place p = place_of(in->shape, unit, 0);
+    double *dk = dpc_alloc(p.T * p.D, sizeof *dk), *dv = dpc_alloc(p.T * p.D, sizeof *dv);
+    (void)scratch;
+    for (size_t h = 0; h < in->shape.H / in->shape.G; h++)
+        attend_head_backward(dqkv, dk, dv, dout, out, lse + lse_of(in->shape, unit, h), in,
+                             place_of(in->shape, unit, h));
+    rotate(dk, in, -1.0);
+    put_head(dqkv, dk, p, p.k);
+    put_head(dqkv, dv, p, p.v);
+    dpc_free(dk);
+    dpc_free(dv);
 }
 
 static double
@@ -233,25 +373,27 @@ sigmoid(double x)
 }
 
 static void
-swiglu_forward(float *out, const float *gate_up, size_t N, size_t F)
+swiglu_forward(struct dpc_act *out, const struct dpc_act *gate_up, size_t N, size_t F)
 {
     for (size_t n = 0; n < N; n++) {
         for (size_t f = 0; f < F; f++) {
-            double gate = (double)gate_up[2 * n * F + f], up = (double)gate_up[2 * n * F + F + f];
-            out[n * F + f] = (float)(gate * sigmoid(gate) * up);
+            double gate = get(gate_up, 2 * n * F + f), up = get(gate_up, 2 * n * F + F + f);
+            put(out, n * F + f, gate * sigmoid(gate) * up);
         }
     }
 }
 
 static void
-swiglu_backward(float *dgate_up, const float *dout, const float *gate_up, size_t N, size_t F)
+swiglu_backward(struct dpc_act *dgate_up, struct dpc_act *out, const struct dpc_act *dout,
+                const struct dpc_act *gate_up, size_t N, size_t F)
 {
+    swiglu_forward(out, gate_up, N, F);
     for (size_t n = 0; n < N; n++) {
         for (size_t f = 0; f < F; f++) {
-            double gate = (double)gate_up[2 * n * F + f], up = (double)gate_up[2 * n * F + F + f];
-            double s = sigmoid(gate), dy = (double)dout[n * F + f];
-            dgate_up[2 * n * F + f] = (float)(dy * up * s * (1.0 + gate * (1.0 - s)));
-            dgate_up[2 * n * F + F + f] = (float)(dy * gate * s);
+            double gate = get(gate_up, 2 * n * F + f), up = get(gate_up, 2 * n * F + F + f);
+            double s = sigmoid(gate), dy = get(dout, n * F + f);
+            put(dgate_up, 2 * n * F + f, dy * up * s * (1.0 + gate * (1.0 - s)));
+            put(dgate_up, 2 * n * F + F + f, dy * gate * s);
         }
     }
 }
@@ -283,6 +425,7 @@ static void
 cross_entropy_backward(float *losses, float *logits, const int32_t *targets, size_t N, size_t V,
                        float scale)
 {
+    struct dpc_act *acts = (struct dpc_act *)logits;
     cross_entropy_forward(losses, logits, targets, N, V);
     for (size_t n = 0; n < N; n++) {
         float *row = logits + n * V;
@@ -290,7 +433,7 @@ cross_entropy_backward(float *losses, float *logits, const int32_t *targets, siz
         for (size_t v = 0; v < V; v++) {
             double hit = (int32_t)v == targets[n] ? 1.0 : 0.0;
             double gradient = exp((double)row[v] - lse) - hit;
-            row[v] = targets[n] < 0 ? 0.0f : (float)((double)scale * gradient);
+            put(acts, n * V + v, targets[n] < 0 ? 0.0 : (double)scale * gradient);
         }
     }
 }
@@ -341,17 +484,20 @@ outer_nesterov(float *theta, float *momentum, const double *sum, size_t count, d
     }
 }
 
-static const struct dpc_ops table = {
+const struct dpc_ops TABLE = {
     .name = "reference",
+    .products = "naive",
+    .dtype = DTYPE,
+    .packed_bytes = packed_bytes,
+    .pack = pack,
     .linear_forward = linear_forward,
+    .linear_forward_float = linear_forward_float,
     .linear_backward_input = linear_backward_input,
     .linear_backward_weight = linear_backward_weight,
     .embedding_forward = embedding_forward,
     .embedding_backward = embedding_backward,
     .rmsnorm_forward = rmsnorm_forward,
     .rmsnorm_backward = rmsnorm_backward,
-    .rope_forward = rope_forward,
-    .rope_backward = rope_backward,
     .attention_forward = attention_forward,
     .attention_backward = attention_backward,
     .swiglu_forward = swiglu_forward,
@@ -363,9 +509,3 @@ static const struct dpc_ops table = {
     .outer_accumulate = outer_accumulate,
     .outer_nesterov = outer_nesterov,
 };
-
-const struct dpc_ops *
-dpc_ops_reference(void)
-{
-    return &table;
-}

@@ -21,19 +21,22 @@ enum {
 void dpc_plain_embedding_forward(float *x, const float *table, const int32_t *tokens, size_t N,
                                  size_t C);
 void dpc_plain_embedding_backward(float *dtable, const float *dx, const int32_t *tokens, size_t N,
-                                  size_t C);
+                                  size_t C, size_t first, size_t last);
 void dpc_plain_outer_accumulate(double *sum, const float *delta, double weight, size_t count);
 void dpc_plain_outer_nesterov(float *theta, float *momentum, const double *sum, size_t count,
                               double scale, double lr, double mu);
 
-/* ops/blas.c. */
-void dpc_blas_linear_forward(float *y, const float *x, const float *w, size_t N, size_t O,
-                             size_t K);
-void dpc_blas_linear_backward_input(float *dx, const float *dy, const float *w, size_t N, size_t O,
-                                    size_t K, float beta);
-void dpc_blas_linear_backward_weight(float *dw, const float *dy, const float *x, size_t N, size_t O,
-                                     size_t K, float beta);
-/* Computes in the calling thread only from now on. */
+/* ops/reference.c. */
+extern const struct dpc_ops dpc_reference_fp32_table, dpc_reference_bf16_table;
+
+/* Sets the products of a table: its functions, `products` and nothing else. */
+
+/* ops/blas.c: fp32 through OpenBLAS. */
+void dpc_blas_set_products(struct dpc_ops *ops);
+/* OpenBLAS computes in the calling thread only from now on. */
 void dpc_blas_use_one_thread(void);
+
+/* ops/onednn.c: both dtypes through oneDNN; false, and nothing set, where it does not run. */
+bool dpc_onednn_set_products(struct dpc_ops *ops);
 
 #endif

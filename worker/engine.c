@@ -8,17 +8,47 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/tensor_blob.h"
+#include "modules/compute.h"
 
 /* Sequences that are scored at once when the training batch is smaller. */
 enum { SCORE_BATCH_MIN = 8 };
 
+/* Keeps activations where they fit, and else computes them again, unless the experiment says which.
+ */
 static int
-allocate(struct dpc_engine *engine, struct dpc_error *err)
+fit(const struct dpc_engine *engine, const struct dpc_engine_limits *limits,
+    struct dpc_path_options *options, struct dpc_error *err)
+{
+    enum dpc_recompute wanted = engine->experiment.recompute;
+    size_t bytes = 0;
+    for (int turn = wanted == DPC_RECOMPUTE_BLOCK; turn <= (wanted != DPC_RECOMPUTE_NONE); turn++) {
+        options->recompute = turn > 0;
+        int code = dpc_compute_bytes(&engine->experiment, options, &bytes, err);
+        if (code != DPC_OK)
+            return code;
+        if (limits->memory_bytes == 0 || bytes <= limits->memory_bytes)
+            return DPC_OK;
+    }
+    return dpc_error_set(err, DPC_ELIMIT,
+                         "the experiment needs %llu MiB of memory and this worker may take %llu: "
+                         "raise --memory-mib",
+                         (unsigned long long)(bytes >> 20) + 1,
+                         (unsigned long long)(limits->memory_bytes >> 20));
+}
+
+static int
+allocate(struct dpc_engine *engine, const struct dpc_engine_limits *limits, struct dpc_error *err)
 {
     const struct dpc_experiment *experiment = &engine->experiment;
     size_t positions = (size_t)engine->batch_max * experiment->model.context;
-    int code = dpc_path_create(experiment, engine->ops, engine->batch_max, DPC_PATH_TRAIN,
-                               &engine->path, err);
+    struct dpc_path_options options = {
+        .pool = limits->pool, .batch_max = engine->batch_max, .use = DPC_PATH_TRAIN};
+    int code = dpc_compute_choose(experiment->compute, &options.ops, err);
+    if (code == DPC_OK)
+        code = fit(engine, limits, &options, err);
+    if (code == DPC_OK)
+        code = dpc_path_create(experiment, &options, &engine->path, err);
+    engine->ops = options.ops;
     if (code == DPC_OK)
         code = dpc_adamw_create(engine->path, &engine->adamw, err);
     if (code != DPC_OK)
@@ -33,18 +63,17 @@ allocate(struct dpc_engine *engine, struct dpc_error *err)
 }
 
 int
-dpc_engine_create(const struct dpc_experiment *experiment, struct dpc_engine **ret_engine,
-                  struct dpc_error *err)
+dpc_engine_create(const struct dpc_experiment *experiment, const struct dpc_engine_limits *limits,
+                  struct dpc_engine **ret_engine, struct dpc_error *err)
 {
     struct dpc_engine *engine = dpc_alloc(1, sizeof *engine);
     engine->experiment = *experiment;
-    engine->ops = dpc_ops_cpu();
     engine->batch_max =
         experiment->inner.batch > SCORE_BATCH_MIN ? experiment->inner.batch : SCORE_BATCH_MIN;
     dpc_buf_init(&engine->blob, DPC_BLOB_BYTES_MAX);
     int code = dpc_topology_init(&engine->topology, &engine->experiment, err);
     if (code == DPC_OK)
-        code = allocate(engine, err);
+        code = allocate(engine, limits, err);
     if (code != DPC_OK) {
         dpc_engine_destroy(engine);
         return code;

@@ -19,6 +19,12 @@
 #include "modules/path.h"
 #include "worker/cache.h"
 
+/* What the owner of the machine gives. */
+struct dpc_engine_limits {
+    struct dpc_pool *pool; /* NULL: one thread; must outlive the engine */
+    uint64_t memory_bytes; /* for what an engine lays out; 0: no limit */
+};
+
 struct dpc_engine {
     struct dpc_experiment experiment;
     struct dpc_topology topology;
@@ -45,8 +51,11 @@ struct dpc_task {
     struct dpc_progress *progress;
 };
 
-/* An engine that fits `experiment`, which is copied. */
-int dpc_engine_create(const struct dpc_experiment *experiment, struct dpc_engine **ret_engine,
+/* An engine that fits `experiment`, which is copied. What does not fit the memory is computed again
+ * instead of kept (dpc_path_options.recompute). DPC_ELIMIT when that does not fit either, naming
+ * the sizes; DPC_EUNSUPPORTED when this machine has no kernels for the experiment's numbers. */
+int dpc_engine_create(const struct dpc_experiment *experiment,
+                      const struct dpc_engine_limits *limits, struct dpc_engine **ret_engine,
                       struct dpc_error *err) DPC_MUST_CHECK;
 struct dpc_engine *dpc_engine_destroy(struct dpc_engine *engine);
 

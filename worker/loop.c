@@ -15,7 +15,7 @@
 #include "base/log.h"
 #include "base/notify.h"
 #include "base/signals.h"
-#include "ops/ops.h"
+#include "modules/compute.h"
 #include "worker/runner.h"
 #include "worker/session.h"
 
@@ -483,6 +483,9 @@ dpc_worker_run(struct dpc_worker *worker)
 {
     dpc_log_info("worker begins name=%s connect=%s numeric_class=%s", worker->options->name,
                  worker->options->endpoint, worker->numeric_class);
+    if (dpc_compute_is_blocked())
+        dpc_log_warning("oneDNN may not run the code that it makes, as under "
+                        "MemoryDenyWriteExecute: computing in fp32 through OpenBLAS");
     dpc_notify_status("looking for %s", worker->options->endpoint);
     dpc_session_start(worker->session, now(), &worker->actions);
     act_all(worker);
@@ -502,15 +505,15 @@ memory_bytes(void)
     return pages > 0 && page_bytes > 0 ? (uint64_t)pages * (uint64_t)page_bytes : 0;
 }
 
-/* Machines compute the same bits when kernels, BLAS, libm and build are the same. The build goes in
- * as a hash of this very program. dpc_ops_cpu also quiets BLAS's threads. */
+/* Machines compute the same bits when kernels, libraries, libm and build are the same; how many
+ * threads compute makes no difference. The build goes in as a hash of this very program. */
 static void
 name_class(char *ret_name, size_t size)
 {
     uint8_t *program;
     size_t len;
     struct dpc_hash hash = dpc_hash_none;
-    char build[13], libc[32] = "?";
+    char build[13], compute[64], libc[32] = "?";
     if (dpc_vfs_read_file(&dpc_vfs_posix, "/proc/self/exe", 64 * DPC_MIB, &program, &len, NULL) ==
         DPC_OK) {
         dpc_hash_of(program, len, &hash);
@@ -518,8 +521,8 @@ name_class(char *ret_name, size_t size)
     }
     dpc_hash_hex(&hash, build, sizeof build);
     (void)confstr(_CS_GNU_LIBC_VERSION, libc, sizeof libc);
-    snprintf(ret_name, size, "%s/%s/%s/%s", build, dpc_ops_cpu()->name, dpc_ops_blas_kernel(),
-             libc);
+    dpc_compute_name(compute, sizeof compute);
+    snprintf(ret_name, size, "%s/%s/%s", build, compute, libc);
 }
 
 static void
@@ -563,7 +566,7 @@ dpc_worker_create(const struct dpc_worker_options *options, struct dpc_worker **
         return code;
     }
     worker->files = dpc_cache_files(worker->cache);
-    worker->runner = dpc_runner_start(worker->cache);
+    worker->runner = dpc_runner_start(worker->cache, options->threads, options->memory_bytes);
     make_session(worker);
     *ret_worker = worker;
     return DPC_OK;

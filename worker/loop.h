@@ -19,6 +19,8 @@ struct dpc_worker_options {
     struct dpc_keypair keypair;
     struct dpc_key server_key;
     uint64_t cache_bytes;
+    uint32_t threads;      /* that compute */
+    uint64_t memory_bytes; /* for computing; 0: no limit */
 };
 
 struct dpc_worker;

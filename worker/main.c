@@ -12,15 +12,17 @@
 #include <unistd.h>
 
 #include "base/exit.h"
+#include "base/limits.h"
 #include "base/log.h"
+#include "base/processors.h"
 #include "base/vfs.h"
 #include "worker/loop.h"
 
-enum { CACHE_MIB_DEFAULT = 8192, CACHE_MIB_MAX = 1 << 24 };
+enum { CACHE_MIB_DEFAULT = 8192, MIB_MAX = 1 << 24 };
 
 struct arguments {
-    const char *folder, *endpoint, *server_key, *key, *name;
-    uint64_t cache_mib;
+    const char *folder, *endpoint, *server_key, *key, *name, *cpus;
+    uint64_t cache_mib, memory_mib, threads;
     bool generate_key;
 };
 
@@ -31,6 +33,9 @@ static const struct option options[] = {
     {"key", required_argument, NULL, 'k'},
     {"name", required_argument, NULL, 'n'},
     {"cache-mib", required_argument, NULL, 'm'},
+    {"memory-mib", required_argument, NULL, 'M'},
+    {"threads", required_argument, NULL, 't'},
+    {"cpus", required_argument, NULL, 'p'},
     {"generate-key", no_argument, NULL, 'g'},
     {"log-level", required_argument, NULL, 'l'},
     {"version", no_argument, NULL, 'V'},
@@ -52,6 +57,11 @@ static const char usage[] =
     "  --key FILE           this worker's key; default FOLDER/worker.key\n"
     "  --name TEXT          for listings; default the machine's name\n"
     "  --cache-mib NUMBER   how much the cache may hold, in MiB; default 8192\n"
+    "  --memory-mib NUMBER  how much memory computing may take, in MiB; default: no limit. What "
+    "does\n"
+    "                       not fit is computed twice; a larger experiment is refused\n"
+    "  --cpus LIST          keep to these processors, such as 0-3,8; default: all\n"
+    "  --threads NUMBER     that compute; default: one for each of these processors\n"
     "  --generate-key       write a new key (and its .pub, which the coordinator has to know)\n"
     "  --log-level LEVEL    error, warning, info or debug; default info\n"
     "  --version, --help\n"
@@ -67,14 +77,14 @@ wrong(const char *text, const char *value)
 }
 
 static bool
-parse_mib(const char *text, uint64_t *ret_mib)
+parse_number(const char *text, uint64_t max, uint64_t *ret_number)
 {
     char *end;
     errno = 0;
     unsigned long long value = strtoull(text, &end, 10);
-    if (errno || end == text || *end || *text == '-' || value < 1 || value > CACHE_MIB_MAX)
+    if (errno || end == text || *end || *text == '-' || value < 1 || value > max)
         return false;
-    *ret_mib = value;
+    *ret_number = value;
     return true;
 }
 
@@ -102,8 +112,19 @@ parse(int argc, char **argv, struct arguments *args)
             args->name = optarg;
             break;
         case 'm':
-            if (!parse_mib(optarg, &args->cache_mib))
+            if (!parse_number(optarg, MIB_MAX, &args->cache_mib))
                 return wrong("--cache-mib takes a number of MiB from 1 to 16777216, not", optarg);
+            break;
+        case 'M':
+            if (!parse_number(optarg, MIB_MAX, &args->memory_mib))
+                return wrong("--memory-mib takes a number of MiB from 1 to 16777216, not", optarg);
+            break;
+        case 't':
+            if (!parse_number(optarg, DPC_POOL_THREADS_MAX, &args->threads))
+                return wrong("--threads takes a number from 1 to 256, not", optarg);
+            break;
+        case 'p':
+            args->cpus = optarg;
             break;
         case 'g':
             args->generate_key = true;
@@ -198,6 +219,13 @@ load_keys(const struct arguments *args, const char *key, struct dpc_worker_optio
     return code;
 }
 
+static uint32_t
+all_processors(void)
+{
+    uint32_t count = dpc_processors_count();
+    return count < DPC_POOL_THREADS_MAX ? count : DPC_POOL_THREADS_MAX;
+}
+
 static int
 work(const struct arguments *args, const char *key)
 {
@@ -208,8 +236,12 @@ work(const struct arguments *args, const char *key)
         .endpoint = args->endpoint,
         .name = args->name ? args->name : host,
         .cache_bytes = args->cache_mib * DPC_MIB,
+        .memory_bytes = args->memory_mib * DPC_MIB,
     };
     struct dpc_worker *worker;
+    if (args->cpus && dpc_processors_pin(args->cpus, &err) != DPC_OK)
+        return fail(&err);
+    worker_options.threads = args->threads ? (uint32_t)args->threads : all_processors();
     if (gethostname(host, sizeof host) == 0)
         host[sizeof host - 1] = '\0';
     (void)signal(SIGPIPE, SIG_IGN);

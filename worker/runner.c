@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/pool.h"
 #include "base/queue.h"
 #include "worker/evaluate.h"
 #include "worker/featurize.h"
@@ -27,6 +28,7 @@ struct dpc_runner {
     struct dpc_progress progress;
     pthread_mutex_t lock; /* numbers, and the setting of progress.cancelled */
     uint64_t queued, ended, cancelled_to, running;
+    struct dpc_engine_limits limits;
     struct dpc_engine *engine; /* the thread's */
 };
 
@@ -54,7 +56,7 @@ prepare(struct dpc_runner *runner, const struct dpc_experiment *experiment, stru
     if (runner->engine && memcmp(&runner->engine->experiment, experiment, sizeof *experiment) == 0)
         return DPC_OK;
     runner->engine = dpc_engine_destroy(runner->engine);
-    return dpc_engine_create(experiment, &runner->engine, err);
+    return dpc_engine_create(experiment, &runner->limits, &runner->engine, err);
 }
 
 static int
@@ -125,10 +127,12 @@ drop(void *item)
 }
 
 struct dpc_runner *
-dpc_runner_start(struct dpc_cache *cache)
+dpc_runner_start(struct dpc_cache *cache, uint32_t threads, uint64_t memory_bytes)
 {
     struct dpc_runner *runner = dpc_alloc(1, sizeof *runner);
     runner->cache = cache;
+    runner->limits.pool = dpc_pool_create(threads);
+    runner->limits.memory_bytes = memory_bytes;
     runner->jobs = dpc_queue_create(DPC_RUNNER_JOBS_MAX, drop);
     runner->results = dpc_queue_create(4 * DPC_RUNNER_JOBS_MAX, drop);
     pthread_mutex_init(&runner->lock, NULL);
@@ -146,6 +150,7 @@ dpc_runner_stop(struct dpc_runner *runner)
     dpc_queue_close(runner->jobs);
     pthread_join(runner->thread, NULL);
     runner->engine = dpc_engine_destroy(runner->engine);
+    dpc_pool_destroy(runner->limits.pool);
     dpc_queue_destroy(runner->jobs);
     dpc_queue_destroy(runner->results);
     pthread_mutex_destroy(&runner->lock);

@@ -4,8 +4,9 @@
  * through a queue that the event loop polls. A job ends early, between two steps, when it is
  * cancelled.
  *
- * Owns: the thread and the engine, which it makes anew when a job comes with another experiment.
- * Threads: all calls from the event loop. Limits: DPC_RUNNER_JOBS_MAX jobs waiting.
+ * Owns: the thread, the pool that it computes with and the engine, which it makes anew when a job
+ * comes with another experiment. Threads: all calls from the event loop. Limits:
+ * DPC_RUNNER_JOBS_MAX jobs waiting.
  */
 #ifndef DPC_WORKER_RUNNER_H
 #define DPC_WORKER_RUNNER_H
@@ -24,8 +25,10 @@ struct dpc_job_result {
     char text[DPC_ERROR_TEXT_MAX];
 };
 
-/* Starts the thread. The cache must outlive it. */
-struct dpc_runner *dpc_runner_start(struct dpc_cache *cache);
+/* Starts the thread, which computes with `threads` in all, within `memory_bytes` (0: no limit). The
+ * cache must outlive it. */
+struct dpc_runner *dpc_runner_start(struct dpc_cache *cache, uint32_t threads,
+                                    uint64_t memory_bytes);
 /* Cancels what runs and waits for the thread: at most one step. */
 struct dpc_runner *dpc_runner_stop(struct dpc_runner *runner);
 

@@ -4,7 +4,7 @@
 
 #include <math.h>
 
-#include "ops/cpu/vec.h"
+#include "ops/cpu/act.h"
 
 /* The largest of a row and sum(e^(x - largest)); with `ret_exp` (may be the row) also each e^. */
 INLINE float
@@ -47,23 +47,33 @@ KERNEL(cross_entropy_forward)(float *losses, const float *logits, const int32_t 
     }
 }
 
+/* acts = e^x share. They may stand before the row or begin with it: an act is never wider than a
+ * float, so that no value is overwritten before it is read. */
+INLINE void
+row_to_acts(act *acts, const float *row, size_t V, float share)
+{
+    vec factor = vec_splat(share);
+#define CONVERT(v, count) put_act_piece(acts + (v), piece(row + (v), count) * factor, count)
+    FOR_PIECES(V, CONVERT);
+#undef CONVERT
+}
+
 void
 KERNEL(cross_entropy_backward)(float *losses, float *logits, const int32_t *targets, size_t N,
                                size_t V, float scale)
 {
     for (size_t n = 0; n < N; n++) {
         float *row = logits + n * V;
+        act *acts = (act *)logits + n * V;
         losses[n] = 0;
         if (targets[n] < 0) {
-            memset(row, 0, V * sizeof *row);
+            memset(acts, 0, V * sizeof *acts);
             continue;
         }
         float target_logit = row[targets[n]], max, sum = row_exp(row, V, row, &max);
         losses[n] = logf(sum) + max - target_logit;
-        float share = scale / sum;
-#pragma omp simd
-        for (size_t v = 0; v < V; v++)
-            row[v] *= share;
-        row[targets[n]] -= scale;
+        /* Subtracted before rounding: near a certain target the difference is all there is. */
+        row[targets[n]] -= sum;
+        row_to_acts(acts, row, V, scale / sum);
     }
 }

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The op table of one instruction set: its own kernels, BLAS, and the plain ones. */
+ * The op table of one instruction set: its own kernels and the plain ones. Who multiplies matrices
+ * is chosen in ops/cpu.c. */
 #include "ops/cpu/kernels.h"
 
+#include "ops/cpu/act.h"
 #include "ops/tables.h"
 
 #define TEXT2(x) #x
@@ -9,15 +11,11 @@
 
 const struct dpc_ops KERNEL(table) = {
     .name = TEXT(DPC_ISA),
-    .linear_forward = dpc_blas_linear_forward,
-    .linear_backward_input = dpc_blas_linear_backward_input,
-    .linear_backward_weight = dpc_blas_linear_backward_weight,
+    .dtype = DPC_ACT_DTYPE,
     .embedding_forward = dpc_plain_embedding_forward,
     .embedding_backward = dpc_plain_embedding_backward,
     .rmsnorm_forward = KERNEL(rmsnorm_forward),
     .rmsnorm_backward = KERNEL(rmsnorm_backward),
-    .rope_forward = KERNEL(rope_forward),
-    .rope_backward = KERNEL(rope_backward),
     .attention_forward = KERNEL(attention_forward),
     .attention_backward = KERNEL(attention_backward),
     .swiglu_forward = KERNEL(swiglu_forward),

@@ -116,7 +116,7 @@ fold(struct sim *sim, const struct dpc_fold *asked, struct dpc_event *event)
     *before = true;
     small.count = SIM_FLOATS;
     event->type = DPC_EVENT_FOLDED;
-    if (dpc_outer_fold(sim->coordinator.store, dpc_ops_cpu(), &small, &event->folded, &err) !=
+    if (dpc_outer_fold(sim->coordinator.store, dpc_ops_cpu(DPC_FP32), &small, &event->folded, &err) !=
         DPC_OK)
         sim_fail(sim, "outer step of module %u to version %u: %s", asked->module, asked->version,
                  err.text);

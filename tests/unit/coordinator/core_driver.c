@@ -110,7 +110,7 @@ answer_fold(struct driver *driver, const struct dpc_fold *fold)
     struct dpc_error err;
     struct dpc_folded folded = {.module = fold->module, .version = fold->version};
     if (driver->store) {
-        CU_ASSERT_EQUAL_FATAL(dpc_outer_fold(driver->store, dpc_ops_cpu(), fold, &folded, &err),
+        CU_ASSERT_EQUAL_FATAL(dpc_outer_fold(driver->store, dpc_ops_cpu(DPC_FP32), fold, &folded, &err),
                               DPC_OK);
         return folded;
     }

@@ -191,12 +191,12 @@ a_damaged_contribution_is_never_merged(void)
         .inputs_count = 1,
         .inputs = &input,
     };
-    CU_ASSERT_EQUAL(dpc_outer_fold(driver.store, dpc_ops_cpu(), &fold, &folded, &err),
+    CU_ASSERT_EQUAL(dpc_outer_fold(driver.store, dpc_ops_cpu(DPC_FP32), &fold, &folded, &err),
                     DPC_ENOTFOUND);
     CU_ASSERT_PTR_NOT_NULL(strstr(err.text, "contribution of path 0"));
     /* A tensor of another module's shape. */
     input.delta = dpc_core_module(driver.core, 5)->master;
-    CU_ASSERT_EQUAL(dpc_outer_fold(driver.store, dpc_ops_cpu(), &fold, &folded, &err),
+    CU_ASSERT_EQUAL(dpc_outer_fold(driver.store, dpc_ops_cpu(DPC_FP32), &fold, &folded, &err),
                     DPC_ECORRUPT);
     driver_stop(&driver);
     scratch_remove(folder);

@@ -48,15 +48,22 @@ small_experiment(bool tied)
 }
 
 static inline struct dpc_path *
-small_path(const struct dpc_experiment *experiment, const struct dpc_ops *ops, uint32_t batch_max,
-           enum dpc_path_use use)
+small_path_with(const struct dpc_experiment *experiment, const struct dpc_path_options *options)
 {
     struct dpc_path *path = NULL;
     struct dpc_error err;
-    CU_ASSERT_EQUAL_FATAL(dpc_path_create(experiment, ops, batch_max, use, &path, &err), DPC_OK);
+    CU_ASSERT_EQUAL_FATAL(dpc_path_create(experiment, options, &path, &err), DPC_OK);
     for (uint32_t level = 0; level < experiment->levels_count; level++)
         dpc_layout_fill_initial(experiment, level, dpc_path_module_params(path, level));
     return path;
+}
+
+static inline struct dpc_path *
+small_path(const struct dpc_experiment *experiment, const struct dpc_ops *ops, uint32_t batch_max,
+           enum dpc_path_use use)
+{
+    return small_path_with(
+        experiment, &(struct dpc_path_options){.ops = ops, .batch_max = batch_max, .use = use});
 }
 
 /* Tokens below the vocabulary; targets masked over each sequence's first `prefix` positions. */

@@ -21,7 +21,7 @@ trainer_init(struct trainer *t)
 {
     struct dpc_error err;
     t->experiment = small_experiment(true);
-    t->path = small_path(&t->experiment, dpc_ops_cpu(), BATCH, DPC_PATH_TRAIN);
+    t->path = small_path(&t->experiment, dpc_ops_cpu(DPC_FP32), BATCH, DPC_PATH_TRAIN);
     CU_ASSERT_EQUAL_FATAL(dpc_adamw_create(t->path, &t->adamw, &err), DPC_OK);
     small_batch(&t->experiment, BATCH, LENGTH, 2, t->tokens, t->targets);
 }

@@ -45,7 +45,8 @@ kept_keys_change_nothing(void)
 {
     for (int use = DPC_PATH_TRAIN; use <= DPC_PATH_INFER; use++) {
         struct dpc_experiment experiment = small_experiment(use == DPC_PATH_TRAIN);
-        struct dpc_path *path = small_path(&experiment, dpc_ops_cpu(), 1, (enum dpc_path_use)use);
+        struct dpc_path *path =
+            small_path(&experiment, dpc_ops_cpu(DPC_FP32), 1, (enum dpc_path_use)use);
         int32_t got[COUNT], want[COUNT];
         greedy(path, prompt, 5, want);
         CU_ASSERT_EQUAL(dpc_generate(path, prompt, 5, COUNT, 0.0, 0, 1, got), DPC_OK);
@@ -60,7 +61,7 @@ static void
 a_long_prompt_is_read_from_its_end(void)
 {
     struct dpc_experiment experiment = small_experiment(true);
-    struct dpc_path *path = small_path(&experiment, dpc_ops_cpu(), 1, DPC_PATH_INFER);
+    struct dpc_path *path = small_path(&experiment, dpc_ops_cpu(DPC_FP32), 1, DPC_PATH_INFER);
     int32_t tokens[30], targets[30], got[COUNT], want[COUNT];
     small_batch(&experiment, 3, 10, 0, tokens, targets);
     greedy(path, tokens + 30 - CONTEXT, CONTEXT, want);
@@ -73,7 +74,7 @@ static void
 a_seed_gives_one_text(void)
 {
     struct dpc_experiment experiment = small_experiment(true);
-    struct dpc_path *path = small_path(&experiment, dpc_ops_cpu(), 1, DPC_PATH_INFER);
+    struct dpc_path *path = small_path(&experiment, dpc_ops_cpu(DPC_FP32), 1, DPC_PATH_INFER);
     int32_t a[COUNT], b[COUNT], c[COUNT];
     CU_ASSERT_EQUAL(dpc_generate(path, prompt, 5, COUNT, 1.0, 0, 7, a), DPC_OK);
     CU_ASSERT_EQUAL(dpc_generate(path, prompt, 5, COUNT, 1.0, 0, 7, b), DPC_OK);
@@ -89,7 +90,7 @@ draws_follow_the_probabilities(void)
 {
     enum { DRAWS = 4000, TOP = 4 };
     struct dpc_experiment experiment = small_experiment(true);
-    struct dpc_path *path = small_path(&experiment, dpc_ops_cpu(), 1, DPC_PATH_INFER);
+    struct dpc_path *path = small_path(&experiment, dpc_ops_cpu(DPC_FP32), 1, DPC_PATH_INFER);
     float logits[VOCAB];
     double sum = 0, temperature = 2.0;
     int counts[VOCAB] = {0}, ranks[VOCAB];
@@ -116,7 +117,7 @@ static void
 bad_calls_are_refused(void)
 {
     struct dpc_experiment experiment = small_experiment(true);
-    struct dpc_path *path = small_path(&experiment, dpc_ops_cpu(), 1, DPC_PATH_INFER);
+    struct dpc_path *path = small_path(&experiment, dpc_ops_cpu(DPC_FP32), 1, DPC_PATH_INFER);
     int32_t bad[] = {VOCAB}, out[2];
     CU_ASSERT_EQUAL(dpc_generate(path, prompt, 0, 1, 1.0, 0, 1, out), DPC_EINVAL);
     CU_ASSERT_EQUAL(dpc_generate(path, bad, 1, 1, 1.0, 0, 1, out), DPC_EINVAL);

@@ -48,9 +48,10 @@ tensor_error(struct dpc_path *path, const struct batch *batch, float *values, co
 }
 
 static void
-check_gradients(const struct dpc_ops *ops, bool tied)
+check_gradients(const struct dpc_ops *ops, bool tied, uint32_t kv_heads)
 {
     struct dpc_experiment experiment = small_experiment(tied);
+    experiment.model.kv_heads = kv_heads;
     struct dpc_path *path = small_path(&experiment, ops, BATCH, DPC_PATH_TRAIN);
     struct batch batch;
     double loss_sum;
@@ -86,8 +87,9 @@ static void
 gradients_are_difference_quotients(void)
 {
     for (int tied = 0; tied < 2; tied++) {
-        check_gradients(dpc_ops_reference(), tied);
-        check_gradients(dpc_ops_cpu(), tied);
+        check_gradients(dpc_ops_reference(DPC_FP32), tied, 0);
+        check_gradients(dpc_ops_cpu(DPC_FP32), tied, 0);
+        check_gradients(dpc_ops_cpu(DPC_FP32), tied, 1);
     }
 }
 
@@ -97,7 +99,7 @@ static void
 calls_leave_nothing_behind(void)
 {
     struct dpc_experiment experiment = small_experiment(true);
-    struct dpc_path *path = small_path(&experiment, dpc_ops_cpu(), BATCH, DPC_PATH_TRAIN);
+    struct dpc_path *path = small_path(&experiment, dpc_ops_cpu(DPC_FP32), BATCH, DPC_PATH_TRAIN);
     struct batch batch, other;
     double loss, loss_again, sums[BATCH];
     uint64_t targets, counts[BATCH];
@@ -123,13 +125,125 @@ calls_leave_nothing_behind(void)
     dpc_path_destroy(path);
 }
 
+/* A model of several tiles and slices, and what it makes of a batch. */
+enum { WIDE_BATCH = 40, WIDE_LENGTH = 61 };
+
+static struct dpc_experiment
+wide_experiment(void)
+{
+    struct dpc_experiment experiment = small_experiment(true);
+    experiment.model.dim = 96;
+    experiment.model.heads = 6;
+    experiment.model.kv_heads = 3;
+    experiment.model.ffn = 200;
+    experiment.model.context = 64;
+    experiment.model.vocab = 300;
+    experiment.model.init_std = 0.1;
+    return experiment;
+}
+
+/* Loss and gradients; release the latter with dpc_free. */
+static float *
+wide_gradients(const struct dpc_ops *ops, uint32_t threads, bool recompute, double *ret_loss)
+{
+    struct dpc_experiment experiment = wide_experiment();
+    struct dpc_pool *pool = dpc_pool_create(threads);
+    struct dpc_path_options options = {.ops = ops,
+                                       .pool = pool,
+                                       .batch_max = WIDE_BATCH,
+                                       .use = DPC_PATH_TRAIN,
+                                       .recompute = recompute};
+    struct dpc_path *path = small_path_with(&experiment, &options);
+    size_t bytes = 0, floats = dpc_path_floats(path);
+    struct dpc_error err;
+    int32_t *tokens = dpc_alloc(WIDE_BATCH * WIDE_LENGTH, sizeof *tokens);
+    int32_t *targets = dpc_alloc(WIDE_BATCH * WIDE_LENGTH, sizeof *targets);
+    uint64_t count;
+    CU_ASSERT_EQUAL(dpc_path_plan(&experiment, &options, &bytes, &err), DPC_OK);
+    CU_ASSERT_EQUAL(bytes, dpc_path_bytes(path));
+    small_batch(&experiment, WIDE_BATCH, WIDE_LENGTH, PREFIX, tokens, targets);
+    for (int turn = 0; turn < 2; turn++)
+        CU_ASSERT_EQUAL(
+            dpc_path_backward(path, tokens, targets, WIDE_BATCH, WIDE_LENGTH, ret_loss, &count),
+            DPC_OK);
+    *ret_loss /= (double)count;
+    float *grads = dpc_alloc(floats, sizeof *grads);
+    memcpy(grads, dpc_path_grads(path), floats * sizeof *grads);
+    dpc_free(tokens);
+    dpc_free(targets);
+    dpc_path_destroy(path);
+    dpc_pool_destroy(pool);
+    return grads;
+}
+
+static void
+neither_threads_nor_recomputation_change_a_bit(void)
+{
+    struct dpc_experiment experiment = wide_experiment();
+    size_t bytes = dpc_layout_path_floats(&experiment) * sizeof(float);
+    const struct dpc_ops *ops;
+    for (size_t set = 0; (ops = dpc_ops_cpu_at(set)); set++) {
+        double want_loss, loss;
+        float *want = wide_gradients(ops, 1, false, &want_loss);
+        for (int i = 1; i < 6; i++) {
+            float *got = wide_gradients(ops, 1 + (uint32_t)i / 2, i % 2, &loss);
+            CU_ASSERT(memcmp(got, want, bytes) == 0);
+            CU_ASSERT(memcmp(&loss, &want_loss, sizeof loss) == 0);
+            dpc_free(got);
+        }
+        dpc_free(want);
+    }
+}
+
+static void
+recomputation_takes_less_memory(void)
+{
+    struct dpc_experiment experiment = wide_experiment();
+    struct dpc_path_options options = {
+        .ops = dpc_ops_cpu(DPC_FP32), .batch_max = WIDE_BATCH, .use = DPC_PATH_TRAIN};
+    struct dpc_error err;
+    size_t kept = 0, again = 0;
+    CU_ASSERT_EQUAL(dpc_path_plan(&experiment, &options, &kept, &err), DPC_OK);
+    options.recompute = true;
+    CU_ASSERT_EQUAL(dpc_path_plan(&experiment, &options, &again, &err), DPC_OK);
+    CU_ASSERT(again < kept * 4 / 5);
+}
+
+/* bf16 has 8 bits: products of a whole network agree with fp32 to some of these. */
+static void
+bf16_is_near_fp32(void)
+{
+    struct dpc_experiment experiment = wide_experiment();
+    size_t floats = dpc_layout_path_floats(&experiment);
+    const struct dpc_ops *tables[] = {dpc_ops_reference(DPC_BF16), dpc_ops_cpu(DPC_BF16)};
+    double loss32, loss16;
+    float *fp32 = wide_gradients(dpc_ops_cpu(DPC_FP32), 2, false, &loss32);
+    for (int t = 0; t < 2 && tables[t]; t++) {
+        float *bf16 = wide_gradients(tables[t], 2, false, &loss16);
+        double error = 0, size = 0, dot = 0, size16 = 0;
+        for (size_t i = 0; i < floats; i++) {
+            double a = (double)fp32[i], b = (double)bf16[i];
+            error += (a - b) * (a - b);
+            size += a * a;
+            size16 += b * b;
+            dot += a * b;
+        }
+        CU_ASSERT_DOUBLE_EQUAL(loss16, loss32, 2e-3 * loss32);
+        CU_ASSERT(error > 0);
+        CU_ASSERT(sqrt(error / size) < 0.03);
+        CU_ASSERT(dot / sqrt(size * size16) > 0.999);
+        dpc_free(bf16);
+    }
+    dpc_free(fp32);
+}
+
 /* A batch larger than a slice: the mean over all is the weighted mean over its sequences. */
 static void
 slices_add_up(void)
 {
-    enum { MANY = 1200 };
+    enum { MANY = 1200 }; /* of 10 positions: six slices */
     struct dpc_experiment experiment = small_experiment(false);
-    struct dpc_path *path = small_path(&experiment, dpc_ops_cpu(), MANY, DPC_PATH_TRAIN);
+    struct dpc_path *path = small_path(&experiment, dpc_ops_cpu(DPC_FP32), MANY, DPC_PATH_TRAIN);
     int32_t *tokens = dpc_alloc(MANY * LENGTH, sizeof *tokens);
     int32_t *targets = dpc_alloc(MANY * LENGTH, sizeof *targets);
     double *sum = dpc_alloc(dpc_path_floats(path), sizeof *sum), loss, total = 0;
@@ -160,7 +274,7 @@ static void
 nothing_unmasked_gives_zero(void)
 {
     struct dpc_experiment experiment = small_experiment(true);
-    struct dpc_path *path = small_path(&experiment, dpc_ops_cpu(), BATCH, DPC_PATH_TRAIN);
+    struct dpc_path *path = small_path(&experiment, dpc_ops_cpu(DPC_FP32), BATCH, DPC_PATH_TRAIN);
     struct batch batch;
     double loss = 1;
     uint64_t targets = 1;
@@ -179,7 +293,7 @@ static void
 later_tokens_change_nothing(void)
 {
     struct dpc_experiment experiment = small_experiment(true);
-    struct dpc_path *path = small_path(&experiment, dpc_ops_cpu(), BATCH, DPC_PATH_INFER);
+    struct dpc_path *path = small_path(&experiment, dpc_ops_cpu(DPC_FP32), BATCH, DPC_PATH_INFER);
     struct batch batch;
     uint32_t lengths[BATCH] = {4, 4, 4, 4};
     float before[BATCH * 16], after[BATCH * 16];
@@ -202,8 +316,8 @@ static void
 score_and_logits_agree(void)
 {
     struct dpc_experiment experiment = small_experiment(false);
-    struct dpc_path *infer = small_path(&experiment, dpc_ops_cpu(), BATCH, DPC_PATH_INFER);
-    struct dpc_path *train = small_path(&experiment, dpc_ops_cpu(), BATCH, DPC_PATH_TRAIN);
+    struct dpc_path *infer = small_path(&experiment, dpc_ops_cpu(DPC_FP32), BATCH, DPC_PATH_INFER);
+    struct dpc_path *train = small_path(&experiment, dpc_ops_cpu(DPC_FP32), BATCH, DPC_PATH_TRAIN);
     CU_ASSERT(dpc_path_bytes(infer) < dpc_path_bytes(train));
     CU_ASSERT_PTR_NULL(dpc_path_grads(infer));
     struct batch batch;
@@ -232,8 +346,8 @@ static void
 bad_calls_are_refused(void)
 {
     struct dpc_experiment experiment = small_experiment(true);
-    struct dpc_path *path = small_path(&experiment, dpc_ops_cpu(), BATCH, DPC_PATH_TRAIN);
-    struct dpc_path *infer = small_path(&experiment, dpc_ops_cpu(), BATCH, DPC_PATH_INFER);
+    struct dpc_path *path = small_path(&experiment, dpc_ops_cpu(DPC_FP32), BATCH, DPC_PATH_TRAIN);
+    struct dpc_path *infer = small_path(&experiment, dpc_ops_cpu(DPC_FP32), BATCH, DPC_PATH_INFER);
     struct batch batch;
     double loss, sums[BATCH];
     uint64_t targets, counts[BATCH];
@@ -271,26 +385,36 @@ bad_calls_are_refused(void)
 }
 
 static void
+expect_refused(const struct dpc_experiment *experiment, uint32_t batch_max)
+{
+    struct dpc_path_options options = {
+        .ops = dpc_ops_cpu(DPC_FP32), .batch_max = batch_max, .use = DPC_PATH_TRAIN};
+    struct dpc_path *path = NULL;
+    struct dpc_error err;
+    size_t bytes = 0;
+    CU_ASSERT_EQUAL(dpc_path_create(experiment, &options, &path, &err), DPC_EINVAL);
+    CU_ASSERT_EQUAL(dpc_path_plan(experiment, &options, &bytes, &err), DPC_EINVAL);
+    CU_ASSERT_PTR_NULL(path);
+}
+
+static void
 bad_shapes_are_refused(void)
 {
     struct dpc_experiment good = small_experiment(true), bad;
-    struct dpc_path *path = NULL;
-    struct dpc_error err;
     bad = good;
     bad.levels[0].embedding = false;
-    CU_ASSERT_EQUAL(dpc_path_create(&bad, dpc_ops_cpu(), 1, DPC_PATH_TRAIN, &path, &err),
-                    DPC_EINVAL);
+    expect_refused(&bad, 1);
     bad = good;
     bad.levels[1].head = false;
-    CU_ASSERT_EQUAL(dpc_path_create(&bad, dpc_ops_cpu(), 1, DPC_PATH_TRAIN, &path, &err),
-                    DPC_EINVAL);
+    expect_refused(&bad, 1);
     bad = good;
     bad.model.heads = 3;
-    CU_ASSERT_EQUAL(dpc_path_create(&bad, dpc_ops_cpu(), 1, DPC_PATH_TRAIN, &path, &err),
-                    DPC_EINVAL);
-    CU_ASSERT_EQUAL(dpc_path_create(&good, dpc_ops_cpu(), 0, DPC_PATH_TRAIN, &path, &err),
-                    DPC_EINVAL);
-    CU_ASSERT_PTR_NULL(path);
+    expect_refused(&bad, 1);
+    bad = good;
+    bad.model.heads = 4;
+    bad.model.kv_heads = 3;
+    expect_refused(&bad, 1);
+    expect_refused(&good, 0);
     CU_ASSERT_PTR_NULL(dpc_path_destroy(NULL));
 }
 
@@ -298,7 +422,7 @@ static void
 modules_stand_in_level_order(void)
 {
     struct dpc_experiment experiment = small_experiment(false);
-    struct dpc_path *path = small_path(&experiment, dpc_ops_cpu(), 1, DPC_PATH_INFER);
+    struct dpc_path *path = small_path(&experiment, dpc_ops_cpu(DPC_FP32), 1, DPC_PATH_INFER);
     size_t lower = dpc_layout_module_floats(&experiment, 0);
     CU_ASSERT_EQUAL(dpc_path_module_floats(path, 0), lower);
     CU_ASSERT_PTR_EQUAL(dpc_path_module_params(path, 0), dpc_path_params(path));
@@ -311,6 +435,10 @@ modules_stand_in_level_order(void)
 static const struct dpc_test tests[] = {
     {"gradients are difference quotients", gradients_are_difference_quotients},
     {"calls leave nothing behind", calls_leave_nothing_behind},
+    {"neither threads nor recomputation change a bit",
+     neither_threads_nor_recomputation_change_a_bit},
+    {"recomputation takes less memory", recomputation_takes_less_memory},
+    {"bf16 is near fp32", bf16_is_near_fp32},
     {"slices add up", slices_add_up},
     {"nothing unmasked gives zero", nothing_unmasked_gives_zero},
     {"later tokens change nothing", later_tokens_change_nothing},

@@ -151,7 +151,7 @@ rig_begin(struct task_rig *rig, enum dpc_task_kind kind)
     rig_experiment(&rig->experiment);
     CU_ASSERT_EQUAL_FATAL(
         dpc_cache_open(&dpc_vfs_posix, cache, RIG_CACHE_BYTES, &rig->cache, &rig->err), DPC_OK);
-    CU_ASSERT_EQUAL_FATAL(dpc_engine_create(&rig->experiment, &rig->engine, &rig->err), DPC_OK);
+    CU_ASSERT_EQUAL_FATAL(dpc_engine_create(&rig->experiment, &(struct dpc_engine_limits){0}, &rig->engine, &rig->err), DPC_OK);
     rig_write_tokens(&rig->tokens, 256);
     rig_make_lease(rig, kind);
     rig->task = (struct dpc_task){&rig->lease, rig->cache, &rig->progress};

@@ -63,8 +63,9 @@ agrees_with_a_plain_loop(void)
     struct dpc_adamw *adamw;
     double loss;
     rig_begin(&rig, DPC_TASK_TRAIN);
-    CU_ASSERT_EQUAL_FATAL(
-        dpc_path_create(&rig.experiment, dpc_ops_cpu(), 8, DPC_PATH_TRAIN, &path, NULL), DPC_OK);
+    struct dpc_path_options options = {
+        .ops = dpc_ops_cpu(DPC_FP32), .batch_max = 8, .use = DPC_PATH_TRAIN};
+    CU_ASSERT_EQUAL_FATAL(dpc_path_create(&rig.experiment, &options, &path, NULL), DPC_OK);
     CU_ASSERT_EQUAL_FATAL(dpc_adamw_create(path, &adamw, NULL), DPC_OK);
     for (uint32_t level = 0; level < 2; level++)
         dpc_layout_fill_initial(&rig.experiment, level, dpc_path_module_params(path, level));
@@ -127,7 +128,9 @@ two_runs_give_the_same_bits(void)
     must_run(&rig, &again); /* in an engine that is full of the first run's numbers */
     assert_same(&first, &again);
     dpc_engine_destroy(rig.engine);
-    CU_ASSERT_EQUAL_FATAL(dpc_engine_create(&rig.experiment, &rig.engine, NULL), DPC_OK);
+    CU_ASSERT_EQUAL_FATAL(
+        dpc_engine_create(&rig.experiment, &(struct dpc_engine_limits){0}, &rig.engine, NULL),
+        DPC_OK);
     must_run(&rig, &fresh);
     assert_same(&first, &fresh);
     rig.lease.round++;
@@ -238,6 +241,40 @@ a_cancelled_lease_ends_between_two_steps(void)
     rig_end(&rig);
 }
 
+static size_t
+engine_bytes(const struct dpc_experiment *experiment, uint64_t memory_bytes, int want)
+{
+    struct dpc_engine_limits limits = {.memory_bytes = memory_bytes};
+    struct dpc_engine *engine = NULL;
+    struct dpc_error err = {0};
+    CU_ASSERT_EQUAL(dpc_engine_create(experiment, &limits, &engine, &err), want);
+    if (want == DPC_ELIMIT)
+        CU_ASSERT_PTR_NOT_NULL(strstr(err.text, "--memory-mib"));
+    size_t bytes = engine ? dpc_path_bytes(engine->path) : 0;
+    dpc_engine_destroy(engine);
+    return bytes;
+}
+
+static void
+what_does_not_fit_is_computed_again_or_refused(void)
+{
+    struct task_rig rig;
+    rig_begin(&rig, DPC_TASK_TRAIN);
+    rig.experiment.levels[0].blocks = 6;
+    size_t kept = engine_bytes(&rig.experiment, 0, DPC_OK);
+    size_t rest = 20 * dpc_layout_path_floats(&rig.experiment);
+    CU_ASSERT_EQUAL(engine_bytes(&rig.experiment, kept + rest, DPC_OK), kept);
+    size_t again = engine_bytes(&rig.experiment, kept + rest - 1, DPC_OK);
+    CU_ASSERT(again < kept);
+    CU_ASSERT_EQUAL(engine_bytes(&rig.experiment, again + rest, DPC_OK), again);
+    CU_ASSERT_EQUAL(engine_bytes(&rig.experiment, again + rest - 1, DPC_ELIMIT), 0);
+    rig.experiment.recompute = DPC_RECOMPUTE_BLOCK;
+    CU_ASSERT_EQUAL(engine_bytes(&rig.experiment, 0, DPC_OK), again);
+    rig.experiment.recompute = DPC_RECOMPUTE_NONE;
+    CU_ASSERT_EQUAL(engine_bytes(&rig.experiment, again + rest, DPC_ELIMIT), 0);
+    rig_end(&rig);
+}
+
 static const struct dpc_test tests[] = {
     {"agrees with a plain loop", agrees_with_a_plain_loop},
     {"two runs give the same bits", two_runs_give_the_same_bits},
@@ -245,5 +282,7 @@ static const struct dpc_test tests[] = {
     {"a value that is not finite names the step", a_value_that_is_not_finite_names_the_step},
     {"a lease that does not fit is refused", a_lease_that_does_not_fit_is_refused},
     {"a cancelled lease ends between two steps", a_cancelled_lease_ends_between_two_steps},
+    {"what does not fit is computed again or refused",
+     what_does_not_fit_is_computed_again_or_refused},
 };
 DPC_TEST_MAIN("worker/train", tests)

@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * quickstart is examples/quickstart.yaml's path; the others are larger, up to GPT-2's smallest
+ * model (B) and to long sequences (P). */
+#include "bench/configs.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static const struct dpc_bench_config configs[] = {
+    {"quickstart", 4, 128, 4, 344, 256, 8, 256}, {"A", 4, 256, 4, 688, 256, 8, 4096},
+    {"C", 6, 384, 6, 1024, 256, 8, 8192},        {"B", 12, 768, 12, 2048, 256, 4, 50257},
+    {"P", 12, 896, 14, 2392, 1024, 1, 32000},
+};
+
+const struct dpc_bench_config *
+dpc_bench_config_named(const char *name)
+{
+    for (size_t i = 0; i < sizeof configs / sizeof *configs; i++) {
+        if (strcmp(configs[i].name, name) == 0)
+            return &configs[i];
+    }
+    return NULL;
+}
+
+struct dpc_experiment
+dpc_bench_experiment(const struct dpc_bench_config *config)
+{
+    return (struct dpc_experiment){
+        .name = "bench",
+        .seed = 1,
+        .model = {.dim = config->dim,
+                  .heads = config->heads,
+                  .ffn = config->ffn,
+                  .context = config->context,
+                  .vocab = config->vocab,
+                  .tie_embeddings = true,
+                  .rope_base = 10000.0,
+                  .norm_epsilon = 1e-5,
+                  .init_std = 0.02},
+        .levels_count = 2,
+        .levels = {{.name = "lower", .embedding = true, .blocks = config->blocks / 2, .modules = 1},
+                   {.name = "upper",
+                    .blocks = config->blocks - config->blocks / 2,
+                    .head = true,
+                    .modules = 1}},
+        .inner = {.lr = 1e-3,
+                  .weight_decay = 0.1,
+                  .beta1 = 0.9,
+                  .beta2 = 0.95,
+                  .epsilon = 1e-8,
+                  .clip = 1.0,
+                  .batch = config->batch},
+    };
+}
+
+double
+dpc_bench_flops_per_token(const struct dpc_bench_config *config)
+{
+    double dim = config->dim, blocks = config->blocks;
+    double block = 4.0 * dim * dim + 3.0 * dim * config->ffn;
+    double matrices = blocks * block + dim * config->vocab;
+    return 6.0 * matrices + 6.0 * blocks * dim * config->context;
+}
+
+const struct dpc_ops *
+dpc_bench_ops_named(const char *name, enum dpc_dtype dtype)
+{
+    const struct dpc_ops *ops;
+    if (!name)
+        return dpc_ops_cpu(dtype);
+    for (size_t i = 0; (ops = dpc_ops_cpu_at(i)); i++) {
+        char whole[64];
+        (void)snprintf(whole, sizeof whole, "%s+%s", ops->name, ops->products);
+        if (ops->dtype == dtype && strcmp(whole, name) == 0)
+            return ops;
+    }
+    return strcmp(name, "reference") == 0 ? dpc_ops_reference(dtype) : NULL;
+}

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * bf16 is a matter of the processor and of oneDNN, which compiles its products at run time and may
+ * be kept from it. */
+#include "modules/compute.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/layout.h"
+
+int
+dpc_compute_choose(enum dpc_compute compute, const struct dpc_ops **ret_ops, struct dpc_error *err)
+{
+    const struct dpc_ops *bf16 = compute == DPC_COMPUTE_FP32 ? NULL : dpc_ops_cpu(DPC_BF16);
+    if (compute == DPC_COMPUTE_BF16 && !bf16)
+        return dpc_error_set(
+            err, DPC_EUNSUPPORTED,
+            "this machine cannot compute in bf16 (compute: bf16): it takes a processor with "
+            "AVX-512 "
+            "BF16 and a oneDNN that may run the code that it makes, but oneDNN here is \"%s\"; "
+            "compute: auto would take fp32",
+            dpc_ops_onednn_kernel());
+    *ret_ops = bf16 ? bf16 : dpc_ops_cpu(DPC_FP32);
+    return DPC_OK;
+}
+
+bool
+dpc_compute_is_blocked(void)
+{
+    return strcmp(dpc_ops_onednn_kernel(), "blocked") == 0;
+}
+
+int
+dpc_compute_bytes(const struct dpc_experiment *experiment, const struct dpc_path_options *options,
+                  size_t *ret_bytes, struct dpc_error *err)
+{
+    enum { MOMENTS = 2, RECEIVED = 1, STATE = 2 };
+    size_t bytes = 0;
+    int code = dpc_path_plan(experiment, options, &bytes, err);
+    if (code != DPC_OK)
+        return code;
+    *ret_bytes =
+        bytes + (MOMENTS + RECEIVED + STATE) * sizeof(float) * dpc_layout_path_floats(experiment);
+    return DPC_OK;
+}
+
+void
+dpc_compute_name(char *ret_name, size_t size)
+{
+    const struct dpc_ops *ops = dpc_ops_cpu(DPC_FP32);
+    bool onednn = strcmp(ops->products, "onednn") == 0;
+    (void)snprintf(ret_name, size, "%s/%s", ops->name,
+                   onednn ? dpc_ops_onednn_kernel() : dpc_ops_blas_kernel());
+}

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Which kernels an experiment computes with on this machine, and in how much memory.
+ *
+ * Owns: nothing. Threads: any. Not here: the kernels (ops/).
+ */
+#ifndef DPC_MODULES_COMPUTE_H
+#define DPC_MODULES_COMPUTE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/error.h"
+#include "base/experiment.h"
+#include "modules/path.h"
+#include "ops/ops.h"
+
+/* The table for `compute`: fp32 always has one, auto is bf16 where that runs and fp32 elsewhere.
+ * DPC_EUNSUPPORTED for bf16 where it does not run, with the reason. */
+int dpc_compute_choose(enum dpc_compute compute, const struct dpc_ops **ret_ops,
+                       struct dpc_error *err) DPC_MUST_CHECK;
+
+/* oneDNN was built in and is kept from running: slower products, and no bf16. */
+bool dpc_compute_is_blocked(void);
+
+/* Bytes of a training process that computes on such a path: the path, two moments, the versions
+ * that deltas are taken against, and the path state while it is put together for its blob. */
+int dpc_compute_bytes(const struct dpc_experiment *experiment,
+                      const struct dpc_path_options *options, size_t *ret_bytes,
+                      struct dpc_error *err) DPC_MUST_CHECK;
+
+/* "avx512/2.6.3-avx512_core_bf16": what decides the bits of all tables of this machine, besides the
+ * program and the C library. */
+void dpc_compute_name(char *ret_name, size_t size);
+
+#endif

@@ -1,0 +1,536 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Matrix products through oneDNN. A product of one shape is a compiled primitive with its memory
+ * objects and scratch; each thread keeps those that it has used (a `plan`), since none of them may
+ * be used by two threads at once. After the first step a thread finds all plans there and nothing
+ * is allocated.
+ *
+ * fp32 weights are used as they stand; bf16 ones are converted and packed, once per step, into the
+ * layouts that oneDNN asks for. Its own threads stay off: two pools fight. */
+#include "ops/tables.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#ifdef HAVE_DNNL
+
+#include <oneapi/dnnl/dnnl.h>
+#include <omp.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+
+#include "base/alloc.h"
+#include "ops/bf16.h"
+
+enum {
+    PLANS_MAX = 256, /* of one thread: a model has some dozens of shapes; then the oldest goes */
+    PACK_ROWS = 256, /* rows for which layouts are chosen; they serve any number */
+    ARGS = 4,
+};
+
+enum kind { FORWARD, FORWARD_FLOAT, BACKWARD_INPUT, BACKWARD_WEIGHT, BACKWARD_WEIGHT_ADD };
+
+/* What tells one product from another. `stride` is of dy. */
+struct shape {
+    enum kind kind;
+    enum dpc_dtype dtype;
+    size_t N, O, K, stride;
+};
+
+struct plan {
+    struct shape shape;
+    dnnl_primitive_t primitive;
+    dnnl_memory_t left, right, to, scratch;
+    void *scratch_bytes;
+};
+
+struct plans {
+    dnnl_stream_t stream;
+    size_t count, next; /* plans[next] goes when all places are taken */
+    struct plan plans[PLANS_MAX];
+};
+
+static dnnl_engine_t engine;
+static pthread_key_t plans_key;
+static char description[64] = "blocked";
+
+/* A status that cannot follow from anything said to us: shapes were checked, and the probe below
+ * has shown that code is compiled and runs. What is left is memory. */
+static void
+must(dnnl_status_t status)
+{
+    if (status == dnnl_success)
+        return;
+    fprintf(stderr, "oneDNN failed with status %d: out of memory?\n", (int)status);
+    abort();
+}
+
+static void
+plan_done(struct plan *plan)
+{
+    dnnl_primitive_destroy(plan->primitive);
+    dnnl_memory_destroy(plan->left);
+    dnnl_memory_destroy(plan->right);
+    dnnl_memory_destroy(plan->to);
+    dnnl_memory_destroy(plan->scratch);
+    dpc_free(plan->scratch_bytes);
+}
+
+static void
+plans_destroy(void *value)
+{
+    struct plans *plans = value;
+    for (size_t i = 0; i < plans->count; i++)
+        plan_done(&plans->plans[i]);
+    dnnl_stream_destroy(plans->stream);
+    dpc_free(plans);
+}
+
+static struct plans *
+plans_of_thread(void)
+{
+    struct plans *plans = pthread_getspecific(plans_key);
+    if (plans)
+        return plans;
+    omp_set_num_threads(1); /* of this thread alone */
+    plans = dpc_alloc(1, sizeof *plans);
+    must(dnnl_stream_create(&plans->stream, engine, dnnl_stream_default_flags));
+    pthread_setspecific(plans_key, plans);
+    return plans;
+}
+
+/* --- Descriptions: every product is left [M,K] x right [K,N] = to [M,N]. */
+
+static dnnl_memory_desc_t
+matrix(size_t rows, size_t cols, dnnl_data_type_t type, size_t row_stride, size_t col_stride)
+{
+    dnnl_memory_desc_t desc;
+    const dnnl_dims_t dims = {(dnnl_dim_t)rows, (dnnl_dim_t)cols};
+    const dnnl_dims_t strides = {(dnnl_dim_t)row_stride, (dnnl_dim_t)col_stride};
+    must(dnnl_memory_desc_init_by_strides(&desc, 2, dims, type, strides));
+    return desc;
+}
+
+static dnnl_memory_desc_t
+any_layout(size_t rows, size_t cols, dnnl_data_type_t type)
+{
+    dnnl_memory_desc_t desc;
+    const dnnl_dims_t dims = {(dnnl_dim_t)rows, (dnnl_dim_t)cols};
+    must(dnnl_memory_desc_init_by_tag(&desc, 2, dims, type, dnnl_format_tag_any));
+    return desc;
+}
+
+static dnnl_data_type_t
+type_of(enum dpc_dtype dtype)
+{
+    return dtype == DPC_BF16 ? dnnl_bf16 : dnnl_f32;
+}
+
+static dnnl_status_t
+describe_matmul(dnnl_primitive_desc_t *ret_desc, const dnnl_memory_desc_t *left,
+                const dnnl_memory_desc_t *right, const dnnl_memory_desc_t *to, bool add)
+{
+    dnnl_matmul_desc_t matmul;
+    dnnl_primitive_attr_t attributes;
+    dnnl_post_ops_t post;
+    dnnl_status_t status = dnnl_matmul_desc_init(&matmul, left, right, NULL, to);
+    if (status != dnnl_success)
+        return status;
+    must(dnnl_primitive_attr_create(&attributes));
+    must(dnnl_post_ops_create(&post));
+    must(dnnl_primitive_attr_set_scratchpad_mode(attributes, dnnl_scratchpad_mode_user));
+    if (add)
+        must(dnnl_post_ops_append_sum(post, 1.0f));
+    must(dnnl_primitive_attr_set_post_ops(attributes, post));
+    status = dnnl_primitive_desc_create(ret_desc, &matmul, attributes, engine, NULL);
+    dnnl_post_ops_destroy(post);
+    dnnl_primitive_attr_destroy(attributes);
+    return status;
+}
+
+/* The layout of packed weights, as oneDNN likes it best: those of y = x w^T are a [K,O] matrix,
+ * those of dx = dy w an [O,K] one. */
+static dnnl_memory_desc_t
+packed_layout(size_t O, size_t K, bool forward)
+{
+    size_t rows = forward ? K : O, cols = forward ? O : K;
+    dnnl_memory_desc_t left = matrix(PACK_ROWS, rows, dnnl_bf16, rows, 1);
+    dnnl_memory_desc_t right = any_layout(rows, cols, dnnl_bf16);
+    dnnl_memory_desc_t to = matrix(PACK_ROWS, cols, dnnl_bf16, cols, 1);
+    dnnl_primitive_desc_t desc;
+    must(describe_matmul(&desc, &left, &right, &to, false));
+    dnnl_memory_desc_t layout = *dnnl_primitive_desc_query_md(desc, dnnl_query_weights_md, 0);
+    dnnl_primitive_desc_destroy(desc);
+    return layout;
+}
+
+static dnnl_memory_desc_t
+weights_layout(const struct shape *shape, bool forward)
+{
+    if (shape->dtype == DPC_BF16)
+        return packed_layout(shape->O, shape->K, forward);
+    return forward ? matrix(shape->K, shape->O, dnnl_f32, 1, shape->K)
+                   : matrix(shape->O, shape->K, dnnl_f32, shape->K, 1);
+}
+
+struct product {
+    dnnl_memory_desc_t left, right, to;
+};
+
+static struct product
+product_of(const struct shape *s)
+{
+    dnnl_data_type_t type = type_of(s->dtype);
+    switch (s->kind) {
+    case FORWARD:
+    case FORWARD_FLOAT:
+        return (struct product){matrix(s->N, s->K, type, s->K, 1), weights_layout(s, true),
+                                matrix(s->N, s->O, s->kind == FORWARD ? type : dnnl_f32, s->O, 1)};
+    case BACKWARD_INPUT:
+        return (struct product){matrix(s->N, s->O, type, s->O, 1), weights_layout(s, false),
+                                matrix(s->N, s->K, type, s->K, 1)};
+    case BACKWARD_WEIGHT:
+    case BACKWARD_WEIGHT_ADD:
+        break;
+    }
+    return (struct product){matrix(s->O, s->N, type, 1, s->stride),
+                            matrix(s->N, s->K, type, s->K, 1),
+                            matrix(s->O, s->K, dnnl_f32, s->K, 1)};
+}
+
+/* --- Plans. */
+
+static dnnl_memory_t
+memory_of(const dnnl_memory_desc_t *desc)
+{
+    dnnl_memory_t memory;
+    must(dnnl_memory_create(&memory, desc, engine, DNNL_MEMORY_NONE));
+    return memory;
+}
+
+static void
+plan_init(struct plan *plan, const struct shape *shape)
+{
+    struct product product = product_of(shape);
+    dnnl_primitive_desc_t desc;
+    *plan = (struct plan){.shape = *shape};
+    must(describe_matmul(&desc, &product.left, &product.right, &product.to,
+                         shape->kind == BACKWARD_WEIGHT_ADD));
+    must(dnnl_primitive_create(&plan->primitive, desc));
+    const dnnl_memory_desc_t *scratch =
+        dnnl_primitive_desc_query_md(desc, dnnl_query_scratchpad_md, 0);
+    size_t bytes = dnnl_memory_desc_get_size(scratch);
+    plan->left = memory_of(&product.left);
+    plan->right = memory_of(&product.right);
+    plan->to = memory_of(&product.to);
+    plan->scratch = memory_of(scratch);
+    if (bytes > 0) {
+        plan->scratch_bytes = dpc_try_alloc_vector(bytes, 1);
+        must(plan->scratch_bytes ? dnnl_success : dnnl_out_of_memory);
+        must(dnnl_memory_set_data_handle(plan->scratch, plan->scratch_bytes));
+    }
+    dnnl_primitive_desc_destroy(desc);
+}
+
+static bool
+same_shape(const struct shape *a, const struct shape *b)
+{
+    return a->kind == b->kind && a->dtype == b->dtype && a->N == b->N && a->O == b->O &&
+           a->K == b->K && a->stride == b->stride;
+}
+
+static struct plan *
+plan_for(struct plans *plans, const struct shape *shape)
+{
+    for (size_t i = 0; i < plans->count; i++) {
+        if (same_shape(&plans->plans[i].shape, shape))
+            return &plans->plans[i];
+    }
+    struct plan *plan;
+    if (plans->count < PLANS_MAX) {
+        plan = &plans->plans[plans->count++];
+    } else {
+        plan = &plans->plans[plans->next];
+        plans->next = (plans->next + 1) % PLANS_MAX;
+        plan_done(plan);
+    }
+    plan_init(plan, shape);
+    return plan;
+}
+
+static void
+multiply(const struct shape *shape, void *to, const void *left, const void *right)
+{
+    struct plans *plans = plans_of_thread();
+    struct plan *plan = plan_for(plans, shape);
+    must(dnnl_memory_set_data_handle(plan->left, (void *)left));
+    must(dnnl_memory_set_data_handle(plan->right, (void *)right));
+    must(dnnl_memory_set_data_handle(plan->to, to));
+    const dnnl_exec_arg_t args[ARGS] = {{DNNL_ARG_SRC, plan->left},
+                                        {DNNL_ARG_WEIGHTS, plan->right},
+                                        {DNNL_ARG_DST, plan->to},
+                                        {DNNL_ARG_SCRATCHPAD, plan->scratch}};
+    must(dnnl_primitive_execute(plan->primitive, plans->stream, ARGS, args));
+}
+
+/* --- What both dtypes share. */
+
+static void
+multiply_forward(enum kind kind, enum dpc_dtype dtype, void *y, const struct dpc_act *x,
+                 const struct dpc_weights *w, size_t N)
+{
+    struct shape shape = {.kind = kind, .dtype = dtype, .N = N, .O = w->O, .K = w->K};
+    multiply(&shape, y, x, dtype == DPC_BF16 ? w->forward : (const void *)w->values);
+}
+
+static void
+multiply_backward_input(enum dpc_dtype dtype, struct dpc_act *dx, const struct dpc_act *dy,
+                        const struct dpc_weights *w, size_t N)
+{
+    struct shape shape = {.kind = BACKWARD_INPUT, .dtype = dtype, .N = N, .O = w->O, .K = w->K};
+    multiply(&shape, dx, dy, dtype == DPC_BF16 ? w->backward : (const void *)w->values);
+}
+
+static void
+multiply_backward_weight(enum dpc_dtype dtype, float *dw, const struct dpc_act *dy, size_t stride,
+                         const struct dpc_act *x, size_t N, size_t O, size_t K, bool add)
+{
+    struct shape shape = {.kind = add ? BACKWARD_WEIGHT_ADD : BACKWARD_WEIGHT,
+                          .dtype = dtype,
+                          .N = N,
+                          .O = O,
+                          .K = K,
+                          .stride = stride};
+    multiply(&shape, dw, dy, x);
+}
+
+/* --- fp32. */
+
+static size_t
+fp32_packed_bytes(size_t O, size_t K)
+{
+    (void)O;
+    (void)K;
+    return 0;
+}
+
+static void
+fp32_pack(const struct dpc_weights *w)
+{
+    (void)w;
+}
+
+static void
+fp32_forward(struct dpc_act *y, const struct dpc_act *x, const struct dpc_weights *w, size_t N)
+{
+    multiply_forward(FORWARD, DPC_FP32, y, x, w, N);
+}
+
+static void
+fp32_forward_float(float *y, const struct dpc_act *x, const struct dpc_weights *w, size_t N)
+{
+    multiply_forward(FORWARD, DPC_FP32, y, x, w, N);
+}
+
+static void
+fp32_backward_input(struct dpc_act *dx, const struct dpc_act *dy, const struct dpc_weights *w,
+                    size_t N)
+{
+    multiply_backward_input(DPC_FP32, dx, dy, w, N);
+}
+
+static void
+fp32_backward_weight(float *dw, const struct dpc_act *dy, size_t stride, const struct dpc_act *x,
+                     size_t N, size_t O, size_t K, bool add)
+{
+    multiply_backward_weight(DPC_FP32, dw, dy, stride, x, N, O, K, add);
+}
+
+/* --- bf16. */
+
+static size_t
+bf16_packed_bytes(size_t O, size_t K)
+{
+    dnnl_memory_desc_t forward = packed_layout(O, K, true), backward = packed_layout(O, K, false);
+    size_t a = dnnl_memory_desc_get_size(&forward), b = dnnl_memory_desc_get_size(&backward);
+    return a > b ? a : b;
+}
+
+/* A reorder is no hot product: it is made anew each time, out of oneDNN's own cache. */
+static void
+pack_form(void *to, const struct dpc_weights *w, bool forward)
+{
+    dnnl_memory_desc_t layout = packed_layout(w->O, w->K, forward);
+    dnnl_memory_desc_t plain =
+        forward ? matrix(w->K, w->O, dnnl_f32, 1, w->K) : matrix(w->O, w->K, dnnl_f32, w->K, 1);
+    dnnl_primitive_desc_t desc;
+    dnnl_primitive_t reorder;
+    dnnl_memory_t source, target;
+    must(dnnl_reorder_primitive_desc_create(&desc, &plain, engine, &layout, engine, NULL));
+    must(dnnl_primitive_create(&reorder, desc));
+    must(dnnl_memory_create(&source, &plain, engine, (void *)w->values));
+    must(dnnl_memory_create(&target, &layout, engine, to));
+    const dnnl_exec_arg_t args[] = {{DNNL_ARG_FROM, source}, {DNNL_ARG_TO, target}};
+    must(dnnl_primitive_execute(reorder, plans_of_thread()->stream, 2, args));
+    dnnl_memory_destroy(source);
+    dnnl_memory_destroy(target);
+    dnnl_primitive_destroy(reorder);
+    dnnl_primitive_desc_destroy(desc);
+}
+
+static void
+bf16_pack(const struct dpc_weights *w)
+{
+    (void)plans_of_thread();
+    pack_form(w->forward, w, true);
+    pack_form(w->backward, w, false);
+}
+
+static void
+bf16_forward(struct dpc_act *y, const struct dpc_act *x, const struct dpc_weights *w, size_t N)
+{
+    multiply_forward(FORWARD, DPC_BF16, y, x, w, N);
+}
+
+static void
+bf16_forward_float(float *y, const struct dpc_act *x, const struct dpc_weights *w, size_t N)
+{
+    multiply_forward(FORWARD_FLOAT, DPC_BF16, y, x, w, N);
+}
+
+static void
+bf16_backward_input(struct dpc_act *dx, const struct dpc_act *dy, const struct dpc_weights *w,
+                    size_t N)
+{
+    multiply_backward_input(DPC_BF16, dx, dy, w, N);
+}
+
+static void
+bf16_backward_weight(float *dw, const struct dpc_act *dy, size_t stride, const struct dpc_act *x,
+                     size_t N, size_t O, size_t K, bool add)
+{
+    multiply_backward_weight(DPC_BF16, dw, dy, stride, x, N, O, K, add);
+}
+
+/* --- Does it run here? */
+
+static const char *
+isa_name(void)
+{
+    switch (dnnl_get_effective_cpu_isa()) {
+    case dnnl_cpu_isa_sse41:
+        return "sse41";
+    case dnnl_cpu_isa_avx:
+        return "avx";
+    case dnnl_cpu_isa_avx2:
+        return "avx2";
+    case dnnl_cpu_isa_avx512_core:
+        return "avx512_core";
+    case dnnl_cpu_isa_avx512_core_vnni:
+        return "avx512_core_vnni";
+    case dnnl_cpu_isa_avx512_core_bf16:
+        return "avx512_core_bf16";
+    default:
+        return "newer";
+    }
+}
+
+/* One product, whose result is looked at: where a filter forbids memory that is written and then
+ * executed, oneDNN cannot compile and says so here. */
+static bool
+probe(void)
+{
+    enum { SIDE = 32 };
+    float x[SIDE * SIDE], y[SIDE * SIDE] = {0};
+    dnnl_memory_desc_t square = matrix(SIDE, SIDE, dnnl_f32, SIDE, 1);
+    dnnl_primitive_desc_t desc = NULL;
+    dnnl_primitive_t primitive = NULL;
+    dnnl_memory_t left = NULL, to = NULL, scratch = NULL;
+    for (size_t i = 0; i < SIDE * SIDE; i++)
+        x[i] = 1.0f;
+    bool ran = describe_matmul(&desc, &square, &square, &square, false) == dnnl_success &&
+               dnnl_primitive_create(&primitive, desc) == dnnl_success;
+    if (ran) {
+        const dnnl_memory_desc_t *pad =
+            dnnl_primitive_desc_query_md(desc, dnnl_query_scratchpad_md, 0);
+        must(dnnl_memory_create(&left, &square, engine, x));
+        must(dnnl_memory_create(&to, &square, engine, y));
+        must(dnnl_memory_create(&scratch, pad, engine, DNNL_MEMORY_ALLOCATE));
+        const dnnl_exec_arg_t args[ARGS] = {{DNNL_ARG_SRC, left},
+                                            {DNNL_ARG_WEIGHTS, left},
+                                            {DNNL_ARG_DST, to},
+                                            {DNNL_ARG_SCRATCHPAD, scratch}};
+        ran = dnnl_primitive_execute(primitive, plans_of_thread()->stream, ARGS, args) ==
+              dnnl_success;
+    }
+    dnnl_memory_destroy(left);
+    dnnl_memory_destroy(to);
+    dnnl_memory_destroy(scratch);
+    dnnl_primitive_destroy(primitive);
+    dnnl_primitive_desc_destroy(desc);
+    return ran && y[0] == SIDE && y[SIDE * SIDE - 1] == SIDE;
+}
+
+static bool works;
+
+static void
+begin(void)
+{
+    const dnnl_version_t *version = dnnl_version();
+    omp_set_num_threads(1);
+    if (dnnl_engine_create(&engine, dnnl_cpu, 0) != dnnl_success ||
+        pthread_key_create(&plans_key, plans_destroy) != 0)
+        return;
+    works = probe();
+    if (works)
+        snprintf(description, sizeof description, "%d.%d.%d-%s", version->major, version->minor,
+                 version->patch, isa_name());
+}
+
+static bool
+runs(void)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, begin);
+    return works;
+}
+
+bool
+dpc_onednn_set_products(struct dpc_ops *ops)
+{
+    if (!runs())
+        return false;
+    bool half = ops->dtype == DPC_BF16;
+    ops->products = "onednn";
+    ops->packed_bytes = half ? bf16_packed_bytes : fp32_packed_bytes;
+    ops->pack = half ? bf16_pack : fp32_pack;
+    ops->linear_forward = half ? bf16_forward : fp32_forward;
+    ops->linear_forward_float = half ? bf16_forward_float : fp32_forward_float;
+    ops->linear_backward_input = half ? bf16_backward_input : fp32_backward_input;
+    ops->linear_backward_weight = half ? bf16_backward_weight : fp32_backward_weight;
+    return true;
+}
+
+const char *
+dpc_ops_onednn_kernel(void)
+{
+    (void)runs();
+    return description;
+}
+
+#else
+
+bool
+dpc_onednn_set_products(struct dpc_ops *ops)
+{
+    (void)ops;
+    return false;
+}
+
+const char *
+dpc_ops_onednn_kernel(void)
+{
+    return "none";
+}
+
+#endif
