@@ -283,6 +283,25 @@ dpc_vfs_write_file(const struct dpc_vfs *vfs, const char *path, const void *byte
     return DPC_OK;
 }
 
+static void
+ignore_name(void *context, const char *name)
+{
+    (void)context, (void)name;
+}
+
+int
+dpc_vfs_make_lasting_folder(const struct dpc_vfs *vfs, const char *path)
+{
+    char parent[DPC_PATH_MAX];
+    dpc_path_folder(path, parent, sizeof parent);
+    int code = DPC_OK;
+    if (vfs->ops->list(vfs, parent, ignore_name, NULL) == DPC_ENOTFOUND)
+        code = dpc_vfs_make_lasting_folder(vfs, parent);
+    if (code == DPC_OK)
+        code = vfs->ops->make_folder(vfs, path);
+    return code == DPC_OK ? vfs->ops->sync_folder(vfs, parent) : code;
+}
+
 bool
 dpc_vfs_exists(const struct dpc_vfs *vfs, const char *path)
 {

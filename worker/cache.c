@@ -237,6 +237,12 @@ dpc_cache_bytes(struct dpc_cache *cache)
     return bytes;
 }
 
+bool
+dpc_cache_is_broken(const struct dpc_cache *cache)
+{
+    return dpc_blobs_are_broken(cache->blobs);
+}
+
 /* --- For transfers. */
 
 static int

@@ -45,6 +45,9 @@ int dpc_cache_put(struct dpc_cache *cache, const void *bytes, size_t len,
 /* Bytes of all complete blobs. */
 uint64_t dpc_cache_bytes(struct dpc_cache *cache);
 
+/* The disk failed to keep a write: nothing is written any more, and the process should end. */
+bool dpc_cache_is_broken(const struct dpc_cache *cache);
+
 /* The cache as the place that transfers fetch into and put from. */
 struct dpc_transfer_files dpc_cache_files(struct dpc_cache *cache);
 

@@ -47,6 +47,7 @@ struct dpc_worker {
     char *experiment_yaml; /* what `experiment` was read from; NULL before the first welcome */
     int signal_fd;
     bool stopping; /* a signal asked for it */
+    bool disk_failed;
     unsigned interrupts;
     uint64_t epoch; /* of the control link */
     enum dpc_link_state link_state;
@@ -423,6 +424,19 @@ turn_ms(const struct dpc_worker *worker)
     return wait_ms;
 }
 
+/* After a sync that failed every lease would come to nothing here, one after another. */
+static void
+stop_if_disk_failed(struct dpc_worker *worker)
+{
+    if (worker->disk_failed || !dpc_cache_is_broken(worker->cache))
+        return;
+    worker->disk_failed = true;
+    dpc_log_error("the disk failed to keep what was written to \"%s\": check it and start again",
+                  worker->options->folder);
+    worker->stop_status = DPC_EXIT_FAILED;
+    act_all(worker);
+}
+
 static void
 turn(struct dpc_worker *worker)
 {
@@ -451,6 +465,7 @@ turn(struct dpc_worker *worker)
     watch_link(worker);
     move_transfer(worker);
     fail_unstarted(worker);
+    stop_if_disk_failed(worker);
     show_progress(worker);
     if (worker->status == STATUS_RUNNING && dpc_session_wait_ms(worker->session, now()) == 0) {
         dpc_session_tick(worker->session, now(), &worker->actions);

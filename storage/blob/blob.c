@@ -36,26 +36,6 @@ create(const struct dpc_vfs *vfs, const char *folder, bool read_only)
 }
 
 static void
-ignore_name(void *context, const char *name)
-{
-    (void)context, (void)name;
-}
-
-/* Makes a folder, and those above it that are missing, so that they are there after a crash. */
-static int
-make_lasting_folder(const struct dpc_vfs *vfs, const char *path)
-{
-    char parent[DPC_PATH_MAX];
-    dpc_path_folder(path, parent, sizeof parent);
-    int code = DPC_OK;
-    if (vfs->ops->list(vfs, parent, ignore_name, NULL) == DPC_ENOTFOUND)
-        code = make_lasting_folder(vfs, parent);
-    if (code == DPC_OK)
-        code = vfs->ops->make_folder(vfs, path);
-    return code == DPC_OK ? vfs->ops->sync_folder(vfs, parent) : code;
-}
-
-static void
 collect_temp(void *context, const char *name)
 {
     size_t len = strlen(name), suffix = sizeof temp_suffix - 1;
@@ -79,6 +59,34 @@ remove_temps(const struct dpc_vfs *vfs, const char *partial)
     return code;
 }
 
+static void
+note_folder(void *context, const char *name)
+{
+    bool *there = context;
+    unsigned first;
+    if (strlen(name) == 2 && sscanf(name, "%2x", &first) == 1)
+        there[first] = true;
+}
+
+/* A run that died between a rename and the sync of its folder left a blob that is found, counted
+ * on and lost with the next power cut. So all that is found at the start is made to last first. */
+static int
+sync_folders(struct dpc_blobs *blobs)
+{
+    const struct dpc_vfs *vfs = blobs->vfs;
+    bool there[256] = {false};
+    int code = vfs->ops->list(vfs, blobs->folder, note_folder, there);
+    for (unsigned first = 0; first < 256 && code == DPC_OK; first++) {
+        char folder[DPC_PATH_MAX];
+        (void)snprintf(folder, sizeof folder, "%.*s/%02x", DPC_PATH_MAX - NAME_BELOW_MAX,
+                       blobs->folder, first);
+        if (there[first])
+            code = vfs->ops->sync_folder(vfs, folder);
+        blobs->ready[first] = there[first];
+    }
+    return code == DPC_OK ? vfs->ops->sync_folder(vfs, blobs->folder) : code;
+}
+
 int
 dpc_blobs_open(const struct dpc_vfs *vfs, const char *folder, struct dpc_blobs **ret_blobs,
                struct dpc_error *err)
@@ -88,15 +96,20 @@ dpc_blobs_open(const struct dpc_vfs *vfs, const char *folder, struct dpc_blobs *
     if (code != DPC_OK)
         return code;
     (void)snprintf(partial, sizeof partial, "%s/partial", folder);
-    code = make_lasting_folder(vfs, folder);
+    code = dpc_vfs_make_lasting_folder(vfs, folder);
     if (code == DPC_OK)
-        code = make_lasting_folder(vfs, partial);
+        code = dpc_vfs_make_lasting_folder(vfs, partial);
     if (code == DPC_OK)
         code = remove_temps(vfs, partial);
-    if (code != DPC_OK)
+    struct dpc_blobs *blobs = create(vfs, folder, false);
+    if (code == DPC_OK)
+        code = sync_folders(blobs);
+    if (code != DPC_OK) {
+        dpc_blobs_close(blobs);
         return dpc_error_set(err, code, "could not open blob folder \"%s\": %s", folder,
                              dpc_error_words(code));
-    *ret_blobs = create(vfs, folder, false);
+    }
+    *ret_blobs = blobs;
     return DPC_OK;
 }
 
@@ -351,6 +364,12 @@ dpc_blobs_list(const struct dpc_blobs *blobs,
         return dpc_error_set(err, code, "could not list blob folder \"%s\": %s", blobs->folder,
                              dpc_error_words(code));
     return DPC_OK;
+}
+
+bool
+dpc_blobs_are_broken(const struct dpc_blobs *blobs)
+{
+    return atomic_load(&blobs->broken);
 }
 
 int

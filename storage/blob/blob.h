@@ -68,6 +68,8 @@ int dpc_blobs_remove(struct dpc_blobs *blobs, const struct dpc_hash *hash) DPC_M
 int dpc_blobs_list(const struct dpc_blobs *blobs,
                    void (*visit)(void *context, const struct dpc_hash *hash, uint64_t bytes),
                    void *context, struct dpc_error *err) DPC_MUST_CHECK;
+/* A sync failed: nothing is written any more, and the process should end. */
+bool dpc_blobs_are_broken(const struct dpc_blobs *blobs);
 /* Bytes that may still be written. */
 int dpc_blobs_free_bytes(const struct dpc_blobs *blobs, uint64_t *ret_bytes) DPC_MUST_CHECK;
 

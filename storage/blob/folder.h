@@ -30,8 +30,8 @@ void dpc_blobs_name_partial(const struct dpc_blobs *blobs, const struct dpc_hash
 /* DPC_OK when this folder may be written, else the reason. */
 int dpc_blobs_writable(const struct dpc_blobs *blobs, struct dpc_error *err) DPC_MUST_CHECK;
 
-/* Makes the two-digit folder of `hash` and syncs it, once a run: what a run before renamed into it
- * and did not sync is on disk from then on, too. */
+/* Makes the two-digit folder of `hash` so that it lasts, once a run; opening did so for those that
+ * were there. */
 int dpc_blobs_prepare(struct dpc_blobs *blobs, const struct dpc_hash *hash) DPC_MUST_CHECK;
 
 /* Syncs the open file `from`, closes it and gives it the blob's name. A file that could not be

@@ -116,7 +116,7 @@ name_parts(const char *folder, struct parts *ret_parts, struct dpc_error *err)
 static int
 make_folder(const struct dpc_vfs *vfs, const char *path, struct dpc_error *err)
 {
-    int code = vfs->ops->make_folder(vfs, path);
+    int code = dpc_vfs_make_lasting_folder(vfs, path);
     if (code == DPC_OK)
         return DPC_OK;
     return dpc_error_set(err, code, "could not make folder \"%s\": %s", path,
@@ -136,7 +136,8 @@ static int
 open_to_write(struct dpc_store *store, const struct dpc_vfs *vfs, const struct parts *parts,
               struct dpc_error *err)
 {
-    int code = dpc_kv_open_rocks(parts->db, DPC_KV_READ_WRITE, &store->kv, err);
+    int code =
+        store->kv ? DPC_OK : dpc_kv_open_rocks(parts->db, DPC_KV_READ_WRITE, &store->kv, err);
     if (code == DPC_OK)
         code = dpc_blobs_open(vfs, parts->blobs, &store->blobs, err);
     if (code == DPC_OK)
@@ -146,12 +147,14 @@ open_to_write(struct dpc_store *store, const struct dpc_vfs *vfs, const struct p
 
 /* In the order that the opening comment gives. */
 static int
-open_parts(struct dpc_store *store, const char *folder, struct dpc_error *err)
+open_parts(struct dpc_store *store, const struct dpc_vfs *vfs, const char *folder,
+           struct dpc_error *err)
 {
-    const struct dpc_vfs *vfs = &dpc_vfs_posix;
     struct dpc_promise promise;
     struct parts parts;
     int code = name_parts(folder, &parts, err);
+    if (code == DPC_OK && !store->read_only)
+        code = make_folder(vfs, folder, err);
     if (code == DPC_OK && !store->read_only)
         code = make_folder(vfs, parts.db, err);
     if (code != DPC_OK)
@@ -168,14 +171,20 @@ open_parts(struct dpc_store *store, const char *folder, struct dpc_error *err)
     return code;
 }
 
-int
-dpc_store_open(const char *folder, enum dpc_kv_open_mode mode, struct dpc_store **ret_store,
-               struct dpc_error *err)
+static struct dpc_store *
+make(bool owns_parts)
 {
     struct dpc_store *store = dpc_alloc(1, sizeof *store);
-    store->owns_parts = true;
-    store->read_only = mode == DPC_KV_READ_ONLY;
-    int code = open_parts(store, folder, err);
+    store->owns_parts = owns_parts;
+    store->inline_bytes_max = DPC_BLOB_INLINE_MAX;
+    return store;
+}
+
+static int
+open_or_close(struct dpc_store *store, const struct dpc_vfs *vfs, const char *folder,
+              struct dpc_store **ret_store, struct dpc_error *err)
+{
+    int code = open_parts(store, vfs, folder, err);
     if (code != DPC_OK) {
         dpc_store_close(store);
         return dpc_error_prefix(err, code, "could not open store \"%s\"", folder);
@@ -185,10 +194,29 @@ dpc_store_open(const char *folder, enum dpc_kv_open_mode mode, struct dpc_store 
 }
 
 int
+dpc_store_open(const char *folder, enum dpc_kv_open_mode mode, struct dpc_store **ret_store,
+               struct dpc_error *err)
+{
+    struct dpc_store *store = make(true);
+    store->read_only = mode == DPC_KV_READ_ONLY;
+    return open_or_close(store, &dpc_vfs_posix, folder, ret_store, err);
+}
+
+int
+dpc_store_open_over(struct dpc_kv *kv, const struct dpc_vfs *vfs, const char *folder,
+                    size_t inline_bytes_max, struct dpc_store **ret_store, struct dpc_error *err)
+{
+    struct dpc_store *store = make(true);
+    store->kv = kv;
+    store->inline_bytes_max = inline_bytes_max;
+    return open_or_close(store, vfs, folder, ret_store, err);
+}
+
+int
 dpc_store_open_on(struct dpc_kv *kv, struct dpc_blobs *blobs, struct dpc_store **ret_store,
                   struct dpc_error *err)
 {
-    struct dpc_store *store = dpc_alloc(1, sizeof *store);
+    struct dpc_store *store = make(false);
     store->kv = kv;
     store->blobs = blobs;
     int code = check_identity(store, err);

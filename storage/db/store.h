@@ -25,6 +25,12 @@ int dpc_store_open(const char *folder, enum dpc_kv_open_mode mode, struct dpc_st
 /* The same over seams that the caller keeps, and closes after the store (tests, simulator). */
 int dpc_store_open_on(struct dpc_kv *kv, struct dpc_blobs *blobs, struct dpc_store **ret_store,
                       struct dpc_error *err) DPC_MUST_CHECK;
+/* All that _open does, read-write, over another database and another disk (the simulator's). The
+ * store takes `kv` and closes it, also when this fails; blobs of at most `inline_bytes_max` bytes
+ * stand in it. The vfs must outlive the store. */
+int dpc_store_open_over(struct dpc_kv *kv, const struct dpc_vfs *vfs, const char *folder,
+                        size_t inline_bytes_max, struct dpc_store **ret_store,
+                        struct dpc_error *err) DPC_MUST_CHECK;
 struct dpc_store *dpc_store_close(struct dpc_store *store);
 
 struct dpc_kv *dpc_store_kv(struct dpc_store *store);

@@ -36,7 +36,7 @@ int
 dpc_store_blob_put(struct dpc_store *store, const void *bytes, size_t len,
                    struct dpc_hash *ret_hash, struct dpc_error *err)
 {
-    if (len > DPC_BLOB_INLINE_MAX)
+    if (len > store->inline_bytes_max)
         return dpc_blobs_put(store->blobs, bytes, len, ret_hash, err);
     struct dpc_hash hash;
     dpc_hash_of(bytes, len, &hash);
@@ -156,7 +156,7 @@ dpc_store_blob_finish(struct dpc_store *store, const struct dpc_hash *hash, stru
     if (code != DPC_OK)
         return dpc_error_set(err, code, "a blob that was finished is gone: %s",
                              dpc_error_words(code));
-    return bytes <= DPC_BLOB_INLINE_MAX ? move_inline(store, hash, err) : DPC_OK;
+    return bytes <= store->inline_bytes_max ? move_inline(store, hash, err) : DPC_OK;
 }
 
 /* --- Sweeping. */

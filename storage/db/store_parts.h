@@ -18,6 +18,7 @@ struct dpc_store {
     struct dpc_promises *promises; /* NULL: open for reading, or over the caller's parts */
     bool owns_parts;
     uint64_t incarnation;
+    size_t inline_bytes_max; /* blobs up to this stand in the kv */
     bool read_only;
     atomic_bool broken; /* a write failed: nothing is written any more */
 };

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Faults that come from outside, one after another until the world is healed. Crashes of the
- * coordinator inside a step are drawn where they happen (coordinator.c). */
+ * coordinator inside a step are drawn where they happen (coordinator.c), those inside an operation
+ * of a disk there (disk.c). */
 #include "tests/sim/sim.h"
 
-enum { DOWN_MS = 10000 };
+enum { DOWN_MS = 10000, FLIPS = 8 };
 
 static void
 put_to_sleep(struct sim *sim, uint32_t index)
@@ -37,10 +38,76 @@ change_pace(struct sim *sim, uint32_t index)
     sim->workers[index].slowness = slowness;
 }
 
+static struct sim_disk *
+disk_of(struct sim *sim, uint32_t index)
+{
+    return index == SIM_NOBODY ? sim->coordinator.disk : sim->workers[index].disk;
+}
+
+static void
+fill_disk(struct sim *sim, uint32_t index)
+{
+    sim_note(sim, "disk %d is full", (int)index);
+    sim_disk_set_full(disk_of(sim, index), true);
+    sim_add(sim, sim_draw_ms(sim, DOWN_MS),
+            (struct sim_event){.type = SIM_DISK_REPAIR, .worker = index});
+}
+
+/* It is mended where it is found (coordinator.c), dropped and fetched again where it lies in a
+ * cache, or else mended after a while. */
+static void
+flip_bit(struct sim *sim, uint32_t index)
+{
+    int flipped = 0;
+    for (int i = 0; i < FLIPS; i++)
+        flipped += sim_disk_flip(disk_of(sim, index));
+    sim_note(sim, "disk %d has flipped bits: %d", (int)index, flipped);
+    sim_add(sim, sim_draw_ms(sim, 10 * DOWN_MS),
+            (struct sim_event){.type = SIM_DISK_REPAIR, .worker = index});
+}
+
+static void
+lose_disk(struct sim *sim, uint32_t index)
+{
+    sim_worker_crash(sim, index, sim_draw_ms(sim, DOWN_MS));
+    sim_disk_wipe(sim->workers[index].disk);
+    sim_mark(sim, SIM_MARK_WORKER_DISK_LOST);
+}
+
+static void
+harm_disk(struct sim *sim, uint32_t index)
+{
+    if (sim_chance(sim, 0.4))
+        index = SIM_NOBODY;
+    if (!disk_of(sim, index))
+        return;
+    switch (dpc_rng_below(&sim->rng, 6)) {
+    case 0:
+        fill_disk(sim, index);
+        break;
+    case 1:
+    case 4:
+    case 5:
+        flip_bit(sim, index);
+        break;
+    case 2:
+        sim_disk_fail_sync(disk_of(sim, index));
+        break;
+    case 3:
+        if (index != SIM_NOBODY)
+            lose_disk(sim, index);
+        break;
+    }
+}
+
 static void
 do_harm(struct sim *sim)
 {
     uint32_t index = (uint32_t)dpc_rng_below(&sim->rng, sim->plan.workers);
+    if (sim_chance(sim, sim->plan.disk_chance)) {
+        harm_disk(sim, index);
+        return;
+    }
     switch (dpc_rng_below(&sim->rng, 10)) {
     case 0:
         sim_worker_crash(sim, index, sim_draw_ms(sim, DOWN_MS));
@@ -91,11 +158,27 @@ sim_chaos(struct sim *sim)
     sim_add(sim, pause_ms < left_ms ? pause_ms : left_ms, (struct sim_event){.type = SIM_CHAOS});
 }
 
+void
+sim_repair_disk(struct sim *sim, uint32_t index)
+{
+    sim_disk_set_full(disk_of(sim, index), false);
+    sim_disk_repair(disk_of(sim, index));
+}
+
+static void
+heal_worker(struct sim_worker *worker)
+{
+    worker->cut_up = worker->cut_down = false;
+    if (worker->disk)
+        sim_disk_calm(worker->disk);
+}
+
 /* Slow machines stay slow; nothing else is wrong any more. */
 void
 sim_heal(struct sim *sim)
 {
     sim_note(sim, "healed");
     for (uint32_t i = 0; i < sim->plan.workers; i++)
-        sim->workers[i].cut_up = sim->workers[i].cut_down = false;
+        heal_worker(&sim->workers[i]);
+    sim_disk_calm(sim->coordinator.disk);
 }

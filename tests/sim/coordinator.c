@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * What the server does around the core: commit, reply, effects, in this order; here the process may
- * end between any two of them. The kv alone outlives it. A write of the kv is kept or lost whole.
- */
+ * end between any two of them, and inside any operation of its disk. The disk and the kv's data
+ * outlive it. Damage and failures of the disk end it, as they end the server; then the operator
+ * brings back from a backup what was damaged, and starts it again. */
 #include <stdio.h>
 #include <string.h>
 
@@ -11,19 +12,6 @@
 #include "tests/sim/sim.h"
 
 enum { TICK_MS = 5000, CHECK_MS = 5 };
-
-/* Every blob of the simulator is small enough for the kv: there are no files. */
-static int
-no_file(const struct dpc_vfs *vfs, const char *path, int flags, struct dpc_vfs_file **ret_file)
-{
-    (void)vfs;
-    (void)path;
-    (void)flags;
-    (void)ret_file;
-    return DPC_ENOTFOUND;
-}
-static const struct dpc_vfs_ops empty_ops = {.open = no_file};
-static const struct dpc_vfs empty_disk = {.ops = &empty_ops};
 
 void
 sim_coordinator_init(struct sim *sim)
@@ -36,10 +24,9 @@ sim_coordinator_init(struct sim *sim)
                                     &coordinator->experiment, &err);
     if (code == DPC_OK)
         code = dpc_kv_open_memory(&coordinator->kv);
-    if (code == DPC_OK)
-        code = dpc_blobs_open_read(&empty_disk, "blobs", &coordinator->blobs, &err);
-    if (code == DPC_OK)
-        code = dpc_store_open_on(coordinator->kv, coordinator->blobs, &coordinator->store, &err);
+    coordinator->disk = sim_disk_create(&sim->rng);
+    sim_history_init(&coordinator->history);
+    coordinator->history.recording = sim->plan.lies;
     if (code != DPC_OK) {
         sim_fail(sim, "the coordinator could not be set up: %s", err.text);
         return;
@@ -56,10 +43,57 @@ sim_coordinator_done(struct sim *sim)
     struct sim_coordinator *coordinator = &sim->coordinator;
     dpc_core_destroy(coordinator->core);
     dpc_store_close(coordinator->store);
-    dpc_blobs_close(coordinator->blobs);
     dpc_kv_close(coordinator->kv);
+    sim_disk_destroy(coordinator->disk);
+    sim_history_done(&coordinator->history);
     dpc_actions_done(&coordinator->actions);
     dpc_free(coordinator->yaml);
+}
+
+/* --- When the disk fails it. */
+
+void
+sim_coordinator_broke(struct sim *sim, int code, const char *text)
+{
+    struct sim_coordinator *coordinator = &sim->coordinator;
+    if (coordinator->broken)
+        return;
+    coordinator->broken = code;
+    (void)snprintf(coordinator->broken_text, sizeof coordinator->broken_text, "%s", text);
+}
+
+static void
+mark_end(struct sim *sim, int code)
+{
+    unsigned met = sim_disk_met(sim->coordinator.disk);
+    if (met & SIM_MET_END)
+        sim_mark(sim, SIM_MARK_END_IN_OPERATION);
+    else if (code == DPC_EIO && met & SIM_MET_SYNC)
+        sim_mark(sim, SIM_MARK_SYNC_FAILED);
+    else if (code == DPC_EIO)
+        sim_mark(sim, SIM_MARK_READ_FAILED);
+    else if (code == DPC_ENOSPACE)
+        sim_mark(sim, SIM_MARK_FULL);
+    else if (code == DPC_ECORRUPT)
+        sim_mark(sim, SIM_MARK_FLIP_FOUND);
+}
+
+bool
+sim_coordinator_end_if_broken(struct sim *sim)
+{
+    struct sim_coordinator *coordinator = &sim->coordinator;
+    int code = coordinator->broken;
+    if (code == DPC_OK)
+        return false;
+    sim_note(sim, "coordinator: %s", coordinator->broken_text);
+    if (!sim_disk_excuses(coordinator->disk, code))
+        sim_fail(sim, "the coordinator failed and no fault of its disk explains why: %s",
+                 coordinator->broken_text);
+    mark_end(sim, code);
+    if (code == DPC_ECORRUPT)
+        sim_disk_repair(coordinator->disk);
+    sim_coordinator_crash(sim, sim_draw_ms(sim, 5000));
+    return true;
 }
 
 /* --- A step. */
@@ -74,20 +108,31 @@ crashes_here(struct sim *sim, enum sim_marker marker)
     return true;
 }
 
-static void
+/* False when the process must end. A write that failed may be on disk all the same: then what it
+ * says has happened. */
+static bool
 commit(struct sim *sim)
 {
     struct sim_coordinator *coordinator = &sim->coordinator;
     struct dpc_error err;
     sim_check_batch(sim, &coordinator->actions.batch);
-    if (dpc_store_commit(coordinator->store, &coordinator->actions.batch, &err) != DPC_OK)
-        sim_fail(sim, "a batch was not written: %s", err.text);
+    coordinator->history.kept = false;
+    int code = dpc_store_commit(coordinator->store, &coordinator->actions.batch, &err);
+    if (code == DPC_OK)
+        sim_history_promise(&coordinator->history);
+    else
+        sim_coordinator_broke(sim, code, err.text);
+    if (!coordinator->history.kept)
+        return false;
+    if (code != DPC_OK)
+        sim_mark(sim, SIM_MARK_UNKNOWN_COMMIT);
     coordinator->state = sim_state_hash(coordinator->core);
     sim_trace(sim, &coordinator->state, sizeof coordinator->state);
     sim_trace(sim, coordinator->actions.batch.operations.data,
               coordinator->actions.batch.operations.len);
     sim_note(sim, "commit operations=%u state=%016llx", coordinator->actions.batch.count,
              (unsigned long long)coordinator->state);
+    return true;
 }
 
 static void
@@ -112,15 +157,18 @@ reply(struct sim *sim, const struct dpc_event *event, const struct sim_event *fr
 static void
 carry_out(struct sim *sim, const struct dpc_event *event, const struct sim_event *from)
 {
-    struct dpc_actions *actions = &sim->coordinator.actions;
+    struct sim_coordinator *coordinator = &sim->coordinator;
+    struct dpc_actions *actions = &coordinator->actions;
     bool writes = actions->batch.count > 0;
     if (DPC_PLANTED(DPC_PLANTED_REPLY_FIRST))
         reply(sim, event, from);
     if (writes && crashes_here(sim, SIM_MARK_CRASH_BEFORE_COMMIT))
         return;
-    if (writes)
-        commit(sim);
+    if (writes && !commit(sim))
+        return;
     sim_check_step(sim, event);
+    if (coordinator->broken)
+        return;
     if (writes && crashes_here(sim, SIM_MARK_CRASH_BEFORE_REPLY))
         return;
     if (!DPC_PLANTED(DPC_PLANTED_REPLY_FIRST))
@@ -138,7 +186,7 @@ step(struct sim *sim, const struct dpc_event *event, const struct sim_event *fro
     dpc_core_step(coordinator->core, event, sim->now_ms + coordinator->clock_ms,
                   &coordinator->actions);
     carry_out(sim, event, from);
-    if (coordinator->core && coordinator->life == life)
+    if (!sim_coordinator_end_if_broken(sim) && coordinator->core && coordinator->life == life)
         dpc_actions_reset(&coordinator->actions);
 }
 
@@ -157,34 +205,78 @@ set_clock(struct sim *sim)
         sim_mark(sim, SIM_MARK_CLOCK_BACK);
 }
 
-void
-sim_coordinator_start(struct sim *sim)
+/* A disk that lied must be found out here, and an honest one must not be taken for one. */
+static bool
+judge_opening(struct sim *sim, int code, const char *text)
 {
     struct sim_coordinator *coordinator = &sim->coordinator;
-    struct dpc_error err;
+    if (coordinator->lied && code == DPC_OK)
+        sim_fail(sim, "a store that had lost acknowledged writes was opened");
+    if (coordinator->lied && code == DPC_ECORRUPT) {
+        sim_note(sim, "refused: %s", text);
+        sim_mark(sim, SIM_MARK_LOST_WRITES_REFUSED);
+        sim_history_restore(&coordinator->history, coordinator->kv);
+        coordinator->lied = false;
+        sim_coordinator_crash(sim, sim_draw_ms(sim, 5000));
+        return false;
+    }
+    if (code == DPC_OK)
+        return true;
+    if (sim_disk_is_dead(coordinator->disk))
+        sim_mark(sim, SIM_MARK_END_AT_OPENING);
+    sim_coordinator_broke(sim, code, text);
+    return !sim_coordinator_end_if_broken(sim);
+}
+
+static bool
+open_store(struct sim *sim)
+{
+    struct sim_coordinator *coordinator = &sim->coordinator;
+    struct dpc_error err = {0};
+    bool healed = sim_healed(sim);
+    sim_disk_begin(coordinator->disk, healed ? 0 : sim->plan.operations_mean,
+                   healed ? 0 : sim->plan.read_failure);
+    struct dpc_kv *kv = sim_kv_open(coordinator->disk, coordinator->kv, &coordinator->history);
+    int code = dpc_store_open_over(kv, sim_disk_vfs(coordinator->disk), "/d/store",
+                                   SIM_INLINE_BYTES_MAX, &coordinator->store, &err);
+    return judge_opening(sim, code, err.text);
+}
+
+static bool
+create_core(struct sim *sim)
+{
+    struct sim_coordinator *coordinator = &sim->coordinator;
+    struct dpc_error err = {0};
     struct dpc_core_options options = {.incarnation = 77,
                                        .heartbeat_ms = SIM_HEARTBEAT_MS,
                                        .experiment_yaml = coordinator->yaml,
                                        .bulk_endpoint = "tcp://*:1"};
-    coordinator->life++;
-    set_clock(sim);
-    sim_note(sim, "coordinator starts life=%u", coordinator->life);
-    if (dpc_core_create(&coordinator->experiment, &options, coordinator->kv,
-                        sim->now_ms + coordinator->clock_ms, &coordinator->core, &err) != DPC_OK) {
-        sim_fail(sim, "the core could not be rebuilt: %s", err.text);
-        return;
-    }
+    int code = dpc_core_create(&coordinator->experiment, &options, dpc_store_kv(coordinator->store),
+                               sim->now_ms + coordinator->clock_ms, &coordinator->core, &err);
+    if (code == DPC_OK)
+        return true;
+    sim_coordinator_broke(sim, code, err.text);
+    sim_coordinator_end_if_broken(sim);
+    return false;
+}
+
+/* What the new process finds is what the old ones had put there. */
+static void
+check_rebuilt(struct sim *sim)
+{
+    struct sim_coordinator *coordinator = &sim->coordinator;
     uint64_t state = sim_state_hash(coordinator->core);
-    if (coordinator->life > 1 && state != coordinator->state)
+    if (coordinator->begun && state != coordinator->state)
         sim_fail(sim, "the rebuilt core differs from what was committed");
+    coordinator->begun = true;
     coordinator->state = state;
     sim_check_disk(sim);
-    coordinator->ticked_ms = sim->now_ms;
-    sim_add(sim, TICK_MS, (struct sim_event){.type = SIM_TICK, .life = coordinator->life});
-    dpc_core_resume(coordinator->core, &coordinator->actions);
-    carry_out(sim, &(struct dpc_event){0}, NULL);
-    if (coordinator->core)
-        dpc_actions_reset(&coordinator->actions);
+    sim_check_blobs(sim);
+}
+
+static void
+connect_workers(struct sim *sim)
+{
     for (uint32_t i = 0; i < sim->plan.workers; i++) {
         if (sim_healed(sim) || sim_chance(sim, 0.8))
             sim_add(sim, sim_draw_ms(sim, 300),
@@ -194,12 +286,50 @@ sim_coordinator_start(struct sim *sim)
 }
 
 void
+sim_coordinator_start(struct sim *sim)
+{
+    struct sim_coordinator *coordinator = &sim->coordinator;
+    coordinator->life++;
+    set_clock(sim);
+    sim_note(sim, "coordinator starts life=%u", coordinator->life);
+    if (!open_store(sim) || !create_core(sim))
+        return;
+    check_rebuilt(sim);
+    coordinator->ticked_ms = sim->now_ms;
+    sim_add(sim, TICK_MS, (struct sim_event){.type = SIM_TICK, .life = coordinator->life});
+    dpc_core_resume(coordinator->core, &coordinator->actions);
+    carry_out(sim, &(struct dpc_event){0}, NULL);
+    if (sim_coordinator_end_if_broken(sim))
+        return;
+    if (coordinator->core)
+        dpc_actions_reset(&coordinator->actions);
+    connect_workers(sim);
+}
+
+/* The machine may go down with the process, and its disk may turn out to have lied. */
+static void
+end_disk(struct sim *sim)
+{
+    struct sim_coordinator *coordinator = &sim->coordinator;
+    bool power_lost = !sim_healed(sim) && sim_chance(sim, 0.5);
+    if (power_lost)
+        sim_mark(sim, SIM_MARK_POWER_LOST);
+    if (sim_disk_end(coordinator->disk, power_lost))
+        sim_mark(sim, SIM_MARK_TORN);
+    if (power_lost && sim->plan.lies && !coordinator->lied && sim_chance(sim, 0.2))
+        coordinator->lied = sim_history_lose(&coordinator->history, coordinator->kv);
+}
+
+void
 sim_coordinator_crash(struct sim *sim, int64_t down_ms)
 {
     struct sim_coordinator *coordinator = &sim->coordinator;
     sim_note(sim, "coordinator ends down_ms=%lld", (long long)down_ms);
     coordinator->core = dpc_core_destroy(coordinator->core);
+    coordinator->store = dpc_store_close(coordinator->store);
+    coordinator->broken = DPC_OK;
     dpc_actions_reset(&coordinator->actions);
+    end_disk(sim);
     sim_add(sim, down_ms, (struct sim_event){.type = SIM_COORDINATOR_START});
 }
 
@@ -227,6 +357,22 @@ note_if_missing(struct sim *sim, const struct dpc_hash *hash, struct dpc_submiss
         check->missing[check->missing_count++] = *hash;
 }
 
+/* Looks at every value, as the server's check does; damage of ours is no fault of the worker's. */
+static void
+look_into(struct sim *sim, const struct dpc_hash *hash)
+{
+    uint8_t *bytes;
+    size_t len;
+    struct dpc_error err;
+    if (dpc_hash_is_none(hash) || sim->coordinator.broken)
+        return;
+    int code = dpc_store_blob_load(sim->coordinator.store, hash, &bytes, &len, &err);
+    if (code == DPC_OK)
+        dpc_free(bytes);
+    else
+        sim_coordinator_broke(sim, code, err.text);
+}
+
 static void
 on_checked(struct sim *sim, const struct sim_event *from)
 {
@@ -238,6 +384,12 @@ on_checked(struct sim *sim, const struct sim_event *from)
         note_if_missing(sim, &submit->parts[i].delta.hash, &check);
     note_if_missing(sim, &submit->state.hash, &check);
     note_if_missing(sim, &submit->result.hash, &check);
+    for (uint32_t i = 0; i < submit->parts_count && !check.missing_count; i++)
+        look_into(sim, &submit->parts[i].delta.hash);
+    if (!check.missing_count)
+        look_into(sim, &submit->state.hash);
+    if (sim_coordinator_end_if_broken(sim))
+        return;
     if (!check.missing_count && submit->kind != DPC_TASK_TRAIN)
         check.rows = rows_of(sim, &submit->result.hash);
     event.submit.message = submit;

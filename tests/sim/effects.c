@@ -14,8 +14,9 @@ sim_put_blob(struct sim *sim, const void *bytes, size_t len)
 {
     struct dpc_hash hash = dpc_hash_none;
     struct dpc_error err;
-    if (dpc_store_blob_put(sim->coordinator.store, bytes, len, &hash, &err) != DPC_OK)
-        sim_fail(sim, "a blob was not written: %s", err.text);
+    int code = dpc_store_blob_put(sim->coordinator.store, bytes, len, &hash, &err);
+    if (code != DPC_OK)
+        sim_coordinator_broke(sim, code, err.text);
     return hash;
 }
 
@@ -116,10 +117,10 @@ fold(struct sim *sim, const struct dpc_fold *asked, struct dpc_event *event)
     *before = true;
     small.count = SIM_FLOATS;
     event->type = DPC_EVENT_FOLDED;
-    if (dpc_outer_fold(sim->coordinator.store, dpc_ops_cpu(DPC_FP32), &small, &event->folded, &err) !=
-        DPC_OK)
-        sim_fail(sim, "outer step of module %u to version %u: %s", asked->module, asked->version,
-                 err.text);
+    int code =
+        dpc_outer_fold(sim->coordinator.store, dpc_ops_cpu(DPC_FP32), &small, &event->folded, &err);
+    if (code != DPC_OK)
+        sim_coordinator_broke(sim, code, err.text);
 }
 
 void
@@ -144,6 +145,10 @@ sim_start_effects(struct sim *sim)
         case DPC_EFFECT_REPORT:
             effect->event.type = DPC_EVENT_REPORTED;
             break;
+        }
+        if (sim->coordinator.broken) {
+            dpc_free(effect);
+            return;
         }
         sim_add(sim, sim_draw_ms(sim, sim->plan.effect_ms),
                 (struct sim_event){

@@ -32,7 +32,25 @@
     X(FOLD_AGAIN, "a lost outer step was asked for again")                                         \
     X(DENSE_AHEAD, "features were asked for while the dense path had gone on")                     \
     X(CLOCK_BACK, "a restarted coordinator's clock stood before the old one's")                    \
-    X(COORDINATOR_SILENT, "a worker met a coordinator that was down")
+    X(COORDINATOR_SILENT, "a worker met a coordinator that was down")                              \
+    X(END_IN_OPERATION, "the coordinator ended inside a disk operation")                           \
+    X(END_AT_OPENING, "the coordinator ended while it opened its store")                           \
+    X(UNKNOWN_COMMIT, "a commit that failed was on disk after all")                                \
+    X(POWER_LOST, "the coordinator's machine lost power")                                          \
+    X(TORN, "a power loss tore a file of the coordinator's")                                       \
+    X(FULL, "a full disk ended the coordinator")                                                   \
+    X(SYNC_FAILED, "a failed sync ended the coordinator")                                          \
+    X(READ_FAILED, "a failed read ended the coordinator")                                          \
+    X(FLIP_FOUND, "the coordinator found a flipped bit")                                           \
+    X(LOST_WRITES_REFUSED, "a store that had lost acknowledged writes was refused")                \
+    X(WORKER_END_IN_OPERATION, "a worker ended inside a disk operation")                           \
+    X(WORKER_TORN, "a power loss tore a file of a worker's")                                       \
+    X(WORKER_DISK_LOST, "a worker came back with an empty disk")                                   \
+    X(WORKER_FULL, "a worker's disk was full")                                                     \
+    X(WORKER_SYNC_FAILED, "a failed sync ended a worker")                                          \
+    X(WORKER_FLIP_FOUND, "a worker found a flipped bit in its cache")                              \
+    X(FLIP_STOPPED, "a flipped bit was found on arrival")                                          \
+    X(CACHE_SUFFICED, "a lease needed nothing from the coordinator")
 
 #define X(name, text) SIM_MARK_##name,
 enum sim_marker { SIM_MARKER_TABLE(X) SIM_MARKERS };

@@ -78,6 +78,20 @@ draw_faults(struct sim_plan *plan, struct dpc_rng *rng)
     plan->blob_loss = 0.1 * dpc_rng_unit(rng);
 }
 
+/* Some runs have sound disks, so that other faults reach far. */
+static void
+draw_disk_faults(struct sim_plan *plan, struct dpc_rng *rng)
+{
+    plan->cache_bytes = between(rng, 4 * 1024, dpc_rng_below(rng, 2) ? 8 * 1024 : 64 * 1024);
+    if (dpc_rng_below(rng, 4) == 0)
+        return;
+    plan->disk_chance = 0.5 * dpc_rng_unit(rng);
+    plan->operations_mean = dpc_rng_below(rng, 3) ? between(rng, 50, 2000) : 0;
+    plan->worker_operations_mean = dpc_rng_below(rng, 3) ? between(rng, 50, 2000) : 0;
+    plan->read_failure = dpc_rng_below(rng, 2) ? 0.002 * dpc_rng_unit(rng) : 0;
+    plan->lies = dpc_rng_below(rng, 3) == 0;
+}
+
 void
 sim_plan_draw(struct sim_plan *plan, uint64_t seed, bool faults)
 {
@@ -90,10 +104,12 @@ sim_plan_draw(struct sim_plan *plan, uint64_t seed, bool faults)
     plan->workers = 1;
     plan->delay_ms = plan->step_ms = plan->transfer_ms = 1;
     plan->limit_ms = 24 * 3600 * 1000;
+    plan->cache_bytes = 64 * 1024;
     dpc_rng_init(&rng, seed, DPC_RNG_TEST, STREAM_FAULTS, 0, 0);
     if (!faults)
         return;
     draw_faults(plan, &rng);
+    draw_disk_faults(plan, &rng);
     /* A lease may wait half an hour for its first measure, and a pause doubles to two minutes. */
     plan->limit_ms = plan->heal_ms + 4 * 3600 * 1000;
 }
@@ -102,8 +118,12 @@ void
 sim_plan_print(const struct sim_plan *plan)
 {
     printf("%sworkers %u, loss %.2f, duplication %.2f, delay %lld ms, crash points %.3f, a fault "
-           "every %lld ms, healed after %lld ms, step %lld ms, transfer %lld ms\n",
+           "every %lld ms, healed after %lld ms, step %lld ms, transfer %lld ms\n"
+           "disk: faults %.2f, ends every %u operations (workers %u), reads fail %.4f, lies %d, "
+           "caches of %u bytes\n",
            plan->yaml, plan->workers, plan->loss, plan->duplication, (long long)plan->delay_ms,
            plan->crash_point, (long long)plan->chaos_ms, (long long)plan->heal_ms,
-           (long long)plan->step_ms, (long long)plan->transfer_ms);
+           (long long)plan->step_ms, (long long)plan->transfer_ms, plan->disk_chance,
+           plan->operations_mean, plan->worker_operations_mean, plan->read_failure, plan->lies,
+           plan->cache_bytes);
 }

@@ -156,6 +156,9 @@ dispatch(struct sim *sim, const struct sim_event *event)
     case SIM_REPAIR:
         sim->workers[event->worker].cut_up = sim->workers[event->worker].cut_down = false;
         break;
+    case SIM_DISK_REPAIR:
+        sim_repair_disk(sim, event->worker);
+        break;
     case SIM_CHAOS:
         sim_chaos(sim);
         break;

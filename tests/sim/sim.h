@@ -2,11 +2,12 @@
  *
  * The simulator: one coordinator's core over a kv, many worker sessions and the network between
  * them, in one thread, with a clock of its own and every fault drawn from one seed. The core, the
- * sessions, the message codec, the records, the outer step and its blobs are the real ones;
- * sockets, disks and training are not: training is a pure function on 64 floats a module.
+ * sessions, the message codec, transfers, the store, blob files, the worker's cache, the records
+ * and the outer step are the real ones; sockets, disks and training are not: training is a pure
+ * function on 64 floats a module.
  *
  * Owns: everything of one run. Threads: one. Limits: SIM_WORKERS_MAX, SIM_EVENTS_MAX.
- * Not here: torn files and flipped bits (the vfs seam), RocksDB.
+ * Not here: RocksDB (disk.h has the kv seam in memory).
  */
 #ifndef DPC_TESTS_SIM_SIM_H
 #define DPC_TESTS_SIM_SIM_H
@@ -18,7 +19,9 @@
 #include "coordinator/core/core.h"
 #include "coordinator/core/planted.h"
 #include "storage/db/store.h"
+#include "tests/sim/disk.h"
 #include "tests/sim/markers.h"
+#include "worker/cache.h"
 #include "worker/session.h"
 
 enum {
@@ -30,6 +33,7 @@ enum {
     SIM_MODULES_MAX = 32,
     SIM_ROUNDS_MAX = 16, /* of the dense path: warm start and all */
     SIM_NOBODY = UINT32_MAX,
+    SIM_INLINE_BYTES_MAX = 100, /* of a blob in the kv: tensors are files, states are not */
 };
 
 /* --- What a seed means (plan.c). */
@@ -50,7 +54,13 @@ struct sim_plan {
     int64_t step_ms, transfer_ms; /* means */
     double transfer_failure, blob_loss;
     int64_t effect_ms;
-    int64_t limit_ms; /* the experiment must have ended by then */
+    double disk_chance; /* that a fault from outside is one of a disk */
+    uint32_t operations_mean,
+        worker_operations_mean; /* until a process ends inside one; 0: never */
+    double read_failure;
+    bool lies;            /* the coordinator's disk may lose what it acknowledged */
+    uint32_t cache_bytes; /* a worker's budget */
+    int64_t limit_ms;     /* the experiment must have ended by then */
 };
 /* The same plan for the same seed. `faults` false: the reference, one worker and a quiet world. */
 void sim_plan_draw(struct sim_plan *plan, uint64_t seed, bool faults);
@@ -72,6 +82,7 @@ enum sim_event_type {
     SIM_WORKER_AWAKE, /* out of sleep */
     SIM_CONNECTED,    /* a worker's new connection stands */
     SIM_REPAIR,       /* a partition ends */
+    SIM_DISK_REPAIR,  /* of a worker's disk, or of the coordinator's (SIM_NOBODY) */
     SIM_CHAOS,
 };
 
@@ -99,16 +110,16 @@ void sim_queue_done(struct sim_queue *queue);
 
 /* --- The parts. */
 
-struct sim_blob {
-    struct dpc_hash hash;
-    uint8_t *bytes;
-    size_t len;
-};
+struct sim_wire; /* transfer.c */
 
 struct sim_worker {
     uint8_t key[DPC_WORKER_KEY_BYTES];
     char name[16];
     struct dpc_session *session; /* NULL: down */
+    struct sim_disk *disk;       /* it outlives the process, unless it is lost */
+    struct dpc_cache *cache;     /* on it */
+    struct sim_wire *wire;
+    struct dpc_transfer *transfer_ends; /* over it */
     uint32_t life, wake, transfer, job;
     bool asleep, cut_up, cut_down;
     double slowness;
@@ -118,19 +129,22 @@ struct sim_worker {
     struct dpc_token begun; /* the last job that this process began and that did not fail */
     int64_t job_begin_ms, job_ms;
     uint32_t job_steps;
-    /* The last job's result and blobs: memory of the process. */
-    struct dpc_msg_submit result;
-    uint32_t outputs_count;
-    struct sim_blob outputs[DPC_LEVELS_MAX + 2];
+    struct dpc_msg_lease lease;   /* of the job */
+    struct dpc_msg_submit result; /* of the last job: memory of the process */
 };
 
 struct sim_coordinator {
     struct dpc_experiment experiment;
     char *yaml;
-    struct dpc_kv *kv; /* the disk: it outlives the process */
-    struct dpc_blobs *blobs;
-    struct dpc_store *store; /* over both */
+    struct sim_disk *disk; /* this and the next two outlive the process */
+    struct dpc_kv *kv;     /* its records, without faults; the store goes through a handle */
+    struct sim_history history;
+    bool begun;              /* a core was rebuilt from it before */
+    bool lied;               /* the last writes are lost, which the next start must notice */
+    struct dpc_store *store; /* NULL: down */
     struct dpc_core *core;   /* NULL: down */
+    int broken;              /* why the process must end; DPC_OK: it must not */
+    char broken_text[DPC_ERROR_TEXT_MAX];
     struct dpc_actions actions;
     uint32_t life;
     int64_t clock_ms, ticked_ms;
@@ -215,6 +229,10 @@ void sim_coordinator_done(struct sim *sim);
 void sim_coordinator_start(struct sim *sim);
 void sim_coordinator_crash(struct sim *sim, int64_t down_ms);
 void sim_coordinator_event(struct sim *sim, const struct sim_event *event);
+/* The disk or what lies on it failed the coordinator: it ends as soon as it may. */
+void sim_coordinator_broke(struct sim *sim, int code, const char *text);
+/* Ends it if it must, and fails the run if no fault explains why. True: it has ended. */
+bool sim_coordinator_end_if_broken(struct sim *sim);
 
 /* --- effects.c: the executor's work, done at once and answered later. */
 void sim_start_effects(struct sim *sim);
@@ -229,12 +247,23 @@ void sim_worker_stop(struct sim *sim, uint32_t index);
 void sim_worker_event(struct sim *sim, const struct sim_event *event);
 void sim_worker_done(struct sim_worker *worker);
 
-/* --- training.c: a pure function of the lease and of what it names. */
-void sim_train(struct sim *sim, const struct dpc_msg_lease *lease, struct sim_worker *worker);
+/* --- transfer.c */
+void sim_transfer_open(struct sim *sim, struct sim_worker *worker);
+void sim_transfer_close(struct sim_worker *worker);
+/* Moves the worker's list; a coordinator that ends meanwhile leaves the rest for another time. */
+int sim_transfer(struct sim *sim, struct sim_worker *worker, struct dpc_error *err);
+
+/* --- training.c: a pure function of the lease and of what it names, from the cache and into it. */
+/* A lease gives a module's size as its layout has it; what stands in for it has SIM_FLOATS. */
+struct dpc_blob_ref sim_true_ref(const struct dpc_blob_ref *ref);
+int sim_train(struct sim *sim, const struct dpc_msg_lease *lease, struct sim_worker *worker,
+              struct dpc_error *err);
 
 /* --- chaos.c */
 void sim_chaos(struct sim *sim);
 void sim_heal(struct sim *sim);
+/* Room again, and every flipped bit turned back. */
+void sim_repair_disk(struct sim *sim, uint32_t index);
 
 /* --- check.c: invariants. */
 uint64_t sim_state_hash(const struct dpc_core *core);
@@ -246,6 +275,8 @@ void sim_check_step(struct sim *sim, const struct dpc_event *event);
 void sim_check_reply(struct sim *sim, const struct dpc_event *event);
 /* The disk as a new process would find it: all that was acknowledged is there. */
 void sim_check_disk(struct sim *sim);
+/* So are the blobs that its records name (audit_blobs.c). */
+void sim_check_blobs(struct sim *sim);
 void sim_check_bounds(struct sim *sim);
 /* The number of the worker with this key. */
 uint32_t sim_worker_of(const struct sim *sim, const uint8_t *key);

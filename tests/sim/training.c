@@ -7,23 +7,11 @@
 #include "base/tensor_blob.h"
 #include "tests/sim/sim.h"
 
-static void
-clear_outputs(struct sim_worker *worker)
+struct dpc_blob_ref
+sim_true_ref(const struct dpc_blob_ref *ref)
 {
-    for (uint32_t i = 0; i < worker->outputs_count; i++)
-        dpc_free(worker->outputs[i].bytes);
-    worker->outputs_count = 0;
-}
-
-static struct dpc_hash
-keep_output(struct sim_worker *worker, const void *bytes, size_t len)
-{
-    struct sim_blob *blob = &worker->outputs[worker->outputs_count++];
-    dpc_hash_of(bytes, len, &blob->hash);
-    blob->bytes = dpc_alloc(len, 1);
-    blob->len = len;
-    memcpy(blob->bytes, bytes, len);
-    return blob->hash;
+    size_t tensor_bytes = dpc_tensor_blob_bytes(SIM_FLOATS);
+    return (struct dpc_blob_ref){ref->hash, ref->bytes > tensor_bytes ? tensor_bytes : ref->bytes};
 }
 
 /* A hash over all that the result may depend on. */
@@ -51,25 +39,25 @@ inputs_of(const struct dpc_msg_lease *lease)
 
 /* delta = a share of the module itself and some noise, whose sizes differ widely, so that sums in
  * another order have other bits. */
-static struct dpc_hash
-train_module(struct sim *sim, const struct dpc_hash *version, const struct dpc_hash *inputs,
-             uint32_t level, struct sim_worker *worker)
+static int
+train_module(const struct dpc_blob_ref *version, const struct dpc_hash *inputs, uint32_t level,
+             struct dpc_cache *cache, struct dpc_hash *ret_delta, struct dpc_error *err)
 {
     uint8_t *bytes;
-    size_t len;
     const float *theta;
     float delta[SIM_FLOATS];
-    struct dpc_error err;
     struct dpc_rng rng;
     struct dpc_buf blob;
+    struct dpc_blob_ref ref = sim_true_ref(version), made;
     uint64_t key;
     memcpy(&key, inputs->bytes, sizeof key);
-    int code = dpc_store_blob_load(sim->coordinator.store, version, &bytes, &len, &err);
-    if (code == DPC_OK)
-        code = dpc_tensor_blob_read(bytes, len, SIM_FLOATS, &theta, &err);
+    int code = dpc_cache_load(cache, &ref, &bytes, err);
+    if (code != DPC_OK)
+        return code;
+    code = dpc_tensor_blob_read(bytes, ref.bytes, SIM_FLOATS, &theta, err);
     if (code != DPC_OK) {
-        sim_fail(sim, "a lease names a version that is no tensor: %s", err.text);
-        return dpc_hash_none;
+        dpc_free(bytes);
+        return code;
     }
     dpc_rng_init(&rng, key, DPC_RNG_BATCH, level, 0, 0);
     for (int i = 0; i < SIM_FLOATS; i++) {
@@ -79,17 +67,65 @@ train_module(struct sim *sim, const struct dpc_hash *version, const struct dpc_h
     dpc_free(bytes);
     dpc_buf_init(&blob, 0);
     dpc_tensor_blob_write(&blob, delta, SIM_FLOATS);
-    struct dpc_hash hash = keep_output(worker, blob.data, blob.len);
+    code = dpc_cache_put(cache, blob.data, blob.len, &made, err);
     dpc_buf_done(&blob);
-    return hash;
+    if (code == DPC_OK)
+        *ret_delta = made.hash;
+    return code;
 }
 
-void
-sim_train(struct sim *sim, const struct dpc_msg_lease *lease, struct sim_worker *worker)
+/* Shard and path state only have to be there, whole: the lease's hashes stand for them. */
+static int
+read_inputs(struct dpc_cache *cache, const struct dpc_msg_lease *lease, struct dpc_error *err)
+{
+    const struct dpc_blob_ref *refs[] = {&lease->data, &lease->state};
+    int code = DPC_OK;
+    for (int i = 0; i < 2 && code == DPC_OK; i++) {
+        uint8_t *bytes;
+        if (dpc_hash_is_none(&refs[i]->hash))
+            continue;
+        code = dpc_cache_load(cache, refs[i], &bytes, err);
+        if (code == DPC_OK)
+            dpc_free(bytes);
+    }
+    return code;
+}
+
+static int
+make_rows(struct dpc_cache *cache, const struct dpc_msg_lease *lease, const struct dpc_hash *inputs,
+          struct dpc_msg_submit *result, struct dpc_error *err)
+{
+    uint8_t rows[sizeof(uint32_t) + DPC_HASH_BYTES];
+    uint32_t count = lease->to - lease->from;
+    memcpy(rows, &count, sizeof count);
+    memcpy(rows + sizeof count, inputs->bytes, DPC_HASH_BYTES);
+    return dpc_cache_put(cache, rows, sizeof rows, &result->result, err);
+}
+
+static int
+make_deltas(struct dpc_cache *cache, const struct dpc_msg_lease *lease,
+            const struct dpc_hash *inputs, struct dpc_msg_submit *result, struct dpc_error *err)
+{
+    int code = DPC_OK;
+    result->parts_count = lease->levels_count;
+    for (uint32_t level = 0; level < lease->levels_count && code == DPC_OK; level++) {
+        struct dpc_part *part = &result->parts[level];
+        *part = (struct dpc_part){.module = lease->modules[level],
+                                  .delta.bytes = lease->versions[level].bytes,
+                                  .norm = 1};
+        code = train_module(&lease->versions[level], inputs, level, cache, &part->delta.hash, err);
+    }
+    if (code == DPC_OK)
+        code = dpc_cache_put(cache, inputs->bytes, DPC_HASH_BYTES, &result->state, err);
+    return code;
+}
+
+int
+sim_train(struct sim *sim, const struct dpc_msg_lease *lease, struct sim_worker *worker,
+          struct dpc_error *err)
 {
     struct dpc_hash inputs = inputs_of(lease);
     struct dpc_msg_submit *result = &worker->result;
-    clear_outputs(worker);
     *result = (struct dpc_msg_submit){
         .token = lease->token,
         .steps_count = lease->steps_count,
@@ -97,22 +133,10 @@ sim_train(struct sim *sim, const struct dpc_msg_lease *lease, struct sim_worker 
         .loss_last = 1.0 + 0.001 * inputs.bytes[9],
         .seconds = 0.001 * (double)sim->plan.step_ms * lease->steps_count * worker->slowness,
     };
-    if (lease->kind != DPC_TASK_TRAIN) {
-        uint8_t rows[sizeof(uint32_t) + DPC_HASH_BYTES];
-        uint32_t count = lease->to - lease->from;
-        memcpy(rows, &count, sizeof count);
-        memcpy(rows + sizeof count, inputs.bytes, DPC_HASH_BYTES);
-        result->result = (struct dpc_blob_ref){keep_output(worker, rows, sizeof rows), sizeof rows};
-        return;
-    }
-    result->parts_count = lease->levels_count;
-    for (uint32_t level = 0; level < lease->levels_count; level++)
-        result->parts[level] = (struct dpc_part){
-            .module = lease->modules[level],
-            .delta = {train_module(sim, &lease->versions[level].hash, &inputs, level, worker),
-                      lease->versions[level].bytes},
-            .norm = 1,
-        };
-    result->state =
-        (struct dpc_blob_ref){keep_output(worker, inputs.bytes, DPC_HASH_BYTES), DPC_HASH_BYTES};
+    int code = read_inputs(worker->cache, lease, err);
+    if (code == DPC_OK && lease->kind == DPC_TASK_TRAIN)
+        code = make_deltas(worker->cache, lease, &inputs, result, err);
+    else if (code == DPC_OK)
+        code = make_rows(worker->cache, lease, &inputs, result, err);
+    return code;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What the worker's daemon does around its session. The process may end, sleep or stop at any
- * event; its memory is gone with it, its key stays. */
+ * What the worker's daemon does around its session and its cache. The process may end, sleep or
+ * stop at any event, and inside any operation of its disk; its memory is gone with it, its key
+ * stays, and of its disk what the vfs says. */
 #include <stdio.h>
 #include <string.h>
 
@@ -37,6 +38,7 @@ begin_transfer(struct sim *sim, struct sim_worker *worker, const struct dpc_sess
 {
     worker->blobs = *blobs;
     worker->uploads = uploads;
+    dpc_cache_pin(worker->cache, blobs->refs, blobs->count);
     sim_add(sim, sim_draw_ms(sim, sim->plan.transfer_ms),
             event_for(sim, worker, SIM_TRANSFERRED, ++worker->transfer));
 }
@@ -48,7 +50,7 @@ begin_job(struct sim *sim, struct sim_worker *worker, const struct dpc_msg_lease
         sim_fail(sim, "%s trains lease %llu twice", worker->name,
                  (unsigned long long)lease->token.serial);
     worker->begun = lease->token;
-    sim_train(sim, lease, worker);
+    worker->lease = *lease;
     uint32_t pieces = lease->kind == DPC_TASK_TRAIN ? lease->steps_count : 1;
     worker->job_begin_ms = sim->now_ms;
     worker->job_ms = 1 + (int64_t)((double)sim->plan.step_ms * pieces * worker->slowness);
@@ -58,9 +60,21 @@ begin_job(struct sim *sim, struct sim_worker *worker, const struct dpc_msg_lease
 }
 
 static void
-end_process(struct sim *sim, struct sim_worker *worker, int64_t down_ms)
+close_all(struct sim_worker *worker)
 {
     worker->session = dpc_session_destroy(worker->session);
+    sim_transfer_close(worker);
+    worker->cache = dpc_cache_close(worker->cache);
+}
+
+static void
+end_process(struct sim *sim, struct sim_worker *worker, int64_t down_ms)
+{
+    if (sim_disk_is_dead(worker->disk))
+        sim_mark(sim, SIM_MARK_WORKER_END_IN_OPERATION);
+    close_all(worker);
+    if (sim_disk_end(worker->disk, !sim_healed(sim) && sim_chance(sim, 0.5)))
+        sim_mark(sim, SIM_MARK_WORKER_TORN);
     worker->asleep = false;
     worker->begun = (struct dpc_token){0};
     worker->life++;
@@ -88,6 +102,7 @@ act(struct sim *sim, struct sim_worker *worker, const struct dpc_session_action 
     case DPC_SESSION_DROP: /* what was under way has another number from now on */
         worker->transfer++;
         worker->job++;
+        dpc_cache_unpin_all(worker->cache);
         break;
     case DPC_SESSION_LOG:
         sim_note(sim, "worker %u: %s", index_of(sim, worker), action->log.text);
@@ -101,13 +116,29 @@ act(struct sim *sim, struct sim_worker *worker, const struct dpc_session_action 
     }
 }
 
+/* A failed disk is the process's end, and its service manager starts it again. */
+static bool
+ended_by_disk(struct sim *sim, struct sim_worker *worker)
+{
+    bool broken = worker->session && dpc_cache_is_broken(worker->cache);
+    if (!worker->session || (!broken && !sim_disk_is_dead(worker->disk)))
+        return false;
+    if (broken && sim_disk_met(worker->disk) & SIM_MET_SYNC)
+        sim_mark(sim, SIM_MARK_WORKER_SYNC_FAILED);
+    sim_note(sim, "worker %u ends by its disk", index_of(sim, worker));
+    end_process(sim, worker, sim_draw_ms(sim, 10000));
+    return true;
+}
+
 /* Carries the actions out and asks for the next wake-up. */
 static void
 act_all(struct sim *sim, struct sim_worker *worker)
 {
+    if (ended_by_disk(sim, worker))
+        return;
     for (uint32_t i = 0; i < sim->actions.count && worker->session; i++)
         act(sim, worker, &sim->actions.items[i]);
-    if (!worker->session)
+    if (!worker->session || ended_by_disk(sim, worker))
         return;
     int64_t wait_ms = dpc_session_wait_ms(worker->session, clock_of(sim, worker));
     sim_add(sim, wait_ms > 0 ? wait_ms : 1, event_for(sim, worker, SIM_WAKE, ++worker->wake));
@@ -115,12 +146,44 @@ act_all(struct sim *sim, struct sim_worker *worker)
 
 /* --- Life. */
 
+/* An error that the disk explains, or a failure of the run. */
+static void
+excuse(struct sim *sim, const struct sim_worker *worker, int code, const char *text)
+{
+    if (code == DPC_ENOSPACE)
+        sim_mark(sim, SIM_MARK_WORKER_FULL);
+    if (code == DPC_ECORRUPT)
+        sim_mark(sim, SIM_MARK_WORKER_FLIP_FOUND);
+    if (code == DPC_OK || sim_disk_excuses(worker->disk, code))
+        return;
+    sim_fail(sim, "worker %s failed and no fault of its disk explains why: %s", worker->name, text);
+}
+
+static bool
+open_disk(struct sim *sim, struct sim_worker *worker)
+{
+    struct dpc_error err = {0};
+    bool healed = sim_healed(sim);
+    if (!worker->disk)
+        worker->disk = sim_disk_create(&sim->rng);
+    sim_disk_begin(worker->disk, healed ? 0 : sim->plan.worker_operations_mean,
+                   healed ? 0 : sim->plan.read_failure);
+    int code = dpc_cache_open(sim_disk_vfs(worker->disk), "/d/cache", sim->plan.cache_bytes,
+                              &worker->cache, &err);
+    if (code == DPC_OK)
+        return true;
+    excuse(sim, worker, code, err.text);
+    end_process(sim, worker, sim_draw_ms(sim, 10000));
+    return false;
+}
+
 void
 sim_worker_start(struct sim *sim, uint32_t index)
 {
     struct sim_worker *worker = &sim->workers[index];
-    if (worker->session)
+    if (worker->session || !open_disk(sim, worker))
         return;
+    sim_transfer_open(sim, worker);
     (void)snprintf(worker->name, sizeof worker->name, "w%u", index);
     memset(worker->key, (int)index + 1, sizeof worker->key);
     struct dpc_session_options options = {
@@ -158,43 +221,28 @@ sim_worker_stop(struct sim *sim, uint32_t index)
 void
 sim_worker_done(struct sim_worker *worker)
 {
-    worker->session = dpc_session_destroy(worker->session);
-    for (uint32_t i = 0; i < worker->outputs_count; i++)
-        dpc_free(worker->outputs[i].bytes);
-    worker->outputs_count = 0;
+    close_all(worker);
+    worker->disk = sim_disk_destroy(worker->disk);
 }
 
 /* --- What happens to it. */
 
-static bool
-put_uploads(struct sim *sim, struct sim_worker *worker)
+/* What fails must be this side's disk or the other's: what crosses the wire was drawn before. */
+static int
+move(struct sim *sim, struct sim_worker *worker, struct dpc_error *err)
 {
-    for (uint32_t i = 0; i < worker->blobs.count; i++) {
-        const struct sim_blob *found = NULL;
-        for (uint32_t k = 0; k < worker->outputs_count; k++) {
-            if (dpc_hash_equal(&worker->outputs[k].hash, &worker->blobs.refs[i].hash))
-                found = &worker->outputs[k];
-        }
-        if (!found)
-            sim_fail(sim, "worker %s hands in a blob that it has not made", worker->name);
-        else if (sim_healed(sim) || !sim_chance(sim, sim->plan.blob_loss))
-            sim_put_blob(sim, found->bytes, found->len);
-    }
-    return true;
-}
-
-static void
-check_fetched(struct sim *sim, const struct sim_worker *worker)
-{
-    for (uint32_t i = 0; i < worker->blobs.count; i++) {
-        if (!sim_has_blob(sim, &worker->blobs.refs[i].hash))
-            sim_fail(sim, "a lease names a blob that the coordinator does not have");
-    }
+    int code = sim_transfer(sim, worker, err);
+    if (code == DPC_EHASH)
+        sim_mark(sim, SIM_MARK_FLIP_STOPPED);
+    if (code != DPC_OK && !sim_disk_excuses(sim->coordinator.disk, code))
+        excuse(sim, worker, code, err->text);
+    return code;
 }
 
 static void
 on_transferred(struct sim *sim, struct sim_worker *worker, const struct sim_event *event)
 {
+    struct dpc_error err = {.text = "simulated"};
     int code = DPC_OK;
     if (event->number != worker->transfer)
         return;
@@ -204,24 +252,31 @@ on_transferred(struct sim *sim, struct sim_worker *worker, const struct sim_even
     }
     if (!sim_healed(sim) && sim_chance(sim, sim->plan.transfer_failure))
         code = sim_chance(sim, 0.5) ? DPC_ETIMEDOUT : DPC_EIO;
-    else if (worker->uploads)
-        put_uploads(sim, worker);
     else
-        check_fetched(sim, worker);
-    dpc_session_transferred(worker->session, code, "simulated", clock_of(sim, worker),
-                            &sim->actions);
+        code = move(sim, worker, &err);
+    if (sim_coordinator_end_if_broken(sim)) {
+        if (!ended_by_disk(sim, worker))
+            sim_add(sim, PATIENCE_MS, *event);
+        return;
+    }
+    dpc_session_transferred(worker->session, code, err.text, clock_of(sim, worker), &sim->actions);
     act_all(sim, worker);
 }
 
 static void
 on_job_done(struct sim *sim, struct sim_worker *worker, const struct sim_event *event)
 {
+    struct dpc_error err = {.text = "simulated"};
     if (event->number != worker->job)
         return;
-    if (!sim_healed(sim) && sim_chance(sim, 0.02)) {
+    int code = sim_train(sim, &worker->lease, worker, &err);
+    if (code == DPC_OK && !sim_healed(sim) && sim_chance(sim, 0.02))
+        code = sim_chance(sim, 0.5) ? DPC_ECORRUPT : DPC_EIO;
+    else if (code != DPC_ENOTFOUND)
+        excuse(sim, worker, code, err.text);
+    if (code != DPC_OK) {
         worker->begun = (struct dpc_token){0};
-        dpc_session_failed(worker->session, worker->result.token,
-                           sim_chance(sim, 0.5) ? DPC_ECORRUPT : DPC_EIO, "simulated",
+        dpc_session_failed(worker->session, worker->lease.token, code, err.text,
                            clock_of(sim, worker), &sim->actions);
     } else {
         dpc_session_finished(worker->session, &worker->result, 1000.0 / worker->slowness,

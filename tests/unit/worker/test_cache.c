@@ -240,7 +240,24 @@ a_full_disk_is_said_and_passes(void)
     end(&rig);
 }
 
+/* The daemon ends itself then (loop.c): a cache that takes nothing lets every lease come to
+ * nothing.
+ */
+static void
+a_failed_sync_breaks_the_cache(void)
+{
+    struct rig rig = begin();
+    uint8_t bytes[BYTES] = {0};
+    struct dpc_blob_ref ref;
+    CU_ASSERT_FALSE(dpc_cache_is_broken(rig.cache));
+    fault_disk_fail_at(rig.disk, 1, FAULT_SYNC);
+    CU_ASSERT_EQUAL(dpc_cache_put(rig.cache, bytes, sizeof bytes, &ref, &rig.err), DPC_EIO);
+    CU_ASSERT(dpc_cache_is_broken(rig.cache));
+    end(&rig);
+}
+
 static const struct dpc_test tests[] = {
+    {"a failed sync breaks the cache", a_failed_sync_breaks_the_cache},
     {"the least recently used goes first", the_least_recently_used_goes_first},
     {"pinned blobs stay", pinned_blobs_stay},
     {"a blob larger than the budget is refused", a_blob_larger_than_the_budget_is_refused},

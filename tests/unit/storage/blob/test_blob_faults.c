@@ -180,7 +180,49 @@ a_flip_in_a_partial_file_is_found(void)
     fault_disk_destroy(disk);
 }
 
+static bool
+has_blob(struct fault_disk *disk, size_t i)
+{
+    struct dpc_blobs *blobs;
+    struct dpc_error err;
+    uint64_t bytes;
+    CU_ASSERT_EQUAL_FATAL(dpc_blobs_open(fault_disk_vfs(disk), "/disk/blobs", &blobs, &err),
+                          DPC_OK);
+    bool there = dpc_blobs_size(blobs, &names[i], &bytes) == DPC_OK;
+    dpc_blobs_close(blobs);
+    return there;
+}
+
+/* Killed between the rename and the folder's sync; found and counted on; then the power goes. */
+static void
+a_blob_that_a_killed_run_renamed_is_on_disk_once_it_is_found(void)
+{
+    unsigned found = 0;
+    make_contents();
+    for (unsigned at = 1; at < 20; at++) {
+        struct fault_disk *disk = fault_disk_create();
+        struct dpc_blobs *blobs;
+        struct dpc_error err;
+        struct dpc_hash hash;
+        CU_ASSERT_EQUAL_FATAL(dpc_blobs_open(fault_disk_vfs(disk), "/disk/blobs", &blobs, &err),
+                              DPC_OK);
+        fault_disk_fail_at(disk, at, FAULT_DEAD);
+        int code = dpc_blobs_put(blobs, contents[0], BYTES, &hash, &err);
+        dpc_blobs_close(blobs);
+        fault_disk_crash(disk, FAULT_DATA_KEPT, FAULT_NAMES_KEPT);
+        if (code != DPC_OK && has_blob(disk, 0)) {
+            found++;
+            fault_disk_crash(disk, FAULT_DATA_LOST, FAULT_NAMES_LOST);
+            CU_ASSERT(has_blob(disk, 0));
+        }
+        fault_disk_destroy(disk);
+    }
+    CU_ASSERT(found > 0);
+}
+
 static const struct dpc_test tests[] = {
+    {"a blob that a killed run renamed is on disk once it is found",
+     a_blob_that_a_killed_run_renamed_is_on_disk_once_it_is_found},
     {"no space, at any operation", no_space_anywhere},
     {"a failed sync, at any operation", failed_sync_anywhere},
     {"killed, at any operation", killed_anywhere},

@@ -537,7 +537,33 @@ a_failed_commit_is_final(void)
     fault_disk_destroy(disk);
 }
 
+static int
+open_over(struct fault_disk *disk, struct dpc_store **ret_store)
+{
+    struct dpc_kv *kv;
+    CU_ASSERT_EQUAL_FATAL(dpc_kv_open_memory(&kv), DPC_OK);
+    return dpc_store_open_over(kv, fault_disk_vfs(disk), "/disk/a/store", 0, ret_store, &err);
+}
+
+/* The name of the store's folder stands in the folder above it, which has to be synced as well. */
+static void
+a_new_store_survives_a_power_cut(void)
+{
+    struct fault_disk *disk = fault_disk_create();
+    struct dpc_hash hash;
+    uint64_t size;
+    CU_ASSERT_EQUAL_FATAL(open_over(disk, &store), DPC_OK);
+    CU_ASSERT_EQUAL_FATAL(dpc_store_blob_put(store, "blob", 4, &hash, &err), DPC_OK);
+    dpc_store_close(store);
+    fault_disk_crash(disk, FAULT_DATA_LOST, FAULT_NAMES_LOST);
+    CU_ASSERT_EQUAL_FATAL(open_over(disk, &store), DPC_OK);
+    CU_ASSERT_EQUAL(dpc_store_blob_size(store, &hash, &size), DPC_OK);
+    store = dpc_store_close(store);
+    fault_disk_destroy(disk);
+}
+
 static const struct dpc_test tests[] = {
+    {"a new store survives a power cut", a_new_store_survives_a_power_cut},
     {"a new store has an incarnation that stays", a_new_store_has_an_incarnation_that_stays},
     {"an empty batch costs nothing", an_empty_batch_costs_nothing},
     {"a newer schema is refused", a_newer_schema_is_refused},

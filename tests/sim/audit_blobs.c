@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * What the records name must lie on the disk, whole, whenever a process begins: a record is only
+ * written behind the blobs that it names. */
+#include <stdio.h>
+
+#include "base/alloc.h"
+#include "coordinator/core/state.h"
+#include "tests/sim/sim.h"
+
+static bool
+is_in_kv(struct sim *sim, const struct dpc_hash *hash)
+{
+    struct dpc_kv *kv = sim->coordinator.kv;
+    struct dpc_error err;
+    uint8_t *bytes;
+    size_t len;
+    if (kv->ops->get(kv, DPC_KV_BLOB, hash->bytes, sizeof hash->bytes, &bytes, &len, &err) !=
+        DPC_OK)
+        return false;
+    dpc_free(bytes);
+    return true;
+}
+
+static void
+audit_blob(struct sim *sim, const struct dpc_hash *hash, const char *what, uint32_t of)
+{
+    char hex[DPC_HASH_HEX_MAX], path[128];
+    bool flipped;
+    if (dpc_hash_is_none(hash) || is_in_kv(sim, hash))
+        return;
+    dpc_hash_hex(hash, hex, sizeof hex);
+    (void)snprintf(path, sizeof path, "/d/store/blobs/%.2s/%s", hex, hex);
+    const struct dpc_buf *file = sim_disk_peek(sim->coordinator.disk, path, &flipped);
+    struct dpc_hash actual = dpc_hash_none;
+    if (file)
+        dpc_hash_of(file->data, file->len, &actual);
+    if (!flipped && !dpc_hash_equal(&actual, hash))
+        sim_fail(sim, "the records name the %s of %u, and the disk %s", what, of,
+                 file ? "holds other bytes" : "does not hold it");
+}
+
+/* What the next outer step of the module takes. */
+static void
+audit_deltas(struct sim *sim, uint32_t path_id)
+{
+    const struct dpc_core *core = sim->coordinator.core;
+    const struct core_path *path = &core->paths[path_id];
+    for (uint32_t level = 0; level < core->topology.levels_count; level++) {
+        uint32_t module = dpc_topology_module(&core->topology, path_id, level);
+        if (path->record.rounds_done == core->modules[module].record.version + 1)
+            audit_blob(sim, &path->deltas[level], "contribution of path", path_id);
+    }
+}
+
+void
+sim_check_blobs(struct sim *sim)
+{
+    const struct dpc_core *core = sim->coordinator.core;
+    for (uint32_t i = 0; i < core->topology.modules_count; i++) {
+        const struct core_module *module = &core->modules[i];
+        if (!module->exists)
+            continue;
+        audit_blob(sim, &module->record.master, "master of module", i);
+        audit_blob(sim, &module->record.published, "published form of module", i);
+        audit_blob(sim, &module->record.momentum, "momentum of module", i);
+    }
+    for (uint32_t i = 0; i < core->topology.paths_count; i++) {
+        audit_blob(sim, &core->paths[i].record.state, "state of path", i);
+        audit_blob(sim, &core->paths[i].record.shard, "shard of path", i);
+        audit_deltas(sim, i);
+    }
+}

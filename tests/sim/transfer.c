@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Blobs on their way: the worker's real transfer from and to its real cache, answered by the real
+ * other half from the coordinator's store. A list goes through at one instant or not at all; how
+ * long that took was drawn before. Either process may end in the middle. */
+#include <string.h>
+
+#include "base/alloc.h"
+#include "proto/serve.h"
+#include "tests/sim/sim.h"
+
+enum { REPLIES_MAX = DPC_TRANSFER_CREDIT, BODY_BYTES_MAX = 4096 };
+
+struct sim_wire {
+    struct sim *sim;
+    struct sim_worker *worker;
+    uint32_t count;
+    struct sim_answer {
+        struct dpc_msg msg;
+        struct dpc_error err;
+        uint8_t body[BODY_BYTES_MAX];
+    } answers[REPLIES_MAX];
+};
+
+/* --- The coordinator's half. */
+
+static int
+blob_size(void *context, const struct dpc_hash *hash, uint64_t *ret_bytes)
+{
+    return dpc_store_blob_size(context, hash, ret_bytes);
+}
+
+static int
+blob_read(void *context, const struct dpc_hash *hash, uint64_t offset, void *ret_bytes, size_t len)
+{
+    return dpc_store_blob_read(context, hash, offset, ret_bytes, len);
+}
+
+static uint64_t
+blob_partial(void *context, const struct dpc_hash *hash)
+{
+    return dpc_store_blob_partial(context, hash);
+}
+
+static int
+blob_append(void *context, const struct dpc_hash *hash, uint64_t offset, const void *bytes,
+            size_t len, struct dpc_error *err)
+{
+    return dpc_store_blob_append(context, hash, offset, bytes, len, err);
+}
+
+static int
+blob_finish(void *context, const struct dpc_hash *hash, struct dpc_error *err)
+{
+    return dpc_store_blob_finish(context, hash, err);
+}
+
+/* A disk of ours that is full or fails is the coordinator's end, as in its server. */
+static void
+judge(struct sim *sim, const struct dpc_msg *request, int code, const struct dpc_error *err)
+{
+    if (code == DPC_ENOSPACE || code == DPC_EIO)
+        sim_coordinator_broke(sim, code, err->text);
+    if (request->type == DPC_MSG_FETCH && code == DPC_ENOTFOUND)
+        sim_fail(sim, "a lease names a blob that the coordinator does not have");
+}
+
+static int
+wire_send(void *context, const struct dpc_msg *request)
+{
+    struct sim_wire *wire = context;
+    struct sim_coordinator *coordinator = &wire->sim->coordinator;
+    struct dpc_serve_blobs blobs = {
+        .size = blob_size,
+        .read = blob_read,
+        .partial = blob_partial,
+        .append = blob_append,
+        .finish = blob_finish,
+        .context = coordinator->store,
+        .total_max = BODY_BYTES_MAX,
+    };
+    if (wire->count == REPLIES_MAX || !coordinator->core || coordinator->broken)
+        return DPC_EAGAIN;
+    struct sim_answer *answer = &wire->answers[wire->count++];
+    int code = dpc_serve_bulk(&blobs, request, answer->body, &answer->msg, &answer->err);
+    judge(wire->sim, request, code, &answer->err);
+    return DPC_OK;
+}
+
+static uint64_t
+wire_epoch(void *context)
+{
+    return ((struct sim_wire *)context)->worker->life;
+}
+
+/* --- The worker's half. */
+
+void
+sim_transfer_open(struct sim *sim, struct sim_worker *worker)
+{
+    struct dpc_transfer_files files = dpc_cache_files(worker->cache);
+    worker->wire = dpc_alloc(1, sizeof *worker->wire);
+    worker->wire->sim = sim;
+    worker->wire->worker = worker;
+    struct dpc_transfer_wire wire = {wire_send, wire_epoch, worker->wire};
+    worker->transfer_ends = dpc_transfer_create_on(&wire, &files);
+}
+
+void
+sim_transfer_close(struct sim_worker *worker)
+{
+    worker->transfer_ends = dpc_transfer_destroy(worker->transfer_ends);
+    worker->wire = dpc_free(worker->wire);
+}
+
+/* An upload may be lost on the coordinator's side behind the last answer. */
+static bool
+vanishes(struct sim *sim, const struct sim_worker *worker)
+{
+    return worker->uploads && !sim_healed(sim) && sim_chance(sim, sim->plan.blob_loss);
+}
+
+static int
+queue_blobs(struct sim *sim, struct sim_worker *worker, struct dpc_error *err)
+{
+    int code = DPC_OK;
+    for (uint32_t i = 0; i < worker->blobs.count && code == DPC_OK; i++) {
+        struct dpc_blob_ref ref = sim_true_ref(&worker->blobs.refs[i]);
+        if (worker->uploads && !vanishes(sim, worker))
+            code = dpc_transfer_put(worker->transfer_ends, &ref, err);
+        else if (!worker->uploads)
+            code = dpc_transfer_fetch(worker->transfer_ends, &ref, err);
+    }
+    return code;
+}
+
+int
+sim_transfer(struct sim *sim, struct sim_worker *worker, struct dpc_error *err)
+{
+    struct sim_wire *wire = worker->wire;
+    struct dpc_transfer *transfer = worker->transfer_ends;
+    uint64_t fetched = dpc_transfer_bytes_fetched(transfer);
+    int code = queue_blobs(sim, worker, err);
+    while (code == DPC_OK && !dpc_transfer_idle(transfer)) {
+        wire->count = 0;
+        code = dpc_transfer_pump(transfer, sim->now_ms, err);
+        if (code != DPC_OK || sim->coordinator.broken || wire->count == 0)
+            break;
+        for (uint32_t i = 0; i < wire->count && code == DPC_OK; i++)
+            code = dpc_transfer_handle(transfer, &wire->answers[i].msg, sim->now_ms, err);
+    }
+    if (code == DPC_OK && !worker->uploads && dpc_transfer_bytes_fetched(transfer) == fetched)
+        sim_mark(sim, SIM_MARK_CACHE_SUFFICED);
+    dpc_transfer_cancel(transfer);
+    return code;
+}
