@@ -67,7 +67,11 @@ static void
 carry_out(struct dpc_server *server, const struct dpc_peer *peer, uint64_t request)
 {
     struct dpc_error err;
+    uint32_t not_logged;
     struct dpc_actions *actions = &server->actions;
+    if (actions->alarm[0] &&
+        dpc_log_allowed(&server->alarms, dpc_clock_now_ms(&dpc_clock_system), &not_logged))
+        dpc_log_error("%s not_logged=%u", actions->alarm, not_logged);
     if (dpc_store_commit(server->store, &actions->batch, &err) != DPC_OK) {
         server_fail(server, &err);
     } else {
@@ -290,6 +294,7 @@ dpc_server_create(const struct dpc_server_options *options, struct dpc_server **
     struct dpc_server *server = dpc_alloc(1, sizeof *server);
     dpc_actions_init(&server->actions);
     server->peer_faults = (struct dpc_log_limit){.burst = 10, .period_ms = 60000};
+    server->alarms = (struct dpc_log_limit){.burst = 10, .period_ms = 60000};
     server->chunk = dpc_alloc(DPC_CHUNK_BYTES_MAX, 1);
     server->signals = -1;
     (void)snprintf(server->workers_folder, sizeof server->workers_folder, "%s",

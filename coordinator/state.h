@@ -41,7 +41,7 @@ struct dpc_server {
     bool stopping;
     int failure; /* what ends the daemon; DPC_OK: nothing */
     struct dpc_error failure_text;
-    struct dpc_log_limit peer_faults;
+    struct dpc_log_limit peer_faults, alarms;
     uint64_t peer_faults_count;
 };
 

@@ -158,6 +158,7 @@ struct dpc_actions {
     bool has_reply;            /* then send this to the event's worker; `request` is the server's */
     struct dpc_msg reply;
     char reply_text[256]; /* what texts of `reply` point at */
+    char alarm[384];      /* for people, at once; "": none */
     uint32_t effects_count, effects_capacity;
     struct dpc_effect *effects; /* then start these */
 };

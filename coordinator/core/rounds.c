@@ -382,6 +382,7 @@ core_on_submit(struct dpc_core *core, const struct dpc_event *event, int64_t now
     if (!lease || memcmp(lease->record.worker, event->worker, DPC_WORKER_KEY_BYTES) != 0) {
         enum dpc_verdict verdict = verdict_without_lease(core, worker, submit);
         if (verdict == DPC_VERDICT_SUPERSEDED) {
+            core_compare_superseded(core, worker, submit, actions);
             worker->record.superseded++;
             dpc_put_worker(&actions->batch, &worker->record);
         }

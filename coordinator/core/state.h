@@ -109,6 +109,10 @@ void core_on_folded(struct dpc_core *core, const struct dpc_folded *folded,
 void core_fold_what_is_complete(struct dpc_core *core, struct dpc_actions *actions);
 bool core_round_is_ready(const struct dpc_core *core, uint32_t path);
 
+/* --- compare.c: an alarm when strict mode gets two results of one task that differ. */
+void core_compare_superseded(const struct dpc_core *core, const struct core_worker *worker,
+                             const struct dpc_msg_submit *submit, struct dpc_actions *actions);
+
 /* --- phases.c: from one phase to the next. */
 void core_enter_phase(struct dpc_core *core, enum dpc_phase phase, struct dpc_actions *actions);
 void core_on_prepared(struct dpc_core *core, const struct dpc_prepared *prepared,

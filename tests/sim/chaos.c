@@ -4,7 +4,7 @@
  * of a disk there (disk.c). */
 #include "tests/sim/sim.h"
 
-enum { DOWN_MS = 10000, FLIPS = 8 };
+enum { DOWN_MS = 10000, FLIPS = 8, NOTICE_MS = 5000, JUMP_MS = 1200000 };
 
 static void
 put_to_sleep(struct sim *sim, uint32_t index)
@@ -108,7 +108,7 @@ do_harm(struct sim *sim)
         harm_disk(sim, index);
         return;
     }
-    switch (dpc_rng_below(&sim->rng, 10)) {
+    switch (dpc_rng_below(&sim->rng, 12)) {
     case 0:
         sim_worker_crash(sim, index, sim_draw_ms(sim, DOWN_MS));
         break;
@@ -141,6 +141,15 @@ do_harm(struct sim *sim)
         sim_add(sim, 0,
                 (struct sim_event){
                     .type = SIM_CONNECTED, .worker = index, .life = sim->workers[index].life});
+        break;
+    case 10:
+        sim_worker_preempt(sim, index, sim_draw_ms(sim, NOTICE_MS));
+        break;
+    case 11:
+        if (sim_chance(sim, 0.3))
+            sim_coordinator_jump(sim, sim_draw_ms(sim, JUMP_MS));
+        else
+            sim_worker_jump(sim, index, sim_draw_ms(sim, JUMP_MS));
         break;
     }
 }

@@ -169,6 +169,23 @@ mark_event(struct sim *sim, const struct dpc_event *event)
         sim_mark(sim, SIM_MARK_LEFT);
 }
 
+/* Two results of one task differ exactly where one was made to. */
+static void
+check_alarm(struct sim *sim, const struct dpc_event *event)
+{
+    const struct sim_coordinator *coordinator = &sim->coordinator;
+    const struct dpc_msg_submit *submit = event->submit.message;
+    bool second = coordinator->actions.reply.verdict.verdict == DPC_VERDICT_SUPERSEDED &&
+                  submit->kind == DPC_TASK_TRAIN &&
+                  dpc_core_path(coordinator->core, submit->path)->rounds_done == submit->round + 1;
+    bool alarm = coordinator->actions.alarm[0];
+    if (alarm != (second && coordinator->tampered))
+        sim_fail(sim, "a second submission of round %u of path %u raised %s alarm", submit->round,
+                 submit->path, alarm ? "an" : "no");
+    if (second)
+        sim_mark(sim, alarm ? SIM_MARK_ALARM : SIM_MARK_COMPARED);
+}
+
 /* The same submission again gets the same answer; only the last one of a worker is asked about. */
 static void
 check_verdict(struct sim *sim, const struct dpc_event *event)
@@ -205,8 +222,10 @@ sim_check_step(struct sim *sim, const struct dpc_event *event)
     check_paths(sim, event);
     check_modules(sim);
     mark_event(sim, event);
-    if (has_reply && reply->type == DPC_MSG_SUBMITTED)
+    if (has_reply && reply->type == DPC_MSG_SUBMITTED) {
         check_verdict(sim, event);
+        check_alarm(sim, event);
+    }
     if (has_reply && reply->type == DPC_MSG_HEARTBEAT_ACK &&
         reply->verdict.verdict == DPC_VERDICT_STALE)
         sim_mark(sim, SIM_MARK_STALE_HEARTBEAT);

@@ -205,6 +205,19 @@ set_clock(struct sim *sim)
         sim_mark(sim, SIM_MARK_CLOCK_BACK);
 }
 
+void
+sim_coordinator_jump(struct sim *sim, int64_t by_ms)
+{
+    struct sim_coordinator *coordinator = &sim->coordinator;
+    if (!coordinator->core)
+        return;
+    sim_note(sim, "coordinator: its clock jumps by_ms=%lld", (long long)by_ms);
+    if (dpc_core_leases_count(coordinator->core) > 0)
+        sim_mark(sim, SIM_MARK_CLOCK_JUMPED);
+    coordinator->clock_ms += by_ms;
+    coordinator->ticked_ms -= by_ms;
+}
+
 /* A disk that lied must be found out here, and an honest one must not be taken for one. */
 static bool
 judge_opening(struct sim *sim, int code, const char *text)
@@ -373,11 +386,26 @@ look_into(struct sim *sim, const struct dpc_hash *hash)
         sim_coordinator_broke(sim, code, err.text);
 }
 
+/* A machine that computes wrong would change the outcome; one that does so only where its work
+ * comes second, as this one, must be noticed and changes nothing. */
+static bool
+tamper(struct sim *sim, struct dpc_msg_submit *submit)
+{
+    const struct dpc_core *core = sim->coordinator.core;
+    if (submit->kind != DPC_TASK_TRAIN || sim_healed(sim) ||
+        dpc_core_path(core, submit->path)->rounds_done != submit->round + 1 ||
+        !sim_chance(sim, 0.3))
+        return false;
+    submit->parts[0].delta.hash.bytes[5] ^= 1;
+    return true;
+}
+
 static void
 on_checked(struct sim *sim, const struct sim_event *from)
 {
     struct dpc_submission_check check = {0};
-    const struct dpc_msg_submit *submit = from->payload;
+    struct dpc_msg_submit *submit = from->payload;
+    sim->coordinator.tampered = tamper(sim, submit);
     struct dpc_event event = {.type = DPC_EVENT_SUBMIT};
     memcpy(event.worker, sim->workers[from->worker].key, sizeof event.worker);
     for (uint32_t i = 0; i < submit->parts_count; i++)

@@ -33,6 +33,12 @@
     X(DENSE_AHEAD, "features were asked for while the dense path had gone on")                     \
     X(CLOCK_BACK, "a restarted coordinator's clock stood before the old one's")                    \
     X(COORDINATOR_SILENT, "a worker met a coordinator that was down")                              \
+    X(COMPARED, "a second submission of a task was held against the first")                        \
+    X(ALARM, "a second submission with other bits raised the alarm")                               \
+    X(NOTICE_SUFFICED, "a preempted worker had left before its machine went")                      \
+    X(NOTICE_TOO_SHORT, "a preempted worker's machine went while it was still busy")               \
+    X(CLOCK_JUMPED, "the coordinator's clock jumped ahead while leases were out")                  \
+    X(WORKER_CLOCK_JUMPED, "a worker's clock jumped ahead in the middle of its work")              \
     X(END_IN_OPERATION, "the coordinator ended inside a disk operation")                           \
     X(END_AT_OPENING, "the coordinator ended while it opened its store")                           \
     X(UNKNOWN_COMMIT, "a commit that failed was on disk after all")                                \

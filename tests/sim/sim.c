@@ -150,6 +150,7 @@ dispatch(struct sim *sim, const struct sim_event *event)
     case SIM_JOB_DONE:
     case SIM_WORKER_START:
     case SIM_WORKER_AWAKE:
+    case SIM_PREEMPTED:
     case SIM_CONNECTED:
         sim_worker_event(sim, event);
         break;

@@ -82,6 +82,7 @@ enum sim_event_type {
     SIM_WORKER_AWAKE, /* out of sleep */
     SIM_CONNECTED,    /* a worker's new connection stands */
     SIM_REPAIR,       /* a partition ends */
+    SIM_PREEMPTED,    /* a worker's machine goes, some time after the notice */
     SIM_DISK_REPAIR,  /* of a worker's disk, or of the coordinator's (SIM_NOBODY) */
     SIM_CHAOS,
 };
@@ -145,6 +146,7 @@ struct sim_coordinator {
     struct dpc_core *core;   /* NULL: down */
     int broken;              /* why the process must end; DPC_OK: it must not */
     char broken_text[DPC_ERROR_TEXT_MAX];
+    bool tampered; /* the submission in hand has other bits than were computed */
     struct dpc_actions actions;
     uint32_t life;
     int64_t clock_ms, ticked_ms;
@@ -228,6 +230,7 @@ void sim_coordinator_init(struct sim *sim);
 void sim_coordinator_done(struct sim *sim);
 void sim_coordinator_start(struct sim *sim);
 void sim_coordinator_crash(struct sim *sim, int64_t down_ms);
+void sim_coordinator_jump(struct sim *sim, int64_t by_ms);
 void sim_coordinator_event(struct sim *sim, const struct sim_event *event);
 /* The disk or what lies on it failed the coordinator: it ends as soon as it may. */
 void sim_coordinator_broke(struct sim *sim, int code, const char *text);
@@ -244,6 +247,10 @@ struct dpc_hash sim_put_tensor(struct sim *sim, uint64_t key);
 void sim_worker_start(struct sim *sim, uint32_t index);
 void sim_worker_crash(struct sim *sim, uint32_t index, int64_t down_ms);
 void sim_worker_stop(struct sim *sim, uint32_t index);
+/* Told to stop, and gone in `notice_ms` whether it has stopped or not. */
+void sim_worker_preempt(struct sim *sim, uint32_t index, int64_t notice_ms);
+/* Its monotonic clock goes on elsewhere, as after a machine was moved or suspended. */
+void sim_worker_jump(struct sim *sim, uint32_t index, int64_t by_ms);
 void sim_worker_event(struct sim *sim, const struct sim_event *event);
 void sim_worker_done(struct sim_worker *worker);
 

@@ -219,6 +219,42 @@ sim_worker_stop(struct sim *sim, uint32_t index)
 }
 
 void
+sim_worker_preempt(struct sim *sim, uint32_t index, int64_t notice_ms)
+{
+    struct sim_worker *worker = &sim->workers[index];
+    if (!worker->session || worker->asleep)
+        return;
+    sim_note(sim, "worker %u is preempted notice_ms=%lld", index, (long long)notice_ms);
+    sim_add(sim, notice_ms, event_for(sim, worker, SIM_PREEMPTED, 0));
+    sim_worker_stop(sim, index);
+}
+
+/* The life that got the notice is over either way; another may have begun meanwhile. */
+static void
+on_preempted(struct sim *sim, struct sim_worker *worker, const struct sim_event *event)
+{
+    if (event->life != worker->life) {
+        sim_mark(sim, SIM_MARK_NOTICE_SUFFICED);
+        return;
+    }
+    sim_mark(sim, SIM_MARK_NOTICE_TOO_SHORT);
+    sim_worker_crash(sim, index_of(sim, worker), sim_draw_ms(sim, 30000));
+}
+
+void
+sim_worker_jump(struct sim *sim, uint32_t index, int64_t by_ms)
+{
+    struct sim_worker *worker = &sim->workers[index];
+    if (!worker->session || worker->asleep)
+        return;
+    sim_note(sim, "worker %u: its clock jumps by_ms=%lld", index, (long long)by_ms);
+    if (dpc_session_work(worker->session) != DPC_WORK_NONE)
+        sim_mark(sim, SIM_MARK_WORKER_CLOCK_JUMPED);
+    worker->clock_ms += by_ms;
+    sim_add(sim, 1, event_for(sim, worker, SIM_WAKE, ++worker->wake));
+}
+
+void
 sim_worker_done(struct sim_worker *worker)
 {
     close_all(worker);
@@ -332,6 +368,8 @@ sim_worker_event(struct sim *sim, const struct sim_event *event)
     struct sim_event copy = *event;
     if (event->type == SIM_WORKER_START && event->life == worker->life)
         sim_worker_start(sim, event->worker);
+    if (event->type == SIM_PREEMPTED)
+        on_preempted(sim, worker, event);
     if (event->life != worker->life || !worker->session || waits_for_awakening(sim, worker, &copy))
         return;
     if (event->type == SIM_TO_WORKER) {

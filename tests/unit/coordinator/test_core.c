@@ -226,6 +226,35 @@ a_silent_worker_is_backed_up_and_the_first_submission_wins(void)
     driver_stop(&driver);
 }
 
+/* Strict mode: whoever trains, the bits are the same. */
+static void
+a_backup_that_brings_other_bits_is_an_alarm(void)
+{
+    struct driver driver;
+    struct dpc_msg_submit other;
+    struct dpc_submission_check check = {0};
+    start_training(&driver);
+    driver_hello(&driver, 1, no_token);
+    struct dpc_msg_lease first = lease_for(&driver, 0);
+    driver_fill_submission(&driver, &first, &other);
+    CU_ASSERT_EQUAL(driver_submit(&driver, 0, &first)->verdict.verdict, DPC_VERDICT_ACCEPTED);
+
+    CU_ASSERT_EQUAL(driver_submit_message(&driver, 1, &other, &check)->verdict.verdict,
+                    DPC_VERDICT_SUPERSEDED);
+    CU_ASSERT_STRING_EQUAL(driver.actions.alarm, "");
+    other.state.hash.bytes[31] ^= 1;
+    driver_submit_message(&driver, 1, &other, &check);
+    CU_ASSERT_PTR_NOT_NULL(strstr(driver.actions.alarm, "different bits"));
+    other.state.hash.bytes[31] ^= 1;
+    other.parts[1].delta.hash.bytes[0] ^= 0x80;
+    CU_ASSERT_EQUAL(driver_submit_message(&driver, 1, &other, &check)->verdict.verdict,
+                    DPC_VERDICT_SUPERSEDED);
+    CU_ASSERT_PTR_NOT_NULL(strstr(driver.actions.alarm, "different bits"));
+    driver_submit(&driver, 0, &first); /* its own again is none */
+    CU_ASSERT_STRING_EQUAL(driver.actions.alarm, "");
+    driver_stop(&driver);
+}
+
 static void
 a_restarted_worker_frees_its_lease_at_once_unless_it_still_holds_it(void)
 {
@@ -420,6 +449,7 @@ the_ledger_names_who_contributed_what(void)
 }
 
 static const struct dpc_test tests[] = {
+    {"a backup that brings other bits is an alarm", a_backup_that_brings_other_bits_is_an_alarm},
     {"goes through all phases", goes_through_all_phases},
     {"a crash after every event changes nothing", a_crash_after_every_event_changes_nothing},
     {"a path starts the next round while another still trains",

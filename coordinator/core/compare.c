@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Two submissions of one task. Strict mode promises the same bits whoever trains; a second worker
+ * that brings others shows that some machine computes wrong, or another program, and nobody knows
+ * which: the accepted one stands, and people are told. */
+#include "coordinator/core/state.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static bool
+same_training(const struct dpc_core *core, const struct dpc_msg_submit *submit)
+{
+    const struct core_path *path = &core->paths[submit->path];
+    bool same = submit->parts_count == core->topology.levels_count &&
+                dpc_hash_equal(&submit->state.hash, &path->record.state);
+    for (uint32_t level = 0; same && level < submit->parts_count; level++)
+        same = dpc_hash_equal(&submit->parts[level].delta.hash, &path->deltas[level]);
+    return same;
+}
+
+void
+core_compare_superseded(const struct dpc_core *core, const struct core_worker *worker,
+                        const struct dpc_msg_submit *submit, struct dpc_actions *actions)
+{
+    /* Only the last accepted round of a path is at hand, and it is what a backup was about. */
+    if (core->experiment->mode != DPC_MODE_STRICT || submit->kind != DPC_TASK_TRAIN ||
+        submit->path >= core->topology.paths_count ||
+        core->paths[submit->path].record.rounds_done != submit->round + 1 ||
+        same_training(core, submit))
+        return;
+    const struct core_path *path = &core->paths[submit->path];
+    (void)snprintf(actions->alarm, sizeof actions->alarm,
+                   "two workers trained the same task to different bits path=%u round=%u "
+                   "accepted_lease=%llu other_lease=%llu other_worker=%s: one of the machines "
+                   "computes wrong or runs another program; train the round again on machines "
+                   "that are known to be sound",
+                   submit->path, submit->round, (unsigned long long)path->accepted_serial,
+                   (unsigned long long)submit->token.serial, worker->record.name);
+}
