@@ -108,6 +108,19 @@ dpc_topology_paths_through(const struct dpc_topology *topology, uint32_t module)
     return topology->routed_paths / topology->modules_per_level[level];
 }
 
+uint32_t
+dpc_topology_path_through(const struct dpc_topology *topology, uint32_t module, uint32_t index)
+{
+    assert(index < dpc_topology_paths_through(topology, module));
+    if (dpc_topology_module_is_dense(topology, module))
+        return dpc_topology_dense_path(topology);
+    /* The digits before the level's, the level's own, and those behind it. */
+    uint32_t level = dpc_topology_module_level(topology, module);
+    uint32_t behind = stride(topology, level), count = topology->modules_per_level[level];
+    uint32_t own = module - topology->first_module[level];
+    return (index / behind * count + own) * behind + index % behind;
+}
+
 void
 dpc_topology_module_name(const struct dpc_topology *topology, uint32_t module, char *ret_name,
                          size_t size)

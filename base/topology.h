@@ -40,6 +40,10 @@ bool dpc_topology_uses(const struct dpc_topology *topology, uint32_t path, uint3
 /* Number of routed paths (dense module: 1) through a module. */
 uint32_t dpc_topology_paths_through(const struct dpc_topology *topology, uint32_t module);
 
+/* The `index`-th of them, in the order of their numbers. */
+uint32_t dpc_topology_path_through(const struct dpc_topology *topology, uint32_t module,
+                                   uint32_t index);
+
 /* "lower.1", "dense.lower"; "0-1", "dense". `size` at least 2 * DPC_NAME_MAX. */
 void dpc_topology_module_name(const struct dpc_topology *topology, uint32_t module, char *ret_name,
                               size_t size);

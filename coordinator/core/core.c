@@ -160,14 +160,17 @@ restore_contribution(void *context, const struct dpc_contribution_record *record
 static bool
 restore_lease(void *context, const struct dpc_lease_record *record)
 {
-    struct dpc_core *core = ((struct restore *)context)->core;
-    core->leases = dpc_grow(core->leases, core->leases_count + 1, sizeof *core->leases);
-    core->leases_capacity = core->leases_count + 1;
-    uint32_t steps = record->kind == DPC_TASK_TRAIN
-                         ? dpc_core_round_steps(core, record->path, record->round)
-                         : record->to - record->from;
-    core->leases[core->leases_count++] =
-        (struct core_lease){.record = *record, .steps_count = steps};
+    struct restore *restore = context;
+    struct dpc_core *core = restore->core;
+    const struct core_chunk *chunk = NULL;
+    bool trains = record->kind == DPC_TASK_TRAIN;
+    if (!trains)
+        chunk = core_find_chunk(core, record->path, record->from, record->to);
+    if (trains ? record->path >= core->topology.paths_count : !chunk) {
+        restore->contradiction = "a lease on a task that there is not";
+        return false;
+    }
+    core_add_lease(core, record, trains ? record->path : (uint32_t)(chunk - core->chunks));
     return true;
 }
 
@@ -175,9 +178,7 @@ static bool
 restore_worker(void *context, const struct dpc_worker_record *record)
 {
     struct dpc_core *core = ((struct restore *)context)->core;
-    core->workers = dpc_grow(core->workers, core->workers_count + 1, sizeof *core->workers);
-    core->workers_capacity = core->workers_count + 1;
-    core->workers[core->workers_count++] = (struct core_worker){.record = *record};
+    core_add_worker(core, record);
     return true;
 }
 
@@ -187,11 +188,9 @@ restore_result(void *context, const struct dpc_result_record *record)
     struct dpc_core *core = ((struct restore *)context)->core;
     uint32_t kind =
         core->phase.phase == DPC_PHASE_FEATURIZE ? DPC_TASK_FEATURIZE : DPC_TASK_EVALUATE;
-    for (uint32_t i = 0; record->kind == kind && i < core->chunks_count; i++) {
-        struct core_chunk *chunk = &core->chunks[i];
-        if (chunk->path == record->path && chunk->from == record->from && chunk->to == record->to)
-            chunk->done = true;
-    }
+    struct core_chunk *chunk = core_find_chunk(core, record->path, record->from, record->to);
+    if (record->kind == kind && chunk)
+        core_finish_chunk(core, chunk);
     return true;
 }
 
@@ -215,6 +214,26 @@ restore_warm(struct dpc_core *core, struct dpc_kv *kv, struct dpc_error *err)
     return DPC_OK;
 }
 
+/* What follows from the tables. Silence counts from now: nobody could be heard while the
+ * coordinator was down. */
+static void
+rebuild_indices(struct dpc_core *core, int64_t now_ms)
+{
+    for (uint32_t i = 0; i < core->topology.modules_count; i++)
+        core_count_delivered(core, i);
+    for (uint32_t i = 0; i < core->topology.paths_count; i++) {
+        const struct core_path *path = &core->paths[i];
+        struct core_worker *worker = core_find_worker(core, path->accepted_worker);
+        if (path->accepted_serial && worker)
+            core_note_trained(core, i, worker);
+        core_refresh_path(core, i);
+    }
+    for (uint32_t i = 0; i < core->leases_count; i++) {
+        core->leases[i]->granted_ms = now_ms;
+        core_hear_of(core, core->leases[i], now_ms);
+    }
+}
+
 static int
 restore_all(struct dpc_core *core, struct dpc_kv *kv, int64_t now_ms, struct dpc_error *err)
 {
@@ -232,21 +251,41 @@ restore_all(struct dpc_core *core, struct dpc_kv *kv, int64_t now_ms, struct dpc
         code = dpc_scan_paths(kv, restore_path, &restore, err);
     if (code == DPC_OK)
         code = dpc_scan_contributions(kv, restore_contribution, &restore, err);
-    if (code == DPC_OK)
-        code = dpc_scan_leases(kv, restore_lease, &restore, err);
-    if (code == DPC_OK)
-        code = dpc_scan_workers(kv, restore_worker, &restore, err);
     if (code == DPC_OK) {
         core_plan_chunks(core);
         code = dpc_scan_results(kv, restore_result, &restore, err);
     }
+    if (code == DPC_OK)
+        code = dpc_scan_workers(kv, restore_worker, &restore, err);
+    if (code == DPC_OK)
+        code = dpc_scan_leases(kv, restore_lease, &restore, err);
     if (code == DPC_OK && restore.contradiction)
         code = dpc_error_set(err, DPC_ECORRUPT, "the store names %s; restore a backup of it",
                              restore.contradiction);
-    /* Silence counts from now: nobody could be heard while the coordinator was down. */
-    for (uint32_t i = 0; i < core->leases_count; i++)
-        core->leases[i].heard_ms = core->leases[i].granted_ms = now_ms;
+    if (code == DPC_OK)
+        rebuild_indices(core, now_ms);
     return code;
+}
+
+static void
+create_tables(struct dpc_core *core)
+{
+    const struct dpc_topology *topology = &core->topology;
+    core->modules = dpc_alloc(topology->modules_count, sizeof *core->modules);
+    core->paths = dpc_alloc(topology->paths_count, sizeof *core->paths);
+    core_heap_init(&core->training.waiting, topology->paths_count);
+    core_heap_init(&core->training.watched, topology->paths_count);
+    for (uint32_t i = 0; i < topology->modules_count; i++) {
+        uint32_t level = dpc_topology_module_level(topology, i);
+        core->modules[i].record.module = i;
+        core->modules[i].bytes =
+            dpc_tensor_blob_bytes(dpc_layout_module_floats(core->experiment, level));
+    }
+    for (uint32_t i = 0; i < topology->paths_count; i++) {
+        core->paths[i].record.path = i;
+        core->paths[i].loss = NAN;
+        core->paths[i].trained_by = CORE_NOBODY;
+    }
 }
 
 int
@@ -267,17 +306,7 @@ dpc_core_create(const struct dpc_experiment *experiment, const struct dpc_core_o
     core->heartbeat_ms = options->heartbeat_ms;
     core->warm_rounds =
         (experiment->warm_start.steps + experiment->inner.steps - 1) / experiment->inner.steps;
-    core->modules = dpc_alloc(core->topology.modules_count, sizeof *core->modules);
-    core->paths = dpc_alloc(core->topology.paths_count, sizeof *core->paths);
-    for (uint32_t i = 0; i < core->topology.modules_count; i++) {
-        uint32_t level = dpc_topology_module_level(&core->topology, i);
-        core->modules[i].record.module = i;
-        core->modules[i].bytes = dpc_tensor_blob_bytes(dpc_layout_module_floats(experiment, level));
-    }
-    for (uint32_t i = 0; i < core->topology.paths_count; i++) {
-        core->paths[i].record.path = i;
-        core->paths[i].loss = NAN;
-    }
+    create_tables(core);
     code = restore_all(core, kv, now_ms, err);
     if (code != DPC_OK) {
         dpc_core_destroy(core);
@@ -296,9 +325,12 @@ dpc_core_destroy(struct dpc_core *core)
     dpc_free(core->bulk_endpoint);
     dpc_free(core->modules);
     dpc_free(core->paths);
-    dpc_free(core->leases);
-    dpc_free(core->workers);
     dpc_free(core->chunks);
+    core_free_tables(core);
+    core_heap_done(&core->training.waiting);
+    core_heap_done(&core->training.watched);
+    core_heap_done(&core->chunking.waiting);
+    core_heap_done(&core->chunking.watched);
     return dpc_free(core);
 }
 
@@ -434,7 +466,7 @@ dpc_core_lease_at(const struct dpc_core *core, uint32_t index, int64_t now_ms,
                   struct dpc_lease_view *ret_view)
 {
     assert(index < core->leases_count);
-    const struct core_lease *lease = &core->leases[index];
+    const struct core_lease *lease = core->leases[index];
     *ret_view = (struct dpc_lease_view){
         .serial = lease->record.serial,
         .kind = lease->record.kind,
@@ -490,8 +522,8 @@ dpc_core_progress(const struct dpc_core *core, uint64_t *ret_steps_done, uint64_
             total += per_path;
     }
     for (uint32_t i = 0; i < core->leases_count; i++) {
-        if (core->leases[i].record.kind == DPC_TASK_TRAIN)
-            done += core->leases[i].steps_done;
+        if (core->leases[i]->record.kind == DPC_TASK_TRAIN)
+            done += core->leases[i]->steps_done;
     }
     *ret_steps_done = done < total ? done : total;
     *ret_steps_total = total;

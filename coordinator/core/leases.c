@@ -16,139 +16,6 @@ enum { LEASE_PATIENCE = 4 };
 /* Before any step was measured: long enough for the slowest machine to show itself. */
 #define FIRST_LEASE_MS (30u * 60u * 1000u)
 
-struct core_worker *
-core_find_worker(struct dpc_core *core, const uint8_t *key)
-{
-    for (uint32_t i = 0; i < core->workers_count; i++) {
-        if (memcmp(core->workers[i].record.key, key, DPC_WORKER_KEY_BYTES) == 0)
-            return &core->workers[i];
-    }
-    return NULL;
-}
-
-struct core_lease *
-core_find_lease(struct dpc_core *core, uint64_t serial)
-{
-    for (uint32_t i = 0; i < core->leases_count; i++) {
-        if (core->leases[i].record.serial == serial)
-            return &core->leases[i];
-    }
-    return NULL;
-}
-
-struct core_lease *
-core_find_lease_of(struct dpc_core *core, const uint8_t *worker)
-{
-    for (uint32_t i = 0; i < core->leases_count; i++) {
-        if (memcmp(core->leases[i].record.worker, worker, DPC_WORKER_KEY_BYTES) == 0)
-            return &core->leases[i];
-    }
-    return NULL;
-}
-
-void
-core_end_lease(struct dpc_core *core, struct core_lease *lease, struct dpc_actions *actions)
-{
-    dpc_remove_lease(&actions->batch, lease->record.serial);
-    size_t index = (size_t)(lease - core->leases);
-    core->leases_count--;
-    memmove(lease, lease + 1, (core->leases_count - index) * sizeof *lease);
-}
-
-static bool
-same_task(const struct dpc_lease_record *a, const struct dpc_lease_record *b)
-{
-    return a->kind == b->kind && a->path == b->path && a->round == b->round && a->from == b->from &&
-           a->to == b->to;
-}
-
-void
-core_end_task_leases(struct dpc_core *core, const struct dpc_lease_record *of,
-                     struct dpc_actions *actions)
-{
-    const struct dpc_lease_record task = *of;
-    for (uint32_t i = core->leases_count; i-- > 0;) {
-        if (same_task(&core->leases[i].record, &task))
-            core_end_lease(core, &core->leases[i], actions);
-    }
-}
-
-/* Is somebody at work on it, as far as can be told? */
-static bool
-is_alive(const struct dpc_core *core, const struct core_lease *lease, int64_t now_ms)
-{
-    int64_t silent_ms = now_ms - lease->heard_ms;
-    return silent_ms <= 3 * (int64_t)core->heartbeat_ms &&
-           now_ms - lease->granted_ms <= (int64_t)lease->record.time_left_ms;
-}
-
-static bool
-is_taken(const struct dpc_core *core, const struct dpc_lease_record *task, int64_t now_ms)
-{
-    for (uint32_t i = 0; i < core->leases_count; i++) {
-        if (same_task(&core->leases[i].record, task) && is_alive(core, &core->leases[i], now_ms))
-            return true;
-    }
-    return false;
-}
-
-/* --- Choosing. */
-
-static bool
-path_trains_now(const struct dpc_core *core, uint32_t path)
-{
-    if (core->paths[path].record.rounds_done >= dpc_core_path_rounds(core, path))
-        return false;
-    if (core_is_dense(core, path))
-        return core->phase.phase >= DPC_PHASE_WARM_START && core->phase.phase <= DPC_PHASE_TRAIN;
-    return core->phase.phase == DPC_PHASE_TRAIN;
-}
-
-/* The ready path that has most rounds to go; among equals the one that this worker trained last. */
-static bool
-choose_training(const struct dpc_core *core, const uint8_t *worker, int64_t now_ms,
-                struct dpc_lease_record *ret_task)
-{
-    int64_t best = -1;
-    for (uint32_t i = 0; i < core->topology.paths_count; i++) {
-        const struct core_path *path = &core->paths[i];
-        struct dpc_lease_record task = {
-            .kind = DPC_TASK_TRAIN, .path = i, .round = path->record.rounds_done};
-        if (!path_trains_now(core, i) || !core_round_is_ready(core, i) ||
-            is_taken(core, &task, now_ms))
-            continue;
-        int64_t left = dpc_core_path_rounds(core, i) - path->record.rounds_done;
-        bool trained_it = path->accepted_serial &&
-                          memcmp(path->accepted_worker, worker, DPC_WORKER_KEY_BYTES) == 0;
-        int64_t merit = 2 * left + (trained_it ? 1 : 0);
-        if (merit > best) {
-            best = merit;
-            *ret_task = task;
-        }
-    }
-    return best >= 0;
-}
-
-static bool
-choose_chunk(const struct dpc_core *core, int64_t now_ms, struct dpc_lease_record *ret_task)
-{
-    for (uint32_t i = 0; i < core->chunks_count; i++) {
-        const struct core_chunk *chunk = &core->chunks[i];
-        struct dpc_lease_record task = {
-            .kind =
-                core->phase.phase == DPC_PHASE_FEATURIZE ? DPC_TASK_FEATURIZE : DPC_TASK_EVALUATE,
-            .path = chunk->path,
-            .from = chunk->from,
-            .to = chunk->to,
-        };
-        if (!chunk->done && !is_taken(core, &task, now_ms)) {
-            *ret_task = task;
-            return true;
-        }
-    }
-    return false;
-}
-
 /* --- Granting. */
 
 /* The time that the task should take, several times over. */
@@ -217,21 +84,14 @@ fill_lease(const struct dpc_core *core, const struct core_lease *granted, int64_
 }
 
 static struct core_lease *
-grant(struct dpc_core *core, const struct dpc_lease_record *task, const uint8_t *worker,
-      int64_t now_ms, struct dpc_actions *actions)
+grant(struct dpc_core *core, struct dpc_lease_record *task, uint32_t index, int64_t now_ms,
+      struct dpc_actions *actions)
 {
-    if (core->leases_count == core->leases_capacity) {
-        core->leases_capacity = core->leases_capacity ? 2 * core->leases_capacity : 16;
-        core->leases = dpc_grow(core->leases, core->leases_capacity, sizeof *core->leases);
-    }
-    struct core_lease *lease = &core->leases[core->leases_count++];
-    *lease = (struct core_lease){.record = *task, .heard_ms = now_ms, .granted_ms = now_ms};
-    lease->record.serial = core->phase.next_serial++;
-    lease->record.time_left_ms = time_for(core, task);
-    memcpy(lease->record.worker, worker, DPC_WORKER_KEY_BYTES);
-    lease->steps_count = task->kind == DPC_TASK_TRAIN
-                             ? dpc_core_round_steps(core, task->path, task->round)
-                             : task->to - task->from;
+    task->serial = core->phase.next_serial++;
+    task->time_left_ms = time_for(core, task);
+    struct core_lease *lease = core_add_lease(core, task, index);
+    lease->granted_ms = now_ms;
+    core_hear_of(core, lease, now_ms);
     dpc_put_lease(&actions->batch, &lease->record);
     if (!DPC_PLANTED(DPC_PLANTED_SERIAL_AGAIN))
         core_put_phase(core, actions);
@@ -266,29 +126,18 @@ reply_wait(struct dpc_core *core, struct dpc_actions *actions)
 static struct core_worker *
 add_worker(struct dpc_core *core, const uint8_t *key)
 {
-    if (core->workers_count >= DPC_WORKERS_MAX)
-        return NULL;
-    if (core->workers_count == core->workers_capacity) {
-        core->workers_capacity = core->workers_capacity ? 2 * core->workers_capacity : 16;
-        core->workers = dpc_grow(core->workers, core->workers_capacity, sizeof *core->workers);
-    }
-    struct core_worker *worker = &core->workers[core->workers_count++];
-    *worker = (struct core_worker){0};
-    memcpy(worker->record.key, key, DPC_WORKER_KEY_BYTES);
-    return worker;
+    struct dpc_worker_record record = {0};
+    memcpy(record.key, key, DPC_WORKER_KEY_BYTES);
+    return core->workers_count < DPC_WORKERS_MAX ? core_add_worker(core, &record) : NULL;
 }
 
 /* What a worker does not hold any more, it will not hand in: others need not wait for it. */
 static void
-end_other_leases(struct dpc_core *core, const uint8_t *worker, uint64_t held_serial,
-                 struct dpc_actions *actions)
+end_other_lease(struct dpc_core *core, const struct core_worker *worker, uint64_t held_serial,
+                struct dpc_actions *actions)
 {
-    for (uint32_t i = core->leases_count; i-- > 0;) {
-        struct core_lease *lease = &core->leases[i];
-        if (memcmp(lease->record.worker, worker, DPC_WORKER_KEY_BYTES) == 0 &&
-            lease->record.serial != held_serial)
-            core_end_lease(core, lease, actions);
-    }
+    if (worker->lease && worker->lease->record.serial != held_serial)
+        core_end_lease(core, worker->lease, actions);
 }
 
 /* Strict mode promises the same bits whoever trains, so it keeps to machines that compute the same.
@@ -342,7 +191,7 @@ core_on_hello(struct dpc_core *core, const struct dpc_event *event, int64_t now_
     worker->tokens_per_s = hello->tokens_per_s;
     dpc_put_worker(&actions->batch, &worker->record);
     bool holds = hello->token.incarnation == core->incarnation;
-    end_other_leases(core, event->worker, holds ? hello->token.serial : 0, actions);
+    end_other_lease(core, worker, holds ? hello->token.serial : 0, actions);
 
     struct dpc_msg *reply = core_reply(actions, DPC_MSG_WELCOME);
     reply->welcome = (struct dpc_msg_welcome){
@@ -373,22 +222,23 @@ core_on_ask(struct dpc_core *core, const struct dpc_event *event, int64_t now_ms
             struct dpc_actions *actions)
 {
     struct dpc_lease_record task;
+    uint32_t index;
     struct core_worker *worker = heard(core, event->worker, now_ms, actions);
     if (!worker)
         return;
     /* Asked twice (the answer was lost): the same lease again. */
-    struct core_lease *lease = core_find_lease_of(core, event->worker);
+    struct core_lease *lease = worker->lease;
     if (!lease) {
-        if (!choose_chunk(core, now_ms, &task) &&
-            !choose_training(core, event->worker, now_ms, &task)) {
+        if (!core_choose(core, worker, now_ms, &task, &index)) {
             reply_wait(core, actions);
             return;
         }
-        lease = grant(core, &task, event->worker, now_ms, actions);
+        memcpy(task.worker, event->worker, sizeof task.worker);
+        lease = grant(core, &task, index, now_ms, actions);
         worker->record.leases++;
         dpc_put_worker(&actions->batch, &worker->record);
     }
-    lease->heard_ms = now_ms;
+    core_hear_of(core, lease, now_ms);
     struct dpc_msg *reply = core_reply(actions, DPC_MSG_LEASE);
     fill_lease(core, lease, now_ms, &reply->lease);
 }
@@ -417,7 +267,7 @@ core_on_heartbeat(struct dpc_core *core, const struct dpc_event *event, int64_t 
         reply_verdict(actions, message->token, DPC_VERDICT_STALE);
         return;
     }
-    lease->heard_ms = now_ms;
+    core_hear_of(core, lease, now_ms);
     if (message->steps_done <= lease->steps_count)
         lease->steps_done = message->steps_done;
     lease->tokens_per_s = worker->tokens_per_s = message->tokens_per_s;
@@ -447,6 +297,6 @@ core_on_leave(struct dpc_core *core, const struct dpc_event *event, int64_t now_
     if (!worker)
         return;
     worker->connected = false;
-    end_other_leases(core, event->worker, 0, actions);
+    end_other_lease(core, worker, 0, actions);
     core_reply(actions, DPC_MSG_ACK);
 }

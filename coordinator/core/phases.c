@@ -30,12 +30,42 @@ core_plan_chunks(struct dpc_core *core)
     if (core->phase.phase == DPC_PHASE_FEATURIZE)
         add_chunks(core, dpc_topology_dense_path(&core->topology), core->phase.documents,
                    FEATURIZE_CHUNK);
-    if (core->phase.phase != DPC_PHASE_EVALUATE)
-        return;
-    for (uint32_t path = 0; path < core->topology.paths_count; path++) {
+    for (uint32_t path = 0;
+         core->phase.phase == DPC_PHASE_EVALUATE && path < core->topology.paths_count; path++) {
         if (!core_is_dense(core, path) || core->experiment->baseline.dense)
             add_chunks(core, path, core->paths[path].record.test_documents, EVALUATE_CHUNK);
     }
+    core->chunks_left = core->chunks_count;
+    core_heap_init(&core->chunking.waiting, core->chunks_count);
+    core_heap_init(&core->chunking.watched, core->chunks_count);
+    for (uint32_t i = 0; i < core->chunks_count; i++)
+        core_refresh_chunk(core, i);
+}
+
+struct core_chunk *
+core_find_chunk(struct dpc_core *core, uint32_t path, uint32_t from, uint32_t to)
+{
+    uint32_t low = 0, high = core->chunks_count;
+    while (low < high) {
+        uint32_t middle = low + (high - low) / 2;
+        const struct core_chunk *chunk = &core->chunks[middle];
+        if (chunk->path < path || (chunk->path == path && chunk->from < from))
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    struct core_chunk *found = &core->chunks[low];
+    return low < core->chunks_count && found->path == path && found->from == from && found->to == to
+               ? found
+               : NULL;
+}
+
+void
+core_finish_chunk(struct dpc_core *core, struct core_chunk *chunk)
+{
+    core->chunks_left -= !chunk->done;
+    chunk->done = true;
+    core_refresh_chunk(core, (uint32_t)(chunk - core->chunks));
 }
 
 void
@@ -43,6 +73,7 @@ core_enter_phase(struct dpc_core *core, enum dpc_phase phase, struct dpc_actions
 {
     core->phase.phase = phase;
     core_plan_chunks(core);
+    core_refresh_paths(core);
     core_put_phase(core, actions);
     if (phase == DPC_PHASE_SHARD)
         core_add_effect(actions, DPC_EFFECT_SHARD);
@@ -138,25 +169,14 @@ warm_start_is_over(const struct dpc_core *core)
     return true;
 }
 
-static bool
-chunks_are_done(const struct dpc_core *core)
-{
-    for (uint32_t i = 0; i < core->chunks_count; i++) {
-        if (!core->chunks[i].done)
-            return false;
-    }
-    return true;
-}
-
+/* All paths through a module owe the same number of rounds. */
 static bool
 training_is_over(const struct dpc_core *core)
 {
-    for (uint32_t path = 0; path < core->topology.paths_count; path++) {
-        for (uint32_t level = 0; level < core->topology.levels_count; level++) {
-            uint32_t module = dpc_topology_module(&core->topology, path, level);
-            if (core->modules[module].record.version < dpc_core_path_rounds(core, path))
-                return false;
-        }
+    for (uint32_t module = 0; module < core->topology.modules_count; module++) {
+        uint32_t path = dpc_topology_path_through(&core->topology, module, 0);
+        if (core->modules[module].record.version < dpc_core_path_rounds(core, path))
+            return false;
     }
     return true;
 }
@@ -173,7 +193,7 @@ core_advance(struct dpc_core *core, struct dpc_actions *actions)
         }
         break;
     case DPC_PHASE_FEATURIZE:
-        if (chunks_are_done(core))
+        if (core->chunks_left == 0)
             core_enter_phase(core, DPC_PHASE_SHARD, actions);
         break;
     case DPC_PHASE_TRAIN:
@@ -181,7 +201,7 @@ core_advance(struct dpc_core *core, struct dpc_actions *actions)
             core_enter_phase(core, DPC_PHASE_EVALUATE, actions);
         break;
     case DPC_PHASE_EVALUATE:
-        if (chunks_are_done(core))
+        if (core->chunks_left == 0)
             core_enter_phase(core, DPC_PHASE_REPORT, actions);
         break;
     case DPC_PHASE_PREPARE:

@@ -47,12 +47,19 @@ raw_weight(const struct dpc_core *core, const struct dpc_path_record *path)
 static bool
 round_is_delivered(const struct dpc_core *core, uint32_t module)
 {
-    for (uint32_t path = 0; path < core->topology.paths_count; path++) {
-        if (dpc_topology_uses(&core->topology, path, module) &&
-            core->paths[path].record.rounds_done != core->modules[module].record.version + 1)
-            return false;
+    return core->modules[module].delivered == dpc_topology_paths_through(&core->topology, module);
+}
+
+void
+core_count_delivered(struct dpc_core *core, uint32_t module_id)
+{
+    struct core_module *module = &core->modules[module_id];
+    uint32_t count = dpc_topology_paths_through(&core->topology, module_id);
+    module->delivered = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        uint32_t path = dpc_topology_path_through(&core->topology, module_id, i);
+        module->delivered += core->paths[path].record.rounds_done == module->record.version + 1;
     }
-    return true;
 }
 
 /* Weights that sum to 1 over what is merged in this module, and the effective number of
@@ -103,11 +110,13 @@ describe_fold(const struct dpc_core *core, uint32_t module_id, struct dpc_fold *
     };
     fold->inputs =
         dpc_alloc(dpc_topology_paths_through(&core->topology, module_id), sizeof *fold->inputs);
-    for (uint32_t i = 0; i < core->topology.paths_count; i++) {
-        const struct core_path *path = &core->paths[i];
-        if (dpc_topology_uses(&core->topology, i, module_id))
-            fold->inputs[fold->inputs_count++] = (struct dpc_fold_input){
-                .path = i, .delta = path->deltas[level], .weight = raw_weight(core, &path->record)};
+    fold->inputs_count = dpc_topology_paths_through(&core->topology, module_id);
+    for (uint32_t i = 0; i < fold->inputs_count; i++) {
+        uint32_t path_id = dpc_topology_path_through(&core->topology, module_id, i);
+        const struct core_path *path = &core->paths[path_id];
+        fold->inputs[i] = (struct dpc_fold_input){.path = path_id,
+                                                  .delta = path->deltas[level],
+                                                  .weight = raw_weight(core, &path->record)};
     }
     if (DPC_PLANTED(DPC_PLANTED_ARRIVAL_ORDER))
         sort_by_arrival(core, fold);
@@ -161,6 +170,15 @@ put_ledger(struct dpc_core *core, const struct dpc_folded *folded, struct dpc_ac
     dpc_free(fold.inputs);
 }
 
+/* A new version may make paths ready. */
+static void
+refresh_paths_through(struct dpc_core *core, uint32_t module)
+{
+    uint32_t count = dpc_topology_paths_through(&core->topology, module);
+    for (uint32_t i = 0; i < count; i++)
+        core_refresh_path(core, dpc_topology_path_through(&core->topology, module, i));
+}
+
 void
 core_on_folded(struct dpc_core *core, const struct dpc_folded *folded, struct dpc_actions *actions)
 {
@@ -189,6 +207,8 @@ core_on_folded(struct dpc_core *core, const struct dpc_folded *folded, struct dp
     if (dpc_topology_module_is_dense(&core->topology, folded->module) &&
         folded->version == core->warm_rounds)
         core->warm[dpc_topology_module_level(&core->topology, folded->module)] = version;
+    core_count_delivered(core, folded->module);
+    refresh_paths_through(core, folded->module);
     core_put_phase(core, actions);
     core_advance(core, actions);
 }
@@ -203,17 +223,6 @@ reply_submitted(struct dpc_actions *actions, struct dpc_token token, enum dpc_ve
     reply->verdict.verdict = verdict;
     reply->verdict.text = actions->reply_text;
     return reply;
-}
-
-static struct core_chunk *
-find_chunk(struct dpc_core *core, const struct dpc_lease_record *task)
-{
-    for (uint32_t i = 0; i < core->chunks_count; i++) {
-        struct core_chunk *chunk = &core->chunks[i];
-        if (chunk->path == task->path && chunk->from == task->from && chunk->to == task->to)
-            return chunk;
-    }
-    return NULL;
 }
 
 /* NULL when the submission is what the lease owes, else what is wrong with it. */
@@ -296,6 +305,11 @@ accept_training(struct dpc_core *core, const struct core_lease *lease,
     path->record.state = submit->state.hash;
     path->record.state_bytes = submit->state.bytes;
     dpc_put_path(&actions->batch, &path->record);
+    for (uint32_t level = 0; level < core->topology.levels_count; level++) {
+        struct core_module *module =
+            &core->modules[dpc_topology_module(&core->topology, submit->path, level)];
+        module->delivered += path->record.rounds_done == module->record.version + 1;
+    }
     measure(core, submit);
 }
 
@@ -303,9 +317,8 @@ static void
 accept_chunk(struct dpc_core *core, const struct core_lease *lease,
              const struct dpc_msg_submit *submit, struct dpc_actions *actions)
 {
-    struct core_chunk *chunk = find_chunk(core, &lease->record);
-    assert(chunk); /* a lease on a chunk is ended when its phase is */
-    chunk->done = true;
+    struct core_chunk *chunk = &core->chunks[lease->task];
+    core_finish_chunk(core, chunk);
     struct dpc_result_record record = {
         .kind = submit->kind,
         .path = chunk->path,
@@ -318,12 +331,13 @@ accept_chunk(struct dpc_core *core, const struct core_lease *lease,
 }
 
 static void
-accept(struct dpc_core *core, const struct core_lease *lease, const struct dpc_msg_submit *submit,
+accept(struct dpc_core *core, struct core_lease *lease, const struct dpc_msg_submit *submit,
        struct core_worker *worker, struct dpc_actions *actions)
 {
-    const struct dpc_lease_record task = lease->record;
+    uint64_t serial = lease->record.serial;
     if (submit->kind == DPC_TASK_TRAIN) {
         accept_training(core, lease, submit, actions);
+        core_note_trained(core, submit->path, worker);
         worker->record.merged++;
         worker->record.tokens += (uint64_t)submit->steps_count * core->experiment->inner.batch *
                                  core->experiment->model.context;
@@ -331,14 +345,13 @@ accept(struct dpc_core *core, const struct core_lease *lease, const struct dpc_m
         accept_chunk(core, lease, submit, actions);
     }
     if (DPC_PLANTED(DPC_PLANTED_ACCEPT_TWICE))
-        core_end_lease(core, core_find_lease(core, task.serial), actions);
+        core_end_lease(core, lease, actions);
     else
-        core_end_task_leases(core, &task, actions);
-    worker->record.accepted = task.serial;
+        core_end_task_leases(core, lease, actions);
+    worker->record.accepted = serial;
     dpc_put_worker(&actions->batch, &worker->record);
     core_put_phase(core, actions);
-    reply_submitted(actions, (struct dpc_token){core->incarnation, task.serial},
-                    DPC_VERDICT_ACCEPTED);
+    reply_submitted(actions, (struct dpc_token){core->incarnation, serial}, DPC_VERDICT_ACCEPTED);
     core_fold_what_is_complete(core, actions);
     core_advance(core, actions);
 }
@@ -389,7 +402,7 @@ core_on_submit(struct dpc_core *core, const struct dpc_event *event, int64_t now
         reply_submitted(actions, submit->token, verdict);
         return;
     }
-    lease->heard_ms = now_ms;
+    core_hear_of(core, lease, now_ms);
     if (check->missing_count) {
         struct dpc_msg *reply = reply_submitted(actions, submit->token, DPC_VERDICT_MISSING);
         reply->verdict.missing_count = check->missing_count;

@@ -7,12 +7,16 @@
 #define DPC_COORDINATOR_CORE_STATE_H
 
 #include "coordinator/core/core.h"
+#include "coordinator/core/heap.h"
+
+enum { CORE_NOBODY = UINT32_MAX };
 
 struct core_module {
     struct dpc_module_record record;
-    bool exists;    /* has its version 0 */
-    bool folding;   /* a FOLD effect is under way */
-    uint64_t bytes; /* of a version's tensor blob */
+    bool exists;        /* has its version 0 */
+    bool folding;       /* a FOLD effect is under way */
+    uint64_t bytes;     /* of a version's tensor blob */
+    uint32_t delivered; /* paths through it whose present round is in */
 };
 
 struct core_path {
@@ -22,6 +26,9 @@ struct core_path {
     uint64_t accepted_serial; /* 0: none */
     uint8_t accepted_worker[DPC_WORKER_KEY_BYTES];
     double loss;
+    struct core_lease *leases; /* on its training */
+    /* Index of the worker that trained it last, and its neighbours among that one's paths. */
+    uint32_t trained_by, before, behind;
 };
 
 struct core_lease {
@@ -30,6 +37,8 @@ struct core_lease {
     uint32_t steps_done;
     uint32_t steps_count;
     double tokens_per_s;
+    uint32_t task;           /* path or chunk, by the kind */
+    struct core_lease *next; /* on the same task */
 };
 
 struct core_worker {
@@ -37,12 +46,21 @@ struct core_worker {
     int64_t heard_ms;
     bool connected;
     double tokens_per_s;
+    struct core_lease *lease;             /* NULL: holds none */
+    uint32_t first_trained, last_trained; /* its paths, the longest ago first */
 };
 
 /* A chunk of documents to featurize or to evaluate. */
 struct core_chunk {
     uint32_t path, from, to;
     bool done;
+    struct core_lease *leases;
+};
+
+/* Tasks of one sort, see tasks.c. */
+struct core_tasks {
+    struct core_heap waiting; /* by merit */
+    struct core_heap watched; /* by the instant from which their leases count as silent */
 };
 
 struct dpc_core {
@@ -62,11 +80,14 @@ struct dpc_core {
     struct core_path *paths;     /* [topology.paths_count] */
 
     uint32_t leases_count, leases_capacity;
-    struct core_lease *leases; /* by serial, ascending */
+    struct core_lease **leases; /* by serial, ascending */
     uint32_t workers_count, workers_capacity;
     struct core_worker *workers;
-    uint32_t chunks_count;
-    struct core_chunk *chunks; /* of the phase, if it has any */
+    uint32_t worker_slots_count; /* a power of two */
+    uint32_t *worker_slots;      /* see tables.c */
+    uint32_t chunks_count, chunks_left;
+    struct core_chunk *chunks; /* of the phase, if it has any; by (path, from) */
+    struct core_tasks training, chunking;
 
     double seconds_per_step; /* measured over accepted leases; 0: none yet */
 };
@@ -91,14 +112,34 @@ void core_on_give_back(struct dpc_core *core, const struct dpc_event *event, int
                        struct dpc_actions *actions);
 void core_on_leave(struct dpc_core *core, const struct dpc_event *event, int64_t now_ms,
                    struct dpc_actions *actions);
+
+/* --- tables.c: workers and leases, found without looking through all. */
 struct core_worker *core_find_worker(struct dpc_core *core, const uint8_t *key);
+/* One that is not there yet; pointers to others do not last. */
+struct core_worker *core_add_worker(struct dpc_core *core, const struct dpc_worker_record *record);
 struct core_lease *core_find_lease(struct dpc_core *core, uint64_t serial);
 /* The lease that a worker holds; NULL when it holds none. */
-struct core_lease *core_find_lease_of(struct dpc_core *core, const uint8_t *worker);
+struct core_lease *core_find_lease_of(struct dpc_core *core, const uint8_t *key);
+/* On the path or chunk number `task`; the caller places the task again. */
+struct core_lease *core_add_lease(struct dpc_core *core, const struct dpc_lease_record *record,
+                                  uint32_t task);
 void core_end_lease(struct dpc_core *core, struct core_lease *lease, struct dpc_actions *actions);
-/* Ends every lease on the same task as `of` (itself too). */
-void core_end_task_leases(struct dpc_core *core, const struct dpc_lease_record *of,
+/* Ends every lease on the same task as `of`, and `of` itself. */
+void core_end_task_leases(struct dpc_core *core, const struct core_lease *of,
                           struct dpc_actions *actions);
+void core_free_tables(struct dpc_core *core);
+
+/* --- tasks.c: what is next. Each call places tasks anew after a change. */
+void core_refresh_path(struct dpc_core *core, uint32_t path);
+void core_refresh_paths(struct dpc_core *core);
+void core_refresh_chunk(struct dpc_core *core, uint32_t chunk);
+/* A sign of life for a lease. */
+void core_hear_of(struct dpc_core *core, struct core_lease *lease, int64_t now_ms);
+/* `worker` has trained the path last, from now on. */
+void core_note_trained(struct dpc_core *core, uint32_t path, struct core_worker *worker);
+/* The task that this worker should do, and its number as path or chunk; false: none waits. */
+bool core_choose(struct dpc_core *core, const struct core_worker *worker, int64_t now_ms,
+                 struct dpc_lease_record *ret_task, uint32_t *ret_index);
 
 /* --- rounds.c: submissions, readiness, outer steps. */
 void core_on_submit(struct dpc_core *core, const struct dpc_event *event, int64_t now_ms,
@@ -107,6 +148,8 @@ void core_on_folded(struct dpc_core *core, const struct dpc_folded *folded,
                     struct dpc_actions *actions);
 /* Starts the outer step of every module whose planned paths have delivered. */
 void core_fold_what_is_complete(struct dpc_core *core, struct dpc_actions *actions);
+/* Counts the paths through a module whose present round is in; submissions keep it up to date. */
+void core_count_delivered(struct dpc_core *core, uint32_t module);
 bool core_round_is_ready(const struct dpc_core *core, uint32_t path);
 
 /* --- compare.c: an alarm when strict mode gets two results of one task that differ. */
@@ -121,7 +164,11 @@ void core_on_sharded(struct dpc_core *core, const struct dpc_sharded *sharded,
                      struct dpc_actions *actions);
 /* Moves on when the phase has nothing left to do. */
 void core_advance(struct dpc_core *core, struct dpc_actions *actions);
-/* Fills the chunk table of the present phase. */
+/* Fills the chunk table of the present phase, in which no lease may stand any more. */
 void core_plan_chunks(struct dpc_core *core);
+/* The chunk with these bounds; NULL when there is none. */
+struct core_chunk *core_find_chunk(struct dpc_core *core, uint32_t path, uint32_t from,
+                                   uint32_t to);
+void core_finish_chunk(struct dpc_core *core, struct core_chunk *chunk);
 
 #endif

@@ -43,7 +43,7 @@ put_tables(const struct dpc_core *core, struct dpc_kv_batch *batch)
             dpc_put_module(batch, &core->modules[i].record);
     }
     for (uint32_t i = 0; i < core->leases_count; i++)
-        dpc_put_lease(batch, &core->leases[i].record);
+        dpc_put_lease(batch, &core->leases[i]->record);
 }
 
 static uint64_t

@@ -221,6 +221,7 @@ sim_check_step(struct sim *sim, const struct dpc_event *event)
     bool has_reply = sim->coordinator.actions.has_reply;
     check_paths(sim, event);
     check_modules(sim);
+    sim_check_index(sim);
     mark_event(sim, event);
     if (has_reply && reply->type == DPC_MSG_SUBMITTED) {
         check_verdict(sim, event);

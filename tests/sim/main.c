@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "tests/sim/scale.h"
 #include "tests/sim/sim.h"
 
 struct campaign {
@@ -194,23 +195,29 @@ int
 main(int argc, char **argv)
 {
     static const struct option options[] = {
-        {"seed", required_argument, NULL, 's'},
-        {"first", required_argument, NULL, 'f'},
-        {"seeds", required_argument, NULL, 'n'},
-        {"trace", no_argument, NULL, 't'},
-        {"expect-failure", no_argument, NULL, 'e'},
-        {"jobs", required_argument, NULL, 'j'},
-        {0},
+        {"seed", required_argument, NULL, 's'},     {"first", required_argument, NULL, 'f'},
+        {"seeds", required_argument, NULL, 'n'},    {"trace", no_argument, NULL, 't'},
+        {"expect-failure", no_argument, NULL, 'e'}, {"jobs", required_argument, NULL, 'j'},
+        {"scale", no_argument, NULL, 'c'},          {"side", required_argument, NULL, 'i'},
+        {"workers", required_argument, NULL, 'w'},  {0},
     };
     struct campaign *campaign = dpc_alloc(1, sizeof *campaign);
+    struct sim_scale_options scale = {.side = 256, .workers = 10000, .rounds = 2};
+    bool scales = false;
     int option, status = 2;
     *campaign = (struct campaign){.first = 1, .count = MARKERS_SEEDS, .stride = 1, .jobs = 1};
     while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
         if (option == '?') {
             fprintf(stderr, "usage: sim [--seed N [--trace]] [--first N] [--seeds COUNT] "
-                            "[--jobs N] [--expect-failure]\n");
+                            "[--jobs N] [--expect-failure]\n"
+                            "       sim --scale [--side N] [--workers N]\n");
             goto out;
         }
+        scales |= option == 'c';
+        if (option == 'i')
+            scale.side = (uint32_t)strtoul(optarg, NULL, 10);
+        if (option == 'w')
+            scale.workers = (uint32_t)strtoul(optarg, NULL, 10);
         campaign->tracing |= option == 't';
         campaign->expects_failure |= option == 'e';
         if (option == 's' || option == 'f')
@@ -221,7 +228,7 @@ main(int argc, char **argv)
             campaign->count = option == 's' ? 1 : strtoull(optarg, NULL, 10);
     }
     signal(SIGABRT, on_abort);
-    status = run_campaign(campaign);
+    status = scales ? sim_scale(&scale) : run_campaign(campaign);
 out:
     dpc_free(campaign);
     return status;

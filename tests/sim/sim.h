@@ -31,7 +31,8 @@ enum {
     SIM_HEARTBEAT_MS = 1000,
     SIM_PATHS_MAX = 65,
     SIM_MODULES_MAX = 32,
-    SIM_ROUNDS_MAX = 16, /* of the dense path: warm start and all */
+    SIM_ROUNDS_MAX = 16,      /* of the dense path: warm start and all */
+    SIM_INDEX_PATHS_MAX = 10, /* with more, indices are checked at some events only */
     SIM_NOBODY = UINT32_MAX,
     SIM_INLINE_BYTES_MAX = 100, /* of a blob in the kv: tensors are files, states are not */
 };
@@ -284,6 +285,8 @@ void sim_check_reply(struct sim *sim, const struct dpc_event *event);
 void sim_check_disk(struct sim *sim);
 /* So are the blobs that its records name (audit_blobs.c). */
 void sim_check_blobs(struct sim *sim);
+/* The core's indices are what looking through all its tables finds (audit_index.c). */
+void sim_check_index(struct sim *sim);
 void sim_check_bounds(struct sim *sim);
 /* The number of the worker with this key. */
 uint32_t sim_worker_of(const struct sim *sim, const uint8_t *key);

@@ -66,8 +66,12 @@ levels_of_modules_and_paths_through_them(void)
         CU_ASSERT_EQUAL(dpc_topology_module_level(&topology, module), levels[module]);
         CU_ASSERT_EQUAL(dpc_topology_module_is_dense(&topology, module), module >= 9);
         uint32_t through = 0;
-        for (uint32_t path = 0; path < topology.paths_count; path++)
-            through += dpc_topology_uses(&topology, path, module);
+        for (uint32_t path = 0; path < topology.paths_count; path++) {
+            if (!dpc_topology_uses(&topology, path, module))
+                continue;
+            CU_ASSERT_EQUAL(dpc_topology_path_through(&topology, module, through), path);
+            through++;
+        }
         CU_ASSERT_EQUAL(dpc_topology_paths_through(&topology, module), through);
     }
     CU_ASSERT_EQUAL(dpc_topology_paths_through(&topology, 0), 12);

@@ -1,0 +1,196 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Which task is next. A task that can be worked on waits, with its merit, or is watched: somebody
+ * holds a lease on it, and until a known instant counts as being at work. Both are heaps, so that
+ * an ask costs the same with four paths and with 65,536. Whatever changes a task's standing
+ * (a submission, a version, a lease, a sign of life) calls for it to be placed again. */
+#include "coordinator/core/state.h"
+
+#include <string.h>
+
+#include "base/alloc.h"
+
+/* Paths of a worker that are looked at for one that it trained: enough for it to find one, few
+ * enough for a worker that trained them all. */
+enum { AFFINE_MAX = 64 };
+
+/* --- Placing. */
+
+static bool
+path_trains_now(const struct dpc_core *core, uint32_t path)
+{
+    if (core->paths[path].record.rounds_done >= dpc_core_path_rounds(core, path))
+        return false;
+    if (core_is_dense(core, path))
+        return core->phase.phase >= DPC_PHASE_WARM_START && core->phase.phase <= DPC_PHASE_TRAIN;
+    return core->phase.phase == DPC_PHASE_TRAIN;
+}
+
+/* The first instant at which nobody counts as being at work on it: two heartbeats and a tick after
+ * the last sign of life, or past the lease's time. */
+static int64_t
+quiet_from(const struct dpc_core *core, const struct core_lease *leases, uint32_t round)
+{
+    int64_t latest_ms = INT64_MIN;
+    for (const struct core_lease *lease = leases; lease; lease = lease->next) {
+        int64_t silent_ms = lease->heard_ms + 3 * (int64_t)core->heartbeat_ms;
+        int64_t late_ms = lease->granted_ms + (int64_t)lease->record.time_left_ms;
+        int64_t quiet_ms = 1 + (silent_ms < late_ms ? silent_ms : late_ms);
+        if (lease->record.round == round && quiet_ms > latest_ms)
+            latest_ms = quiet_ms;
+    }
+    return latest_ms;
+}
+
+/* `left`: more is sooner. */
+static void
+place(struct core_tasks *tasks, uint32_t task, bool open, int64_t quiet_ms, int64_t left)
+{
+    bool held = open && quiet_ms != INT64_MIN;
+    if (held)
+        core_heap_set(&tasks->watched, task, quiet_ms);
+    else
+        core_heap_remove(&tasks->watched, task);
+    if (open && !held)
+        core_heap_set(&tasks->waiting, task, -left);
+    else
+        core_heap_remove(&tasks->waiting, task);
+}
+
+static int64_t
+rounds_left(const struct dpc_core *core, uint32_t path)
+{
+    return (int64_t)dpc_core_path_rounds(core, path) - core->paths[path].record.rounds_done;
+}
+
+void
+core_refresh_path(struct dpc_core *core, uint32_t path)
+{
+    bool open = path_trains_now(core, path) && core_round_is_ready(core, path);
+    int64_t quiet_ms =
+        quiet_from(core, core->paths[path].leases, core->paths[path].record.rounds_done);
+    place(&core->training, path, open, quiet_ms, rounds_left(core, path));
+}
+
+void
+core_refresh_paths(struct dpc_core *core)
+{
+    for (uint32_t path = 0; path < core->topology.paths_count; path++)
+        core_refresh_path(core, path);
+}
+
+void
+core_refresh_chunk(struct dpc_core *core, uint32_t chunk)
+{
+    place(&core->chunking, chunk, !core->chunks[chunk].done,
+          quiet_from(core, core->chunks[chunk].leases, 0), 0);
+}
+
+void
+core_hear_of(struct dpc_core *core, struct core_lease *lease, int64_t now_ms)
+{
+    lease->heard_ms = now_ms;
+    if (lease->record.kind == DPC_TASK_TRAIN)
+        core_refresh_path(core, lease->task);
+    else
+        core_refresh_chunk(core, lease->task);
+}
+
+/* --- Who trained what last. */
+
+void
+core_note_trained(struct dpc_core *core, uint32_t path_id, struct core_worker *worker)
+{
+    struct core_path *path = &core->paths[path_id];
+    if (path->trained_by != CORE_NOBODY) {
+        struct core_worker *former = &core->workers[path->trained_by];
+        if (path->before != CORE_NOBODY)
+            core->paths[path->before].behind = path->behind;
+        else
+            former->first_trained = path->behind;
+        if (path->behind != CORE_NOBODY)
+            core->paths[path->behind].before = path->before;
+        else
+            former->last_trained = path->before;
+    }
+    path->trained_by = (uint32_t)(worker - core->workers);
+    path->before = worker->last_trained;
+    path->behind = CORE_NOBODY;
+    if (worker->last_trained != CORE_NOBODY)
+        core->paths[worker->last_trained].behind = path_id;
+    else
+        worker->first_trained = path_id;
+    worker->last_trained = path_id;
+}
+
+/* Among the worker's paths one that waits with the best merit; else `best`. */
+static uint32_t
+prefer_own(struct dpc_core *core, const struct core_worker *worker, uint32_t best, int64_t key)
+{
+    uint32_t path = worker->first_trained;
+    for (int i = 0; i < AFFINE_MAX && path != CORE_NOBODY; i++, path = core->paths[path].behind) {
+        if (core_heap_has(&core->training.waiting, path) &&
+            core->training.waiting.keys[path] == key)
+            return path;
+    }
+    return best;
+}
+
+/* --- Choosing. */
+
+/* What was watched too long waits again, for a backup. */
+static void
+release_quiet(const struct dpc_core *core, struct core_tasks *tasks, int64_t now_ms)
+{
+    uint32_t task;
+    int64_t quiet_ms;
+    while (core_heap_first(&tasks->watched, &task, &quiet_ms) && quiet_ms <= now_ms) {
+        core_heap_remove(&tasks->watched, task);
+        core_heap_set(&tasks->waiting, task,
+                      tasks == &core->training ? -rounds_left(core, task) : 0);
+    }
+}
+
+/* The first chunk that nobody is at work on. */
+static bool
+choose_chunk(struct dpc_core *core, int64_t now_ms, struct dpc_lease_record *ret_task,
+             uint32_t *ret_index)
+{
+    int64_t key;
+    release_quiet(core, &core->chunking, now_ms);
+    if (!core_heap_first(&core->chunking.waiting, ret_index, &key))
+        return false;
+    const struct core_chunk *chunk = &core->chunks[*ret_index];
+    *ret_task = (struct dpc_lease_record){
+        .kind = core->phase.phase == DPC_PHASE_FEATURIZE ? DPC_TASK_FEATURIZE : DPC_TASK_EVALUATE,
+        .path = chunk->path,
+        .from = chunk->from,
+        .to = chunk->to,
+    };
+    return true;
+}
+
+/* The ready path that has most rounds to go; among equals one that this worker trained last. */
+static bool
+choose_training(struct dpc_core *core, const struct core_worker *worker, int64_t now_ms,
+                struct dpc_lease_record *ret_task, uint32_t *ret_index)
+{
+    int64_t key;
+    release_quiet(core, &core->training, now_ms);
+    if (!core_heap_first(&core->training.waiting, ret_index, &key))
+        return false;
+    *ret_index = prefer_own(core, worker, *ret_index, key);
+    *ret_task = (struct dpc_lease_record){
+        .kind = DPC_TASK_TRAIN,
+        .path = *ret_index,
+        .round = core->paths[*ret_index].record.rounds_done,
+    };
+    return true;
+}
+
+bool
+core_choose(struct dpc_core *core, const struct core_worker *worker, int64_t now_ms,
+            struct dpc_lease_record *ret_task, uint32_t *ret_index)
+{
+    return choose_chunk(core, now_ms, ret_task, ret_index) ||
+           choose_training(core, worker, now_ms, ret_task, ret_index);
+}

@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The core's indices against the slow way: looking through everything. */
+#include <string.h>
+
+#include "coordinator/core/state.h"
+#include "tests/sim/sim.h"
+
+static bool
+is_open(const struct dpc_core *core, uint32_t path)
+{
+    const struct core_path *state = &core->paths[path];
+    uint32_t phase = core->phase.phase;
+    bool dense = core_is_dense(core, path);
+    if (state->record.rounds_done >= dpc_core_path_rounds(core, path) || phase > DPC_PHASE_TRAIN ||
+        phase < (dense ? DPC_PHASE_WARM_START : DPC_PHASE_TRAIN))
+        return false;
+    for (uint32_t i = 0; i < core->topology.modules_count; i++) {
+        if (dpc_topology_uses(&core->topology, path, i) &&
+            (!core->modules[i].exists ||
+             core->modules[i].record.version != state->record.rounds_done))
+            return false;
+    }
+    return true;
+}
+
+static bool
+is_held(const struct dpc_core *core, uint32_t kind, uint32_t path, uint32_t round, uint32_t from)
+{
+    for (uint32_t i = 0; i < core->leases_count; i++) {
+        const struct dpc_lease_record *lease = &core->leases[i]->record;
+        if (lease->kind == kind && lease->path == path && lease->round == round &&
+            lease->from == from)
+            return true;
+    }
+    return false;
+}
+
+/* An open task waits or, while somebody holds it, is watched; what is not open is neither. */
+static bool
+stands_right(const struct core_tasks *tasks, uint32_t task, bool open, bool held)
+{
+    bool waits = core_heap_has(&tasks->waiting, task);
+    bool watched = core_heap_has(&tasks->watched, task);
+    return open ? waits != watched && (held || waits) : !waits && !watched;
+}
+
+static void
+check_paths(struct sim *sim, const struct dpc_core *core)
+{
+    for (uint32_t i = 0; i < core->topology.paths_count; i++) {
+        uint32_t round = core->paths[i].record.rounds_done;
+        if (!stands_right(&core->training, i, is_open(core, i),
+                          is_held(core, DPC_TASK_TRAIN, i, round, 0)))
+            sim_fail(sim, "path %u stands wrong among the tasks", i);
+    }
+}
+
+static void
+check_chunks(struct sim *sim, const struct dpc_core *core)
+{
+    uint32_t left = 0;
+    uint32_t kind =
+        core->phase.phase == DPC_PHASE_FEATURIZE ? DPC_TASK_FEATURIZE : DPC_TASK_EVALUATE;
+    for (uint32_t i = 0; i < core->chunks_count; i++) {
+        const struct core_chunk *chunk = &core->chunks[i];
+        left += !chunk->done;
+        if (!stands_right(&core->chunking, i, !chunk->done,
+                          is_held(core, kind, chunk->path, 0, chunk->from)))
+            sim_fail(sim, "chunk %u stands wrong among the tasks", i);
+    }
+    if (left != core->chunks_left)
+        sim_fail(sim, "%u chunks are left, and the core counts %u", left, core->chunks_left);
+}
+
+static void
+check_delivered(struct sim *sim, const struct dpc_core *core)
+{
+    for (uint32_t i = 0; i < core->topology.modules_count; i++) {
+        uint32_t count = 0;
+        for (uint32_t path = 0; path < core->topology.paths_count; path++)
+            count += dpc_topology_uses(&core->topology, path, i) &&
+                     core->paths[path].record.rounds_done == core->modules[i].record.version + 1;
+        if (core->modules[i].exists && count != core->modules[i].delivered)
+            sim_fail(sim, "%u paths delivered to module %u, and the core counts %u", count, i,
+                     core->modules[i].delivered);
+    }
+}
+
+static void
+check_workers(struct sim *sim, struct dpc_core *core)
+{
+    for (uint32_t i = 0; i < core->leases_count; i++) {
+        struct core_lease *lease = core->leases[i];
+        if (core_find_lease(core, lease->record.serial) != lease ||
+            core_find_lease_of(core, lease->record.worker) != lease)
+            sim_fail(sim, "lease %llu is not found", (unsigned long long)lease->record.serial);
+    }
+    for (uint32_t i = 0; i < core->workers_count; i++) {
+        if (core_find_worker(core, core->workers[i].record.key) != &core->workers[i])
+            sim_fail(sim, "worker %u is not found by its key", i);
+    }
+}
+
+void
+sim_check_index(struct sim *sim)
+{
+    struct dpc_core *core = sim->coordinator.core;
+    if (core->topology.paths_count > SIM_INDEX_PATHS_MAX && sim->events_count % 64)
+        return;
+    check_paths(sim, core);
+    check_chunks(sim, core);
+    check_delivered(sim, core);
+    check_workers(sim, core);
+}
