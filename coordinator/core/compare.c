@@ -7,6 +7,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/planted.h"
+
 static bool
 same_training(const struct dpc_core *core, const struct dpc_msg_submit *submit)
 {
@@ -23,8 +25,8 @@ core_compare_superseded(const struct dpc_core *core, const struct core_worker *w
                         const struct dpc_msg_submit *submit, struct dpc_actions *actions)
 {
     /* Only the last accepted round of a path is at hand, and it is what a backup was about. */
-    if (core->experiment->mode != DPC_MODE_STRICT || submit->kind != DPC_TASK_TRAIN ||
-        submit->path >= core->topology.paths_count ||
+    if (DPC_PLANTED(DPC_PLANTED_DIFFERENCE_MISSED) || core->experiment->mode != DPC_MODE_STRICT ||
+        submit->kind != DPC_TASK_TRAIN || submit->path >= core->topology.paths_count ||
         core->paths[submit->path].record.rounds_done != submit->round + 1 ||
         same_training(core, submit))
         return;

@@ -13,7 +13,7 @@
 #include "base/alloc.h"
 #include "base/layout.h"
 #include "base/tensor_blob.h"
-#include "coordinator/core/planted.h"
+#include "base/planted.h"
 
 static const char *const phase_names[] = {
     [DPC_PHASE_PREPARE] = "prepare",     [DPC_PHASE_WARM_START] = "warm_start",

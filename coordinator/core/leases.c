@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
-#include "coordinator/core/planted.h"
+#include "base/planted.h"
 
 /* How many times its measured length a lease may take before another worker is set on its task. */
 enum { LEASE_PATIENCE = 4 };

@@ -12,7 +12,7 @@
 
 #include "base/alloc.h"
 #include "base/layout.h"
-#include "coordinator/core/planted.h"
+#include "base/planted.h"
 
 bool
 core_round_is_ready(const struct dpc_core *core, uint32_t path)
@@ -175,7 +175,7 @@ static void
 refresh_paths_through(struct dpc_core *core, uint32_t module)
 {
     uint32_t count = dpc_topology_paths_through(&core->topology, module);
-    for (uint32_t i = 0; i < count; i++)
+    for (uint32_t i = 0; i < count && !DPC_PLANTED(DPC_PLANTED_VERSION_NOT_PLACED); i++)
         core_refresh_path(core, dpc_topology_path_through(&core->topology, module, i));
 }
 

@@ -4,6 +4,7 @@
  * what is kept in order is pointers, so that ten thousand of them move in a microsecond. */
 #include "coordinator/core/state.h"
 
+#include <assert.h>
 #include <string.h>
 
 #include "base/alloc.h"
@@ -98,8 +99,10 @@ core_find_lease_of(struct dpc_core *core, const uint8_t *key)
 static struct core_lease **
 task_leases(struct dpc_core *core, const struct core_lease *lease)
 {
-    return lease->record.kind == DPC_TASK_TRAIN ? &core->paths[lease->task].leases
-                                                : &core->chunks[lease->task].leases;
+    if (lease->record.kind == DPC_TASK_TRAIN)
+        return &core->paths[lease->task].leases;
+    assert(lease->task < core->chunks_count); /* a lease on a chunk is ended with its phase */
+    return &core->chunks[lease->task].leases;
 }
 
 struct core_lease *

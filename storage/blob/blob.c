@@ -9,6 +9,7 @@
 
 #include "base/alloc.h"
 #include "base/buf.h"
+#include "base/planted.h"
 #include "storage/blob/folder.h"
 
 /* The longest name below the folder: "/partial/", 64 digits, a number, ".new". */
@@ -80,7 +81,7 @@ sync_folders(struct dpc_blobs *blobs)
         char folder[DPC_PATH_MAX];
         (void)snprintf(folder, sizeof folder, "%.*s/%02x", DPC_PATH_MAX - NAME_BELOW_MAX,
                        blobs->folder, first);
-        if (there[first])
+        if (there[first] && !DPC_PLANTED(DPC_PLANTED_FOUND_NOT_SYNCED))
             code = vfs->ops->sync_folder(vfs, folder);
         blobs->ready[first] = there[first];
     }
@@ -284,7 +285,7 @@ dpc_blobs_load(const struct dpc_blobs *blobs, const struct dpc_hash *hash, uint8
         return dpc_blobs_report(blobs, code, "read", hash, err);
     struct dpc_hash actual;
     dpc_hash_of(bytes, len, &actual);
-    if (!dpc_hash_equal(&actual, hash)) {
+    if (!DPC_PLANTED(DPC_PLANTED_LOAD_UNCHECKED) && !dpc_hash_equal(&actual, hash)) {
         dpc_free(bytes);
         return report_damage(blobs, hash, err);
     }

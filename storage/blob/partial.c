@@ -6,6 +6,8 @@
  * what lies in the file is read back and checked against the name before it becomes a blob. */
 #include "storage/blob/folder.h"
 
+#include "base/planted.h"
+
 uint64_t
 dpc_blobs_partial(const struct dpc_blobs *blobs, const struct dpc_hash *hash)
 {
@@ -74,7 +76,8 @@ check_and_publish(struct dpc_blobs *blobs, struct dpc_vfs_file *file, const char
     int code = vfs->ops->size(file, &bytes);
     if (code == DPC_OK)
         code = dpc_blobs_hash_file(blobs, file, bytes, &actual);
-    if (code == DPC_OK && !dpc_hash_equal(&actual, hash))
+    if (code == DPC_OK && !DPC_PLANTED(DPC_PLANTED_ARRIVAL_UNCHECKED) &&
+        !dpc_hash_equal(&actual, hash))
         code = DPC_EHASH;
     if (code == DPC_OK)
         code = dpc_blobs_prepare(blobs, hash);

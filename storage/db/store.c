@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/planted.h"
 #include "storage/db/ledger.h"
 #include "storage/db/promise.h"
 #include "storage/db/store_parts.h"
@@ -116,7 +117,8 @@ name_parts(const char *folder, struct parts *ret_parts, struct dpc_error *err)
 static int
 make_folder(const struct dpc_vfs *vfs, const char *path, struct dpc_error *err)
 {
-    int code = dpc_vfs_make_lasting_folder(vfs, path);
+    int code = DPC_PLANTED(DPC_PLANTED_STORE_NOT_SYNCED) ? vfs->ops->make_folder(vfs, path)
+                                                         : dpc_vfs_make_lasting_folder(vfs, path);
     if (code == DPC_OK)
         return DPC_OK;
     return dpc_error_set(err, code, "could not make folder \"%s\": %s", path,
@@ -166,7 +168,7 @@ open_parts(struct dpc_store *store, const struct dpc_vfs *vfs, const char *folde
                             : open_to_write(store, vfs, &parts, err);
     if (code == DPC_OK)
         code = check_identity(store, err);
-    if (code == DPC_OK && promised == DPC_OK)
+    if (code == DPC_OK && promised == DPC_OK && !DPC_PLANTED(DPC_PLANTED_PROMISE_UNREAD))
         code = check_promise(store->kv, &promise, err);
     return code;
 }
@@ -281,6 +283,10 @@ dpc_store_commit(struct dpc_store *store, const struct dpc_kv_batch *batch, stru
     int code = dpc_store_writable(store, err);
     if (code == DPC_OK && batch->count == 0)
         return DPC_OK;
+    bool first = DPC_PLANTED(DPC_PLANTED_PROMISE_FIRST) && store->promises &&
+                 dpc_ledger_in_batch(batch, &promise.sequence, &promise.hash);
+    if (code == DPC_OK && first)
+        code = dpc_promises_write(store->promises, &promise, err);
     if (code == DPC_OK)
         code = dpc_store_write(store, batch, err);
     if (code != DPC_OK || !store->promises ||

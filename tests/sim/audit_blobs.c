@@ -35,7 +35,7 @@ audit_blob(struct sim *sim, const struct dpc_hash *hash, const char *what, uint3
     if (file)
         dpc_hash_of(file->data, file->len, &actual);
     if (!flipped && !dpc_hash_equal(&actual, hash))
-        sim_fail(sim, "the records name the %s of %u, and the disk %s", what, of,
+        sim_fail(sim, "the records name the %s %u, and the disk %s", what, of,
                  file ? "holds other bytes" : "does not hold it");
 }
 

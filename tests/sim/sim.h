@@ -17,7 +17,7 @@
 
 #include "base/rng.h"
 #include "coordinator/core/core.h"
-#include "coordinator/core/planted.h"
+#include "base/planted.h"
 #include "storage/db/store.h"
 #include "tests/sim/disk.h"
 #include "tests/sim/markers.h"

@@ -5,8 +5,8 @@
  *
  * Owns: nothing. Threads: constant. Not here: any switch at run time.
  */
-#ifndef DPC_COORDINATOR_CORE_PLANTED_H
-#define DPC_COORDINATOR_CORE_PLANTED_H
+#ifndef DPC_BASE_PLANTED_H
+#define DPC_BASE_PLANTED_H
 
 #ifndef DPC_SIM_BUG
 #define DPC_SIM_BUG 0
@@ -21,6 +21,18 @@ enum dpc_planted {
     DPC_PLANTED_SERIAL_AGAIN = 6,   /* the next token's serial is not on disk */
     DPC_PLANTED_WARM_FORGOTTEN = 7, /* after a restart the present dense version is the warm one */
     DPC_PLANTED_FOLD_FORGOTTEN = 8, /* outer steps under way are not asked for again */
+    /* of the disk */
+    DPC_PLANTED_LOAD_UNCHECKED = 9,      /* a blob that is loaded is not held against its name */
+    DPC_PLANTED_ARRIVAL_UNCHECKED = 10,  /* nor one that has arrived */
+    DPC_PLANTED_FILE_NOT_SYNCED = 11,    /* a blob gets its name before its bytes are on disk */
+    DPC_PLANTED_FOLDER_NOT_SYNCED = 12,  /* a blob's name is not on disk when it is promised */
+    DPC_PLANTED_FOUND_NOT_SYNCED = 13,   /* nor that of a blob that a killed run left */
+    DPC_PLANTED_STORE_NOT_SYNCED = 14,   /* nor that of the store's own folder */
+    DPC_PLANTED_PROMISE_FIRST = 15,      /* the promise file is written before the batch */
+    DPC_PLANTED_PROMISE_UNREAD = 16,     /* and not looked at when the store is opened */
+    DPC_PLANTED_SYNC_IGNORED = 17,       /* a failed sync of a blob is taken for a success */
+    DPC_PLANTED_DIFFERENCE_MISSED = 18,  /* two results of one task may differ */
+    DPC_PLANTED_VERSION_NOT_PLACED = 19, /* a new version does not make its paths ready */
 };
 
 #define DPC_PLANTED(bug) (DPC_SIM_BUG == (bug))
