@@ -81,7 +81,7 @@ harm_disk(struct sim *sim, uint32_t index)
         index = SIM_NOBODY;
     if (!disk_of(sim, index))
         return;
-    switch (dpc_rng_below(&sim->rng, 6)) {
+    switch (dpc_rng_below(&sim->rng, 8)) {
     case 0:
         fill_disk(sim, index);
         break;
@@ -91,6 +91,8 @@ harm_disk(struct sim *sim, uint32_t index)
         flip_bit(sim, index);
         break;
     case 2:
+    case 6:
+    case 7:
         sim_disk_fail_sync(disk_of(sim, index));
         break;
     case 3:

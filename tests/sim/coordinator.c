@@ -303,6 +303,7 @@ sim_coordinator_start(struct sim *sim)
 {
     struct sim_coordinator *coordinator = &sim->coordinator;
     coordinator->life++;
+    memset(coordinator->verified, 0, sizeof coordinator->verified);
     set_clock(sim);
     sim_note(sim, "coordinator starts life=%u", coordinator->life);
     if (!open_store(sim) || !create_core(sim))

@@ -33,6 +33,7 @@ enum {
     SIM_MODULES_MAX = 32,
     SIM_ROUNDS_MAX = 16,      /* of the dense path: warm start and all */
     SIM_INDEX_PATHS_MAX = 10, /* with more, indices are checked at some events only */
+    SIM_VERIFIED_MAX = 64, /* blobs that the coordinator knows to be whole, as its server has it */
     SIM_NOBODY = UINT32_MAX,
     SIM_INLINE_BYTES_MAX = 100, /* of a blob in the kv: tensors are files, states are not */
 };
@@ -147,6 +148,8 @@ struct sim_coordinator {
     struct dpc_core *core;   /* NULL: down */
     int broken;              /* why the process must end; DPC_OK: it must not */
     char broken_text[DPC_ERROR_TEXT_MAX];
+    struct dpc_hash verified[SIM_VERIFIED_MAX]; /* by this process, a ring */
+    size_t verified_next;
     bool tampered; /* the submission in hand has other bits than were computed */
     struct dpc_actions actions;
     uint32_t life;

@@ -23,35 +23,66 @@ struct sim_wire {
 
 /* --- The coordinator's half. */
 
+static struct dpc_store *
+store_of(void *context)
+{
+    return ((struct sim *)context)->coordinator.store;
+}
+
 static int
 blob_size(void *context, const struct dpc_hash *hash, uint64_t *ret_bytes)
 {
-    return dpc_store_blob_size(context, hash, ret_bytes);
+    return dpc_store_blob_size(store_of(context), hash, ret_bytes);
+}
+
+/* As the server does: a blob is held against its name before it leaves for the first time. What
+ * rots later is found on arrival. */
+static int
+verify_once(struct sim *sim, const struct dpc_hash *hash)
+{
+    struct sim_coordinator *coordinator = &sim->coordinator;
+    struct dpc_error err;
+    uint8_t *bytes;
+    size_t len;
+    for (size_t i = 0; i < SIM_VERIFIED_MAX; i++) {
+        if (dpc_hash_equal(&coordinator->verified[i], hash))
+            return DPC_OK;
+    }
+    int code = dpc_store_blob_load(coordinator->store, hash, &bytes, &len, &err);
+    if (code == DPC_ECORRUPT)
+        sim_coordinator_broke(sim, code, err.text);
+    if (code != DPC_OK)
+        return code;
+    dpc_free(bytes);
+    coordinator->verified[coordinator->verified_next++ % SIM_VERIFIED_MAX] = *hash;
+    return DPC_OK;
 }
 
 static int
 blob_read(void *context, const struct dpc_hash *hash, uint64_t offset, void *ret_bytes, size_t len)
 {
-    return dpc_store_blob_read(context, hash, offset, ret_bytes, len);
+    int code = offset == 0 ? verify_once(context, hash) : DPC_OK;
+    return code == DPC_OK ? dpc_store_blob_read(store_of(context), hash, offset, ret_bytes, len)
+                          : code;
 }
 
 static uint64_t
 blob_partial(void *context, const struct dpc_hash *hash)
 {
-    return dpc_store_blob_partial(context, hash);
+    return dpc_store_blob_partial(store_of(context), hash);
 }
 
 static int
 blob_append(void *context, const struct dpc_hash *hash, uint64_t offset, const void *bytes,
             size_t len, struct dpc_error *err)
 {
-    return dpc_store_blob_append(context, hash, offset, bytes, len, err);
+    return dpc_store_blob_append(store_of(context), hash, offset, bytes, len, err);
 }
 
 static int
 blob_finish(void *context, const struct dpc_hash *hash, struct dpc_error *err)
 {
-    return dpc_store_blob_finish(context, hash, err);
+    return dpc_store_blob_finish(store_of(context), hash, err);
 }
 
 /* A disk of ours that is full or fails is the coordinator's end, as in its server. */
@@ -75,7 +106,7 @@ wire_send(void *context, const struct dpc_msg *request)
         .partial = blob_partial,
         .append = blob_append,
         .finish = blob_finish,
-        .context = coordinator->store,
+        .context = wire->sim,
         .total_max = BODY_BYTES_MAX,
     };
     if (wire->count == REPLIES_MAX || !coordinator->core || coordinator->broken)
