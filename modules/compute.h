@@ -23,8 +23,9 @@ int dpc_compute_choose(enum dpc_compute compute, const struct dpc_ops **ret_ops,
 /* oneDNN was built in and is kept from running: slower products, and no bf16. */
 bool dpc_compute_is_blocked(void);
 
-/* Bytes of a training process that computes on such a path: the path, two moments, the versions
- * that deltas are taken against, and the path state while it is put together for its blob. */
+/* Bytes of a worker that trains on such a path: the path, two moments, the versions that deltas are
+ * taken against, the path state as it came and as it goes, and the process itself. Pages of mapped
+ * files, which the kernel takes back when it likes, do not count. */
 int dpc_compute_bytes(const struct dpc_experiment *experiment,
                       const struct dpc_path_options *options, size_t *ret_bytes,
                       struct dpc_error *err) DPC_MUST_CHECK;

@@ -5,6 +5,7 @@
 
 #include "base/alloc.h"
 #include "data/batch.h"
+#include "modules/compute.h"
 #include "tests/unit/worker/task_rig.h"
 
 static int
@@ -255,6 +256,18 @@ engine_bytes(const struct dpc_experiment *experiment, uint64_t memory_bytes, int
     return bytes;
 }
 
+/* What an engine needs besides its path. */
+static size_t
+engine_rest(const struct dpc_experiment *experiment, size_t path_bytes)
+{
+    struct dpc_path_options options = {
+        .ops = dpc_ops_cpu(DPC_FP32), .batch_max = 8, .use = DPC_PATH_TRAIN};
+    size_t bytes = 0;
+    CU_ASSERT_EQUAL(dpc_compute_bytes(experiment, &options, &bytes, NULL), DPC_OK);
+    CU_ASSERT(bytes > path_bytes + 12 * dpc_layout_path_floats(experiment));
+    return bytes - path_bytes;
+}
+
 static void
 what_does_not_fit_is_computed_again_or_refused(void)
 {
@@ -262,7 +275,7 @@ what_does_not_fit_is_computed_again_or_refused(void)
     rig_begin(&rig, DPC_TASK_TRAIN);
     rig.experiment.levels[0].blocks = 6;
     size_t kept = engine_bytes(&rig.experiment, 0, DPC_OK);
-    size_t rest = 20 * dpc_layout_path_floats(&rig.experiment);
+    size_t rest = engine_rest(&rig.experiment, kept);
     CU_ASSERT_EQUAL(engine_bytes(&rig.experiment, kept + rest, DPC_OK), kept);
     size_t again = engine_bytes(&rig.experiment, kept + rest - 1, DPC_OK);
     CU_ASSERT(again < kept);
