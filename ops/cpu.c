@@ -127,8 +127,8 @@ size_t
 dpc_attention_scratch_floats(size_t T, size_t D)
 {
     size_t strip = (T + DPC_ATTENTION_ALIGN - 1) / DPC_ATTENTION_ALIGN * DPC_ATTENTION_ALIGN;
-    return (5 * D + 2 * DPC_ATTENTION_BLOCK) * (strip + DPC_ATTENTION_SKEW) +
-           3 * DPC_ATTENTION_BLOCK * D;
+    return (5 * D + 3 * DPC_ATTENTION_BLOCK) * (strip + DPC_ATTENTION_SKEW) +
+           5 * DPC_ATTENTION_BLOCK * D;
 }
 
 void

@@ -2,7 +2,9 @@
  *
  * A small GEMM for attention: c[M,N] = (or +=) a[M,K] b[K,N], where rows of b and c are contiguous
  * and `a` is read one value at a time through any two strides, so that a transposed operand costs
- * nothing. Tiles of 6 rows by 2 vectors live in registers. Nothing is packed: operands are heads of
+ * nothing. Tiles of 6 rows by 2 vectors live in registers. With `pairs` a value of a and of b is a
+ * word of two bf16, which stand for two neighbours along K: one instruction multiplies both and
+ * sums in fp32 (DPC_TILE_PAIRS says whether there is one). Nothing is packed: operands are heads of
  * at most some hundred KiB, which stay in L2.
  *
  * Owns: nothing. Threads: any. Not here: large matrices (BLAS has them).
@@ -17,6 +19,31 @@
 
 enum { TILE_ROWS = 6, TILE_VECTORS = 2 };
 
+#if defined(DPC_ACT_BF16) && defined(__AVX512BF16__)
+#define DPC_TILE_PAIRS 1
+INLINE vec
+tile_dot(vec sum, vec left, vec right)
+{
+    return (vec)_mm512_dpbf16_ps((__m512)sum, (__m512bh)left, (__m512bh)right);
+}
+#else
+#define DPC_TILE_PAIRS 0
+INLINE vec
+tile_dot(vec sum, vec left, vec right)
+{
+    return sum + left * right; /* never reached: without the instruction nobody asks for pairs */
+}
+#endif
+
+/* One value in all lanes, whatever its bits mean. */
+INLINE vec
+tile_splat(const float *value)
+{
+    int32_t bits;
+    memcpy(&bits, value, sizeof bits);
+    return (vec)(bits - (vec_bits){0});
+}
+
 /* Where a[i,k] stands: values + i * row + k * column. */
 struct strided {
     const float *values;
@@ -25,7 +52,7 @@ struct strided {
 
 INLINE void
 tile_compute(float *c, size_t ldc, struct strided a, const float *b, size_t ldb, size_t K,
-             const int rows, const int vectors, bool add)
+             const int rows, const int vectors, bool add, const bool pairs)
 {
     vec sum[TILE_ROWS][TILE_VECTORS];
 #pragma GCC unroll 6
@@ -41,10 +68,11 @@ tile_compute(float *c, size_t ldc, struct strided a, const float *b, size_t ldb,
             right[j] = vec_load(b + k * ldb + (size_t)j * LANES);
 #pragma GCC unroll 6
         for (int i = 0; i < rows; i++) {
-            vec left = vec_splat(a.values[(size_t)i * a.row + k * a.column]);
+            vec left = tile_splat(&a.values[(size_t)i * a.row + k * a.column]);
 #pragma GCC unroll 2
             for (int j = 0; j < vectors; j++)
-                sum[i][j] += left * right[j];
+                sum[i][j] =
+                    pairs ? tile_dot(sum[i][j], left, right[j]) : sum[i][j] + left * right[j];
         }
     }
 #pragma GCC unroll 6
@@ -58,19 +86,19 @@ tile_compute(float *c, size_t ldc, struct strided a, const float *b, size_t ldb,
 /* All rows of one panel of `vectors` vectors of columns. */
 INLINE void
 tile_panel(float *c, size_t ldc, struct strided a, const float *b, size_t ldb, size_t M, size_t K,
-           const int vectors, bool add)
+           const int vectors, bool add, const bool pairs)
 {
     size_t i = 0;
     for (; i + TILE_ROWS <= M; i += TILE_ROWS) {
-        tile_compute(c + i * ldc, ldc, a, b, ldb, K, TILE_ROWS, vectors, add);
+        tile_compute(c + i * ldc, ldc, a, b, ldb, K, TILE_ROWS, vectors, add, pairs);
         a.values += TILE_ROWS * a.row;
     }
     for (; i + 2 <= M; i += 2) {
-        tile_compute(c + i * ldc, ldc, a, b, ldb, K, 2, vectors, add);
+        tile_compute(c + i * ldc, ldc, a, b, ldb, K, 2, vectors, add, pairs);
         a.values += 2 * a.row;
     }
     if (i < M)
-        tile_compute(c + i * ldc, ldc, a, b, ldb, K, 1, vectors, add);
+        tile_compute(c + i * ldc, ldc, a, b, ldb, K, 1, vectors, add, pairs);
 }
 
 /* Columns that fill no vector: heads narrower than the machine's vectors. */
@@ -88,15 +116,16 @@ tile_scalar(float *c, size_t ldc, struct strided a, const float *b, size_t ldb, 
     }
 }
 
+/* With pairs K counts words, and N is a multiple of LANES. */
 INLINE void
 tile_gemm(float *c, size_t ldc, struct strided a, const float *b, size_t ldb, size_t M, size_t N,
-          size_t K, bool add)
+          size_t K, bool add, const bool pairs)
 {
     size_t j = 0;
     for (; j + TILE_VECTORS * LANES <= N; j += TILE_VECTORS * LANES)
-        tile_panel(c + j, ldc, a, b + j, ldb, M, K, TILE_VECTORS, add);
+        tile_panel(c + j, ldc, a, b + j, ldb, M, K, TILE_VECTORS, add, pairs);
     for (; j + LANES <= N; j += LANES)
-        tile_panel(c + j, ldc, a, b + j, ldb, M, K, 1, add);
+        tile_panel(c + j, ldc, a, b + j, ldb, M, K, 1, add, pairs);
     if (j < N)
         tile_scalar(c + j, ldc, a, b + j, ldb, M, N - j, K, add);
 }
