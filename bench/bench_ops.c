@@ -60,11 +60,12 @@ acts(const struct dpc_ops *ops, struct dpc_rng *rng, size_t count)
 static struct dpc_weights
 weights(const struct dpc_ops *ops, struct dpc_rng *rng, size_t O, size_t K)
 {
-    size_t bytes = ops->packed_bytes(O, K);
     struct dpc_weights w = {.values = floats(rng, O * K), .O = O, .K = K};
-    w.forward = bytes ? take(bytes) : NULL;
-    w.backward = bytes ? take(bytes) : NULL;
-    ops->pack(&w);
+    if (ops->packed_bytes) {
+        w.forward = take(ops->packed_bytes(O, K));
+        w.backward = take(ops->packed_bytes(O, K));
+        ops->pack(&w);
+    }
     return w;
 }
 
@@ -259,7 +260,7 @@ static double
 bytes_pack(const struct bench *b)
 {
     size_t count = 2 * b->F * b->C;
-    return b->ops->packed_bytes(2 * b->F, b->C) ? (double)(count * 2 * (sizeof(float) + 2)) : 0;
+    return b->ops->packed_bytes ? (double)(count * 2 * (sizeof(float) + 2)) : 0;
 }
 
 static double

@@ -142,9 +142,11 @@ take_scratch(struct arena *arena, const struct dpc_path *path)
 static void
 take_packed(struct arena *arena, const struct dpc_path *path, struct dpc_weights *weights)
 {
+    if (!path->ops->packed_bytes)
+        return;
     size_t bytes = path->ops->packed_bytes(weights->O, weights->K);
-    weights->forward = bytes ? take(arena, bytes, 1) : NULL;
-    weights->backward = bytes ? take(arena, bytes, 1) : NULL;
+    weights->forward = take(arena, bytes, 1);
+    weights->backward = take(arena, bytes, 1);
 }
 
 static void
@@ -474,7 +476,7 @@ pack_unit(void *context, size_t unit, uint32_t thread)
 void
 dpc_path_pack(struct dpc_path *path)
 {
-    if (path->head.forward)
+    if (path->ops->pack)
         dpc_pool_run(path->options.pool, pack_unit, path, 4 * path->blocks_count + 1);
 }
 

@@ -5,20 +5,6 @@
 
 #include <cblas.h>
 
-static size_t
-packed_bytes(size_t O, size_t K)
-{
-    (void)O;
-    (void)K;
-    return 0;
-}
-
-static void
-pack(const struct dpc_weights *w)
-{
-    (void)w;
-}
-
 static void
 linear_forward_float(float *y, const struct dpc_act *x, const struct dpc_weights *w, size_t N)
 {
@@ -55,8 +41,8 @@ void
 dpc_blas_set_products(struct dpc_ops *ops)
 {
     ops->products = "openblas";
-    ops->packed_bytes = packed_bytes;
-    ops->pack = pack;
+    ops->packed_bytes = NULL;
+    ops->pack = NULL;
     ops->linear_forward = linear_forward;
     ops->linear_forward_float = linear_forward_float;
     ops->linear_backward_input = linear_backward_input;

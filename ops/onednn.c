@@ -306,20 +306,6 @@ multiply_backward_weight(enum dpc_dtype dtype, float *dw, const struct dpc_act *
 
 /* --- fp32. */
 
-static size_t
-fp32_packed_bytes(size_t O, size_t K)
-{
-    (void)O;
-    (void)K;
-    return 0;
-}
-
-static void
-fp32_pack(const struct dpc_weights *w)
-{
-    (void)w;
-}
-
 static void
 fp32_forward(struct dpc_act *y, const struct dpc_act *x, const struct dpc_weights *w, size_t N)
 {
@@ -502,8 +488,8 @@ dpc_onednn_set_products(struct dpc_ops *ops)
         return false;
     bool half = ops->dtype == DPC_BF16;
     ops->products = "onednn";
-    ops->packed_bytes = half ? bf16_packed_bytes : fp32_packed_bytes;
-    ops->pack = half ? bf16_pack : fp32_pack;
+    ops->packed_bytes = half ? bf16_packed_bytes : NULL;
+    ops->pack = half ? bf16_pack : NULL;
     ops->linear_forward = half ? bf16_forward : fp32_forward;
     ops->linear_forward_float = half ? bf16_forward_float : fp32_forward_float;
     ops->linear_backward_input = half ? bf16_backward_input : fp32_backward_input;

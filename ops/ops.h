@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * The op table: every numeric kernel of training, inference and the outer step, as one const struct
- * of functions. A backend is a table; dpc_ops_reference(DPC_FP32) is the naive one that all others are
- * tested against, and it stays.
+ * of functions. A backend is a table; dpc_ops_reference(DPC_FP32) is the naive one that all others
+ * are tested against, and it stays.
  *
  * Letters: B sequences, T positions of a sequence, N = B x T rows, C width of the residual stream,
  * O outputs and K inputs of a matrix, H query heads, G heads of keys and values (G divides H), D
@@ -78,7 +78,8 @@ struct dpc_ops {
 
     /* --- Matrix products, as PyTorch's nn.Linear. */
 
-    /* Bytes of each packed form of w[O,K]; 0: this table packs nothing. */
+    /* Bytes of each packed form of w[O,K]. NULL: this table packs nothing, and has no `pack`
+     * either. */
     size_t (*packed_bytes)(size_t O, size_t K);
     /* Fills both packed forms from the values. Once per step. */
     void (*pack)(const struct dpc_weights *w);

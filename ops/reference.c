@@ -57,20 +57,6 @@ weight(float value)
 }
 #endif
 
-static size_t
-packed_bytes(size_t O, size_t K)
-{
-    (void)O;
-    (void)K;
-    return 0;
-}
-
-static void
-pack(const struct dpc_weights *w)
-{
-    (void)w;
-}
-
 static double
 output(const struct dpc_act *x, const struct dpc_weights *w, size_t n, size_t o)
 {
@@ -488,8 +474,6 @@ const struct dpc_ops TABLE = {
     .name = "reference",
     .products = "naive",
     .dtype = DTYPE,
-    .packed_bytes = packed_bytes,
-    .pack = pack,
     .linear_forward = linear_forward,
     .linear_forward_float = linear_forward_float,
     .linear_backward_input = linear_backward_input,

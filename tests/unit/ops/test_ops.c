@@ -129,7 +129,7 @@ keep_acts(struct bench *bench, const struct dpc_ops *ops, const struct dpc_act *
 static struct dpc_weights
 draw_weights(struct bench *bench, const struct dpc_ops *ops, size_t O, size_t K)
 {
-    size_t bytes = ops->packed_bytes(O, K);
+    size_t bytes = ops->packed_bytes ? ops->packed_bytes(O, K) : 0;
     struct dpc_weights w = {.values = draw(bench, O * K, 1), .O = O, .K = K};
     if (bytes) {
         w.forward = dpc_try_alloc_vector(bytes, 1);
@@ -137,8 +137,8 @@ draw_weights(struct bench *bench, const struct dpc_ops *ops, size_t O, size_t K)
         CU_ASSERT_FATAL(w.forward && w.backward);
         bench->buffers[bench->buffers_count++] = w.forward;
         bench->buffers[bench->buffers_count++] = w.backward;
+        ops->pack(&w);
     }
-    ops->pack(&w);
     return w;
 }
 
