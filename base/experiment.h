@@ -81,6 +81,7 @@ struct dpc_experiment {
     struct {
         uint32_t windows; /* windows of `context` tokens that are read of each held-out document */
     } evaluation;
+    uint32_t keep_rounds; /* versions and contributions that the store keeps behind the newest */
 };
 
 static inline uint32_t

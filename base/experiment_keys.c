@@ -511,6 +511,14 @@ static const struct dpc_key rows[] = {
 
     {.path = "audit", .type = DPC_KEY_LATER, .doc = "Share of tasks that another worker repeats"},
     {.path = "early_stopping", .type = DPC_KEY_LATER, .doc = "Keep each path's best versions"},
-    {.path = "keep_rounds", .type = DPC_KEY_LATER, .doc = "Rounds whose contributions are kept"},
+    {.path = "keep_rounds",
+     .type = DPC_KEY_UINT,
+     FIELD(keep_rounds),
+     .fallback = "3",
+     .range = {.min = 1, .max = DPC_ROUNDS_MAX},
+     .unit = "rounds",
+     .may_change = true,
+     .doc = "How far back the coordinator keeps module versions and contributions; what is older "
+            "is removed from its disk, its records stay"},
 };
 const struct dpc_keys dpc_experiment_keys = {rows, sizeof rows / sizeof *rows};

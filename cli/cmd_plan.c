@@ -43,6 +43,8 @@ print_json(const struct dpc_plan *plan)
     dpc_json_set_integer(root, "round_bytes_down", (int64_t)plan->round_bytes_down);
     dpc_json_set_integer(root, "worker_bytes", (int64_t)plan->worker_bytes);
     dpc_json_set_integer(root, "worker_bytes_least", (int64_t)plan->worker_bytes_least);
+    dpc_json_set_integer(root, "keep_rounds", plan->keep_rounds);
+    dpc_json_set_integer(root, "disk_bytes", (int64_t)plan->disk_bytes);
     dpc_json_show(root, stdout);
     dpc_json_destroy(root);
 }
@@ -87,6 +89,9 @@ print_text(const struct dpc_plan *plan)
     printf("memory      %s a worker, at least %s\n",
            dpc_text_bytes((double)plan->worker_bytes, one),
            dpc_text_bytes((double)plan->worker_bytes_least, two));
+    printf("disk        %s at the coordinator (keep_rounds %" PRIu32
+           "), and about twice the corpus\n",
+           dpc_text_bytes((double)plan->disk_bytes, one), plan->keep_rounds);
 }
 
 static int
@@ -112,7 +117,7 @@ run(const struct dpc_call *call)
 const struct dpc_command dpc_command_plan = {
     .name = "plan",
     .arguments = "FILE",
-    .summary = "What an experiment will cost: parameters, coupling, bytes, memory.",
+    .summary = "What an experiment will cost: parameters, coupling, bytes, memory, disk.",
     .arguments_min = 1,
     .arguments_max = 1,
     .options = options,

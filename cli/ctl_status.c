@@ -27,6 +27,16 @@ print_status(const struct dpc_json *status)
            dpc_json_number(dpc_json_get(status, "leases"), 0));
 }
 
+static void
+print_disk(const struct dpc_json *status)
+{
+    char room[DPC_SHORT_TEXT_MAX], kept[DPC_SHORT_TEXT_MAX], swept[DPC_SHORT_TEXT_MAX];
+    printf("%-17s %s free, %s of blobs kept at the last sweep, %s swept\n", "disk",
+           dpc_text_bytes(dpc_json_number(dpc_json_get(status, "disk_free_bytes"), 0), room),
+           dpc_text_bytes(dpc_json_number(dpc_json_get(status, "kept_bytes"), 0), kept),
+           dpc_text_bytes(dpc_json_number(dpc_json_get(status, "swept_bytes"), 0), swept));
+}
+
 static int
 run(const struct dpc_call *call)
 {
@@ -40,10 +50,12 @@ run(const struct dpc_call *call)
     dpc_admin_close(admin);
     if (rc != DPC_OK)
         return dpc_complain_error(call, &err);
-    if (globals->json)
+    if (globals->json) {
         dpc_json_show(status, stdout);
-    else
+    } else {
         print_status(status);
+        print_disk(status);
+    }
     dpc_json_destroy(status);
     return DPC_EXIT_OK;
 }

@@ -195,6 +195,10 @@ load_module(struct dpc_model *model, uint32_t level, const struct dpc_hash *publ
     size_t len = 0, floats = dpc_path_module_floats(model->path, level);
     const float *values;
     int rc = dpc_store_blob_load(model->store, published, &bytes, &len, err);
+    if (rc == DPC_ENOTFOUND)
+        return dpc_error_set(err, rc,
+                             "a module's version is gone: the run went on, and its coordinator "
+                             "removed it; ask again, or let it keep more with keep_rounds");
     if (rc == DPC_OK)
         rc = dpc_tensor_blob_read(bytes, len, floats, &values, err);
     if (rc == DPC_OK)

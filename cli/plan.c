@@ -38,6 +38,24 @@ plan_bytes(const struct dpc_experiment *experiment, struct dpc_plan *plan)
     plan->round_bytes_down = paths * plan->path_bytes_down;
 }
 
+/* Kept are the newest and `keep_rounds` before it; what was put since the sweep before the last one
+ * began lies there as well, which is two rounds (coordinator/sweeps.c). Routed modules have a
+ * momentum of their size; the dense ones have none, but a pinned version. */
+static void
+plan_disk(const struct dpc_experiment *experiment, struct dpc_plan *plan)
+{
+    enum { ROUNDS_SWEPT_LATE = 2 };
+    uint64_t rounds = (uint64_t)experiment->keep_rounds + ROUNDS_SWEPT_LATE;
+    uint64_t contributions = rounds < experiment->outer.rounds ? rounds : experiment->outer.rounds;
+    uint64_t versions = contributions + 1;
+    uint64_t paths = (uint64_t)plan->paths + 1; /* the dense one, at least for the warm start */
+    uint64_t path_bytes = 4 * (uint64_t)plan->path_params;
+    plan->keep_rounds = experiment->keep_rounds;
+    plan->disk_bytes = versions * 8 * plan->total_params + (versions + 1) * path_bytes +
+                       paths * contributions * path_bytes +
+                       paths * (1 + ROUNDS_SWEPT_LATE) * 2 * path_bytes;
+}
+
 static void
 plan_steps(const struct dpc_experiment *experiment, struct dpc_plan *plan)
 {
@@ -77,6 +95,7 @@ dpc_plan_make(const struct dpc_experiment *experiment, struct dpc_plan *ret_plan
     plan.paths = topology.routed_paths;
     plan_levels(experiment, &topology, &plan);
     plan_bytes(experiment, &plan);
+    plan_disk(experiment, &plan);
     plan_steps(experiment, &plan);
     rc = plan_memory(experiment, &plan, err);
     if (rc == DPC_OK)

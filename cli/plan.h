@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * What an experiment will cost, from its file alone: parameters, who waits for whom, bytes of a
- * round, memory.
+ * round, memory, disk.
  *
  * Owns: nothing. Threads: any.
  */
@@ -38,6 +38,8 @@ struct dpc_plan {
     uint64_t path_tokens;        /* tokens that a path reads */
     uint64_t worker_bytes;       /* memory of a worker that keeps activations */
     uint64_t worker_bytes_least; /* of one that computes them again */
+    uint32_t keep_rounds;
+    uint64_t disk_bytes; /* of the coordinator's store at most, the corpus's own copies left out */
 };
 
 /* DPC_ELIMIT as dpc_topology_init; DPC_ENOMEM when one path does not fit into memory. */

@@ -112,6 +112,18 @@ why_nothing_moves(const struct listing *listing)
     }
 }
 
+/* Blobs as the last sweep left them; nothing before the first one. */
+static void
+set_disk(const struct listing *listing)
+{
+    const struct dpc_sweeps *sweeps = &listing->server->sweeps;
+    uint64_t free_bytes;
+    if (dpc_store_free_bytes(listing->server->store, &free_bytes) == DPC_OK)
+        dpc_json_set_integer(listing->root, "disk_free_bytes", (int64_t)free_bytes);
+    dpc_json_set_integer(listing->root, "kept_bytes", (int64_t)sweeps->last.kept_bytes);
+    dpc_json_set_integer(listing->root, "swept_bytes", (int64_t)sweeps->removed_bytes);
+}
+
 static int
 list_status(struct listing *listing)
 {
@@ -137,6 +149,7 @@ list_status(struct listing *listing)
                         steps_done ? (double)phase->seconds * (double)(steps_total - steps_done) /
                                          (double)steps_done
                                    : NAN);
+    set_disk(listing);
     dpc_json_set_text(root, "paused", why_nothing_moves(listing));
     dpc_json_set_bool(root, "finished", phase->phase == DPC_PHASE_FINISHED);
     dpc_json_set_text(root, "report", listing->server->world.report);

@@ -17,6 +17,22 @@ dpc_job_create(enum dpc_job_type type, const struct dpc_world *world)
     return job;
 }
 
+static bool
+is_kept(void *context, const struct dpc_hash *hash)
+{
+    return dpc_keep_holds(context, hash);
+}
+
+static int
+sweep(struct dpc_job *job)
+{
+    struct dpc_store *store = job->world->store;
+    int code = dpc_keep_history(job->keep, dpc_store_kv(store), &job->error);
+    if (code == DPC_OK)
+        code = dpc_store_sweep(store, job->horizon, is_kept, job->keep, &job->swept, &job->error);
+    return code;
+}
+
 void
 dpc_job_run(void *context)
 {
@@ -42,6 +58,9 @@ dpc_job_run(void *context)
         job->code = dpc_check_submission(world->store, world->experiment, world->topology,
                                          &job->submit, &job->check, &job->error);
         break;
+    case DPC_JOB_SWEEP:
+        job->code = sweep(job);
+        break;
     }
 }
 
@@ -53,6 +72,7 @@ dpc_job_drop(void *context)
         return;
     dpc_free(job->fold.inputs);
     dpc_free(job->shards);
+    dpc_keep_destroy(job->keep);
     dpc_free(job);
 }
 
@@ -65,6 +85,7 @@ dpc_job_name(enum dpc_job_type type)
         [DPC_JOB_FOLD] = "outer step",
         [DPC_JOB_REPORT] = "writing the report",
         [DPC_JOB_CHECK] = "checking a submission",
+        [DPC_JOB_SWEEP] = "sweeping",
     };
     return names[type];
 }

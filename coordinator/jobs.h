@@ -10,6 +10,7 @@
 
 #include "base/error.h"
 #include "coordinator/core/core.h"
+#include "coordinator/core/keep.h"
 #include "ops/ops.h"
 #include "proto/channel.h"
 #include "storage/db/store.h"
@@ -30,17 +31,21 @@ enum dpc_job_type {
     DPC_JOB_FOLD,
     DPC_JOB_REPORT,
     DPC_JOB_CHECK, /* of a submission, before the core sees it */
+    DPC_JOB_SWEEP, /* of the blobs that nothing needs any more */
 };
 
 struct dpc_job {
     enum dpc_job_type type;
     const struct dpc_world *world;
+    uint64_t epoch; /* sweeps that had begun when it was made (sweeps.c) */
     /* input */
     struct dpc_phase_record phase; /* SHARD, REPORT: as it was when the job began */
     struct dpc_fold fold;          /* FOLD */
     struct dpc_msg_submit submit;  /* CHECK */
     struct dpc_peer peer;
     uint64_t request;
+    struct dpc_keep *keep; /* SWEEP */
+    uint64_t horizon;
     /* result */
     int code;
     struct dpc_error error;
@@ -49,6 +54,7 @@ struct dpc_job {
     struct dpc_shard *shards; /* what `sharded.paths` points at */
     struct dpc_folded folded;
     struct dpc_submission_check check;
+    struct dpc_swept swept;
 };
 
 struct dpc_job *dpc_job_create(enum dpc_job_type type, const struct dpc_world *world);

@@ -31,8 +31,10 @@ server_fail(struct dpc_server *server, const struct dpc_error *error)
 void
 server_start_job(struct dpc_server *server, struct dpc_job *job)
 {
-    if (dpc_executor_put(server->executor, job) == DPC_OK)
+    if (dpc_executor_put(server->executor, job) == DPC_OK) {
+        server_note_job(server, job);
         return;
+    }
     /* Only submissions can be that many, and their workers ask again. */
     if (job->type != DPC_JOB_CHECK)
         server_fail(server, &(struct dpc_error){.code = DPC_ELIMIT,
@@ -135,6 +137,9 @@ finish_job(struct dpc_server *server, struct dpc_job *job)
     case DPC_JOB_CHECK:
         server_submit(server, job);
         return;
+    case DPC_JOB_SWEEP:
+        server_swept(server, job);
+        return;
     case DPC_JOB_PREPARE:
         event.type = DPC_EVENT_PREPARED;
         event.prepared = job->prepared;
@@ -146,6 +151,7 @@ finish_job(struct dpc_server *server, struct dpc_job *job)
     case DPC_JOB_FOLD:
         event.type = DPC_EVENT_FOLDED;
         event.folded = job->folded;
+        server->sweeps.folds++;
         log_fold(server, job, &job->folded);
         break;
     case DPC_JOB_REPORT:
@@ -161,8 +167,11 @@ take_finished(struct dpc_server *server)
     struct dpc_job *job;
     while ((job = dpc_executor_take(server->executor)) != NULL) {
         finish_job(server, job);
+        server_forget_job(server, job);
         dpc_job_drop(job);
     }
+    if (server->failure == DPC_OK)
+        server_sweep(server);
 }
 
 /* --- Ticks and signals. */

@@ -17,6 +17,17 @@
  * steps always find a place; a worker whose submission is put off repeats it. */
 enum { DPC_CHECKS_MAX = 256 };
 
+/* When blobs that nothing needs are removed (sweeps.c). */
+struct dpc_sweeps {
+    uint64_t epoch;          /* sweeps begun */
+    uint32_t jobs_inside[2]; /* of this epoch and of the one before it, by the epoch's parity */
+    uint64_t horizon;        /* touches of the store when the last one began */
+    uint32_t folds;          /* outer steps since then */
+    bool busy;
+    struct dpc_swept last;  /* what the last one did */
+    uint64_t removed_bytes; /* by all of this process */
+};
+
 struct dpc_server {
     struct dpc_experiment experiment;
     struct dpc_world world;
@@ -24,6 +35,7 @@ struct dpc_server {
     struct dpc_core *core;
     struct dpc_actions actions;
     struct dpc_executor *executor;
+    struct dpc_sweeps sweeps;
     struct dpc_net *net;
     struct dpc_listener *control, *bulk, *admin;
     int signals; /* base/signals.h; -1: not open */
@@ -52,6 +64,14 @@ void server_step(struct dpc_server *server, const struct dpc_event *event,
 /* Ends the daemon with this error after the present turn of the loop. */
 void server_fail(struct dpc_server *server, const struct dpc_error *error);
 void server_start_job(struct dpc_server *server, struct dpc_job *job);
+
+/* --- sweeps.c */
+/* Books of what is inside the executor: each job, when it goes in and when it has been finished. */
+void server_note_job(struct dpc_server *server, struct dpc_job *job);
+void server_forget_job(struct dpc_server *server, const struct dpc_job *job);
+/* Starts a sweep when there is something to sweep and the last one is far enough back. */
+void server_sweep(struct dpc_server *server);
+void server_swept(struct dpc_server *server, const struct dpc_job *sweep);
 
 /* --- rpc.c */
 /* Takes what waits on a listener, up to a share of the loop's turn. */

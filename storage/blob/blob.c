@@ -196,27 +196,44 @@ write_and_publish(struct dpc_blobs *blobs, const void *bytes, size_t len,
     return code;
 }
 
+static int
+check_put(const struct dpc_blobs *blobs, size_t len, struct dpc_error *err)
+{
+    int code = dpc_blobs_writable(blobs, err);
+    if (code == DPC_OK && len > DPC_BLOB_BYTES_MAX)
+        code = dpc_error_set(err, DPC_ELIMIT, "could not store a blob of %zu bytes: at most %zu",
+                             len, DPC_BLOB_BYTES_MAX);
+    return code;
+}
+
+int
+dpc_blobs_put_hashed(struct dpc_blobs *blobs, const struct dpc_hash *hash, const void *bytes,
+                     size_t len, struct dpc_error *err)
+{
+    uint64_t there;
+    int code = check_put(blobs, len, err);
+    if (code != DPC_OK)
+        return code;
+    code = dpc_blobs_prepare(blobs, hash);
+    /* A file of another length is damage, which these bytes mend. */
+    if (code == DPC_OK && (dpc_blobs_size(blobs, hash, &there) != DPC_OK || there != len))
+        code = write_and_publish(blobs, bytes, len, hash);
+    return code == DPC_OK ? DPC_OK : dpc_blobs_report(blobs, code, "store", hash, err);
+}
+
 int
 dpc_blobs_put(struct dpc_blobs *blobs, const void *bytes, size_t len, struct dpc_hash *ret_hash,
               struct dpc_error *err)
 {
-    int code = dpc_blobs_writable(blobs, err);
+    struct dpc_hash hash;
+    int code = check_put(blobs, len, err);
     if (code != DPC_OK)
         return code;
-    if (len > DPC_BLOB_BYTES_MAX)
-        return dpc_error_set(err, DPC_ELIMIT, "could not store a blob of %zu bytes: at most %zu",
-                             len, DPC_BLOB_BYTES_MAX);
-    struct dpc_hash hash;
-    uint64_t there;
     dpc_hash_of(bytes, len, &hash);
-    code = dpc_blobs_prepare(blobs, &hash);
-    /* A file of another length is damage, which these bytes mend. */
-    if (code == DPC_OK && (dpc_blobs_size(blobs, &hash, &there) != DPC_OK || there != len))
-        code = write_and_publish(blobs, bytes, len, &hash);
-    if (code != DPC_OK)
-        return dpc_blobs_report(blobs, code, "store", &hash, err);
-    *ret_hash = hash;
-    return DPC_OK;
+    code = dpc_blobs_put_hashed(blobs, &hash, bytes, len, err);
+    if (code == DPC_OK)
+        *ret_hash = hash;
+    return code;
 }
 
 int
@@ -348,6 +365,15 @@ list_one(const struct dpc_blobs *blobs, struct listing *listing,
     return code;
 }
 
+static int
+report_list(const struct dpc_blobs *blobs, int code, struct dpc_error *err)
+{
+    if (code == DPC_OK)
+        return DPC_OK;
+    return dpc_error_set(err, code, "could not list blob folder \"%s\": %s", blobs->folder,
+                         dpc_error_words(code));
+}
+
 int
 dpc_blobs_list(const struct dpc_blobs *blobs,
                void (*visit)(void *context, const struct dpc_hash *hash, uint64_t bytes),
@@ -361,10 +387,37 @@ dpc_blobs_list(const struct dpc_blobs *blobs,
         code = list_one(blobs, &listing, visit, context);
     }
     dpc_buf_done(&listing.hashes);
-    if (code != DPC_OK)
-        return dpc_error_set(err, code, "could not list blob folder \"%s\": %s", blobs->folder,
-                             dpc_error_words(code));
-    return DPC_OK;
+    return report_list(blobs, code, err);
+}
+
+static void
+collect_partial(void *context, const char *name)
+{
+    struct dpc_hash hash;
+    if (dpc_hash_parse(name, &hash))
+        dpc_buf_put(context, hash.bytes, sizeof hash.bytes);
+}
+
+int
+dpc_blobs_list_partials(const struct dpc_blobs *blobs,
+                        void (*visit)(void *context, const struct dpc_hash *hash), void *context,
+                        struct dpc_error *err)
+{
+    struct dpc_buf hashes;
+    char folder[DPC_PATH_MAX];
+    dpc_buf_init(&hashes, 0);
+    int code = dpc_path_join(blobs->folder, "partial", folder, sizeof folder);
+    if (code == DPC_OK)
+        code = blobs->vfs->ops->list(blobs->vfs, folder, collect_partial, &hashes);
+    if (code == DPC_OK && hashes.failed)
+        code = DPC_ENOMEM;
+    for (size_t at = 0; at < hashes.len && code == DPC_OK; at += DPC_HASH_BYTES) {
+        struct dpc_hash hash;
+        memcpy(hash.bytes, hashes.data + at, sizeof hash.bytes);
+        visit(context, &hash);
+    }
+    dpc_buf_done(&hashes);
+    return report_list(blobs, code == DPC_ENOTFOUND ? DPC_OK : code, err);
 }
 
 bool

@@ -40,6 +40,9 @@ int dpc_blobs_path(const struct dpc_blobs *blobs, const struct dpc_hash *hash, c
  * cost but the hash. */
 int dpc_blobs_put(struct dpc_blobs *blobs, const void *bytes, size_t len, struct dpc_hash *ret_hash,
                   struct dpc_error *err) DPC_MUST_CHECK;
+/* The same, with a hash that the caller has taken of these bytes. */
+int dpc_blobs_put_hashed(struct dpc_blobs *blobs, const struct dpc_hash *hash, const void *bytes,
+                         size_t len, struct dpc_error *err) DPC_MUST_CHECK;
 /* A part of a complete blob, not checked against the hash. DPC_ERANGE past its end. */
 int dpc_blobs_read(const struct dpc_blobs *blobs, const struct dpc_hash *hash, uint64_t offset,
                    void *ret_bytes, size_t len) DPC_MUST_CHECK;
@@ -70,6 +73,10 @@ int dpc_blobs_list(const struct dpc_blobs *blobs,
                    void *context, struct dpc_error *err) DPC_MUST_CHECK;
 /* A sync failed: nothing is written any more, and the process should end. */
 bool dpc_blobs_are_broken(const struct dpc_blobs *blobs);
+/* The same for each partial blob. */
+int dpc_blobs_list_partials(const struct dpc_blobs *blobs,
+                            void (*visit)(void *context, const struct dpc_hash *hash),
+                            void *context, struct dpc_error *err) DPC_MUST_CHECK;
 /* Bytes that may still be written. */
 int dpc_blobs_free_bytes(const struct dpc_blobs *blobs, uint64_t *ret_bytes) DPC_MUST_CHECK;
 

@@ -177,6 +177,7 @@ static struct dpc_store *
 make(bool owns_parts)
 {
     struct dpc_store *store = dpc_alloc(1, sizeof *store);
+    store->touched = dpc_touched_create();
     store->owns_parts = owns_parts;
     store->inline_bytes_max = DPC_BLOB_INLINE_MAX;
     return store;
@@ -233,11 +234,14 @@ dpc_store_open_on(struct dpc_kv *kv, struct dpc_blobs *blobs, struct dpc_store *
 struct dpc_store *
 dpc_store_close(struct dpc_store *store)
 {
-    if (store && store->owns_parts) {
+    if (!store)
+        return NULL;
+    if (store->owns_parts) {
         dpc_kv_close(store->kv);
         dpc_blobs_close(store->blobs);
         dpc_promises_close(store->promises);
     }
+    dpc_touched_destroy(store->touched);
     return dpc_free(store);
 }
 

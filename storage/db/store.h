@@ -58,11 +58,25 @@ int dpc_store_blob_append(struct dpc_store *store, const struct dpc_hash *hash, 
 int dpc_store_blob_finish(struct dpc_store *store, const struct dpc_hash *hash,
                           struct dpc_error *err) DPC_MUST_CHECK;
 
-/* Removes every complete blob for which `keep` answers false. Gives how many and how many bytes. */
-int dpc_store_sweep(struct dpc_store *store,
+/* --- Sweeping. A blob is touched when it is put, grows, or its size is asked: then a commit may
+ * soon name it. */
+
+/* Touches since the store was opened. */
+uint64_t dpc_store_touches(struct dpc_store *store);
+
+struct dpc_swept {
+    uint64_t kept, kept_bytes;       /* complete blobs */
+    uint64_t removed, removed_bytes; /* complete blobs */
+    uint64_t partials;               /* removed, of blobs that nobody goes on with */
+};
+
+/* Removes every complete blob for which `keep` answers false, and every partial one, but for those
+ * that were touched when dpc_store_touches had passed `horizon`. What was touched up to there is
+ * forgotten, so the next sweep's horizon is no earlier. May be broken off at any instant. May run
+ * beside everything else, one sweep at a time. */
+int dpc_store_sweep(struct dpc_store *store, uint64_t horizon,
                     bool (*keep)(void *context, const struct dpc_hash *hash), void *context,
-                    uint64_t *ret_removed, uint64_t *ret_bytes,
-                    struct dpc_error *err) DPC_MUST_CHECK;
+                    struct dpc_swept *ret_swept, struct dpc_error *err) DPC_MUST_CHECK;
 
 /* Bytes that may still be written. */
 int dpc_store_free_bytes(struct dpc_store *store, uint64_t *ret_bytes) DPC_MUST_CHECK;

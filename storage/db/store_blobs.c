@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Blobs of a store, wherever they stand: small ones in the database under their hash, which is
- * asked first, all others in files. */
+ * asked first, all others in files. What is touched here, a sweep leaves alone (sweep.c). */
 #include "storage/db/store.h"
 
 #include <string.h>
@@ -36,11 +36,12 @@ int
 dpc_store_blob_put(struct dpc_store *store, const void *bytes, size_t len,
                    struct dpc_hash *ret_hash, struct dpc_error *err)
 {
-    if (len > store->inline_bytes_max)
-        return dpc_blobs_put(store->blobs, bytes, len, ret_hash, err);
     struct dpc_hash hash;
     dpc_hash_of(bytes, len, &hash);
-    int code = put_inline(store, &hash, bytes, len, err);
+    dpc_touched_add(store->touched, &hash);
+    int code = len > store->inline_bytes_max
+                   ? dpc_blobs_put_hashed(store->blobs, &hash, bytes, len, err)
+                   : put_inline(store, &hash, bytes, len, err);
     if (code == DPC_OK)
         *ret_hash = hash;
     return code;
@@ -51,6 +52,7 @@ dpc_store_blob_size(struct dpc_store *store, const struct dpc_hash *hash, uint64
 {
     uint8_t *bytes;
     size_t len;
+    dpc_touched_add(store->touched, hash);
     int code = get_inline(store, hash, &bytes, &len, NULL);
     if (code == DPC_ENOTFOUND)
         return dpc_blobs_size(store->blobs, hash, ret_bytes);
@@ -111,6 +113,7 @@ dpc_store_blob_load(struct dpc_store *store, const struct dpc_hash *hash, uint8_
 uint64_t
 dpc_store_blob_partial(struct dpc_store *store, const struct dpc_hash *hash)
 {
+    dpc_touched_add(store->touched, hash);
     return dpc_blobs_partial(store->blobs, hash);
 }
 
@@ -118,6 +121,7 @@ int
 dpc_store_blob_append(struct dpc_store *store, const struct dpc_hash *hash, uint64_t offset,
                       const void *bytes, size_t len, struct dpc_error *err)
 {
+    dpc_touched_add(store->touched, hash);
     return dpc_blobs_append(store->blobs, hash, offset, bytes, len, err);
 }
 
@@ -147,6 +151,7 @@ int
 dpc_store_blob_finish(struct dpc_store *store, const struct dpc_hash *hash, struct dpc_error *err)
 {
     uint64_t bytes;
+    dpc_touched_add(store->touched, hash);
     int code = dpc_blobs_finish(store->blobs, hash, err);
     if (code == DPC_ENOTFOUND) /* finished before, and moved */
         return dpc_store_blob_size(store, hash, &bytes) == DPC_OK ? DPC_OK : code;
@@ -157,81 +162,6 @@ dpc_store_blob_finish(struct dpc_store *store, const struct dpc_hash *hash, stru
         return dpc_error_set(err, code, "a blob that was finished is gone: %s",
                              dpc_error_words(code));
     return bytes <= store->inline_bytes_max ? move_inline(store, hash, err) : DPC_OK;
-}
-
-/* --- Sweeping. */
-
-struct sweep {
-    struct dpc_store *store;
-    bool (*keep)(void *context, const struct dpc_hash *hash);
-    void *context;
-    struct dpc_kv_batch batch;
-    uint64_t removed, bytes;
-    int code;
-};
-
-static void
-sweep_file(void *context, const struct dpc_hash *hash, uint64_t bytes)
-{
-    struct sweep *sweep = context;
-    if (sweep->code != DPC_OK || sweep->keep(sweep->context, hash))
-        return;
-    sweep->code = dpc_blobs_remove(sweep->store->blobs, hash);
-    if (sweep->code == DPC_OK) {
-        sweep->removed++;
-        sweep->bytes += bytes;
-    }
-}
-
-static bool
-sweep_inline(void *context, const uint8_t *key, size_t key_len, const uint8_t *value,
-             size_t value_len)
-{
-    (void)value;
-    struct sweep *sweep = context;
-    struct dpc_hash hash;
-    if (key_len != sizeof hash.bytes) {
-        sweep->code = DPC_ECORRUPT;
-        return false;
-    }
-    memcpy(hash.bytes, key, key_len);
-    if (!sweep->keep(sweep->context, &hash)) {
-        dpc_kv_batch_remove(&sweep->batch, DPC_KV_BLOB, key, key_len);
-        sweep->removed++;
-        sweep->bytes += value_len;
-    }
-    return true;
-}
-
-static int
-sweep_both(struct sweep *sweep, struct dpc_error *err)
-{
-    struct dpc_kv *kv = sweep->store->kv;
-    int code = dpc_blobs_list(sweep->store->blobs, sweep_file, sweep, err);
-    if (code == DPC_OK && sweep->code == DPC_OK)
-        code = kv->ops->scan(kv, DPC_KV_BLOB, "", 0, NULL, 0, sweep_inline, sweep, err);
-    if (code == DPC_OK && sweep->code != DPC_OK)
-        code = dpc_error_set(err, sweep->code, "could not remove blobs that nobody needs: %s",
-                             dpc_error_words(sweep->code));
-    return code == DPC_OK ? dpc_store_commit(sweep->store, &sweep->batch, err) : code;
-}
-
-int
-dpc_store_sweep(struct dpc_store *store, bool (*keep)(void *context, const struct dpc_hash *hash),
-                void *context, uint64_t *ret_removed, uint64_t *ret_bytes, struct dpc_error *err)
-{
-    struct sweep sweep = {.store = store, .keep = keep, .context = context};
-    int code = dpc_store_writable(store, err);
-    if (code != DPC_OK)
-        return code;
-    dpc_kv_batch_init(&sweep.batch);
-    code = sweep_both(&sweep, err);
-    dpc_kv_batch_done(&sweep.batch);
-    if (code == DPC_OK) {
-        *ret_removed = sweep.removed;
-        *ret_bytes = sweep.bytes;
-    }
-    return code;
 }
 
 int

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * What store.c and store_blobs.c share.
+ * What store.c, store_blobs.c and sweep.c share.
  *
  * Owns: see storage/db/store.h. Threads: any. Not here: anything that another folder calls.
  */
@@ -11,12 +11,14 @@
 
 #include "storage/db/promise.h"
 #include "storage/db/store.h"
+#include "storage/db/touched.h"
 
 struct dpc_store {
     struct dpc_kv *kv;
     struct dpc_blobs *blobs;
     struct dpc_promises *promises; /* NULL: open for reading, or over the caller's parts */
     bool owns_parts;
+    struct dpc_touched *touched;
     uint64_t incarnation;
     size_t inline_bytes_max; /* blobs up to this stand in the kv */
     bool read_only;

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  * What the records name must lie on the disk, whole, whenever a process begins: a record is only
- * written behind the blobs that it names. */
+ * written behind the blobs that it names, and a sweep leaves what is still needed. */
 #include <stdio.h>
 
 #include "base/alloc.h"
+#include "coordinator/core/keep.h"
 #include "coordinator/core/state.h"
 #include "tests/sim/sim.h"
 
@@ -52,6 +53,19 @@ audit_deltas(struct sim *sim, uint32_t path_id)
     }
 }
 
+/* What a sweep must have left: history of a few rounds beside what the core names. */
+static void
+audit_kept(struct sim *sim)
+{
+    struct dpc_error err;
+    struct dpc_keep *keep = dpc_keep_create(sim->coordinator.core);
+    if (dpc_keep_history(keep, sim->coordinator.kv, &err) != DPC_OK)
+        sim_fail(sim, "it could not be told what a sweep keeps: %s", err.text);
+    for (size_t i = 0; i < dpc_keep_count(keep); i++)
+        audit_blob(sim, dpc_keep_at(keep, i), "kept blob", (uint32_t)i);
+    dpc_keep_destroy(keep);
+}
+
 void
 sim_check_blobs(struct sim *sim)
 {
@@ -69,4 +83,5 @@ sim_check_blobs(struct sim *sim)
         audit_blob(sim, &core->paths[i].record.shard, "shard of path", i);
         audit_deltas(sim, i);
     }
+    audit_kept(sim);
 }

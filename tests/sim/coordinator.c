@@ -309,6 +309,7 @@ sim_coordinator_start(struct sim *sim)
     if (!open_store(sim) || !create_core(sim))
         return;
     check_rebuilt(sim);
+    coordinator->horizon = dpc_store_touches(coordinator->store); /* a new one has touched none */
     coordinator->ticked_ms = sim->now_ms;
     sim_add(sim, TICK_MS, (struct sim_event){.type = SIM_TICK, .life = coordinator->life});
     dpc_core_resume(coordinator->core, &coordinator->actions);
@@ -472,6 +473,8 @@ on_tick(struct sim *sim)
     coordinator->ticked_ms = sim->now_ms;
     sim_add(sim, TICK_MS, (struct sim_event){.type = SIM_TICK, .life = coordinator->life});
     step(sim, &event, NULL);
+    if (coordinator->core)
+        sim_sweep(sim);
 }
 
 void

@@ -151,7 +151,9 @@ sim_start_effects(struct sim *sim)
             return;
         }
         sim_add(sim, sim_draw_ms(sim, sim->plan.effect_ms),
-                (struct sim_event){
-                    .type = SIM_EFFECT, .life = sim->coordinator.life, .payload = effect});
+                (struct sim_event){.type = SIM_EFFECT,
+                                   .life = sim->coordinator.life,
+                                   .number = sim->coordinator.sweeps,
+                                   .payload = effect});
     }
 }

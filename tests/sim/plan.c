@@ -53,6 +53,7 @@ draw_experiment(struct sim_plan *plan, struct dpc_rng *rng)
                    weights[dpc_rng_below(rng, 2)]);
     dpc_buf_printf(&yaml, "baseline: {dense: %s}\n", dpc_rng_below(rng, 4) ? "true" : "false");
     dpc_buf_printf(&yaml, "warm_start: {steps: %u}\n", between(rng, 1, 3 * steps));
+    dpc_buf_printf(&yaml, "keep_rounds: 1\n"); /* a sweep then has most to remove */
     (void)snprintf(plan->yaml, sizeof plan->yaml, "%s", dpc_buf_text(&yaml));
     dpc_buf_done(&yaml);
     plan->documents = between(rng, 100, 1800);

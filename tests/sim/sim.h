@@ -155,6 +155,8 @@ struct sim_coordinator {
     uint32_t life;
     int64_t clock_ms, ticked_ms;
     uint64_t state; /* sim_state_hash as of the last commit */
+    uint32_t sweeps;
+    uint64_t horizon; /* touches of the store when the last sweep, or this process, began */
 };
 
 struct sim_effect {
@@ -247,6 +249,9 @@ struct dpc_hash sim_put_blob(struct sim *sim, const void *bytes, size_t len);
 bool sim_has_blob(struct sim *sim, const struct dpc_hash *hash);
 struct dpc_hash sim_put_tensor(struct sim *sim, uint64_t key);
 
+/* --- sweep.c: blobs that nothing needs are removed. */
+void sim_sweep(struct sim *sim);
+
 /* --- worker.c: what the daemon does around the session. */
 void sim_worker_start(struct sim *sim, uint32_t index);
 void sim_worker_crash(struct sim *sim, uint32_t index, int64_t down_ms);
@@ -286,7 +291,7 @@ void sim_check_step(struct sim *sim, const struct dpc_event *event);
 void sim_check_reply(struct sim *sim, const struct dpc_event *event);
 /* The disk as a new process would find it: all that was acknowledged is there. */
 void sim_check_disk(struct sim *sim);
-/* So are the blobs that its records name (audit_blobs.c). */
+/* So are the blobs that its records name and that a sweep keeps (audit_blobs.c). */
 void sim_check_blobs(struct sim *sim);
 /* The core's indices are what looking through all its tables finds (audit_index.c). */
 void sim_check_index(struct sim *sim);

@@ -85,13 +85,30 @@ blob_finish(void *context, const struct dpc_hash *hash, struct dpc_error *err)
     return dpc_store_blob_finish(store_of(context), hash, err);
 }
 
-/* A disk of ours that is full or fails is the coordinator's end, as in its server. */
-static void
-judge(struct sim *sim, const struct dpc_msg *request, int code, const struct dpc_error *err)
+static bool
+counts_still(const struct sim *sim, const struct dpc_msg_lease *lease)
 {
+    const struct dpc_core *core = sim->coordinator.core;
+    struct dpc_lease_view view;
+    for (uint32_t i = 0; lease && i < dpc_core_leases_count(core); i++) {
+        dpc_core_lease_at(core, i, 0, &view);
+        if (view.serial == lease->token.serial)
+            return true;
+    }
+    return false;
+}
+
+/* A disk of ours that is full or fails is the coordinator's end, as in its server. What a lease
+ * names may be swept once the lease is gone, of which its worker has not heard yet. */
+static void
+judge(const struct sim_wire *wire, const struct dpc_msg *request, int code,
+      const struct dpc_error *err)
+{
+    struct sim *sim = wire->sim;
     if (code == DPC_ENOSPACE || code == DPC_EIO)
         sim_coordinator_broke(sim, code, err->text);
-    if (request->type == DPC_MSG_FETCH && code == DPC_ENOTFOUND)
+    if (request->type == DPC_MSG_FETCH && code == DPC_ENOTFOUND &&
+        counts_still(sim, dpc_session_lease(wire->worker->session)))
         sim_fail(sim, "a lease names a blob that the coordinator does not have");
 }
 
@@ -113,7 +130,7 @@ wire_send(void *context, const struct dpc_msg *request)
         return DPC_EAGAIN;
     struct sim_answer *answer = &wire->answers[wire->count++];
     int code = dpc_serve_bulk(&blobs, request, answer->body, &answer->msg, &answer->err);
-    judge(wire->sim, request, code, &answer->err);
+    judge(wire, request, code, &answer->err);
     return DPC_OK;
 }
 

@@ -263,14 +263,15 @@ sim_worker_done(struct sim_worker *worker)
 
 /* --- What happens to it. */
 
-/* What fails must be this side's disk or the other's: what crosses the wire was drawn before. */
+/* What fails must be this side's disk or the other's: what crosses the wire was drawn before. What
+ * the coordinator does not have was judged there (transfer.c). */
 static int
 move(struct sim *sim, struct sim_worker *worker, struct dpc_error *err)
 {
     int code = sim_transfer(sim, worker, err);
     if (code == DPC_EHASH)
         sim_mark(sim, SIM_MARK_FLIP_STOPPED);
-    if (code != DPC_OK && !sim_disk_excuses(sim->coordinator.disk, code))
+    if (code != DPC_OK && code != DPC_ENOTFOUND && !sim_disk_excuses(sim->coordinator.disk, code))
         excuse(sim, worker, code, err->text);
     return code;
 }

@@ -71,11 +71,22 @@ test_bytes(void)
     CU_ASSERT(plan.worker_bytes > 16 * params);
 }
 
+/* keep_rounds is 3: five rounds of contributions lie on the disk, and six versions. */
+static void
+test_disk(void)
+{
+    uint64_t path = 4 * plan.path_params, paths = 3 + 1;
+    CU_ASSERT_EQUAL(plan.keep_rounds, 3);
+    CU_ASSERT_EQUAL(plan.disk_bytes,
+                    6 * 8 * plan.total_params + 7 * path + paths * 5 * path + paths * 3 * 2 * path);
+}
+
 static const struct dpc_test tests[] = {
     {"a plan is made", test_make},
     {"parameters", test_parameters},
     {"levels that couple all paths", test_coupling},
     {"steps and tokens", test_work},
     {"bytes and memory", test_bytes},
+    {"disk", test_disk},
 };
 DPC_TEST_MAIN("cli/plan", tests)

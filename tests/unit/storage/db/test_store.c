@@ -180,7 +180,7 @@ a_tool_reads_while_the_coordinator_writes(void)
     struct dpc_hash small, large, hash;
     uint8_t *loaded;
     size_t len;
-    uint64_t removed, removed_bytes;
+    struct dpc_swept swept;
     set_up();
     writer = store;
     CU_ASSERT_EQUAL(commit_module(1, 5), DPC_OK);
@@ -196,7 +196,7 @@ a_tool_reads_while_the_coordinator_writes(void)
     CU_ASSERT_EQUAL(commit_module(1, 6), DPC_EPERM);
     CU_ASSERT_EQUAL(dpc_store_blob_put(store, bytes, 99, &hash, &err), DPC_EPERM);
     CU_ASSERT_EQUAL(dpc_store_blob_put(store, bytes + 1, sizeof bytes - 1, &hash, &err), DPC_EPERM);
-    CU_ASSERT_EQUAL(dpc_store_sweep(store, NULL, NULL, &removed, &removed_bytes, &err), DPC_EPERM);
+    CU_ASSERT_EQUAL(dpc_store_sweep(store, 0, NULL, NULL, &swept, &err), DPC_EPERM);
     dpc_store_close(store);
     store = writer;
     CU_ASSERT_EQUAL(commit_module(1, 7), DPC_OK);
@@ -342,11 +342,20 @@ keep_one(void *context, const struct dpc_hash *hash)
     return dpc_hash_equal(hash, &kept[0]) || dpc_hash_equal(hash, &kept[1]);
 }
 
+/* Up to now, so that nothing is spared for having been touched. */
+static int
+sweep(const struct dpc_hash kept[2], struct dpc_swept *ret_swept)
+{
+    return dpc_store_sweep(store, dpc_store_touches(store), keep_one, (void *)(uintptr_t)kept,
+                           ret_swept, &err);
+}
+
 static void
 a_sweep_removes_what_nobody_keeps(void)
 {
     struct dpc_hash kept[2], gone[3], partial;
-    uint64_t removed, freed, size;
+    struct dpc_swept swept;
+    uint64_t size;
     set_up();
     CU_ASSERT_EQUAL(dpc_store_blob_put(store, bytes, 10, &kept[0], &err), DPC_OK);
     CU_ASSERT_EQUAL(dpc_store_blob_put(store, bytes, sizeof bytes, &kept[1], &err), DPC_OK);
@@ -357,18 +366,73 @@ a_sweep_removes_what_nobody_keeps(void)
     bytes[0] ^= 1;
     dpc_hash_of(bytes, 40, &partial);
     CU_ASSERT_EQUAL(dpc_store_blob_append(store, &partial, 0, bytes, 35, &err), DPC_OK);
-    CU_ASSERT_EQUAL(dpc_store_sweep(store, keep_one, kept, &removed, &freed, &err), DPC_OK);
-    CU_ASSERT_EQUAL(removed, 3);
-    CU_ASSERT_EQUAL(freed, 20 + 30 + sizeof bytes);
+    CU_ASSERT_EQUAL(sweep(kept, &swept), DPC_OK);
+    CU_ASSERT_EQUAL(swept.removed, 3);
+    CU_ASSERT_EQUAL(swept.removed_bytes, 20 + 30 + sizeof bytes);
+    CU_ASSERT_EQUAL(swept.kept, 2);
+    CU_ASSERT_EQUAL(swept.kept_bytes, 10 + sizeof bytes);
+    CU_ASSERT_EQUAL(swept.partials, 1);
     CU_ASSERT(is_whole(&kept[0], 10));
     CU_ASSERT(is_whole(&kept[1], sizeof bytes));
     for (int i = 0; i < 3; i++)
         CU_ASSERT_EQUAL(dpc_store_blob_size(store, &gone[i], &size), DPC_ENOTFOUND);
-    CU_ASSERT_EQUAL(dpc_store_blob_partial(store, &partial), 35);
-    CU_ASSERT_EQUAL(dpc_store_sweep(store, keep_one, kept, &removed, &freed, &err), DPC_OK);
-    CU_ASSERT_EQUAL(removed, 0);
+    CU_ASSERT_EQUAL(dpc_store_blob_partial(store, &partial), 0);
+    CU_ASSERT_EQUAL(sweep(kept, &swept), DPC_OK);
+    CU_ASSERT_EQUAL(swept.removed + swept.partials, 0);
     CU_ASSERT_EQUAL(dpc_store_free_bytes(store, &size), DPC_OK);
     CU_ASSERT(size > 0);
+    tear_down();
+}
+
+/* A commit may name these any moment: put anew, put again, asked for, under way. */
+static void
+a_sweep_spares_what_was_touched_behind_its_horizon(void)
+{
+    static const size_t sizes[] = {10, sizeof bytes, 30};
+    struct dpc_hash old[3], fresh, partial, none[2] = {{{1}}, {{1}}};
+    struct dpc_swept swept;
+    uint64_t size;
+    set_up();
+    for (size_t i = 0; i < 3; i++)
+        CU_ASSERT_EQUAL(dpc_store_blob_put(store, bytes, sizes[i], &old[i], &err), DPC_OK);
+    uint64_t horizon = dpc_store_touches(store);
+    CU_ASSERT_EQUAL(dpc_store_blob_put(store, bytes, 20, &fresh, &err), DPC_OK);
+    CU_ASSERT_EQUAL(dpc_store_blob_put(store, bytes, 10, &old[0], &err), DPC_OK);
+    CU_ASSERT_EQUAL(dpc_store_blob_size(store, &old[1], &size), DPC_OK);
+    dpc_hash_of(bytes, 40, &partial);
+    CU_ASSERT_EQUAL(dpc_store_blob_append(store, &partial, 0, bytes, 35, &err), DPC_OK);
+    CU_ASSERT_EQUAL(dpc_store_sweep(store, horizon, keep_one, none, &swept, &err), DPC_OK);
+    CU_ASSERT_EQUAL(swept.removed, 1);
+    CU_ASSERT_EQUAL(swept.kept, 3);
+    CU_ASSERT_EQUAL(swept.partials, 0);
+    CU_ASSERT(is_whole(&fresh, 20));
+    CU_ASSERT(is_whole(&old[0], 10));
+    CU_ASSERT(is_whole(&old[1], sizeof bytes));
+    CU_ASSERT_EQUAL(dpc_store_blob_size(store, &old[2], &size), DPC_ENOTFOUND);
+    /* A new process has touched nothing. */
+    open_again();
+    CU_ASSERT_EQUAL(dpc_store_sweep(store, 0, keep_one, none, &swept, &err), DPC_OK);
+    CU_ASSERT_EQUAL(swept.removed, 3);
+    CU_ASSERT_EQUAL(swept.partials, 1);
+    tear_down();
+}
+
+/* More than one write takes, and more than the table of touched blobs begins with. */
+static void
+a_sweep_takes_any_number_of_blobs(void)
+{
+    enum { BLOBS = 1000 };
+    struct dpc_hash hash, none[2] = {{{1}}, {{1}}};
+    struct dpc_swept swept;
+    set_up();
+    for (uint32_t i = 0; i < BLOBS; i++)
+        CU_ASSERT_EQUAL(dpc_store_blob_put(store, &i, sizeof i, &hash, &err), DPC_OK);
+    CU_ASSERT_EQUAL(dpc_store_sweep(store, BLOBS / 2, keep_one, none, &swept, &err), DPC_OK);
+    CU_ASSERT(swept.removed >= BLOBS / 4 && swept.removed < BLOBS);
+    CU_ASSERT_EQUAL(swept.removed + swept.kept, BLOBS);
+    uint64_t left = swept.kept;
+    CU_ASSERT_EQUAL(sweep(none, &swept), DPC_OK);
+    CU_ASSERT_EQUAL(swept.removed, left);
     tear_down();
 }
 
@@ -577,6 +641,9 @@ static const struct dpc_test tests[] = {
     {"pieces of something else are dropped", pieces_of_something_else_are_dropped},
     {"a damaged blob file is named", a_damaged_blob_file_is_named},
     {"a sweep removes what nobody keeps", a_sweep_removes_what_nobody_keeps},
+    {"a sweep spares what was touched behind its horizon",
+     a_sweep_spares_what_was_touched_behind_its_horizon},
+    {"a sweep takes any number of blobs", a_sweep_takes_any_number_of_blobs},
     {"a ledger shorter than promised is refused", a_ledger_shorter_than_promised_is_refused},
     {"another database under the promise", another_database_under_the_promise_is_refused},
     {"a damaged promise is refused", a_damaged_promise_is_refused},

@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * A sorted list of hashes. The tables of the core are read at one instant; records of history never
+ * change, so it does not matter when they are read. */
+#include "coordinator/core/keep.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "coordinator/core/state.h"
+
+struct dpc_keep {
+    uint32_t rounds; /* keep_rounds */
+    uint32_t phase;
+    uint32_t modules_count, paths_count;
+    uint32_t *versions;    /* newest of each module */
+    uint32_t *rounds_done; /* of each path */
+    size_t count, capacity;
+    struct dpc_hash *hashes;
+};
+
+static void
+add(struct dpc_keep *keep, const struct dpc_hash *hash)
+{
+    if (dpc_hash_is_none(hash))
+        return;
+    if (keep->count == keep->capacity) {
+        keep->capacity = keep->capacity ? 2 * keep->capacity : 256;
+        keep->hashes = dpc_grow(keep->hashes, keep->capacity, sizeof *keep->hashes);
+    }
+    keep->hashes[keep->count++] = *hash;
+}
+
+static void
+add_content(struct dpc_keep *keep, const struct dpc_hash *master, const struct dpc_hash *published,
+            const struct dpc_hash *momentum)
+{
+    add(keep, master);
+    add(keep, published);
+    add(keep, momentum);
+}
+
+static void
+add_modules(struct dpc_keep *keep, const struct dpc_core *core)
+{
+    for (uint32_t i = 0; i < keep->modules_count; i++) {
+        const struct dpc_module_record *module = &core->modules[i].record;
+        keep->versions[i] = module->version;
+        add_content(keep, &module->master, &module->published, &module->momentum);
+    }
+    for (uint32_t level = 0; level < core->topology.levels_count; level++)
+        add_content(keep, &core->warm[level].master, &core->warm[level].published,
+                    &core->warm[level].momentum);
+}
+
+static void
+add_paths(struct dpc_keep *keep, const struct dpc_core *core)
+{
+    for (uint32_t i = 0; i < keep->paths_count; i++) {
+        const struct core_path *path = &core->paths[i];
+        keep->rounds_done[i] = path->record.rounds_done;
+        add(keep, &path->record.state);
+        add(keep, &path->record.shard);
+        add(keep, &path->record.test);
+        for (uint32_t level = 0; level < core->topology.levels_count; level++)
+            add(keep, &path->deltas[level]);
+    }
+}
+
+struct dpc_keep *
+dpc_keep_create(const struct dpc_core *core)
+{
+    struct dpc_keep *keep = dpc_alloc(1, sizeof *keep);
+    keep->rounds = core->experiment->keep_rounds;
+    keep->phase = core->phase.phase;
+    keep->modules_count = core->topology.modules_count;
+    keep->paths_count = core->topology.paths_count;
+    keep->versions = dpc_alloc(keep->modules_count, sizeof *keep->versions);
+    keep->rounds_done = dpc_alloc(keep->paths_count, sizeof *keep->rounds_done);
+    add(keep, &core->phase.corpus);
+    add(keep, &core->phase.prefixes);
+    add(keep, &core->phase.router);
+    add(keep, &core->phase.warm_state);
+    add_modules(keep, core);
+    add_paths(keep, core);
+    return keep;
+}
+
+struct dpc_keep *
+dpc_keep_destroy(struct dpc_keep *keep)
+{
+    if (!keep)
+        return NULL;
+    dpc_free(keep->versions);
+    dpc_free(keep->rounds_done);
+    dpc_free(keep->hashes);
+    return dpc_free(keep);
+}
+
+/* --- History. A record that was committed after the tables were read is newer than they say. */
+
+static bool
+is_recent(const struct dpc_keep *keep, uint32_t number, uint32_t newest)
+{
+    return number >= newest || newest - number <= keep->rounds;
+}
+
+static bool
+add_version(void *context, const struct dpc_version_record *version)
+{
+    struct dpc_keep *keep = context;
+    if (version->module >= keep->modules_count ||
+        is_recent(keep, version->version, keep->versions[version->module]))
+        add_content(keep, &version->master, &version->published, &version->momentum);
+    return true;
+}
+
+static bool
+add_contribution(void *context, const struct dpc_contribution_record *contribution)
+{
+    struct dpc_keep *keep = context;
+    if (contribution->path >= keep->paths_count ||
+        is_recent(keep, contribution->round, keep->rounds_done[contribution->path]))
+        add(keep, &contribution->delta);
+    return true;
+}
+
+/* Features are read once, by sharding; scores by the report, which may be written again. */
+static bool
+add_result(void *context, const struct dpc_result_record *result)
+{
+    struct dpc_keep *keep = context;
+    if (result->kind != DPC_TASK_FEATURIZE || keep->phase <= DPC_PHASE_SHARD)
+        add(keep, &result->result);
+    return true;
+}
+
+static int
+compare(const void *a, const void *b)
+{
+    return dpc_hash_compare(a, b);
+}
+
+static void
+complete(struct dpc_keep *keep)
+{
+    size_t count = 0;
+    if (keep->count)
+        qsort(keep->hashes, keep->count, sizeof *keep->hashes, compare);
+    for (size_t i = 0; i < keep->count; i++) {
+        if (count == 0 || !dpc_hash_equal(&keep->hashes[i], &keep->hashes[count - 1]))
+            keep->hashes[count++] = keep->hashes[i];
+    }
+    keep->count = count;
+}
+
+int
+dpc_keep_history(struct dpc_keep *keep, struct dpc_kv *kv, struct dpc_error *err)
+{
+    int code = dpc_scan_versions(kv, add_version, keep, err);
+    if (code == DPC_OK)
+        code = dpc_scan_contributions(kv, add_contribution, keep, err);
+    if (code == DPC_OK)
+        code = dpc_scan_results(kv, add_result, keep, err);
+    complete(keep);
+    return code;
+}
+
+bool
+dpc_keep_holds(const struct dpc_keep *keep, const struct dpc_hash *hash)
+{
+    return keep->count &&
+           bsearch(hash, keep->hashes, keep->count, sizeof *keep->hashes, compare) != NULL;
+}
+
+size_t
+dpc_keep_count(const struct dpc_keep *keep)
+{
+    return keep->count;
+}
+
+const struct dpc_hash *
+dpc_keep_at(const struct dpc_keep *keep, size_t index)
+{
+    return &keep->hashes[index];
+}

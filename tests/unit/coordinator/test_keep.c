@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * What a sweep keeps. tests/sim removes all the rest, again and again, in the middle of everything.
+ */
+#include "coordinator/core/keep.h"
+
+#include <string.h>
+
+#include "tests/unit/coordinator/core_driver.h"
+#include "tests/unit/harness.h"
+
+static const char yaml[] = "experiment: test\n"
+                           "data: {corpus: corpus}\n"
+                           "model: {dim: 16, heads: 2, ffn: 32, context: 32}\n"
+                           "levels:\n"
+                           "  - {name: lower, parts: [embedding, {blocks: 1}], modules: 2}\n"
+                           "  - {name: upper, parts: [{blocks: 1}, head], modules: 2}\n"
+                           "routing: {prefix: 8}\n"
+                           "inner: {steps: 4, batch: 2}\n"
+                           "outer: {rounds: 6}\n"
+                           "warm_start: {steps: 8}\n"
+                           "keep_rounds: 2\n";
+enum { KEEP_ROUNDS = 2 };
+
+static struct dpc_keep *
+keep_now(struct driver *driver)
+{
+    struct dpc_error err;
+    struct dpc_keep *keep = dpc_keep_create(driver->core);
+    CU_ASSERT_EQUAL_FATAL(dpc_keep_history(keep, driver->kv, &err), DPC_OK);
+    return keep;
+}
+
+static bool
+is_kept(struct driver *driver, const struct dpc_hash *hash)
+{
+    struct dpc_keep *keep = keep_now(driver);
+    bool kept = dpc_hash_is_none(hash) || dpc_keep_holds(keep, hash);
+    dpc_keep_destroy(keep);
+    return kept;
+}
+
+static void
+check_lease(struct driver *driver, const struct dpc_msg_lease *lease)
+{
+    for (uint32_t level = 0; level < lease->levels_count; level++)
+        CU_ASSERT(is_kept(driver, &lease->versions[level].hash));
+    CU_ASSERT(is_kept(driver, &lease->data.hash));
+    CU_ASSERT(is_kept(driver, &lease->state.hash));
+}
+
+/* From the first lease to the last one, features of the pinned dense version among them. */
+static void
+what_a_lease_names_is_kept(void)
+{
+    struct driver driver;
+    uint32_t leases = 0;
+    driver_start(&driver, yaml);
+    for (uint8_t worker = 0; worker < 3; worker++)
+        driver_hello(&driver, worker, (struct dpc_token){0});
+    for (int i = 0; i < 1000 && driver_phase(&driver) != DPC_PHASE_FINISHED; i++) {
+        driver.now_ms += 10;
+        const struct dpc_msg *reply = driver_ask(&driver, (uint8_t)(i % 3));
+        if (reply->type != DPC_MSG_LEASE)
+            continue;
+        struct dpc_msg_lease lease = reply->lease;
+        check_lease(&driver, &lease);
+        leases++;
+        driver_submit(&driver, (uint8_t)(i % 3), &lease);
+    }
+    CU_ASSERT_EQUAL(driver_phase(&driver), DPC_PHASE_FINISHED);
+    CU_ASSERT(leases > 30);
+    driver_stop(&driver);
+}
+
+/* A delta that no version holds yet. */
+static void
+what_waits_for_its_outer_step_is_kept(void)
+{
+    struct driver driver;
+    driver_start(&driver, yaml);
+    driver.hold_folds = true;
+    driver_hello(&driver, 0, (struct dpc_token){0});
+    struct dpc_msg_lease lease = driver_ask(&driver, 0)->lease;
+    struct dpc_msg_submit submit;
+    driver_fill_submission(&driver, &lease, &submit);
+    CU_ASSERT_FALSE(is_kept(&driver, &submit.parts[0].delta.hash));
+    driver_submit(&driver, 0, &lease);
+    CU_ASSERT(driver.folds_count > 0);
+    for (uint32_t i = 0; i < submit.parts_count; i++)
+        CU_ASSERT(is_kept(&driver, &submit.parts[i].delta.hash));
+    CU_ASSERT(is_kept(&driver, &submit.state.hash));
+    driver_stop(&driver);
+}
+
+struct counts {
+    struct driver *driver;
+    const struct dpc_keep *keep;
+    uint32_t kept, dropped;
+};
+
+static void
+count(struct counts *counts, bool expected, const struct dpc_hash *hash)
+{
+    bool kept = dpc_keep_holds(counts->keep, hash);
+    CU_ASSERT_EQUAL(kept, expected);
+    counts->kept += kept;
+    counts->dropped += !kept;
+}
+
+static bool
+count_version(void *context, const struct dpc_version_record *version)
+{
+    struct counts *counts = context;
+    const struct dpc_core *core = counts->driver->core;
+    uint32_t newest = dpc_core_module(core, version->module)->version;
+    uint32_t pinned = dpc_topology_module_is_dense(dpc_core_topology(core), version->module)
+                          ? dpc_core_warm_rounds(core)
+                          : 0; /* a copy of the dense one */
+    count(counts, version->version == pinned || newest - version->version <= KEEP_ROUNDS,
+          &version->published);
+    return true;
+}
+
+static bool
+count_contribution(void *context, const struct dpc_contribution_record *contribution)
+{
+    struct counts *counts = context;
+    uint32_t done = dpc_core_path(counts->driver->core, contribution->path)->rounds_done;
+    count(counts, contribution->round + KEEP_ROUNDS >= done, &contribution->delta);
+    return true;
+}
+
+static void
+old_rounds_are_not_kept_but_pinned_versions_are(void)
+{
+    struct driver driver;
+    struct dpc_error err;
+    driver_start(&driver, yaml);
+    CU_ASSERT_TRUE(driver_finish(&driver, 3));
+    struct dpc_keep *keep = keep_now(&driver);
+    struct counts counts = {.driver = &driver, .keep = keep};
+    CU_ASSERT_EQUAL(dpc_scan_versions(driver.kv, count_version, &counts, &err), DPC_OK);
+    CU_ASSERT_EQUAL(counts.dropped, 4 * 3 + 2 * 5);
+    CU_ASSERT_EQUAL(dpc_scan_contributions(driver.kv, count_contribution, &counts, &err), DPC_OK);
+    CU_ASSERT_EQUAL(counts.kept, 4 * 4 + 2 * 4 + 5 * 2 * KEEP_ROUNDS);
+    dpc_keep_destroy(keep);
+    driver_stop(&driver);
+}
+
+static void
+a_restart_keeps_the_same(void)
+{
+    struct driver driver;
+    driver_start(&driver, yaml);
+    driver_hello(&driver, 0, (struct dpc_token){0});
+    for (int i = 0; i < 40; i++) {
+        const struct dpc_msg *reply = driver_ask(&driver, 0);
+        CU_ASSERT_EQUAL_FATAL(reply->type, DPC_MSG_LEASE);
+        struct dpc_msg_lease lease = reply->lease;
+        driver_submit(&driver, 0, &lease);
+        struct dpc_keep *before = keep_now(&driver);
+        driver_crash(&driver);
+        struct dpc_keep *after = keep_now(&driver);
+        CU_ASSERT_EQUAL_FATAL(dpc_keep_count(before), dpc_keep_count(after));
+        for (size_t k = 0; k < dpc_keep_count(before); k++)
+            CU_ASSERT_TRUE(dpc_hash_equal(dpc_keep_at(before, k), dpc_keep_at(after, k)));
+        dpc_keep_destroy(before);
+        dpc_keep_destroy(after);
+    }
+    driver_stop(&driver);
+}
+
+static const struct dpc_test tests[] = {
+    {"what a lease names is kept", what_a_lease_names_is_kept},
+    {"what waits for its outer step is kept", what_waits_for_its_outer_step_is_kept},
+    {"old rounds are not kept, but pinned versions are",
+     old_rounds_are_not_kept_but_pinned_versions_are},
+    {"a restart keeps the same", a_restart_keeps_the_same},
+};
+
+DPC_TEST_MAIN("coordinator/keep", tests)
