@@ -19,9 +19,6 @@
 
 enum { PROMPTS_DEFAULT = 3 };
 
-/* Room that logs, records and what RocksDB rewrites take beside what one lease hands in. */
-#define ROOM_BYTES (8 * DPC_MIB)
-
 struct run_options {
     const char *dir;
     int64_t workers;
@@ -160,8 +157,6 @@ supervise(struct run *run)
         .folder = &run->folder,
         .experiment_file = run->file,
         .workers_count = (uint32_t)run->given->workers,
-        /* Deltas and path state, 4 and 8 bytes a parameter. */
-        .free_bytes_min = ROOM_BYTES + 12 * dpc_layout_path_floats(&run->experiment),
         .on_status = on_status,
         .on_note = on_note,
         .context = run,

@@ -58,7 +58,7 @@ struct supervisor {
     struct child *workers;
     char coordinator_program[DPC_PATH_MAX], worker_program[DPC_PATH_MAX];
     struct dpc_admin *admin;
-    int64_t status_due_ms, room_due_ms;
+    int64_t status_due_ms;
     int64_t heard_ms;  /* when the link was opened or last brought something */
     bool status_asked; /* an answer is under way */
     bool contact;      /* this coordinator has answered since it was started */
@@ -494,31 +494,6 @@ receive_status(struct supervisor *supervisor)
     dpc_json_destroy(status);
 }
 
-/* --- Room. */
-
-/* Workers whose disk is full wait for better times; but here it is the coordinator's disk as well,
- * and whoever started the run should know. */
-static void
-check_room(struct supervisor *supervisor)
-{
-    const char *path = supervisor->options->folder->path;
-    uint64_t free_bytes;
-    if (now_ms() < supervisor->room_due_ms)
-        return;
-    supervisor->room_due_ms = now_ms() + STATUS_PERIOD_MS;
-    if (dpc_vfs_posix.ops->free_bytes(&dpc_vfs_posix, path, &free_bytes) != DPC_OK ||
-        free_bytes >= supervisor->options->free_bytes_min)
-        return;
-    char left[DPC_SHORT_TEXT_MAX], needed[DPC_SHORT_TEXT_MAX];
-    dpc_error_set(
-        supervisor->err, DPC_ENOSPACE,
-        "no space left on the disk of \"%s\": %s are free, %s are needed to go on; make room, "
-        "then the same command goes on",
-        path, dpc_text_bytes((double)free_bytes, left),
-        dpc_text_bytes((double)supervisor->options->free_bytes_min, needed));
-    fail(supervisor, DPC_EXIT_FAILED);
-}
-
 /* --- The loop. */
 
 static void
@@ -556,8 +531,6 @@ static void
 run_loop(struct supervisor *supervisor)
 {
     while (!supervisor->ended) {
-        if (!supervisor->stopping)
-            check_room(supervisor);
         if (!supervisor->stopping)
             start_due(supervisor);
         ask_status(supervisor);

@@ -20,7 +20,6 @@ struct dpc_supervisor_options {
     const struct dpc_run_folder *folder;
     const char *experiment_file; /* absolute */
     uint32_t workers_count;
-    uint64_t free_bytes_min; /* with less room on the folder's disk the run is stopped */
     /* The coordinator's `status`, about once a second. */
     void (*on_status)(void *context, const struct dpc_json *status);
     /* One line, or several, about a child: for people. */

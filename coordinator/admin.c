@@ -112,6 +112,17 @@ why_nothing_moves(const struct listing *listing)
     }
 }
 
+static void
+set_paused(const struct listing *listing)
+{
+    char text[DPC_TEXT_MAX];
+    if (!server_has_room(listing->server))
+        server_tell_space(listing->server, text, sizeof text);
+    else
+        (void)snprintf(text, sizeof text, "%s", why_nothing_moves(listing));
+    dpc_json_set_text(listing->root, "paused", text);
+}
+
 /* Blobs as the last sweep left them; nothing before the first one. */
 static void
 set_disk(const struct listing *listing)
@@ -120,6 +131,7 @@ set_disk(const struct listing *listing)
     uint64_t free_bytes;
     if (dpc_store_free_bytes(listing->server->store, &free_bytes) == DPC_OK)
         dpc_json_set_integer(listing->root, "disk_free_bytes", (int64_t)free_bytes);
+    dpc_json_set_integer(listing->root, "put_off", (int64_t)listing->server->space.put_off);
     dpc_json_set_integer(listing->root, "kept_bytes", (int64_t)sweeps->last.kept_bytes);
     dpc_json_set_integer(listing->root, "swept_bytes", (int64_t)sweeps->removed_bytes);
 }
@@ -150,7 +162,7 @@ list_status(struct listing *listing)
                                          (double)steps_done
                                    : NAN);
     set_disk(listing);
-    dpc_json_set_text(root, "paused", why_nothing_moves(listing));
+    set_paused(listing);
     dpc_json_set_bool(root, "finished", phase->phase == DPC_PHASE_FINISHED);
     dpc_json_set_text(root, "report", listing->server->world.report);
     dpc_json_set_text(root, "control_endpoint", dpc_listener_endpoint(listing->server->control));

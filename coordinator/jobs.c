@@ -76,6 +76,14 @@ dpc_job_drop(void *context)
     dpc_free(job);
 }
 
+void
+dpc_job_renew(struct dpc_job *job)
+{
+    job->shards = dpc_free(job->shards);
+    job->code = DPC_OK;
+    job->error = (struct dpc_error){0};
+}
+
 const char *
 dpc_job_name(enum dpc_job_type type)
 {

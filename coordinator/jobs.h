@@ -61,6 +61,8 @@ struct dpc_job *dpc_job_create(enum dpc_job_type type, const struct dpc_world *w
 /* For dpc_executor_create: take a struct dpc_job. */
 void dpc_job_run(void *job);
 void dpc_job_drop(void *job);
+/* Forgets its result: it runs again. */
+void dpc_job_renew(struct dpc_job *job);
 const char *dpc_job_name(enum dpc_job_type type);
 
 #endif

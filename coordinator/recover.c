@@ -102,6 +102,8 @@ server_recover(struct dpc_server *server, const struct dpc_server_options *optio
     if (code == DPC_OK)
         code = dpc_store_open(options->folder, DPC_KV_READ_WRITE, &server->store, err);
     if (code == DPC_OK)
+        dpc_store_set_reserve(server->store, DPC_STORE_RESERVE_BYTES / 2);
+    if (code == DPC_OK)
         code = agree_on_experiment(server, options->experiment_file, &yaml, err);
     if (code == DPC_OK) {
         struct dpc_core_options core_options = {

@@ -12,6 +12,9 @@
 /* Messages of one listener in one turn of the loop, so that bulk never starves control. */
 enum { CONTROL_TURN = 256, BULK_TURN = 32, ADMIN_TURN = 8 };
 
+/* A worker that got no work for want of room asks again after this. */
+enum { FULL_DISK_RETRY_MS = 2000 };
+
 /* One RPC. All may be repeated by their sender: the core answers a repetition as it did before. */
 struct rpc {
     enum dpc_msg_type type;
@@ -65,7 +68,8 @@ reply_error(struct dpc_server *server, struct dpc_listener *listener, const stru
     struct dpc_msg reply = {.type = DPC_MSG_ERROR, .request = request};
     reply.error.code = code;
     reply.error.text = text;
-    note_peer_fault(server, peer, text);
+    if (code != DPC_EAGAIN) /* which is ours */
+        note_peer_fault(server, peer, text);
     if (dpc_listener_send(listener, peer, &reply) != DPC_OK)
         dpc_log_debug("error reply dropped");
 }
@@ -125,6 +129,30 @@ note_alive(struct dpc_server *server, const struct dpc_peer *peer,
     server_step(server, &event, NULL, 0);
 }
 
+/* While the disk is full, what would commit is asked for again later. */
+static void
+reply_again_with_room(struct dpc_server *server, const struct dpc_peer *peer, uint64_t request)
+{
+    char text[DPC_TEXT_MAX];
+    server->space.put_off++;
+    server_tell_space(server, text, sizeof text);
+    reply_error(server, server->control, peer, request, DPC_EAGAIN, text);
+}
+
+static void
+reply_wait_for_room(struct dpc_server *server, const struct dpc_peer *peer,
+                    const struct dpc_msg *msg)
+{
+    char text[DPC_TEXT_MAX];
+    server->space.put_off++;
+    server_tell_space(server, text, sizeof text);
+    struct dpc_msg reply = {.type = DPC_MSG_WAIT, .request = msg->request};
+    reply.wait.retry_ms = FULL_DISK_RETRY_MS;
+    reply.wait.reason = text;
+    if (dpc_listener_send(server->control, peer, &reply) != DPC_OK)
+        dpc_log_debug("reply dropped type=wait");
+}
+
 static void
 start_check(struct dpc_server *server, const struct dpc_peer *peer, const struct dpc_msg *msg)
 {
@@ -167,6 +195,10 @@ server_submit(struct dpc_server *server, struct dpc_job *check)
                     check->error.text);
         return;
     }
+    if (!server_has_room(server)) {
+        reply_again_with_room(server, &check->peer, check->request);
+        return;
+    }
     struct dpc_event event = {.type = DPC_EVENT_SUBMIT};
     memcpy(event.worker, check->peer.key.bytes, DPC_WORKER_KEY_BYTES);
     event.submit.message = &check->submit;
@@ -180,6 +212,15 @@ handle_control(struct dpc_server *server, const struct rpc *rpc, const struct dp
 {
     struct dpc_event event = {.type = rpc->event};
     memcpy(event.worker, peer->key.bytes, DPC_WORKER_KEY_BYTES);
+    if (rpc->event != DPC_EVENT_HEARTBEAT && !server_has_room(server)) {
+        if (rpc->event == DPC_EVENT_SUBMIT)
+            note_alive(server, peer, &msg->submit);
+        if (rpc->event == DPC_EVENT_ASK)
+            reply_wait_for_room(server, peer, msg);
+        else
+            reply_again_with_room(server, peer, msg->request);
+        return;
+    }
     switch (rpc->event) {
     case DPC_EVENT_SUBMIT:
         start_check(server, peer, msg);
@@ -264,19 +305,33 @@ blob_partial(void *context, const struct dpc_hash *hash)
     return dpc_store_blob_partial(server->store, hash);
 }
 
+/* The worker sends it again. */
+static int
+refuse_for_want_of_room(struct dpc_server *server, struct dpc_error *err)
+{
+    char text[DPC_TEXT_MAX];
+    server->space.put_off++;
+    server_tell_space(server, text, sizeof text);
+    return dpc_error_set(err, DPC_EAGAIN, "%.500s", text);
+}
+
 static int
 blob_append(void *context, const struct dpc_hash *hash, uint64_t offset, const void *bytes,
             size_t len, struct dpc_error *err)
 {
     struct dpc_server *server = context;
-    return dpc_store_blob_append(server->store, hash, offset, bytes, len, err);
+    if (!server_has_room(server))
+        return refuse_for_want_of_room(server, err);
+    int code = dpc_store_blob_append(server->store, hash, offset, bytes, len, err);
+    return server_ran_out(server, code) ? refuse_for_want_of_room(server, err) : code;
 }
 
 static int
 blob_finish(void *context, const struct dpc_hash *hash, struct dpc_error *err)
 {
     struct dpc_server *server = context;
-    return dpc_store_blob_finish(server->store, hash, err);
+    int code = dpc_store_blob_finish(server->store, hash, err);
+    return server_ran_out(server, code) ? refuse_for_want_of_room(server, err) : code;
 }
 
 /* Does a lease name this blob? Then it must be there, whole. */
@@ -345,10 +400,10 @@ server_serve_bulk(struct dpc_server *server)
                      &msg, &rpc))
             return;
         int code = dpc_serve_bulk(&blobs, &msg, server->chunk, &reply, &err);
-        /* The peer is told; a disk of ours that is full or fails is also the daemon's end. */
+        /* The peer is told; a disk of ours that could not keep a write is also the daemon's end. */
         if (code == DPC_ENOSPACE || code == DPC_EIO)
             server_fail(server, &err);
-        else if (code != DPC_OK)
+        else if (code != DPC_OK && code != DPC_EAGAIN)
             note_peer_fault(server, &peer, err.text);
         if (msg.type == DPC_MSG_FETCH && (code == DPC_ENOTFOUND || code == DPC_ERANGE))
             fail_if_ours_is_lost(server, &msg.fetch.hash);

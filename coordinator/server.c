@@ -119,12 +119,21 @@ log_fold(const struct dpc_server *server, const struct dpc_job *job,
                  job->fold.inputs_count, hash);
 }
 
+/* Does it end with an error that is not the daemon's? */
+static bool
+may_fail(struct dpc_server *server, const struct dpc_job *job)
+{
+    if (job->type == DPC_JOB_SWEEP)
+        return server_ran_out(server, job->code);
+    return job->type == DPC_JOB_CHECK &&
+           (job->code == DPC_ENOMEM || job->code == DPC_ELIMIT || job->code == DPC_ENOTFOUND);
+}
+
 static void
 finish_job(struct dpc_server *server, struct dpc_job *job)
 {
     struct dpc_event event = {0};
-    bool passing = job->code == DPC_ENOMEM || job->code == DPC_ELIMIT || job->code == DPC_ENOTFOUND;
-    if (job->code != DPC_OK && !(job->type == DPC_JOB_CHECK && passing)) {
+    if (job->code != DPC_OK && !may_fail(server, job)) {
         /* The experiment and the corpus do not fit each other: a person must mend that. */
         bool unfit =
             job->code == DPC_EINVAL || job->code == DPC_ESTALE || job->code == DPC_ENOTFOUND;
@@ -161,13 +170,26 @@ finish_job(struct dpc_server *server, struct dpc_job *job)
     server_step(server, &event, NULL, 0);
 }
 
+/* Could it not store its result, or could its result not be committed now? */
+static bool
+waits_for_room(struct dpc_server *server, const struct dpc_job *job)
+{
+    if (job->type == DPC_JOB_CHECK || job->type == DPC_JOB_SWEEP)
+        return false;
+    return job->code == DPC_OK ? !server_has_room(server) : server_ran_out(server, job->code);
+}
+
 static void
 take_finished(struct dpc_server *server)
 {
     struct dpc_job *job;
     while ((job = dpc_executor_take(server->executor)) != NULL) {
-        finish_job(server, job);
         server_forget_job(server, job);
+        if (waits_for_room(server, job)) {
+            server_put_job_off(server, job);
+            continue;
+        }
+        finish_job(server, job);
         dpc_job_drop(job);
     }
     if (server->failure == DPC_OK)
@@ -192,7 +214,9 @@ tick(struct dpc_server *server, bool last)
     server->traffic.bytes_received = up;
     server->traffic.bytes_sent = down;
     server->ticked_ms = now_ms;
-    server_step(server, &event, NULL, 0);
+    /* The last tick commits; without room these few figures are given up. */
+    if (server_has_room(server) || !last)
+        server_step(server, &event, NULL, 0);
     dpc_notify_alive();
 }
 
@@ -342,6 +366,7 @@ dpc_server_destroy(struct dpc_server *server)
     if (!server)
         return NULL;
     dpc_executor_destroy(server->executor); /* first: its jobs use the store */
+    server_drop_waiting(server);
     dpc_listener_close(server->control);
     dpc_listener_close(server->bulk);
     dpc_listener_close(server->admin);

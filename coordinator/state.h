@@ -23,9 +23,20 @@ struct dpc_sweeps {
     uint32_t jobs_inside[2]; /* of this epoch and of the one before it, by the epoch's parity */
     uint64_t horizon;        /* touches of the store when the last one began */
     uint32_t folds;          /* outer steps since then */
+    bool asked;              /* the disk is short: sweep although it is early */
     bool busy;
     struct dpc_swept last;  /* what the last one did */
     uint64_t removed_bytes; /* by all of this process */
+};
+
+/* A full disk (space.c). */
+struct dpc_space {
+    bool paused;
+    int64_t paused_ms;   /* since when */
+    uint64_t free_bytes; /* as last asked */
+    uint64_t put_off;    /* requests of workers that were told to come again */
+    uint32_t waiting_count;
+    struct dpc_job **waiting; /* jobs that begin again when there is room */
 };
 
 struct dpc_server {
@@ -36,6 +47,7 @@ struct dpc_server {
     struct dpc_actions actions;
     struct dpc_executor *executor;
     struct dpc_sweeps sweeps;
+    struct dpc_space space;
     struct dpc_net *net;
     struct dpc_listener *control, *bulk, *admin;
     int signals; /* base/signals.h; -1: not open */
@@ -72,6 +84,18 @@ void server_forget_job(struct dpc_server *server, const struct dpc_job *job);
 /* Starts a sweep when there is something to sweep and the last one is far enough back. */
 void server_sweep(struct dpc_server *server);
 void server_swept(struct dpc_server *server, const struct dpc_job *sweep);
+
+/* --- space.c */
+/* Is there room to commit and to store? Asks the disk; pauses, or goes on. */
+bool server_has_room(struct dpc_server *server);
+/* True when `code` is a disk that is full and no more than that; then the server is paused, and
+ * what failed is to be tried again when there is room. */
+bool server_ran_out(struct dpc_server *server, int code);
+/* Takes the job. */
+void server_put_job_off(struct dpc_server *server, struct dpc_job *job);
+void server_drop_waiting(struct dpc_server *server);
+/* Why it is paused, in numbers. */
+void server_tell_space(const struct dpc_server *server, char *ret_text, size_t size);
 
 /* --- rpc.c */
 /* Takes what waits on a listener, up to a share of the loop's turn. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * When the store is swept. A sweep begins when every module has made an outer step since the last
- * one, on average, and when the experiment is finished; so the disk holds about two rounds more
- * than are kept.
+ * one, on average, when the experiment is finished, and when the disk is short; so the disk holds
+ * about two rounds more than are kept.
  *
  * A job may hold blobs that no record names yet. What it touched stays, because a sweep leaves
  * alone what was touched since the one before it began, and does not begin while a job from before
@@ -28,7 +28,7 @@ is_due(const struct dpc_server *server)
     const struct dpc_sweeps *sweeps = &server->sweeps;
     bool finished = dpc_core_phase(server->core)->phase == DPC_PHASE_FINISHED;
     uint32_t round = dpc_core_topology(server->core)->modules_count;
-    return sweeps->folds >= (finished ? 1 : round);
+    return sweeps->asked || sweeps->folds >= (finished ? 1 : round);
 }
 
 void
@@ -44,6 +44,7 @@ server_sweep(struct dpc_server *server)
     sweeps->horizon = dpc_store_touches(server->store);
     sweeps->epoch++;
     sweeps->folds = 0;
+    sweeps->asked = false;
     sweeps->busy = true;
     server_start_job(server, job);
 }
@@ -53,6 +54,8 @@ server_swept(struct dpc_server *server, const struct dpc_job *sweep)
 {
     const struct dpc_swept *swept = &sweep->swept;
     server->sweeps.busy = false;
+    if (sweep->code != DPC_OK) /* the disk is too full to note what goes; files went before that */
+        return;
     server->sweeps.last = *swept;
     server->sweeps.removed_bytes += swept->removed_bytes;
     dpc_log_info("swept removed=%llu removed_bytes=%llu partials=%llu kept=%llu kept_bytes=%llu",

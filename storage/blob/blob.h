@@ -7,7 +7,8 @@
  * Owns: the folder, by convention one process at a time writes it. Threads: calls on different
  * blobs from any thread; a receiving blob belongs to one thread at a time. Limits:
  * DPC_BLOB_BYTES_MAX a blob. Errors: DPC_ENOTFOUND; DPC_EHASH and DPC_ECORRUPT for bytes that are
- * not what the name says; DPC_ENOSPACE; DPC_EIO (a failed sync is final: the caller stops).
+ * not what the name says; DPC_ENOSPACE, after which there is nothing more or less than before, unless
+ * the blobs are broken; DPC_EIO (a failed sync is final: the caller stops).
  */
 #ifndef DPC_STORAGE_BLOB_BLOB_H
 #define DPC_STORAGE_BLOB_BLOB_H

@@ -271,10 +271,39 @@ dpc_store_writable(const struct dpc_store *store, struct dpc_error *err)
     return DPC_OK;
 }
 
+bool
+dpc_store_is_broken(const struct dpc_store *store)
+{
+    return atomic_load(&store->broken) || dpc_blobs_are_broken(store->blobs);
+}
+
+void
+dpc_store_set_reserve(struct dpc_store *store, uint64_t bytes)
+{
+    store->reserve_bytes = bytes;
+}
+
+/* RocksDB that meets a full disk can only be opened anew; so it is kept from meeting one. */
+static int
+check_reserve(struct dpc_store *store, struct dpc_error *err)
+{
+    uint64_t free_bytes;
+    if (!store->reserve_bytes || dpc_store_free_bytes(store, &free_bytes) != DPC_OK ||
+        free_bytes >= store->reserve_bytes)
+        return DPC_OK;
+    return dpc_error_set(err, DPC_ENOSPACE,
+                         "could not write to the store: its disk has %llu bytes left, and keeps "
+                         "%llu free; make room on it",
+                         (unsigned long long)free_bytes, (unsigned long long)store->reserve_bytes);
+}
+
 int
 dpc_store_write(struct dpc_store *store, const struct dpc_kv_batch *batch, struct dpc_error *err)
 {
-    int code = store->kv->ops->write(store->kv, batch, true, err);
+    int code = check_reserve(store, err);
+    if (code != DPC_OK)
+        return code;
+    code = store->kv->ops->write(store->kv, batch, true, err);
     if (code != DPC_OK)
         atomic_store(&store->broken, true);
     return code;

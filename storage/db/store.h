@@ -36,9 +36,19 @@ struct dpc_store *dpc_store_close(struct dpc_store *store);
 struct dpc_kv *dpc_store_kv(struct dpc_store *store);
 uint64_t dpc_store_incarnation(const struct dpc_store *store);
 
-/* Writes a batch, synced, whole or not at all. An error is final. An empty batch costs nothing. */
+/* Writes a batch, synced, whole or not at all. An error is final, but for the one that the reserve
+ * is there for. An empty batch costs nothing. */
 int dpc_store_commit(struct dpc_store *store, const struct dpc_kv_batch *batch,
                      struct dpc_error *err) DPC_MUST_CHECK;
+
+/* A write failed in a way that leaves open what is on the disk: nothing is written any more, and
+ * the caller stops. DPC_ENOSPACE without this promised and wrote nothing, and may be tried again.
+ */
+bool dpc_store_is_broken(const struct dpc_store *store);
+
+/* From now on a write to the database that finds less than `bytes` free on the disk is refused
+ * before it begins (DPC_ENOSPACE). 0, as after opening: none is. */
+void dpc_store_set_reserve(struct dpc_store *store, uint64_t bytes);
 
 /* --- Blobs, wherever they stand. */
 int dpc_store_blob_put(struct dpc_store *store, const void *bytes, size_t len,

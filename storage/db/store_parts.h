@@ -21,6 +21,7 @@ struct dpc_store {
     struct dpc_touched *touched;
     uint64_t incarnation;
     size_t inline_bytes_max; /* blobs up to this stand in the kv */
+    uint64_t reserve_bytes;
     bool read_only;
     atomic_bool broken; /* a write failed: nothing is written any more */
 };
@@ -28,7 +29,8 @@ struct dpc_store {
 /* DPC_OK when this store may be written, else the reason. */
 int dpc_store_writable(const struct dpc_store *store, struct dpc_error *err) DPC_MUST_CHECK;
 
-/* One synced write of any batch. After an error nothing is written any more. */
+/* One synced write of any batch. After an error nothing is written any more, unless the reserve was
+ * short. */
 int dpc_store_write(struct dpc_store *store, const struct dpc_kv_batch *batch,
                     struct dpc_error *err) DPC_MUST_CHECK;
 

@@ -44,11 +44,12 @@ disk_of(struct sim *sim, uint32_t index)
     return index == SIM_NOBODY ? sim->coordinator.disk : sim->workers[index].disk;
 }
 
-static void
-fill_disk(struct sim *sim, uint32_t index)
+void
+sim_fill_disk(struct sim *sim, uint32_t index)
 {
-    sim_note(sim, "disk %d is full", (int)index);
-    sim_disk_set_full(disk_of(sim, index), true);
+    bool told = sim_chance(sim, 0.7);
+    sim_note(sim, "disk %d is full told=%d", (int)index, told);
+    sim_disk_set_full(disk_of(sim, index), true, told);
     sim_add(sim, sim_draw_ms(sim, DOWN_MS),
             (struct sim_event){.type = SIM_DISK_REPAIR, .worker = index});
 }
@@ -83,7 +84,7 @@ harm_disk(struct sim *sim, uint32_t index)
         return;
     switch (dpc_rng_below(&sim->rng, 8)) {
     case 0:
-        fill_disk(sim, index);
+        sim_fill_disk(sim, index);
         break;
     case 1:
     case 4:
@@ -172,7 +173,7 @@ sim_chaos(struct sim *sim)
 void
 sim_repair_disk(struct sim *sim, uint32_t index)
 {
-    sim_disk_set_full(disk_of(sim, index), false);
+    sim_disk_set_full(disk_of(sim, index), false, false);
     sim_disk_repair(disk_of(sim, index));
 }
 

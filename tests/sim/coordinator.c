@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * What the server does around the core: commit, reply, effects, in this order; here the process may
  * end between any two of them, and inside any operation of its disk. The disk and the kv's data
- * outlive it. Damage and failures of the disk end it, as they end the server; then the operator
- * brings back from a backup what was damaged, and starts it again. */
+ * outlive it. A full disk pauses it (space.c). Damage and failures of the disk end it, as they end
+ * the server; then the operator brings back from a backup what was damaged, and starts it again. */
 #include <stdio.h>
 #include <string.h>
 
@@ -11,7 +11,7 @@
 #include "base/tensor_blob.h"
 #include "tests/sim/sim.h"
 
-enum { TICK_MS = 5000, CHECK_MS = 5 };
+enum { TICK_MS = 5000, CHECK_MS = 5, FULL_DISK_RETRY_MS = 2000 };
 
 void
 sim_coordinator_init(struct sim *sim)
@@ -252,6 +252,8 @@ open_store(struct sim *sim)
     struct dpc_kv *kv = sim_kv_open(coordinator->disk, coordinator->kv, &coordinator->history);
     int code = dpc_store_open_over(kv, sim_disk_vfs(coordinator->disk), "/d/store",
                                    SIM_INLINE_BYTES_MAX, &coordinator->store, &err);
+    if (code == DPC_OK)
+        dpc_store_set_reserve(coordinator->store, DPC_STORE_RESERVE_BYTES / 2);
     return judge_opening(sim, code, err.text);
 }
 
@@ -343,6 +345,7 @@ sim_coordinator_crash(struct sim *sim, int64_t down_ms)
     coordinator->core = dpc_core_destroy(coordinator->core);
     coordinator->store = dpc_store_close(coordinator->store);
     coordinator->broken = DPC_OK;
+    coordinator->paused = false;
     dpc_actions_reset(&coordinator->actions);
     end_disk(sim);
     sim_add(sim, down_ms, (struct sim_event){.type = SIM_COORDINATOR_START});
@@ -402,6 +405,49 @@ tamper(struct sim *sim, struct dpc_msg_submit *submit)
     return true;
 }
 
+/* --- Without room what would commit is asked for again later, as in coordinator/rpc.c. */
+
+static void
+send_down(struct sim *sim, const struct sim_event *from, struct dpc_msg *reply)
+{
+    reply->request = from->request;
+    sim_send_down(sim, from->worker, from->life, reply);
+}
+
+static void
+reply_again_with_room(struct sim *sim, const struct sim_event *from)
+{
+    struct dpc_msg reply = {.type = DPC_MSG_ERROR};
+    reply.error.code = DPC_EAGAIN;
+    reply.error.text = "the disk is full";
+    send_down(sim, from, &reply);
+}
+
+static void
+note_alive(struct sim *sim, const struct sim_event *from, const struct dpc_msg_submit *submit)
+{
+    struct dpc_msg_heartbeat beat = {.token = submit->token, .steps_done = submit->steps_count};
+    struct dpc_event event = {.type = DPC_EVENT_HEARTBEAT};
+    memcpy(event.worker, sim->workers[from->worker].key, sizeof event.worker);
+    event.heartbeat.message = &beat;
+    step(sim, &event, NULL);
+}
+
+static void
+put_off(struct sim *sim, const struct sim_event *from, const struct dpc_msg *msg)
+{
+    struct dpc_msg wait = {.type = DPC_MSG_WAIT};
+    if (msg->type == DPC_MSG_SUBMIT)
+        note_alive(sim, from, &msg->submit);
+    if (msg->type != DPC_MSG_ASK) {
+        reply_again_with_room(sim, from);
+        return;
+    }
+    wait.wait.retry_ms = FULL_DISK_RETRY_MS;
+    wait.wait.reason = "the disk is full";
+    send_down(sim, from, &wait);
+}
+
 static void
 on_checked(struct sim *sim, const struct sim_event *from)
 {
@@ -420,6 +466,10 @@ on_checked(struct sim *sim, const struct sim_event *from)
         look_into(sim, &submit->state.hash);
     if (sim_coordinator_end_if_broken(sim))
         return;
+    if (!sim_has_room(sim)) {
+        reply_again_with_room(sim, from);
+        return;
+    }
     if (!check.missing_count && submit->kind != DPC_TASK_TRAIN)
         check.rows = rows_of(sim, &submit->result.hash);
     event.submit.message = submit;
@@ -445,6 +495,10 @@ on_message(struct sim *sim, const struct sim_event *from)
              dpc_msg_name(msg.type), (unsigned long long)msg.request);
     sender.request = msg.request;
     sender.payload = NULL;
+    if (msg.type != DPC_MSG_HEARTBEAT && !sim_has_room(sim)) {
+        put_off(sim, &sender, &msg);
+        return;
+    }
     if (msg.type == DPC_MSG_SUBMIT) { /* its check runs beside the loop */
         sender.type = SIM_SUBMISSION;
         sender.number = sim->coordinator.life;
@@ -496,6 +550,8 @@ sim_coordinator_event(struct sim *sim, const struct sim_event *event)
         if (event->type == SIM_EFFECT)
             sim_mark(sim, SIM_MARK_EFFECT_LOST);
     } else if (event->type == SIM_EFFECT) {
+        if (!sim_effect_is_done(sim, event))
+            return;
         sim_note(sim, "effect ends type=%d", ((struct sim_effect *)event->payload)->event.type);
         step(sim, &((struct sim_effect *)event->payload)->event, NULL);
     } else if (event->type == SIM_TICK) {

@@ -45,7 +45,7 @@ struct sim_disk {
     struct flip flips[FLIPS_MAX];
     uint64_t operations_left; /* of the process; 0: without end */
     double read_failure;
-    bool dead, full, fail_sync;
+    bool dead, full, told, fail_sync; /* told: free room says that it is full */
     unsigned met;
 };
 
@@ -429,7 +429,8 @@ static int
 disk_free_bytes(const struct dpc_vfs *vfs, const char *path, uint64_t *ret_bytes)
 {
     (void)path;
-    *ret_bytes = disk_of(vfs)->full ? 0 : DPC_GIB;
+    struct sim_disk *disk = disk_of(vfs);
+    *ret_bytes = disk->told && sim_disk_is_full(disk) ? 0 : DPC_GIB;
     return DPC_OK;
 }
 
@@ -608,9 +609,10 @@ sim_disk_wipe(struct sim_disk *disk)
 }
 
 void
-sim_disk_set_full(struct sim_disk *disk, bool full)
+sim_disk_set_full(struct sim_disk *disk, bool full, bool told)
 {
     disk->full = full;
+    disk->told = told;
 }
 
 void

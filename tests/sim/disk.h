@@ -43,7 +43,8 @@ bool sim_disk_end(struct sim_disk *disk, bool power_lost);
 /* Another, empty disk in its place. */
 void sim_disk_wipe(struct sim_disk *disk);
 
-void sim_disk_set_full(struct sim_disk *disk, bool full);
+/* `told`: its free room says so; else a quota is used up, which only a write finds out. */
+void sim_disk_set_full(struct sim_disk *disk, bool full, bool told);
 /* The next sync fails, and what it should have kept is never kept. */
 void sim_disk_fail_sync(struct sim_disk *disk);
 /* Flips a bit of some synced file; false when there is none. */

@@ -9,13 +9,16 @@
 #include "ops/ops.h"
 #include "tests/sim/sim.h"
 
+/* What was put off for want of room is tried again after. */
+enum { ROOM_MS = 1000 };
+
 struct dpc_hash
 sim_put_blob(struct sim *sim, const void *bytes, size_t len)
 {
     struct dpc_hash hash = dpc_hash_none;
     struct dpc_error err;
     int code = dpc_store_blob_put(sim->coordinator.store, bytes, len, &hash, &err);
-    if (code != DPC_OK)
+    if (code != DPC_OK && !sim_ran_out(sim, code))
         sim_coordinator_broke(sim, code, err.text);
     return hash;
 }
@@ -119,41 +122,87 @@ fold(struct sim *sim, const struct dpc_fold *asked, struct dpc_event *event)
     event->type = DPC_EVENT_FOLDED;
     int code =
         dpc_outer_fold(sim->coordinator.store, dpc_ops_cpu(DPC_FP32), &small, &event->folded, &err);
-    if (code != DPC_OK)
+    if (code != DPC_OK && !sim_ran_out(sim, code))
         sim_coordinator_broke(sim, code, err.text);
+}
+
+/* False: it found no room, or the coordinator broke over it. */
+static bool
+do_effect(struct sim *sim, struct sim_effect *effect)
+{
+    struct dpc_event *event = &effect->event;
+    *event = (struct dpc_event){0};
+    switch (effect->asked.type) {
+    case DPC_EFFECT_PREPARE:
+        prepare(sim, event);
+        break;
+    case DPC_EFFECT_SHARD:
+        shard(sim, effect);
+        event->sharded.paths = effect->shards;
+        break;
+    case DPC_EFFECT_FOLD:
+        fold(sim, &effect->asked.fold, event);
+        break;
+    case DPC_EFFECT_REPORT:
+        event->type = DPC_EVENT_REPORTED;
+        break;
+    }
+    return !sim->coordinator.broken && !sim->coordinator.paused;
+}
+
+/* Takes the effect. */
+static void
+begin(struct sim *sim, struct sim_effect *effect)
+{
+    struct sim_event event = {.type = SIM_EFFECT,
+                              .life = sim->coordinator.life,
+                              .number = sim->coordinator.sweeps,
+                              .payload = effect};
+    effect->put_off = !sim_has_room(sim) || !do_effect(sim, effect);
+    if (sim->coordinator.broken) {
+        dpc_free(effect);
+        return;
+    }
+    if (!sim_healed(sim) && sim_chance(sim, sim->plan.disk_chance / 20))
+        sim_fill_disk(sim, SIM_NOBODY); /* while it is under way */
+    sim_add(sim, effect->put_off ? ROOM_MS : sim_draw_ms(sim, sim->plan.effect_ms), event);
+}
+
+static struct sim_effect *
+copy_asked(const struct dpc_effect *asked)
+{
+    struct sim_effect *effect = dpc_alloc(1, sizeof *effect);
+    effect->asked = *asked;
+    if (asked->type == DPC_EFFECT_FOLD) {
+        memcpy(effect->inputs, asked->fold.inputs,
+               asked->fold.inputs_count * sizeof *effect->inputs);
+        effect->asked.fold.inputs = effect->inputs;
+    }
+    return effect;
 }
 
 void
 sim_start_effects(struct sim *sim)
 {
     struct dpc_actions *actions = &sim->coordinator.actions;
-    for (uint32_t i = 0; i < actions->effects_count && !sim->failure[0]; i++) {
-        struct sim_effect *effect = dpc_alloc(1, sizeof *effect);
+    for (uint32_t i = 0; i < actions->effects_count && !sim->failure[0] && !sim->coordinator.broken;
+         i++) {
         sim_note(sim, "effect begins type=%d module=%u version=%u", actions->effects[i].type,
                  actions->effects[i].fold.module, actions->effects[i].fold.version);
-        switch (actions->effects[i].type) {
-        case DPC_EFFECT_PREPARE:
-            prepare(sim, &effect->event);
-            break;
-        case DPC_EFFECT_SHARD:
-            shard(sim, effect);
-            effect->event.sharded.paths = effect->shards;
-            break;
-        case DPC_EFFECT_FOLD:
-            fold(sim, &actions->effects[i].fold, &effect->event);
-            break;
-        case DPC_EFFECT_REPORT:
-            effect->event.type = DPC_EVENT_REPORTED;
-            break;
-        }
-        if (sim->coordinator.broken) {
-            dpc_free(effect);
-            return;
-        }
-        sim_add(sim, sim_draw_ms(sim, sim->plan.effect_ms),
-                (struct sim_event){.type = SIM_EFFECT,
-                                   .life = sim->coordinator.life,
-                                   .number = sim->coordinator.sweeps,
-                                   .payload = effect});
+        begin(sim, copy_asked(&actions->effects[i]));
     }
+}
+
+bool
+sim_effect_is_done(struct sim *sim, const struct sim_event *event)
+{
+    struct sim_effect *effect = event->payload;
+    if (!effect->put_off && sim_has_room(sim))
+        return true;
+    struct sim_effect *again = copy_asked(&effect->asked);
+    if (sim_has_room(sim))
+        sim_mark(sim, SIM_MARK_JOB_AGAIN);
+    begin(sim, again);
+    sim_coordinator_end_if_broken(sim);
+    return false;
 }

@@ -44,7 +44,10 @@
     X(UNKNOWN_COMMIT, "a commit that failed was on disk after all")                                \
     X(POWER_LOST, "the coordinator's machine lost power")                                          \
     X(TORN, "a power loss tore a file of the coordinator's")                                       \
-    X(FULL, "a full disk ended the coordinator")                                                   \
+    X(PAUSED, "a full disk paused the coordinator")                                                \
+    X(WENT_ON, "with room again it went on")                                                       \
+    X(JOB_AGAIN, "a job that a full disk put off was done again")                                  \
+    X(FULL, "a database that met a full disk ended the coordinator")                               \
     X(SYNC_FAILED, "a failed sync ended the coordinator")                                          \
     X(READ_FAILED, "a failed read ended the coordinator")                                          \
     X(FLIP_FOUND, "the coordinator found a flipped bit")                                           \

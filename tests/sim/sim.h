@@ -155,11 +155,16 @@ struct sim_coordinator {
     uint32_t life;
     int64_t clock_ms, ticked_ms;
     uint64_t state; /* sim_state_hash as of the last commit */
+    bool paused;    /* by a full disk, since then */
+    int64_t paused_ms;
     uint32_t sweeps;
     uint64_t horizon; /* touches of the store when the last sweep, or this process, began */
 };
 
 struct sim_effect {
+    struct dpc_effect asked;
+    struct dpc_fold_input inputs[SIM_PATHS_MAX]; /* what it points at */
+    bool put_off;                                /* for want of room: it has yet to be done */
     struct dpc_event event;
     struct dpc_shard shards[SIM_PATHS_MAX];
 };
@@ -245,9 +250,18 @@ bool sim_coordinator_end_if_broken(struct sim *sim);
 
 /* --- effects.c: the executor's work, done at once and answered later. */
 void sim_start_effects(struct sim *sim);
+/* One that has come to its end: true when its event may be handled now. Without room it is put off,
+ * and done again with room. */
+bool sim_effect_is_done(struct sim *sim, const struct sim_event *event);
 struct dpc_hash sim_put_blob(struct sim *sim, const void *bytes, size_t len);
 bool sim_has_blob(struct sim *sim, const struct dpc_hash *hash);
 struct dpc_hash sim_put_tensor(struct sim *sim, uint64_t key);
+
+/* --- space.c: a full disk pauses the coordinator. */
+/* Is there room to commit and to store? Pauses, or goes on. */
+bool sim_has_room(struct sim *sim);
+/* True when `code` is a full disk and no more than that; then it is paused. */
+bool sim_ran_out(struct sim *sim, int code);
 
 /* --- sweep.c: blobs that nothing needs are removed. */
 void sim_sweep(struct sim *sim);
@@ -266,7 +280,8 @@ void sim_worker_done(struct sim_worker *worker);
 /* --- transfer.c */
 void sim_transfer_open(struct sim *sim, struct sim_worker *worker);
 void sim_transfer_close(struct sim_worker *worker);
-/* Moves the worker's list; a coordinator that ends meanwhile leaves the rest for another time. */
+/* Moves the worker's list. DPC_EAGAIN: a coordinator that ended meanwhile or whose disk is full
+ * leaves the rest for another time. */
 int sim_transfer(struct sim *sim, struct sim_worker *worker, struct dpc_error *err);
 
 /* --- training.c: a pure function of the lease and of what it names, from the cache and into it. */
@@ -278,6 +293,8 @@ int sim_train(struct sim *sim, const struct dpc_msg_lease *lease, struct sim_wor
 /* --- chaos.c */
 void sim_chaos(struct sim *sim);
 void sim_heal(struct sim *sim);
+/* For a while. SIM_NOBODY: the coordinator's. */
+void sim_fill_disk(struct sim *sim, uint32_t index);
 /* Room again, and every flipped bit turned back. */
 void sim_repair_disk(struct sim *sim, uint32_t index);
 

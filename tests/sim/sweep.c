@@ -17,6 +17,7 @@ old_job_is_inside(const struct sim *sim)
     for (uint32_t i = 0; i < sim->queue.count; i++) {
         const struct sim_event *event = &sim->queue.events[i];
         if (event->type == SIM_EFFECT && event->life == sim->coordinator.life &&
+            !((const struct sim_effect *)event->payload)->put_off &&
             event->number < sim->coordinator.sweeps)
             return true;
     }
@@ -47,9 +48,9 @@ sim_sweep(struct sim *sim)
     coordinator->horizon = dpc_store_touches(coordinator->store);
     coordinator->sweeps++;
     int code = sweep(coordinator, horizon, &swept, &err);
-    if (code != DPC_OK)
+    if (code != DPC_OK && !sim_ran_out(sim, code))
         sim_coordinator_broke(sim, code, err.text);
-    else if (swept.removed)
+    else if (code == DPC_OK && swept.removed)
         sim_mark(sim, SIM_MARK_SWEPT);
     sim_note(sim, "sweep removed=%llu kept=%llu", (unsigned long long)swept.removed,
              (unsigned long long)swept.kept);

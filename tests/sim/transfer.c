@@ -72,17 +72,28 @@ blob_partial(void *context, const struct dpc_hash *hash)
     return dpc_store_blob_partial(store_of(context), hash);
 }
 
+/* The worker sends it again. */
+static int
+refuse_for_want_of_room(struct dpc_error *err)
+{
+    return dpc_error_set(err, DPC_EAGAIN, "the disk is full");
+}
+
 static int
 blob_append(void *context, const struct dpc_hash *hash, uint64_t offset, const void *bytes,
             size_t len, struct dpc_error *err)
 {
-    return dpc_store_blob_append(store_of(context), hash, offset, bytes, len, err);
+    if (!sim_has_room(context))
+        return refuse_for_want_of_room(err);
+    int code = dpc_store_blob_append(store_of(context), hash, offset, bytes, len, err);
+    return sim_ran_out(context, code) ? refuse_for_want_of_room(err) : code;
 }
 
 static int
 blob_finish(void *context, const struct dpc_hash *hash, struct dpc_error *err)
 {
-    return dpc_store_blob_finish(store_of(context), hash, err);
+    int code = dpc_store_blob_finish(store_of(context), hash, err);
+    return sim_ran_out(context, code) ? refuse_for_want_of_room(err) : code;
 }
 
 static bool
@@ -98,8 +109,8 @@ counts_still(const struct sim *sim, const struct dpc_msg_lease *lease)
     return false;
 }
 
-/* A disk of ours that is full or fails is the coordinator's end, as in its server. What a lease
- * names may be swept once the lease is gone, of which its worker has not heard yet. */
+/* A disk of ours that could not keep a write is the coordinator's end, as in its server. What a
+ * lease names may be swept once the lease is gone, of which its worker has not heard yet. */
 static void
 judge(const struct sim_wire *wire, const struct dpc_msg *request, int code,
       const struct dpc_error *err)
@@ -196,8 +207,11 @@ sim_transfer(struct sim *sim, struct sim_worker *worker, struct dpc_error *err)
         for (uint32_t i = 0; i < wire->count && code == DPC_OK; i++)
             code = dpc_transfer_handle(transfer, &wire->answers[i].msg, sim->now_ms, err);
     }
-    if (code == DPC_OK && !worker->uploads && dpc_transfer_bytes_fetched(transfer) == fetched)
+    if (code == DPC_OK && dpc_transfer_idle(transfer) && !worker->uploads &&
+        dpc_transfer_bytes_fetched(transfer) == fetched)
         sim_mark(sim, SIM_MARK_CACHE_SUFFICED);
+    if (code == DPC_OK && !dpc_transfer_idle(transfer))
+        code = DPC_EAGAIN;
     dpc_transfer_cancel(transfer);
     return code;
 }

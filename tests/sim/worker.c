@@ -271,7 +271,8 @@ move(struct sim *sim, struct sim_worker *worker, struct dpc_error *err)
     int code = sim_transfer(sim, worker, err);
     if (code == DPC_EHASH)
         sim_mark(sim, SIM_MARK_FLIP_STOPPED);
-    if (code != DPC_OK && code != DPC_ENOTFOUND && !sim_disk_excuses(sim->coordinator.disk, code))
+    if (code != DPC_OK && code != DPC_EAGAIN && code != DPC_ENOTFOUND &&
+        !sim_disk_excuses(sim->coordinator.disk, code))
         excuse(sim, worker, code, err->text);
     return code;
 }
@@ -294,6 +295,10 @@ on_transferred(struct sim *sim, struct sim_worker *worker, const struct sim_even
     if (sim_coordinator_end_if_broken(sim)) {
         if (!ended_by_disk(sim, worker))
             sim_add(sim, PATIENCE_MS, *event);
+        return;
+    }
+    if (code == DPC_EAGAIN) {
+        sim_add(sim, PATIENCE_MS, *event);
         return;
     }
     dpc_session_transferred(worker->session, code, err.text, clock_of(sim, worker), &sim->actions);

@@ -271,6 +271,35 @@ the_list_has_complete_blobs_only_and_may_remove_them(void)
     tear_down();
 }
 
+/* What was not written for want of room is written later by the same process; what could not be
+ * synced is not. */
+static void
+a_put_on_a_full_disk_is_tried_again_unless_a_sync_failed(void)
+{
+    unsigned short_count = 0, broken_count = 0;
+    for (unsigned n = 1;; n++) {
+        struct dpc_hash hash;
+        set_up();
+        fault_disk_fail_at(disk, n, n % 2 ? FAULT_NO_SPACE : FAULT_SYNC);
+        int code = dpc_blobs_put(blobs, bytes, sizeof bytes, &hash, &err);
+        bool fired = fault_disk_fired(disk), broken = dpc_blobs_are_broken(blobs);
+        unsigned operations = fault_disk_operations(disk);
+        fault_disk_fail_at(disk, 0, FAULT_NONE);
+        if (fired) {
+            CU_ASSERT_EQUAL(code, n % 2 ? DPC_ENOSPACE : DPC_EIO);
+            short_count += !broken;
+            broken_count += broken;
+        }
+        CU_ASSERT_EQUAL(dpc_blobs_put(blobs, bytes, sizeof bytes, &hash, &err),
+                        broken ? DPC_EIO : DPC_OK);
+        tear_down();
+        if (n > operations)
+            break;
+    }
+    CU_ASSERT(short_count > 0);
+    CU_ASSERT(broken_count > 0);
+}
+
 static void
 a_full_disk_leaves_a_partial_blob_as_it_was(void)
 {
@@ -407,6 +436,8 @@ static const struct dpc_test tests[] = {
     {"a flipped bit is found and named", a_flipped_bit_is_found_and_named},
     {"a wrong length is mended by a put", a_file_of_the_wrong_length_is_damage_that_a_put_mends},
     {"the list", the_list_has_complete_blobs_only_and_may_remove_them},
+    {"a put on a full disk is tried again unless a sync failed",
+     a_put_on_a_full_disk_is_tried_again_unless_a_sync_failed},
     {"a full disk leaves a partial blob as it was", a_full_disk_leaves_a_partial_blob_as_it_was},
     {"a failed sync is final", a_failed_sync_is_final},
     {"for reading, nothing is made or changed", for_reading_nothing_is_made_or_changed},

@@ -436,6 +436,32 @@ a_sweep_takes_any_number_of_blobs(void)
     tear_down();
 }
 
+/* --- Room. */
+
+/* What is refused for want of room was not begun: the store is as it was and may be written again.
+ */
+static void
+a_short_disk_is_refused_before_a_write_begins(void)
+{
+    struct dpc_hash hash;
+    uint64_t free_bytes;
+    set_up();
+    CU_ASSERT_EQUAL(commit_module(1, 5), DPC_OK);
+    CU_ASSERT_EQUAL(dpc_store_free_bytes(store, &free_bytes), DPC_OK);
+    dpc_store_set_reserve(store, UINT64_MAX);
+    CU_ASSERT_EQUAL(commit_module(1, 6), DPC_ENOSPACE);
+    CU_ASSERT_PTR_NOT_NULL(strstr(err.text, "make room on it"));
+    CU_ASSERT_EQUAL(dpc_store_blob_put(store, bytes, 10, &hash, &err), DPC_ENOSPACE);
+    CU_ASSERT_FALSE(dpc_store_is_broken(store));
+    CU_ASSERT_EQUAL(sum_of_versions(), 5);
+    dpc_store_set_reserve(store, free_bytes / 2);
+    CU_ASSERT_EQUAL(commit_module(1, 7), DPC_OK);
+    CU_ASSERT_EQUAL(dpc_store_blob_put(store, bytes, 10, &hash, &err), DPC_OK);
+    open_again();
+    CU_ASSERT_EQUAL(sum_of_versions(), 7);
+    tear_down();
+}
+
 /* --- Lost writes. */
 
 static int
@@ -644,6 +670,8 @@ static const struct dpc_test tests[] = {
     {"a sweep spares what was touched behind its horizon",
      a_sweep_spares_what_was_touched_behind_its_horizon},
     {"a sweep takes any number of blobs", a_sweep_takes_any_number_of_blobs},
+    {"a short disk is refused before a write begins",
+     a_short_disk_is_refused_before_a_write_begins},
     {"a ledger shorter than promised is refused", a_ledger_shorter_than_promised_is_refused},
     {"another database under the promise", another_database_under_the_promise_is_refused},
     {"a damaged promise is refused", a_damaged_promise_is_refused},
