@@ -151,6 +151,16 @@ posix_rename(const struct dpc_vfs *vfs, const char *from, const char *to)
 }
 
 static int
+posix_link(const struct dpc_vfs *vfs, const char *from, const char *to)
+{
+    (void)vfs;
+    if (link(from, to) == 0)
+        return DPC_OK;
+    bool cannot = errno == EXDEV || errno == EPERM || errno == EMLINK || errno == EOPNOTSUPP;
+    return cannot ? DPC_EUNSUPPORTED : last_error();
+}
+
+static int
 posix_remove(const struct dpc_vfs *vfs, const char *path)
 {
     (void)vfs;
@@ -199,6 +209,7 @@ static const struct dpc_vfs_ops posix_ops = {
     .sync_folder = posix_sync_folder,
     .make_folder = posix_make_folder,
     .rename = posix_rename,
+    .link = posix_link,
     .remove = posix_remove,
     .list = posix_list,
     .free_bytes = posix_free_bytes,

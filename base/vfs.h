@@ -41,6 +41,9 @@ struct dpc_vfs_ops {
     int (*sync_folder)(const struct dpc_vfs *vfs, const char *path);
     int (*make_folder)(const struct dpc_vfs *vfs, const char *path); /* parents too; exists: fine */
     int (*rename)(const struct dpc_vfs *vfs, const char *from, const char *to); /* replaces */
+    /* A second name for a file; DPC_EEXIST where `to` is there, DPC_EUNSUPPORTED where it cannot be
+     * (another file system, or one without links). May be NULL: nowhere. */
+    int (*link)(const struct dpc_vfs *vfs, const char *from, const char *to);
     int (*remove)(const struct dpc_vfs *vfs, const char *path);
     /* Calls `visit` once per plain name in the folder ("." and ".." left out), in any order. */
     int (*list)(const struct dpc_vfs *vfs, const char *path,

@@ -23,6 +23,7 @@ extern const struct dpc_command dpc_command_run;
 extern const struct dpc_command dpc_command_version;
 
 /* dipacoctl */
+extern const struct dpc_command dpc_command_backup;
 extern const struct dpc_command dpc_command_ledger;
 extern const struct dpc_command dpc_command_modules;
 extern const struct dpc_command dpc_command_paths;

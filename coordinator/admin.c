@@ -450,14 +450,33 @@ list_ledger(struct listing *listing)
                            listing->err);
 }
 
+/* --- Backups: no listings, but answered in the same way. */
+
+static int
+start_backup(struct listing *listing)
+{
+    int code = server_ask_backup(listing->server, listing->argument, listing->err);
+    if (code == DPC_OK)
+        server_tell_backup(listing->server, listing->root);
+    return code;
+}
+
+static int
+tell_backup(struct listing *listing)
+{
+    server_tell_backup(listing->server, listing->root);
+    return DPC_OK;
+}
+
 /* --- The table. */
 
 static const struct verb {
     const char *name;
     int (*list)(struct listing *listing);
 } verbs[] = {
-    {"status", list_status},   {"workers", list_workers},   {"paths", list_paths},
-    {"modules", list_modules}, {"versions", list_versions}, {"ledger", list_ledger},
+    {"status", list_status},   {"workers", list_workers},     {"paths", list_paths},
+    {"modules", list_modules}, {"versions", list_versions},   {"ledger", list_ledger},
+    {"backup", start_backup},  {"backup-state", tell_backup},
 };
 
 int

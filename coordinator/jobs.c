@@ -33,6 +33,17 @@ sweep(struct dpc_job *job)
     return code;
 }
 
+static int
+back_up(struct dpc_job *job)
+{
+    const struct dpc_world *world = job->world;
+    struct dpc_backup_source source = {.store = world->store,
+                                       .store_folder = world->store_folder,
+                                       .key_file = world->key_file,
+                                       .workers_folder = world->workers_folder};
+    return dpc_backup_make(&source, job->folder, &job->backed_up, &job->error);
+}
+
 void
 dpc_job_run(void *context)
 {
@@ -57,6 +68,9 @@ dpc_job_run(void *context)
     case DPC_JOB_CHECK:
         job->code = dpc_check_submission(world->store, world->experiment, world->topology,
                                          &job->submit, &job->check, &job->error);
+        break;
+    case DPC_JOB_BACKUP:
+        job->code = back_up(job);
         break;
     case DPC_JOB_SWEEP:
         job->code = sweep(job);
@@ -93,6 +107,7 @@ dpc_job_name(enum dpc_job_type type)
         [DPC_JOB_FOLD] = "outer step",
         [DPC_JOB_REPORT] = "writing the report",
         [DPC_JOB_CHECK] = "checking a submission",
+        [DPC_JOB_BACKUP] = "backup",
         [DPC_JOB_SWEEP] = "sweeping",
     };
     return names[type];

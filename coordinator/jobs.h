@@ -9,6 +9,7 @@
 #define DPC_COORDINATOR_JOBS_H
 
 #include "base/error.h"
+#include "coordinator/backup.h"
 #include "coordinator/core/core.h"
 #include "coordinator/core/keep.h"
 #include "ops/ops.h"
@@ -23,6 +24,8 @@ struct dpc_world {
     const struct dpc_ops *ops;
     char corpus[DPC_PATH_MAX]; /* token file */
     char report[DPC_PATH_MAX]; /* folder */
+    /* What a backup takes. */
+    char store_folder[DPC_PATH_MAX], key_file[DPC_PATH_MAX], workers_folder[DPC_PATH_MAX];
 };
 
 enum dpc_job_type {
@@ -31,6 +34,7 @@ enum dpc_job_type {
     DPC_JOB_FOLD,
     DPC_JOB_REPORT,
     DPC_JOB_CHECK, /* of a submission, before the core sees it */
+    DPC_JOB_BACKUP,
     DPC_JOB_SWEEP, /* of the blobs that nothing needs any more */
 };
 
@@ -46,6 +50,7 @@ struct dpc_job {
     uint64_t request;
     struct dpc_keep *keep; /* SWEEP */
     uint64_t horizon;
+    char folder[DPC_PATH_MAX]; /* BACKUP */
     /* result */
     int code;
     struct dpc_error error;
@@ -55,6 +60,7 @@ struct dpc_job {
     struct dpc_folded folded;
     struct dpc_submission_check check;
     struct dpc_swept swept;
+    struct dpc_backup_counts backed_up;
 };
 
 struct dpc_job *dpc_job_create(enum dpc_job_type type, const struct dpc_world *world);

@@ -8,6 +8,7 @@
 
 #include "base/exit.h"
 #include "base/log.h"
+#include "coordinator/backup.h"
 #include "coordinator/server.h"
 #include "base/vfs.h"
 
@@ -25,6 +26,7 @@ static const char usage[] =
     "  --workers FOLDER   public keys (*.pub) of the workers that may connect; read again on "
     "SIGHUP\n"
     "                     (default DIR/workers)\n"
+    "  --restore FOLDER   make --dir, missing or empty, from a backup (dipacoctl backup), and end\n"
     "  --report FOLDER    where the report goes (default DIR/report)\n"
     "  --log-level LEVEL  error, warning, info or debug (default info)\n"
     "  --version, --help\n"
@@ -42,6 +44,7 @@ static const struct option long_options[] = {
     {"key", required_argument, NULL, 'k'},
     {"workers", required_argument, NULL, 'w'},
     {"report", required_argument, NULL, 'r'},
+    {"restore", required_argument, NULL, 'R'},
     {"log-level", required_argument, NULL, 'v'},
     {"version", no_argument, NULL, 'V'},
     {"help", no_argument, NULL, 'h'},
@@ -62,7 +65,7 @@ refuse_usage(const char *why, const char *what)
 
 /* -1: go on; else the exit code. */
 static int
-parse(int argc, char **argv, struct dpc_server_options *options)
+parse(int argc, char **argv, struct dpc_server_options *options, const char **ret_restore)
 {
     enum dpc_log_level level;
     int option;
@@ -92,6 +95,9 @@ parse(int argc, char **argv, struct dpc_server_options *options)
         case 'r':
             options->report_folder = optarg;
             break;
+        case 'R':
+            *ret_restore = optarg;
+            break;
         case 'v':
             if (!dpc_log_level_parse(optarg, &level))
                 return refuse_usage("no such log level: ", optarg);
@@ -109,6 +115,8 @@ parse(int argc, char **argv, struct dpc_server_options *options)
     }
     if (optind < argc)
         return refuse_usage("unexpected argument: ", argv[optind]);
+    if (*ret_restore && options->folder)
+        return -1;
     if (!options->folder || !options->experiment_file)
         return refuse_usage(options->folder ? "--experiment is missing" : "--dir is missing", "");
     return -1;
@@ -138,9 +146,25 @@ fill_defaults(struct dpc_server_options *options, struct defaults *defaults)
     return code;
 }
 
+/* Returns an exit code. */
+static int
+restore(const char *from, const char *to)
+{
+    struct dpc_backup_counts counts;
+    struct dpc_error err;
+    int code = dpc_backup_restore(from, to, &counts, &err);
+    if (code == DPC_OK)
+        dpc_log_info("restored from=\"%s\" dir=\"%s\" blobs=%llu bytes=%llu", from, to,
+                     (unsigned long long)counts.blobs, (unsigned long long)counts.bytes);
+    else
+        dpc_log_error("%s", err.text);
+    return code == DPC_EEXIST ? DPC_EXIT_REFUSED : dpc_exit_of(code);
+}
+
 int
 main(int argc, char **argv)
 {
+    const char *restore_from = NULL;
     static struct defaults defaults;
     struct dpc_server_options options = {
         .control_endpoint = "tcp://*:7600",
@@ -150,9 +174,11 @@ main(int argc, char **argv)
     struct dpc_server *server = NULL;
     struct dpc_error err = {0};
     dpc_log_set_name("coordinator");
-    int code = parse(argc, argv, &options);
+    int code = parse(argc, argv, &options, &restore_from);
     if (code >= 0)
         return code;
+    if (restore_from)
+        return restore(restore_from, options.folder);
     code = fill_defaults(&options, &defaults);
     if (code != DPC_OK)
         (void)dpc_error_set(&err, code, "could not make \"%s\": %s", options.folder,

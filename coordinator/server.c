@@ -123,6 +123,8 @@ log_fold(const struct dpc_server *server, const struct dpc_job *job,
 static bool
 may_fail(struct dpc_server *server, const struct dpc_job *job)
 {
+    if (job->type == DPC_JOB_BACKUP)
+        return !dpc_store_is_broken(server->store);
     if (job->type == DPC_JOB_SWEEP)
         return server_ran_out(server, job->code);
     return job->type == DPC_JOB_CHECK &&
@@ -149,6 +151,9 @@ finish_job(struct dpc_server *server, struct dpc_job *job)
     case DPC_JOB_SWEEP:
         server_swept(server, job);
         return;
+    case DPC_JOB_BACKUP:
+        server_backed_up(server, job);
+        return;
     case DPC_JOB_PREPARE:
         event.type = DPC_EVENT_PREPARED;
         event.prepared = job->prepared;
@@ -174,7 +179,7 @@ finish_job(struct dpc_server *server, struct dpc_job *job)
 static bool
 waits_for_room(struct dpc_server *server, const struct dpc_job *job)
 {
-    if (job->type == DPC_JOB_CHECK || job->type == DPC_JOB_SWEEP)
+    if (job->type == DPC_JOB_CHECK || job->type == DPC_JOB_SWEEP || job->type == DPC_JOB_BACKUP)
         return false;
     return job->code == DPC_OK ? !server_has_room(server) : server_ran_out(server, job->code);
 }
@@ -192,8 +197,10 @@ take_finished(struct dpc_server *server)
         finish_job(server, job);
         dpc_job_drop(job);
     }
-    if (server->failure == DPC_OK)
+    if (server->failure == DPC_OK) {
+        server_begin_backup(server);
         server_sweep(server);
+    }
 }
 
 /* --- Ticks and signals. */
@@ -333,6 +340,9 @@ dpc_server_create(const struct dpc_server_options *options, struct dpc_server **
     (void)snprintf(server->workers_folder, sizeof server->workers_folder, "%s",
                    options->workers_folder);
     (void)snprintf(server->world.report, sizeof server->world.report, "%s", options->report_folder);
+    (void)snprintf(server->world.store_folder, DPC_PATH_MAX, "%s", options->folder);
+    (void)snprintf(server->world.key_file, DPC_PATH_MAX, "%s", options->key_file);
+    (void)snprintf(server->world.workers_folder, DPC_PATH_MAX, "%s", options->workers_folder);
     server->world.ops = dpc_ops_cpu(DPC_FP32);
     (void)signal(SIGPIPE, SIG_IGN);
     static const int signals[] = {SIGTERM, SIGINT, SIGHUP};

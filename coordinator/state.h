@@ -6,6 +6,7 @@
 #ifndef DPC_COORDINATOR_STATE_H
 #define DPC_COORDINATOR_STATE_H
 
+#include "base/json.h"
 #include "base/log.h"
 #include "coordinator/core/core.h"
 #include "coordinator/executor.h"
@@ -39,6 +40,16 @@ struct dpc_space {
     struct dpc_job **waiting; /* jobs that begin again when there is room */
 };
 
+/* The last backup that was asked for (backups.c). */
+struct dpc_backups {
+    uint64_t number;
+    bool wanted, busy; /* waits for a sweep to end; is being made */
+    char folder[DPC_PATH_MAX];
+    int code;
+    struct dpc_error error;
+    struct dpc_backup_counts counts;
+};
+
 struct dpc_server {
     struct dpc_experiment experiment;
     struct dpc_world world;
@@ -48,6 +59,7 @@ struct dpc_server {
     struct dpc_executor *executor;
     struct dpc_sweeps sweeps;
     struct dpc_space space;
+    struct dpc_backups backups;
     struct dpc_net *net;
     struct dpc_listener *control, *bulk, *admin;
     int signals; /* base/signals.h; -1: not open */
@@ -84,6 +96,15 @@ void server_forget_job(struct dpc_server *server, const struct dpc_job *job);
 /* Starts a sweep when there is something to sweep and the last one is far enough back. */
 void server_sweep(struct dpc_server *server);
 void server_swept(struct dpc_server *server, const struct dpc_job *sweep);
+
+/* --- backups.c */
+/* DPC_EBUSY while one is being made. */
+int server_ask_backup(struct dpc_server *server, const char *folder,
+                      struct dpc_error *err) DPC_MUST_CHECK;
+/* Starts the one that is wanted as soon as no sweep is under way. */
+void server_begin_backup(struct dpc_server *server);
+void server_backed_up(struct dpc_server *server, const struct dpc_job *job);
+void server_tell_backup(const struct dpc_server *server, struct dpc_json *root);
 
 /* --- space.c */
 /* Is there room to commit and to store? Asks the disk; pauses, or goes on. */

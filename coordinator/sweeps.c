@@ -36,7 +36,8 @@ server_sweep(struct dpc_server *server)
 {
     struct dpc_sweeps *sweeps = &server->sweeps;
     bool old_jobs = sweeps->jobs_inside[(sweeps->epoch + 1) % 2] > 0;
-    if (sweeps->busy || old_jobs || !is_due(server))
+    bool backup = server->backups.wanted || server->backups.busy;
+    if (sweeps->busy || backup || old_jobs || !is_due(server))
         return;
     struct dpc_job *job = dpc_job_create(DPC_JOB_SWEEP, &server->world);
     job->keep = dpc_keep_create(server->core);

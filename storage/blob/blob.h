@@ -66,6 +66,16 @@ int dpc_blobs_finish(struct dpc_blobs *blobs, const struct dpc_hash *hash,
                      struct dpc_error *err) DPC_MUST_CHECK;
 void dpc_blobs_discard(struct dpc_blobs *blobs, const struct dpc_hash *hash);
 
+/* --- From one folder to another; there already: nothing to do. */
+
+/* A complete blob of `from` under a second name in `to`; `*ret_linked` false where the two do not
+ * share a file system that has links. */
+int dpc_blobs_link(const struct dpc_blobs *from, struct dpc_blobs *to, const struct dpc_hash *hash,
+                   bool *ret_linked, struct dpc_error *err) DPC_MUST_CHECK;
+/* Its bytes, checked on the way: DPC_ECORRUPT names the damaged file. */
+int dpc_blobs_copy(const struct dpc_blobs *from, struct dpc_blobs *to, const struct dpc_hash *hash,
+                   struct dpc_error *err) DPC_MUST_CHECK;
+
 /* Removes a blob; not there: DPC_OK. */
 int dpc_blobs_remove(struct dpc_blobs *blobs, const struct dpc_hash *hash) DPC_MUST_CHECK;
 /* Calls `visit` for each complete blob, in no order; it may remove the one it is given. */

@@ -55,6 +55,9 @@ struct dpc_kv_ops {
                 bool (*visit)(void *context, const uint8_t *key, size_t key_len,
                               const uint8_t *value, size_t value_len),
                 void *context, struct dpc_error *err);
+    /* A copy of the database as of one write, in `folder`, which must not exist; from any thread,
+     * beside everything else. DPC_EUNSUPPORTED where there is no disk. */
+    int (*checkpoint)(struct dpc_kv *kv, const char *folder, struct dpc_error *err);
     void (*close)(struct dpc_kv *kv);
 };
 

@@ -219,7 +219,16 @@ memory_close(struct dpc_kv *kv)
     dpc_free(memory);
 }
 
+static int
+memory_checkpoint(struct dpc_kv *kv, const char *folder, struct dpc_error *err)
+{
+    (void)kv;
+    return dpc_error_set(err, DPC_EUNSUPPORTED,
+                         "a database in memory has no files that \"%s\" could hold", folder);
+}
+
 static const struct dpc_kv_ops memory_ops = {
+    .checkpoint = memory_checkpoint,
     .get = memory_get,
     .write = memory_write,
     .scan = memory_scan,

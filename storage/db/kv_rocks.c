@@ -177,10 +177,25 @@ rocks_close(struct dpc_kv *kv)
     dpc_free(rocks);
 }
 
+/* Table files are linked, or copied across file systems; the log is flushed first. */
+static int
+rocks_checkpoint(struct dpc_kv *kv, const char *folder, struct dpc_error *err)
+{
+    struct rocks_kv *rocks = rocks_of(kv);
+    char *status = NULL;
+    rocksdb_checkpoint_t *checkpoint = rocksdb_checkpoint_object_create(rocks->db, &status);
+    if (!status)
+        rocksdb_checkpoint_create(checkpoint, folder, 0, &status);
+    if (checkpoint)
+        rocksdb_checkpoint_object_destroy(checkpoint);
+    return status ? report(rocks, "copied", status, err) : DPC_OK;
+}
+
 static const struct dpc_kv_ops rocks_ops = {
     .get = rocks_get,
     .write = rocks_write,
     .scan = rocks_scan,
+    .checkpoint = rocks_checkpoint,
     .close = rocks_close,
 };
 

@@ -99,19 +99,23 @@ check_promise(struct dpc_kv *kv, const struct dpc_promise *promise, struct dpc_e
                          code == DPC_OK ? "is another one" : "is not there");
 }
 
-struct parts {
-    char db[DPC_PATH_MAX], blobs[DPC_PATH_MAX], promise[DPC_PATH_MAX];
-};
-
-static int
-name_parts(const char *folder, struct parts *ret_parts, struct dpc_error *err)
+int
+dpc_store_name_parts(const char *folder, struct dpc_store_paths *ret_paths, struct dpc_error *err)
 {
-    struct parts *parts = ret_parts;
-    if (dpc_path_join(folder, "db", parts->db, sizeof parts->db) == DPC_OK &&
-        dpc_path_join(folder, "blobs", parts->blobs, sizeof parts->blobs) == DPC_OK &&
-        dpc_path_join(folder, "ledger.head", parts->promise, sizeof parts->promise) == DPC_OK)
-        return DPC_OK;
-    return dpc_error_set(err, DPC_ELIMIT, "its name is too long");
+    const struct {
+        const char *name;
+        char *place;
+    } rows[] = {
+        {"db", ret_paths->db},
+        {"blobs", ret_paths->blobs},
+        {"ledger.head", ret_paths->promise},
+        {"restoring", ret_paths->restoring},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        if (dpc_path_join(folder, rows[i].name, rows[i].place, DPC_PATH_MAX) != DPC_OK)
+            return dpc_error_set(err, DPC_ELIMIT, "its name is too long");
+    }
+    return DPC_OK;
 }
 
 static int
@@ -126,8 +130,8 @@ make_folder(const struct dpc_vfs *vfs, const char *path, struct dpc_error *err)
 }
 
 static int
-open_to_read(struct dpc_store *store, const struct dpc_vfs *vfs, const struct parts *parts,
-             struct dpc_error *err)
+open_to_read(struct dpc_store *store, const struct dpc_vfs *vfs,
+             const struct dpc_store_paths *parts, struct dpc_error *err)
 {
     int code = dpc_kv_open_rocks(parts->db, DPC_KV_READ_ONLY, &store->kv, err);
     return code == DPC_OK ? dpc_blobs_open_read(vfs, parts->blobs, &store->blobs, err) : code;
@@ -135,8 +139,8 @@ open_to_read(struct dpc_store *store, const struct dpc_vfs *vfs, const struct pa
 
 /* The database's lock comes first: whoever does not get it changes nothing. */
 static int
-open_to_write(struct dpc_store *store, const struct dpc_vfs *vfs, const struct parts *parts,
-              struct dpc_error *err)
+open_to_write(struct dpc_store *store, const struct dpc_vfs *vfs,
+              const struct dpc_store_paths *parts, struct dpc_error *err)
 {
     int code =
         store->kv ? DPC_OK : dpc_kv_open_rocks(parts->db, DPC_KV_READ_WRITE, &store->kv, err);
@@ -153,8 +157,12 @@ open_parts(struct dpc_store *store, const struct dpc_vfs *vfs, const char *folde
            struct dpc_error *err)
 {
     struct dpc_promise promise;
-    struct parts parts;
-    int code = name_parts(folder, &parts, err);
+    struct dpc_store_paths parts;
+    int code = dpc_store_name_parts(folder, &parts, err);
+    if (code == DPC_OK && dpc_vfs_exists(vfs, parts.restoring))
+        code = dpc_error_set(err, DPC_ECORRUPT,
+                             "its restore from a backup was broken off: empty the folder and "
+                             "restore it again");
     if (code == DPC_OK && !store->read_only)
         code = make_folder(vfs, folder, err);
     if (code == DPC_OK && !store->read_only)

@@ -26,6 +26,14 @@ struct dpc_store {
     atomic_bool broken; /* a write failed: nothing is written any more */
 };
 
+/* Where the parts of a store stand. */
+struct dpc_store_paths {
+    char db[DPC_PATH_MAX], blobs[DPC_PATH_MAX], promise[DPC_PATH_MAX];
+    char restoring[DPC_PATH_MAX]; /* there while the folder is being filled from a backup */
+};
+int dpc_store_name_parts(const char *folder, struct dpc_store_paths *ret_paths,
+                         struct dpc_error *err) DPC_MUST_CHECK;
+
 /* DPC_OK when this store may be written, else the reason. */
 int dpc_store_writable(const struct dpc_store *store, struct dpc_error *err) DPC_MUST_CHECK;
 

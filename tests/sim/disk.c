@@ -398,6 +398,26 @@ disk_rename(const struct dpc_vfs *vfs, const char *from, const char *to)
 }
 
 static int
+disk_link(const struct dpc_vfs *vfs, const char *from, const char *to)
+{
+    struct sim_disk *disk = disk_of(vfs);
+    int code;
+    if (disk->dead)
+        return DPC_EIO;
+    if (!find_now(disk, from) || !parent_is_there(disk, to))
+        return DPC_ENOTFOUND;
+    if (find_now(disk, to))
+        return DPC_EEXIST;
+    if (sim_disk_is_full(disk))
+        return DPC_ENOSPACE;
+    if (happens(disk, &code)) {
+        struct node *node = find_now(disk, from)->now;
+        find_or_make(disk, to)->now = node;
+    }
+    return code;
+}
+
+static int
 disk_remove(const struct dpc_vfs *vfs, const char *path)
 {
     struct sim_disk *disk = disk_of(vfs);
@@ -445,6 +465,7 @@ static const struct dpc_vfs_ops disk_ops = {
     .sync_folder = disk_sync_folder,
     .make_folder = disk_make_folder,
     .rename = disk_rename,
+    .link = disk_link,
     .remove = disk_remove,
     .list = disk_list,
     .free_bytes = disk_free_bytes,

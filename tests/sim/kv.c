@@ -101,6 +101,13 @@ kv_write(struct dpc_kv *kv, const struct dpc_kv_batch *batch, bool sync, struct 
     return ends ? dpc_error_set(err, DPC_EIO, "could not write to the database") : code;
 }
 
+static int
+kv_checkpoint(struct dpc_kv *kv, const char *folder, struct dpc_error *err)
+{
+    (void)kv, (void)folder;
+    return dpc_error_set(err, DPC_EUNSUPPORTED, "a simulated database has no files to copy");
+}
+
 static void
 kv_close(struct dpc_kv *kv)
 {
@@ -111,6 +118,7 @@ static const struct dpc_kv_ops kv_ops = {
     .get = kv_get,
     .write = kv_write,
     .scan = kv_scan,
+    .checkpoint = kv_checkpoint,
     .close = kv_close,
 };
 

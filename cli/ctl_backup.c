@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <limits.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "base/vfs.h"
+#include "cli/commands.h"
+#include "cli/ctl.h"
+
+/* A backup of some gigabytes takes seconds. */
+enum { ASK_AGAIN_MS = 200 };
+
+/* The coordinator has a working directory of its own. */
+static int
+make_absolute(const char *folder, char ret_path[DPC_PATH_MAX], struct dpc_error *err)
+{
+    char here[PATH_MAX] = "";
+    bool known = folder[0] == '/' || getcwd(here, sizeof here);
+    if (known && dpc_path_join(here, folder, ret_path, DPC_PATH_MAX) == DPC_OK)
+        return DPC_OK;
+    return dpc_error_set(err, DPC_ELIMIT, "the name of the folder \"%.200s\" is too long", folder);
+}
+
+/* Until the backup with that number has ended. */
+static int
+wait_for_end(struct dpc_admin *admin, int64_t number, struct dpc_json **ret_state,
+             struct dpc_error *err)
+{
+    struct dpc_poll_item item = {.link = dpc_admin_link(admin), .fd = -1};
+    for (;;) {
+        struct dpc_json *state = NULL;
+        int rc = dpc_admin_ask(admin, "backup-state", "", DPC_ADMIN_TIMEOUT_MS, &state, err);
+        if (rc != DPC_OK)
+            return rc;
+        if (dpc_json_integer(dpc_json_get(state, "number"), 0) != number) {
+            dpc_json_destroy(state);
+            return dpc_error_set(err, DPC_ESTALE,
+                                 "the coordinator was started again meanwhile and knows nothing of "
+                                 "the backup: empty the folder and ask again");
+        }
+        if (!dpc_json_bool(dpc_json_get(state, "running"), false)) {
+            *ret_state = state;
+            return DPC_OK;
+        }
+        dpc_json_destroy(state);
+        rc = dpc_channel_poll(&item, 1, ASK_AGAIN_MS);
+        if (rc != DPC_OK && rc != DPC_EAGAIN)
+            return dpc_error_set(err, rc, "could not wait: %s", dpc_error_words(rc));
+    }
+}
+
+static int
+make_backup(const struct dpc_call *call, struct dpc_json **ret_state, struct dpc_error *err)
+{
+    struct dpc_admin *admin = NULL;
+    struct dpc_json *begun = NULL;
+    char folder[DPC_PATH_MAX];
+    int rc = make_absolute(call->arguments.items[0], folder, err);
+    if (rc == DPC_OK)
+        rc = dpc_ctl_open(call, &admin, err);
+    if (rc == DPC_OK)
+        rc = dpc_admin_ask(admin, "backup", folder, DPC_ADMIN_TIMEOUT_MS, &begun, err);
+    if (rc == DPC_OK)
+        rc =
+            wait_for_end(admin, dpc_json_integer(dpc_json_get(begun, "number"), 0), ret_state, err);
+    dpc_json_destroy(begun);
+    dpc_admin_close(admin);
+    if (rc != DPC_OK)
+        return rc;
+    rc = (int)dpc_json_integer(dpc_json_get(*ret_state, "code"), DPC_OK);
+    if (rc != DPC_OK)
+        (void)dpc_error_set(err, rc, "%s", dpc_json_text(dpc_json_get(*ret_state, "error"), ""));
+    return rc;
+}
+
+static void
+print_state(const struct dpc_json *state)
+{
+    char all[DPC_SHORT_TEXT_MAX], copied[DPC_SHORT_TEXT_MAX];
+    printf("backup: %s\n", dpc_json_text(dpc_json_get(state, "folder"), ""));
+    printf("%.0f blobs in files, %s, of which %s were copied and the rest linked\n",
+           dpc_json_number(dpc_json_get(state, "blobs"), 0),
+           dpc_text_bytes(dpc_json_number(dpc_json_get(state, "bytes"), 0), all),
+           dpc_text_bytes(dpc_json_number(dpc_json_get(state, "copied_bytes"), 0), copied));
+}
+
+static int
+run(const struct dpc_call *call)
+{
+    const struct dpc_ctl_globals *globals = call->globals;
+    struct dpc_json *state = NULL;
+    struct dpc_error err;
+    int rc = make_backup(call, &state, &err);
+    if (rc == DPC_OK && globals->json)
+        dpc_json_show(state, stdout);
+    else if (rc == DPC_OK)
+        print_state(state);
+    dpc_json_destroy(state);
+    return rc == DPC_OK ? DPC_EXIT_OK : dpc_complain_error(call, &err);
+}
+
+const struct dpc_command dpc_command_backup = {
+    .name = "backup",
+    .arguments = "FOLDER",
+    .summary = "Copy the store into a new folder while training goes on.",
+    .arguments_min = 1,
+    .arguments_max = 1,
+    .run = run,
+};

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * A backup: a copy of the store (storage/db/backup.h) with the coordinator's key and its workers'
+ * public keys beside it, so that workers find the restored coordinator without a hand on them.
+ * `backup.json` is written last: a folder without it is no backup.
+ *
+ * Owns: nothing. Threads: any one, beside everything but a sweep.
+ */
+#ifndef DPC_COORDINATOR_BACKUP_H
+#define DPC_COORDINATOR_BACKUP_H
+
+#include "storage/db/backup.h"
+
+struct dpc_backup_source {
+    struct dpc_store *store;
+    const char *store_folder; /* a backup inside it is refused */
+    const char *key_file, *workers_folder;
+};
+
+/* Into `folder`, made or empty, of an absolute name. */
+int dpc_backup_make(const struct dpc_backup_source *source, const char *folder,
+                    struct dpc_backup_counts *ret_counts, struct dpc_error *err) DPC_MUST_CHECK;
+
+/* Makes the coordinator's folder `to`, missing or empty, from the backup in `folder`. */
+int dpc_backup_restore(const char *folder, const char *to, struct dpc_backup_counts *ret_counts,
+                       struct dpc_error *err) DPC_MUST_CHECK;
+
+#endif

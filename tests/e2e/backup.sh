@@ -1,0 +1,71 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+# A backup in the middle of a run, on the same file system and on another; then everything is killed,
+# the store is destroyed and restored, and the run ends with the versions of an undisturbed one.
+. "$(dirname "$0")/lib.sh"
+
+make_corpus
+# Wide enough for blobs in files beside those in the database.
+make_experiment tiny.yaml 's/dim: 16/dim: 32/; s/ffn: 32/ffn: 64/; s/rounds: 3/rounds: 24/; s/steps: 20,/steps: 60,/' \
+    '$ a keep_rounds: 1'
+
+run_to_end calm dipaco run tiny.yaml --dir calm
+[ "$status" = 0 ] || give_up "the undisturbed run ended with $status"
+
+start_run run dipaco run tiny.yaml --dir run
+trained() { # ROUNDS
+    [ "$(dipacoctl --dir run status --json | value_of rounds_done_min)" -ge "$1" ]
+}
+wait_for 60 'two rounds' trained 2
+run_to_end first dipacoctl --dir run backup first
+[ "$status" = 0 ] || give_up 'the backup failed'
+incarnation=$(dipacoctl --dir run status --json | value_of incarnation)
+check 'it says what it holds' grep -q 'blobs in files' first.out
+check 'nothing was copied that can be linked' [ "$(dipacoctl --dir run backup second --json |
+    value_of copied_bytes)" = 0 ]
+run_to_end again dipacoctl --dir run backup first
+check 'a folder that is not empty is refused' [ "$status" = 1 ]
+check 'with the reason' grep -q 'is not empty' again.err
+run_to_end inside dipacoctl --dir run backup run/coordinator/backup
+check 'a folder inside the store is refused' grep -q 'lies inside the store' inside.err
+
+# On another file system, where there is one.
+elsewhere=$(mktemp -d /dev/shm/dipaco-XXXXXX 2>/dev/null)
+if [ -n "$elsewhere" ] && [ "$(stat -c %d "$elsewhere")" != "$(stat -c %d .)" ]; then
+    run_to_end copied dipacoctl --dir run backup "$elsewhere/backup" --json
+    check 'a backup on another file system' [ "$status" = 0 ]
+    check 'is copied' [ "$(value_of copied_bytes <copied.out)" -gt 0 ]
+    run_to_end other dipaco-coordinator --dir other --restore "$elsewhere/backup"
+    check 'and restores' [ "$status" = 0 ]
+fi
+rm -rf "$elsewhere"
+
+hold_in_training run
+kill -9 "$supervisor" "$(pid_of run coordinator)"
+end_run
+rm -rf run/coordinator
+
+run_to_end none dipaco-coordinator --dir run/coordinator --restore run
+check 'a folder that is no backup is refused' grep -q 'holds no backup' none.err
+check 'and nothing is made' [ ! -e run/coordinator ]
+run_to_end restore dipaco-coordinator --dir run/coordinator --restore first
+[ "$status" = 0 ] || give_up "the restore ended with $status"
+run_to_end twice dipaco-coordinator --dir run/coordinator --restore first
+check 'a second restore is refused' [ "$status" = 4 ]
+check 'with the way out' grep -q 'is not empty' twice.err
+
+start_run again dipaco run tiny.yaml --dir run
+wait_for 30 'the restored coordinator' dipacoctl --dir run status
+dipacoctl --dir run status --json >status.json
+check 'it has another incarnation' [ "$(value_of incarnation <status.json)" != "$incarnation" ]
+end_run
+[ "$status" = 0 ] || give_up "the restored run ended with $status"
+check 'the versions are those of the undisturbed run' same_versions calm run
+
+# A restore that was broken off is no store.
+: >first/restoring
+run_to_end broken dipaco eval first
+check 'a restore that was broken off is refused' grep -q 'restore from a backup was broken off' \
+    broken.err
+
+finish

@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Copies of a store, and stores made of them. tests/e2e/backup.sh does it with a whole run. */
+#include "storage/db/backup.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "tests/unit/harness.h"
+#include "tests/unit/storage/scratch.h"
+
+static char folder[SCRATCH_PATH_MAX];
+static char store_path[SCRATCH_PATH_MAX + 16], copy_path[SCRATCH_PATH_MAX + 16],
+    new_path[SCRATCH_PATH_MAX + 16];
+static struct dpc_store *store;
+static struct dpc_backup_counts counts;
+static struct dpc_error err;
+static uint8_t bytes[2 * DPC_BLOB_INLINE_MAX];
+static struct dpc_hash small_blob, large_blob, ledger_head;
+
+/* A ledger entry with the phase record that promises it, as an outer step commits them. */
+static int
+commit_entry(uint64_t sequence)
+{
+    struct dpc_kv_batch batch;
+    struct dpc_ledger_record entry = {
+        .sequence = sequence, .module = 1, .version = 1, .previous = ledger_head};
+    struct dpc_phase_record phase = {.phase = 5, .next_serial = 1, .ledger_next = sequence + 1};
+    dpc_kv_batch_init(&batch);
+    dpc_put_ledger(&batch, &entry, &ledger_head);
+    phase.ledger_head = ledger_head;
+    dpc_put_phase(&batch, &phase);
+    int code = dpc_store_commit(store, &batch, &err);
+    dpc_kv_batch_done(&batch);
+    return code;
+}
+
+static void
+set_up(void)
+{
+    for (size_t i = 0; i < sizeof bytes; i++)
+        bytes[i] = (uint8_t)(i * 7 + i / 256);
+    ledger_head = dpc_hash_none;
+    scratch_make(folder);
+    (void)snprintf(store_path, sizeof store_path, "%s/store", folder);
+    (void)snprintf(copy_path, sizeof copy_path, "%s/copy", folder);
+    (void)snprintf(new_path, sizeof new_path, "%s/new", folder);
+    CU_ASSERT_EQUAL_FATAL(dpc_store_open(store_path, DPC_KV_READ_WRITE, &store, &err), DPC_OK);
+    CU_ASSERT_EQUAL(dpc_store_blob_put(store, bytes, 100, &small_blob, &err), DPC_OK);
+    CU_ASSERT_EQUAL(dpc_store_blob_put(store, bytes, sizeof bytes, &large_blob, &err), DPC_OK);
+    for (uint64_t i = 0; i < 3; i++)
+        CU_ASSERT_EQUAL(commit_entry(i), DPC_OK);
+}
+
+static void
+tear_down(void)
+{
+    store = dpc_store_close(store);
+    scratch_remove(folder);
+}
+
+static bool
+count_entry(void *context, const struct dpc_ledger_record *record)
+{
+    (void)record;
+    ++*(unsigned *)context;
+    return true;
+}
+
+/* Opens a store and looks at all that it must have. */
+static uint64_t
+check_store(const char *path, enum dpc_kv_open_mode mode, unsigned entries)
+{
+    struct dpc_store *other;
+    uint8_t *loaded;
+    size_t len;
+    unsigned found = 0;
+    CU_ASSERT_EQUAL_FATAL(dpc_store_open(path, mode, &other, &err), DPC_OK);
+    CU_ASSERT_EQUAL(dpc_scan_ledger(dpc_store_kv(other), 0, count_entry, &found, &err), DPC_OK);
+    CU_ASSERT_EQUAL(found, entries);
+    CU_ASSERT_EQUAL_FATAL(dpc_store_blob_load(other, &small_blob, &loaded, &len, &err), DPC_OK);
+    dpc_free(loaded);
+    CU_ASSERT_EQUAL_FATAL(dpc_store_blob_load(other, &large_blob, &loaded, &len, &err), DPC_OK);
+    CU_ASSERT(len == sizeof bytes && memcmp(loaded, bytes, len) == 0);
+    dpc_free(loaded);
+    uint64_t incarnation = dpc_store_incarnation(other);
+    dpc_store_close(other);
+    return incarnation;
+}
+
+/* The head of the ledger in the copy is the copy's, though the store's own has gone on. */
+static void
+a_copy_is_the_store_of_one_instant(void)
+{
+    set_up();
+    CU_ASSERT_EQUAL_FATAL(dpc_store_backup(store, copy_path, &counts, &err), DPC_OK);
+    CU_ASSERT_EQUAL(counts.blobs, 1);
+    CU_ASSERT_EQUAL(counts.bytes, sizeof bytes);
+    CU_ASSERT_EQUAL(counts.copied_bytes, 0);
+    CU_ASSERT_EQUAL(commit_entry(3), DPC_OK);
+    CU_ASSERT_EQUAL(check_store(copy_path, DPC_KV_READ_ONLY, 3), dpc_store_incarnation(store));
+    CU_ASSERT_EQUAL(dpc_store_backup(store, copy_path, &counts, &err), DPC_EEXIST);
+    CU_ASSERT_PTR_NOT_NULL(strstr(err.text, "is not empty"));
+    tear_down();
+}
+
+static void
+a_restored_store_goes_on_with_another_incarnation(void)
+{
+    set_up();
+    uint64_t old = dpc_store_incarnation(store);
+    CU_ASSERT_EQUAL_FATAL(dpc_store_backup(store, copy_path, &counts, &err), DPC_OK);
+    CU_ASSERT_EQUAL_FATAL(dpc_store_restore(copy_path, new_path, &counts, &err), DPC_OK);
+    CU_ASSERT_EQUAL(counts.copied_bytes, sizeof bytes);
+    CU_ASSERT_EQUAL(dpc_store_restored(new_path, &err), DPC_OK);
+    CU_ASSERT_NOT_EQUAL(check_store(new_path, DPC_KV_READ_WRITE, 3), old);
+    CU_ASSERT_EQUAL(check_store(copy_path, DPC_KV_READ_ONLY, 3), old);
+    CU_ASSERT_EQUAL(dpc_store_restore(copy_path, new_path, &counts, &err), DPC_EEXIST);
+    tear_down();
+}
+
+static void
+a_restore_that_was_broken_off_is_no_store(void)
+{
+    struct dpc_store *half;
+    set_up();
+    CU_ASSERT_EQUAL_FATAL(dpc_store_backup(store, copy_path, &counts, &err), DPC_OK);
+    CU_ASSERT_EQUAL_FATAL(dpc_store_restore(copy_path, new_path, &counts, &err), DPC_OK);
+    CU_ASSERT_EQUAL(dpc_store_open(new_path, DPC_KV_READ_WRITE, &half, &err), DPC_ECORRUPT);
+    CU_ASSERT_PTR_NOT_NULL(strstr(err.text, "restore it again"));
+    CU_ASSERT_EQUAL(dpc_store_open(new_path, DPC_KV_READ_ONLY, &half, &err), DPC_ECORRUPT);
+    tear_down();
+}
+
+static void
+flip(const char *path, long at)
+{
+    FILE *file = fopen(path, "r+b");
+    CU_ASSERT_PTR_NOT_NULL_FATAL(file);
+    CU_ASSERT_EQUAL(fseek(file, at, SEEK_SET), 0);
+    int byte = fgetc(file);
+    CU_ASSERT_EQUAL(fseek(file, at, SEEK_SET), 0);
+    CU_ASSERT_NOT_EQUAL(fputc(byte ^ 4, file), EOF);
+    CU_ASSERT_EQUAL(fclose(file), 0);
+}
+
+static void
+a_damaged_copy_is_not_restored(void)
+{
+    char hex[DPC_HASH_HEX_MAX], path[2 * SCRATCH_PATH_MAX];
+    set_up();
+    CU_ASSERT_EQUAL_FATAL(dpc_store_backup(store, copy_path, &counts, &err), DPC_OK);
+    dpc_hash_hex(&large_blob, hex, sizeof hex);
+    (void)snprintf(path, sizeof path, "%s/blobs/%.2s/%s", copy_path, hex, hex);
+    flip(path, 70000);
+    CU_ASSERT_EQUAL(dpc_store_restore(copy_path, new_path, &counts, &err), DPC_ECORRUPT);
+    CU_ASSERT_PTR_NOT_NULL(strstr(err.text, hex));
+    CU_ASSERT_PTR_NOT_NULL(strstr(err.text, "take another backup"));
+    tear_down();
+}
+
+static void
+a_folder_that_is_no_store_is_not_restored(void)
+{
+    set_up();
+    CU_ASSERT_EQUAL(dpc_store_restore(copy_path, new_path, &counts, &err), DPC_ENOTFOUND);
+    CU_ASSERT_NOT_EQUAL(access(new_path, F_OK), 0);
+    tear_down();
+}
+
+static const struct dpc_test tests[] = {
+    {"a copy is the store of one instant", a_copy_is_the_store_of_one_instant},
+    {"a restored store goes on with another incarnation",
+     a_restored_store_goes_on_with_another_incarnation},
+    {"a restore that was broken off is no store", a_restore_that_was_broken_off_is_no_store},
+    {"a damaged copy is not restored", a_damaged_copy_is_not_restored},
+    {"a folder that is no store is not restored", a_folder_that_is_no_store_is_not_restored},
+};
+
+DPC_TEST_MAIN("storage/db/backup", tests)
