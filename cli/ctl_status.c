@@ -37,6 +37,15 @@ print_disk(const struct dpc_json *status)
            dpc_text_bytes(dpc_json_number(dpc_json_get(status, "swept_bytes"), 0), swept));
 }
 
+static void
+print_damage(const struct dpc_json *status)
+{
+    double damaged = dpc_json_number(dpc_json_get(status, "damaged_blobs"), 0);
+    if (damaged > 0)
+        printf("%-17s %.0f blobs, the last one: %s\n", "DAMAGED", damaged,
+               dpc_json_text(dpc_json_get(status, "damage"), ""));
+}
+
 static int
 run(const struct dpc_call *call)
 {
@@ -55,6 +64,7 @@ run(const struct dpc_call *call)
     } else {
         print_status(status);
         print_disk(status);
+        print_damage(status);
     }
     dpc_json_destroy(status);
     return DPC_EXIT_OK;

@@ -132,6 +132,11 @@ set_disk(const struct listing *listing)
     if (dpc_store_free_bytes(listing->server->store, &free_bytes) == DPC_OK)
         dpc_json_set_integer(listing->root, "disk_free_bytes", (int64_t)free_bytes);
     dpc_json_set_integer(listing->root, "put_off", (int64_t)listing->server->space.put_off);
+    const struct dpc_scrub *scrub = &listing->server->scrub;
+    uint32_t damaged = scrub->found > scrub->damaged ? scrub->found : scrub->damaged;
+    dpc_json_set_integer(listing->root, "scrub_passes", scrub->passes);
+    dpc_json_set_integer(listing->root, "damaged_blobs", damaged);
+    dpc_json_set_text(listing->root, "damage", damaged ? scrub->text : "");
     dpc_json_set_integer(listing->root, "kept_bytes", (int64_t)sweeps->last.kept_bytes);
     dpc_json_set_integer(listing->root, "swept_bytes", (int64_t)sweeps->removed_bytes);
 }

@@ -72,6 +72,12 @@ dpc_job_run(void *context)
     case DPC_JOB_BACKUP:
         job->code = back_up(job);
         break;
+    case DPC_JOB_SCRUB:
+        if (job->keep)
+            job->code = dpc_keep_history(job->keep, dpc_store_kv(world->store), &job->error);
+        else
+            dpc_scrub_run(world->store, &job->scrub, &job->error);
+        break;
     case DPC_JOB_SWEEP:
         job->code = sweep(job);
         break;
@@ -108,6 +114,7 @@ dpc_job_name(enum dpc_job_type type)
         [DPC_JOB_REPORT] = "writing the report",
         [DPC_JOB_CHECK] = "checking a submission",
         [DPC_JOB_BACKUP] = "backup",
+        [DPC_JOB_SCRUB] = "scrubbing",
         [DPC_JOB_SWEEP] = "sweeping",
     };
     return names[type];

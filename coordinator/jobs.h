@@ -35,8 +35,20 @@ enum dpc_job_type {
     DPC_JOB_REPORT,
     DPC_JOB_CHECK, /* of a submission, before the core sees it */
     DPC_JOB_BACKUP,
+    DPC_JOB_SCRUB, /* hashes of a few blobs */
     DPC_JOB_SWEEP, /* of the blobs that nothing needs any more */
 };
+
+/* Blobs to be held against their names, and what came of it. */
+struct dpc_scrub_task {
+    const struct dpc_keep *keep; /* of the server; NULL: the list is still to be made */
+    size_t first, next;          /* places in it: from, and where to go on */
+    uint64_t bytes;
+    int64_t ms;
+    struct dpc_hash blob; /* with `code`: that is not what it must be */
+    int code;
+};
+void dpc_scrub_run(struct dpc_store *store, struct dpc_scrub_task *task, struct dpc_error *err);
 
 struct dpc_job {
     enum dpc_job_type type;
@@ -51,6 +63,7 @@ struct dpc_job {
     struct dpc_keep *keep; /* SWEEP */
     uint64_t horizon;
     char folder[DPC_PATH_MAX]; /* BACKUP */
+    struct dpc_scrub_task scrub;
     /* result */
     int code;
     struct dpc_error error;

@@ -151,6 +151,9 @@ finish_job(struct dpc_server *server, struct dpc_job *job)
     case DPC_JOB_SWEEP:
         server_swept(server, job);
         return;
+    case DPC_JOB_SCRUB:
+        server_scrubbed(server, job);
+        return;
     case DPC_JOB_BACKUP:
         server_backed_up(server, job);
         return;
@@ -179,7 +182,7 @@ finish_job(struct dpc_server *server, struct dpc_job *job)
 static bool
 waits_for_room(struct dpc_server *server, const struct dpc_job *job)
 {
-    if (job->type == DPC_JOB_CHECK || job->type == DPC_JOB_SWEEP || job->type == DPC_JOB_BACKUP)
+    if (job->type >= DPC_JOB_CHECK) /* that stores nothing which must be committed */
         return false;
     return job->code == DPC_OK ? !server_has_room(server) : server_ran_out(server, job->code);
 }
@@ -200,6 +203,7 @@ take_finished(struct dpc_server *server)
     if (server->failure == DPC_OK) {
         server_begin_backup(server);
         server_sweep(server);
+        server_scrub(server);
     }
 }
 
@@ -381,6 +385,7 @@ dpc_server_destroy(struct dpc_server *server)
     dpc_listener_close(server->bulk);
     dpc_listener_close(server->admin);
     dpc_net_destroy(server->net);
+    dpc_keep_destroy(server->scrub.keep);
     dpc_core_destroy(server->core);
     dpc_store_close(server->store);
     dpc_actions_done(&server->actions);

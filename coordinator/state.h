@@ -50,6 +50,17 @@ struct dpc_backups {
     struct dpc_backup_counts counts;
 };
 
+/* The scrubber (scrub.c). */
+struct dpc_scrub {
+    struct dpc_keep *keep; /* what the present pass reads; NULL: none is under way */
+    size_t next;
+    bool busy;
+    int64_t due_ms;
+    uint64_t bytes;                  /* read in this pass */
+    uint32_t passes, found, damaged; /* ended; bad blobs of this pass, and of the last one */
+    char text[DPC_ERROR_TEXT_MAX];   /* of the last that was found */
+};
+
 struct dpc_server {
     struct dpc_experiment experiment;
     struct dpc_world world;
@@ -60,6 +71,7 @@ struct dpc_server {
     struct dpc_sweeps sweeps;
     struct dpc_space space;
     struct dpc_backups backups;
+    struct dpc_scrub scrub;
     struct dpc_net *net;
     struct dpc_listener *control, *bulk, *admin;
     int signals; /* base/signals.h; -1: not open */
@@ -96,6 +108,11 @@ void server_forget_job(struct dpc_server *server, const struct dpc_job *job);
 /* Starts a sweep when there is something to sweep and the last one is far enough back. */
 void server_sweep(struct dpc_server *server);
 void server_swept(struct dpc_server *server, const struct dpc_job *sweep);
+
+/* --- scrub.c */
+/* Starts the next piece of it when it is due. */
+void server_scrub(struct dpc_server *server);
+void server_scrubbed(struct dpc_server *server, struct dpc_job *job);
 
 /* --- backups.c */
 /* DPC_EBUSY while one is being made. */

@@ -77,7 +77,6 @@ dpc_keep_create(const struct dpc_core *core)
     keep->paths_count = core->topology.paths_count;
     keep->versions = dpc_alloc(keep->modules_count, sizeof *keep->versions);
     keep->rounds_done = dpc_alloc(keep->paths_count, sizeof *keep->rounds_done);
-    add(keep, &core->phase.corpus);
     add(keep, &core->phase.prefixes);
     add(keep, &core->phase.router);
     add(keep, &core->phase.warm_state);

@@ -29,10 +29,10 @@ struct dpc_keep *dpc_keep_destroy(struct dpc_keep *keep);
 int dpc_keep_history(struct dpc_keep *keep, struct dpc_kv *kv,
                      struct dpc_error *err) DPC_MUST_CHECK;
 
-/* --- Of a complete one. */
+/* Of a complete one. */
 bool dpc_keep_holds(const struct dpc_keep *keep, const struct dpc_hash *hash);
 size_t dpc_keep_count(const struct dpc_keep *keep);
-/* In ascending order. */
+/* Complete: each once, in ascending order. */
 const struct dpc_hash *dpc_keep_at(const struct dpc_keep *keep, size_t index);
 
 #endif

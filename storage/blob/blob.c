@@ -312,6 +312,26 @@ dpc_blobs_load(const struct dpc_blobs *blobs, const struct dpc_hash *hash, uint8
 }
 
 int
+dpc_blobs_verify(const struct dpc_blobs *blobs, const struct dpc_hash *hash, uint64_t *ret_bytes,
+                 struct dpc_error *err)
+{
+    struct dpc_vfs_file *file;
+    struct dpc_hash actual;
+    uint64_t bytes;
+    int code = open_complete(blobs, hash, &file, &bytes);
+    if (code == DPC_OK) {
+        code = dpc_blobs_hash_file(blobs, file, bytes, &actual);
+        blobs->vfs->ops->close(file);
+    }
+    if (code != DPC_OK)
+        return dpc_blobs_report(blobs, code, "read", hash, err);
+    if (!dpc_hash_equal(&actual, hash))
+        return report_damage(blobs, hash, err);
+    *ret_bytes = bytes;
+    return DPC_OK;
+}
+
+int
 dpc_blobs_remove(struct dpc_blobs *blobs, const struct dpc_hash *hash)
 {
     int code = dpc_blobs_writable(blobs, NULL);

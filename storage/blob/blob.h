@@ -52,6 +52,10 @@ int dpc_blobs_read(const struct dpc_blobs *blobs, const struct dpc_hash *hash, u
 int dpc_blobs_load(const struct dpc_blobs *blobs, const struct dpc_hash *hash, uint8_t **ret_bytes,
                    size_t *ret_len, struct dpc_error *err) DPC_MUST_CHECK;
 
+/* The same without keeping the bytes; gives their number. */
+int dpc_blobs_verify(const struct dpc_blobs *blobs, const struct dpc_hash *hash,
+                     uint64_t *ret_bytes, struct dpc_error *err) DPC_MUST_CHECK;
+
 /* --- A blob that arrives in pieces, in order, and may be taken up again after a break. */
 
 /* Bytes that stand in `partial/` for this hash; 0 when none. */

@@ -60,6 +60,10 @@ int dpc_store_blob_read(struct dpc_store *store, const struct dpc_hash *hash, ui
 /* A whole blob, checked; dpc_free it. */
 int dpc_store_blob_load(struct dpc_store *store, const struct dpc_hash *hash, uint8_t **ret_bytes,
                         size_t *ret_len, struct dpc_error *err) DPC_MUST_CHECK;
+/* Reads a whole blob without keeping it and gives its size. DPC_ECORRUPT, with the way out, when it
+ * is not what its name says; DPC_ENOTFOUND. */
+int dpc_store_blob_verify(struct dpc_store *store, const struct dpc_hash *hash, uint64_t *ret_bytes,
+                          struct dpc_error *err) DPC_MUST_CHECK;
 /* A blob that arrives in pieces: as in storage/blob/blob.h; a small one moves into RocksDB at the
  * end. */
 uint64_t dpc_store_blob_partial(struct dpc_store *store, const struct dpc_hash *hash);

@@ -110,6 +110,23 @@ dpc_store_blob_load(struct dpc_store *store, const struct dpc_hash *hash, uint8_
     return DPC_OK;
 }
 
+int
+dpc_store_blob_verify(struct dpc_store *store, const struct dpc_hash *hash, uint64_t *ret_bytes,
+                      struct dpc_error *err)
+{
+    uint8_t *bytes;
+    size_t len;
+    int code = dpc_blobs_verify(store->blobs, hash, ret_bytes, err);
+    if (code != DPC_ENOTFOUND)
+        return code;
+    code = dpc_store_blob_load(store, hash, &bytes, &len, err);
+    if (code != DPC_OK)
+        return code;
+    dpc_free(bytes);
+    *ret_bytes = len;
+    return DPC_OK;
+}
+
 uint64_t
 dpc_store_blob_partial(struct dpc_store *store, const struct dpc_hash *hash)
 {

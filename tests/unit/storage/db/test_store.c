@@ -322,8 +322,11 @@ a_damaged_blob_file_is_named(void)
     char name[128], hex[DPC_HASH_HEX_MAX];
     uint8_t *loaded;
     size_t len;
+    uint64_t size = 0;
     set_up();
     CU_ASSERT_EQUAL(dpc_store_blob_put(store, bytes, sizeof bytes, &hash, &err), DPC_OK);
+    CU_ASSERT_EQUAL(dpc_store_blob_verify(store, &hash, &size, &err), DPC_OK);
+    CU_ASSERT_EQUAL(size, sizeof bytes);
     dpc_hash_hex(&hash, hex, sizeof hex);
     (void)snprintf(name, sizeof name, "blobs/%.2s/%s", hex, hex);
     FILE *file = fopen(in_store(name), "r+b");
@@ -331,6 +334,9 @@ a_damaged_blob_file_is_named(void)
     CU_ASSERT_NOT_EQUAL(fputc(bytes[0] ^ 1, file), EOF);
     CU_ASSERT_EQUAL(fclose(file), 0);
     CU_ASSERT_EQUAL(dpc_store_blob_load(store, &hash, &loaded, &len, &err), DPC_ECORRUPT);
+    CU_ASSERT_PTR_NOT_NULL(strstr(err.text, path));
+    err.text[0] = 0;
+    CU_ASSERT_EQUAL(dpc_store_blob_verify(store, &hash, &size, &err), DPC_ECORRUPT);
     CU_ASSERT_PTR_NOT_NULL(strstr(err.text, path));
     tear_down();
 }
