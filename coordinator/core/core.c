@@ -164,7 +164,7 @@ restore_lease(void *context, const struct dpc_lease_record *record)
     struct dpc_core *core = restore->core;
     const struct core_chunk *chunk = NULL;
     bool trains = record->kind == DPC_TASK_TRAIN;
-    if (!trains)
+    if (!trains && record->kind == core_chunk_kind(core))
         chunk = core_find_chunk(core, record->path, record->from, record->to);
     if (trains ? record->path >= core->topology.paths_count : !chunk) {
         restore->contradiction = "a lease on a task that there is not";
@@ -186,10 +186,8 @@ static bool
 restore_result(void *context, const struct dpc_result_record *record)
 {
     struct dpc_core *core = ((struct restore *)context)->core;
-    uint32_t kind =
-        core->phase.phase == DPC_PHASE_FEATURIZE ? DPC_TASK_FEATURIZE : DPC_TASK_EVALUATE;
     struct core_chunk *chunk = core_find_chunk(core, record->path, record->from, record->to);
-    if (record->kind == kind && chunk)
+    if (record->kind == core_chunk_kind(core) && chunk)
         core_finish_chunk(core, chunk);
     return true;
 }
@@ -229,7 +227,7 @@ rebuild_indices(struct dpc_core *core, int64_t now_ms)
         core_refresh_path(core, i);
     }
     for (uint32_t i = 0; i < core->leases_count; i++) {
-        core->leases[i]->granted_ms = now_ms;
+        core->leases[i]->granted_ms = core->leases[i]->progressed_ms = now_ms;
         core_hear_of(core, core->leases[i], now_ms);
     }
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Who works on what. A lease is the right to do one task; silence never voids it, but after two
- * heartbeats and a tick, or past its time, an idle worker gets a backup lease on the same task, and
- * the first complete submission wins. */
+ * heartbeats and a tick, or when it falls behind, an idle worker gets a backup lease on the same
+ * task, and the first complete submission wins. */
 #include "coordinator/core/state.h"
 
 #include <stdio.h>
@@ -10,24 +10,7 @@
 #include "base/alloc.h"
 #include "base/planted.h"
 
-/* How many times its measured length a lease may take before another worker is set on its task. */
-enum { LEASE_PATIENCE = 4 };
-
-/* Before any step was measured: long enough for the slowest machine to show itself. */
-#define FIRST_LEASE_MS (30u * 60u * 1000u)
-
 /* --- Granting. */
-
-/* The time that the task should take, several times over. */
-static uint32_t
-time_for(const struct dpc_core *core, const struct dpc_lease_record *task)
-{
-    if (core->seconds_per_step <= 0 || task->kind != DPC_TASK_TRAIN)
-        return FIRST_LEASE_MS;
-    double seconds = core->seconds_per_step * dpc_core_round_steps(core, task->path, task->round);
-    double ms = 1000.0 * LEASE_PATIENCE * seconds + 10.0 * core->heartbeat_ms;
-    return ms < (double)UINT32_MAX ? (uint32_t)ms : UINT32_MAX;
-}
 
 static void
 fill_versions(const struct dpc_core *core, uint32_t path, bool warm, struct dpc_msg_lease *lease)
@@ -88,9 +71,9 @@ grant(struct dpc_core *core, struct dpc_lease_record *task, uint32_t index, int6
       struct dpc_actions *actions)
 {
     task->serial = core->phase.next_serial++;
-    task->time_left_ms = time_for(core, task);
+    task->time_left_ms = core_time_for(core, task);
     struct core_lease *lease = core_add_lease(core, task, index);
-    lease->granted_ms = now_ms;
+    lease->granted_ms = lease->progressed_ms = now_ms;
     core_hear_of(core, lease, now_ms);
     dpc_put_lease(&actions->batch, &lease->record);
     if (!DPC_PLANTED(DPC_PLANTED_SERIAL_AGAIN))
@@ -103,7 +86,7 @@ grant(struct dpc_core *core, struct dpc_lease_record *task, uint32_t index, int6
 static uint32_t
 retry_after(const struct dpc_core *core)
 {
-    double lease_ms = 1000.0 * core->seconds_per_step * core->experiment->inner.steps;
+    double lease_ms = core->paces[DPC_TASK_TRAIN].unit_ms * core->experiment->inner.steps;
     double ms = lease_ms / 64;
     if (ms < 50)
         return 50;
@@ -267,9 +250,12 @@ core_on_heartbeat(struct dpc_core *core, const struct dpc_event *event, int64_t 
         reply_verdict(actions, message->token, DPC_VERDICT_STALE);
         return;
     }
-    core_hear_of(core, lease, now_ms);
-    if (message->steps_done <= lease->steps_count)
+    if (message->steps_done <= lease->steps_count) {
+        if (message->steps_done > lease->steps_done)
+            lease->progressed_ms = now_ms;
         lease->steps_done = message->steps_done;
+    }
+    core_hear_of(core, lease, now_ms);
     lease->tokens_per_s = worker->tokens_per_s = message->tokens_per_s;
     reply_verdict(actions, message->token, DPC_VERDICT_CONTINUE);
 }

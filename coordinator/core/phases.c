@@ -42,6 +42,12 @@ core_plan_chunks(struct dpc_core *core)
         core_refresh_chunk(core, i);
 }
 
+enum dpc_task_kind
+core_chunk_kind(const struct dpc_core *core)
+{
+    return core->phase.phase == DPC_PHASE_FEATURIZE ? DPC_TASK_FEATURIZE : DPC_TASK_EVALUATE;
+}
+
 struct core_chunk *
 core_find_chunk(struct dpc_core *core, uint32_t path, uint32_t from, uint32_t to)
 {

@@ -280,16 +280,6 @@ put_contributions(struct dpc_core *core, const struct core_lease *lease,
 }
 
 static void
-measure(struct dpc_core *core, const struct dpc_msg_submit *submit)
-{
-    double seconds = submit->seconds / submit->steps_count;
-    if (!isfinite(seconds) || seconds <= 0)
-        return;
-    core->seconds_per_step =
-        core->seconds_per_step > 0 ? 0.8 * core->seconds_per_step + 0.2 * seconds : seconds;
-}
-
-static void
 accept_training(struct dpc_core *core, const struct core_lease *lease,
                 const struct dpc_msg_submit *submit, struct dpc_actions *actions)
 {
@@ -310,7 +300,6 @@ accept_training(struct dpc_core *core, const struct core_lease *lease,
             &core->modules[dpc_topology_module(&core->topology, submit->path, level)];
         module->delivered += path->record.rounds_done == module->record.version + 1;
     }
-    measure(core, submit);
 }
 
 static void
@@ -332,9 +321,10 @@ accept_chunk(struct dpc_core *core, const struct core_lease *lease,
 
 static void
 accept(struct dpc_core *core, struct core_lease *lease, const struct dpc_msg_submit *submit,
-       struct core_worker *worker, struct dpc_actions *actions)
+       struct core_worker *worker, int64_t now_ms, struct dpc_actions *actions)
 {
     uint64_t serial = lease->record.serial;
+    core_measure(core, lease, submit, now_ms);
     if (submit->kind == DPC_TASK_TRAIN) {
         accept_training(core, lease, submit, actions);
         core_note_trained(core, submit->path, worker);
@@ -418,5 +408,5 @@ core_on_submit(struct dpc_core *core, const struct dpc_event *event, int64_t now
         (void)snprintf(actions->reply_text, sizeof actions->reply_text, "%s", fault);
         return;
     }
-    accept(core, lease, submit, worker, actions);
+    accept(core, lease, submit, worker, now_ms, actions);
 }

@@ -33,12 +33,20 @@ struct core_path {
 
 struct core_lease {
     struct dpc_lease_record record;
-    int64_t heard_ms, granted_ms;
+    int64_t heard_ms, granted_ms, progressed_ms;
     uint32_t steps_done;
     uint32_t steps_count;
     double tokens_per_s;
     uint32_t task;           /* path or chunk, by the kind */
     struct core_lease *next; /* on the same task */
+};
+
+enum { CORE_TASK_KINDS = DPC_TASK_EVALUATE + 1 };
+
+/* Measured over accepted leases of a kind; 0: none yet (times.c). */
+struct core_pace {
+    double unit_ms; /* computing a step or a document */
+    double rest_ms; /* of a lease, beside computing */
 };
 
 struct core_worker {
@@ -89,7 +97,7 @@ struct dpc_core {
     struct core_chunk *chunks; /* of the phase, if it has any; by (path, from) */
     struct core_tasks training, chunking;
 
-    double seconds_per_step; /* measured over accepted leases; 0: none yet */
+    struct core_pace paces[CORE_TASK_KINDS]; /* by enum dpc_task_kind */
 };
 
 /* --- core.c */
@@ -141,6 +149,15 @@ void core_note_trained(struct dpc_core *core, uint32_t path, struct core_worker 
 bool core_choose(struct dpc_core *core, const struct core_worker *worker, int64_t now_ms,
                  struct dpc_lease_record *ret_task, uint32_t *ret_index);
 
+/* --- times.c: how long a task should take. */
+void core_measure(struct dpc_core *core, const struct core_lease *lease,
+                  const struct dpc_msg_submit *submit, int64_t now_ms);
+/* Time that a lease on the task is given; UINT32_MAX while nothing is known. */
+uint32_t core_time_for(const struct dpc_core *core, const struct dpc_lease_record *task);
+/* The first instant from which another worker that begins would be through with it much earlier, as
+ * measured so far, unless the lease makes progress. */
+int64_t core_behind_from(const struct dpc_core *core, const struct core_lease *lease);
+
 /* --- rounds.c: submissions, readiness, outer steps. */
 void core_on_submit(struct dpc_core *core, const struct dpc_event *event, int64_t now_ms,
                     struct dpc_actions *actions);
@@ -166,6 +183,8 @@ void core_on_sharded(struct dpc_core *core, const struct dpc_sharded *sharded,
 void core_advance(struct dpc_core *core, struct dpc_actions *actions);
 /* Fills the chunk table of the present phase, in which no lease may stand any more. */
 void core_plan_chunks(struct dpc_core *core);
+/* What a lease on a chunk of the present phase is for. */
+enum dpc_task_kind core_chunk_kind(const struct dpc_core *core);
 /* The chunk with these bounds; NULL when there is none. */
 struct core_chunk *core_find_chunk(struct dpc_core *core, uint32_t path, uint32_t from,
                                    uint32_t to);

@@ -26,15 +26,15 @@ path_trains_now(const struct dpc_core *core, uint32_t path)
 }
 
 /* The first instant at which nobody counts as being at work on it: two heartbeats and a tick after
- * the last sign of life, or past the lease's time. */
+ * the last sign of life, or when the lease falls behind. */
 static int64_t
 quiet_from(const struct dpc_core *core, const struct core_lease *leases, uint32_t round)
 {
     int64_t latest_ms = INT64_MIN;
     for (const struct core_lease *lease = leases; lease; lease = lease->next) {
-        int64_t silent_ms = lease->heard_ms + 3 * (int64_t)core->heartbeat_ms;
-        int64_t late_ms = lease->granted_ms + (int64_t)lease->record.time_left_ms;
-        int64_t quiet_ms = 1 + (silent_ms < late_ms ? silent_ms : late_ms);
+        int64_t silent_ms = lease->heard_ms + 3 * (int64_t)core->heartbeat_ms + 1;
+        int64_t behind_ms = core_behind_from(core, lease);
+        int64_t quiet_ms = silent_ms < behind_ms ? silent_ms : behind_ms;
         if (lease->record.round == round && quiet_ms > latest_ms)
             latest_ms = quiet_ms;
     }
@@ -137,16 +137,31 @@ prefer_own(struct dpc_core *core, const struct core_worker *worker, uint32_t bes
 
 /* --- Choosing. */
 
-/* What was watched too long waits again, for a backup. */
+/* Leases on a task that is watched; `*ret_round`: those that count. */
+static const struct core_lease *
+leases_on(const struct dpc_core *core, bool trains, uint32_t task, uint32_t *ret_round)
+{
+    *ret_round = trains ? core->paths[task].record.rounds_done : 0;
+    return trains ? core->paths[task].leases : core->chunks[task].leases;
+}
+
+/* What was watched too long waits again, for a backup. When it was placed, leases may have been
+ * measured shorter than they are now; then it is watched on. */
 static void
 release_quiet(const struct dpc_core *core, struct core_tasks *tasks, int64_t now_ms)
 {
-    uint32_t task;
+    bool trains = tasks == &core->training;
+    uint32_t task, round;
     int64_t quiet_ms;
     while (core_heap_first(&tasks->watched, &task, &quiet_ms) && quiet_ms <= now_ms) {
+        const struct core_lease *leases = leases_on(core, trains, task, &round);
+        quiet_ms = quiet_from(core, leases, round);
+        if (quiet_ms > now_ms) {
+            core_heap_set(&tasks->watched, task, quiet_ms);
+            continue;
+        }
         core_heap_remove(&tasks->watched, task);
-        core_heap_set(&tasks->waiting, task,
-                      tasks == &core->training ? -rounds_left(core, task) : 0);
+        core_heap_set(&tasks->waiting, task, trains ? -rounds_left(core, task) : 0);
     }
 }
 
@@ -161,7 +176,7 @@ choose_chunk(struct dpc_core *core, int64_t now_ms, struct dpc_lease_record *ret
         return false;
     const struct core_chunk *chunk = &core->chunks[*ret_index];
     *ret_task = (struct dpc_lease_record){
-        .kind = core->phase.phase == DPC_PHASE_FEATURIZE ? DPC_TASK_FEATURIZE : DPC_TASK_EVALUATE,
+        .kind = core_chunk_kind(core),
         .path = chunk->path,
         .from = chunk->from,
         .to = chunk->to,

@@ -111,7 +111,7 @@ sim_plan_draw(struct sim_plan *plan, uint64_t seed, bool faults)
         return;
     draw_faults(plan, &rng);
     draw_disk_faults(plan, &rng);
-    /* A lease may wait half an hour for its first measure, and a pause doubles to two minutes. */
+    /* A pause doubles to two minutes. */
     plan->limit_ms = plan->heal_ms + 4 * 3600 * 1000;
 }
 

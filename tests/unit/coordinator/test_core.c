@@ -256,6 +256,83 @@ a_backup_that_brings_other_bits_is_an_alarm(void)
 }
 
 static void
+beat(struct driver *driver, uint8_t worker, struct dpc_token token, uint32_t steps_done)
+{
+    struct dpc_msg_heartbeat heartbeat = {.token = token, .steps_done = steps_done};
+    struct dpc_event event = {.type = DPC_EVENT_HEARTBEAT};
+    memset(event.worker, worker + 1, sizeof event.worker);
+    event.heartbeat.message = &heartbeat;
+    driver_step(driver, &event);
+}
+
+/* Worker 0 keeps `lease` and beats each second with one step done; worker 1 asks. Seconds until it
+ * gets the same task, 0 when it does not within `seconds_max`. */
+static uint32_t
+seconds_to_backup(struct driver *driver, const struct dpc_msg_lease *lease, uint32_t steps_done,
+                  uint32_t seconds_max)
+{
+    for (uint32_t second = 1; second <= seconds_max; second++) {
+        const struct dpc_msg *reply;
+        driver->now_ms += 1000;
+        beat(driver, 0, lease->token, steps_done);
+        while ((reply = driver_ask(driver, 1))->type == DPC_MSG_LEASE) {
+            struct dpc_msg_lease other = reply->lease;
+            if (other.path == lease->path && other.round == lease->round)
+                return second;
+            driver_submit(driver, 1, &other);
+        }
+    }
+    return 0;
+}
+
+/* A step takes 25 ms, a lease 100: with 1 of 4 steps done after a second the rest is 3 s more,
+ * after 4 s it is 12 s, which is more than the patience and ten heartbeats. */
+static void
+a_slow_worker_that_beats_is_backed_up(void)
+{
+    struct driver driver;
+    start_training(&driver);
+    driver_hello(&driver, 1, no_token);
+    struct dpc_msg_lease lease = lease_for(&driver, 0);
+    CU_ASSERT_EQUAL(seconds_to_backup(&driver, &lease, 1, 60), 4);
+    CU_ASSERT_EQUAL(driver_submit(&driver, 0, &lease)->verdict.verdict, DPC_VERDICT_ACCEPTED);
+    driver_stop(&driver);
+}
+
+/* It has not begun: its lease's time is four times what leases took, and ten heartbeats. */
+static void
+a_worker_without_a_step_is_backed_up_when_its_time_is_over(void)
+{
+    struct driver driver;
+    start_training(&driver);
+    driver_hello(&driver, 1, no_token);
+    struct dpc_msg_lease lease = lease_for(&driver, 0);
+    CU_ASSERT(lease.time_left_ms > 10000 && lease.time_left_ms < 11000);
+    CU_ASSERT_EQUAL(seconds_to_backup(&driver, &lease, 0, 60), 11);
+    driver_stop(&driver);
+}
+
+/* Nothing was measured yet: no clock runs against it while it goes on, however slowly. */
+static void
+a_first_lease_has_the_time_it_needs_unless_it_stands_still(void)
+{
+    struct driver driver;
+    driver_start(&driver, yaml);
+    driver_hello(&driver, 0, no_token);
+    driver_hello(&driver, 1, no_token);
+    struct dpc_msg_lease lease = lease_for(&driver, 0);
+    CU_ASSERT_EQUAL(lease.time_left_ms, UINT32_MAX);
+    for (uint32_t steps = 1; steps <= 3; steps++) {
+        driver.now_ms += 1800 * 1000;
+        beat(&driver, 0, lease.token, steps);
+        CU_ASSERT_EQUAL(driver_ask(&driver, 1)->type, DPC_MSG_WAIT);
+    }
+    /* Three steps in 5400 s: it may stand for four times as long, and ten heartbeats. */
+    CU_ASSERT_EQUAL(seconds_to_backup(&driver, &lease, 3, 30000), 4 * 5400 + 10 + 1);
+    driver_stop(&driver);
+}
+
+static void
 a_restarted_worker_frees_its_lease_at_once_unless_it_still_holds_it(void)
 {
     struct driver driver;
@@ -463,6 +540,11 @@ static const struct dpc_test tests[] = {
     {"asking twice gives the same lease", asking_twice_gives_the_same_lease},
     {"a silent worker is backed up and the first submission wins",
      a_silent_worker_is_backed_up_and_the_first_submission_wins},
+    {"a slow worker that beats is backed up", a_slow_worker_that_beats_is_backed_up},
+    {"a worker without a step is backed up when its time is over",
+     a_worker_without_a_step_is_backed_up_when_its_time_is_over},
+    {"a first lease has the time it needs unless it stands still",
+     a_first_lease_has_the_time_it_needs_unless_it_stands_still},
     {"a restarted worker frees its lease at once unless it still holds it",
      a_restarted_worker_frees_its_lease_at_once_unless_it_still_holds_it},
     {"a lease belongs to one worker", a_lease_belongs_to_one_worker},

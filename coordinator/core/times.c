@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * How long a task should take, from what tasks of its kind took: computing a step (or a document),
+ * and all the rest, which is fetching, uploading and waiting. Nothing here voids a lease; it
+ * decides when an idle worker is set on a task that somebody already holds. */
+#include <math.h>
+
+#include "coordinator/core/state.h"
+
+/* How many times its expected length a lease may take, and a holder's rest of it that of a whole
+ * one elsewhere: below that, machines that differ a little would train everything twice. */
+enum { LEASE_PATIENCE = 4, REST_PATIENCE = 2 };
+
+/* A slow home uplink, bytes a second. Assumed until the first lease of a kind has been handed in.
+ */
+static const double slowest_link = 125e3;
+
+static void
+mix(double *average, double value)
+{
+    *average = *average > 0 ? 0.8 * *average + 0.2 * value : value;
+}
+
+void
+core_measure(struct dpc_core *core, const struct core_lease *lease,
+             const struct dpc_msg_submit *submit, int64_t now_ms)
+{
+    struct core_pace *pace = &core->paces[lease->record.kind];
+    double computing_ms = 1000.0 * submit->seconds;
+    double rest_ms = (double)(now_ms - lease->granted_ms) - computing_ms;
+    if (!isfinite(computing_ms) || computing_ms <= 0 || !lease->steps_count)
+        return;
+    mix(&pace->unit_ms, computing_ms / lease->steps_count);
+    /* Less than nothing: the lease was granted by a process before this one. */
+    if (rest_ms > 0)
+        mix(&pace->rest_ms, rest_ms);
+}
+
+/* 0: not measured yet. */
+static double
+expected_ms(const struct dpc_core *core, const struct dpc_lease_record *task)
+{
+    const struct core_pace *pace = &core->paces[task->kind];
+    uint32_t units = task->kind == DPC_TASK_TRAIN
+                         ? dpc_core_round_steps(core, task->path, task->round)
+                         : task->to - task->from;
+    return pace->unit_ms > 0 ? pace->unit_ms * units + pace->rest_ms : 0;
+}
+
+/* Below this nothing is late: a few heartbeats may be lost. */
+static double
+slack_ms(const struct dpc_core *core)
+{
+    return 10.0 * core->heartbeat_ms;
+}
+
+uint32_t
+core_time_for(const struct dpc_core *core, const struct dpc_lease_record *task)
+{
+    double expected = expected_ms(core, task);
+    double ms = LEASE_PATIENCE * expected + slack_ms(core);
+    return expected > 0 && ms < (double)UINT32_MAX ? (uint32_t)ms : UINT32_MAX;
+}
+
+static double
+fetch_ms(const struct dpc_core *core, const struct dpc_lease_record *task)
+{
+    const struct dpc_path_record *path = &core->paths[task->path].record;
+    double bytes = (double)path->state_bytes + (double)path->shard_bytes;
+    for (uint32_t level = 0; level < core->topology.levels_count; level++)
+        bytes +=
+            (double)core->modules[dpc_topology_module(&core->topology, task->path, level)].bytes;
+    return 1000.0 * bytes / slowest_link;
+}
+
+/* The first instant that is more than `ms` after `from_ms`. */
+static int64_t
+past(int64_t from_ms, double ms)
+{
+    static const double far_ms = 1e15;
+    return from_ms + (int64_t)(ms < far_ms ? ms : far_ms) + 1;
+}
+
+/* Nothing was measured yet: no step for much longer than its steps before took in all, or than it
+ * takes to fetch what the lease names. */
+static int64_t
+still_from(const struct dpc_core *core, const struct core_lease *lease)
+{
+    double before_ms = lease->steps_done ? (double)(lease->progressed_ms - lease->granted_ms)
+                                         : fetch_ms(core, &lease->record);
+    return past(lease->progressed_ms, LEASE_PATIENCE * before_ms + slack_ms(core));
+}
+
+int64_t
+core_behind_from(const struct dpc_core *core, const struct core_lease *lease)
+{
+    double whole_ms = expected_ms(core, &lease->record);
+    if (whole_ms <= 0)
+        return still_from(core, lease);
+    int64_t late_ms = past(lease->granted_ms, lease->record.time_left_ms);
+    if (!lease->steps_done || lease->steps_done >= lease->steps_count)
+        return late_ms;
+    /* Its age at which the rest, at its pace, takes too long. */
+    double age_ms = (REST_PATIENCE * whole_ms + slack_ms(core)) * lease->steps_done /
+                    (lease->steps_count - lease->steps_done);
+    int64_t slow_ms = past(lease->granted_ms, age_ms);
+    return slow_ms < late_ms ? slow_ms : late_ms;
+}
