@@ -112,13 +112,33 @@ why_nothing_moves(const struct listing *listing)
     }
 }
 
+/* The first path that fails wherever it is tried; false when none does. */
+static bool
+tell_failure(const struct listing *listing, char *ret_text, size_t size)
+{
+    for (uint32_t i = 0; i < listing->topology->paths_count; i++) {
+        char name[2 * DPC_NAME_MAX];
+        uint32_t tries;
+        const char *failure = dpc_core_failure(listing->core, i, &tries);
+        if (!failure)
+            continue;
+        dpc_topology_path_name(listing->topology, i, name, sizeof name);
+        (void)snprintf(ret_text, size,
+                       "path %s failed %u times: %s; start the coordinator again to try it once "
+                       "more or begin anew with a smaller inner.lr",
+                       name, tries, failure);
+        return true;
+    }
+    return false;
+}
+
 static void
 set_paused(const struct listing *listing)
 {
     char text[DPC_TEXT_MAX];
     if (!server_has_room(listing->server))
         server_tell_space(listing->server, text, sizeof text);
-    else
+    else if (!tell_failure(listing, text, sizeof text))
         (void)snprintf(text, sizeof text, "%s", why_nothing_moves(listing));
     dpc_json_set_text(listing->root, "paused", text);
 }

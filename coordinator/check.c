@@ -44,6 +44,7 @@ refuse_unless_finite(struct dpc_submission_check *check, const char *what, const
     double sum = 0;
     for (size_t i = 0; i < count; i++)
         sum += fabs((double)values[i]);
+    check->not_finite |= !isfinite(sum);
     if (!isfinite(sum))
         refuse(check, what, "holds a value that is not finite");
 }

@@ -157,6 +157,7 @@ struct dpc_msg_submit {
 struct dpc_msg_give_back {
     struct dpc_token token;
     const char *reason;
+    bool not_finite; /* the task itself failed: a loss or a gradient was not finite */
 };
 
 struct dpc_msg_error {

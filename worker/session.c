@@ -155,6 +155,7 @@ dpc_session_failed(struct dpc_session *session, struct dpc_token token, int code
                      text);
         session_fetch(session);
     } else {
+        session->not_finite = code == DPC_ENOTFINITE;
         session_give_back(session, text);
     }
 }

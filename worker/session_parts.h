@@ -42,6 +42,7 @@ struct dpc_session {
     uint32_t steps_done;
     double tokens_per_s;
     char reason[256]; /* of giving back */
+    bool not_finite;  /* and whether it is that */
 
     bool stopping;
     int status;

@@ -322,6 +322,8 @@ dpc_core_destroy(struct dpc_core *core)
     dpc_free(core->experiment_yaml);
     dpc_free(core->bulk_endpoint);
     dpc_free(core->modules);
+    for (uint32_t i = 0; i < core->topology.paths_count; i++)
+        core_forget_failure(core, i);
     dpc_free(core->paths);
     dpc_free(core->chunks);
     core_free_tables(core);

@@ -61,9 +61,10 @@ enum dpc_event_type {
 struct dpc_submission_check {
     uint32_t missing_count; /* blobs that have not arrived */
     struct dpc_hash missing[DPC_LEVELS_MAX + 2];
-    uint32_t rows;  /* documents in the result (featurize, evaluate) */
-    bool damaged;   /* a blob is not what it must be: shape, finite values, norm */
-    char text[160]; /* why */
+    uint32_t rows;   /* documents in the result (featurize, evaluate) */
+    bool damaged;    /* a blob is not what it must be: shape, finite values, norm */
+    bool not_finite; /* in particular that */
+    char text[160];  /* why */
 };
 
 struct dpc_prepared {
@@ -222,6 +223,9 @@ const struct dpc_worker_record *dpc_core_worker_at(const struct dpc_core *core, 
                                                    int64_t now_ms, int64_t *ret_silent_ms,
                                                    bool *ret_connected);
 bool dpc_core_path_is_ready(const struct dpc_core *core, uint32_t path);
+/* Why a path is not leased any more: its present round failed wherever it was tried; NULL when it
+ * is not so. */
+const char *dpc_core_failure(const struct dpc_core *core, uint32_t path, uint32_t *ret_tries);
 /* Inner steps that all paths have done, and that they owe. */
 void dpc_core_progress(const struct dpc_core *core, uint64_t *ret_steps_done,
                        uint64_t *ret_steps_total);

@@ -170,7 +170,7 @@ core_on_hello(struct dpc_core *core, const struct dpc_event *event, int64_t now_
     }
     (void)snprintf(worker->record.name, sizeof worker->record.name, "%s", hello->name);
     worker->heard_ms = now_ms;
-    worker->connected = true;
+    core_set_connected(core, worker, true);
     worker->tokens_per_s = hello->tokens_per_s;
     dpc_put_worker(&actions->batch, &worker->record);
     bool holds = hello->token.incarnation == core->incarnation;
@@ -196,7 +196,7 @@ heard(struct dpc_core *core, const uint8_t *key, int64_t now_ms, struct dpc_acti
         return NULL;
     }
     worker->heard_ms = now_ms;
-    worker->connected = true;
+    core_set_connected(core, worker, true);
     return worker;
 }
 
@@ -270,8 +270,11 @@ core_on_give_back(struct dpc_core *core, const struct dpc_event *event, int64_t 
     struct core_lease *lease = message->token.incarnation == core->incarnation
                                    ? core_find_lease(core, message->token.serial)
                                    : NULL;
-    if (lease && memcmp(lease->record.worker, event->worker, DPC_WORKER_KEY_BYTES) == 0)
+    if (lease && memcmp(lease->record.worker, event->worker, DPC_WORKER_KEY_BYTES) == 0) {
+        if (message->not_finite)
+            core_note_failure(core, &lease->record, message->reason);
         core_end_lease(core, lease, actions);
+    }
     core_reply(actions, DPC_MSG_ACK);
 }
 
@@ -282,7 +285,7 @@ core_on_leave(struct dpc_core *core, const struct dpc_event *event, int64_t now_
     struct core_worker *worker = heard(core, event->worker, now_ms, actions);
     if (!worker)
         return;
-    worker->connected = false;
+    core_set_connected(core, worker, false);
     end_other_lease(core, worker, 0, actions);
     core_reply(actions, DPC_MSG_ACK);
 }

@@ -288,6 +288,7 @@ accept_training(struct dpc_core *core, const struct core_lease *lease,
     path->accepted_serial = lease->record.serial;
     memcpy(path->accepted_worker, lease->record.worker, DPC_WORKER_KEY_BYTES);
     path->loss = submit->loss_last;
+    core_forget_failure(core, submit->path);
     path->record.rounds_done++;
     path->record.steps_done += submit->steps_count;
     path->record.tokens_done += (uint64_t)submit->steps_count * core->experiment->inner.batch *
@@ -402,6 +403,8 @@ core_on_submit(struct dpc_core *core, const struct dpc_event *event, int64_t now
     const char *fault = find_fault(core, lease, submit, check);
     if (fault) {
         worker->record.refused++;
+        if (check->not_finite || !isfinite(submit->loss) || !isfinite(submit->loss_last))
+            core_note_failure(core, &lease->record, fault);
         dpc_put_worker(&actions->batch, &worker->record);
         core_end_lease(core, lease, actions);
         reply_submitted(actions, submit->token, DPC_VERDICT_REFUSED);

@@ -19,6 +19,14 @@ struct core_module {
     uint32_t delivered; /* paths through it whose present round is in */
 };
 
+/* Tries of a path's present round that ended with a value that is not finite (failures.c). */
+struct core_failure {
+    uint32_t tries;
+    uint32_t workers; /* changes of worker from try to try, the first included */
+    uint8_t worker[DPC_WORKER_KEY_BYTES]; /* of the last */
+    char text[256];
+};
+
 struct core_path {
     struct dpc_path_record record;
     /* The last accepted round: what its modules' next fold takes, and who delivered it. */
@@ -29,6 +37,7 @@ struct core_path {
     struct core_lease *leases; /* on its training */
     /* Index of the worker that trained it last, and its neighbours among that one's paths. */
     uint32_t trained_by, before, behind;
+    struct core_failure *failure; /* NULL: none */
 };
 
 struct core_lease {
@@ -91,6 +100,8 @@ struct dpc_core {
     struct core_lease **leases; /* by serial, ascending */
     uint32_t workers_count, workers_capacity;
     struct core_worker *workers;
+    uint32_t connected_count;    /* of them */
+    uint32_t failures_count;     /* paths that have one */
     uint32_t worker_slots_count; /* a power of two */
     uint32_t *worker_slots;      /* see tables.c */
     uint32_t chunks_count, chunks_left;
@@ -157,6 +168,15 @@ uint32_t core_time_for(const struct dpc_core *core, const struct dpc_lease_recor
 /* The first instant from which another worker that begins would be through with it much earlier, as
  * measured so far, unless the lease makes progress. */
 int64_t core_behind_from(const struct dpc_core *core, const struct core_lease *lease);
+
+/* --- failures.c: tasks that fail wherever they are tried. Who notes or forgets one places the path
+ * again. */
+void core_note_failure(struct dpc_core *core, const struct dpc_lease_record *task,
+                       const char *text);
+void core_forget_failure(struct dpc_core *core, uint32_t path);
+/* A worker says hello or is heard of again, or leaves. */
+void core_set_connected(struct dpc_core *core, struct core_worker *worker, bool connected);
+bool core_fails_everywhere(const struct dpc_core *core, uint32_t path);
 
 /* --- rounds.c: submissions, readiness, outer steps. */
 void core_on_submit(struct dpc_core *core, const struct dpc_event *event, int64_t now_ms,

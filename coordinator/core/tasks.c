@@ -65,7 +65,8 @@ rounds_left(const struct dpc_core *core, uint32_t path)
 void
 core_refresh_path(struct dpc_core *core, uint32_t path)
 {
-    bool open = path_trains_now(core, path) && core_round_is_ready(core, path);
+    bool open = path_trains_now(core, path) && core_round_is_ready(core, path) &&
+                !core_fails_everywhere(core, path);
     int64_t quiet_ms =
         quiet_from(core, core->paths[path].leases, core->paths[path].record.rounds_done);
     place(&core->training, path, open, quiet_ms, rounds_left(core, path));

@@ -9,6 +9,8 @@ static bool
 is_open(const struct dpc_core *core, uint32_t path)
 {
     const struct core_path *state = &core->paths[path];
+    if (core_fails_everywhere(core, path))
+        return false;
     uint32_t phase = core->phase.phase;
     bool dense = core_is_dense(core, path);
     if (state->record.rounds_done >= dpc_core_path_rounds(core, path) || phase > DPC_PHASE_TRAIN ||
@@ -95,10 +97,15 @@ check_workers(struct sim *sim, struct dpc_core *core)
             core_find_lease_of(core, lease->record.worker) != lease)
             sim_fail(sim, "lease %llu is not found", (unsigned long long)lease->record.serial);
     }
+    uint32_t connected = 0;
     for (uint32_t i = 0; i < core->workers_count; i++) {
+        connected += core->workers[i].connected;
         if (core_find_worker(core, core->workers[i].record.key) != &core->workers[i])
             sim_fail(sim, "worker %u is not found by its key", i);
     }
+    if (connected != core->connected_count)
+        sim_fail(sim, "%u workers are connected, and the core counts %u", connected,
+                 core->connected_count);
 }
 
 void

@@ -518,6 +518,25 @@ on_message(struct sim *sim, const struct sim_event *from)
     step(sim, &event, &sender);
 }
 
+/* What fails wherever it is tried is let alone until a person looks, and starts the coordinator
+ * again. True: it ends. */
+static bool
+operator_looks(struct sim *sim)
+{
+    const struct dpc_core *core = sim->coordinator.core;
+    uint32_t tries, count = 0;
+    for (uint32_t i = 0; i < dpc_core_topology(core)->paths_count; i++)
+        count += dpc_core_failure(core, i, &tries) != NULL;
+    if (count == 0)
+        return false;
+    sim_mark(sim, SIM_MARK_LET_ALONE);
+    if (!sim_healed(sim) && !sim_chance(sim, 0.1))
+        return false;
+    sim_note(sim, "the operator sees %u paths that fail everywhere", count);
+    sim_coordinator_crash(sim, sim_draw_ms(sim, 5000));
+    return true;
+}
+
 static void
 on_tick(struct sim *sim)
 {
@@ -527,7 +546,7 @@ on_tick(struct sim *sim)
     coordinator->ticked_ms = sim->now_ms;
     sim_add(sim, TICK_MS, (struct sim_event){.type = SIM_TICK, .life = coordinator->life});
     step(sim, &event, NULL);
-    if (coordinator->core)
+    if (coordinator->core && !operator_looks(sim))
         sim_sweep(sim);
 }
 

@@ -60,7 +60,8 @@
     X(WORKER_FLIP_FOUND, "a worker found a flipped bit in its cache")                              \
     X(FLIP_STOPPED, "a flipped bit was found on arrival")                                          \
     X(CACHE_SUFFICED, "a lease needed nothing from the coordinator")                               \
-    X(SWEPT, "blobs that nothing needed were removed")
+    X(SWEPT, "blobs that nothing needed were removed")                                             \
+    X(LET_ALONE, "a path whose round failed everywhere was let alone")
 
 #define X(name, text) SIM_MARK_##name,
 enum sim_marker { SIM_MARKER_TABLE(X) SIM_MARKERS };

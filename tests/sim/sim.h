@@ -55,6 +55,7 @@ struct sim_plan {
     int64_t heal_ms;              /* from then on there are none */
     int64_t step_ms, transfer_ms; /* means */
     double transfer_failure, blob_loss;
+    double not_finite; /* chance that a job ends with a value that is not finite */
     int64_t effect_ms;
     double disk_chance; /* that a fault from outside is one of a disk */
     uint32_t operations_mean,

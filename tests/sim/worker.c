@@ -314,6 +314,8 @@ on_job_done(struct sim *sim, struct sim_worker *worker, const struct sim_event *
     int code = sim_train(sim, &worker->lease, worker, &err);
     if (code == DPC_OK && !sim_healed(sim) && sim_chance(sim, 0.02))
         code = sim_chance(sim, 0.5) ? DPC_ECORRUPT : DPC_EIO;
+    else if (code == DPC_OK && !sim_healed(sim) && sim_chance(sim, sim->plan.not_finite))
+        code = DPC_ENOTFINITE;
     else if (code != DPC_ENOTFOUND)
         excuse(sim, worker, code, err.text);
     if (code != DPC_OK) {

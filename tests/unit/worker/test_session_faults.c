@@ -70,6 +70,7 @@ a_job_that_fails_gives_back_with_its_reason(void)
     struct dpc_msg *back = sent(&rig, DPC_MSG_GIVE_BACK);
     CU_ASSERT_PTR_NOT_NULL_FATAL(back);
     CU_ASSERT_STRING_EQUAL(back->give_back.reason, "it failed");
+    CU_ASSERT_TRUE(back->give_back.not_finite);
     CU_ASSERT(dpc_token_equal(back->give_back.token, token));
     /* Its answer lost: repeated. */
     CU_ASSERT_PTR_NOT_NULL(wait_for(&rig, DPC_MSG_GIVE_BACK, 3 * HEARTBEAT));
