@@ -10,10 +10,10 @@ fi
 tracked=$(git -c safe.directory='*' ls-files) || exit 99
 lint_need_files "$tracked"
 echo "$tracked" | awk '
-    /\.pb-c\.[ch]$/ || /\.([oa]|so|log|trs|gcno|gcda|tar\.gz|pyc)$/ || /~$/ ||
+    /\.pb-c\.[ch]$/ || /\.([oa]|so|log|trs|gcno|gcda|tar\.gz|pyc|deb|whl)$/ || /~$/ ||
     /(^|\/)(Makefile|Makefile\.in|configure|aclocal\.m4|config\.(h|h\.in|log|status)|stamp-h1|\.dirstamp)$/ ||
     /(^|\/)(build[^\/]*|autom4te\.cache|\.deps|__pycache__|\.cache)\// {
-        print $0 ":1: is made by a build and must not be tracked"
+        print $0 ":1: is made by a build or fetched for one, and must not be tracked"
         lost++
     }
     END { exit lost > 0 }'
