@@ -56,6 +56,7 @@ session_init(struct session *session, struct dpc_path *path, uint64_t seed)
         session->acts[i] = path->acts[0];
         session->acts[i].qkv = dpc_act_at(path->ops, session->qkv, i * block_acts);
     }
+    dpc_path_pack(path); /* once: parameters stay as they are while a text is written */
     dpc_rng_init(&session->rng, seed, DPC_RNG_GENERATE, 0, 0, 0);
     return DPC_OK;
 }

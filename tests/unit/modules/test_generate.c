@@ -57,6 +57,24 @@ kept_keys_change_nothing(void)
     }
 }
 
+/* The first call of all in a path: weights are packed by then, as after any other call. */
+static void
+the_first_call_sees_the_weights(void)
+{
+    const struct dpc_ops *ops;
+    for (size_t set = 0; (ops = dpc_ops_cpu_at(set)); set++) {
+        struct dpc_experiment experiment = small_experiment(true);
+        struct dpc_path *path = small_path(&experiment, ops, 1, DPC_PATH_INFER);
+        int32_t first[COUNT], again[COUNT];
+        float logits[11];
+        CU_ASSERT_EQUAL(dpc_generate(path, prompt, 5, COUNT, 0.0, 0, 1, first), DPC_OK);
+        CU_ASSERT_EQUAL(dpc_path_logits(path, prompt, 5, logits), DPC_OK);
+        CU_ASSERT_EQUAL(dpc_generate(path, prompt, 5, COUNT, 0.0, 0, 1, again), DPC_OK);
+        CU_ASSERT(memcmp(first, again, sizeof first) == 0);
+        dpc_path_destroy(path);
+    }
+}
+
 static void
 a_long_prompt_is_read_from_its_end(void)
 {
@@ -131,6 +149,7 @@ bad_calls_are_refused(void)
 }
 
 static const struct dpc_test tests[] = {
+    {"the first call sees the weights", the_first_call_sees_the_weights},
     {"kept keys change nothing", kept_keys_change_nothing},
     {"a long prompt is read from its end", a_long_prompt_is_read_from_its_end},
     {"a seed gives one text", a_seed_gives_one_text},
