@@ -83,7 +83,9 @@ work(void *argument)
 struct dpc_pool *
 dpc_pool_create(uint32_t threads)
 {
-    assert(threads >= 1 && threads <= DPC_POOL_THREADS_MAX);
+    assert(threads >= 1);
+    if (threads > DPC_POOL_THREADS_MAX)
+        threads = DPC_POOL_THREADS_MAX;
     struct dpc_pool *pool = dpc_alloc(1, sizeof *pool);
     pthread_mutex_init(&pool->lock, NULL);
     pthread_cond_init(&pool->begun, NULL);

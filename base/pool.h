@@ -22,7 +22,8 @@ struct dpc_pool;
  * it returns: an index of scratch. */
 typedef void (*dpc_pool_unit)(void *context, size_t unit, uint32_t thread);
 
-/* `threads` with the caller, 1 to DPC_POOL_THREADS_MAX. Fewer when the system gives no more. */
+/* `threads` with the caller, at least 1. Fewer when the system gives no more, and never more than
+ * DPC_POOL_THREADS_MAX. */
 struct dpc_pool *dpc_pool_create(uint32_t threads);
 /* Takes NULL and returns NULL. */
 struct dpc_pool *dpc_pool_destroy(struct dpc_pool *pool);

@@ -219,13 +219,6 @@ load_keys(const struct arguments *args, const char *key, struct dpc_worker_optio
     return code;
 }
 
-static uint32_t
-all_processors(void)
-{
-    uint32_t count = dpc_processors_count();
-    return count < DPC_POOL_THREADS_MAX ? count : DPC_POOL_THREADS_MAX;
-}
-
 static int
 work(const struct arguments *args, const char *key)
 {
@@ -241,7 +234,7 @@ work(const struct arguments *args, const char *key)
     struct dpc_worker *worker;
     if (args->cpus && dpc_processors_pin(args->cpus, &err) != DPC_OK)
         return fail(&err);
-    worker_options.threads = args->threads ? (uint32_t)args->threads : all_processors();
+    worker_options.threads = args->threads ? (uint32_t)args->threads : dpc_processors_count();
     if (gethostname(host, sizeof host) == 0)
         host[sizeof host - 1] = '\0';
     (void)signal(SIGPIPE, SIG_IGN);
