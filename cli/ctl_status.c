@@ -46,6 +46,15 @@ print_damage(const struct dpc_json *status)
                dpc_json_text(dpc_json_get(status, "damage"), ""));
 }
 
+static void
+print_alarm(const struct dpc_json *status)
+{
+    double alarms = dpc_json_number(dpc_json_get(status, "alarms"), 0);
+    if (alarms > 0)
+        printf("%-17s %.0f since the coordinator started, the last one: %s\n", "ALARM", alarms,
+               dpc_json_text(dpc_json_get(status, "alarm"), ""));
+}
+
 static int
 run(const struct dpc_call *call)
 {
@@ -65,6 +74,7 @@ run(const struct dpc_call *call)
         print_status(status);
         print_disk(status);
         print_damage(status);
+        print_alarm(status);
     }
     dpc_json_destroy(status);
     return DPC_EXIT_OK;

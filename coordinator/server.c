@@ -71,9 +71,12 @@ carry_out(struct dpc_server *server, const struct dpc_peer *peer, uint64_t reque
     struct dpc_error err;
     uint32_t not_logged;
     struct dpc_actions *actions = &server->actions;
-    if (actions->alarm[0] &&
-        dpc_log_allowed(&server->alarms, dpc_clock_now_ms(&dpc_clock_system), &not_logged))
-        dpc_log_error("%s not_logged=%u", actions->alarm, not_logged);
+    if (actions->alarm[0]) {
+        server->alarms_count++;
+        memcpy(server->alarm, actions->alarm, sizeof server->alarm);
+        if (dpc_log_allowed(&server->alarms, dpc_clock_now_ms(&dpc_clock_system), &not_logged))
+            dpc_log_error("%s not_logged=%u", actions->alarm, not_logged);
+    }
     if (dpc_store_commit(server->store, &actions->batch, &err) != DPC_OK) {
         server_fail(server, &err);
     } else {
