@@ -68,6 +68,15 @@ dpc_buf_put(struct dpc_buf *buf, const void *bytes, size_t len)
     }
 }
 
+void *
+dpc_buf_extend(struct dpc_buf *buf, size_t len)
+{
+    if (!reserve(buf, len))
+        return NULL;
+    buf->len += len;
+    return buf->data + buf->len - len;
+}
+
 static void
 put_little_endian(struct dpc_buf *buf, uint64_t value, size_t width)
 {

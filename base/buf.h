@@ -31,6 +31,9 @@ void dpc_buf_done(struct dpc_buf *buf);
 void dpc_buf_reset(struct dpc_buf *buf);
 
 void dpc_buf_put(struct dpc_buf *buf, const void *bytes, size_t len);
+/* Makes it `len` bytes longer; the caller writes them. NULL when it failed. Valid until the next
+ * call. */
+void *dpc_buf_extend(struct dpc_buf *buf, size_t len);
 void dpc_buf_put_u8(struct dpc_buf *buf, uint8_t value);
 void dpc_buf_put_u16(struct dpc_buf *buf, uint16_t value);
 void dpc_buf_put_u32(struct dpc_buf *buf, uint32_t value);

@@ -39,7 +39,8 @@
     X(ECANCELLED, -21, "cancelled")                                                                \
     X(ESUPERSEDED, -22, "superseded by another submission")                                        \
     X(ENOTFINITE, -23, "not finite")                                                               \
-    X(EFOREIGN, -24, "a library failed")
+    X(EFOREIGN, -24, "a library failed")                                                           \
+    X(EDEVICE, -25, "the card failed")
 
 enum {
 #define DPC_X(name, number, text) DPC_##name = (number),

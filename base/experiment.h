@@ -22,7 +22,8 @@
 enum dpc_mode { DPC_MODE_STRICT, DPC_MODE_ELASTIC };
 enum dpc_tokenizer_kind { DPC_TOKENIZER_BYTES };
 enum dpc_outer_weight { DPC_WEIGHT_SHARD, DPC_WEIGHT_TOKENS, DPC_WEIGHT_UNIFORM };
-enum dpc_compute { DPC_COMPUTE_FP32, DPC_COMPUTE_BF16, DPC_COMPUTE_AUTO };
+enum dpc_compute { DPC_COMPUTE_FP32, DPC_COMPUTE_BF16, DPC_COMPUTE_AUTO, DPC_COMPUTE_TF32 };
+enum dpc_numeric_class { DPC_CLASS_ONE, DPC_CLASS_ANY };
 enum dpc_recompute { DPC_RECOMPUTE_AUTO, DPC_RECOMPUTE_NONE, DPC_RECOMPUTE_BLOCK };
 enum dpc_outer_rescale { DPC_RESCALE_SQRT, DPC_RESCALE_RDA, DPC_RESCALE_NONE };
 
@@ -41,6 +42,7 @@ struct dpc_experiment {
     enum dpc_mode mode;
     uint64_t seed;
     enum dpc_compute compute;
+    enum dpc_numeric_class numeric_class;
     enum dpc_recompute recompute;
     struct {
         char corpus[DPC_PATH_MAX]; /* as written; relative to the experiment file's folder */

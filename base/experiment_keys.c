@@ -22,7 +22,10 @@ static const struct dpc_choice modes[] = {
 static const struct dpc_choice computes[] = {{"fp32", DPC_COMPUTE_FP32, false},
                                              {"bf16", DPC_COMPUTE_BF16, false},
                                              {"auto", DPC_COMPUTE_AUTO, false},
+                                             {"tf32", DPC_COMPUTE_TF32, false},
                                              {0}};
+static const struct dpc_choice classes[] = {
+    {"one", DPC_CLASS_ONE, false}, {"any", DPC_CLASS_ANY, false}, {0}};
 static const struct dpc_choice recomputes[] = {{"auto", DPC_RECOMPUTE_AUTO, false},
                                                {"none", DPC_RECOMPUTE_NONE, false},
                                                {"block", DPC_RECOMPUTE_BLOCK, false},
@@ -195,8 +198,17 @@ static const struct dpc_key rows[] = {
      .fallback = "fp32",
      .choices = computes,
      .doc = "Number format in which workers multiply matrices, with sums in fp32; bf16 takes half "
-            "the time and needs a processor that has it (AVX-512 BF16), auto takes bf16 where it "
-            "runs. Weights and optimizer are fp32 always"},
+            "the time and needs a processor that has it (AVX-512 BF16) or a card of capability 80, "
+            "auto takes bf16 where it runs; tf32 is fp32 in which a card may round what its "
+            "products read to 10 bits of mantissa. Weights and optimizer are fp32 always"},
+    {.path = "numeric_class",
+     .type = DPC_KEY_ENUM,
+     FIELD(numeric_class),
+     .fallback = "one",
+     .choices = classes,
+     .doc = "Whose results go together in strict mode; one: only machines that compute the same "
+            "bits as the first worker, any: all machines, so that versions also depend on who "
+            "trained what, and two workers may differ without an alarm"},
     {.path = "recompute",
      .type = DPC_KEY_ENUM,
      FIELD(recompute),

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Times each kernel of a table by itself, in one thread, on a tile of rows of a shape: GFLOP/s
  * beside the CPU's peak for what multiplies, GB/s beside memcpy for what moves. Operands stay in
- * cache as far as they fit, as they do inside a step. */
+ * cache as far as they fit, as they do inside a step. On a card: on the rows of a whole slice, with
+ * all its heads, beside the card's own peaks. */
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,24 +15,28 @@
 #include "bench/configs.h"
 #include "bench/peak.h"
 
-enum { ROWS = 256, ROUNDS = 7 };
+enum { ROWS = 256, ROWS_WHOLE = 16384, ROUNDS = 7 };
 static const double round_seconds = 0.05;
 
 /* Memory for all kernels, and the shape. Letters as in ops/ops.h. */
 struct bench {
     const struct dpc_ops *ops;
     size_t N, C, F, V, T, H, D;
-    float *x, *y, *z, *gain, *rstd, *losses, *logits, *lse, *scratch, *cosines, *sines;
-    struct dpc_act *narrow, *narrow2, *wide, *wide2, *qkv, *dqkv;
-    int32_t *tokens;
+    size_t B, heads; /* sequences and heads that one call of attention takes */
+    float *x, *y, *z, *gain, *rstd, *losses, *logits, *table, *lse, *cosines, *sines;
+    void *scratch;
+    struct dpc_act *narrow, *narrow2, *wide, *wide2, *qkv, *dqkv, *dlogits;
+    int32_t *tokens;  /* of the host */
+    uint32_t *places; /* of the host */
+    double *sums;
     struct dpc_weights qkv_w, gate_up_w, down_w;
     float *dw, *m, *v;
 };
 
 static void *
-take(size_t bytes)
+take(const struct dpc_ops *ops, size_t bytes)
 {
-    void *memory = dpc_try_alloc_vector(bytes, 1);
+    void *memory = ops->memory->allocate(bytes);
     if (!memory) {
         fprintf(stderr, "bench_ops: %zu MiB of memory are not to be had\n", bytes >> 20);
         exit(1);
@@ -39,31 +44,49 @@ take(size_t bytes)
     return memory;
 }
 
-static float *
-floats(struct dpc_rng *rng, size_t count)
+/* Drawing is slow: values repeat after a while. */
+static float
+drawn(struct dpc_rng *rng, size_t i)
 {
-    float *values = take(count * sizeof *values);
+    enum { POOL = 1 << 16 };
+    static float pool[POOL];
+    if (pool[0] == 0)
+        for (size_t k = 0; k < POOL; k++)
+            pool[k] = (float)dpc_rng_normal(rng) * 0.5f;
+    return pool[i * 40503u % POOL];
+}
+
+static float *
+floats(const struct dpc_ops *ops, struct dpc_rng *rng, size_t count)
+{
+    float *memory = take(ops, count * sizeof *memory);
+    float *values = dpc_alloc(count, sizeof *values);
     for (size_t i = 0; i < count; i++)
-        values[i] = (float)dpc_rng_normal(rng) * 0.5f;
-    return values;
+        values[i] = drawn(rng, i);
+    ops->memory->upload(memory, values, count * sizeof *values);
+    dpc_free(values);
+    return memory;
 }
 
 static struct dpc_act *
 acts(const struct dpc_ops *ops, struct dpc_rng *rng, size_t count)
 {
-    struct dpc_act *values = take(count * dpc_act_bytes(ops));
+    struct dpc_act *memory = take(ops, count * dpc_act_bytes(ops));
+    struct dpc_act *values = dpc_alloc(count, sizeof(float));
     for (size_t i = 0; i < count; i++)
-        dpc_act_write(ops, values, i, (float)dpc_rng_normal(rng) * 0.5f);
-    return values;
+        dpc_act_write(ops, values, i, drawn(rng, i));
+    ops->memory->upload(memory, values, count * dpc_act_bytes(ops));
+    dpc_free(values);
+    return memory;
 }
 
 static struct dpc_weights
 weights(const struct dpc_ops *ops, struct dpc_rng *rng, size_t O, size_t K)
 {
-    struct dpc_weights w = {.values = floats(rng, O * K), .O = O, .K = K};
+    struct dpc_weights w = {.values = floats(ops, rng, O * K), .O = O, .K = K};
     if (ops->packed_bytes) {
-        w.forward = take(ops->packed_bytes(O, K));
-        w.backward = take(ops->packed_bytes(O, K));
+        w.forward = take(ops, ops->packed_bytes(O, K));
+        w.backward = ops->packed_once ? w.forward : take(ops, ops->packed_bytes(O, K));
         ops->pack(&w);
     }
     return w;
@@ -75,28 +98,36 @@ bench_init(struct bench *b, const struct dpc_bench_config *config, const struct 
     struct dpc_rng rng;
     dpc_rng_init(&rng, 1, DPC_RNG_TEST, 0, 0, 0);
     *b = (struct bench){.ops = ops,
-                        .N = ROWS,
+                        .N = ops->whole ? ROWS_WHOLE : ROWS,
                         .C = config->dim,
                         .F = config->ffn,
                         .V = config->vocab,
                         .T = config->context,
                         .H = config->heads,
                         .D = config->dim / config->heads};
-    size_t qkv = b->T * 3 * b->C;
-    b->x = floats(&rng, b->N * b->C);
-    b->y = floats(&rng, b->N * b->C);
-    b->z = floats(&rng, b->N * b->C);
-    b->gain = floats(&rng, b->C);
-    b->rstd = floats(&rng, b->N);
-    b->losses = floats(&rng, b->N);
-    b->logits = floats(&rng, b->N * b->V);
-    b->lse = floats(&rng, b->T * b->H);
-    b->scratch = floats(&rng, dpc_attention_scratch_floats(b->T, b->D));
-    b->cosines = floats(&rng, b->T * b->D / 2);
-    b->sines = floats(&rng, b->T * b->D / 2);
-    dpc_rope_fill(b->cosines, b->sines, b->T, b->D, 10000.0);
-    b->narrow = acts(ops, &rng, (b->N > b->T ? b->N : b->T) * b->C);
-    b->narrow2 = acts(ops, &rng, (b->N > b->T ? b->N : b->T) * b->C);
+    b->B = ops->whole ? b->N / b->T : 1;
+    b->heads = ops->whole ? b->B * b->H : 1;
+    size_t rows = b->N > b->T ? b->N : b->T, qkv = rows * 3 * b->C;
+    struct dpc_attention_shape shape = {b->B, b->T, b->H, b->H, b->D};
+    b->x = floats(ops, &rng, b->N * b->C);
+    b->y = floats(ops, &rng, b->N * b->C);
+    b->z = floats(ops, &rng, b->N * b->C);
+    b->gain = floats(ops, &rng, b->C);
+    b->rstd = floats(ops, &rng, b->N);
+    b->losses = floats(ops, &rng, b->N);
+    b->logits = floats(ops, &rng, b->N * b->V);
+    b->table = floats(ops, &rng, b->V * b->C);
+    b->lse = floats(ops, &rng, rows * b->H);
+    b->scratch = take(ops, ops->attention_scratch_bytes(&shape));
+    b->cosines = floats(ops, &rng, b->T * b->D / 2);
+    b->sines = floats(ops, &rng, b->T * b->D / 2);
+    float *angles = dpc_alloc(b->T * b->D, sizeof *angles);
+    dpc_rope_fill(angles, angles + b->T * b->D / 2, b->T, b->D, 10000.0);
+    ops->memory->upload(b->cosines, angles, b->T * b->D / 2 * sizeof *angles);
+    ops->memory->upload(b->sines, angles + b->T * b->D / 2, b->T * b->D / 2 * sizeof *angles);
+    dpc_free(angles);
+    b->narrow = acts(ops, &rng, rows * b->C);
+    b->narrow2 = acts(ops, &rng, rows * b->C);
     b->wide = acts(ops, &rng, b->N * 2 * b->F);
     b->wide2 = acts(ops, &rng, b->N * 2 * b->F);
     b->qkv = acts(ops, &rng, qkv);
@@ -104,10 +135,17 @@ bench_init(struct bench *b, const struct dpc_bench_config *config, const struct 
     b->qkv_w = weights(ops, &rng, 3 * b->C, b->C);
     b->gate_up_w = weights(ops, &rng, 2 * b->F, b->C);
     b->down_w = weights(ops, &rng, b->C, b->F);
-    b->dw = floats(&rng, 2 * b->F * b->C);
-    b->m = floats(&rng, 2 * b->F * b->C);
-    b->v = take(2 * b->F * b->C * sizeof *b->v);
-    b->tokens = take(b->N * sizeof *b->tokens);
+    b->dw = floats(ops, &rng, 2 * b->F * b->C);
+    b->m = floats(ops, &rng, 2 * b->F * b->C);
+    b->v = take(ops, 2 * b->F * b->C * sizeof *b->v);
+    b->dlogits = (struct dpc_act *)b->logits;
+    if (ops->whole)
+        b->dlogits = take(ops, b->N * b->V * dpc_act_bytes(ops));
+    b->sums = take(ops, sizeof *b->sums);
+    b->places = dpc_alloc(b->N, sizeof *b->places);
+    b->tokens = dpc_alloc(b->N, sizeof *b->tokens);
+    for (size_t n = 0; n < b->N; n++)
+        b->places[n] = (uint32_t)n;
     for (size_t n = 0; n < b->N; n++)
         b->tokens[n] = (int32_t)dpc_rng_below(&rng, (uint32_t)b->V);
 }
@@ -132,10 +170,17 @@ backward_input_gate_up(struct bench *b)
     b->ops->linear_backward_input(b->narrow, b->wide, &b->gate_up_w, b->N);
 }
 
+/* Of a weight's gradient in one call. */
+static size_t
+outputs(const struct bench *b)
+{
+    return b->ops->whole || 2 * b->F < ROWS ? 2 * b->F : ROWS;
+}
+
 static void
 backward_weight_gate_up(struct bench *b)
 {
-    size_t O = 2 * b->F < ROWS ? 2 * b->F : ROWS;
+    size_t O = outputs(b);
     b->ops->linear_backward_weight(b->dw, b->wide, 2 * b->F, b->narrow, b->N, O, b->C, true);
 }
 
@@ -163,7 +208,7 @@ static struct dpc_attention
 attention_of(const struct bench *b)
 {
     return (struct dpc_attention){
-        .shape = {.B = 1, .T = b->T, .H = b->H, .G = b->H, .D = b->D},
+        .shape = {.B = b->B, .T = b->T, .H = b->H, .G = b->H, .D = b->D},
         .qkv = b->qkv,
         .cosines = b->cosines,
         .sines = b->sines,
@@ -174,14 +219,28 @@ static void
 attend(struct bench *b)
 {
     struct dpc_attention in = attention_of(b);
-    b->ops->attention_forward(b->narrow, b->lse, &in, 0, 0, b->scratch);
+    b->ops->attention_forward(b->narrow, b->lse, &in, b->ops->whole ? DPC_EVERY_UNIT : 0, 0,
+                              b->scratch);
 }
 
 static void
 attend_backward(struct bench *b)
 {
     struct dpc_attention in = attention_of(b);
-    b->ops->attention_backward(b->dqkv, b->narrow2, b->narrow, b->lse, &in, 0, b->scratch);
+    b->ops->attention_backward(b->dqkv, b->narrow2, b->narrow, b->lse, &in,
+                               b->ops->whole ? DPC_EVERY_UNIT : 0, b->scratch);
+}
+
+static void
+gather(struct bench *b)
+{
+    b->ops->gather_rows(b->narrow2, b->narrow, b->places, b->N, b->N, b->C);
+}
+
+static void
+embed_backward(struct bench *b)
+{
+    b->ops->embedding_backward(b->table, b->x, b->tokens, b->N, b->C, 0, b->C);
 }
 
 static void
@@ -199,14 +258,23 @@ swiglu_backward(struct bench *b)
 static void
 cross_entropy(struct bench *b)
 {
-    b->ops->cross_entropy_backward(b->losses, b->logits, b->tokens, b->N, b->V, 1e-3f);
+    b->ops->cross_entropy_backward(b->losses, b->dlogits, b->logits, b->tokens, b->N, b->V, 1e-3f);
 }
 
 static void
 norm_of_gradients(struct bench *b)
 {
-    volatile double sum = b->ops->squared_norm(b->dw, 2 * b->F * b->C);
-    (void)sum;
+    struct dpc_piece all = {.count = 2 * b->F * b->C};
+    b->ops->squared_norms(b->sums, b->dw, &all, 1);
+}
+
+enum { PIECE_FLOATS = 16 * 1024, PIECES_MAX = 4096 };
+
+static size_t
+adamw_floats(const struct bench *b)
+{
+    size_t count = b->N * b->V < 2 * b->F * b->C ? b->N * b->V : 2 * b->F * b->C;
+    return count < (size_t)PIECE_FLOATS * PIECES_MAX ? count : (size_t)PIECE_FLOATS * PIECES_MAX;
 }
 
 static void
@@ -219,8 +287,12 @@ adamw(struct bench *b)
                                     .gradient_scale = 1,
                                     .correction1 = 1,
                                     .correction2 = 1};
-    b->ops->adamw(b->logits, b->dw, b->m, b->v,
-                  b->N * b->V < 2 * b->F * b->C ? b->N * b->V : 2 * b->F * b->C, &rates);
+    struct dpc_piece pieces[PIECES_MAX];
+    size_t total = adamw_floats(b), count = 0;
+    for (size_t from = 0; from < total; from += PIECE_FLOATS)
+        pieces[count++] = (struct dpc_piece){
+            .from = from, .count = total - from < PIECE_FLOATS ? total - from : PIECE_FLOATS};
+    b->ops->adamw(b->logits, b->dw, b->m, b->v, pieces, count, &rates);
 }
 
 /* --- What they do: flops of products, or bytes read and written. */
@@ -240,27 +312,42 @@ flops_down(const struct bench *b)
 static double
 flops_weight(const struct bench *b)
 {
-    return 2.0 * (double)(b->N * (2 * b->F < ROWS ? 2 * b->F : ROWS) * b->C);
+    return 2.0 * (double)(b->N * outputs(b) * b->C);
 }
 
-/* Of one head: two products over the causal half. */
+/* Of a call's heads: two products over the causal half. */
 static double
 flops_attention(const struct bench *b)
 {
-    return 2.0 * (double)(b->T * b->T * b->D);
+    return 2.0 * (double)(b->heads * b->T * b->T * b->D);
 }
 
 static double
 flops_attention_backward(const struct bench *b)
 {
-    return 5.0 * (double)(b->T * b->T * b->D);
+    return 5.0 * (double)(b->heads * b->T * b->T * b->D);
 }
 
 static double
 bytes_pack(const struct bench *b)
 {
     size_t count = 2 * b->F * b->C;
-    return b->ops->packed_bytes ? (double)(count * 2 * (sizeof(float) + 2)) : 0;
+    size_t forms = b->ops->packed_once ? 1 : 2;
+    return b->ops->packed_bytes ? (double)(count * forms * (sizeof(float) + 2)) : 0;
+}
+
+static double
+bytes_gather(const struct bench *b)
+{
+    return (double)(2 * b->N * b->C * dpc_act_bytes(b->ops));
+}
+
+/* What is added, and each row of the table that it is added to, read and written. */
+static double
+bytes_embed_backward(const struct bench *b)
+{
+    size_t hit = b->N < b->V ? b->N : b->V;
+    return (double)((b->N + 2 * hit) * b->C * sizeof(float));
 }
 
 static double
@@ -303,8 +390,7 @@ bytes_norm_of_gradients(const struct bench *b)
 static double
 bytes_adamw(const struct bench *b)
 {
-    size_t count = b->N * b->V < 2 * b->F * b->C ? b->N * b->V : 2 * b->F * b->C;
-    return (double)(count * 7 * sizeof(float));
+    return (double)(adamw_floats(b) * 7 * sizeof(float));
 }
 
 static const struct {
@@ -322,10 +408,12 @@ static const struct {
     {"pack", pack_gate_up, bytes_pack, true},
     {"rmsnorm_forward", norm_forward, bytes_norm, true},
     {"rmsnorm_backward", norm_backward, bytes_norm_backward, true},
+    {"gather_rows", gather, bytes_gather, true},
+    {"embedding_backward", embed_backward, bytes_embed_backward, true},
     {"swiglu_forward", swiglu_forward, bytes_swiglu, true},
     {"swiglu_backward", swiglu_backward, bytes_swiglu_backward, true},
     {"cross_entropy_backward", cross_entropy, bytes_cross_entropy, true},
-    {"squared_norm", norm_of_gradients, bytes_norm_of_gradients, true},
+    {"squared_norms", norm_of_gradients, bytes_norm_of_gradients, true},
     {"adamw", adamw, bytes_adamw, true},
 };
 
@@ -335,6 +423,7 @@ seconds_of_calls(struct bench *b, size_t i, size_t calls)
     int64_t start = dpc_clock_ns();
     for (size_t call = 0; call < calls; call++)
         kernels[i].run(b);
+    (void)b->ops->memory->finish();
     return (double)(dpc_clock_ns() - start) * 1e-9;
 }
 
@@ -434,8 +523,9 @@ main(int argc, char **argv)
         return usage();
     struct bench bench;
     struct dpc_peak peak;
-    if (dpc_peak_measure(1, 0.5, &peak) != DPC_OK ||
-        dpc_peak_measure_memory(1, 0.5, &peak) != DPC_OK)
+    if (ops->whole ? dpc_peak_measure_card(ops, &peak) != DPC_OK
+                   : dpc_peak_measure(1, 0.5, &peak) != DPC_OK ||
+                         dpc_peak_measure_memory(1, 0.5, &peak) != DPC_OK)
         return 1;
     bench_init(&bench, shape, ops);
     print_result(&bench, config, &peak);

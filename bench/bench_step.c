@@ -20,9 +20,9 @@
 static const double peak_seconds = 0.5;
 
 struct options {
-    const struct dpc_bench_config *config;
+    struct dpc_bench_config config;
     const struct dpc_ops *ops;
-    long steps, threads;
+    long steps, threads, batch;
     bool recompute, json;
 };
 
@@ -32,17 +32,19 @@ struct run {
     struct dpc_adamw *adamw;
     int32_t *tokens, *targets;
     const struct dpc_bench_config *config;
-    double loss, seconds, seconds_least, peak;
+    double loss, seconds, seconds_least, peak, copy_gb_s;
 };
 
 static int
 run_init(struct run *run, const struct options *given)
 {
-    const struct dpc_bench_config *config = given->config;
+    const struct dpc_bench_config *config = &given->config;
     struct dpc_experiment experiment = dpc_bench_experiment(config);
     struct dpc_error err = {0};
     size_t count = (size_t)config->batch * config->context;
-    *run = (struct run){.config = config, .pool = dpc_pool_create((uint32_t)given->threads)};
+    *run = (struct run){.config = config, .pool = NULL};
+    if (!given->ops->whole)
+        run->pool = dpc_pool_create((uint32_t)given->threads);
     struct dpc_path_options options = {.ops = given->ops,
                                        .pool = run->pool,
                                        .batch_max = config->batch,
@@ -55,8 +57,12 @@ run_init(struct run *run, const struct options *given)
         fprintf(stderr, "%s\n", err.text);
         return status;
     }
-    for (uint32_t level = 0; level < experiment.levels_count; level++)
-        dpc_layout_fill_initial(&experiment, level, dpc_path_module_params(run->path, level));
+    for (uint32_t level = 0; level < experiment.levels_count; level++) {
+        float *values = dpc_alloc(dpc_path_module_floats(run->path, level), sizeof *values);
+        dpc_layout_fill_initial(&experiment, level, values);
+        dpc_path_write_module(run->path, level, values);
+        dpc_free(values);
+    }
     run->tokens = dpc_alloc(count, sizeof *run->tokens);
     run->targets = dpc_alloc(count, sizeof *run->targets);
     struct dpc_rng rng;
@@ -123,11 +129,14 @@ static int
 measure_peak(struct run *run, const struct options *given)
 {
     struct dpc_peak peak;
-    int status = dpc_peak_measure((uint32_t)given->threads, peak_seconds, &peak);
+    int status = given->ops->whole
+                     ? dpc_peak_measure_card(given->ops, &peak)
+                     : dpc_peak_measure((uint32_t)given->threads, peak_seconds, &peak);
     if (status != DPC_OK)
         return status;
     double gflops = given->ops->dtype == DPC_BF16 ? peak.bf16_gflops : peak.fp32_gflops;
     run->peak = gflops > run->peak ? gflops : run->peak;
+    run->copy_gb_s = peak.copy_gb_s;
     return DPC_OK;
 }
 
@@ -148,6 +157,7 @@ result_of(const struct run *run, const struct options *given)
     struct dpc_json *json = dpc_json_object();
     dpc_json_set_text(json, "config", config->name);
     dpc_json_set_text(json, "dtype", ops->dtype == DPC_BF16 ? "bf16" : "fp32");
+    dpc_json_set_integer(json, "batch", config->batch);
     dpc_json_set_integer(json, "threads", dpc_pool_threads(run->pool));
     dpc_json_set_text(json, "ops", ops->name);
     dpc_json_set_text(json, "products", ops->products);
@@ -162,6 +172,8 @@ result_of(const struct run *run, const struct options *given)
     dpc_json_set_number(json, "flops_per_token", dpc_bench_flops_per_token(config));
     dpc_json_set_number(json, "gflops", gflops);
     dpc_json_set_number(json, "peak_gflops", run->peak);
+    if (ops->whole)
+        dpc_json_set_number(json, "copy_gb_s", run->copy_gb_s);
     dpc_json_set_number(json, "fraction_of_peak", run->peak > 0 ? gflops / run->peak : 0);
     dpc_json_set_integer(json, "path_bytes", (int64_t)dpc_path_bytes(run->path));
     dpc_json_set_integer(json, "rss_bytes", rss_bytes());
@@ -193,8 +205,8 @@ static int
 usage(void)
 {
     fprintf(stderr, "usage: bench_step [--config quickstart|A|B|C|P] [--dtype fp32|bf16]\n"
-                    "                  [--threads N] [--steps N] [--ops TABLE] [--recompute] "
-                    "[--json]\n");
+                    "                  [--threads N] [--steps N] [--batch N] [--ops TABLE] "
+                    "[--recompute] [--json]\n");
     return 2;
 }
 
@@ -202,11 +214,15 @@ usage(void)
 static bool
 parse(int argc, char **argv, struct options *given)
 {
-    static const struct option options[] = {
-        {"config", required_argument, NULL, 'c'}, {"steps", required_argument, NULL, 's'},
-        {"ops", required_argument, NULL, 'o'},    {"threads", required_argument, NULL, 't'},
-        {"dtype", required_argument, NULL, 'd'},  {"recompute", no_argument, NULL, 'r'},
-        {"json", no_argument, NULL, 'j'},         {0}};
+    static const struct option options[] = {{"config", required_argument, NULL, 'c'},
+                                            {"steps", required_argument, NULL, 's'},
+                                            {"ops", required_argument, NULL, 'o'},
+                                            {"threads", required_argument, NULL, 't'},
+                                            {"dtype", required_argument, NULL, 'd'},
+                                            {"recompute", no_argument, NULL, 'r'},
+                                            {"batch", required_argument, NULL, 'b'},
+                                            {"json", no_argument, NULL, 'j'},
+                                            {0}};
     const char *table = NULL, *dtype = "fp32", *config = "quickstart";
     int option;
     *given = (struct options){.steps = 20, .threads = 1};
@@ -215,6 +231,8 @@ parse(int argc, char **argv, struct options *given)
             config = optarg;
         else if (option == 's')
             given->steps = strtol(optarg, NULL, 10);
+        else if (option == 'b')
+            given->batch = strtol(optarg, NULL, 10);
         else if (option == 'o')
             table = optarg;
         else if (option == 't')
@@ -229,11 +247,16 @@ parse(int argc, char **argv, struct options *given)
             return false;
     }
     bool bf16 = strcmp(dtype, "bf16") == 0;
-    given->config = dpc_bench_config_named(config);
+    const struct dpc_bench_config *named = dpc_bench_config_named(config);
+    if (!named)
+        return false;
+    given->config = *named;
+    given->config.batch = given->batch > 0 ? (uint32_t)given->batch : named->batch;
     given->ops = dpc_bench_ops_named(table, bf16 ? DPC_BF16 : DPC_FP32);
-    return given->config && given->ops && (bf16 || strcmp(dtype, "fp32") == 0) &&
-           given->threads >= 1 && given->threads <= DPC_POOL_THREADS_MAX && given->steps >= 1 &&
-           given->steps <= 1000000 && optind == argc;
+    return given->ops && given->batch >= 0 && given->batch <= 4096 &&
+           (bf16 || strcmp(dtype, "fp32") == 0) && given->threads >= 1 &&
+           given->threads <= DPC_POOL_THREADS_MAX && given->steps >= 1 && given->steps <= 1000000 &&
+           optind == argc;
 }
 
 int

@@ -4,7 +4,10 @@
 #include "bench/configs.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+
+#include "ops/card.h"
 
 static const struct dpc_bench_config configs[] = {
     {"quickstart", 4, 128, 4, 344, 256, 8, 256}, {"A", 4, 256, 4, 688, 256, 8, 4096},
@@ -62,12 +65,28 @@ dpc_bench_flops_per_token(const struct dpc_bench_config *config)
     return 6.0 * matrices + 6.0 * blocks * dim * config->context;
 }
 
+/* The first card's table, of the plug-in that DPC_CARD_PLUGIN names; says on stderr why there is
+ * none. The card stays open. */
+static const struct dpc_ops *
+card_table(enum dpc_dtype dtype, bool tf32)
+{
+    static struct dpc_card *card;
+    struct dpc_error err;
+    if (!card && dpc_card_open(getenv("DPC_CARD_PLUGIN"), 0, 0, &card, &err) != DPC_OK) {
+        fprintf(stderr, "%s\n", err.text);
+        return NULL;
+    }
+    return dpc_card_ops(card, dtype, tf32);
+}
+
 const struct dpc_ops *
 dpc_bench_ops_named(const char *name, enum dpc_dtype dtype)
 {
     const struct dpc_ops *ops;
     if (!name)
         return dpc_ops_cpu(dtype);
+    if (strcmp(name, "cuda") == 0 || strcmp(name, "cuda+tf32") == 0)
+        return card_table(dtype, strcmp(name, "cuda+tf32") == 0);
     for (size_t i = 0; (ops = dpc_ops_cpu_at(i)); i++) {
         char whole[64];
         (void)snprintf(whole, sizeof whole, "%s+%s", ops->name, ops->products);

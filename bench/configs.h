@@ -29,8 +29,8 @@ struct dpc_experiment dpc_bench_experiment(const struct dpc_bench_config *config
  * computed a second time does not count. */
 double dpc_bench_flops_per_token(const struct dpc_bench_config *config);
 
-/* The table "NAME+PRODUCTS" ("avx2+openblas"), the reference, or the fastest of the dtype (NULL);
- * NULL when it does not run here. */
+/* The table "NAME+PRODUCTS" ("avx2+openblas"), "reference", "cuda" or "cuda+tf32" (the first
+ * card's), or the CPU's fastest of the dtype (NULL); NULL when it does not run here. */
 const struct dpc_ops *dpc_bench_ops_named(const char *name, enum dpc_dtype dtype);
 
 #endif

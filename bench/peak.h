@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * What the CPU can do at most, measured now: absolute figures move with the machine and with its
- * neighbours, so a benchmark's share of the peak needs the peak of the same minutes.
+ * What the CPU, or a card, can do at most, measured now: absolute figures move with the machine and
+ * with its neighbours, so a benchmark's share of the peak needs the peak of the same minutes.
  *
  * Owns: nothing; memory and threads that it takes are gone when a call returns. Threads: one
  * measurement at a time, since two would halve each other. Limits: DPC_PEAK_THREADS_MAX. Not here:
@@ -14,6 +14,7 @@
 #include <stdint.h>
 
 #include "base/error.h"
+#include "ops/ops.h"
 
 /* More than any machine's CPUs: what an option says shall not start a million threads. */
 #define DPC_PEAK_THREADS_MAX 1024u
@@ -35,6 +36,11 @@ int dpc_peak_measure(uint32_t threads, double seconds, struct dpc_peak *ret_peak
  * write causes), on arrays larger than a cache. Sets copy_gb_s and triad_gb_s. Also DPC_ENOMEM. */
 int dpc_peak_measure_memory(uint32_t threads, double seconds,
                             struct dpc_peak *ret_peak) DPC_MUST_CHECK;
+
+/* What the card of a whole table can do: `isa` is the table's name, the rate of its dtype that of a
+ * product of 8192^3 random values, and copy_gb_s that of rows gathered in their order. DPC_ENOMEM,
+ * DPC_EDEVICE. */
+int dpc_peak_measure_card(const struct dpc_ops *ops, struct dpc_peak *ret_peak) DPC_MUST_CHECK;
 
 /* The CPU's name for itself, "unknown" where it does not say; cut at `size`. */
 void dpc_peak_cpu_model(char *ret_model, size_t size);

@@ -1,12 +1,15 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Times whole training steps of bench_step's models in PyTorch on the CPU; prints one JSON object.
+"""Times whole training steps of bench_step's models in PyTorch; prints one JSON object.
 
 The same model, batch and optimizer as bench_step: RMSNorm, RoPE, SwiGLU, tied head, cross-entropy
 over all positions, clipping by the global norm, AdamW with weight decay on matrices only. It is
 written to be PyTorch's best, not its plainest: Q, K and V are one matrix, gate and up another;
 the norm has a backward pass of its own where PyTorch would run eight kernels; what is newer than
 1.13 (scaled_dot_product_attention, the fused AdamW, the compiler) is used where it is there.
+
+On a card (--device cuda) attention is PyTorch's choice among its fused kernels, and the rate of a
+large matrix product is measured in the same run.
 
 The settings that PyTorch reads once, at its start, are put into the environment and the program
 begins again. Debian's PyTorch also needs the OpenMP build of OpenBLAS in front of the library path
@@ -39,6 +42,8 @@ def arguments():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--config", choices=CONFIGS, default="quickstart")
     parser.add_argument("--dtype", choices=("fp32", "bf16"), default="fp32")
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    parser.add_argument("--batch", type=int, help="sequences, instead of the configuration's")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--compile", action="store_true", help="torch.compile (2.0 or newer)")
@@ -49,7 +54,7 @@ def arguments():
 
 def begin_again_tuned(args):
     """Freed memory stays with the process: mapping it again costs more than a small step does."""
-    if os.environ.get("DPC_BENCH_TUNED"):
+    if os.environ.get("DPC_BENCH_TUNED") or args.device != "cpu":
         return
     environment = dict(os.environ, DPC_BENCH_TUNED="1", OMP_NUM_THREADS=str(args.threads),
                        MKL_NUM_THREADS=str(args.threads), ATEN_CPU_CAPABILITY=args.capability,
@@ -197,14 +202,17 @@ def make_optimizer(model):
 
 def make_step(config):
     blocks, dim, heads, ffn, context, batch, vocab = config
-    model = Model(blocks, dim, heads, ffn, context, vocab)
+    model = Model(blocks, dim, heads, ffn, context, vocab).to(ARGS.device)
     optimizer = make_optimizer(model)
     run = torch.compile(model) if ARGS.compile else model
-    tokens = torch.randint(0, vocab, (batch, context))
-    targets = torch.randint(0, vocab, (batch, context))
+    tokens = torch.randint(0, vocab, (batch, context), device=ARGS.device)
+    targets = torch.randint(0, vocab, (batch, context), device=ARGS.device)
+
+    if ARGS.device == "cuda":
+        torch.backends.cuda.matmul.allow_tf32 = False
 
     def step():
-        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=ARGS.dtype == "bf16"):
+        with torch.autocast(ARGS.device, dtype=torch.bfloat16, enabled=ARGS.dtype == "bf16"):
             loss = run(tokens, targets)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -234,6 +242,31 @@ def blas_name():
     return "mkl" if torch.backends.mkl.is_available() else "unknown"
 
 
+def card_rate():
+    """GFLOP/s of an 8192^3 product of random bf16, and GB/s of a copy, read and written."""
+    a, b = (torch.randn(8192, 8192, device="cuda", dtype=torch.bfloat16) for _ in range(2))
+    big = torch.empty(1 << 30, device="cuda", dtype=torch.float32)
+    other = torch.empty_like(big)
+
+    def seconds(work):
+        times = []
+        for i in range(-3, 10):
+            start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+            start.record()
+            work()
+            end.record()
+            end.synchronize()
+            if i >= 0:
+                times.append(start.elapsed_time(end) * 1e-3)
+        return statistics.median(times)
+
+    rates = {"peak_gflops": 2 * 8192.0**3 / seconds(lambda: a @ b) * 1e-9,
+             "copy_gb_s": 2 * 4 * big.numel() / seconds(lambda: other.copy_(big)) * 1e-9}
+    del a, b, big, other
+    torch.cuda.empty_cache()
+    return rates
+
+
 def rss_bytes():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
@@ -242,6 +275,9 @@ def main():
     torch.manual_seed(1)
     torch.set_num_threads(ARGS.threads)
     config = CONFIGS[ARGS.config]
+    if ARGS.batch:
+        config = config[:5] + (ARGS.batch,) + config[6:]
+    card = {"card": torch.cuda.get_device_name(), **card_rate()} if ARGS.device == "cuda" else {}
     import_bytes = rss_bytes()
     step, seconds, loss = make_step(config), [], 0.0
     for i in range(-2, ARGS.steps):
@@ -252,11 +288,13 @@ def main():
     median, tokens = statistics.median(seconds), config[4] * config[5]
     print(json.dumps({
         "config": ARGS.config, "dtype": ARGS.dtype, "threads": ARGS.threads, "steps": ARGS.steps,
+        "device": ARGS.device, "batch": config[5], **card,
         "step_ms": median * 1e3, "step_ms_least": min(seconds) * 1e3,
         "tokens_per_s": tokens / median, "flops_per_token": flops_per_token(config),
         "gflops": flops_per_token(config) * tokens / median * 1e-9,
         "rss_bytes": rss_bytes(), "rss_bytes_before_model": import_bytes, "loss": loss,
-        "torch": torch.__version__, "compiled": ARGS.compile, "blas": blas_name(),
+        "torch": torch.__version__, "compiled": ARGS.compile,
+        "blas": blas_name() if ARGS.device == "cpu" else "cublas",
     }, indent=2))
 
 

@@ -16,16 +16,17 @@
 #include "cli/supervisor.h"
 #include "cli/text.h"
 #include "data/tokens.h"
+#include "ops/card.h"
 
 enum { PROMPTS_DEFAULT = 3 };
 
 struct run_options {
-    const char *dir;
+    const char *dir, *device, *card_plugin;
     int64_t workers;
     bool fresh, json;
     struct dpc_texts prompts;
 };
-static const struct run_options defaults = {.workers = 2};
+static const struct run_options defaults = {.workers = 2, .device = "cpu"};
 
 static const struct dpc_option options[] = {
     {.name = "dir",
@@ -40,6 +41,18 @@ static const struct dpc_option options[] = {
      .offset = offsetof(struct run_options, workers),
      .min = 1,
      .max = DPC_SUPERVISED_WORKERS_MAX},
+    {.name = "device",
+     .kind = DPC_OPTION_TEXT,
+     .value_name = "DEVICE",
+     .help = "what workers compute with: cpu (default), auto, cuda (each a card, in turn) or "
+             "cuda:N; of "
+             "a list, such as cuda,cpu, each takes one in turn",
+     .offset = offsetof(struct run_options, device)},
+    {.name = "card-plugin",
+     .kind = DPC_OPTION_TEXT,
+     .value_name = "FILE",
+     .help = "what computes on cards (default " DPC_CARD_PLUGIN_FILE " where it was installed)",
+     .offset = offsetof(struct run_options, card_plugin)},
     {.name = "fresh",
      .kind = DPC_OPTION_FLAG,
      .help = "begin anew: what an earlier run left in DIR is removed",
@@ -58,7 +71,9 @@ static const struct dpc_option options[] = {
 struct run {
     const struct dpc_call *call;
     const struct run_options *given;
-    char file[PATH_MAX]; /* of the experiment, absolute */
+    char file[PATH_MAX];        /* of the experiment, absolute */
+    char card_plugin[PATH_MAX]; /* likewise; "": the usual one */
+    uint32_t cards;             /* that workers take in turn; 0: none are */
     struct dpc_experiment experiment;
     struct dpc_run_folder folder;
     struct dpc_progress progress;
@@ -136,6 +151,50 @@ prepare(struct run *run)
     return status;
 }
 
+static bool
+is_device(const char *word)
+{
+    const char *number = strncmp(word, "cuda:", 5) == 0 ? word + 5 : "";
+    return strcmp(word, "cpu") == 0 || strcmp(word, "auto") == 0 || strcmp(word, "cuda") == 0 ||
+           (*number && strspn(number, "0123456789") == strlen(number));
+}
+
+/* Every word of the list is a device; `*ret_cards`: one of them is "cuda". */
+static bool
+are_devices(const char *list, bool *ret_cards)
+{
+    char word[DPC_NAME_MAX];
+    *ret_cards = false;
+    for (uint32_t i = 0; i < dpc_device_words(list); i++) {
+        dpc_device_word(list, i, word, sizeof word);
+        if (!is_device(word))
+            return false;
+        *ret_cards = *ret_cards || strcmp(word, "cuda") == 0;
+    }
+    return true;
+}
+
+/* Workers run in another folder, so that the plug-in's name has to be absolute. */
+static int
+find_cards(struct run *run)
+{
+    const struct run_options *given = run->given;
+    struct dpc_error err;
+    bool cards;
+    if (!are_devices(given->device, &cards))
+        return dpc_complain(run->call, DPC_EXIT_USAGE,
+                            "--device takes cpu, auto, cuda or cuda:N, or a list of these, not "
+                            "\"%s\"",
+                            given->device);
+    if (given->card_plugin && !realpath(given->card_plugin, run->card_plugin))
+        return dpc_complain(run->call, DPC_EXIT_FAILED, "could not find plug-in \"%s\"",
+                            given->card_plugin);
+    if (cards &&
+        dpc_card_probe(*run->card_plugin ? run->card_plugin : NULL, &run->cards, &err) != DPC_OK)
+        return dpc_complain_error(run->call, &err);
+    return DPC_EXIT_OK;
+}
+
 /* --- While it runs. */
 
 static void
@@ -157,6 +216,9 @@ supervise(struct run *run)
         .folder = &run->folder,
         .experiment_file = run->file,
         .workers_count = (uint32_t)run->given->workers,
+        .device = run->given->device,
+        .cards = run->cards,
+        .card_plugin = *run->card_plugin ? run->card_plugin : NULL,
         .on_status = on_status,
         .on_note = on_note,
         .context = run,
@@ -269,6 +331,8 @@ run_command(const struct dpc_call *call)
     run->call = call;
     run->given = call->options;
     int status = load_experiment(run);
+    if (status == DPC_EXIT_OK)
+        status = find_cards(run);
     if (status == DPC_EXIT_OK) {
         snprintf(folder, sizeof folder, "%s%s", run->given->dir ? "" : "runs/",
                  run->given->dir ? run->given->dir : run->experiment.name);

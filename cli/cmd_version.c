@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * What computes here. Versions of libraries are those that the program was built with. */
+#include "cli/cards.h"
 #include "cli/commands.h"
 #include "cli/text.h"
 #include "ops/ops.h"
@@ -25,6 +26,38 @@ static const struct {
     {"zstd", DPC_VERSION_ZSTD},
 };
 
+/* Each card's object in "cards", or why there is none in "cards_reason". */
+static void
+add_cards(struct dpc_json *root)
+{
+    struct dpc_json *cards = dpc_json_array();
+    struct dpc_card_info info;
+    struct dpc_error err = {0};
+    uint32_t count = 0;
+    if (dpc_card_probe(NULL, &count, &err) != DPC_OK)
+        dpc_json_set_text(root, "cards_reason", err.text);
+    for (uint32_t i = 0; i < count; i++) {
+        if (dpc_card_describe(NULL, i, &info, &err) == DPC_OK)
+            dpc_json_append(cards, dpc_cards_json(&info));
+    }
+    dpc_json_set(root, "cards", cards);
+}
+
+static void
+print_cards(void)
+{
+    char line[DPC_CARDS_LINE_MAX];
+    struct dpc_card_info info;
+    struct dpc_error err = {0};
+    uint32_t count = 0;
+    if (dpc_card_probe(NULL, &count, &err) != DPC_OK)
+        printf("cards         none: %s\n", err.text);
+    for (uint32_t i = 0; i < count; i++) {
+        int code = dpc_card_describe(NULL, i, &info, &err);
+        printf("card %-8u %s\n", i, code == DPC_OK ? dpc_cards_line(&info, line) : err.text);
+    }
+}
+
 static void
 print_json(void)
 {
@@ -38,6 +71,7 @@ print_json(void)
     for (size_t i = 0; i < DPC_COUNT(libraries); i++)
         dpc_json_set_text(versions, libraries[i].name, libraries[i].version);
     dpc_json_set(root, "libraries", versions);
+    add_cards(root);
     dpc_json_show(root, stdout);
     dpc_json_destroy(root);
 }
@@ -55,6 +89,7 @@ run(const struct dpc_call *call)
     printf("oneDNN        %s\n", dpc_ops_onednn_kernel());
     printf("instructions  %s, products by %s, bf16 %s\n", dpc_ops_cpu(DPC_FP32)->name,
            dpc_ops_cpu(DPC_FP32)->products, dpc_ops_cpu(DPC_BF16) ? "yes" : "no");
+    print_cards();
     printf("built with   ");
     for (size_t i = 0; i < DPC_COUNT(libraries); i++)
         printf(" %s %s%s", libraries[i].name, libraries[i].version,
@@ -65,7 +100,7 @@ run(const struct dpc_call *call)
 const struct dpc_command dpc_command_version = {
     .name = "version",
     .arguments = "",
-    .summary = "Version, the BLAS kernel and the instructions in use, libraries.",
+    .summary = "Version, the BLAS kernel and the instructions in use, cards, libraries.",
     .options = options,
     .options_count = DPC_COUNT(options),
     .options_bytes = sizeof(struct version_options),

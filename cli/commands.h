@@ -16,6 +16,7 @@ extern const struct dpc_program dpc_program_dipacoctl;
 /* dipaco */
 extern const struct dpc_command dpc_command_data_import;
 extern const struct dpc_command dpc_command_data_info;
+extern const struct dpc_command dpc_command_doctor;
 extern const struct dpc_command dpc_command_eval;
 extern const struct dpc_command dpc_command_generate;
 extern const struct dpc_command dpc_command_plan;

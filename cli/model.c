@@ -94,7 +94,7 @@ static int
 create_path(struct dpc_model *model, struct dpc_error *err)
 {
     struct dpc_path_options options = {.batch_max = BATCH_MAX, .use = DPC_PATH_INFER};
-    int rc = dpc_compute_choose(model->experiment.compute, &options.ops, err);
+    int rc = dpc_compute_choose(model->experiment.compute, NULL, &options.ops, err);
     if (rc != DPC_OK)
         return rc;
     model->pool = options.pool = dpc_pool_create(dpc_processors_count());
@@ -202,7 +202,7 @@ load_module(struct dpc_model *model, uint32_t level, const struct dpc_hash *publ
     if (rc == DPC_OK)
         rc = dpc_tensor_blob_read(bytes, len, floats, &values, err);
     if (rc == DPC_OK)
-        memcpy(dpc_path_module_params(model->path, level), values, floats * sizeof *values);
+        dpc_path_write_module(model->path, level, values);
     dpc_free(bytes);
     return rc;
 }

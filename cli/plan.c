@@ -71,7 +71,7 @@ plan_memory(const struct dpc_experiment *experiment, struct dpc_plan *plan, stru
 {
     struct dpc_path_options options = {.batch_max = experiment->inner.batch, .use = DPC_PATH_TRAIN};
     size_t bytes = 0;
-    int rc = dpc_compute_choose(experiment->compute, &options.ops, err);
+    int rc = dpc_compute_choose(experiment->compute, NULL, &options.ops, err);
     if (rc == DPC_OK)
         rc = dpc_compute_bytes(experiment, &options, &bytes, err);
     if (rc != DPC_OK)

@@ -298,6 +298,38 @@ start_coordinator(struct supervisor *supervisor)
     supervisor->status_due_ms = now_ms();
 }
 
+uint32_t
+dpc_device_words(const char *list)
+{
+    uint32_t words = 1;
+    for (; *list; list++)
+        words += *list == ',';
+    return words;
+}
+
+void
+dpc_device_word(const char *list, uint32_t index, char *ret_word, size_t size)
+{
+    for (index %= dpc_device_words(list); index > 0; index--)
+        list = strchr(list, ',') + 1;
+    (void)snprintf(ret_word, size, "%.*s", (int)strcspn(list, ","), list);
+}
+
+static void
+say_device(struct command_line *line, const struct dpc_supervisor_options *options, uint32_t index)
+{
+    char device[ARGUMENT_BYTES_MAX];
+    dpc_device_word(options->device, index, device, sizeof device);
+    if (strcmp(device, "cuda") == 0 && options->cards)
+        snprintf(device, sizeof device, "cuda:%u", index % options->cards);
+    say(line, "--device");
+    say(line, device);
+    if (options->card_plugin) {
+        say(line, "--card-plugin");
+        say(line, options->card_plugin);
+    }
+}
+
 static void
 start_worker(struct supervisor *supervisor, struct child *worker)
 {
@@ -312,8 +344,9 @@ start_worker(struct supervisor *supervisor, struct child *worker)
     say_file(line, supervisor, "--key", key);
     say(line, "--name");
     say(line, worker->name);
-    dpc_processors_share((uint32_t)(worker - supervisor->workers),
-                         supervisor->options->workers_count, processors, sizeof processors);
+    uint32_t index = (uint32_t)(worker - supervisor->workers);
+    say_device(line, supervisor->options, index);
+    dpc_processors_share(index, supervisor->options->workers_count, processors, sizeof processors);
     say(line, "--cpus");
     say(line, processors);
     start_child(supervisor, worker, line);

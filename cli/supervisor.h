@@ -20,6 +20,9 @@ struct dpc_supervisor_options {
     const struct dpc_run_folder *folder;
     const char *experiment_file; /* absolute */
     uint32_t workers_count;
+    const char *device;      /* a list of --device, of which each worker takes one in turn */
+    uint32_t cards;          /* where that is "cuda", worker i gets card i modulo so many */
+    const char *card_plugin; /* the workers' --card-plugin; NULL: the usual one */
     /* The coordinator's `status`, about once a second. */
     void (*on_status)(void *context, const struct dpc_json *status);
     /* One line, or several, about a child: for people. */
@@ -45,5 +48,10 @@ void dpc_supervise(const struct dpc_supervisor_options *options,
 
 /* The pause before start number `deaths` + 1 of a child that died `deaths` times quickly, in ms. */
 int64_t dpc_supervisor_pause_ms(uint32_t deaths);
+
+/* Words of a list of devices, which are parted by commas (1 or more), and the one that worker
+ * `index` takes, cut at `size`. */
+uint32_t dpc_device_words(const char *list);
+void dpc_device_word(const char *list, uint32_t index, char *ret_word, size_t size);
 
 #endif

@@ -14,32 +14,30 @@
 
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "blobs hold floats as memory does");
 
-enum { PIECE_FLOATS = 256 * 1024 };
-
-/* Some values of one tensor. */
-struct piece {
-    size_t from, count;
-    bool decay;
-    double squares; /* of its gradients */
-};
+/* A whole table takes all pieces at once, and spreads them over its card. */
+enum { PIECE_FLOATS = 256 * 1024, PIECE_FLOATS_WHOLE = 16 * 1024 };
 
 struct dpc_adamw {
+    const struct dpc_ops *ops;
     size_t floats;
     uint64_t steps;
-    float *m, *v; /* one memory, m first */
-    struct piece *pieces;
+    float *m, *v;             /* one memory of the table, m first */
+    struct dpc_piece *pieces; /* each of one tensor */
     size_t pieces_count;
+    double *squares; /* [pieces_count] of the gradients, the table's */
+    double *sums;    /* the same, as they came back */
 };
 
 static void
 cut_tensor(struct dpc_adamw *adamw, size_t from, size_t count, bool decay)
 {
-    size_t pieces = dpc_units(count, PIECE_FLOATS);
+    size_t most = adamw->ops->whole ? PIECE_FLOATS_WHOLE : PIECE_FLOATS;
+    size_t pieces = dpc_units(count, most);
     adamw->pieces = dpc_grow(adamw->pieces, adamw->pieces_count + pieces, sizeof *adamw->pieces);
-    for (size_t done = 0; done < count; done += PIECE_FLOATS)
-        adamw->pieces[adamw->pieces_count++] = (struct piece){
+    for (size_t done = 0; done < count; done += most)
+        adamw->pieces[adamw->pieces_count++] = (struct dpc_piece){
             .from = from + done,
-            .count = count - done < PIECE_FLOATS ? count - done : PIECE_FLOATS,
+            .count = count - done < most ? count - done : most,
             .decay = decay,
         };
 }
@@ -59,15 +57,22 @@ cut_path(struct dpc_adamw *adamw, const struct dpc_path *path)
 int
 dpc_adamw_create(const struct dpc_path *path, struct dpc_adamw **ret_adamw, struct dpc_error *err)
 {
-    size_t floats = dpc_path_floats(path);
-    float *moments = dpc_try_alloc_vector(floats, 2 * sizeof *moments);
-    if (!moments)
-        return dpc_error_set(err, DPC_ENOMEM,
-                             "could not create an optimizer: %zu MiB of memory are not to be had",
-                             2 * floats * sizeof *moments >> 20);
+    const struct dpc_memory *memory = path->ops->memory;
     struct dpc_adamw *adamw = dpc_alloc(1, sizeof *adamw);
-    *adamw = (struct dpc_adamw){.floats = floats, .m = moments, .v = moments + floats};
+    adamw->ops = path->ops;
+    adamw->floats = dpc_path_floats(path);
     cut_path(adamw, path);
+    adamw->m = memory->allocate(2 * adamw->floats * sizeof *adamw->m);
+    adamw->squares = memory->allocate(adamw->pieces_count * sizeof *adamw->squares);
+    adamw->sums = dpc_try_alloc(adamw->pieces_count, sizeof *adamw->sums);
+    if (!adamw->m || !adamw->squares || !adamw->sums) {
+        (void)dpc_error_set(err, DPC_ENOMEM,
+                            "could not create an optimizer: %zu MiB of memory are not to be had",
+                            2 * adamw->floats * sizeof *adamw->m >> 20);
+        dpc_adamw_destroy(adamw);
+        return DPC_ENOMEM;
+    }
+    adamw->v = adamw->m + adamw->floats;
     *ret_adamw = adamw;
     return DPC_OK;
 }
@@ -77,7 +82,9 @@ dpc_adamw_destroy(struct dpc_adamw *adamw)
 {
     if (!adamw)
         return NULL;
-    dpc_free(adamw->m);
+    adamw->ops->memory->release(adamw->m);
+    adamw->ops->memory->release(adamw->squares);
+    dpc_free(adamw->sums);
     dpc_free(adamw->pieces);
     return dpc_free(adamw);
 }
@@ -86,7 +93,7 @@ void
 dpc_adamw_reset(struct dpc_adamw *adamw)
 {
     adamw->steps = 0;
-    memset(adamw->m, 0, 2 * adamw->floats * sizeof *adamw->m);
+    adamw->ops->memory->clear(adamw->m, 2 * adamw->floats * sizeof *adamw->m);
 }
 
 uint64_t
@@ -109,39 +116,49 @@ struct update {
     struct dpc_adamw_rates rates;
 };
 
-static void
-square_piece(void *context, size_t unit, uint32_t thread)
+/* Pieces that are one unit of work, and units in all. */
+static size_t
+unit_pieces(const struct dpc_adamw *adamw)
 {
-    const struct update *update = context;
-    struct piece *piece = &update->adamw->pieces[unit];
-    (void)thread;
-    piece->squares =
-        update->path->ops->squared_norm(update->path->grads + piece->from, piece->count);
+    return adamw->ops->whole ? adamw->pieces_count : 1;
+}
+
+static size_t
+units(const struct dpc_adamw *adamw)
+{
+    return adamw->pieces_count / unit_pieces(adamw);
 }
 
 static void
-step_piece(void *context, size_t unit, uint32_t thread)
+square_unit(void *context, size_t unit, uint32_t thread)
 {
     const struct update *update = context;
-    struct dpc_adamw *adamw = update->adamw;
-    const struct piece *piece = &adamw->pieces[unit];
-    struct dpc_path *path = update->path;
-    struct dpc_adamw_rates rates = update->rates;
-    size_t at = piece->from;
+    const struct dpc_adamw *adamw = update->adamw;
     (void)thread;
-    rates.weight_decay = piece->decay ? rates.weight_decay : 0.0;
-    path->ops->adamw(path->params + at, path->grads + at, adamw->m + at, adamw->v + at,
-                     piece->count, &rates);
+    adamw->ops->squared_norms(adamw->squares + unit, update->path->grads, &adamw->pieces[unit],
+                              unit_pieces(adamw));
+}
+
+static void
+step_unit(void *context, size_t unit, uint32_t thread)
+{
+    const struct update *update = context;
+    const struct dpc_adamw *adamw = update->adamw;
+    (void)thread;
+    adamw->ops->adamw(update->path->params, update->path->grads, adamw->m, adamw->v,
+                      &adamw->pieces[unit], unit_pieces(adamw), &update->rates);
 }
 
 static double
 gradient_norm(struct update *update)
 {
-    struct dpc_adamw *adamw = update->adamw;
+    const struct dpc_adamw *adamw = update->adamw;
     double sum = 0;
-    dpc_pool_run(update->path->options.pool, square_piece, update, adamw->pieces_count);
+    dpc_pool_run(update->path->options.pool, square_unit, update, units(adamw));
+    adamw->ops->memory->download(adamw->sums, adamw->squares,
+                                 adamw->pieces_count * sizeof *adamw->sums);
     for (size_t i = 0; i < adamw->pieces_count; i++)
-        sum += adamw->pieces[i].squares;
+        sum += adamw->sums[i];
     return sqrt(sum);
 }
 
@@ -153,6 +170,8 @@ dpc_adamw_step(struct dpc_adamw *adamw, struct dpc_path *path, double lr, double
     struct update update = {.adamw = adamw, .path = path};
     double norm = gradient_norm(&update);
     *ret_norm = norm;
+    if (adamw->ops->memory->finish() != DPC_OK)
+        return DPC_EDEVICE;
     if (!isfinite(norm))
         return DPC_ENOTFINITE;
     adamw->steps++;
@@ -166,7 +185,7 @@ dpc_adamw_step(struct dpc_adamw *adamw, struct dpc_path *path, double lr, double
         .correction1 = 1.0 - pow(experiment->inner.beta1, (double)adamw->steps),
         .correction2 = 1.0 - pow(experiment->inner.beta2, (double)adamw->steps),
     };
-    dpc_pool_run(path->options.pool, step_piece, &update, adamw->pieces_count);
+    dpc_pool_run(path->options.pool, step_unit, &update, units(adamw));
     return DPC_OK;
 }
 
@@ -194,7 +213,7 @@ dpc_adamw_state_bytes(const struct dpc_adamw *adamw)
     return STATE_HEADER_BYTES + 2 * adamw->floats * sizeof *adamw->m;
 }
 
-void
+int
 dpc_adamw_write(const struct dpc_adamw *adamw, struct dpc_buf *out)
 {
     static const uint8_t zeros[STATE_HEADER_BYTES - 32];
@@ -204,7 +223,11 @@ dpc_adamw_write(const struct dpc_adamw *adamw, struct dpc_buf *out)
     dpc_buf_put_u64(out, adamw->steps);
     dpc_buf_put_u64(out, adamw->floats);
     dpc_buf_put(out, zeros, sizeof zeros);
-    dpc_buf_put(out, adamw->m, 2 * adamw->floats * sizeof *adamw->m);
+    size_t bytes = 2 * adamw->floats * sizeof *adamw->m;
+    void *moments = dpc_buf_extend(out, bytes);
+    if (moments)
+        adamw->ops->memory->download(moments, adamw->m, bytes);
+    return adamw->ops->memory->finish();
 }
 
 int
@@ -229,7 +252,7 @@ dpc_adamw_read(struct dpc_adamw *adamw, const void *bytes, size_t len, struct dp
                              len, (unsigned long long)count, adamw->floats,
                              dpc_adamw_state_bytes(adamw));
     adamw->steps = steps;
-    memcpy(adamw->m, (const uint8_t *)bytes + STATE_HEADER_BYTES,
-           2 * adamw->floats * sizeof *adamw->m);
+    adamw->ops->memory->upload(adamw->m, (const uint8_t *)bytes + STATE_HEADER_BYTES,
+                               2 * adamw->floats * sizeof *adamw->m);
     return DPC_OK;
 }

@@ -4,8 +4,9 @@
  * decay, bias-corrected moments) with clipping by the global norm, and its schedule. Its state is
  * what a path keeps across rounds and machines (the path state blob).
  *
- * Owns: both moments and the step count. Threads: one at a time. Limits: the path's size.
- * Not here: which step of a round it is (worker/); the outer step (coordinator/).
+ * Owns: both moments, in the memory of the path's table, and the step count. Threads: one at a
+ * time. Limits: the path's size. Not here: which step of a round it is (worker/); the outer step
+ * (coordinator/).
  */
 #ifndef DPC_MODULES_ADAMW_H
 #define DPC_MODULES_ADAMW_H
@@ -36,8 +37,8 @@ uint64_t dpc_adamw_steps(const struct dpc_adamw *adamw);
 /* Moves the path's parameters by its gradients, with the experiment's betas, epsilon and decay
  * (matrices only). Gradients whose global norm passes `inner.clip` count as if scaled down to it
  * (clip 0: never). `*ret_norm` takes the norm before clipping. DPC_ENOTFINITE when a gradient is
- * not finite: then nothing has changed, but `*ret_norm` is set. `path` trains and has the same
- * shape. */
+ * not finite: then nothing has changed, but `*ret_norm` is set. DPC_EDEVICE when a card failed.
+ * `path` trains, and has the shape and the table of the one that this was made for. */
 int dpc_adamw_step(struct dpc_adamw *adamw, struct dpc_path *path, double lr,
                    double *ret_norm) DPC_MUST_CHECK;
 
@@ -50,8 +51,8 @@ double dpc_schedule_lr(const struct dpc_experiment *experiment, uint64_t step);
  * order of the path's parameters. */
 size_t dpc_adamw_state_bytes(const struct dpc_adamw *adamw);
 
-/* Appends the blob; check out->failed. */
-void dpc_adamw_write(const struct dpc_adamw *adamw, struct dpc_buf *out);
+/* Appends the blob; check out->failed. DPC_EDEVICE when a card failed: the blob is none then. */
+int dpc_adamw_write(const struct dpc_adamw *adamw, struct dpc_buf *out) DPC_MUST_CHECK;
 
 /* Takes the state from a blob. DPC_EVERSION for another format, DPC_ECORRUPT when the blob is cut,
  * too long, of another path's size or no state at all; then the state is as it was. */

@@ -8,14 +8,9 @@
  * block's are still there. */
 #include "modules/path_parts.h"
 
-#include <string.h>
-
 #include "base/pool.h"
 
-enum {
-    JOBS_MAX = 4,
-    COLUMNS = 64, /* of the embedding's gradient in one unit */
-};
+enum { JOBS_MAX = 4 };
 
 /* The step below block `upper` (blocks_count: the final norm) to block `upper` - 1 (none for 0). */
 struct step {
@@ -37,8 +32,7 @@ final_rows(struct dpc_path *path, struct dpc_tile tile)
     const struct dpc_back_acts *back = &path->back;
     const struct dpc_ops *ops = path->ops;
     size_t C = path->C, at = tile.from * C;
-    float *dgains = back->dgains1 + tile.from / DPC_TILE_ROWS * C;
-    memset(dgains, 0, C * sizeof *dgains);
+    float *dgains = dpc_path_fresh_gains(path, back->dgains1, tile);
     ops->rmsnorm_backward(back->dx[0] + at, dpc_act_at(ops, back->dx_act[0], at), NULL, dgains,
                           NULL, dpc_act_at(ops, back->dnorm, at), path->final.x + at,
                           path->final.rstd + tile.from, path->norm_final, tile.count, C);
@@ -49,7 +43,7 @@ backward_rows(void *context, size_t unit, uint32_t thread)
 {
     const struct step *step = context;
     struct dpc_path *path = step->path;
-    struct dpc_tile tile = dpc_tile_at(step->slice.padded, unit);
+    struct dpc_tile tile = dpc_path_tile(path, step->slice.padded, unit);
     if (step->do_upper && step->upper == path->blocks_count)
         final_rows(path, tile);
     else if (step->do_upper)
@@ -64,7 +58,7 @@ run_rows(struct step *step, bool upper, bool lower)
     step->do_upper = upper;
     step->do_lower = lower;
     dpc_pool_run(step->path->options.pool, backward_rows, step,
-                 dpc_units(step->slice.padded, DPC_TILE_ROWS));
+                 dpc_path_tiles(step->path, step->slice.padded));
 }
 
 /* --- Activations made again. */
@@ -76,7 +70,8 @@ input_rows(void *context, size_t unit, uint32_t thread)
     struct dpc_path *path = step->path;
     const struct dpc_block_acts *acts = &path->acts[step->upper - 1];
     dpc_block_attention_input(path, step->upper - 1, acts, acts->x, NULL, step->slice,
-                              dpc_tile_at(step->slice.padded, unit), &path->scratch[thread]);
+                              dpc_path_tile(path, step->slice.padded, unit),
+                              &path->scratch[thread]);
 }
 
 static void
@@ -92,7 +87,7 @@ ffn_rows(void *context, size_t unit, uint32_t thread)
 {
     const struct step *step = context;
     dpc_block_ffn_input(step->path, step->upper - 1, &step->path->acts[step->upper - 1],
-                        step->slice, dpc_tile_at(step->slice.padded, unit),
+                        step->slice, dpc_path_tile(step->path, step->slice.padded, unit),
                         &step->path->scratch[thread]);
 }
 
@@ -100,9 +95,9 @@ static void
 recompute(struct step *step)
 {
     struct dpc_pool *pool = step->path->options.pool;
-    size_t tiles = dpc_units(step->slice.padded, DPC_TILE_ROWS);
+    size_t tiles = dpc_path_tiles(step->path, step->slice.padded);
     dpc_pool_run(pool, input_rows, step, tiles);
-    dpc_pool_run(pool, attend_again, step, step->slice.B * step->path->G);
+    dpc_pool_run(pool, attend_again, step, dpc_path_heads(step->path, step->slice));
     dpc_pool_run(pool, ffn_rows, step, tiles);
 }
 
@@ -112,8 +107,8 @@ void
 dpc_weight_gradient_unit(const struct dpc_path *path, const struct dpc_weight_gradient *job,
                          size_t rows, bool add, size_t unit)
 {
-    size_t first = unit * DPC_WEIGHT_ROWS, left = job->O - first;
-    size_t outputs = left < DPC_WEIGHT_ROWS ? left : DPC_WEIGHT_ROWS;
+    size_t most = path->cut.weight_rows, first = unit * most, left = job->O - first;
+    size_t outputs = left < most ? left : most;
     path->ops->linear_backward_weight(job->dw + first * job->K,
                                       dpc_act_at(path->ops, job->dy, first), job->O, job->x, rows,
                                       outputs, job->K, add);
@@ -123,13 +118,7 @@ dpc_weight_gradient_unit(const struct dpc_path *path, const struct dpc_weight_gr
 static void
 sum_gains(const struct dpc_path *path, float *dgain, const float *dgains, struct dpc_slice slice)
 {
-    size_t tiles = dpc_units(slice.padded, DPC_TILE_ROWS), C = path->C;
-    for (size_t c = 0; c < C; c++) {
-        float sum = path->fresh ? 0.0f : dgain[c];
-        for (size_t i = 0; i < tiles; i++)
-            sum += dgains[i * C + c];
-        dgain[c] = sum;
-    }
+    path->ops->sum_rows(dgain, dgains, dpc_path_tiles(path, slice.padded), path->C, !path->fresh);
 }
 
 static void
@@ -148,7 +137,8 @@ static void
 embedding_columns(const struct step *step, size_t unit)
 {
     const struct dpc_path *path = step->path;
-    size_t first = unit * COLUMNS, last = first + COLUMNS < path->C ? first + COLUMNS : path->C;
+    size_t first = unit * path->cut.columns, last = first + path->cut.columns;
+    last = last < path->C ? last : path->C;
     path->ops->embedding_backward(path->dembedding, path->back.dx[0], step->tokens,
                                   step->slice.rows, path->C, first, last);
 }
@@ -164,7 +154,7 @@ mixed_unit(void *context, size_t unit, uint32_t thread)
     }
     unit -= step->heads;
     for (size_t i = 0; i < step->jobs_count; i++) {
-        size_t units = dpc_units(step->jobs[i].O, DPC_WEIGHT_ROWS);
+        size_t units = dpc_units(step->jobs[i].O, path->cut.weight_rows);
         if (unit < units) {
             dpc_weight_gradient_unit(path, &step->jobs[i], step->slice.padded, !path->fresh, unit);
             return;
@@ -209,12 +199,12 @@ run_units(struct step *step)
 {
     struct dpc_path *path = step->path;
     collect_jobs(step);
-    step->heads = step->upper > 0 ? step->slice.B * path->G : 0;
+    step->heads = step->upper > 0 ? dpc_path_heads(path, step->slice) : 0;
     size_t units = step->heads + 1;
     for (size_t i = 0; i < step->jobs_count; i++)
-        units += dpc_units(step->jobs[i].O, DPC_WEIGHT_ROWS);
+        units += dpc_units(step->jobs[i].O, path->cut.weight_rows);
     if (step->upper == 0)
-        units += dpc_units(path->C, COLUMNS);
+        units += dpc_units(path->C, path->cut.columns);
     dpc_pool_run(path->options.pool, mixed_unit, step, units);
 }
 
@@ -224,8 +214,8 @@ clear_padding(const struct dpc_path *path, struct dpc_slice slice)
 {
     size_t from = slice.rows * path->W, count = (slice.padded - slice.rows) * path->W;
     for (int i = 0; i < 2; i++)
-        memset(dpc_act_at(path->ops, path->back.dqkv[i], from), 0,
-               count * dpc_act_bytes(path->ops));
+        path->ops->memory->clear(dpc_act_at(path->ops, path->back.dqkv[i], from),
+                                 count * dpc_act_bytes(path->ops));
 }
 
 void
@@ -234,7 +224,7 @@ dpc_trunk_backward(struct dpc_path *path, const int32_t *tokens, struct dpc_slic
     struct step step = {.path = path, .tokens = tokens, .slice = slice};
     clear_padding(path, slice);
     if (path->fresh && path->dembedding != path->dhead)
-        memset(path->dembedding, 0, path->V * path->C * sizeof *path->dembedding);
+        path->ops->memory->clear(path->dembedding, path->V * path->C * sizeof *path->dembedding);
     for (size_t upper = path->blocks_count + 1; upper-- > 0;) {
         bool again = path->options.recompute && upper > 0 && upper < path->blocks_count;
         step.upper = upper;

@@ -40,6 +40,7 @@ dpc_block_attend(struct dpc_path *path, const struct dpc_block_acts *acts, struc
                  size_t unit, const struct dpc_thread_scratch *scratch)
 {
     struct dpc_attention in = attention_of(path, acts, slice);
+    unit = path->ops->whole ? DPC_EVERY_UNIT : unit;
     path->ops->attention_forward(acts->attended, acts->lse, &in, unit, slice.first,
                                  scratch->attention);
 }
@@ -71,14 +72,11 @@ dpc_block_ffn_output(struct dpc_path *path, size_t block, const struct dpc_block
                               tile.count);
 }
 
-/* The tile's own sum of a gain's gradient, zeroed: tiles are added in their order later, whichever
- * thread had them. */
-static float *
-fresh_gains(const struct dpc_path *path, float *dgains, struct dpc_tile tile)
+float *
+dpc_path_fresh_gains(const struct dpc_path *path, float *dgains, struct dpc_tile tile)
 {
-    float *own = dgains + tile.from / DPC_TILE_ROWS * path->C;
-    for (size_t c = 0; c < path->C; c++)
-        own[c] = 0;
+    float *own = dgains + tile.from / path->cut.tile_rows * path->C;
+    path->ops->memory->clear(own, path->C * sizeof *own);
     return own;
 }
 
@@ -98,7 +96,7 @@ dpc_block_ffn_backward(struct dpc_path *path, size_t block, struct dpc_tile tile
                          at(path, acts->gate_up, row, 2 * F), N, F);
     ops->linear_backward_input(scratch->narrow, dgate_up, &weights->gate_up, N);
     ops->rmsnorm_backward(back->dx[1] + row * C, dx_act, at(path, back->norm2, row, C),
-                          fresh_gains(path, back->dgains2, tile), back->dx[0] + row * C,
+                          dpc_path_fresh_gains(path, back->dgains2, tile), back->dx[0] + row * C,
                           scratch->narrow, acts->x2 + row * C, acts->rstd2 + row, weights->norm_ffn,
                           N, C);
     ops->linear_backward_input(at(path, back->dattended, row, C), dx_act, &weights->attention_out,
@@ -111,6 +109,7 @@ dpc_block_attend_backward(struct dpc_path *path, size_t block, struct dpc_slice 
 {
     const struct dpc_block_acts *acts = &path->acts[block];
     struct dpc_attention in = attention_of(path, acts, slice);
+    unit = path->ops->whole ? DPC_EVERY_UNIT : unit;
     path->ops->attention_backward(path->back.dqkv[block % 2], path->back.dattended, acts->attended,
                                   acts->lse, &in, unit, scratch->attention);
 }
@@ -126,8 +125,8 @@ dpc_block_attention_backward(struct dpc_path *path, size_t block, struct dpc_til
     size_t C = path->C, row = tile.from;
     ops->linear_backward_input(scratch->narrow, at(path, back->dqkv[block % 2], row, path->W),
                                &weights->qkv, tile.count);
-    ops->rmsnorm_backward(back->dx[0] + row * C, at(path, back->dx_act[0], row, C),
-                          at(path, back->norm1, row, C), fresh_gains(path, back->dgains1, tile),
-                          back->dx[1] + row * C, scratch->narrow, acts->x + row * C,
-                          acts->rstd1 + row, weights->norm_attention, tile.count, C);
+    ops->rmsnorm_backward(
+        back->dx[0] + row * C, at(path, back->dx_act[0], row, C), at(path, back->norm1, row, C),
+        dpc_path_fresh_gains(path, back->dgains1, tile), back->dx[1] + row * C, scratch->narrow,
+        acts->x + row * C, acts->rstd1 + row, weights->norm_attention, tile.count, C);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * bf16 is a matter of the processor and of oneDNN, which compiles its products at run time and may
- * be kept from it. */
+ * On a CPU bf16 is a matter of the processor and of oneDNN, which compiles its products at run time
+ * and may be kept from it; on a card, of its capability. */
 #include "modules/compute.h"
 
 #include <stdio.h>
@@ -8,10 +8,36 @@
 
 #include "base/layout.h"
 
-int
-dpc_compute_choose(enum dpc_compute compute, const struct dpc_ops **ret_ops, struct dpc_error *err)
+static bool
+allows_bf16(enum dpc_compute compute)
 {
-    const struct dpc_ops *bf16 = compute == DPC_COMPUTE_FP32 ? NULL : dpc_ops_cpu(DPC_BF16);
+    return compute == DPC_COMPUTE_BF16 || compute == DPC_COMPUTE_AUTO;
+}
+
+static int
+choose_of_card(enum dpc_compute compute, const struct dpc_card *card,
+               const struct dpc_ops **ret_ops, struct dpc_error *err)
+{
+    const struct dpc_card_info *info = dpc_card_info(card);
+    const struct dpc_ops *bf16 = allows_bf16(compute) ? dpc_card_ops(card, DPC_BF16, false) : NULL;
+    if (compute == DPC_COMPUTE_BF16 && !bf16)
+        return dpc_error_set(err, DPC_EUNSUPPORTED,
+                             "%s cannot compute in bf16 (compute: bf16): its capability is %u, and "
+                             "bf16 takes 80; compute: auto would take fp32",
+                             info->name, info->capability);
+    *ret_ops = bf16 ? bf16 : dpc_card_ops(card, DPC_FP32, compute == DPC_COMPUTE_TF32);
+    return *ret_ops
+               ? DPC_OK
+               : dpc_error_set(err, DPC_EUNSUPPORTED, "%s has no kernels for fp32", info->name);
+}
+
+int
+dpc_compute_choose(enum dpc_compute compute, const struct dpc_card *card,
+                   const struct dpc_ops **ret_ops, struct dpc_error *err)
+{
+    if (card)
+        return choose_of_card(compute, card, ret_ops, err);
+    const struct dpc_ops *bf16 = allows_bf16(compute) ? dpc_ops_cpu(DPC_BF16) : NULL;
     if (compute == DPC_COMPUTE_BF16 && !bf16)
         return dpc_error_set(
             err, DPC_EUNSUPPORTED,
@@ -49,9 +75,27 @@ dpc_compute_bytes(const struct dpc_experiment *experiment, const struct dpc_path
     return DPC_OK;
 }
 
-void
-dpc_compute_name(char *ret_name, size_t size)
+int
+dpc_compute_card_bytes(const struct dpc_experiment *experiment,
+                       const struct dpc_path_options *options, size_t *ret_bytes,
+                       struct dpc_error *err)
 {
+    enum { MOMENTS = 2 };
+    size_t bytes = 0;
+    int code = dpc_path_plan(experiment, options, &bytes, err);
+    if (code == DPC_OK)
+        *ret_bytes = bytes + MOMENTS * sizeof(float) * dpc_layout_path_floats(experiment);
+    return code;
+}
+
+void
+dpc_compute_name(const struct dpc_card_info *card, char *ret_name, size_t size)
+{
+    if (card) {
+        (void)snprintf(ret_name, size, "sm_%ux%u/%s", card->capability, card->processors,
+                       card->libraries);
+        return;
+    }
     const struct dpc_ops *ops = dpc_ops_cpu(DPC_FP32);
     bool onednn = strcmp(ops->products, "onednn") == 0;
     (void)snprintf(ret_name, size, "%s/%s", ops->name,

@@ -2,8 +2,6 @@
  * From tokens to the final norm, over all levels' blocks in order: rows, heads, rows, heads. */
 #include "modules/path_parts.h"
 
-#include <string.h>
-
 #include "base/pool.h"
 
 struct forward {
@@ -21,7 +19,7 @@ embed_rows(void *context, size_t unit, uint32_t thread)
     const struct forward *forward = context;
     struct dpc_path *path = forward->path;
     struct dpc_slice slice = forward->slice;
-    struct dpc_tile tile = dpc_tile_at(slice.padded, unit);
+    struct dpc_tile tile = dpc_path_tile(path, slice.padded, unit);
     size_t C = path->C, end = tile.from + tile.count;
     size_t real = end <= slice.rows        ? tile.count
                   : slice.rows > tile.from ? slice.rows - tile.from
@@ -29,7 +27,7 @@ embed_rows(void *context, size_t unit, uint32_t thread)
     float *x = forward->acts[0].x;
     path->ops->embedding_forward(x + tile.from * C, path->embedding, forward->tokens + tile.from,
                                  real, C);
-    memset(x + (tile.from + real) * C, 0, (tile.count - real) * C * sizeof *x);
+    path->ops->memory->clear(x + (tile.from + real) * C, (tile.count - real) * C * sizeof *x);
     dpc_block_attention_input(path, 0, &forward->acts[0], x, NULL, slice, tile,
                               &path->scratch[thread]);
 }
@@ -51,7 +49,7 @@ feed_rows(void *context, size_t unit, uint32_t thread)
     size_t block = forward->block, C = path->C;
     const struct dpc_block_acts *acts = &forward->acts[block];
     const struct dpc_thread_scratch *scratch = &path->scratch[thread];
-    struct dpc_tile tile = dpc_tile_at(forward->slice.padded, unit);
+    struct dpc_tile tile = dpc_path_tile(path, forward->slice.padded, unit);
     dpc_block_ffn_input(path, block, acts, forward->slice, tile, scratch);
     dpc_block_ffn_output(path, block, acts, tile, scratch);
     if (block + 1 < path->blocks_count)
@@ -71,7 +69,8 @@ clear_padding(const struct dpc_path *path, const struct dpc_block_acts *acts,
 {
     size_t from = (slice.first + slice.rows) * path->C;
     size_t count = (slice.padded - slice.rows) * path->C;
-    memset(dpc_act_at(path->ops, acts->attended, from), 0, count * dpc_act_bytes(path->ops));
+    path->ops->memory->clear(dpc_act_at(path->ops, acts->attended, from),
+                             count * dpc_act_bytes(path->ops));
 }
 
 void
@@ -80,12 +79,12 @@ dpc_trunk_forward(struct dpc_path *path, const struct dpc_block_acts *acts, cons
 {
     struct dpc_pool *pool = path->options.pool;
     struct forward forward = {.path = path, .acts = acts, .tokens = tokens, .slice = slice};
-    size_t tiles = dpc_units(slice.padded, DPC_TILE_ROWS);
+    size_t tiles = dpc_path_tiles(path, slice.padded);
     dpc_pool_run(pool, embed_rows, &forward, tiles);
     for (size_t block = 0; block < path->blocks_count; block++) {
         forward.block = block;
         clear_padding(path, &acts[block], slice);
-        dpc_pool_run(pool, attend, &forward, slice.B * path->G);
+        dpc_pool_run(pool, attend, &forward, dpc_path_heads(path, slice));
         dpc_pool_run(pool, feed_rows, &forward, tiles);
     }
 }

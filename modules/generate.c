@@ -32,7 +32,7 @@ static void
 session_done(struct session *session)
 {
     dpc_free(session->acts);
-    dpc_free(session->qkv);
+    session->path->ops->memory->release(session->qkv);
     dpc_free(session->window);
     dpc_free(session->logits);
     dpc_free(session->candidates);
@@ -45,7 +45,8 @@ session_init(struct session *session, struct dpc_path *path, uint64_t seed)
     *session = (struct session){
         .path = path,
         .acts = dpc_alloc(path->blocks_count, sizeof *session->acts),
-        .qkv = dpc_try_alloc_vector(path->blocks_count * block_acts, dpc_act_bytes(path->ops)),
+        .qkv =
+            path->ops->memory->allocate(path->blocks_count * block_acts * dpc_act_bytes(path->ops)),
         .window = dpc_try_alloc(path->T_max, sizeof *session->window),
         .logits = dpc_try_alloc_vector(path->V, sizeof *session->logits),
         .candidates = dpc_try_alloc(path->V, sizeof *session->candidates),
@@ -168,5 +169,5 @@ dpc_generate(struct dpc_path *path, const int32_t *prompt, uint32_t prompt_len, 
             read_token(&session, ret_tokens[i]);
     }
     session_done(&session);
-    return status;
+    return status == DPC_OK ? path->ops->memory->finish() : status;
 }

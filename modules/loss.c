@@ -4,46 +4,45 @@
  * tile by tile; then its part of the head's gradient is summed by rows of the head. */
 #include "modules/path_parts.h"
 
-#include <string.h>
-
 #include "base/pool.h"
 
+/* Some of the slice's unmasked rows. */
 struct chunk {
     struct dpc_path *path;
-    size_t count, padded; /* unmasked rows, and with those that only fill up */
+    size_t first, count, padded; /* padded: with those that only fill up */
     float scale;
     bool add; /* to the head's gradient */
 };
 
-/* Lists unmasked rows from row `*next` on until the chunk is full; returns their number. */
-static size_t
-list_rows(struct dpc_loss_acts *loss, const int32_t *targets, size_t N, size_t *next)
+static void
+list_rows(struct dpc_loss_rows *rows, const int32_t *targets, size_t N)
 {
-    size_t count = 0, n = *next;
-    for (; n < N && count < loss->rows_max; n++) {
+    rows->count = 0;
+    for (size_t n = 0; n < N; n++) {
         if (targets[n] < 0)
             continue;
-        loss->targets[count] = targets[n];
-        loss->places[count++] = (uint32_t)n;
+        rows->targets[rows->count] = targets[n];
+        rows->places[rows->count++] = (uint32_t)n;
     }
-    *next = n;
-    return count;
+    for (size_t i = rows->count; i < dpc_pad_rows(rows->count); i++)
+        rows->targets[i] = -1;
 }
 
-static void
-gather(const struct chunk *chunk, struct dpc_tile tile)
+/* How many of a tile's rows are real ones. */
+static size_t
+real_rows(const struct chunk *chunk, struct dpc_tile tile)
 {
-    const struct dpc_path *path = chunk->path;
-    const struct dpc_ops *ops = path->ops;
+    size_t left = chunk->count > tile.from ? chunk->count - tile.from : 0;
+    return left < tile.count ? left : tile.count;
+}
+
+/* Where a tile's gradients stand: where its logits began, or in memory of their own. */
+static struct dpc_act *
+dlogits_of(const struct dpc_path *path, struct dpc_tile tile)
+{
     const struct dpc_loss_acts *loss = &path->loss;
-    size_t C = path->C, bytes = C * dpc_act_bytes(ops);
-    for (size_t i = tile.from; i < tile.from + tile.count; i++) {
-        struct dpc_act *row = dpc_act_at(ops, loss->rows, i * C);
-        if (i < chunk->count)
-            memcpy(row, dpc_act_at(ops, path->final.norm, loss->places[i] * C), bytes);
-        else
-            memset(row, 0, bytes);
-    }
+    return loss->dlogits ? dpc_act_at(path->ops, loss->dlogits, tile.from * path->V)
+                         : (struct dpc_act *)(loss->logits + tile.from * path->V);
 }
 
 /* From the logits' gradients to those of the rows, at their places in the slice. */
@@ -52,14 +51,10 @@ rows_backward(const struct chunk *chunk, struct dpc_tile tile)
 {
     const struct dpc_path *path = chunk->path;
     const struct dpc_ops *ops = path->ops;
-    const struct dpc_loss_acts *loss = &path->loss;
-    size_t C = path->C, V = path->V, end = tile.from + tile.count;
-    const struct dpc_act *dlogits = (const struct dpc_act *)(loss->logits + tile.from * V);
-    ops->linear_backward_input(dpc_act_at(ops, loss->drows, tile.from * C), dlogits, &path->head,
-                               tile.count);
-    for (size_t i = tile.from; i < end && i < chunk->count; i++)
-        memcpy(dpc_act_at(ops, path->back.dnorm, loss->places[i] * C),
-               dpc_act_at(ops, loss->drows, i * C), C * dpc_act_bytes(ops));
+    struct dpc_act *drows = dpc_act_at(ops, path->loss.drows, tile.from * path->C);
+    ops->linear_backward_input(drows, dlogits_of(path, tile), &path->head, tile.count);
+    ops->scatter_rows(path->back.dnorm, drows, path->unmasked.places + chunk->first + tile.from,
+                      real_rows(chunk, tile), path->C);
 }
 
 static void
@@ -68,35 +63,37 @@ chunk_rows(void *context, size_t unit, uint32_t thread)
     const struct chunk *chunk = context;
     const struct dpc_path *path = chunk->path;
     const struct dpc_ops *ops = path->ops;
-    const struct dpc_loss_acts *loss = &path->loss;
-    struct dpc_tile tile = dpc_tile_at(chunk->padded, unit);
-    float *logits = loss->logits + tile.from * path->V, *losses = loss->losses + tile.from;
-    const int32_t *targets = loss->targets + tile.from;
+    struct dpc_tile tile = dpc_path_tile(path, chunk->padded, unit);
+    size_t C = path->C, V = path->V, at = chunk->first + tile.from;
+    float *logits = path->loss.logits + tile.from * V, *losses = path->loss.losses + at;
+    struct dpc_act *rows = dpc_act_at(ops, path->loss.rows, tile.from * C);
+    const int32_t *targets = path->unmasked.targets + at;
     (void)thread;
-    gather(chunk, tile);
-    ops->linear_forward_float(logits, dpc_act_at(ops, loss->rows, tile.from * path->C), &path->head,
-                              tile.count);
+    ops->gather_rows(rows, path->final.norm, path->unmasked.places + at, real_rows(chunk, tile),
+                     tile.count, C);
+    ops->linear_forward_float(logits, rows, &path->head, tile.count);
     if (chunk->scale != 0.0f) {
-        ops->cross_entropy_backward(losses, logits, targets, tile.count, path->V, chunk->scale);
+        ops->cross_entropy_backward(losses, dlogits_of(path, tile), logits, targets, tile.count, V,
+                                    chunk->scale);
         rows_backward(chunk, tile);
     } else {
-        ops->cross_entropy_forward(losses, logits, targets, tile.count, path->V);
+        ops->cross_entropy_forward(losses, logits, targets, tile.count, V);
     }
 }
 
-/* Each tile's gradients stand without gaps where its logits began: tile after tile is added. */
+/* Tile after tile is added. */
 static void
 head_unit(void *context, size_t unit, uint32_t thread)
 {
     const struct chunk *chunk = context;
     const struct dpc_path *path = chunk->path;
-    size_t tiles = dpc_units(chunk->padded, DPC_TILE_ROWS);
+    size_t tiles = dpc_path_tiles(path, chunk->padded);
     (void)thread;
     for (size_t i = 0; i < tiles; i++) {
-        struct dpc_tile tile = dpc_tile_at(chunk->padded, i);
+        struct dpc_tile tile = dpc_path_tile(path, chunk->padded, i);
         struct dpc_weight_gradient job = {
             .dw = path->dhead,
-            .dy = (const struct dpc_act *)(path->loss.logits + tile.from * path->V),
+            .dy = dlogits_of(path, tile),
             .x = dpc_act_at(path->ops, path->loss.rows, tile.from * path->C),
             .O = path->V,
             .K = path->C,
@@ -106,33 +103,41 @@ head_unit(void *context, size_t unit, uint32_t thread)
 }
 
 static void
-sum_losses(const struct dpc_loss_acts *loss, size_t count, size_t rows_per_sum, double *loss_sums,
-           uint64_t *counts)
+run_chunk(struct chunk *chunk)
 {
-    for (size_t i = 0; i < count; i++) {
-        loss_sums[loss->places[i] / rows_per_sum] += (double)loss->losses[i];
-        counts[loss->places[i] / rows_per_sum]++;
+    struct dpc_path *path = chunk->path;
+    struct dpc_pool *pool = path->options.pool;
+    dpc_pool_run(pool, chunk_rows, chunk, dpc_path_tiles(path, chunk->padded));
+    if (chunk->scale != 0.0f)
+        dpc_pool_run(pool, head_unit, chunk, dpc_units(path->V, path->cut.weight_rows));
+}
+
+void
+dpc_loss_slice(struct dpc_path *path, const int32_t *targets, struct dpc_slice slice, float scale)
+{
+    const struct dpc_ops *ops = path->ops;
+    struct chunk chunk = {.path = path, .scale = scale, .add = !path->fresh};
+    list_rows(&path->unmasked, targets, slice.rows);
+    if (scale != 0.0f)
+        ops->memory->clear(path->back.dnorm, slice.padded * path->C * dpc_act_bytes(ops));
+    while (chunk.first < path->unmasked.count) {
+        size_t left = path->unmasked.count - chunk.first;
+        chunk.count = left < path->loss.rows_max ? left : path->loss.rows_max;
+        chunk.padded = dpc_pad_rows(chunk.count);
+        run_chunk(&chunk);
+        chunk.first += chunk.count;
+        chunk.add = true;
     }
 }
 
 void
-dpc_loss_slice(struct dpc_path *path, const int32_t *targets, struct dpc_slice slice,
-               size_t rows_per_sum, float scale, double *loss_sums, uint64_t *counts)
+dpc_loss_sums(struct dpc_path *path, size_t rows_per_sum, double *loss_sums, uint64_t *counts)
 {
-    struct dpc_pool *pool = path->options.pool;
-    struct dpc_loss_acts *loss = &path->loss;
-    struct chunk chunk = {.path = path, .scale = scale, .add = !path->fresh};
-    size_t next = 0;
-    if (scale != 0.0f)
-        memset(path->back.dnorm, 0, slice.padded * path->C * dpc_act_bytes(path->ops));
-    while ((chunk.count = list_rows(loss, targets, slice.rows, &next)) > 0) {
-        chunk.padded = dpc_pad_rows(chunk.count);
-        for (size_t i = chunk.count; i < chunk.padded; i++)
-            loss->targets[i] = -1;
-        dpc_pool_run(pool, chunk_rows, &chunk, dpc_units(chunk.padded, DPC_TILE_ROWS));
-        sum_losses(loss, chunk.count, rows_per_sum, loss_sums, counts);
-        if (scale != 0.0f)
-            dpc_pool_run(pool, head_unit, &chunk, dpc_units(path->V, DPC_WEIGHT_ROWS));
-        chunk.add = true;
+    const struct dpc_loss_rows *rows = &path->unmasked;
+    path->ops->memory->download(rows->losses, path->loss.losses,
+                                rows->count * sizeof *rows->losses);
+    for (size_t i = 0; i < rows->count; i++) {
+        loss_sums[rows->places[i] / rows_per_sum] += (double)rows->losses[i];
+        counts[rows->places[i] / rows_per_sum]++;
     }
 }

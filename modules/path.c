@@ -8,25 +8,60 @@
 #include "base/alloc.h"
 #include "base/pool.h"
 
-enum {
-    SLICE_ROWS_MIN = 512,            /* fewer, and weight gradients lose speed */
-    SLICE_ROWS_MAX = 2048,           /* more gain nothing */
-    SLICE_BYTES = 256 * 1024 * 1024, /* of kept activations in fp32, between the two */
-    LOSS_ROWS_MAX = 1024,            /* rows of a chunk of logits */
-    LOSS_FLOATS = 32 * 1024 * 1024,  /* of a chunk, down to one tile */
-    CACHE_LINE = 64,                 /* everything begins on one */
+/* Sizes that memory and speed ask for, on the CPU and with a whole table. */
+struct sizes {
+    size_t slice_rows_min;  /* fewer, and weight gradients lose speed */
+    size_t slice_rows_max;  /* more gain nothing */
+    size_t slice_bytes;     /* of kept activations in fp32, between the two */
+    size_t loss_rows_max;   /* rows of a chunk of logits */
+    size_t loss_rows_least; /* down to these */
+    size_t loss_floats;     /* of a chunk */
+    size_t align;           /* everything begins on such a line, in bytes */
+    struct dpc_cut cut;
 };
+
+static const size_t everything = (size_t)1 << 40; /* more than any matrix has rows */
+
+static const struct sizes cpu_sizes = {
+    .slice_rows_min = 512,
+    .slice_rows_max = 2048,
+    .slice_bytes = (size_t)256 << 20,
+    .loss_rows_max = 1024,
+    .loss_rows_least = 256,
+    .loss_floats = (size_t)32 << 20,
+    .align = 64,
+    /* Products are at full speed, and a tile's rows fit L2 or nearly. */
+    .cut = {.tile_rows = 256, .weight_rows = 256, .columns = 64},
+};
+
+static const struct sizes whole_sizes = {
+    .slice_rows_min = 2048,
+    .slice_rows_max = 65536,
+    .slice_bytes = (size_t)8 << 30,
+    .loss_rows_max = 16384,
+    .loss_rows_least = 256,
+    .loss_floats = (size_t)256 << 20,
+    .align = 256,
+    .cut = {.tile_rows = everything, .weight_rows = everything, .columns = everything},
+};
+
+static const struct sizes *
+sizes_of(const struct dpc_path *path)
+{
+    return path->ops->whole ? &whole_sizes : &cpu_sizes;
+}
 
 struct arena {
     char *base;  /* NULL while measuring */
     size_t used; /* bytes */
+    size_t align;
 };
 
 static void *
 take(struct arena *arena, size_t count, size_t size)
 {
     size_t at = arena->used;
-    arena->used += (count * size + CACHE_LINE - 1) / CACHE_LINE * CACHE_LINE;
+    arena->used += (count * size + arena->align - 1) / arena->align * arena->align;
     return arena->base ? arena->base + at : NULL;
 }
 
@@ -95,21 +130,22 @@ take_blocks(struct arena *arena, struct dpc_path *path)
 static void
 take_loss(struct arena *arena, const struct dpc_path *path, struct dpc_loss_acts *loss)
 {
-    size_t rows = LOSS_FLOATS / path->V / DPC_TILE_ROWS * DPC_TILE_ROWS;
-    rows = min_size(max_size(rows, DPC_TILE_ROWS), LOSS_ROWS_MAX);
+    const struct sizes *sizes = sizes_of(path);
+    size_t least = sizes->loss_rows_least, rows = sizes->loss_floats / path->V / least * least;
+    rows = min_size(max_size(rows, least), sizes->loss_rows_max);
     loss->rows_max = min_size(rows, path->slice_rows);
     loss->rows = take_acts(arena, path, loss->rows_max * path->C);
     loss->drows = take_acts(arena, path, trains(path) ? loss->rows_max * path->C : 0);
     loss->logits = take_floats(arena, loss->rows_max * path->V);
-    loss->losses = take_floats(arena, loss->rows_max);
-    loss->targets = take(arena, loss->rows_max, sizeof *loss->targets);
-    loss->places = take(arena, loss->rows_max, sizeof *loss->places);
+    if (path->ops->whole && trains(path))
+        loss->dlogits = take_acts(arena, path, loss->rows_max * path->V);
+    loss->losses = take_floats(arena, path->slice_rows);
 }
 
 static void
 take_backward(struct arena *arena, const struct dpc_path *path, struct dpc_back_acts *back)
 {
-    size_t N = path->slice_rows, C = path->C, tiles = dpc_units(N, DPC_TILE_ROWS);
+    size_t N = path->slice_rows, C = path->C, tiles = dpc_path_tiles(path, N);
     for (int i = 0; i < 2; i++) {
         back->dx[i] = take_floats(arena, N * C);
         back->dx_act[i] = path->ops->dtype == DPC_FP32 ? (struct dpc_act *)back->dx[i]
@@ -129,13 +165,16 @@ take_backward(struct arena *arena, const struct dpc_path *path, struct dpc_back_
 static void
 take_scratch(struct arena *arena, const struct dpc_path *path)
 {
-    size_t rows = min_size(DPC_TILE_ROWS, path->slice_rows);
+    struct dpc_attention_shape shape = {path->slice_sequences, path->T_max, path->H, path->G,
+                                        path->D};
+    size_t rows = min_size(path->cut.tile_rows, path->slice_rows);
+    size_t attention_bytes = path->ops->attention_scratch_bytes(&shape);
     for (uint32_t i = 0; i < dpc_pool_threads(path->options.pool); i++) {
         struct dpc_thread_scratch *scratch = &path->scratch[i];
         scratch->narrow = take_acts(arena, path, rows * path->C);
         scratch->wide = take_acts(arena, path, rows * path->F);
         scratch->delta = take_floats(arena, rows * path->C);
-        scratch->attention = take_floats(arena, dpc_attention_scratch_floats(path->T_max, path->D));
+        scratch->attention = take(arena, attention_bytes, 1);
     }
 }
 
@@ -146,7 +185,7 @@ take_packed(struct arena *arena, const struct dpc_path *path, struct dpc_weights
         return;
     size_t bytes = path->ops->packed_bytes(weights->O, weights->K);
     weights->forward = take(arena, bytes, 1);
-    weights->backward = take(arena, bytes, 1);
+    weights->backward = path->ops->packed_once ? weights->forward : take(arena, bytes, 1);
 }
 
 static void
@@ -281,9 +320,10 @@ heads_divide(const struct dpc_experiment *experiment)
 static void
 measure_slice(struct dpc_path *path)
 {
+    const struct sizes *sizes = sizes_of(path);
     size_t row_floats = path->blocks_count * (3 * path->C + path->W + 2 * path->F);
-    size_t rows = SLICE_BYTES / (row_floats * sizeof(float));
-    rows = min_size(max_size(rows, SLICE_ROWS_MIN), SLICE_ROWS_MAX);
+    size_t rows = sizes->slice_bytes / (row_floats * sizeof(float));
+    rows = min_size(max_size(rows, sizes->slice_rows_min), sizes->slice_rows_max);
     path->slice_sequences = min_size(path->options.batch_max, max_size(1, rows / path->T_max));
     path->slice_rows = dpc_pad_rows(path->slice_sequences * path->T_max);
 }
@@ -300,6 +340,7 @@ measure(struct dpc_path *path)
     path->F = experiment->model.ffn;
     path->V = experiment->model.vocab;
     path->T_max = experiment->model.context;
+    path->cut = sizes_of(path)->cut;
     path->epsilon = (float)experiment->model.norm_epsilon;
     for (uint32_t level = 0; level < experiment->levels_count; level++) {
         dpc_layout_init(&path->layouts[level], experiment, level);
@@ -316,6 +357,7 @@ lay_out(const struct dpc_experiment *experiment, const struct dpc_path_options *
 {
     struct dpc_path *path = dpc_alloc(1, sizeof *path);
     struct arena arena = {0};
+    arena.align = options->ops->whole ? whole_sizes.align : cpu_sizes.align;
     path->experiment = *experiment;
     path->options = *options;
     path->ops = options->ops;
@@ -331,19 +373,37 @@ lay_out(const struct dpc_experiment *experiment, const struct dpc_path_options *
 }
 
 static int
+place_rope(struct dpc_path *path)
+{
+    size_t count = path->T_max * path->D / 2;
+    float *angles = dpc_try_alloc(2 * count, sizeof *angles);
+    if (!angles)
+        return DPC_ENOMEM;
+    dpc_rope_fill(angles, angles + count, path->T_max, path->D, path->experiment.model.rope_base);
+    path->ops->memory->upload(path->cosines, angles, count * sizeof *angles);
+    path->ops->memory->upload(path->sines, angles + count, count * sizeof *angles);
+    dpc_free(angles);
+    return DPC_OK;
+}
+
+static int
 place(struct dpc_path *path, struct dpc_error *err)
 {
-    path->arena = dpc_try_alloc_vector(path->arena_bytes, 1);
-    if (!path->arena)
+    struct dpc_loss_rows *rows = &path->unmasked;
+    size_t count = path->slice_rows;
+    path->arena = path->ops->memory->allocate(path->arena_bytes);
+    rows->targets = dpc_try_alloc(count, sizeof *rows->targets);
+    rows->places = dpc_try_alloc(count, sizeof *rows->places);
+    rows->losses = dpc_try_alloc(count, sizeof *rows->losses);
+    if (!path->arena || !rows->targets || !rows->places || !rows->losses)
         return dpc_error_set(err, DPC_ENOMEM,
                              "could not create a path: %zu MiB of memory are not to be had",
                              path->arena_bytes >> 20);
-    struct arena arena = {.base = path->arena};
+    struct arena arena = {.base = path->arena, .align = sizes_of(path)->align};
     take_all(&arena, path);
     find_tensors(path);
-    dpc_rope_fill(path->cosines, path->sines, path->T_max, path->D,
-                  path->experiment.model.rope_base);
-    return DPC_OK;
+    int status = place_rope(path);
+    return status == DPC_OK ? path->ops->memory->finish() : status;
 }
 
 static int
@@ -406,7 +466,10 @@ dpc_path_destroy(struct dpc_path *path)
     dpc_free(path->weights);
     dpc_free(path->grads_blocks);
     dpc_free(path->scratch);
-    dpc_free(path->arena);
+    dpc_free(path->unmasked.targets);
+    dpc_free(path->unmasked.places);
+    dpc_free(path->unmasked.losses);
+    path->ops->memory->release(path->arena);
     return dpc_free(path);
 }
 
@@ -440,6 +503,53 @@ dpc_path_module_params(struct dpc_path *path, uint32_t level)
 {
     assert(level < path->experiment.levels_count);
     return path->params + path->module_offsets[level];
+}
+
+void
+dpc_path_write_params(struct dpc_path *path, const float *values)
+{
+    path->ops->memory->upload(path->params, values, path->floats * sizeof *values);
+}
+
+void
+dpc_path_write_module(struct dpc_path *path, uint32_t level, const float *values)
+{
+    path->ops->memory->upload(dpc_path_module_params(path, level), values,
+                              dpc_path_module_floats(path, level) * sizeof *values);
+}
+
+int
+dpc_path_read_params(struct dpc_path *path, float *ret_values)
+{
+    path->ops->memory->download(ret_values, path->params, path->floats * sizeof *ret_values);
+    return path->ops->memory->finish();
+}
+
+int
+dpc_path_read_grads(struct dpc_path *path, float *ret_values)
+{
+    assert(path->grads);
+    path->ops->memory->download(ret_values, path->grads, path->floats * sizeof *ret_values);
+    return path->ops->memory->finish();
+}
+
+int
+dpc_path_subtract_module(struct dpc_path *path, uint32_t level, float *values)
+{
+    enum { PIECE_MAX = 1 << 20 }; /* so that no second vector is needed */
+    const float *params = dpc_path_module_params(path, level);
+    size_t count = dpc_path_module_floats(path, level), most = min_size(count, PIECE_MAX);
+    float *piece = dpc_try_alloc(most, sizeof *piece);
+    if (!piece)
+        return DPC_ENOMEM;
+    for (size_t at = 0; at < count; at += most) {
+        size_t some = min_size(most, count - at);
+        path->ops->memory->download(piece, params + at, some * sizeof *piece);
+        for (size_t i = 0; i < some; i++)
+            values[at + i] -= piece[i];
+    }
+    dpc_free(piece);
+    return path->ops->memory->finish();
 }
 
 size_t

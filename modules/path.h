@@ -4,8 +4,8 @@
  * positions, causal attention, SwiGLU, tied or untied head), with its gradients and activations.
  *
  * Parameters of all modules stand in one vector, level after level, each module as base/layout.h
- * says; gradients stand alike. Callers read and write parameters through the pointers below between
- * calls.
+ * says; gradients stand alike. They lie in the memory of the path's op table: the process's own, or
+ * a card's.
  *
  * Owns: parameters, gradients and activations, laid out once by _create: no call allocates after
  * it. Threads: a path belongs to one thread at a time and computes in that thread and its pool; the
@@ -34,8 +34,9 @@ enum dpc_path_use {
 };
 
 struct dpc_path_options {
-    const struct dpc_ops *ops; /* dpc_ops_cpu(dtype) */
-    struct dpc_pool *pool;     /* NULL: the calling thread alone; must outlive the path */
+    const struct dpc_ops *ops; /* dpc_ops_cpu(dtype), or a card's */
+    struct dpc_pool *pool;     /* NULL: the calling thread alone, as for every whole table; must
+                                * outlive the path */
     uint32_t batch_max;        /* sequences */
     enum dpc_path_use use;
     bool recompute; /* keep only each block's input and make the rest again on the way back: less
@@ -59,17 +60,28 @@ struct dpc_path *dpc_path_destroy(struct dpc_path *path);
 size_t dpc_path_floats(const struct dpc_path *path);
 size_t dpc_path_module_floats(const struct dpc_path *path, uint32_t level);
 
-/* The vectors themselves, valid until _destroy. Gradients: NULL in a path for inference. */
+/* The vectors themselves, in the memory of the path's table, valid until _destroy. Gradients: NULL
+ * in a path for inference. */
 float *dpc_path_params(struct dpc_path *path);
 float *dpc_path_grads(struct dpc_path *path);
 float *dpc_path_module_params(struct dpc_path *path, uint32_t level);
+
+/* Copies between these and the caller's memory, whatever the table. Reading waits for what is being
+ * computed: DPC_EDEVICE when that failed, and the values are none then. */
+void dpc_path_write_params(struct dpc_path *path, const float *values);
+void dpc_path_write_module(struct dpc_path *path, uint32_t level, const float *values);
+int dpc_path_read_params(struct dpc_path *path, float *ret_values) DPC_MUST_CHECK;
+int dpc_path_read_grads(struct dpc_path *path, float *ret_values) DPC_MUST_CHECK;
+/* values -= the module's parameters. Also DPC_ENOMEM. */
+int dpc_path_subtract_module(struct dpc_path *path, uint32_t level, float *values) DPC_MUST_CHECK;
 
 /* Bytes of memory that the path holds. */
 size_t dpc_path_bytes(const struct dpc_path *path);
 
 /* All calls below take tokens [batch, length], and targets likewise: the token that should follow,
  * or any negative value where the position is masked. They return DPC_EINVAL for a batch or length
- * of 0 or beyond the path's, or a token or target >= vocab, and have changed nothing then. */
+ * of 0 or beyond the path's, or a token or target >= vocab, and have changed nothing then; and
+ * DPC_EDEVICE when a card failed: what they return is worth nothing then. */
 
 /* Overwrites the gradients with those of the MEAN loss over unmasked targets. `*ret_loss_sum` takes
  * the sum of the losses in nats, `*ret_targets` their number; with none, loss and gradients are 0.

@@ -7,7 +7,8 @@
  * slice is cut into tiles of some rows: what stays within a row (norms, products, SwiGLU) is done
  * for a tile by one thread while the tile is in its cache; attention goes by heads, weight
  * gradients by rows of the weight. Between these stand the only waits, two a block and direction.
- * Tiles depend on the model alone, so that the number of threads changes no bit.
+ * Tiles depend on the model alone, so that the number of threads changes no bit. With a whole table
+ * a slice is one tile, and so on: every loop over units has one turn (struct dpc_cut).
  *
  * Rows of a slice are padded to what matrix products like. A padded row is zero from the embedding
  * on, adds nothing to any gradient, and is no target.
@@ -23,9 +24,14 @@
 #include "modules/path.h"
 
 enum {
-    DPC_TILE_ROWS = 256,   /* products are at full speed, a tile's rows fit L2 or nearly */
-    DPC_WEIGHT_ROWS = 256, /* of a weight's gradient in one unit of work */
-    DPC_PAD_ROWS = 64,     /* rows of a slice are a multiple, unless they are fewer */
+    DPC_PAD_ROWS = 64, /* rows of a slice are a multiple, unless they are fewer */
+};
+
+/* How much a unit of work is. */
+struct dpc_cut {
+    size_t tile_rows;   /* of a slice */
+    size_t weight_rows; /* of a weight's gradient */
+    size_t columns;     /* of the embedding's gradient */
 };
 
 /* One block's weights. */
@@ -75,21 +81,28 @@ struct dpc_back_acts {
 
 /* What one thread needs for one tile. */
 struct dpc_thread_scratch {
-    struct dpc_act *narrow; /* [DPC_TILE_ROWS, C] */
-    struct dpc_act *wide;   /* [DPC_TILE_ROWS, F] */
-    float *delta;           /* [DPC_TILE_ROWS, C] */
-    float *attention;
+    struct dpc_act *narrow; /* [tile_rows, C] */
+    struct dpc_act *wide;   /* [tile_rows, F] */
+    float *delta;           /* [tile_rows, C] */
+    void *attention;
 };
 
 /* The loss works through the unmasked rows in chunks, so that [N, V] never exists. */
 struct dpc_loss_acts {
-    size_t rows_max;       /* of one chunk, a multiple of DPC_PAD_ROWS */
-    struct dpc_act *rows;  /* [rows_max, C] final norms of unmasked rows */
-    struct dpc_act *drows; /* [rows_max, C] their gradients */
-    float *logits;         /* [rows_max, V], then their gradients */
-    float *losses;         /* [rows_max] */
-    int32_t *targets;      /* [rows_max] */
-    uint32_t *places;      /* [rows_max] row of the slice */
+    size_t rows_max;         /* of one chunk, a multiple of DPC_PAD_ROWS */
+    struct dpc_act *rows;    /* [rows_max, C] final norms of unmasked rows */
+    struct dpc_act *drows;   /* [rows_max, C] their gradients */
+    float *logits;           /* [rows_max, V] */
+    struct dpc_act *dlogits; /* [rows_max, V], or NULL: their gradients stand where they began */
+    float *losses;           /* [N] of the unmasked rows, in their order */
+};
+
+/* The unmasked rows of a slice, in host memory; [N] each. */
+struct dpc_loss_rows {
+    size_t count;
+    int32_t *targets; /* -1 behind the last, up to a whole chunk */
+    uint32_t *places; /* row of the slice */
+    float *losses;    /* as they came back */
 };
 
 /* Positions first .. T-1 of B sequences; first > 0 only with B = 1, when the rows before stand in
@@ -125,19 +138,13 @@ struct dpc_tile {
     size_t from, count;
 };
 
-static inline struct dpc_tile
-dpc_tile_at(size_t rows, size_t unit)
-{
-    size_t from = unit * DPC_TILE_ROWS, left = rows - from;
-    return (struct dpc_tile){from, left < DPC_TILE_ROWS ? left : DPC_TILE_ROWS};
-}
-
 struct dpc_path {
     struct dpc_experiment experiment;
     struct dpc_path_options options;
     const struct dpc_ops *ops;
     size_t C, H, G, D, W, F, V, T_max;
     float epsilon;
+    struct dpc_cut cut;
     size_t slice_rows;      /* rows that the activations hold, a multiple of DPC_PAD_ROWS */
     size_t slice_sequences; /* of the full context that fit them */
 
@@ -157,12 +164,34 @@ struct dpc_path {
     struct dpc_final_acts final;
     struct dpc_back_acts back;
     struct dpc_loss_acts loss;
+    struct dpc_loss_rows unmasked;
     struct dpc_thread_scratch *scratch; /* [threads] */
     float *cosines, *sines;             /* [T_max, D/2] */
     float *params, *grads;
     void *arena;
     size_t arena_bytes;
 };
+
+/* Units of `tile_rows` that rows of a slice are cut into, and one of them. */
+static inline size_t
+dpc_path_tiles(const struct dpc_path *path, size_t rows)
+{
+    return dpc_units(rows, path->cut.tile_rows);
+}
+
+static inline struct dpc_tile
+dpc_path_tile(const struct dpc_path *path, size_t rows, size_t unit)
+{
+    size_t from = unit * path->cut.tile_rows, left = rows - from;
+    return (struct dpc_tile){from, left < path->cut.tile_rows ? left : path->cut.tile_rows};
+}
+
+/* Units of attention. */
+static inline size_t
+dpc_path_heads(const struct dpc_path *path, struct dpc_slice slice)
+{
+    return path->ops->whole ? 1 : slice.B * path->G;
+}
 
 /* --- Shapes and checks (path.c). */
 
@@ -193,6 +222,9 @@ void dpc_block_ffn_input(struct dpc_path *path, size_t block, const struct dpc_b
 void dpc_block_ffn_output(struct dpc_path *path, size_t block, const struct dpc_block_acts *acts,
                           struct dpc_tile tile, const struct dpc_thread_scratch *scratch);
 
+/* The tile's own sum of a gain's gradient, zeroed: tiles are added in their order later, whichever
+ * thread had them. */
+float *dpc_path_fresh_gains(const struct dpc_path *path, float *dgains, struct dpc_tile tile);
 /* From dx[0] to dx[1] and dattended; leaves what the weights' gradients need in path->back. */
 void dpc_block_ffn_backward(struct dpc_path *path, size_t block, struct dpc_tile tile,
                             const struct dpc_thread_scratch *scratch);
@@ -213,7 +245,7 @@ void dpc_trunk_forward(struct dpc_path *path, const struct dpc_block_acts *acts,
 void dpc_trunk_backward(struct dpc_path *path, const int32_t *tokens, struct dpc_slice slice);
 
 /* One weight's gradient dw[O,K] (+)= dy^T x over `rows` rows: unit `unit` of
- * dpc_units(O, DPC_WEIGHT_ROWS). */
+ * dpc_units(O, cut.weight_rows). */
 struct dpc_weight_gradient {
     float *dw;
     const struct dpc_act *dy, *x;
@@ -227,10 +259,12 @@ void dpc_path_row_logits(const struct dpc_path *path, size_t row, float *ret_log
 
 /* --- The loss (loss.c). */
 
-/* Over the rows of path->final: row n's loss is added to loss_sums[n / rows_per_sum] and counted
- * in counts[n / rows_per_sum]. With `scale` not 0 also sets path->back.dnorm and the head's
- * gradient: scale x the gradient of the sum. */
+/* The losses of path->final's rows. With `scale` not 0 also sets path->back.dnorm and the head's
+ * gradient: scale x the gradient of their sum. */
 void dpc_loss_slice(struct dpc_path *path, const int32_t *targets, struct dpc_slice slice,
-                    size_t rows_per_sum, float scale, double *loss_sums, uint64_t *counts);
+                    float scale);
+/* Waits for these losses: row n's is added to loss_sums[n / rows_per_sum] and counted in
+ * counts[n / rows_per_sum]. */
+void dpc_loss_sums(struct dpc_path *path, size_t rows_per_sum, double *loss_sums, uint64_t *counts);
 
 #endif

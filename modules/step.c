@@ -42,15 +42,15 @@ dpc_path_backward(struct dpc_path *path, const int32_t *tokens, const int32_t *t
         if (count_targets(targets + at, slice.rows) == 0)
             continue;
         dpc_trunk_forward(path, path->acts, tokens + at, slice);
-        dpc_loss_slice(path, targets + at, slice, slice.rows, 1.0f / (float)total, &loss_sum,
-                       &seen);
+        dpc_loss_slice(path, targets + at, slice, 1.0f / (float)total);
         dpc_trunk_backward(path, tokens + at, slice);
+        dpc_loss_sums(path, slice.rows, &loss_sum, &seen);
     }
     if (path->fresh)
-        memset(path->grads, 0, path->floats * sizeof *path->grads);
+        path->ops->memory->clear(path->grads, path->floats * sizeof *path->grads);
     *ret_loss_sum = loss_sum;
     *ret_targets = seen;
-    return DPC_OK;
+    return path->ops->memory->finish();
 }
 
 int
@@ -67,22 +67,19 @@ dpc_path_score(struct dpc_path *path, const int32_t *tokens, const int32_t *targ
     for (size_t b = 0; b < batch; b += slice.B) {
         slice = slice_at(path, b, batch, length);
         dpc_trunk_forward(path, path->acts, tokens + b * length, slice);
-        dpc_loss_slice(path, targets + b * length, slice, length, 0.0f, ret_loss_sums + b,
-                       ret_counts + b);
+        dpc_loss_slice(path, targets + b * length, slice, 0.0f);
+        dpc_loss_sums(path, length, ret_loss_sums + b, ret_counts + b);
     }
-    return DPC_OK;
+    return path->ops->memory->finish();
 }
 
-/* The mean of the first `length` rows of width C. */
+/* The mean of the first `length` rows of width C, by way of a row of scratch. */
 static void
-mean_rows(float *ret_mean, const float *rows, size_t length, size_t C)
+mean_rows(const struct dpc_path *path, float *ret_mean, const float *rows, size_t length)
 {
-    for (size_t c = 0; c < C; c++) {
-        double sum = 0;
-        for (size_t t = 0; t < length; t++)
-            sum += (double)rows[t * C + c];
-        ret_mean[c] = (float)(sum / (double)length);
-    }
+    float *mean = path->scratch[0].delta;
+    path->ops->mean_rows(mean, rows, length, path->C);
+    path->ops->memory->download(ret_mean, mean, path->C * sizeof *ret_mean);
 }
 
 int
@@ -102,17 +99,19 @@ dpc_path_features(struct dpc_path *path, const int32_t *tokens, const uint32_t *
         slice = slice_at(path, b, batch, length);
         dpc_trunk_forward(path, path->acts, tokens + b * length, slice);
         for (size_t i = 0; i < slice.B; i++)
-            mean_rows(ret_features + (b + i) * path->C, path->final.x + i * length * path->C,
-                      lengths[b + i], path->C);
+            mean_rows(path, ret_features + (b + i) * path->C, path->final.x + i * length * path->C,
+                      lengths[b + i]);
     }
-    return DPC_OK;
+    return path->ops->memory->finish();
 }
 
 void
 dpc_path_row_logits(const struct dpc_path *path, size_t row, float *ret_logits)
 {
-    path->ops->linear_forward_float(
-        ret_logits, dpc_act_at(path->ops, path->final.norm, row * path->C), &path->head, 1);
+    const struct dpc_ops *ops = path->ops;
+    ops->linear_forward_float(path->loss.logits, dpc_act_at(ops, path->final.norm, row * path->C),
+                              &path->head, 1);
+    ops->memory->download(ret_logits, path->loss.logits, path->V * sizeof *ret_logits);
 }
 
 int
@@ -124,5 +123,5 @@ dpc_path_logits(struct dpc_path *path, const int32_t *tokens, uint32_t length, f
     dpc_path_pack(path);
     dpc_trunk_forward(path, path->acts, tokens, dpc_slice_of(1, length, 0));
     dpc_path_row_logits(path, length - 1, ret_logits);
-    return DPC_OK;
+    return path->ops->memory->finish();
 }

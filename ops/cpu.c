@@ -124,11 +124,12 @@ dpc_act_write(const struct dpc_ops *ops, struct dpc_act *acts, size_t index, flo
 }
 
 size_t
-dpc_attention_scratch_floats(size_t T, size_t D)
+dpc_attention_scratch_bytes(const struct dpc_attention_shape *shape)
 {
+    size_t T = shape->T, D = shape->D;
     size_t strip = (T + DPC_ATTENTION_ALIGN - 1) / DPC_ATTENTION_ALIGN * DPC_ATTENTION_ALIGN;
-    return (5 * D + 3 * DPC_ATTENTION_BLOCK) * (strip + DPC_ATTENTION_SKEW) +
-           5 * DPC_ATTENTION_BLOCK * D;
+    return sizeof(float) * ((5 * D + 3 * DPC_ATTENTION_BLOCK) * (strip + DPC_ATTENTION_SKEW) +
+                            5 * DPC_ATTENTION_BLOCK * D);
 }
 
 void

@@ -14,16 +14,22 @@
  * Parameters, the residual stream, its gradient, logits, norms and optimizer are fp32 in both;
  * arithmetic inside a kernel is fp32, and so is what a product sums.
  *
- * Kernels compute in the calling thread on a piece of the work (some rows, one head, some columns):
- * modules/ cuts the pieces, so that they do not depend on the number of threads.
+ * Kernels of the CPU compute in the calling thread on a piece of the work (some rows, one head,
+ * some columns): modules/ cuts the pieces, so that they do not depend on the number of threads. A
+ * table of a card is `whole`: a call takes all the rows, heads and columns there are and returns
+ * before they are computed, calls are computed in their order, and what went wrong is known at
+ * memory->finish.
+ *
+ * Tensors lie in the table's memory. What is listed in host memory for every table, and may change
+ * when a call returns: tokens, targets, places, pieces, rates.
  *
  * Owns: nothing; scratch is passed in. oneDNN's products keep their compiled form for each thread
- * (ops/onednn.c). Threads: any number may call at once. Limits: shapes are the caller's duty
- * (modules/ checks them against the experiment); offsets are size_t.
+ * (ops/onednn.c). Threads: any number may call at once, of a whole table one. Limits: shapes are
+ * the caller's duty (modules/ checks them against the experiment); offsets are size_t.
  *
  * Bits: every kernel is reproducible within a numeric class: the same bits for the same input, the
- * same table and the same kind of machine. Those marked [exact] give the same bits in every table,
- * the reference included. tests/unit/ops/test_ops checks both.
+ * same table and the same kind of machine. Those marked [exact] give the same bits in every table
+ * of the CPU, the reference included. tests/unit/ops/test_ops checks both.
  *
  * Not here: what a transformer is (modules/).
  */
@@ -38,6 +44,24 @@ enum dpc_dtype { DPC_FP32, DPC_BF16 };
 
 /* Never defined: an act's place is dpc_act_at's business. */
 struct dpc_act;
+
+/* Where the tensors of a table lie. A table of the CPU computes in the process's own memory
+ * (dpc_memory_host); nobody but its own kernels may touch a card's. */
+struct dpc_memory {
+    /* Zeroed, aligned to 256 bytes (the host: 64); NULL when there is none. */
+    void *(*allocate)(size_t bytes);
+    void (*release)(void *memory); /* takes NULL */
+    void (*clear)(void *memory, size_t bytes);
+    /* From and to the host, both in order with the kernels; when they return, the host's side may
+     * be used again. A download that failed leaves zeros, and `finish` says so. */
+    void (*upload)(void *to, const void *from_host, size_t bytes);
+    void (*download)(void *to_host, const void *from, size_t bytes);
+    /* Waits until all is computed. DPC_OK, or DPC_EDEVICE once anything failed: the card is of no
+     * use any more until it is opened anew. */
+    int (*finish)(void);
+};
+
+extern const struct dpc_memory dpc_memory_host;
 
 /* qkv is [B, T, H + 2 G, D]: the heads of q, then of k, then of v; its gradient too. out is
  * [B, T, H, D]. */
@@ -60,13 +84,22 @@ struct dpc_weights {
     void *forward, *backward;
 };
 
+/* All heads of all sequences: the only unit of attention that a whole table takes. */
+#define DPC_EVERY_UNIT SIZE_MAX
+
+/* Some values of a vector of parameters. */
+struct dpc_piece {
+    size_t from, count;
+    bool decay; /* AdamW's weight decay applies */
+};
+
 /* One AdamW step's numbers, equal for all tensors but the decay. In double, since 1 - beta loses
  * digits in fp32. */
 struct dpc_adamw_rates {
     double lr;
     double beta1, beta2;
     double epsilon;
-    double weight_decay;             /* 0 for what is not decayed */
+    double weight_decay;             /* of pieces that are decayed */
     double gradient_scale;           /* clipping: min(1, clip / norm) */
     double correction1, correction2; /* 1 - beta^t, t counted from 1 */
 };
@@ -75,13 +108,16 @@ struct dpc_ops {
     const char *name;     /* "reference", "avx2", "avx512", ... */
     const char *products; /* who multiplies matrices: "naive", "openblas", "onednn" */
     enum dpc_dtype dtype;
+    bool whole; /* see above */
+    const struct dpc_memory *memory;
 
     /* --- Matrix products, as PyTorch's nn.Linear. */
 
     /* Bytes of each packed form of w[O,K]. NULL: this table packs nothing, and has no `pack`
      * either. */
     size_t (*packed_bytes)(size_t O, size_t K);
-    /* Fills both packed forms from the values. Once per step. */
+    bool packed_once; /* one form serves both ways: `backward` is `forward` */
+    /* Fills the packed forms from the values. Once per step. */
     void (*pack)(const struct dpc_weights *w);
     /* y[N,O] = x[N,K] w^T, to acts or to floats. */
     void (*linear_forward)(struct dpc_act *y, const struct dpc_act *x, const struct dpc_weights *w,
@@ -95,6 +131,19 @@ struct dpc_ops {
      * apart. */
     void (*linear_backward_weight)(float *dw, const struct dpc_act *dy, size_t stride,
                                    const struct dpc_act *x, size_t N, size_t O, size_t K, bool add);
+
+    /* --- Rows. */
+
+    /* to[i, :] = from[places[i], :] for i < count, zeros for count <= i < padded. [exact] */
+    void (*gather_rows)(struct dpc_act *to, const struct dpc_act *from, const uint32_t *places,
+                        size_t count, size_t padded, size_t C);
+    /* to[places[i], :] = from[i, :] for i < count; places are distinct. [exact] */
+    void (*scatter_rows)(struct dpc_act *to, const struct dpc_act *from, const uint32_t *places,
+                         size_t count, size_t C);
+    /* sum[C] (+)= the rows of from[N,C], added in their order. [exact] */
+    void (*sum_rows)(float *sum, const float *from, size_t N, size_t C, bool add);
+    /* mean[C] of the rows of from[N,C], summed in double in their order. [exact] */
+    void (*mean_rows)(float *mean, const float *from, size_t N, size_t C);
 
     /* --- Embedding: x[N,C] = table[tokens[n], :]. Tokens are below V. */
     void (*embedding_forward)(float *x, const float *table, const int32_t *tokens, size_t N,
@@ -116,19 +165,21 @@ struct dpc_ops {
                              const float *dx_in, const struct dpc_act *dout, const float *x,
                              const float *rstd, const float *gain, size_t N, size_t C);
 
+    /* Bytes of scratch that one call of either attention kernel needs: linear in T. */
+    size_t (*attention_scratch_bytes)(const struct dpc_attention_shape *shape);
     /* --- Causal attention, softmax(q k^T / sqrt(D)) v, on q and k rotated by their positions (Su
      * et al. 2021, in the half-rotation form of Hugging Face's Llama: pairs are (d, d + D/2)). One
      * `unit` below B x G is one head of keys and values of one sequence, with its H / G query
      * heads. Work goes by blocks of query rows, so that memory is linear in T
-     * (dpc_attention_scratch_floats); blocks above the diagonal are skipped. Only rows `first` ..
+     * (attention_scratch_bytes); blocks above the diagonal are skipped. Only rows `first` ..
      * T-1 of out and lse[B,H,T] (log of the softmax's denominator, for the backward pass) are
      * computed: 0 for training, T-1 to extend a sequence by one token. */
     void (*attention_forward)(struct dpc_act *out, float *lse, const struct dpc_attention *in,
-                              size_t unit, size_t first, float *scratch);
+                              size_t unit, size_t first, void *scratch);
     /* Overwrites the unit's part of dqkv, which is the gradient of what was not rotated yet. */
     void (*attention_backward)(struct dpc_act *dqkv, const struct dpc_act *dout,
                                const struct dpc_act *out, const float *lse,
-                               const struct dpc_attention *in, size_t unit, float *scratch);
+                               const struct dpc_attention *in, size_t unit, void *scratch);
 
     /* --- SwiGLU (Shazeer 2020): gate_up is [N, 2, F], out[N,F] = silu(gate) up. */
     void (*swiglu_forward)(struct dpc_act *out, const struct dpc_act *gate_up, size_t N, size_t F);
@@ -141,18 +192,21 @@ struct dpc_ops {
      * gradient 0. */
     void (*cross_entropy_forward)(float *losses, const float *logits, const int32_t *targets,
                                   size_t N, size_t V);
-    /* The same, and the logits are replaced, from their beginning, by acts [N,V] of scale x their
-     * gradient. */
-    void (*cross_entropy_backward)(float *losses, float *logits, const int32_t *targets, size_t N,
-                                   size_t V, float scale);
+    /* The same, and dlogits[N,V] = scale x their gradient; the logits are of no use afterwards.
+     * dlogits may begin where the logits do, but not in a whole table. */
+    void (*cross_entropy_backward)(float *losses, struct dpc_act *dlogits, float *logits,
+                                   const int32_t *targets, size_t N, size_t V, float scale);
 
     /* --- Optimizers. */
 
-    /* Sum of squares in double. NaN or infinite exactly when a value is. [exact] */
-    double (*squared_norm)(const float *values, size_t count);
+    /* sums[i] = sum of squares of piece i of `values`, in double. NaN or infinite exactly when a
+     * value is. [exact] */
+    void (*squared_norms)(double *sums, const float *values, const struct dpc_piece *pieces,
+                          size_t count);
     /* One fused pass of AdamW (Loshchilov and Hutter 2019, decoupled decay; PyTorch's order of
-     * operations) over parameters, gradients and moments. */
-    void (*adamw)(float *parameters, const float *gradients, float *m, float *v, size_t count,
+     * operations) over those pieces of parameters, gradients and moments. */
+    void (*adamw)(float *parameters, const float *gradients, float *m, float *v,
+                  const struct dpc_piece *pieces, size_t count,
                   const struct dpc_adamw_rates *rates);
 
     /* --- The outer step (DiPaCo, section 2.5), whole modules at a time, in double. */
@@ -184,9 +238,6 @@ const char *dpc_ops_blas_kernel(void);
 /* oneDNN's version and instruction set ("2.6.3-avx512_core_bf16"); "none" when it was not built in,
  * "blocked" when it may not run the code that it makes (a write-xor-execute filter). */
 const char *dpc_ops_onednn_kernel(void);
-
-/* Floats of scratch that both attention kernels need for any table: linear in T. */
-size_t dpc_attention_scratch_floats(size_t T, size_t D);
 
 /* Fills cosines[T, D/2] and sines[T, D/2]: angle = t / base^(2 d / D). D is even. */
 void dpc_rope_fill(float *cosines, float *sines, size_t T, size_t D, double base);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The outer step and the embedding: bound by memory, so that one plain build serves every
- * instruction set, compiled without fused multiply-adds: the same bits on every machine. */
+ * The outer step, the embedding, rows that are moved or added: bound by memory, so that one plain
+ * build serves every instruction set, compiled without fused multiply-adds: the same bits on every
+ * machine. */
 #include "ops/tables.h"
 
 #include <string.h>
@@ -20,6 +21,72 @@ dpc_plain_embedding_backward(float *dtable, const float *dx, const int32_t *toke
         float *to = dtable + (size_t)tokens[n] * C;
         for (size_t c = first; c < last; c++)
             to[c] += dx[n * C + c];
+    }
+}
+
+static void
+gather(char *to, const char *from, const uint32_t *places, size_t count, size_t padded,
+       size_t row_bytes)
+{
+    for (size_t i = 0; i < count; i++)
+        memcpy(to + i * row_bytes, from + places[i] * row_bytes, row_bytes);
+    memset(to + count * row_bytes, 0, (padded - count) * row_bytes);
+}
+
+static void
+scatter(char *to, const char *from, const uint32_t *places, size_t count, size_t row_bytes)
+{
+    for (size_t i = 0; i < count; i++)
+        memcpy(to + places[i] * row_bytes, from + i * row_bytes, row_bytes);
+}
+
+void
+dpc_plain_gather_rows_fp32(struct dpc_act *to, const struct dpc_act *from, const uint32_t *places,
+                           size_t count, size_t padded, size_t C)
+{
+    gather((char *)to, (const char *)from, places, count, padded, 4 * C);
+}
+
+void
+dpc_plain_gather_rows_bf16(struct dpc_act *to, const struct dpc_act *from, const uint32_t *places,
+                           size_t count, size_t padded, size_t C)
+{
+    gather((char *)to, (const char *)from, places, count, padded, 2 * C);
+}
+
+void
+dpc_plain_scatter_rows_fp32(struct dpc_act *to, const struct dpc_act *from, const uint32_t *places,
+                            size_t count, size_t C)
+{
+    scatter((char *)to, (const char *)from, places, count, 4 * C);
+}
+
+void
+dpc_plain_scatter_rows_bf16(struct dpc_act *to, const struct dpc_act *from, const uint32_t *places,
+                            size_t count, size_t C)
+{
+    scatter((char *)to, (const char *)from, places, count, 2 * C);
+}
+
+void
+dpc_plain_sum_rows(float *sum, const float *from, size_t N, size_t C, bool add)
+{
+    if (!add)
+        memset(sum, 0, C * sizeof *sum);
+    for (size_t n = 0; n < N; n++) {
+        for (size_t c = 0; c < C; c++)
+            sum[c] += from[n * C + c];
+    }
+}
+
+void
+dpc_plain_mean_rows(float *mean, const float *from, size_t N, size_t C)
+{
+    for (size_t c = 0; c < C; c++) {
+        double sum = 0;
+        for (size_t n = 0; n < N; n++)
+            sum += (double)from[n * C + c];
+        mean[c] = (float)(sum / (double)N);
     }
 }
 

@@ -290,7 +290,7 @@ lse_of(struct dpc_attention_shape s, size_t unit, size_t h)
 
 static void
 attention_forward(struct dpc_act *out, float *lse, const struct dpc_attention *in, size_t unit,
-                  size_t first, float *scratch)
+                  size_t first, void *scratch)
 {
     (void)scratch;
     for (size_t h = 0; h < in->shape.H / in->shape.G; h++)
@@ -337,7 +337,7 @@ attend_head_backward(struct dpc_act *dqkv, double *dk, double *dv, const struct 
 
 static void
 attention_backward(struct dpc_act *dqkv, const struct dpc_act *dout, const struct dpc_act *out,
-                   const float *lse, const struct dpc_attention *in, size_t unit, float *scratch)
+                   const float *lse, const struct dpc_attention *in, size_t unit, void *scratch)
 {
     struct place p = place_of(in->shape, unit, 0);
     double *dk = dpc_alloc(p.T * p.D, sizeof *dk), *dv = dpc_alloc(p.T * p.D, sizeof *dv);
@@ -408,18 +408,17 @@ cross_entropy_forward(float *losses, const float *logits, const int32_t *targets
 }
 
 static void
-cross_entropy_backward(float *losses, float *logits, const int32_t *targets, size_t N, size_t V,
-                       float scale)
+cross_entropy_backward(float *losses, struct dpc_act *dlogits, float *logits,
+                       const int32_t *targets, size_t N, size_t V, float scale)
 {
-    struct dpc_act *acts = (struct dpc_act *)logits;
     cross_entropy_forward(losses, logits, targets, N, V);
     for (size_t n = 0; n < N; n++) {
-        float *row = logits + n * V;
+        const float *row = logits + n * V;
         double lse = log_sum_exp(row, V);
         for (size_t v = 0; v < V; v++) {
             double hit = (int32_t)v == targets[n] ? 1.0 : 0.0;
             double gradient = exp((double)row[v] - lse) - hit;
-            put(acts, n * V + v, targets[n] < 0 ? 0.0 : (double)scale * gradient);
+            put(dlogits, n * V + v, targets[n] < 0 ? 0.0 : (double)scale * gradient);
         }
     }
 }
@@ -437,18 +436,75 @@ squared_norm(const float *values, size_t count)
 }
 
 static void
-adamw(float *parameters, const float *gradients, float *m, float *v, size_t count,
-      const struct dpc_adamw_rates *rates)
+squared_norms(double *sums, const float *values, const struct dpc_piece *pieces, size_t count)
 {
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = 0; i < count; i++)
+        sums[i] = squared_norm(values + pieces[i].from, pieces[i].count);
+}
+
+static void
+adamw_piece(float *parameters, const float *gradients, float *m, float *v, struct dpc_piece piece,
+            const struct dpc_adamw_rates *rates)
+{
+    double decay = piece.decay ? rates->weight_decay : 0.0;
+    for (size_t i = piece.from; i < piece.from + piece.count; i++) {
         double g = (double)gradients[i] * rates->gradient_scale;
         double first = rates->beta1 * (double)m[i] + (1.0 - rates->beta1) * g;
         double second = rates->beta2 * (double)v[i] + (1.0 - rates->beta2) * g * g;
-        double decayed = (double)parameters[i] * (1.0 - rates->lr * rates->weight_decay);
+        double decayed = (double)parameters[i] * (1.0 - rates->lr * decay);
         double denominator = sqrt(second / rates->correction2) + rates->epsilon;
         m[i] = (float)first;
         v[i] = (float)second;
         parameters[i] = (float)(decayed - rates->lr * first / rates->correction1 / denominator);
+    }
+}
+
+static void
+adamw(float *parameters, const float *gradients, float *m, float *v, const struct dpc_piece *pieces,
+      size_t count, const struct dpc_adamw_rates *rates)
+{
+    for (size_t i = 0; i < count; i++)
+        adamw_piece(parameters, gradients, m, v, pieces[i], rates);
+}
+
+static void
+gather_rows(struct dpc_act *to, const struct dpc_act *from, const uint32_t *places, size_t count,
+            size_t padded, size_t C)
+{
+    for (size_t i = 0; i < padded; i++) {
+        for (size_t c = 0; c < C; c++)
+            put(to, i * C + c, i < count ? get(from, places[i] * C + c) : 0.0);
+    }
+}
+
+static void
+scatter_rows(struct dpc_act *to, const struct dpc_act *from, const uint32_t *places, size_t count,
+             size_t C)
+{
+    for (size_t i = 0; i < count; i++) {
+        for (size_t c = 0; c < C; c++)
+            put(to, places[i] * C + c, get(from, i * C + c));
+    }
+}
+
+static void
+sum_rows(float *sum, const float *from, size_t N, size_t C, bool add)
+{
+    for (size_t c = 0; c < C; c++) {
+        sum[c] = add ? sum[c] : 0.0f;
+        for (size_t n = 0; n < N; n++)
+            sum[c] += from[n * C + c];
+    }
+}
+
+static void
+mean_rows(float *mean, const float *from, size_t N, size_t C)
+{
+    for (size_t c = 0; c < C; c++) {
+        double sum = 0;
+        for (size_t n = 0; n < N; n++)
+            sum += (double)from[n * C + c];
+        mean[c] = (float)(sum / (double)N);
     }
 }
 
@@ -474,6 +530,7 @@ const struct dpc_ops TABLE = {
     .name = "reference",
     .products = "naive",
     .dtype = DTYPE,
+    .memory = &dpc_memory_host,
     .linear_forward = linear_forward,
     .linear_forward_float = linear_forward_float,
     .linear_backward_input = linear_backward_input,
@@ -482,13 +539,18 @@ const struct dpc_ops TABLE = {
     .embedding_backward = embedding_backward,
     .rmsnorm_forward = rmsnorm_forward,
     .rmsnorm_backward = rmsnorm_backward,
+    .gather_rows = gather_rows,
+    .scatter_rows = scatter_rows,
+    .sum_rows = sum_rows,
+    .mean_rows = mean_rows,
+    .attention_scratch_bytes = dpc_attention_scratch_bytes,
     .attention_forward = attention_forward,
     .attention_backward = attention_backward,
     .swiglu_forward = swiglu_forward,
     .swiglu_backward = swiglu_backward,
     .cross_entropy_forward = cross_entropy_forward,
     .cross_entropy_backward = cross_entropy_backward,
-    .squared_norm = squared_norm,
+    .squared_norms = squared_norms,
     .adamw = adamw,
     .outer_accumulate = outer_accumulate,
     .outer_nesterov = outer_nesterov,

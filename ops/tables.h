@@ -22,9 +22,22 @@ void dpc_plain_embedding_forward(float *x, const float *table, const int32_t *to
                                  size_t C);
 void dpc_plain_embedding_backward(float *dtable, const float *dx, const int32_t *tokens, size_t N,
                                   size_t C, size_t first, size_t last);
+void dpc_plain_gather_rows_fp32(struct dpc_act *to, const struct dpc_act *from,
+                                const uint32_t *places, size_t count, size_t padded, size_t C);
+void dpc_plain_gather_rows_bf16(struct dpc_act *to, const struct dpc_act *from,
+                                const uint32_t *places, size_t count, size_t padded, size_t C);
+void dpc_plain_scatter_rows_fp32(struct dpc_act *to, const struct dpc_act *from,
+                                 const uint32_t *places, size_t count, size_t C);
+void dpc_plain_scatter_rows_bf16(struct dpc_act *to, const struct dpc_act *from,
+                                 const uint32_t *places, size_t count, size_t C);
+void dpc_plain_sum_rows(float *sum, const float *from, size_t N, size_t C, bool add);
+void dpc_plain_mean_rows(float *mean, const float *from, size_t N, size_t C);
 void dpc_plain_outer_accumulate(double *sum, const float *delta, double weight, size_t count);
 void dpc_plain_outer_nesterov(float *theta, float *momentum, const double *sum, size_t count,
                               double scale, double lr, double mu);
+
+/* ops/cpu.c: enough for any table of the CPU. */
+size_t dpc_attention_scratch_bytes(const struct dpc_attention_shape *shape);
 
 /* ops/reference.c. */
 extern const struct dpc_ops dpc_reference_fp32_table, dpc_reference_bf16_table;

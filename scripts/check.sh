@@ -1,8 +1,9 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # Builds from nothing and runs every check: warnings as errors, make check with the lints, and the
-# unit tests once more under AddressSanitizer and UBSan. With CHECK_FULL=1, or CI set, also make
-# distcheck. Ends with "N passed, N failed": automake's tests plus each of the steps that builds.
+# unit tests once more under AddressSanitizer and UBSan. Where nvcc is, the plug-in for cards is built
+# too. With CHECK_FULL=1, or CI set, also make distcheck. Ends with "N passed, N failed": automake's
+# tests plus each of the steps that builds.
 set -eu
 cd "$(dirname "$0")/.."
 root=$PWD
@@ -70,11 +71,19 @@ configure_in() { # BUILD OPTION...
     (cd "$build" && "$root/configure" --quiet --enable-werror "$@")
 }
 
+# Machine code for the oldest and the newest of its cards: all of them take minutes.
+cuda=
+cuda_make=
+if PATH=/usr/local/cuda/bin:$PATH command -v nvcc >/dev/null; then
+    cuda=--with-cuda
+    cuda_make='CUDA_ARCHS=75 90'
+fi
+
 test_status=0
 step 'install packages' scripts/install-deps.sh --tests
 step 'autoreconf' autoreconf -fi
-step 'configure' configure_in build-check
-step 'make' make -C build-check -j"$jobs"
+step 'configure' configure_in build-check $cuda
+step 'make' make -C build-check -j"$jobs" ${cuda_make:+"$cuda_make"}
 if [ -x build-check/dipaco ]; then
     build-check/dipaco version
 fi

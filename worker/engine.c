@@ -20,20 +20,25 @@ fit(const struct dpc_engine *engine, const struct dpc_engine_limits *limits,
     struct dpc_path_options *options, struct dpc_error *err)
 {
     enum dpc_recompute wanted = engine->experiment.recompute;
+    uint64_t memory_bytes =
+        limits->card ? dpc_card_memory_bytes(limits->card) : limits->memory_bytes;
     size_t bytes = 0;
     for (int turn = wanted == DPC_RECOMPUTE_BLOCK; turn <= (wanted != DPC_RECOMPUTE_NONE); turn++) {
         options->recompute = turn > 0;
-        int code = dpc_compute_bytes(&engine->experiment, options, &bytes, err);
+        int code = limits->card ? dpc_compute_card_bytes(&engine->experiment, options, &bytes, err)
+                                : dpc_compute_bytes(&engine->experiment, options, &bytes, err);
         if (code != DPC_OK)
             return code;
-        if (limits->memory_bytes == 0 || bytes <= limits->memory_bytes)
+        if (memory_bytes == 0 || bytes <= memory_bytes)
             return DPC_OK;
     }
     return dpc_error_set(err, DPC_ELIMIT,
-                         "the experiment needs %llu MiB of memory and this worker may take %llu: "
-                         "raise --memory-mib",
-                         (unsigned long long)(bytes >> 20) + 1,
-                         (unsigned long long)(limits->memory_bytes >> 20));
+                         "the experiment needs %llu MiB of %smemory and this worker may take "
+                         "%llu: raise %s",
+                         (unsigned long long)(bytes >> 20) + 1, limits->card ? "the card's " : "",
+                         (unsigned long long)(memory_bytes >> 20),
+                         limits->card ? "--device-memory, or give back what others hold of it"
+                                      : "--memory-mib");
 }
 
 static int
@@ -43,7 +48,9 @@ allocate(struct dpc_engine *engine, const struct dpc_engine_limits *limits, stru
     size_t positions = (size_t)engine->batch_max * experiment->model.context;
     struct dpc_path_options options = {
         .pool = limits->pool, .batch_max = engine->batch_max, .use = DPC_PATH_TRAIN};
-    int code = dpc_compute_choose(experiment->compute, &options.ops, err);
+    int code = dpc_compute_choose(experiment->compute, limits->card, &options.ops, err);
+    if (limits->card)
+        options.pool = NULL; /* a whole table computes for the calling thread alone */
     if (code == DPC_OK)
         code = fit(engine, limits, &options, err);
     if (code == DPC_OK)
@@ -116,7 +123,7 @@ check_lease(const struct dpc_engine *engine, const struct dpc_msg_lease *lease,
 }
 
 static int
-load_module(struct dpc_engine *engine, const struct dpc_task *task, uint32_t level,
+load_module(struct dpc_engine *engine, const struct dpc_task *task, uint32_t level, float *received,
             struct dpc_error *err)
 {
     const struct dpc_blob_ref *ref = &task->lease->versions[level];
@@ -127,12 +134,14 @@ load_module(struct dpc_engine *engine, const struct dpc_task *task, uint32_t lev
     if (code != DPC_OK)
         return code;
     code = dpc_tensor_blob_read(bytes, ref->bytes, count, &values, err);
-    if (code == DPC_OK)
-        memcpy(dpc_path_module_params(engine->path, level), values, count * sizeof *values);
-    else
+    if (code == DPC_OK) {
+        memcpy(received, values, count * sizeof *values);
+        dpc_path_write_module(engine->path, level, values);
+    } else {
         /* The bytes are what their hash says: to fetch them again would not help. */
         code = dpc_error_prefix(err, DPC_EPROTO, "module %u at level %u",
                                 task->lease->modules[level], level);
+    }
     dpc_free(bytes);
     return code;
 }
@@ -141,11 +150,11 @@ int
 dpc_engine_load(struct dpc_engine *engine, const struct dpc_task *task, struct dpc_error *err)
 {
     int code = check_lease(engine, task->lease, err);
-    for (uint32_t level = 0; code == DPC_OK && level < task->lease->levels_count; level++)
-        code = load_module(engine, task, level, err);
-    if (code == DPC_OK)
-        memcpy(engine->received, dpc_path_params(engine->path),
-               dpc_path_floats(engine->path) * sizeof(float));
+    float *received = engine->received;
+    for (uint32_t level = 0; code == DPC_OK && level < task->lease->levels_count; level++) {
+        code = load_module(engine, task, level, received, err);
+        received += dpc_path_module_floats(engine->path, level);
+    }
     return code;
 }
 
@@ -205,4 +214,6 @@ dpc_progress_report(struct dpc_progress *progress, uint32_t steps, uint64_t toke
     progress->steps_done = steps;
     if (seconds > 0)
         progress->tokens_per_s = (double)tokens / seconds;
+    if (progress->between)
+        progress->between(progress->context);
 }

@@ -17,12 +17,15 @@
 #include "data/tokens.h"
 #include "modules/adamw.h"
 #include "modules/path.h"
+#include "ops/card.h"
 #include "worker/cache.h"
 
 /* What the owner of the machine gives. */
 struct dpc_engine_limits {
     struct dpc_pool *pool; /* NULL: one thread; must outlive the engine */
     uint64_t memory_bytes; /* for what an engine lays out; 0: no limit */
+    /* Computes, within its own memory; NULL: the CPU. Must outlive the engine. */
+    const struct dpc_card *card;
 };
 
 struct dpc_engine {
@@ -42,6 +45,8 @@ struct dpc_progress {
     _Atomic uint32_t steps_done; /* inner steps, or documents */
     _Atomic double tokens_per_s;
     atomic_bool cancelled;
+    void (*between)(void *context); /* two steps, in the compute thread; NULL: nothing */
+    void *context;
 };
 
 /* What a task gets. The lease is not trusted: dpc_engine_load checks it against the experiment. */
@@ -73,7 +78,8 @@ int dpc_engine_open_tokens(const struct dpc_engine *engine, const struct dpc_tas
 int dpc_engine_put(struct dpc_engine *engine, const struct dpc_task *task,
                    struct dpc_blob_ref *ret_ref, struct dpc_error *err) DPC_MUST_CHECK;
 
-/* Says how far the task is: `steps` done since `start_ns` (dpc_clock_ns), over `tokens` tokens. */
+/* Says how far the task is: `steps` done since `start_ns` (dpc_clock_ns), over `tokens` tokens;
+ * then waits, when `between` does. */
 void dpc_progress_report(struct dpc_progress *progress, uint32_t steps, uint64_t tokens,
                          int64_t start_ns);
 

@@ -40,8 +40,12 @@ struct dpc_worker {
     struct dpc_error transfer_err; /* why it failed; code DPC_OK: it has not */
     struct dpc_token unstarted;    /* of a lease whose job could not be queued; zero: none */
     struct dpc_cache *cache;
+    struct dpc_device *device;
     struct dpc_runner *runner;
     struct dpc_session *session;
+    bool begun;    /* the session has */
+    bool yielding; /* to others on the card, as the log knows */
+    bool fallback_told;
     struct dpc_session_actions actions;
     struct dpc_experiment experiment;
     char *experiment_yaml; /* what `experiment` was read from; NULL before the first welcome */
@@ -193,6 +197,11 @@ act(struct dpc_worker *worker, const struct dpc_session_action *action)
     case DPC_SESSION_LOG:
         dpc_log(action->log.level, "%s", action->log.text);
         break;
+    case DPC_SESSION_REFUSED:
+        /* Another device may be of the class that is wanted: watch_device says hello with it. */
+        if (!dpc_device_refuse(worker->device))
+            worker->status = DPC_EXIT_REFUSED;
+        break;
     case DPC_SESSION_EXIT:
         worker->status = action->status;
         break;
@@ -298,6 +307,10 @@ take_results(struct dpc_worker *worker)
 {
     struct dpc_job_result *result;
     while ((result = dpc_runner_result(worker->runner)) != NULL) {
+        if (result->fallback && !worker->fallback_told)
+            dpc_log_warning("the card lacks a kernel, which the processor computes slowly op=%s",
+                            result->fallback);
+        worker->fallback_told = worker->fallback_told || result->fallback;
         if (result->code == DPC_OK) {
             dpc_session_finished(worker->session, &result->submit, result->tokens_per_s,
                                  &worker->actions);
@@ -309,6 +322,92 @@ take_results(struct dpc_worker *worker)
         }
         dpc_free(result);
     }
+}
+
+/* --- The device. */
+
+/* Machines compute the same bits when kernels, libraries, libm and build are the same; how many
+ * threads compute makes no difference. The build goes in as a hash of this very program. */
+static void
+name_class(const struct dpc_card_info *card, char *ret_name, size_t size)
+{
+    uint8_t *program;
+    size_t len;
+    struct dpc_hash hash = dpc_hash_none;
+    char build[13], compute[DPC_CARD_TEXT_MAX + 16], libc[32] = "?";
+    if (dpc_vfs_read_file(&dpc_vfs_posix, "/proc/self/exe", 64 * DPC_MIB, &program, &len, NULL) ==
+        DPC_OK) {
+        dpc_hash_of(program, len, &hash);
+        dpc_free(program);
+    }
+    dpc_hash_hex(&hash, build, sizeof build);
+    (void)confstr(_CS_GNU_LIBC_VERSION, libc, sizeof libc);
+    dpc_compute_name(card, compute, sizeof compute);
+    snprintf(ret_name, size, "%s/%s/%s", build, compute, libc);
+}
+
+/* Names the class of the chosen device; true when it is another one. */
+static bool
+rename_class(struct dpc_worker *worker)
+{
+    char name[sizeof worker->numeric_class];
+    name_class(dpc_device_info(worker->device), name, sizeof name);
+    bool changed = strcmp(name, worker->numeric_class) != 0;
+    memcpy(worker->numeric_class, name, sizeof name);
+    return changed;
+}
+
+static void
+begin_session(struct dpc_worker *worker)
+{
+    worker->begun = true;
+    dpc_log_info("worker begins name=%s connect=%s numeric_class=%s", worker->options->name,
+                 worker->options->endpoint, worker->numeric_class);
+    dpc_session_start(worker->session, now(), &worker->actions);
+    act_all(worker);
+}
+
+/* A service that waits for its card has started. */
+static void
+wait_for_card(struct dpc_worker *worker)
+{
+    if (!worker->ready)
+        dpc_notify_ready();
+    worker->ready = true;
+    dpc_session_pause(worker->session, true, now(), &worker->actions);
+    act_all(worker);
+}
+
+static void
+use_device(struct dpc_worker *worker)
+{
+    bool changed = rename_class(worker);
+    if (!worker->begun) {
+        begin_session(worker);
+    } else if (changed) {
+        dpc_log_info("numeric class changes numeric_class=%s", worker->numeric_class);
+        dpc_session_rejoin(worker->session, now(), &worker->actions);
+        act_all(worker);
+    }
+    dpc_session_pause(worker->session, false, now(), &worker->actions);
+    act_all(worker);
+}
+
+/* Between two leases: a card may have come or gone. */
+static void
+watch_device(struct dpc_worker *worker)
+{
+    char text[DPC_ERROR_TEXT_MAX];
+    if (worker->status != STATUS_RUNNING || worker->stopping ||
+        dpc_session_work(worker->session) != DPC_WORK_NONE || !dpc_runner_is_idle(worker->runner) ||
+        !dpc_device_look(worker->device, now(), text))
+        return;
+    bool ready = dpc_device_is_ready(worker->device);
+    dpc_log(ready ? DPC_LOG_INFO : DPC_LOG_WARNING, "%s", text);
+    if (ready)
+        use_device(worker);
+    else
+        wait_for_card(worker);
 }
 
 /* --- Turns. */
@@ -376,7 +475,11 @@ show_status(const struct dpc_worker *worker)
 {
     const struct dpc_msg_lease *lease = dpc_session_lease(worker->session);
     const char *work = dpc_session_work_name(dpc_session_work(worker->session));
-    if (!dpc_session_joined(worker->session))
+    if (!dpc_device_is_ready(worker->device))
+        dpc_notify_status("waiting for a card");
+    else if (dpc_device_is_yielding(worker->device))
+        dpc_notify_status("paused: others keep the card busy");
+    else if (!dpc_session_joined(worker->session))
         dpc_notify_status("no contact with %s, %s", worker->options->endpoint, work);
     else if (!lease)
         dpc_notify_status("%s", work);
@@ -387,8 +490,18 @@ show_status(const struct dpc_worker *worker)
                           dpc_runner_tokens_per_s(worker->runner));
 }
 
+static void
+note_yielding(struct dpc_worker *worker)
+{
+    bool yielding = dpc_device_is_yielding(worker->device);
+    if (yielding != worker->yielding)
+        dpc_log_info(yielding ? "paused: others keep the card busy"
+                              : "the card is quiet, going on");
+    worker->yielding = yielding;
+}
+
 /* Tells the service manager. A job that makes no step lets the watchdog bite; waiting for the
- * coordinator does not. */
+ * coordinator, or for others on the card, does not. */
 static void
 show_progress(struct dpc_worker *worker)
 {
@@ -396,7 +509,9 @@ show_progress(struct dpc_worker *worker)
     if (now() < worker->progress_at_ms)
         return;
     worker->progress_at_ms = now() + PROGRESS_MS;
-    if (dpc_session_work(worker->session) != DPC_WORK_RUNNING || steps != worker->steps_seen)
+    note_yielding(worker);
+    if (dpc_session_work(worker->session) != DPC_WORK_RUNNING || steps != worker->steps_seen ||
+        worker->yielding)
         dpc_notify_alive();
     worker->steps_seen = steps;
     show_status(worker);
@@ -419,7 +534,7 @@ turn_ms(const struct dpc_worker *worker)
                             : PUMP_MS);
     if (worker->unstarted.serial)
         wait_ms = 0;
-    if (!dpc_session_joined(worker->session))
+    if (!dpc_session_joined(worker->session) && dpc_device_is_ready(worker->device))
         wait_ms = least(wait_ms, CONNECT_MS); /* a new connection does not wake the poll */
     return wait_ms;
 }
@@ -466,6 +581,7 @@ turn(struct dpc_worker *worker)
     move_transfer(worker);
     fail_unstarted(worker);
     stop_if_disk_failed(worker);
+    watch_device(worker);
     show_progress(worker);
     if (worker->status == STATUS_RUNNING && dpc_session_wait_ms(worker->session, now()) == 0) {
         dpc_session_tick(worker->session, now(), &worker->actions);
@@ -496,14 +612,11 @@ dpc_worker_is_idle(struct dpc_worker *worker)
 int
 dpc_worker_run(struct dpc_worker *worker)
 {
-    dpc_log_info("worker begins name=%s connect=%s numeric_class=%s", worker->options->name,
-                 worker->options->endpoint, worker->numeric_class);
     if (dpc_compute_is_blocked())
         dpc_log_warning("oneDNN may not run the code that it makes, as under "
                         "MemoryDenyWriteExecute: computing in fp32 through OpenBLAS");
     dpc_notify_status("looking for %s", worker->options->endpoint);
-    dpc_session_start(worker->session, now(), &worker->actions);
-    act_all(worker);
+    watch_device(worker);
     while (worker->status == STATUS_RUNNING)
         turn(worker);
     await_runner(worker);
@@ -520,26 +633,6 @@ memory_bytes(void)
     return pages > 0 && page_bytes > 0 ? (uint64_t)pages * (uint64_t)page_bytes : 0;
 }
 
-/* Machines compute the same bits when kernels, libraries, libm and build are the same; how many
- * threads compute makes no difference. The build goes in as a hash of this very program. */
-static void
-name_class(char *ret_name, size_t size)
-{
-    uint8_t *program;
-    size_t len;
-    struct dpc_hash hash = dpc_hash_none;
-    char build[13], compute[64], libc[32] = "?";
-    if (dpc_vfs_read_file(&dpc_vfs_posix, "/proc/self/exe", 64 * DPC_MIB, &program, &len, NULL) ==
-        DPC_OK) {
-        dpc_hash_of(program, len, &hash);
-        dpc_free(program);
-    }
-    dpc_hash_hex(&hash, build, sizeof build);
-    (void)confstr(_CS_GNU_LIBC_VERSION, libc, sizeof libc);
-    dpc_compute_name(compute, sizeof compute);
-    snprintf(ret_name, size, "%s/%s/%s", build, compute, libc);
-}
-
 static void
 make_session(struct dpc_worker *worker)
 {
@@ -549,7 +642,6 @@ make_session(struct dpc_worker *worker)
         .numeric_class = worker->numeric_class,
         .memory_bytes = memory_bytes(),
     };
-    name_class(worker->numeric_class, sizeof worker->numeric_class);
     dpc_random_bytes(&options.seed, sizeof options.seed);
     worker->session = dpc_session_create(&options);
 }
@@ -581,7 +673,9 @@ dpc_worker_create(const struct dpc_worker_options *options, struct dpc_worker **
         return code;
     }
     worker->files = dpc_cache_files(worker->cache);
-    worker->runner = dpc_runner_start(worker->cache, options->threads, options->memory_bytes);
+    worker->device = dpc_device_create(&options->device);
+    worker->runner =
+        dpc_runner_start(worker->cache, worker->device, options->threads, options->memory_bytes);
     make_session(worker);
     *ret_worker = worker;
     return DPC_OK;
@@ -593,6 +687,7 @@ dpc_worker_destroy(struct dpc_worker *worker)
     if (!worker)
         return NULL;
     worker->runner = dpc_runner_stop(worker->runner);
+    worker->device = dpc_device_destroy(worker->device);
     worker->session = dpc_session_destroy(worker->session);
     worker->transfer = dpc_transfer_destroy(worker->transfer);
     worker->bulk = dpc_link_close(worker->bulk);

@@ -3,14 +3,15 @@
  * A worker's event loop: sockets, signals and the compute thread on one side, the session on the
  * other. It feeds the session what happens and carries out what it answers.
  *
- * Owns: links, transfer, cache, runner and session. Threads: the caller's, plus the runner's and
- * libzmq's. Not here: options, keys, the lock on the folder (main.c).
+ * Owns: links, transfer, cache, device, runner and session. Threads: the caller's, plus the
+ * runner's and libzmq's. Not here: options, keys, the lock on the folder (main.c).
  */
 #ifndef DPC_WORKER_LOOP_H
 #define DPC_WORKER_LOOP_H
 
 #include "base/clock.h"
 #include "proto/channel.h"
+#include "worker/device.h"
 
 struct dpc_worker_options {
     const char *folder;   /* the worker's own; the cache lies in it */
@@ -21,6 +22,7 @@ struct dpc_worker_options {
     uint64_t cache_bytes;
     uint32_t threads;      /* that compute */
     uint64_t memory_bytes; /* for computing; 0: no limit */
+    struct dpc_device_options device;
 };
 
 struct dpc_worker;

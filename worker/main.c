@@ -23,6 +23,7 @@ enum { CACHE_MIB_DEFAULT = 8192, MIB_MAX = 1 << 24 };
 struct arguments {
     const char *folder, *endpoint, *server_key, *key, *name, *cpus;
     uint64_t cache_mib, memory_mib, threads;
+    struct dpc_device_options device;
     bool generate_key;
 };
 
@@ -36,6 +37,10 @@ static const struct option options[] = {
     {"memory-mib", required_argument, NULL, 'M'},
     {"threads", required_argument, NULL, 't'},
     {"cpus", required_argument, NULL, 'p'},
+    {"device", required_argument, NULL, 'D'},
+    {"device-memory", required_argument, NULL, 'S'},
+    {"device-yield", required_argument, NULL, 'y'},
+    {"card-plugin", required_argument, NULL, 'P'},
     {"generate-key", no_argument, NULL, 'g'},
     {"log-level", required_argument, NULL, 'l'},
     {"version", no_argument, NULL, 'V'},
@@ -62,6 +67,17 @@ static const char usage[] =
     "                       not fit is computed twice; a larger experiment is refused\n"
     "  --cpus LIST          keep to these processors, such as 0-3,8; default: all\n"
     "  --threads NUMBER     that compute; default: one for each of these processors\n"
+    "  --device DEVICE      that computes: auto (default: a card when there is one, else the\n"
+    "                       processor), cpu, cuda (a card, which is waited for) or cuda:N\n"
+    "  --device-memory PERCENT\n"
+    "                       how much of the card's free memory it may take; default 90\n"
+    "  --device-yield PERCENT\n"
+    "                       pause while other processes keep the card busier than that; default "
+    "0:\n"
+    "                       never\n"
+    "  --card-plugin FILE   what computes on cards; default dipaco-ops-cuda.so beside this "
+    "program\n"
+    "                       or where it was installed\n"
     "  --generate-key       write a new key (and its .pub, which the coordinator has to know)\n"
     "  --log-level LEVEL    error, warning, info or debug; default info\n"
     "  --version, --help\n"
@@ -86,6 +102,37 @@ parse_number(const char *text, uint64_t max, uint64_t *ret_number)
         return false;
     *ret_number = value;
     return true;
+}
+
+static bool
+parse_device(int choice, const char *text, struct dpc_device_options *device)
+{
+    uint64_t percent = 0;
+    switch (choice) {
+    case 'D':
+        return dpc_device_parse(text, device);
+    case 'S':
+        device->memory_percent = parse_number(text, 100, &percent) ? (uint32_t)percent : 0;
+        return percent > 0;
+    case 'y':
+        if (strcmp(text, "0") != 0 && !parse_number(text, 100, &percent))
+            return false;
+        device->yield_percent = (uint32_t)percent;
+        return true;
+    default:
+        device->plugin = text;
+        return *text != '\0';
+    }
+}
+
+static int
+wrong_device(int choice, const char *text)
+{
+    return wrong(choice == 'D'   ? "--device takes auto, cpu, cuda or cuda:N, not"
+                 : choice == 'S' ? "--device-memory takes a percentage from 1 to 100, not"
+                 : choice == 'y' ? "--device-yield takes a percentage from 0 to 100, not"
+                                 : "--card-plugin takes a file, not",
+                 text);
 }
 
 /* -1 to go on, or the exit status. */
@@ -125,6 +172,13 @@ parse(int argc, char **argv, struct arguments *args)
             break;
         case 'p':
             args->cpus = optarg;
+            break;
+        case 'D':
+        case 'S':
+        case 'y':
+        case 'P':
+            if (!parse_device(choice, optarg, &args->device))
+                return wrong_device(choice, optarg);
             break;
         case 'g':
             args->generate_key = true;
@@ -230,6 +284,7 @@ work(const struct arguments *args, const char *key)
         .name = args->name ? args->name : host,
         .cache_bytes = args->cache_mib * DPC_MIB,
         .memory_bytes = args->memory_mib * DPC_MIB,
+        .device = args->device,
     };
     struct dpc_worker *worker;
     if (args->cpus && dpc_processors_pin(args->cpus, &err) != DPC_OK)

@@ -23,6 +23,7 @@ struct job {
 
 struct dpc_runner {
     struct dpc_cache *cache;
+    struct dpc_device *device; /* NULL: the processor */
     struct dpc_queue *jobs, *results;
     pthread_t thread;
     struct dpc_progress progress;
@@ -49,10 +50,29 @@ task_of(enum dpc_task_kind kind)
     return NULL;
 }
 
-/* The engine for a job: the one that is there, unless the experiment became another. */
+static int
+take_device(struct dpc_runner *runner, struct dpc_error *err)
+{
+    struct dpc_card *card = NULL;
+    if (!runner->device)
+        return DPC_OK;
+    if (dpc_device_is_stale(runner->device))
+        runner->engine = dpc_engine_destroy(runner->engine);
+    int code = dpc_device_take(runner->device, &card, err);
+    if (card != runner->limits.card)
+        runner->engine = dpc_engine_destroy(runner->engine);
+    runner->limits.card = card;
+    return code;
+}
+
+/* The engine for a job: the one that is there, unless the experiment or the device became another.
+ */
 static int
 prepare(struct dpc_runner *runner, const struct dpc_experiment *experiment, struct dpc_error *err)
 {
+    int code = take_device(runner, err);
+    if (code != DPC_OK)
+        return code;
     if (runner->engine && memcmp(&runner->engine->experiment, experiment, sizeof *experiment) == 0)
         return DPC_OK;
     runner->engine = dpc_engine_destroy(runner->engine);
@@ -71,6 +91,49 @@ run_job(struct dpc_runner *runner, const struct job *job, struct dpc_msg_submit 
                              (int)job->lease.kind);
     int code = prepare(runner, &job->experiment, err);
     return code == DPC_OK ? run(runner->engine, &task, ret_submit, err) : code;
+}
+
+/* Whether the card is the reason why a job ended with `code`: a failure may be met first as values
+ * that are not finite. */
+static bool
+is_of_card(const struct dpc_runner *runner, int code)
+{
+    if (!runner->limits.card || code == DPC_OK)
+        return false;
+    return code == DPC_EDEVICE ||
+           (runner->engine && runner->engine->ops->memory->finish() == DPC_EDEVICE);
+}
+
+/* Gives up a card that failed, with all that lies in its memory. */
+static int
+lose_card(struct dpc_runner *runner, struct dpc_error *err)
+{
+    const struct dpc_card *card = runner->limits.card;
+    dpc_error_set(err, DPC_EDEVICE, "%s failed: %.500s", dpc_card_info(card)->name,
+                  dpc_card_failure(card));
+    runner->engine = dpc_engine_destroy(runner->engine);
+    runner->limits.card = NULL;
+    dpc_device_lose(runner->device);
+    return DPC_EDEVICE;
+}
+
+static int
+run_job_or_lose_card(struct dpc_runner *runner, const struct job *job,
+                     struct dpc_msg_submit *ret_submit, struct dpc_error *err)
+{
+    int code = run_job(runner, job, ret_submit, err);
+    if (is_of_card(runner, code))
+        return lose_card(runner, err);
+    if (code == DPC_OK && runner->limits.card)
+        dpc_device_praise(runner->device);
+    return code;
+}
+
+static void
+yield(void *context)
+{
+    struct dpc_runner *runner = context;
+    dpc_device_yield(runner->device, &runner->progress.cancelled);
 }
 
 static void
@@ -107,9 +170,11 @@ run_jobs(void *context)
         result->token = job->lease.token;
         result->code = runner->progress.cancelled
                            ? dpc_error_set(&err, DPC_ECANCELLED, "the lease was dropped")
-                           : run_job(runner, job, &result->submit, &err);
+                           : run_job_or_lose_card(runner, job, &result->submit, &err);
         result->submit.token = job->lease.token;
         result->tokens_per_s = runner->progress.tokens_per_s;
+        if (runner->limits.card)
+            (void)dpc_card_fallbacks(runner->limits.card, &result->fallback);
         memcpy(result->text, err.text, sizeof result->text);
         dpc_free(job);
         end(runner); /* before the result is out: who has the last one sees an idle runner */
@@ -127,10 +192,14 @@ drop(void *item)
 }
 
 struct dpc_runner *
-dpc_runner_start(struct dpc_cache *cache, uint32_t threads, uint64_t memory_bytes)
+dpc_runner_start(struct dpc_cache *cache, struct dpc_device *device, uint32_t threads,
+                 uint64_t memory_bytes)
 {
     struct dpc_runner *runner = dpc_alloc(1, sizeof *runner);
     runner->cache = cache;
+    runner->device = device;
+    runner->progress.between = device ? yield : NULL;
+    runner->progress.context = runner;
     runner->limits.pool = dpc_pool_create(threads);
     runner->limits.memory_bytes = memory_bytes;
     runner->jobs = dpc_queue_create(DPC_RUNNER_JOBS_MAX, drop);

@@ -5,12 +5,14 @@
  * cancelled.
  *
  * Owns: the thread, the pool that it computes with and the engine, which it makes anew when a job
- * comes with another experiment. Threads: all calls from the event loop. Limits:
+ * comes with another experiment or the device has become another one; a card that failed is closed
+ * (DPC_EDEVICE). Threads: all calls from the event loop. Limits:
  * DPC_RUNNER_JOBS_MAX jobs waiting.
  */
 #ifndef DPC_WORKER_RUNNER_H
 #define DPC_WORKER_RUNNER_H
 
+#include "worker/device.h"
 #include "worker/engine.h"
 
 struct dpc_runner;
@@ -21,14 +23,15 @@ struct dpc_job_result {
     int code; /* DPC_OK: `submit` holds, its token set; else `text` says why */
     struct dpc_token token;
     struct dpc_msg_submit submit;
-    double tokens_per_s; /* measured over the whole job */
+    double tokens_per_s;  /* measured over the whole job */
+    const char *fallback; /* an op that the CPU computed in the card's place; NULL: none */
     char text[DPC_ERROR_TEXT_MAX];
 };
 
-/* Starts the thread, which computes with `threads` in all, within `memory_bytes` (0: no limit). The
- * cache must outlive it. */
-struct dpc_runner *dpc_runner_start(struct dpc_cache *cache, uint32_t threads,
-                                    uint64_t memory_bytes);
+/* Starts the thread, which computes with `threads` in all, within `memory_bytes` (0: no limit), or
+ * on the card that `device` has chosen. Cache and device (NULL: the processor) must outlive it. */
+struct dpc_runner *dpc_runner_start(struct dpc_cache *cache, struct dpc_device *device,
+                                    uint32_t threads, uint64_t memory_bytes);
 /* Cancels what runs and waits for the thread: at most one step. */
 struct dpc_runner *dpc_runner_stop(struct dpc_runner *runner);
 

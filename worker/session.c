@@ -15,6 +15,27 @@ dpc_session_connected(struct dpc_session *session, int64_t now_ms,
         session_lose_contact(session, 0);
 }
 
+void
+dpc_session_rejoin(struct dpc_session *session, int64_t now_ms, struct dpc_session_actions *actions)
+{
+    session_begin(session, now_ms, actions);
+    session_lose_contact(session, 0);
+}
+
+void
+dpc_session_pause(struct dpc_session *session, bool paused, int64_t now_ms,
+                  struct dpc_session_actions *actions)
+{
+    session_begin(session, now_ms, actions);
+    session->paused = paused;
+    if (session->work != DPC_WORK_NONE)
+        return;
+    if (paused)
+        session->request.type = DPC_MSG_NONE;
+    else if (session->request.type == DPC_MSG_NONE)
+        session_want(session, session->joined ? DPC_MSG_ASK : DPC_MSG_HELLO, 0);
+}
+
 /* The present step of stopping took too long: on to the next. */
 static void
 stop_further(struct dpc_session *session)

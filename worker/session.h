@@ -26,7 +26,7 @@
 struct dpc_session;
 
 struct dpc_session_options {
-    const char *name, *build, *numeric_class; /* must outlive the session */
+    const char *name, *build, *numeric_class; /* must outlive the session; read at each hello */
     uint64_t memory_bytes;
     uint64_t seed; /* of the jitter on pauses */
 };
@@ -50,6 +50,8 @@ enum dpc_session_action_type {
     DPC_SESSION_START,    /* compute `lease`, then dpc_session_finished or _failed */
     DPC_SESSION_DROP,     /* the lease is over: cancel its job and transfers, unpin its blobs */
     DPC_SESSION_LOG,      /* `level`, `text` */
+    DPC_SESSION_REFUSED,  /* the coordinator does not take this numeric class: dpc_session_rejoin
+                           * with  another one, or end the process */
     DPC_SESSION_EXIT,     /* end the process with `status`; the last action */
 };
 
@@ -98,6 +100,12 @@ void dpc_session_message(struct dpc_session *session, const struct dpc_msg *msg,
 /* A new connection stands: the coordinator may be another process now, so hello at once. */
 void dpc_session_connected(struct dpc_session *session, int64_t now_ms,
                            struct dpc_session_actions *actions);
+/* The numeric class is another one now: hello again. */
+void dpc_session_rejoin(struct dpc_session *session, int64_t now_ms,
+                        struct dpc_session_actions *actions);
+/* While `paused` nothing new is begun: no hello, and no lease is asked for. */
+void dpc_session_pause(struct dpc_session *session, bool paused, int64_t now_ms,
+                       struct dpc_session_actions *actions);
 /* Time went by: repeats, heartbeats, deadlines. Call it when dpc_session_wait_ms is over. */
 void dpc_session_tick(struct dpc_session *session, int64_t now_ms,
                       struct dpc_session_actions *actions);

@@ -199,7 +199,7 @@ on_request_error(struct dpc_session *session, const struct dpc_msg_error *error)
     case DPC_MSG_HELLO:
         if (error->code == DPC_EVERSION) {
             session_note(session, DPC_LOG_ERROR, "could not join: %s", error->text);
-            session_add(session, DPC_SESSION_EXIT)->status = DPC_EXIT_REFUSED;
+            session_add(session, DPC_SESSION_REFUSED);
             return;
         }
         session->hello_errors += session->hello_errors == 0;

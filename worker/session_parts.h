@@ -44,6 +44,7 @@ struct dpc_session {
     char reason[256]; /* of giving back */
     bool not_finite;  /* and whether it is that */
 
+    bool paused;
     bool stopping;
     int status;
     int64_t stop_at_ms; /* the end of what the present step of stopping may take */

@@ -53,6 +53,8 @@ train_step(struct dpc_engine *engine, const struct dpc_task *task,
     if (code == DPC_OK)
         code =
             dpc_adamw_step(engine->adamw, engine->path, dpc_schedule_lr(experiment, place), &norm);
+    if (code == DPC_EDEVICE)
+        return dpc_error_set(err, code, "step %u of the lease: %s", step, dpc_error_words(code));
     if (code != DPC_OK)
         return dpc_error_set(err, code, "step %u of the lease (%llu of the schedule): %s is %s",
                              step, (unsigned long long)place,
@@ -109,17 +111,20 @@ static int
 put_delta(struct dpc_engine *engine, const struct dpc_task *task, uint32_t level, float *received,
           struct dpc_part *ret_part, struct dpc_error *err)
 {
-    const float *trained = dpc_path_module_params(engine->path, level);
-    size_t count = dpc_path_module_floats(engine->path, level);
-    for (size_t i = 0; i < count; i++)
-        received[i] -= trained[i];
+    struct dpc_piece all = {.count = dpc_path_module_floats(engine->path, level)};
+    int code = dpc_path_subtract_module(engine->path, level, received);
+    if (code != DPC_OK)
+        return dpc_error_set(err, code, "could not read the trained path back: %s",
+                             dpc_error_words(code));
+    double squares;
+    dpc_ops_cpu(DPC_FP32)->squared_norms(&squares, received, &all, 1);
     ret_part->module = task->lease->modules[level];
-    ret_part->norm = sqrt(engine->ops->squared_norm(received, count));
+    ret_part->norm = sqrt(squares);
     if (!isfinite(ret_part->norm))
         return dpc_error_set(err, DPC_ENOTFINITE, "the trained module %u is %s", ret_part->module,
                              dpc_error_words(DPC_ENOTFINITE));
     dpc_buf_reset(&engine->blob);
-    dpc_tensor_blob_write(&engine->blob, received, count);
+    dpc_tensor_blob_write(&engine->blob, received, all.count);
     return dpc_engine_put(engine, task, &ret_part->delta, err);
 }
 
@@ -137,7 +142,10 @@ put_results(struct dpc_engine *engine, const struct dpc_task *task, struct dpc_m
         return code;
     submit->parts_count = task->lease->levels_count;
     dpc_buf_reset(&engine->blob);
-    dpc_adamw_write(engine->adamw, &engine->blob);
+    code = dpc_adamw_write(engine->adamw, &engine->blob);
+    if (code != DPC_OK)
+        return dpc_error_set(err, code, "could not read the path state back: %s",
+                             dpc_error_words(code));
     return dpc_engine_put(engine, task, &submit->state, err);
 }
 

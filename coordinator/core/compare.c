@@ -26,7 +26,8 @@ core_compare_superseded(const struct dpc_core *core, const struct core_worker *w
 {
     /* Only the last accepted round of a path is at hand, and it is what a backup was about. */
     if (DPC_PLANTED(DPC_PLANTED_DIFFERENCE_MISSED) || core->experiment->mode != DPC_MODE_STRICT ||
-        submit->kind != DPC_TASK_TRAIN || submit->path >= core->topology.paths_count ||
+        core->experiment->numeric_class == DPC_CLASS_ANY || submit->kind != DPC_TASK_TRAIN ||
+        submit->path >= core->topology.paths_count ||
         core->paths[submit->path].record.rounds_done != submit->round + 1 ||
         same_training(core, submit))
         return;

@@ -123,12 +123,13 @@ end_other_lease(struct dpc_core *core, const struct core_worker *worker, uint64_
         core_end_lease(core, worker->lease, actions);
 }
 
-/* Strict mode promises the same bits whoever trains, so it keeps to machines that compute the same.
- */
+/* Strict mode promises the same bits whoever trains, so it keeps to machines that compute the same,
+ * unless the experiment gives that up for more machines. */
 static bool
 class_is_welcome(struct dpc_core *core, const char *numeric_class, struct dpc_actions *actions)
 {
-    if (core->experiment->mode != DPC_MODE_STRICT)
+    if (core->experiment->mode != DPC_MODE_STRICT ||
+        core->experiment->numeric_class == DPC_CLASS_ANY)
         return true;
     char known[DPC_NAME_MAX] = ""; /* as much of it as a record keeps */
     (void)snprintf(known, sizeof known, "%s", numeric_class);
@@ -140,7 +141,8 @@ class_is_welcome(struct dpc_core *core, const char *numeric_class, struct dpc_ac
         return true;
     core_reply_error(actions, DPC_EVERSION,
                      "strict mode keeps to the numeric class of its first worker, %s; this worker "
-                     "is of %s: use the same release on the same kind of machine",
+                     "is of %s: use the same release on the same kind of machine, or begin an "
+                     "experiment with numeric_class: any",
                      core->phase.numeric_class, numeric_class);
     return false;
 }

@@ -306,7 +306,7 @@ forward(const struct head *head, act *out, float *lse, size_t first, const bool 
 
 void
 KERNEL(attention_forward)(struct dpc_act *out, float *lse, const struct dpc_attention *in,
-                          size_t unit, size_t first, float *scratch)
+                          size_t unit, size_t first, void *scratch)
 {
     struct head head = head_at(in, unit, scratch);
     size_t b = unit / in->shape.G, h0 = unit % in->shape.G * head.group;
@@ -437,7 +437,7 @@ backward(const struct head *head, act *dqkv, const act *out, const act *dout, co
 void
 KERNEL(attention_backward)(struct dpc_act *dqkv, const struct dpc_act *dout,
                            const struct dpc_act *out, const float *lse,
-                           const struct dpc_attention *in, size_t unit, float *scratch)
+                           const struct dpc_attention *in, size_t unit, void *scratch)
 {
     struct head head = head_at(in, unit, scratch);
     size_t b = unit / in->shape.G, h0 = unit % in->shape.G * head.group;

@@ -59,12 +59,12 @@ row_to_acts(act *acts, const float *row, size_t V, float share)
 }
 
 void
-KERNEL(cross_entropy_backward)(float *losses, float *logits, const int32_t *targets, size_t N,
-                               size_t V, float scale)
+KERNEL(cross_entropy_backward)(float *losses, struct dpc_act *dlogits, float *logits,
+                               const int32_t *targets, size_t N, size_t V, float scale)
 {
     for (size_t n = 0; n < N; n++) {
         float *row = logits + n * V;
-        act *acts = (act *)logits + n * V;
+        act *acts = (act *)dlogits + n * V;
         losses[n] = 0;
         if (targets[n] < 0) {
             memset(acts, 0, V * sizeof *acts);

@@ -23,20 +23,22 @@ void KERNEL(rmsnorm_backward)(float *dx, struct dpc_act *dx_act, struct dpc_act 
                               const float *dx_in, const struct dpc_act *dout, const float *x,
                               const float *rstd, const float *gain, size_t N, size_t C);
 void KERNEL(attention_forward)(struct dpc_act *out, float *lse, const struct dpc_attention *in,
-                               size_t unit, size_t first, float *scratch);
+                               size_t unit, size_t first, void *scratch);
 void KERNEL(attention_backward)(struct dpc_act *dqkv, const struct dpc_act *dout,
                                 const struct dpc_act *out, const float *lse,
-                                const struct dpc_attention *in, size_t unit, float *scratch);
+                                const struct dpc_attention *in, size_t unit, void *scratch);
 void KERNEL(swiglu_forward)(struct dpc_act *out, const struct dpc_act *gate_up, size_t N, size_t F);
 void KERNEL(swiglu_backward)(struct dpc_act *dgate_up, struct dpc_act *out,
                              const struct dpc_act *dout, const struct dpc_act *gate_up, size_t N,
                              size_t F);
 void KERNEL(cross_entropy_forward)(float *losses, const float *logits, const int32_t *targets,
                                    size_t N, size_t V);
-void KERNEL(cross_entropy_backward)(float *losses, float *logits, const int32_t *targets, size_t N,
-                                    size_t V, float scale);
-double KERNEL(squared_norm)(const float *values, size_t count);
-void KERNEL(adamw)(float *parameters, const float *gradients, float *m, float *v, size_t count,
+void KERNEL(cross_entropy_backward)(float *losses, struct dpc_act *dlogits, float *logits,
+                                    const int32_t *targets, size_t N, size_t V, float scale);
+void KERNEL(squared_norms)(double *sums, const float *values, const struct dpc_piece *pieces,
+                           size_t count);
+void KERNEL(adamw)(float *parameters, const float *gradients, float *m, float *v,
+                   const struct dpc_piece *pieces, size_t count,
                    const struct dpc_adamw_rates *rates);
 
 extern const struct dpc_ops KERNEL(table);

@@ -8,8 +8,8 @@
 
 /* Sixteen partial sums whatever the vector width. The square of an fp32 value is exact in double,
  * so that neither width nor fused multiply-adds change a bit. */
-double
-KERNEL(squared_norm)(const float *values, size_t count)
+INLINE double
+squared_norm(const float *values, size_t count)
 {
     enum { PARTS = 16 };
     double parts[PARTS] = {0};
@@ -28,12 +28,20 @@ KERNEL(squared_norm)(const float *values, size_t count)
 }
 
 void
-KERNEL(adamw)(float *parameters, const float *gradients, float *m, float *v, size_t count,
-              const struct dpc_adamw_rates *rates)
+KERNEL(squared_norms)(double *sums, const float *values, const struct dpc_piece *pieces,
+                      size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        sums[i] = squared_norm(values + pieces[i].from, pieces[i].count);
+}
+
+INLINE void
+adamw_piece(float *parameters, const float *gradients, float *m, float *v, size_t count, bool decay,
+            const struct dpc_adamw_rates *rates)
 {
     const float beta1 = (float)rates->beta1, rest1 = (float)(1.0 - rates->beta1);
     const float beta2 = (float)rates->beta2, rest2 = (float)(1.0 - rates->beta2);
-    const float keep = (float)(1.0 - rates->lr * rates->weight_decay);
+    const float keep = (float)(1.0 - (decay ? rates->lr * rates->weight_decay : 0.0));
     const float step = (float)(rates->lr / rates->correction1);
     const float unbias = (float)(1.0 / sqrt(rates->correction2));
     const float epsilon = (float)rates->epsilon, scale = (float)rates->gradient_scale;
@@ -45,5 +53,16 @@ KERNEL(adamw)(float *parameters, const float *gradients, float *m, float *v, siz
         m[i] = first;
         v[i] = second;
         parameters[i] = parameters[i] * keep - step * first / (sqrtf(second) * unbias + epsilon);
+    }
+}
+
+void
+KERNEL(adamw)(float *parameters, const float *gradients, float *m, float *v,
+              const struct dpc_piece *pieces, size_t count, const struct dpc_adamw_rates *rates)
+{
+    for (size_t i = 0; i < count; i++) {
+        size_t at = pieces[i].from;
+        adamw_piece(parameters + at, gradients + at, m + at, v + at, pieces[i].count,
+                    pieces[i].decay, rates);
     }
 }

@@ -107,6 +107,10 @@ act(struct sim *sim, struct sim_worker *worker, const struct dpc_session_action 
     case DPC_SESSION_LOG:
         sim_note(sim, "worker %u: %s", index_of(sim, worker), action->log.text);
         break;
+    case DPC_SESSION_REFUSED: /* the simulator's workers are of one class and stay so */
+        sim_note(sim, "worker %u is refused", index_of(sim, worker));
+        end_process(sim, worker, sim_draw_ms(sim, 10000));
+        break;
     case DPC_SESSION_EXIT:
         sim_note(sim, "worker %u ends status=%d", index_of(sim, worker), action->status);
         end_process(sim, worker, sim_draw_ms(sim, 10000));

@@ -8,6 +8,7 @@ top=$(CDPATH='' cd -- "${srcdir:-.}" && pwd) || exit 99
 # As `systemd-analyze security` counts, times ten: what was reached, so that no line gets lost.
 coordinator_exposure_max=11
 worker_exposure_max=12
+worker_card_exposure_max=14
 
 command -v systemd-analyze >/dev/null 2>&1 || {
     echo 'no systemd-analyze here'
@@ -85,6 +86,18 @@ drop_in() { # UNIT FILE
 drop_in dipaco-coordinator.service coordinator-storage.conf
 drop_in dipaco-worker.service worker-limits.conf
 drop_in dipaco-worker.service worker-backoff.conf
+drop_in dipaco-worker.service worker-card.conf
+drop_in dipaco-worker@1.service worker-card.conf
+
+# With a card's nodes allowed, a unit keeps all else closed: another node is not among them.
+make_root
+mkdir -p "$units/dipaco-worker.service.d"
+cp "$top/systemd/examples/worker-card.conf" "$units/dipaco-worker.service.d/"
+exposure_below dipaco-worker.service $worker_card_exposure_max ||
+    fail "a worker with a card: exposure above $worker_card_exposure_max tenths"
+if sed -n 's/^DeviceAllow=//p' "$top/systemd/examples/worker-card.conf" | grep -v nvidia >"$work/out"; then
+    fail 'worker-card.conf allows more than the card'
+fi
 
 # Nothing that substitution should have replaced is left.
 if grep -n '@[A-Za-z]*@' systemd/*.service >"$work/out"; then

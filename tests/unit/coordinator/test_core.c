@@ -22,9 +22,9 @@ static const struct dpc_token no_token;
 
 /* Brings a fresh core to the train phase with one worker. */
 static void
-start_training(struct driver *driver)
+start_training_of(struct driver *driver, const char *text)
 {
-    driver_start(driver, yaml);
+    driver_start(driver, text);
     driver_hello(driver, 0, no_token);
     for (int i = 0; i < 100 && driver_phase(driver) != DPC_PHASE_TRAIN; i++) {
         const struct dpc_msg *reply = driver_ask(driver, 0);
@@ -33,6 +33,12 @@ start_training(struct driver *driver)
         driver_submit(driver, 0, &lease);
     }
     CU_ASSERT_EQUAL_FATAL(driver_phase(driver), DPC_PHASE_TRAIN);
+}
+
+static void
+start_training(struct driver *driver)
+{
+    start_training_of(driver, yaml);
 }
 
 static struct dpc_msg_lease
@@ -541,6 +547,33 @@ strict_mode_keeps_to_one_numeric_class(void)
     driver_stop(&driver);
 }
 
+/* Machines of all classes train, and differ without anybody being told. */
+static void
+any_numeric_class_takes_all_and_raises_no_alarm(void)
+{
+    struct driver driver;
+    struct dpc_msg_submit other;
+    struct dpc_submission_check check = {0};
+    char text[2048];
+    (void)snprintf(text, sizeof text, "%snumeric_class: any\n", yaml);
+    start_training_of(&driver, text);
+    driver.numeric_class = "other";
+    CU_ASSERT_EQUAL(driver_hello(&driver, 1, no_token)->type, DPC_MSG_WELCOME);
+    driver_crash(&driver);
+    driver.numeric_class = "third";
+    CU_ASSERT_EQUAL(driver_hello(&driver, 1, no_token)->type, DPC_MSG_WELCOME);
+    driver.numeric_class = "test";
+    driver_hello(&driver, 0, no_token);
+    struct dpc_msg_lease first = lease_for(&driver, 0);
+    driver_fill_submission(&driver, &first, &other);
+    CU_ASSERT_EQUAL(driver_submit(&driver, 0, &first)->verdict.verdict, DPC_VERDICT_ACCEPTED);
+    other.state.hash.bytes[31] ^= 1;
+    CU_ASSERT_EQUAL(driver_submit_message(&driver, 1, &other, &check)->verdict.verdict,
+                    DPC_VERDICT_SUPERSEDED);
+    CU_ASSERT_STRING_EQUAL(driver.actions.alarm, "");
+    driver_stop(&driver);
+}
+
 /* Weights follow the shards' documents: 100, 101, 102, 103 for paths 0-0, 0-1, 1-0, 1-1. */
 static bool
 check_entry(void *context, const struct dpc_ledger_record *record)
@@ -608,6 +641,8 @@ static const struct dpc_test tests[] = {
     {"a lost fold is asked for again", a_lost_fold_is_asked_for_again},
     {"a worker that never said hello is told to", a_worker_that_never_said_hello_is_told_to},
     {"strict mode keeps to one numeric class", strict_mode_keeps_to_one_numeric_class},
+    {"any numeric class takes all and raises no alarm",
+     any_numeric_class_takes_all_and_raises_no_alarm},
     {"the ledger names who contributed what", the_ledger_names_who_contributed_what},
 };
 DPC_TEST_MAIN("coordinator/core", tests)

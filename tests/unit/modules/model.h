@@ -8,6 +8,7 @@
 #include <math.h>
 #include <stdbool.h>
 
+#include "base/alloc.h"
 #include "base/layout.h"
 #include "base/rng.h"
 #include "modules/path.h"
@@ -53,8 +54,12 @@ small_path_with(const struct dpc_experiment *experiment, const struct dpc_path_o
     struct dpc_path *path = NULL;
     struct dpc_error err;
     CU_ASSERT_EQUAL_FATAL(dpc_path_create(experiment, options, &path, &err), DPC_OK);
-    for (uint32_t level = 0; level < experiment->levels_count; level++)
-        dpc_layout_fill_initial(experiment, level, dpc_path_module_params(path, level));
+    for (uint32_t level = 0; level < experiment->levels_count; level++) {
+        float *values = dpc_alloc(dpc_path_module_floats(path, level), sizeof *values);
+        dpc_layout_fill_initial(experiment, level, values);
+        dpc_path_write_module(path, level, values);
+        dpc_free(values);
+    }
     return path;
 }
 

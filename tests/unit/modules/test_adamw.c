@@ -71,7 +71,7 @@ a_gradient_that_is_not_finite_changes_nothing(void)
     struct dpc_buf state, state_after;
     dpc_buf_init(&state, 0);
     dpc_buf_init(&state_after, 0);
-    dpc_adamw_write(t.adamw, &state);
+    CU_ASSERT_EQUAL(dpc_adamw_write(t.adamw, &state), DPC_OK);
     const float bad[] = {NAN, INFINITY, -INFINITY};
     for (int i = 0; i < 3; i++) {
         double norm;
@@ -79,7 +79,7 @@ a_gradient_that_is_not_finite_changes_nothing(void)
         CU_ASSERT_EQUAL(dpc_adamw_step(t.adamw, t.path, 1e-2, &norm), DPC_ENOTFINITE);
         CU_ASSERT(!isfinite(norm));
     }
-    dpc_adamw_write(t.adamw, &state_after);
+    CU_ASSERT_EQUAL(dpc_adamw_write(t.adamw, &state_after), DPC_OK);
     CU_ASSERT(memcmp(before, dpc_path_params(t.path), floats * sizeof *before) == 0);
     CU_ASSERT_EQUAL_FATAL(state.len, state_after.len);
     CU_ASSERT(memcmp(state.data, state_after.data, state.len) == 0);
@@ -101,7 +101,7 @@ training_goes_on_from_a_state(void)
     dpc_buf_init(&state, 0);
     for (int i = 0; i < 3; i++)
         train(&here, 1e-2);
-    dpc_adamw_write(here.adamw, &state);
+    CU_ASSERT_EQUAL(dpc_adamw_write(here.adamw, &state), DPC_OK);
     CU_ASSERT_EQUAL(state.len, dpc_adamw_state_bytes(here.adamw));
     memcpy(dpc_path_params(there.path), dpc_path_params(here.path),
            dpc_path_floats(here.path) * sizeof(float));
@@ -132,8 +132,8 @@ a_reset_state_is_a_new_one(void)
     dpc_buf_init(&b, 0);
     train(&t, 1e-2);
     dpc_adamw_reset(t.adamw);
-    dpc_adamw_write(t.adamw, &a);
-    dpc_adamw_write(fresh.adamw, &b);
+    CU_ASSERT_EQUAL(dpc_adamw_write(t.adamw, &a), DPC_OK);
+    CU_ASSERT_EQUAL(dpc_adamw_write(fresh.adamw, &b), DPC_OK);
     CU_ASSERT(a.len == b.len && memcmp(a.data, b.data, a.len) == 0);
     dpc_buf_done(&a);
     dpc_buf_done(&b);
@@ -150,7 +150,7 @@ damaged_states_are_refused(void)
     trainer_init(&t);
     dpc_buf_init(&state, 0);
     train(&t, 1e-2);
-    dpc_adamw_write(t.adamw, &state);
+    CU_ASSERT_EQUAL(dpc_adamw_write(t.adamw, &state), DPC_OK);
     CU_ASSERT_EQUAL(dpc_adamw_read(t.adamw, state.data, state.len - 1, &err), DPC_ECORRUPT);
     CU_ASSERT_EQUAL(dpc_adamw_read(t.adamw, state.data, 20, &err), DPC_ECORRUPT);
     CU_ASSERT_EQUAL(dpc_adamw_read(t.adamw, "", 0, &err), DPC_ECORRUPT);

@@ -61,15 +61,21 @@ a_filter_of_written_code_leaves_fp32(void)
     char name[64];
     CU_ASSERT_PTR_EQUAL(
         mmap(NULL, 4096, PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0), MAP_FAILED);
-    CU_ASSERT_EQUAL(dpc_compute_choose(DPC_COMPUTE_AUTO, &ops, &err), DPC_OK);
+    CU_ASSERT_EQUAL(dpc_compute_choose(DPC_COMPUTE_AUTO, NULL, &ops, &err), DPC_OK);
     CU_ASSERT_EQUAL(ops->dtype, DPC_FP32);
     CU_ASSERT_STRING_EQUAL(ops->products, "openblas");
-    CU_ASSERT_EQUAL(dpc_compute_choose(DPC_COMPUTE_FP32, &ops, &err), DPC_OK);
-    CU_ASSERT_EQUAL(dpc_compute_choose(DPC_COMPUTE_BF16, &ops, &err), DPC_EUNSUPPORTED);
+    CU_ASSERT_EQUAL(dpc_compute_choose(DPC_COMPUTE_FP32, NULL, &ops, &err), DPC_OK);
+    CU_ASSERT_EQUAL(dpc_compute_choose(DPC_COMPUTE_TF32, NULL, &ops, &err), DPC_OK);
+    CU_ASSERT_EQUAL(ops->dtype, DPC_FP32);
+    CU_ASSERT_EQUAL(dpc_compute_choose(DPC_COMPUTE_BF16, NULL, &ops, &err), DPC_EUNSUPPORTED);
     CU_ASSERT_PTR_NOT_NULL(strstr(err.text, dpc_ops_onednn_kernel()));
     CU_ASSERT_PTR_NOT_NULL(strstr(err.text, "compute: auto"));
-    dpc_compute_name(name, sizeof name);
+    dpc_compute_name(NULL, name, sizeof name);
     CU_ASSERT_PTR_NOT_NULL(strstr(name, dpc_ops_blas_kernel()));
+    const struct dpc_card_info card = {
+        .libraries = "cuda-13.0/cublasLt-13.1.0", .capability = 90, .processors = 132};
+    dpc_compute_name(&card, name, sizeof name);
+    CU_ASSERT_STRING_EQUAL(name, "sm_90x132/cuda-13.0/cublasLt-13.1.0");
 #ifdef HAVE_DNNL
     CU_ASSERT(dpc_compute_is_blocked());
 #else

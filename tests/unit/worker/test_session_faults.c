@@ -124,11 +124,63 @@ an_unknown_protocol_ends_the_worker(void)
         struct dpc_msg msg = welcome(request, INCARNATION);
         msg.welcome.protocol = DPC_PROTOCOL_MAX + 1;
         tell(&rig, way == 0 ? msg : error(request, DPC_EVERSION));
-        CU_ASSERT_PTR_NOT_NULL_FATAL(find(&rig, DPC_SESSION_EXIT));
-        CU_ASSERT_EQUAL(find(&rig, DPC_SESSION_EXIT)->status, DPC_EXIT_REFUSED);
+        CU_ASSERT_EQUAL_FATAL(has(&rig, DPC_SESSION_EXIT), way == 0);
+        CU_ASSERT_EQUAL(has(&rig, DPC_SESSION_REFUSED), way != 0);
+        if (way == 0)
+            CU_ASSERT_EQUAL(find(&rig, DPC_SESSION_EXIT)->status, DPC_EXIT_REFUSED);
         CU_ASSERT(has(&rig, DPC_SESSION_LOG));
         end(&rig);
     }
+}
+
+/* --- Another device. */
+
+static void
+a_class_that_was_refused_is_followed_by_another_hello(void)
+{
+    struct rig rig = begin();
+    uint64_t request = sent(&rig, DPC_MSG_HELLO)->request;
+    tell(&rig, error(request, DPC_EVERSION));
+    CU_ASSERT(has(&rig, DPC_SESSION_REFUSED));
+    dpc_session_rejoin(rig.session, rig.now_ms, &rig.actions);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(sent(&rig, DPC_MSG_HELLO));
+    uint64_t second = sent(&rig, DPC_MSG_HELLO)->request;
+    CU_ASSERT(second != request);
+    tell(&rig, welcome(second, INCARNATION));
+    CU_ASSERT(dpc_session_joined(rig.session));
+    CU_ASSERT(sent(&rig, DPC_MSG_ASK) != NULL);
+    end(&rig);
+}
+
+static void
+a_paused_session_asks_for_nothing(void)
+{
+    struct rig rig = begin();
+    tell(&rig, welcome(sent(&rig, DPC_MSG_HELLO)->request, INCARNATION));
+    dpc_session_pause(rig.session, true, rig.now_ms, &rig.actions);
+    CU_ASSERT_PTR_NULL(wait_for(&rig, DPC_MSG_ASK, 1000 * HEARTBEAT));
+    /* Contact may be lost and come back meanwhile. */
+    dpc_session_connected(rig.session, rig.now_ms, &rig.actions);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(sent(&rig, DPC_MSG_HELLO));
+    tell(&rig, welcome(sent(&rig, DPC_MSG_HELLO)->request, INCARNATION));
+    CU_ASSERT_PTR_NULL(wait_for(&rig, DPC_MSG_ASK, 1000 * HEARTBEAT));
+    dpc_session_pause(rig.session, false, rig.now_ms, &rig.actions);
+    CU_ASSERT(sent(&rig, DPC_MSG_ASK) != NULL);
+    end(&rig);
+}
+
+static void
+a_pause_before_the_welcome_is_silence(void)
+{
+    struct rig rig = begin();
+    tell(&rig, error(sent(&rig, DPC_MSG_HELLO)->request, DPC_EVERSION));
+    dpc_session_pause(rig.session, true, rig.now_ms, &rig.actions);
+    CU_ASSERT_PTR_NULL(wait_for(&rig, DPC_MSG_HELLO, 1000 * HEARTBEAT));
+    dpc_session_connected(rig.session, rig.now_ms, &rig.actions);
+    CU_ASSERT_PTR_NULL(wait_for(&rig, DPC_MSG_HELLO, 1000 * HEARTBEAT));
+    dpc_session_pause(rig.session, false, rig.now_ms, &rig.actions);
+    CU_ASSERT(sent(&rig, DPC_MSG_HELLO) != NULL);
+    end(&rig);
 }
 
 /* --- Stopping. */
@@ -324,6 +376,10 @@ static const struct dpc_test tests[] = {
     {"results of an old lease are dropped", results_of_an_old_lease_are_dropped},
     {"errors to a submission", errors_to_a_submission},
     {"an unknown protocol ends the worker", an_unknown_protocol_ends_the_worker},
+    {"a class that was refused is followed by another hello",
+     a_class_that_was_refused_is_followed_by_another_hello},
+    {"a paused session asks for nothing", a_paused_session_asks_for_nothing},
+    {"a pause before the welcome is silence", a_pause_before_the_welcome_is_silence},
     {"stop in every state", stop_in_every_state},
     {"stop while running says goodbye in order", stop_while_running_says_goodbye_in_order},
     {"stop while handing in finishes it", stop_while_handing_in_finishes_it},

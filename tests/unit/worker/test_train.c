@@ -101,7 +101,7 @@ agrees_with_a_plain_loop(void)
     struct dpc_buf state;
     struct dpc_hash hash;
     dpc_buf_init(&state, 0);
-    dpc_adamw_write(adamw, &state);
+    CU_ASSERT_EQUAL(dpc_adamw_write(adamw, &state), DPC_OK);
     dpc_hash_of(state.data, state.len, &hash);
     CU_ASSERT(dpc_hash_equal(&hash, &submit.state.hash));
     dpc_buf_done(&state);

@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Staging goes through a ring of pinned memory with its twin on the card: a copy is queued before
+ * the kernel that reads it, and the ring is gone round only after the stream has caught up. */
+#include "ops/cuda/device.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { LINE = 256 };
+static const size_t ring_bytes = (size_t)32 << 20, workspace_bytes = (size_t)64 << 20;
+_Static_assert(DPC_CUDA_STAGE_BYTES <= (size_t)32 << 20, "what is staged fits the ring");
+
+struct dpc_cuda dpc_cuda;
+
+static struct {
+    char *host, *card;
+    size_t used;
+} ring;
+
+static struct {
+    void *memory;
+    size_t bytes;
+} scratch;
+
+static bool failed;
+static char words[DPC_CARD_REASON_MAX];
+
+void
+dpc_cuda_note(const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    (void)vsnprintf(words, sizeof words, format, args);
+    va_end(args);
+}
+
+static bool
+check(bool good, const char *what, const char *reason, int number)
+{
+    if (!good && !failed) {
+        failed = true;
+        dpc_cuda_note("could not %s: %s (error %d)", what, reason, number);
+    }
+    return !failed;
+}
+
+bool
+dpc_cuda_check(cudaError_t code, const char *what)
+{
+    return check(code == cudaSuccess, what, cudaGetErrorString(code), (int)code);
+}
+
+bool
+dpc_cuda_check_lt(cublasStatus_t code, const char *what)
+{
+    return check(code == CUBLAS_STATUS_SUCCESS, what, cublasLtGetStatusString(code), (int)code);
+}
+
+bool
+dpc_cuda_failed(void)
+{
+    return failed;
+}
+
+const char *
+dpc_cuda_failure(void)
+{
+    return words;
+}
+
+/* What is really free, now that a context and our own buffers are there. */
+static bool
+limit_memory(void)
+{
+    size_t free_bytes, all;
+    if (!dpc_cuda_check(cudaMemGetInfo(&free_bytes, &all), "ask for free memory"))
+        return false;
+    if (dpc_cuda.memory_bytes > free_bytes)
+        dpc_cuda.memory_bytes = free_bytes;
+    return true;
+}
+
+bool
+dpc_cuda_open(int index, size_t memory_bytes)
+{
+    failed = false;
+    words[0] = '\0';
+    dpc_cuda = (struct dpc_cuda){
+        .is_open = true, .workspace_bytes = workspace_bytes, .memory_bytes = memory_bytes};
+    return dpc_cuda_check(cudaSetDevice(index), "take the card") &&
+           dpc_cuda_check(cudaStreamCreateWithFlags(&dpc_cuda.stream, cudaStreamNonBlocking),
+                          "open a stream") &&
+           dpc_cuda_check_lt(cublasLtCreate(&dpc_cuda.lt), "open cuBLASLt") &&
+           dpc_cuda_check(cudaMalloc(&dpc_cuda.workspace, workspace_bytes), "allocate memory") &&
+           dpc_cuda_check(cudaMalloc((void **)&ring.card, ring_bytes), "allocate memory") &&
+           dpc_cuda_check(cudaMallocHost((void **)&ring.host, ring_bytes),
+                          "allocate pinned memory") &&
+           dpc_cuda_memory_open() && limit_memory();
+}
+
+/* A card that failed takes nothing back: its context goes as a whole. */
+void
+dpc_cuda_close(void)
+{
+    bool sound = !failed;
+    if (dpc_cuda.stream && sound)
+        sound = cudaStreamSynchronize(dpc_cuda.stream) == cudaSuccess;
+    dpc_cuda_memory_close();
+    dpc_cuda_products_close();
+    (void)cudaFreeHost(ring.host);
+    (void)cudaFree(ring.card);
+    (void)cudaFree(scratch.memory);
+    (void)cudaFree(dpc_cuda.workspace);
+    if (dpc_cuda.lt)
+        (void)cublasLtDestroy(dpc_cuda.lt);
+    if (dpc_cuda.stream)
+        (void)cudaStreamDestroy(dpc_cuda.stream);
+    if (!sound)
+        (void)cudaDeviceReset();
+    (void)cudaGetLastError();
+    memset(&ring, 0, sizeof ring);
+    memset(&scratch, 0, sizeof scratch);
+    memset(&dpc_cuda, 0, sizeof dpc_cuda);
+    failed = false;
+}
+
+const void *
+dpc_cuda_stage(const void *from_host, size_t bytes)
+{
+    size_t room = (bytes + LINE - 1) / LINE * LINE;
+    if (bytes > DPC_CUDA_STAGE_BYTES) {
+        (void)check(false, "list so much in one call", "a limit of the plug-in", 0);
+        return NULL;
+    }
+    if (ring.used + room > ring_bytes) {
+        (void)dpc_cuda_check(cudaStreamSynchronize(dpc_cuda.stream), "wait for the card");
+        ring.used = 0;
+    }
+    if (failed)
+        return NULL;
+    char *host = ring.host + ring.used, *card = ring.card + ring.used;
+    memcpy(host, from_host, bytes);
+    ring.used += room;
+    return dpc_cuda_check(
+               cudaMemcpyAsync(card, host, bytes, cudaMemcpyHostToDevice, dpc_cuda.stream),
+               "copy to the card")
+               ? card
+               : NULL;
+}
+
+void *
+dpc_cuda_scratch(size_t bytes)
+{
+    if (bytes <= scratch.bytes)
+        return failed ? NULL : scratch.memory;
+    if (!dpc_cuda_check(cudaStreamSynchronize(dpc_cuda.stream), "wait for the card"))
+        return NULL;
+    (void)cudaFree(scratch.memory);
+    memset(&scratch, 0, sizeof scratch);
+    if (!dpc_cuda_check(cudaMalloc(&scratch.memory, bytes), "allocate scratch"))
+        return NULL;
+    scratch.bytes = bytes;
+    return scratch.memory;
+}

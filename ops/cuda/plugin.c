@@ -1,0 +1,252 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The plug-in's one symbol. Whether there is a driver is asked of the system before CUDA's runtime
+ * is touched, which may remember for the rest of the process that it found none. How busy others
+ * keep a card is NVML's to say; it is loaded when somebody asks. */
+#include <dlfcn.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "ops/cuda/device.h"
+
+static int open_index = -1, open_capability;
+
+static int
+refuse(char *ret_reason, int code, const char *text)
+{
+    (void)snprintf(ret_reason, DPC_CARD_REASON_MAX, "%s", text);
+    return code;
+}
+
+static int
+refuse_cuda(char *ret_reason, int code, const char *what, cudaError_t error)
+{
+    (void)cudaGetLastError();
+    (void)snprintf(ret_reason, DPC_CARD_REASON_MAX, "%s: %s (error %d)", what,
+                   cudaGetErrorString(error), (int)error);
+    return code;
+}
+
+/* --- As much of NVML as is needed: how busy others keep a card, and how much of it is free. */
+
+typedef struct nvml_device *nvml_device;
+
+struct nvml_sample { /* nvmlProcessUtilizationSample_t */
+    unsigned pid;
+    unsigned long long time_us;
+    unsigned processors, memory, encoder, decoder; /* percent */
+};
+
+struct nvml_memory { /* nvmlMemory_t, bytes */
+    unsigned long long total, free, used;
+};
+
+enum { NVML_SUCCESS = 0, NVML_NOT_FOUND = 6, SAMPLES_MAX = 256 };
+
+static struct {
+    int (*init)(void);
+    int (*device_by_uuid)(const char *uuid, nvml_device *ret_device);
+    int (*utilization)(nvml_device device, struct nvml_sample *samples, unsigned *count,
+                       unsigned long long since_us);
+    int (*memory)(nvml_device device, struct nvml_memory *ret_memory);
+} nvml;
+
+/* Once; false where it is not there. */
+static bool
+load_nvml(void)
+{
+    static bool tried;
+    void *library = tried ? NULL : dlopen("libnvidia-ml.so.1", RTLD_LAZY | RTLD_LOCAL);
+    tried = true;
+    if (library) {
+        *(void **)&nvml.init = dlsym(library, "nvmlInit_v2");
+        *(void **)&nvml.device_by_uuid = dlsym(library, "nvmlDeviceGetHandleByUUID");
+        *(void **)&nvml.utilization = dlsym(library, "nvmlDeviceGetProcessUtilization");
+        *(void **)&nvml.memory = dlsym(library, "nvmlDeviceGetMemoryInfo");
+        if (!nvml.init || !nvml.device_by_uuid || !nvml.utilization || !nvml.memory ||
+            nvml.init() != NVML_SUCCESS)
+            nvml.init = NULL;
+    }
+    return nvml.init != NULL;
+}
+
+static bool
+find_device(const char *uuid, nvml_device *ret_device)
+{
+    return load_nvml() && nvml.device_by_uuid(uuid, ret_device) == NVML_SUCCESS;
+}
+
+/* --- Which cards there are. */
+
+/* A kernel driver that made its device nodes (/dev/dxg: Windows' subsystem for Linux), and the
+ * library that talks to it. */
+static bool
+has_driver(void)
+{
+    if (access("/dev/nvidiactl", F_OK) != 0 && access("/dev/dxg", F_OK) != 0)
+        return false;
+    void *library = dlopen("libcuda.so.1", RTLD_LAZY | RTLD_LOCAL);
+    if (library)
+        dlclose(library);
+    return library != NULL;
+}
+
+static int
+count_cards(uint32_t *ret_count, char *ret_reason)
+{
+    int count = 0;
+    if (!has_driver())
+        return refuse(ret_reason, DPC_ENOTFOUND, "no NVIDIA driver is loaded");
+    cudaError_t error = cudaGetDeviceCount(&count);
+    if (error != cudaSuccess)
+        return refuse_cuda(ret_reason, DPC_ENOTFOUND, "CUDA finds no card", error);
+    if (count == 0)
+        return refuse(ret_reason, DPC_ENOTFOUND, "the driver sees no card");
+    *ret_count = (uint32_t)count;
+    return DPC_OK;
+}
+
+static void
+name_uuid(char *ret_text, const cudaUUID_t *uuid)
+{
+    const uint8_t *b = (const uint8_t *)uuid->bytes;
+    (void)snprintf(ret_text, DPC_CARD_TEXT_MAX,
+                   "GPU-%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x", b[0],
+                   b[1], b[2], b[3], b[4], b[5], b[6], b[7], b[8], b[9], b[10], b[11], b[12], b[13],
+                   b[14], b[15]);
+}
+
+/* NVML needs no context on the card, which CUDA would make, and keep, for the thread that asks. */
+static cudaError_t
+ask_memory(uint32_t index, struct dpc_card_info *info)
+{
+    struct nvml_memory memory;
+    nvml_device device;
+    size_t free_bytes = 0, all = 0;
+    if (find_device(info->uuid, &device) && nvml.memory(device, &memory) == NVML_SUCCESS) {
+        info->free_bytes = memory.free;
+        info->memory_bytes = memory.total;
+        return cudaSuccess;
+    }
+    cudaError_t error = cudaSetDevice((int)index);
+    if (error == cudaSuccess)
+        error = cudaMemGetInfo(&free_bytes, &all);
+    if (open_index >= 0)
+        (void)cudaSetDevice(open_index);
+    info->free_bytes = free_bytes;
+    info->memory_bytes = all;
+    return error;
+}
+
+static int
+describe_card(uint32_t index, struct dpc_card_info *ret_info, char *ret_reason)
+{
+    struct cudaDeviceProp properties;
+    struct dpc_card_info info = {0};
+    uint32_t count;
+    int driver = 0, runtime = 0, code = count_cards(&count, ret_reason);
+    if (code != DPC_OK)
+        return code;
+    if (index >= count) {
+        (void)snprintf(ret_reason, DPC_CARD_REASON_MAX, "there is no card %u: this machine has %u",
+                       index, count);
+        return DPC_ENOTFOUND;
+    }
+    cudaError_t error = cudaGetDeviceProperties(&properties, (int)index);
+    if (error == cudaSuccess)
+        error = cudaDriverGetVersion(&driver);
+    if (error == cudaSuccess)
+        error = cudaRuntimeGetVersion(&runtime);
+    if (error == cudaSuccess) {
+        name_uuid(info.uuid, &properties.uuid);
+        error = ask_memory(index, &info);
+    }
+    if (error != cudaSuccess)
+        return refuse_cuda(ret_reason, DPC_EDEVICE, "the card does not answer", error);
+    size_t lt = cublasLtGetVersion();
+    (void)snprintf(info.name, sizeof info.name, "%s", properties.name);
+    (void)snprintf(info.driver, sizeof info.driver, "%d.%d", driver / 1000, driver % 1000 / 10);
+    (void)snprintf(info.libraries, sizeof info.libraries, "cuda-%d.%d/cublasLt-%zu.%zu.%zu",
+                   runtime / 1000, runtime % 1000 / 10, lt / 10000, lt % 10000 / 100, lt % 100);
+    info.capability = (uint32_t)(properties.major * 10 + properties.minor);
+    info.processors = (uint32_t)properties.multiProcessorCount;
+    info.bf16 = dpc_cuda_table(DPC_BF16, false, (int)info.capability) != NULL;
+    *ret_info = info;
+    return DPC_OK;
+}
+
+static void
+close_card(void)
+{
+    dpc_cuda_close();
+    open_index = -1;
+}
+
+static int
+open_card(uint32_t index, uint64_t memory_bytes, char *ret_reason)
+{
+    struct dpc_card_info info;
+    if (dpc_cuda.is_open)
+        return refuse(ret_reason, DPC_EBUSY, "this process has a card open already");
+    int code = describe_card(index, &info, ret_reason);
+    if (code != DPC_OK)
+        return code;
+    if (info.capability < 75) {
+        (void)snprintf(ret_reason, DPC_CARD_REASON_MAX,
+                       "%s has compute capability %u.%u, needed is 7.5", info.name,
+                       info.capability / 10, info.capability % 10);
+        return DPC_EUNSUPPORTED;
+    }
+    open_index = (int)index;
+    open_capability = (int)info.capability;
+    if (memory_bytes == 0 || memory_bytes > info.free_bytes)
+        memory_bytes = info.free_bytes;
+    if (!dpc_cuda_open((int)index, memory_bytes)) {
+        (void)refuse(ret_reason, DPC_EDEVICE, dpc_cuda_failure());
+        close_card();
+        return DPC_EDEVICE;
+    }
+    return DPC_OK;
+}
+
+static const struct dpc_ops *
+open_table(enum dpc_dtype dtype, bool tf32)
+{
+    return dpc_cuda.is_open ? dpc_cuda_table(dtype, tf32, open_capability) : NULL;
+}
+
+static int
+others_percent(uint32_t index, uint32_t *ret_percent)
+{
+    struct cudaDeviceProp properties;
+    struct nvml_sample samples[SAMPLES_MAX];
+    unsigned count = SAMPLES_MAX, percent = 0;
+    char uuid[DPC_CARD_TEXT_MAX];
+    nvml_device device;
+    if (cudaGetDeviceProperties(&properties, (int)index) != cudaSuccess)
+        return DPC_EUNSUPPORTED;
+    name_uuid(uuid, &properties.uuid);
+    if (!find_device(uuid, &device))
+        return DPC_EUNSUPPORTED;
+    int status = nvml.utilization(device, samples, &count, 0);
+    if (status != NVML_SUCCESS && status != NVML_NOT_FOUND) /* not found: nobody computes */
+        return DPC_EUNSUPPORTED;
+    for (unsigned i = 0; status == NVML_SUCCESS && i < count && i < SAMPLES_MAX; i++)
+        percent += samples[i].pid == (unsigned)getpid() ? 0 : samples[i].processors;
+    *ret_percent = percent > 100 ? 100 : percent;
+    return DPC_OK;
+}
+
+__attribute__((visibility("default"))) extern const struct dpc_card_plugin dpc_card_plugin;
+
+const struct dpc_card_plugin dpc_card_plugin = {
+    .abi = DPC_CARD_ABI,
+    .ops_bytes = sizeof(struct dpc_ops),
+    .count = count_cards,
+    .describe = describe_card,
+    .open = open_card,
+    .close = close_card,
+    .table = open_table,
+    .failure = dpc_cuda_failure,
+    .others_percent = others_percent,
+};

@@ -1,0 +1,124 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# Everything that needs a graphics card, in one go, since such a machine is often lent by the minute:
+# builds the plug-in, runs the card's tests (under compute-sanitizer too, where that runs), times
+# kernels and whole steps, and PyTorch beside them where python3 has it. Exit 0: all tests passed;
+# 77: no card.
+#
+#   scripts/check-card.sh [--build DIR] [--out DIR] [--quick] [--python PYTHON]
+#
+# --build: programs that were built before (configure --with-cuda; make; make check-card-programs)
+# --out: where logs and the benchmarks' JSON go; default card-results
+# --quick: tests alone
+set -eu
+cd "$(dirname "$0")/.."
+unset OPENBLAS_CORETYPE
+build= out=card-results quick=no python=python3
+while [ $# -gt 0 ]; do
+    case $1 in
+    --build) build=$2; shift ;;
+    --out) out=$2; shift ;;
+    --python) python=$2; shift ;;
+    --quick) quick=yes ;;
+    *) sed -n 's/^#   //p' "$0" >&2; exit 2 ;;
+    esac
+    shift
+done
+mkdir -p "$out"
+out=$(cd "$out" && pwd)
+failed=0
+
+say() {
+    printf '\n== %s (%d s)\n' "$*" "$SECONDS"
+}
+
+if [ -z "$build" ]; then
+    build=build-card
+    say "build in $build"
+    [ -x configure ] || autoreconf -fi
+    mkdir -p "$build"
+    (cd "$build" && ../configure --quiet --enable-werror --with-cuda)
+    make -C "$build" -j"$(nproc)"
+    make -C "$build" -j"$(nproc)" check-card-programs
+fi
+build=$(cd "$build" && pwd)
+export DPC_CARD_PLUGIN=$build/dipaco-ops-cuda.so
+tests="tests/unit/ops/test_ops_card tests/unit/modules/test_golden_card tests/unit/modules/test_path_card"
+
+run_test() { # NAME COMMAND...
+    local name=$1 status=0
+    shift
+    (cd "$build" && "$@") >"$out/$name.log" 2>&1 || status=$?
+    [ "$status" -ne 77 ] || { cat "$out/$name.log"; exit 77; }
+    if [ "$status" -eq 0 ]; then
+        echo "passed: $name"
+    else
+        failed=$((failed + 1))
+        echo "failed: $name (status $status)"
+        grep -vE '^ *$|CUnit|cunit.source|^  *[0-9]+\. ' "$out/$name.log" | head -60
+    fi
+}
+
+say 'tests on the card'
+for test in $tests; do
+    run_test "$(basename "$test")" "./$test"
+done
+
+if command -v compute-sanitizer >/dev/null; then
+    say 'the same under compute-sanitizer'
+    for tool in memcheck racecheck; do
+        run_test "ops-$tool" env DPC_TEST_SMALL=1 timeout 300 compute-sanitizer --tool "$tool" \
+            --error-exitcode 9 --kernel-regex 'kns=dpc' tests/unit/ops/test_ops_card
+    done
+fi
+
+bench() { # NAME COMMAND...
+    local name=$1
+    shift
+    "$@" >"$out/$name.json" 2>"$out/$name.err" || { echo "no figures: $name"; tail -3 "$out/$name.err"; }
+}
+
+if [ "$quick" = no ]; then
+    say 'kernels'
+    for dtype in bf16 fp32; do
+        bench "ops-P-$dtype" "$build/bench/bench_ops" --config P --dtype "$dtype" --ops cuda
+    done
+    say 'steps'
+    for batch in 8 16 64; do
+        bench "step-P-bf16-$batch" "$build/bench/bench_step" --config P --dtype bf16 --ops cuda \
+            --batch "$batch" --json
+        if "$python" -c 'import torch' 2>/dev/null; then
+            bench "torch-P-bf16-$batch" "$python" bench/reference_torch.py --config P --dtype bf16 \
+                --device cuda --batch "$batch" --compile
+        fi
+        bench "step-P-bf16-$batch-again" "$build/bench/bench_step" --config P --dtype bf16 \
+            --ops cuda --batch "$batch" --json
+    done
+    bench step-P-tf32-8 "$build/bench/bench_step" --config P --ops cuda+tf32 --batch 8 --json
+    bench step-P-fp32-8 "$build/bench/bench_step" --config P --ops cuda --batch 8 --json
+    for config in quickstart A B; do
+        bench "step-$config-bf16" "$build/bench/bench_step" --config "$config" --dtype bf16 \
+            --ops cuda --steps 100 --json
+    done
+    say 'figures'
+    "$python" - "$out" <<'TABLE'
+import glob, json, os, sys
+for name in sorted(glob.glob(os.path.join(sys.argv[1], "*.json"))):
+    try:
+        row = json.load(open(name))
+    except ValueError:
+        continue
+    label = os.path.basename(name)[:-5]
+    if "kernels" in row:
+        print(f"{label}: product {row['peak_gflops'] / 1e3:.0f} TFLOP/s, copy {row['copy_gb_s']:.0f} GB/s")
+        for k in row["kernels"]:
+            rate = f"{k['gflops'] / 1e3:8.1f} TFLOP/s" if "gflops" in k else f"{k['gb_s']:8.0f} GB/s   "
+            print(f"    {k['op']:34} {k['us']:10.1f} us {rate} {100 * k.get('of_peak', k.get('of_memcpy', 0)):5.1f} %")
+    else:
+        print(f"{label:26} {row['step_ms']:9.2f} ms {row['tokens_per_s']:10.0f} tokens/s "
+              f"{row['gflops'] / 1e3:7.1f} of {row.get('peak_gflops', 0) / 1e3:6.1f} TFLOP/s "
+              f"{100 * row['gflops'] / max(row.get('peak_gflops', 0), 1):5.1f} %  loss {row['loss']:.4f}")
+TABLE
+fi
+say "$failed failed"
+[ "$failed" -eq 0 ]

@@ -1,0 +1,106 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+# Runs on a card that a plug-in plays (tests/unit/ops/fake_card.c): to the end, with a failure in the
+# middle, with a driver that comes late, and with a class that the coordinator does not want.
+. "$(dirname "$0")/lib.sh"
+
+plugin=$build/tests/unit/ops/fake-card.so
+[ -f "$plugin" ] || skip 'the plug-in that plays a card was not built'
+make_corpus
+make_experiment tiny.yaml
+
+# A run with one worker. Its log is NAME/logs/worker-1.log.
+on_card() { # NAME DEVICE [OPTION]...
+    card_name=$1
+    card_device=$2
+    shift 2
+    run_to_end "$card_name" dipaco run tiny.yaml --dir "$card_name" --workers 1 \
+        --device "$card_device" --card-plugin "$plugin" "$@"
+    [ "$status" = 0 ] || give_up "$card_name: the run ended with $status"
+}
+
+log_says() { # NAME WORDS
+    grep -q "$2" "$1/logs/worker-1.log"
+}
+
+# --- What doctor says of it.
+run_to_end doctor dipaco doctor --json --card-plugin "$plugin"
+check 'doctor: all is well' [ "$status" = 0 ]
+check 'doctor: the rate is measured' grep -q 'TFLOP/s in bf16' doctor.out
+run_to_end closed env FAKE_CARD_CLOSED=1 dipaco doctor --card-plugin "$plugin"
+check 'doctor: a card that does not open is a problem' [ "$status" = 1 ]
+check 'doctor: with its reason' grep -q '^problem .*does not open' closed.out
+run_to_end none env FAKE_CARD=none dipaco doctor --card-plugin "$plugin"
+check 'doctor: no card is none' [ "$status" = 0 ]
+
+# --- To the end.
+on_card calm cuda
+check 'calm: on the card' log_says calm 'computing on a card name="fake card"'
+check 'calm: the card is in the numeric class' log_says calm 'numeric_class=.*/sm_80x1/fake-1.0/'
+
+# --- A failure costs a lease and no more.
+FAKE_CARD_FAIL_AFTER=2000 FAKE_CARD_FAIL_ONCE=$work/failed
+export FAKE_CARD_FAIL_AFTER FAKE_CARD_FAIL_ONCE
+on_card failing cuda:0
+unset FAKE_CARD_FAIL_AFTER FAKE_CARD_FAIL_ONCE
+check 'failing: it did' [ -e failed ]
+check 'failing: the lease was given back with the reason' \
+    log_says failing 'lease given back .*reason="fake card failed: the fake card failed at kernel'
+check 'failing: no work until it is found again' log_says failing 'no work is asked for'
+check 'failing: the versions are those of the calm run' same_versions calm failing
+
+# --- A driver that comes late.
+FAKE_CARD=file:$work/driver
+export FAKE_CARD
+start_run late dipaco run tiny.yaml --dir late --workers 1 --device cuda:0 --card-plugin "$plugin"
+wait_for 30 'a worker that waits for its card' log_says late 'no work is asked for'
+check 'late: it says why' log_says late 'no fake driver is loaded'
+: >driver
+end_run
+[ "$status" = 0 ] || give_up "late: the run ended with $status"
+check 'late: the versions are those of the calm run' same_versions calm late
+unset FAKE_CARD
+
+# --- Where the class of the first worker was the processor's, auto goes on with it.
+make_experiment tiny.yaml 's/steps: 20,/steps: 600,/'
+start_run class dipaco run tiny.yaml --dir class --workers 1
+wait_for 60 'a worker in a lease' halted_in_lease class worker-1
+kill -TERM "$supervisor"
+kill -CONT "$halted"
+end_run
+on_card class auto
+check 'class: the card was refused' log_says class 'strict mode keeps to the numeric class'
+check 'class: the processor was not' log_says class 'computing on the processor reason="the coordinator keeps'
+
+# --- Where any class will do, a card that comes late takes over between two leases.
+make_experiment tiny.yaml 's/steps: 20,/steps: 600,/'
+echo 'numeric_class: any' >>tiny.yaml
+rm driver
+FAKE_CARD=file:$work/driver
+export FAKE_CARD
+start_run any dipaco run tiny.yaml --dir any --workers 1 --device auto --card-plugin "$plugin"
+wait_for 60 'a worker in a lease' halted_in_lease any worker-1
+check 'any: on the processor first' log_says any 'computing on the processor'
+: >driver
+sleep 10 # the pause before it is looked for again
+kill -CONT "$halted"
+wait_for 60 'the card to take over' log_says any 'computing on a card'
+wait_for 60 'a lease on the card' sh -c \
+    'sed "1,/computing on a card/d" any/logs/worker-1.log | grep -q "verdict=accepted"'
+kill -TERM "$supervisor"
+end_run
+
+# --- A card and a processor together.
+make_experiment tiny.yaml
+echo 'numeric_class: any' >>tiny.yaml
+unset FAKE_CARD
+run_to_end mixed dipaco run tiny.yaml --dir mixed --workers 2 --device cuda,cpu --card-plugin "$plugin"
+check 'mixed: it ends' [ "$status" = 0 ]
+check 'mixed: the first worker has the card' log_says mixed 'computing on a card'
+check 'mixed: and what it learned was merged' log_says mixed 'verdict=accepted'
+check 'mixed: so was the other one, of the processor' \
+    grep -q 'verdict=accepted' mixed/logs/worker-2.log
+run_to_end wrong dipaco run tiny.yaml --dir wrong --device cuda,gpu --card-plugin "$plugin"
+check 'mixed: what is no device is refused' [ "$status" = 2 ]
+
+finish

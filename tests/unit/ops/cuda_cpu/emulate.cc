@@ -1,0 +1,217 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Coroutines take turns: a thread runs until it meets others, at a barrier or at an instruction of its
+ * whole warp, and then the next one runs. The order is drawn anew each round. A coroutine begins with
+ * setcontext and goes on with longjmp, which asks nothing of the kernel. */
+#include "tests/unit/ops/cuda_cpu/emulate.h"
+
+#include <setjmp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <ucontext.h>
+
+#include <algorithm>
+#include <random>
+#include <vector>
+
+dim3 threadIdx, blockIdx, blockDim, gridDim;
+alignas(256) unsigned char dpc_emulated_shared[DPC_EMULATED_SHARED_MAX];
+
+namespace {
+
+enum { THREADS_MAX = 1024, LANES = 32, STACK_BYTES = 256 * 1024 };
+
+struct Copy {
+    void *to;
+    const void *from;
+    size_t bytes;
+    bool valid;
+};
+
+struct Thread {
+    ucontext_t context; /* where it begins */
+    jmp_buf place;      /* where it goes on */
+    bool begun;
+    std::vector<char> stack;
+    std::vector<Copy> copies;
+    dim3 index;
+    bool ended;
+};
+
+struct Warp {
+    void (*run)(void *operands[LANES]);
+    void *operands[LANES];
+    unsigned arrived, turn;
+};
+
+Thread *threads[THREADS_MAX];
+Warp warps[THREADS_MAX / LANES];
+jmp_buf scheduler;
+const std::function<void()> *body;
+unsigned count, running, alive, barrier_arrived, barrier_turn;
+bool progress;
+
+[[noreturn]] void
+fail(const char *what)
+{
+    fprintf(stderr, "emulated card: %s (thread %u of block %u %u)\n", what, running, blockIdx.x,
+            blockIdx.y);
+    abort();
+}
+
+void
+yield()
+{
+    if (_setjmp(threads[running]->place) == 0)
+        _longjmp(scheduler, 1);
+    threadIdx = threads[running]->index;
+}
+
+/* Until it yields or ends. */
+void
+go_on(unsigned i)
+{
+    Thread *thread = threads[i];
+    running = i;
+    threadIdx = thread->index;
+    if (_setjmp(scheduler) != 0)
+        return;
+    if (thread->begun)
+        _longjmp(thread->place, 1);
+    thread->begun = true;
+    setcontext(&thread->context);
+}
+
+void
+release_barrier()
+{
+    barrier_arrived = 0;
+    barrier_turn++;
+    progress = true;
+}
+
+void
+begin_thread()
+{
+    (*body)();
+    Thread *thread = threads[running];
+    thread->ended = true;
+    alive--;
+    progress = true;
+    if (barrier_arrived > 0 && barrier_arrived == alive)
+        release_barrier();
+    _longjmp(scheduler, 1);
+}
+
+void
+prepare(unsigned i, dim3 block)
+{
+    if (!threads[i])
+        threads[i] = new Thread;
+    Thread *thread = threads[i];
+    thread->stack.resize(STACK_BYTES);
+    thread->copies.clear();
+    thread->ended = thread->begun = false;
+    thread->index = dim3(i % block.x, i / block.x % block.y, i / block.x / block.y);
+    getcontext(&thread->context);
+    thread->context.uc_stack.ss_sp = thread->stack.data();
+    thread->context.uc_stack.ss_size = STACK_BYTES;
+    thread->context.uc_link = nullptr;
+    makecontext(&thread->context, begin_thread, 0);
+}
+
+void
+run_block(dim3 block, std::mt19937 &random)
+{
+    std::vector<unsigned> order(count);
+    alive = count;
+    barrier_arrived = 0;
+    memset(warps, 0, sizeof warps);
+    for (unsigned i = 0; i < count; i++) {
+        prepare(i, block);
+        order[i] = i;
+    }
+    while (alive > 0) {
+        std::shuffle(order.begin(), order.end(), random);
+        progress = false;
+        for (unsigned i : order) {
+            if (!threads[i]->ended)
+                go_on(i);
+        }
+        if (!progress)
+            fail("threads wait for others that never come");
+    }
+}
+
+} // namespace
+
+void
+dpc_emulate(dim3 grid, dim3 block, size_t shared_bytes, const std::function<void()> &thread)
+{
+    static std::mt19937 random(1);
+    count = block.x * block.y * block.z;
+    if (count == 0 || count > THREADS_MAX || shared_bytes > DPC_EMULATED_SHARED_MAX ||
+        grid.x == 0 || grid.y == 0 || grid.y > 65535)
+        fail("a launch that a card would refuse");
+    body = &thread;
+    gridDim = grid;
+    blockDim = block;
+    for (unsigned y = 0; y < grid.y; y++) {
+        for (unsigned x = 0; x < grid.x; x++) {
+            blockIdx = dim3(x, y);
+            /* What an earlier block left there must not matter. */
+            memset(dpc_emulated_shared, 0xff, shared_bytes);
+            run_block(block, random);
+        }
+    }
+}
+
+void
+dpc_emulated_block_barrier()
+{
+    unsigned turn = barrier_turn;
+    if (++barrier_arrived == alive) {
+        release_barrier();
+        return;
+    }
+    while (turn == barrier_turn)
+        yield();
+}
+
+void
+dpc_emulated_together(void (*run)(void *operands[LANES]), void *operand)
+{
+    Warp &warp = warps[running / LANES];
+    unsigned turn = warp.turn;
+    if (warp.arrived > 0 && warp.run != run)
+        fail("a warp's threads come to different instructions");
+    warp.run = run;
+    warp.operands[running % LANES] = operand;
+    if (++warp.arrived == LANES) {
+        run(warp.operands);
+        warp.arrived = 0;
+        warp.turn++;
+        progress = true;
+        return;
+    }
+    while (turn == warp.turn)
+        yield();
+}
+
+void
+dpc_emulated_copy_later(void *to, const void *from, size_t bytes, bool valid)
+{
+    threads[running]->copies.push_back({to, from, bytes, valid});
+}
+
+void
+dpc_emulated_copy_now()
+{
+    for (const Copy &copy : threads[running]->copies) {
+        if (copy.valid)
+            memcpy(copy.to, copy.from, copy.bytes);
+        else
+            memset(copy.to, 0, copy.bytes);
+    }
+    threads[running]->copies.clear();
+}

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * A card's threads on the CPU. A block's threads are coroutines; blocks run one after another.
+ *
+ * Owns: stacks and shared memory, which stay. Threads: one. Limits: 1024 threads a block, 227 KiB of
+ * shared memory. Not here: CUDA's runtime (runtime.cc).
+ */
+#ifndef DPC_TESTS_UNIT_OPS_CUDA_CPU_EMULATE_H
+#define DPC_TESTS_UNIT_OPS_CUDA_CPU_EMULATE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include <functional>
+
+struct dim3 {
+    unsigned x, y, z;
+    constexpr dim3(unsigned x = 1, unsigned y = 1, unsigned z = 1) : x(x), y(y), z(z) {}
+};
+
+/* Of the thread that runs. */
+extern dim3 threadIdx, blockIdx, blockDim, gridDim;
+
+enum { DPC_EMULATED_SHARED_MAX = 227 * 1024 };
+extern unsigned char dpc_emulated_shared[DPC_EMULATED_SHARED_MAX];
+
+/* Runs `thread` once for each thread of each block. */
+void dpc_emulate(dim3 grid, dim3 block, size_t shared_bytes, const std::function<void()> &thread);
+
+/* Until all threads of the block that have not ended are here. */
+void dpc_emulated_block_barrier();
+
+/* One instruction of all 32 threads of a warp: each hands in `operand`, and when all have, `run` gets
+ * these by lane, once. */
+void dpc_emulated_together(void (*run)(void *operands[32]), void *operand);
+
+/* What is to be done when this thread waits for its copies, and the waiting. */
+void dpc_emulated_copy_later(void *to, const void *from, size_t bytes, bool valid);
+void dpc_emulated_copy_now();
+
+#endif

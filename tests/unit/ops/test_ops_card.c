@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The conformance suite over the tables of a card. */
+#include <stdio.h>
+
+#include "tests/unit/card.h"
+#include "tests/unit/ops/conformance.h"
+
+static void
+every_table_agrees_with_the_reference(void)
+{
+    const struct dpc_ops *ops;
+    for (size_t i = 0; (ops = test_card_table(i)); i++)
+        dpc_conform_kernels(ops);
+}
+
+static void
+every_gradient_is_the_difference_quotient(void)
+{
+    dpc_conform_gradients(test_card_table(0));
+}
+
+static void
+the_card_says_what_it_is(void)
+{
+    const struct dpc_card_info *info = dpc_card_info(test_card());
+    printf("\n    %s, sm_%u, %s, %llu of %llu MiB free ", info->name, info->capability,
+           info->libraries, (unsigned long long)(info->free_bytes >> 20),
+           (unsigned long long)(info->memory_bytes >> 20));
+    CU_ASSERT(info->name[0] != '\0');
+    CU_ASSERT(info->free_bytes > 0 && info->free_bytes <= info->memory_bytes);
+    CU_ASSERT_EQUAL(info->bf16, test_card_table(2) != NULL);
+}
+
+static const struct dpc_test tests[] = {
+    {"the card says what it is", the_card_says_what_it_is},
+    {"every table agrees with the reference", every_table_agrees_with_the_reference},
+    {"every gradient is the difference quotient", every_gradient_is_the_difference_quotient},
+};
+DPC_TEST_MAIN_ON_CARD("ops/ops on a card", tests)
