@@ -52,6 +52,7 @@ sync_folder(const char *folder, struct dpc_error *err)
 /* --- Blobs. */
 
 struct copying {
+    struct dpc_store *store; /* that goes on meanwhile; NULL: nobody touches `from` */
     const struct dpc_blobs *from;
     struct dpc_blobs *to;
     bool link; /* try to */
@@ -59,6 +60,19 @@ struct copying {
     struct dpc_error *err;
     int code;
 };
+
+/* A small blob that was listed as it came in and moved into the database before it was linked
+ * (store_blobs.c). No record of the checkpoint names it: records come after the move. */
+static bool
+moved_meanwhile(struct copying *copying, const struct dpc_hash *hash)
+{
+    uint64_t bytes;
+    if (copying->code != DPC_ENOTFOUND || !copying->store ||
+        dpc_store_blob_size(copying->store, hash, &bytes) != DPC_OK)
+        return false;
+    copying->code = DPC_OK;
+    return true;
+}
 
 static void
 copy_one(void *context, const struct dpc_hash *hash, uint64_t bytes)
@@ -70,8 +84,12 @@ copy_one(void *context, const struct dpc_hash *hash, uint64_t bytes)
     copying->code = copying->link
                         ? dpc_blobs_link(copying->from, copying->to, hash, &linked, copying->err)
                         : DPC_OK;
+    if (moved_meanwhile(copying, hash))
+        return;
     if (copying->code == DPC_OK && !linked) {
         copying->code = dpc_blobs_copy(copying->from, copying->to, hash, copying->err);
+        if (moved_meanwhile(copying, hash))
+            return;
         copying->counts.copied_bytes += bytes;
     }
     copying->counts.blobs++;
@@ -79,10 +97,10 @@ copy_one(void *context, const struct dpc_hash *hash, uint64_t bytes)
 }
 
 static int
-copy_blobs(const struct dpc_blobs *from, const char *folder, bool link,
+copy_blobs(struct dpc_store *store, const struct dpc_blobs *from, const char *folder,
            struct dpc_backup_counts *ret_counts, struct dpc_error *err)
 {
-    struct copying copying = {.from = from, .link = link, .err = err};
+    struct copying copying = {.store = store, .from = from, .link = store != NULL, .err = err};
     int code = dpc_blobs_open(&dpc_vfs_posix, folder, &copying.to, err);
     if (code == DPC_OK)
         code = dpc_blobs_list(from, copy_one, &copying, err);
@@ -138,7 +156,7 @@ dpc_store_backup(struct dpc_store *store, const char *folder, struct dpc_backup_
     if (code == DPC_OK)
         code = store->kv->ops->checkpoint(store->kv, paths.db, err);
     if (code == DPC_OK)
-        code = copy_blobs(store->blobs, paths.blobs, true, ret_counts, err);
+        code = copy_blobs(store, store->blobs, paths.blobs, ret_counts, err);
     if (code == DPC_OK)
         code = derive_head(&paths, err);
     return code == DPC_OK ? sync_folder(folder, err) : code;
@@ -243,7 +261,7 @@ fill(const struct dpc_store_paths *from, const struct dpc_store_paths *to,
     code = dpc_blobs_open_read(&dpc_vfs_posix, from->blobs, &blobs, err);
     if (code != DPC_OK)
         return code;
-    code = copy_blobs(blobs, to->blobs, false, ret_counts, err);
+    code = copy_blobs(NULL, blobs, to->blobs, ret_counts, err);
     dpc_blobs_close(blobs);
     if (code == DPC_OK)
         code = derive_head(to, err);

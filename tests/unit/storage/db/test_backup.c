@@ -2,6 +2,8 @@
  * Copies of a store, and stores made of them. tests/e2e/backup.sh does it with a whole run. */
 #include "storage/db/backup.h"
 
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -134,6 +136,48 @@ a_restore_that_was_broken_off_is_no_store(void)
     tear_down();
 }
 
+/* Small blobs come in as files, as from a peer, and move into the database. */
+static void *
+receive_small_blobs(void *context)
+{
+    atomic_bool *enough = context;
+    struct dpc_error peer_err;
+    for (uint32_t i = 0; !*enough; i++) {
+        struct dpc_hash hash;
+        uint8_t small[64];
+        memset(small, 0, sizeof small);
+        memcpy(small, &i, sizeof i);
+        dpc_hash_of(small, sizeof small, &hash);
+        if (dpc_store_blob_append(store, &hash, 0, small, sizeof small, &peer_err) != DPC_OK ||
+            dpc_store_blob_finish(store, &hash, &peer_err) != DPC_OK)
+            return (void *)"a blob was refused";
+    }
+    return NULL;
+}
+
+/* A backup once failed on a blob that it had seen as a file and then found no more. */
+static void
+a_blob_that_moves_meanwhile_is_no_fault(void)
+{
+    atomic_bool enough = false;
+    pthread_t peer;
+    void *fault = NULL;
+    set_up();
+    CU_ASSERT_EQUAL_FATAL(pthread_create(&peer, NULL, receive_small_blobs, &enough), 0);
+    for (int i = 0; i < 12; i++) {
+        char path[SCRATCH_PATH_MAX + 16];
+        (void)snprintf(path, sizeof path, "%s/copy%d", folder, i);
+        int code = dpc_store_backup(store, path, &counts, &err);
+        if (code != DPC_OK)
+            printf("\n    %s", err.text);
+        CU_ASSERT_EQUAL_FATAL(code, DPC_OK);
+    }
+    enough = true;
+    pthread_join(peer, &fault);
+    CU_ASSERT_PTR_NULL(fault);
+    tear_down();
+}
+
 static void
 flip(const char *path, long at)
 {
@@ -171,6 +215,7 @@ a_folder_that_is_no_store_is_not_restored(void)
 }
 
 static const struct dpc_test tests[] = {
+    {"a blob that moves meanwhile is no fault", a_blob_that_moves_meanwhile_is_no_fault},
     {"a copy is the store of one instant", a_copy_is_the_store_of_one_instant},
     {"a restored store goes on with another incarnation",
      a_restored_store_goes_on_with_another_incarnation},
