@@ -43,6 +43,9 @@ struct dpc_worker {
     struct dpc_device *device;
     struct dpc_runner *runner;
     struct dpc_session *session;
+    struct dpc_notice *notice; /* NULL: no cloud, no notices */
+    enum dpc_notice_state notice_state;
+    int64_t job_begun_ms;
     bool begun;    /* the session has */
     bool yielding; /* to others on the card, as the log knows */
     bool fallback_told;
@@ -163,6 +166,7 @@ static void
 start_job(struct dpc_worker *worker, const struct dpc_msg_lease *lease)
 {
     worker->steps_seen = 0;
+    worker->job_begun_ms = now();
     if (dpc_runner_run(worker->runner, &worker->experiment, lease) == DPC_OK)
         return;
     /* Eight cancelled jobs that have not ended: something is very slow. The session tries later. */
@@ -367,6 +371,15 @@ begin_session(struct dpc_worker *worker)
     act_all(worker);
 }
 
+/* New work is for a device that is there, on a machine that stays. */
+static void
+pause_or_go_on(struct dpc_worker *worker)
+{
+    bool pause = !dpc_device_is_ready(worker->device) || worker->notice_state != DPC_NOTICE_CALM;
+    dpc_session_pause(worker->session, pause, now(), &worker->actions);
+    act_all(worker);
+}
+
 /* A service that waits for its card has started. */
 static void
 wait_for_card(struct dpc_worker *worker)
@@ -374,8 +387,7 @@ wait_for_card(struct dpc_worker *worker)
     if (!worker->ready)
         dpc_notify_ready();
     worker->ready = true;
-    dpc_session_pause(worker->session, true, now(), &worker->actions);
-    act_all(worker);
+    pause_or_go_on(worker);
 }
 
 static void
@@ -389,8 +401,7 @@ use_device(struct dpc_worker *worker)
         dpc_session_rejoin(worker->session, now(), &worker->actions);
         act_all(worker);
     }
-    dpc_session_pause(worker->session, false, now(), &worker->actions);
-    act_all(worker);
+    pause_or_go_on(worker);
 }
 
 /* Between two leases: a card may have come or gone. */
@@ -408,6 +419,49 @@ watch_device(struct dpc_worker *worker)
         use_device(worker);
     else
         wait_for_card(worker);
+}
+
+/* --- A cloud that takes this machine back. */
+
+/* How long the job in hand may still take, at the pace it had so far. */
+static int64_t
+rest_ms(const struct dpc_worker *worker)
+{
+    const struct dpc_msg_lease *lease = dpc_session_lease(worker->session);
+    uint32_t done = dpc_runner_steps_done(worker->runner);
+    if (!lease || done == 0)
+        return INT64_MAX;
+    uint32_t all = lease->kind == DPC_TASK_TRAIN ? lease->steps_count : lease->to - lease->from;
+    return done < all ? (now() - worker->job_begun_ms) * (all - done) / done : 0;
+}
+
+/* Half of what is left of this machine's time is for handing in. */
+static void
+leave_in_time(struct dpc_worker *worker, const char *text)
+{
+    if (dpc_session_work(worker->session) == DPC_WORK_RUNNING &&
+        rest_ms(worker) < DPC_NOTICE_LEAD_MS / 2)
+        return;
+    dpc_session_yield(worker->session, text, now(), &worker->actions);
+    act_all(worker);
+}
+
+static void
+follow_notice(struct dpc_worker *worker)
+{
+    char text[DPC_NOTICE_TEXT_MAX];
+    enum dpc_notice_state state = dpc_notice_take(worker->notice, text);
+    if (state == worker->notice_state || worker->stopping)
+        return;
+    worker->notice_state = state;
+    if (state == DPC_NOTICE_CALM)
+        dpc_log_info("the cloud's notice was withdrawn, going on");
+    else
+        dpc_log_warning("no work is asked for any more: %s", text);
+    if (worker->begun)
+        pause_or_go_on(worker);
+    if (state == DPC_NOTICE_LEAVING)
+        leave_in_time(worker, text);
 }
 
 /* --- Turns. */
@@ -475,7 +529,9 @@ show_status(const struct dpc_worker *worker)
 {
     const struct dpc_msg_lease *lease = dpc_session_lease(worker->session);
     const char *work = dpc_session_work_name(dpc_session_work(worker->session));
-    if (!dpc_device_is_ready(worker->device))
+    if (worker->notice_state != DPC_NOTICE_CALM)
+        dpc_notify_status("leaving: the cloud takes this machine back");
+    else if (!dpc_device_is_ready(worker->device))
         dpc_notify_status("waiting for a card");
     else if (dpc_device_is_yielding(worker->device))
         dpc_notify_status("paused: others keep the card busy");
@@ -559,9 +615,10 @@ turn(struct dpc_worker *worker)
         {.link = worker->control, .fd = -1},
         {.fd = dpc_runner_fd(worker->runner)},
         {.fd = worker->signal_fd},
+        {.fd = worker->notice ? dpc_notice_fd(worker->notice) : worker->signal_fd},
         {.link = worker->bulk, .fd = -1},
     };
-    size_t count = worker->bulk ? 4 : 3;
+    size_t count = worker->bulk ? 5 : 4;
     int code = dpc_channel_poll(items, count, turn_ms(worker));
     if (code != DPC_OK && code != DPC_EAGAIN) {
         dpc_log_error("could not wait for messages: %s", dpc_error_words(code));
@@ -571,7 +628,9 @@ turn(struct dpc_worker *worker)
     note_progress(worker);
     if (items[2].readable)
         take_signals(worker);
-    if (count == 4 && items[3].readable)
+    if (worker->notice && items[3].readable)
+        follow_notice(worker);
+    if (count == 5 && items[4].readable)
         receive_bulk(worker);
     if (items[0].readable)
         receive_control(worker);
@@ -615,6 +674,10 @@ dpc_worker_run(struct dpc_worker *worker)
     if (dpc_compute_is_blocked())
         dpc_log_warning("oneDNN may not run the code that it makes, as under "
                         "MemoryDenyWriteExecute: computing in fp32 through OpenBLAS");
+    worker->notice = dpc_notice_start(&worker->options->notice);
+    if (worker->notice)
+        dpc_log_info("notices are watched for cloud=%s",
+                     dpc_cloud_name(dpc_notice_cloud(worker->notice)));
     dpc_notify_status("looking for %s", worker->options->endpoint);
     watch_device(worker);
     while (worker->status == STATUS_RUNNING)
@@ -687,6 +750,7 @@ dpc_worker_destroy(struct dpc_worker *worker)
     if (!worker)
         return NULL;
     worker->runner = dpc_runner_stop(worker->runner);
+    worker->notice = dpc_notice_stop(worker->notice);
     worker->device = dpc_device_destroy(worker->device);
     worker->session = dpc_session_destroy(worker->session);
     worker->transfer = dpc_transfer_destroy(worker->transfer);

@@ -12,6 +12,7 @@
 #include "base/clock.h"
 #include "proto/channel.h"
 #include "worker/device.h"
+#include "worker/notice.h"
 
 struct dpc_worker_options {
     const char *folder;   /* the worker's own; the cache lies in it */
@@ -23,6 +24,7 @@ struct dpc_worker_options {
     uint32_t threads;      /* that compute */
     uint64_t memory_bytes; /* for computing; 0: no limit */
     struct dpc_device_options device;
+    struct dpc_notice_options notice;
 };
 
 struct dpc_worker;

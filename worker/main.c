@@ -24,6 +24,7 @@ struct arguments {
     const char *folder, *endpoint, *server_key, *key, *name, *cpus;
     uint64_t cache_mib, memory_mib, threads;
     struct dpc_device_options device;
+    struct dpc_notice_options notice;
     bool generate_key;
 };
 
@@ -41,6 +42,8 @@ static const struct option options[] = {
     {"device-memory", required_argument, NULL, 'S'},
     {"device-yield", required_argument, NULL, 'y'},
     {"card-plugin", required_argument, NULL, 'P'},
+    {"cloud", required_argument, NULL, 'C'},
+    {"cloud-url", required_argument, NULL, 'U'},
     {"generate-key", no_argument, NULL, 'g'},
     {"log-level", required_argument, NULL, 'l'},
     {"version", no_argument, NULL, 'V'},
@@ -78,6 +81,9 @@ static const char usage[] =
     "  --card-plugin FILE   what computes on cards; default dipaco-ops-cuda.so beside this "
     "program\n"
     "                       or where it was installed\n"
+    "  --cloud NAME         whose notices of preemption are watched for: auto (default: what this\n"
+    "                       machine is by its firmware), none, aws, gcp or azure\n"
+    "  --cloud-url URL      where its metadata service is; default the cloud's own\n"
     "  --generate-key       write a new key (and its .pub, which the coordinator has to know)\n"
     "  --log-level LEVEL    error, warning, info or debug; default info\n"
     "  --version, --help\n"
@@ -179,6 +185,15 @@ parse(int argc, char **argv, struct arguments *args)
         case 'P':
             if (!parse_device(choice, optarg, &args->device))
                 return wrong_device(choice, optarg);
+            break;
+        case 'C':
+            if (!dpc_cloud_parse(optarg, &args->notice.cloud))
+                return wrong("--cloud takes auto, none, aws, gcp or azure, not", optarg);
+            break;
+        case 'U':
+            if (strncmp(optarg, "http://", 7) != 0 || strlen(optarg) > 255)
+                return wrong("--cloud-url takes http:// and at most 255 bytes, not", optarg);
+            args->notice.url = optarg;
             break;
         case 'g':
             args->generate_key = true;
@@ -285,6 +300,7 @@ work(const struct arguments *args, const char *key)
         .cache_bytes = args->cache_mib * DPC_MIB,
         .memory_bytes = args->memory_mib * DPC_MIB,
         .device = args->device,
+        .notice = args->notice,
     };
     struct dpc_worker *worker;
     if (args->cpus && dpc_processors_pin(args->cpus, &err) != DPC_OK)

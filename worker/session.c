@@ -36,6 +36,15 @@ dpc_session_pause(struct dpc_session *session, bool paused, int64_t now_ms,
         session_want(session, session->joined ? DPC_MSG_ASK : DPC_MSG_HELLO, 0);
 }
 
+void
+dpc_session_yield(struct dpc_session *session, const char *reason, int64_t now_ms,
+                  struct dpc_session_actions *actions)
+{
+    session_begin(session, now_ms, actions);
+    if (session->work == DPC_WORK_FETCHING || session->work == DPC_WORK_RUNNING)
+        session_give_back(session, reason);
+}
+
 /* The present step of stopping took too long: on to the next. */
 static void
 stop_further(struct dpc_session *session)

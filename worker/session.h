@@ -106,6 +106,9 @@ void dpc_session_rejoin(struct dpc_session *session, int64_t now_ms,
 /* While `paused` nothing new is begun: no hello, and no lease is asked for. */
 void dpc_session_pause(struct dpc_session *session, bool paused, int64_t now_ms,
                        struct dpc_session_actions *actions);
+/* Gives back what is fetched or computed, for `reason`; what is being handed in goes on. */
+void dpc_session_yield(struct dpc_session *session, const char *reason, int64_t now_ms,
+                       struct dpc_session_actions *actions);
 /* Time went by: repeats, heartbeats, deadlines. Call it when dpc_session_wait_ms is over. */
 void dpc_session_tick(struct dpc_session *session, int64_t now_ms,
                       struct dpc_session_actions *actions);
