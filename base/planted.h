@@ -33,6 +33,9 @@ enum dpc_planted {
     DPC_PLANTED_SYNC_IGNORED = 17,       /* a failed sync of a blob is taken for a success */
     DPC_PLANTED_DIFFERENCE_MISSED = 18,  /* two results of one task may differ */
     DPC_PLANTED_VERSION_NOT_PLACED = 19, /* a new version does not make its paths ready */
+    /* of rollbacks */
+    DPC_PLANTED_DISCARDED_MERGED = 20, /* what was learned from a discarded version is merged */
+    DPC_PLANTED_DISCARDED_LEASED = 21, /* leases on a discarded version live on */
 };
 
 #define DPC_PLANTED(bug) (DPC_SIM_BUG == (bug))

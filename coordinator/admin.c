@@ -299,7 +299,7 @@ set_path_state(const struct listing *listing, struct dpc_json *row, uint32_t pat
             dpc_topology_module_name(listing->topology, module, name, sizeof name);
             if (!now)
                 state = "blocked";
-            if (!now || now->version != record->rounds_done)
+            if (!now || dpc_module_round(now) != record->rounds_done)
                 dpc_json_append_text(waiting, name);
         }
     }
@@ -340,8 +340,8 @@ pending_paths(const struct listing *listing, const struct dpc_module_record *rec
     for (uint32_t path = 0; path < listing->topology->paths_count; path++) {
         char name[2 * DPC_NAME_MAX];
         uint32_t done = dpc_core_path(listing->core, path)->rounds_done;
-        if (!dpc_topology_uses(listing->topology, path, record->module) || done > record->version ||
-            done >= dpc_core_path_rounds(listing->core, path))
+        if (!dpc_topology_uses(listing->topology, path, record->module) ||
+            done > dpc_module_round(record) || done >= dpc_core_path_rounds(listing->core, path))
             continue;
         dpc_topology_path_name(listing->topology, path, name, sizeof name);
         dpc_json_append_text(pending, name);
@@ -390,8 +390,9 @@ struct version_rows {
 static bool
 add_version(void *context, const struct dpc_version_record *record)
 {
-    static const char *const causes[] = {
-        [DPC_CAUSE_INITIAL] = "initial", [DPC_CAUSE_OUTER_STEP] = "outer_step"};
+    static const char *const causes[] = {[DPC_CAUSE_INITIAL] = "initial",
+                                         [DPC_CAUSE_OUTER_STEP] = "outer_step",
+                                         [DPC_CAUSE_ROLLBACK] = "rollback"};
     struct version_rows *rows = context;
     if (rows->module != UINT32_MAX && record->module != rows->module)
         return true;
@@ -477,7 +478,7 @@ list_ledger(struct listing *listing)
                            listing->err);
 }
 
-/* --- Backups: no listings, but answered in the same way. */
+/* --- Backups and rollbacks: no listings, but answered in the same way. */
 
 static int
 start_backup(struct listing *listing)
@@ -495,15 +496,29 @@ tell_backup(struct listing *listing)
     return DPC_OK;
 }
 
+static int
+roll_back_module(struct listing *listing)
+{
+    return server_roll_back_module(listing->server, listing->argument, listing->root, listing->err);
+}
+
+static int
+roll_back_round(struct listing *listing)
+{
+    return server_roll_back_round(listing->server, listing->argument, listing->root, listing->err);
+}
+
 /* --- The table. */
 
 static const struct verb {
     const char *name;
     int (*list)(struct listing *listing);
 } verbs[] = {
-    {"status", list_status},   {"workers", list_workers},     {"paths", list_paths},
-    {"modules", list_modules}, {"versions", list_versions},   {"ledger", list_ledger},
-    {"backup", start_backup},  {"backup-state", tell_backup},
+    {"status", list_status},        {"workers", list_workers},
+    {"paths", list_paths},          {"modules", list_modules},
+    {"versions", list_versions},    {"ledger", list_ledger},
+    {"backup", start_backup},       {"backup-state", tell_backup},
+    {"rollback", roll_back_module}, {"rollback-round", roll_back_round},
 };
 
 int

@@ -124,6 +124,12 @@ void server_begin_backup(struct dpc_server *server);
 void server_backed_up(struct dpc_server *server, const struct dpc_job *job);
 void server_tell_backup(const struct dpc_server *server, struct dpc_json *root);
 
+/* --- rollbacks.c: `argument` is "MODULE VERSION" or "ROUND"; tells in `root` what was done. */
+int server_roll_back_module(struct dpc_server *server, const char *argument, struct dpc_json *root,
+                            struct dpc_error *err) DPC_MUST_CHECK;
+int server_roll_back_round(struct dpc_server *server, const char *argument, struct dpc_json *root,
+                           struct dpc_error *err) DPC_MUST_CHECK;
+
 /* --- space.c */
 /* Is there room to commit and to store? Asks the disk; pauses, or goes on. */
 bool server_has_room(struct dpc_server *server);

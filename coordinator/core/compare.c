@@ -9,6 +9,19 @@
 
 #include "base/planted.h"
 
+/* Is the lease older than a rollback of one of the path's modules? Then its worker trained from a
+ * version that does not count any more, and may well have learned something else. */
+static bool
+is_discarded(const struct dpc_core *core, const struct dpc_msg_submit *submit)
+{
+    for (uint32_t level = 0; level < core->topology.levels_count; level++) {
+        uint32_t module = dpc_topology_module(&core->topology, submit->path, level);
+        if (submit->token.serial < core->modules[module].record.serial_first)
+            return true;
+    }
+    return false;
+}
+
 static bool
 same_training(const struct dpc_core *core, const struct dpc_msg_submit *submit)
 {
@@ -29,7 +42,7 @@ core_compare_superseded(const struct dpc_core *core, const struct core_worker *w
         core->experiment->numeric_class == DPC_CLASS_ANY || submit->kind != DPC_TASK_TRAIN ||
         submit->path >= core->topology.paths_count ||
         core->paths[submit->path].record.rounds_done != submit->round + 1 ||
-        same_training(core, submit))
+        is_discarded(core, submit) || same_training(core, submit))
         return;
     const struct core_path *path = &core->paths[submit->path];
     (void)snprintf(actions->alarm, sizeof actions->alarm,

@@ -11,8 +11,8 @@
  * (prepare, shard, fold, report). Both can be lost at any instant: what is not in the store has not
  * happened, and dpc_core_resume asks for it again.
  *
- * A path is *ready* when all its modules have as many versions as it has rounds done; so it waits
- * for the rows and columns that it shares, not for everybody (ARCHITECTURE.md, the life of a
+ * A path is *ready* when all its modules have made as many outer steps as it has rounds done; so it
+ * waits for the rows and columns that it shares, not for everybody (ARCHITECTURE.md, the life of a
  * round).
  *
  * Owns: its tables, rebuilt from the store alone. Threads: one (the server's loop).
@@ -55,6 +55,8 @@ enum dpc_event_type {
     DPC_EVENT_SHARDED,
     DPC_EVENT_FOLDED,
     DPC_EVENT_REPORTED,
+    /* the operator's */
+    DPC_EVENT_ROLLBACK,
 };
 
 /* What the server found out about a submission before the core sees it. */
@@ -96,6 +98,12 @@ struct dpc_folded {
     struct dpc_hash master, published, momentum;
 };
 
+/* To give modules the content of older versions, all at once. */
+struct dpc_rollback {
+    uint32_t versions_count;
+    const struct dpc_version_record *versions; /* of the caller; their blobs are in the store */
+};
+
 struct dpc_event {
     enum dpc_event_type type;
     uint8_t worker[DPC_WORKER_KEY_BYTES]; /* of the messages */
@@ -121,6 +129,7 @@ struct dpc_event {
         struct dpc_prepared prepared;
         struct dpc_sharded sharded;
         struct dpc_folded folded;
+        struct dpc_rollback rollback;
     };
 };
 
@@ -193,6 +202,9 @@ void dpc_core_resume(struct dpc_core *core, struct dpc_actions *actions);
  * failure. */
 void dpc_core_step(struct dpc_core *core, const struct dpc_event *event, int64_t now_ms,
                    struct dpc_actions *actions);
+
+/* DPC_OK when a rollback would be carried out now; else the reason and what to do. */
+int dpc_core_check_rollback(const struct dpc_core *core, struct dpc_error *err) DPC_MUST_CHECK;
 
 /* --- Looking in (admin listings, report, tests). Read-only. */
 

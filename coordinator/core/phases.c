@@ -181,7 +181,7 @@ training_is_over(const struct dpc_core *core)
 {
     for (uint32_t module = 0; module < core->topology.modules_count; module++) {
         uint32_t path = dpc_topology_path_through(&core->topology, module, 0);
-        if (core->modules[module].record.version < dpc_core_path_rounds(core, path))
+        if (dpc_module_round(&core->modules[module].record) < dpc_core_path_rounds(core, path))
             return false;
     }
     return true;

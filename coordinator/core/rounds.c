@@ -21,8 +21,9 @@ core_round_is_ready(const struct dpc_core *core, uint32_t path)
     for (uint32_t level = 0; level < core->topology.levels_count; level++) {
         const struct core_module *module =
             &core->modules[dpc_topology_module(&core->topology, path, level)];
-        bool early = DPC_PLANTED(DPC_PLANTED_READY_EARLY) && module->record.version + 1 == round;
-        if (!module->exists || (module->record.version != round && !early))
+        uint32_t begins = dpc_module_round(&module->record);
+        bool early = DPC_PLANTED(DPC_PLANTED_READY_EARLY) && begins + 1 == round;
+        if (!module->exists || (begins != round && !early))
             return false;
     }
     return true;
@@ -58,7 +59,8 @@ core_count_delivered(struct dpc_core *core, uint32_t module_id)
     module->delivered = 0;
     for (uint32_t i = 0; i < count; i++) {
         uint32_t path = dpc_topology_path_through(&core->topology, module_id, i);
-        module->delivered += core->paths[path].record.rounds_done == module->record.version + 1;
+        module->delivered +=
+            core->paths[path].record.rounds_done == dpc_module_round(&module->record) + 1;
     }
 }
 
@@ -92,6 +94,31 @@ sort_by_arrival(const struct dpc_core *core, struct dpc_fold *fold)
     }
 }
 
+bool
+core_is_merged(const struct dpc_core *core, uint32_t path, uint32_t module)
+{
+    return DPC_PLANTED(DPC_PLANTED_DISCARDED_MERGED) ||
+           core->paths[path].accepted_serial >= core->modules[module].record.serial_first;
+}
+
+/* In path order, without what was learned from a version that a rollback discarded. */
+static void
+list_inputs(const struct dpc_core *core, struct dpc_fold *fold)
+{
+    uint32_t level = dpc_topology_module_level(&core->topology, fold->module);
+    uint32_t count = dpc_topology_paths_through(&core->topology, fold->module);
+    fold->inputs = dpc_alloc(count, sizeof *fold->inputs);
+    for (uint32_t i = 0; i < count; i++) {
+        uint32_t path_id = dpc_topology_path_through(&core->topology, fold->module, i);
+        const struct core_path *path = &core->paths[path_id];
+        if (core_is_merged(core, path_id, fold->module))
+            fold->inputs[fold->inputs_count++] =
+                (struct dpc_fold_input){.path = path_id,
+                                        .delta = path->deltas[level],
+                                        .weight = raw_weight(core, &path->record)};
+    }
+}
+
 /* What the module's next outer step takes. It follows from the tables alone and stays the same
  * until the step commits: nothing about a delivered round changes before its modules close. */
 static void
@@ -108,35 +135,14 @@ describe_fold(const struct dpc_core *core, uint32_t module_id, struct dpc_fold *
         .published = module->record.published,
         .momentum = module->record.momentum,
     };
-    fold->inputs =
-        dpc_alloc(dpc_topology_paths_through(&core->topology, module_id), sizeof *fold->inputs);
-    fold->inputs_count = dpc_topology_paths_through(&core->topology, module_id);
-    for (uint32_t i = 0; i < fold->inputs_count; i++) {
-        uint32_t path_id = dpc_topology_path_through(&core->topology, module_id, i);
-        const struct core_path *path = &core->paths[path_id];
-        fold->inputs[i] = (struct dpc_fold_input){.path = path_id,
-                                                  .delta = path->deltas[level],
-                                                  .weight = raw_weight(core, &path->record)};
-    }
+    list_inputs(core, fold);
     if (DPC_PLANTED(DPC_PLANTED_ARRIVAL_ORDER))
         sort_by_arrival(core, fold);
-    double effective = normalise(fold);
+    double effective = fold->inputs_count ? normalise(fold) : 0;
     /* The dense path trains alone: its outer step is the plain replacement old - delta. */
     fold->lr = dense ? 1.0 : core->experiment->outer.lr;
     fold->mu = dense ? 0.0 : core->experiment->outer.momentum;
     fold->rescale = core->experiment->outer.rescale == DPC_RESCALE_SQRT ? sqrt(effective) : 1.0;
-}
-
-void
-core_fold_what_is_complete(struct dpc_core *core, struct dpc_actions *actions)
-{
-    for (uint32_t i = 0; i < core->topology.modules_count; i++) {
-        struct core_module *module = &core->modules[i];
-        if (!module->exists || module->folding || !round_is_delivered(core, i))
-            continue;
-        describe_fold(core, i, &core_add_effect(actions, DPC_EFFECT_FOLD)->fold);
-        module->folding = true;
-    }
 }
 
 static void
@@ -153,7 +159,7 @@ put_ledger(struct dpc_core *core, const struct dpc_folded *folded, struct dpc_ac
         .momentum = folded->momentum,
         .previous = core->phase.ledger_head,
         .entries_count = fold.inputs_count,
-        .entries = dpc_alloc(fold.inputs_count, sizeof *record.entries),
+        .entries = dpc_alloc(fold.inputs_count + 1, sizeof *record.entries), /* never none */
     };
     for (uint32_t i = 0; i < fold.inputs_count; i++) {
         const struct core_path *path = &core->paths[fold.inputs[i].path];
@@ -180,36 +186,86 @@ refresh_paths_through(struct dpc_core *core, uint32_t module)
 }
 
 void
-core_on_folded(struct dpc_core *core, const struct dpc_folded *folded, struct dpc_actions *actions)
+core_append_version(struct dpc_core *core, struct dpc_version_record *version,
+                    struct dpc_actions *actions)
 {
-    struct core_module *module = &core->modules[folded->module];
-    /* An answer to a question that a restart asked again, or asked before it. */
-    if (!module->folding || folded->version != module->record.version + 1)
-        return;
-    put_ledger(core, folded, actions);
+    struct core_module *module = &core->modules[version->module];
     module->folding = false;
+    version->ledger = core->phase.ledger_next - 1;
+    version->rollbacks = module->record.rollbacks;
+    module->record.version = version->version;
+    module->record.master = version->master;
+    module->record.published = version->published;
+    module->record.momentum = version->momentum;
+    dpc_put_version(&actions->batch, version);
+    dpc_put_module(&actions->batch, &module->record);
+    core_count_delivered(core, version->module);
+    refresh_paths_through(core, version->module);
+    core_put_phase(core, actions);
+}
+
+static void
+close_round(struct dpc_core *core, const struct dpc_folded *folded, struct dpc_actions *actions)
+{
+    put_ledger(core, folded, actions);
     struct dpc_version_record version = {
         .module = folded->module,
         .version = folded->version,
         .cause = DPC_CAUSE_OUTER_STEP,
-        .parent = module->record.version,
+        .parent = core->modules[folded->module].record.version,
         .master = folded->master,
         .published = folded->published,
         .momentum = folded->momentum,
-        .ledger = core->phase.ledger_next - 1,
     };
-    module->record.version = folded->version;
-    module->record.master = folded->master;
-    module->record.published = folded->published;
-    module->record.momentum = folded->momentum;
-    dpc_put_version(&actions->batch, &version);
-    dpc_put_module(&actions->batch, &module->record);
+    core_append_version(core, &version, actions);
     if (dpc_topology_module_is_dense(&core->topology, folded->module) &&
         folded->version == core->warm_rounds)
         core->warm[dpc_topology_module_level(&core->topology, folded->module)] = version;
-    core_count_delivered(core, folded->module);
-    refresh_paths_through(core, folded->module);
-    core_put_phase(core, actions);
+}
+
+/* Every path had delivered when a rollback discarded what they learned: the round ends with the
+ * bytes and the momentum that it began with. */
+static void
+close_unchanged(struct dpc_core *core, const struct dpc_fold *fold, struct dpc_actions *actions)
+{
+    struct dpc_folded folded = {
+        .module = fold->module,
+        .version = fold->version,
+        .master = fold->master,
+        .published = fold->published,
+        .momentum = fold->momentum,
+    };
+    close_round(core, &folded, actions);
+    dpc_free(fold->inputs);
+}
+
+void
+core_fold_what_is_complete(struct dpc_core *core, struct dpc_actions *actions)
+{
+    for (uint32_t i = 0; i < core->topology.modules_count; i++) {
+        struct core_module *module = &core->modules[i];
+        if (!module->exists || module->folding || !round_is_delivered(core, i))
+            continue;
+        struct dpc_fold fold;
+        describe_fold(core, i, &fold);
+        if (fold.inputs_count == 0) {
+            close_unchanged(core, &fold, actions);
+            continue;
+        }
+        core_add_effect(actions, DPC_EFFECT_FOLD)->fold = fold;
+        module->folding = true;
+    }
+}
+
+void
+core_on_folded(struct dpc_core *core, const struct dpc_folded *folded, struct dpc_actions *actions)
+{
+    struct core_module *module = &core->modules[folded->module];
+    /* An answer to a question that a restart asked again, or asked before it, or that a rollback
+     * has made idle. */
+    if (!module->folding || folded->version != module->record.version + 1)
+        return;
+    close_round(core, folded, actions);
     core_advance(core, actions);
 }
 
@@ -299,7 +355,7 @@ accept_training(struct dpc_core *core, const struct core_lease *lease,
     for (uint32_t level = 0; level < core->topology.levels_count; level++) {
         struct core_module *module =
             &core->modules[dpc_topology_module(&core->topology, submit->path, level)];
-        module->delivered += path->record.rounds_done == module->record.version + 1;
+        module->delivered += path->record.rounds_done == dpc_module_round(&module->record) + 1;
     }
 }
 

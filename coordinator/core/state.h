@@ -187,7 +187,16 @@ void core_on_folded(struct dpc_core *core, const struct dpc_folded *folded,
 void core_fold_what_is_complete(struct dpc_core *core, struct dpc_actions *actions);
 /* Counts the paths through a module whose present round is in; submissions keep it up to date. */
 void core_count_delivered(struct dpc_core *core, uint32_t module);
+/* A new version of a module, whose round it may end. */
+void core_append_version(struct dpc_core *core, struct dpc_version_record *version,
+                         struct dpc_actions *actions);
+/* The path's last accepted round was trained from a version of the module that still counts. */
+bool core_is_merged(const struct dpc_core *core, uint32_t path, uint32_t module);
 bool core_round_is_ready(const struct dpc_core *core, uint32_t path);
+
+/* --- rollback.c: older versions again. */
+void core_on_rollback(struct dpc_core *core, const struct dpc_rollback *rollback,
+                      struct dpc_actions *actions);
 
 /* --- compare.c: an alarm when strict mode gets two results of one task that differ. */
 void core_compare_superseded(const struct dpc_core *core, const struct core_worker *worker,

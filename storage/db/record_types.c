@@ -39,8 +39,8 @@ const struct dpc_record_type dpc_type_store = {
 
 #define F(member) DPC_FIELD(struct dpc_phase_record, member)
 static const struct dpc_field phase_fields[] = {
-    F(phase),    F(next_serial),    F(ledger_next), F(ledger_head), F(corpus),
-    F(prefixes), F(prefixes_bytes), F(documents),   F(router),      F(warm_state),
+    F(phase),    F(next_serial),    F(ledger_next), F(ledger_head),   F(corpus),
+    F(prefixes), F(prefixes_bytes), F(documents),   F(router),        F(warm_state),
     F(seconds),  F(bytes_up),       F(bytes_down),  F(numeric_class),
 };
 #undef F
@@ -66,7 +66,7 @@ const struct dpc_record_type dpc_type_experiment = {
 
 #define F(member) DPC_FIELD(struct dpc_module_record, member)
 static const struct dpc_field module_fields[] = {
-    F(module), F(version), F(master), F(published), F(momentum),
+    F(module), F(version), F(master), F(published), F(momentum), F(rollbacks), F(serial_first),
 };
 #undef F
 
@@ -79,7 +79,8 @@ module_key(struct dpc_key *key, const void *record)
 const struct dpc_record_type dpc_type_module = {
     .name = "module",
     .letter = LETTER_MODULE,
-    .format = 1,
+    .format = 2,
+    .fields_count_format_1 = COUNT(module_fields) - 2, /* without rollbacks */
     .family = DPC_KV_STATE,
     .fields = module_fields,
     .fields_count = COUNT(module_fields),
@@ -89,7 +90,8 @@ const struct dpc_record_type dpc_type_module = {
 
 #define F(member) DPC_FIELD(struct dpc_version_record, member)
 static const struct dpc_field version_fields[] = {
-    F(module), F(version), F(cause), F(parent), F(master), F(published), F(momentum), F(ledger),
+    F(module),    F(version),  F(cause),  F(parent),    F(master),
+    F(published), F(momentum), F(ledger), F(rollbacks),
 };
 #undef F
 _Static_assert(sizeof(enum dpc_version_cause) == sizeof(uint32_t), "a cause is read as a u32");
@@ -106,13 +108,14 @@ static bool
 version_valid(const void *record)
 {
     const struct dpc_version_record *version = record;
-    return version->cause == DPC_CAUSE_INITIAL || version->cause == DPC_CAUSE_OUTER_STEP;
+    return version->cause >= DPC_CAUSE_INITIAL && version->cause <= DPC_CAUSE_ROLLBACK;
 }
 
 const struct dpc_record_type dpc_type_version = {
     .name = "version",
     .letter = LETTER_VERSION,
-    .format = 1,
+    .format = 2,
+    .fields_count_format_1 = COUNT(version_fields) - 1, /* without `rollbacks` */
     .family = DPC_KV_HISTORY,
     .fields = version_fields,
     .fields_count = COUNT(version_fields),

@@ -37,25 +37,36 @@ struct dpc_phase_record {
     struct dpc_hash corpus;      /* of the token file that training began with */
     struct dpc_hash prefixes;    /* token file: first tokens of all documents */
     uint64_t prefixes_bytes;
-    uint32_t documents;            /* in `prefixes` */
-    struct dpc_hash router;        /* routing/kmeans.h, once fitted */
-    struct dpc_hash warm_state;    /* path state at the end of the warm start */
-    uint64_t seconds;              /* spent on the experiment so far, all sessions together */
-    uint64_t bytes_up, bytes_down; /* over the wire so far, seen from the workers */
+    uint32_t documents;               /* in `prefixes` */
+    struct dpc_hash router;           /* routing/kmeans.h, once fitted */
+    struct dpc_hash warm_state;       /* path state at the end of the warm start */
+    uint64_t seconds;                 /* spent on the experiment so far, all sessions together */
+    uint64_t bytes_up, bytes_down;    /* over the wire so far, seen from the workers */
     char numeric_class[DPC_NAME_MAX]; /* strict mode: that of the first worker; "": none yet */
 };
 
-/* Current version of a module. `version` counts outer steps; 0 is where training began. */
+/* Current version of a module. `version` counts its versions; 0 is where training began. Most are
+ * outer steps; `rollbacks` counts those that are not. */
 struct dpc_module_record {
     uint32_t module;
     uint32_t version;
     struct dpc_hash master, published; /* tensor blobs */
     struct dpc_hash momentum;          /* none: zero */
+    uint64_t rollbacks;                /* among the versions; 0 before format 2 */
+    uint64_t serial_first; /* leases below were taken from versions that a rollback discarded */
 };
+
+/* Outer steps that a module has behind it, which is the round that its version begins. */
+static inline uint32_t
+dpc_module_round(const struct dpc_module_record *module)
+{
+    return (uint32_t)(module->version - module->rollbacks);
+}
 
 enum dpc_version_cause {
     DPC_CAUSE_INITIAL = 1, /* drawn, or the end of the warm start */
     DPC_CAUSE_OUTER_STEP = 2,
+    DPC_CAUSE_ROLLBACK = 3, /* the content of `parent` again */
 };
 
 /* Immutable: a (module, version) of this incarnation names one content for ever. */
@@ -65,8 +76,16 @@ struct dpc_version_record {
     enum dpc_version_cause cause;
     uint32_t parent; /* version it was made from */
     struct dpc_hash master, published, momentum;
-    uint64_t ledger; /* sequence of its ledger entry */
+    uint64_t ledger;    /* sequence of its ledger entry */
+    uint64_t rollbacks; /* among the versions up to this one; 0 before format 2 */
 };
+
+/* The round that it begins. */
+static inline uint32_t
+dpc_version_round(const struct dpc_version_record *version)
+{
+    return (uint32_t)(version->version - version->rollbacks);
+}
 
 struct dpc_path_record {
     uint32_t path;
@@ -123,7 +142,8 @@ struct dpc_result_record {
     uint64_t bytes;
 };
 
-/* One outer step: who contributed what to which version. `previous` chains the entries. */
+/* One outer step: who contributed what to which version; nobody to a rollback. `previous` chains
+ * the entries. */
 struct dpc_ledger_entry {
     uint32_t path;
     uint64_t lease;

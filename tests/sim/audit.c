@@ -138,6 +138,27 @@ audit_result(void *context, const struct dpc_result_record *record)
     return true;
 }
 
+/* The path's round that ended with the version. */
+static const struct sim_round *
+round_behind(const struct sim *sim, uint32_t path, const struct dpc_version_record *version)
+{
+    return &sim->memory->rounds[path][dpc_version_round(version) - 1];
+}
+
+/* All paths through the module, but for what was learned from discarded versions; none in a
+ * rollback. */
+static uint32_t
+count_merged(const struct audit *audit, const struct dpc_version_record *version)
+{
+    uint32_t count = 0;
+    uint64_t serial_first = audit->sim->memory->serial_first[version->module][version->version];
+    for (uint32_t path = 0; path < audit->topology->paths_count; path++)
+        count += version->cause == DPC_CAUSE_OUTER_STEP &&
+                 dpc_topology_uses(audit->topology, path, version->module) &&
+                 round_behind(audit->sim, path, version)->serial >= serial_first;
+    return count;
+}
+
 static bool
 audit_ledger(void *context, const struct dpc_ledger_record *record)
 {
@@ -145,12 +166,22 @@ audit_ledger(void *context, const struct dpc_ledger_record *record)
     struct sim *sim = audit->sim;
     double sum = 0;
     uint32_t level = dpc_topology_module_level(audit->topology, record->module);
-    if (record->entries_count != dpc_topology_paths_through(audit->topology, record->module))
-        sim_fail(sim, "version %u of module %u was made of %u contributions", record->version,
-                 record->module, record->entries_count);
+    const struct dpc_version_record *version =
+        &sim->memory->versions[record->module][record->version];
+    if (!sim->memory->exists[record->module][record->version]) {
+        sim_fail(sim, "the ledger names version %u of module %u, which nobody has seen",
+                 record->version, record->module);
+        return false;
+    }
+    uint32_t expected = count_merged(audit, version);
+    if (record->entries_count != expected)
+        sim_fail(sim, "version %u of module %u was made of %u contributions instead of %u",
+                 record->version, record->module, record->entries_count, expected);
+    if (expected && expected < dpc_topology_paths_through(audit->topology, record->module))
+        sim_mark(sim, SIM_MARK_PARTLY_MERGED);
     for (uint32_t i = 0; i < record->entries_count; i++) {
         const struct dpc_ledger_entry *entry = &record->entries[i];
-        const struct sim_round *round = &sim->memory->rounds[entry->path][record->version - 1];
+        const struct sim_round *round = round_behind(sim, entry->path, version);
         sum += entry->weight;
         if (i > 0 && entry->path <= record->entries[i - 1].path)
             sim_fail(sim, "the ledger names paths twice or out of order");
@@ -159,7 +190,7 @@ audit_ledger(void *context, const struct dpc_ledger_record *record)
             sim_fail(sim, "version %u of module %u merged what path %u had not handed in",
                      record->version, record->module, entry->path);
     }
-    if (fabs(sum - 1) > 1e-9)
+    if (record->entries_count && fabs(sum - 1) > 1e-9)
         sim_fail(sim, "the weights of version %u of module %u sum to %g", record->version,
                  record->module, sum);
     return true;

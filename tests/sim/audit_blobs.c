@@ -48,7 +48,7 @@ audit_deltas(struct sim *sim, uint32_t path_id)
     const struct core_path *path = &core->paths[path_id];
     for (uint32_t level = 0; level < core->topology.levels_count; level++) {
         uint32_t module = dpc_topology_module(&core->topology, path_id, level);
-        if (path->record.rounds_done == core->modules[module].record.version + 1)
+        if (path->record.rounds_done == dpc_module_round(&core->modules[module].record) + 1)
             audit_blob(sim, &path->deltas[level], "contribution of path", path_id);
     }
 }

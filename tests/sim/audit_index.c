@@ -19,7 +19,7 @@ is_open(const struct dpc_core *core, uint32_t path)
     for (uint32_t i = 0; i < core->topology.modules_count; i++) {
         if (dpc_topology_uses(&core->topology, path, i) &&
             (!core->modules[i].exists ||
-             core->modules[i].record.version != state->record.rounds_done))
+             dpc_module_round(&core->modules[i].record) != state->record.rounds_done))
             return false;
     }
     return true;
@@ -81,7 +81,8 @@ check_delivered(struct sim *sim, const struct dpc_core *core)
         uint32_t count = 0;
         for (uint32_t path = 0; path < core->topology.paths_count; path++)
             count += dpc_topology_uses(&core->topology, path, i) &&
-                     core->paths[path].record.rounds_done == core->modules[i].record.version + 1;
+                     core->paths[path].record.rounds_done ==
+                         dpc_module_round(&core->modules[i].record) + 1;
         if (core->modules[i].exists && count != core->modules[i].delivered)
             sim_fail(sim, "%u paths delivered to module %u, and the core counts %u", count, i,
                      core->modules[i].delivered);

@@ -58,6 +58,22 @@ grant_of(struct sim *sim, uint64_t serial)
     return &memory->grants[serial];
 }
 
+/* Leases on the path below this one were voided by rollbacks. */
+static uint64_t
+first_serial_of(const struct sim *sim, uint32_t path)
+{
+    const struct dpc_core *core = sim->coordinator.core;
+    const struct dpc_topology *topology = dpc_core_topology(core);
+    uint64_t first = 0;
+    for (uint32_t level = 0; level < topology->levels_count; level++) {
+        uint32_t module = dpc_topology_module(topology, path, level);
+        uint32_t version = dpc_core_module(core, module)->version;
+        uint64_t serial = sim->memory->serial_first[module][version];
+        first = serial > first ? serial : first;
+    }
+    return first;
+}
+
 static void
 record_round(struct sim *sim, uint32_t path, const struct dpc_event *event)
 {
@@ -71,6 +87,8 @@ record_round(struct sim *sim, uint32_t path, const struct dpc_event *event)
                  round_number + 1, round_number);
         return;
     }
+    if (submit->token.serial < first_serial_of(sim, path))
+        sim_fail(sim, "a voided lease on path %u was accepted", path);
     if (round->accepted)
         sim_fail(sim, "round %u of path %u was accepted twice", round_number, path);
     if (round_number > 0 && memcmp(round[-1].worker, event->worker, sizeof round->worker) != 0)
@@ -102,29 +120,66 @@ check_paths(struct sim *sim, const struct dpc_event *event)
     }
 }
 
-/* A new version: its predecessor exists and every path through the module has delivered. */
+/* The content of its parent, and from now on only leases that are younger. */
 static void
-record_version(struct sim *sim, const struct dpc_module_record *module)
+record_rollback(struct sim *sim, const struct dpc_version_record *version)
+{
+    struct sim_memory *memory = sim->memory;
+    const struct dpc_core *core = sim->coordinator.core;
+    const struct dpc_version_record *parent = &memory->versions[version->module][version->parent];
+    sim_mark(sim, SIM_MARK_ROLLED_BACK);
+    if (dpc_core_leases_count(core) < memory->leases_count)
+        sim_mark(sim, SIM_MARK_ROLLBACK_VOIDED);
+    if (!dpc_hash_equal(&version->master, &parent->master) ||
+        !dpc_hash_equal(&version->published, &parent->published) ||
+        !dpc_hash_equal(&version->momentum, &parent->momentum))
+        sim_fail(sim, "version %u of module %u is not what version %u was", version->version,
+                 version->module, version->parent);
+    memory->serial_first[version->module][version->version] = dpc_core_phase(core)->next_serial;
+}
+
+/* A new version: every path through the module has delivered its round. */
+static void
+record_version(struct sim *sim, uint32_t module, uint32_t number)
 {
     struct sim_memory *memory = sim->memory;
     const struct dpc_topology *topology = dpc_core_topology(sim->coordinator.core);
+    struct dpc_version_record *version = &memory->versions[module][number];
     struct dpc_error err;
-    if (module->version > 0 && !memory->exists[module->module][module->version - 1])
-        sim_fail(sim, "module %u left out a version before %u", module->module, module->version);
-    for (uint32_t path = 0; path < topology->paths_count; path++) {
-        if (dpc_topology_uses(topology, path, module->module) &&
-            memory->rounds_done[path] < module->version)
-            sim_fail(sim, "module %u has version %u without path %u", module->module,
-                     module->version, path);
+    if (dpc_load_version(sim->coordinator.kv, module, number, version, &err) != DPC_OK) {
+        sim_fail(sim, "module %u has no record of version %u", module, number);
+        return;
     }
-    if (dpc_load_version(sim->coordinator.kv, module->module, module->version,
-                         &memory->versions[module->module][module->version], &err) != DPC_OK)
-        sim_fail(sim, "module %u has no record of version %u", module->module, module->version);
-    memory->exists[module->module][module->version] = true;
+    for (uint32_t path = 0; path < topology->paths_count; path++) {
+        if (dpc_topology_uses(topology, path, module) &&
+            memory->rounds_done[path] < dpc_version_round(version))
+            sim_fail(sim, "module %u has version %u without path %u", module, number, path);
+    }
+    if (number > 0)
+        memory->serial_first[module][number] = memory->serial_first[module][number - 1];
+    if (version->cause == DPC_CAUSE_ROLLBACK)
+        record_rollback(sim, version);
+    memory->exists[module][number] = true;
+}
+
+/* A rollback may end a round at once: two versions in one step. */
+static void
+record_versions(struct sim *sim, const struct dpc_module_record *module,
+                const struct dpc_event *event)
+{
+    uint32_t number = 0, count = 0;
+    while (sim->memory->exists[module->module][number])
+        number++;
+    for (; number <= module->version && !sim->failure[0]; number++, count++)
+        record_version(sim, module->module, number);
+    if (count > 1 && event->type == DPC_EVENT_ROLLBACK)
+        sim_mark(sim, SIM_MARK_ROLLBACK_CLOSED);
+    else if (count > 1)
+        sim_fail(sim, "module %u got %u versions in one step", module->module, count);
 }
 
 static void
-check_modules(struct sim *sim)
+check_modules(struct sim *sim, const struct dpc_event *event)
 {
     const struct dpc_core *core = sim->coordinator.core;
     struct sim_memory *memory = sim->memory;
@@ -133,7 +188,7 @@ check_modules(struct sim *sim)
         if (!module)
             continue;
         if (!memory->exists[i][module->version])
-            record_version(sim, module);
+            record_versions(sim, module, event);
         const struct dpc_version_record *known = &memory->versions[i][module->version];
         if (!dpc_hash_equal(&known->master, &module->master) ||
             !dpc_hash_equal(&known->published, &module->published))
@@ -178,6 +233,9 @@ check_alarm(struct sim *sim, const struct dpc_event *event)
     bool second = coordinator->actions.reply.verdict.verdict == DPC_VERDICT_SUPERSEDED &&
                   submit->kind == DPC_TASK_TRAIN &&
                   dpc_core_path(coordinator->core, submit->path)->rounds_done == submit->round + 1;
+    /* What was trained from a version that a rollback discarded may well differ. */
+    if (submit->kind == DPC_TASK_TRAIN && submit->token.serial < first_serial_of(sim, submit->path))
+        second = false;
     bool alarm = coordinator->actions.alarm[0];
     if (alarm != (second && coordinator->tampered))
         sim_fail(sim, "a second submission of round %u of path %u raised %s alarm", submit->round,
@@ -220,7 +278,7 @@ sim_check_step(struct sim *sim, const struct dpc_event *event)
     const struct dpc_msg *reply = &sim->coordinator.actions.reply;
     bool has_reply = sim->coordinator.actions.has_reply;
     check_paths(sim, event);
-    check_modules(sim);
+    check_modules(sim, event);
     sim_check_index(sim);
     mark_event(sim, event);
     if (has_reply && reply->type == DPC_MSG_SUBMITTED) {
@@ -244,12 +302,13 @@ check_training_lease(struct sim *sim, const struct dpc_msg_lease *lease)
                  memory->rounds_done[lease->path]);
     for (uint32_t level = 0; level < lease->levels_count; level++) {
         uint32_t module = lease->modules[level];
-        if (!memory->exists[module][lease->round] ||
-            !dpc_hash_equal(&memory->versions[module][lease->round].published,
+        const struct dpc_module_record *present = dpc_core_module(sim->coordinator.core, module);
+        if (!memory->exists[module][present->version] ||
+            !dpc_hash_equal(&memory->versions[module][present->version].published,
                             &lease->versions[level].hash))
             sim_fail(sim, "path %u is leased for round %u with another version of module %u",
                      lease->path, lease->round, module);
-        if (lease->round + 1 < SIM_ROUNDS_MAX && memory->exists[module][lease->round + 1])
+        if (dpc_module_round(present) != lease->round)
             sim_fail(sim, "module %u closed round %u without path %u", module, lease->round,
                      lease->path);
     }

@@ -537,6 +537,20 @@ operator_looks(struct sim *sim)
     return true;
 }
 
+/* Its blobs were there a moment ago, and the question has touched them: a sweep spares them. */
+static void
+operator_rolls_back(struct sim *sim)
+{
+    struct sim_coordinator *coordinator = &sim->coordinator;
+    struct dpc_version_record versions[SIM_MODULES_MAX];
+    struct dpc_event event = {.type = DPC_EVENT_ROLLBACK};
+    if (!sim_draw_rollback(sim, versions, &event.rollback.versions_count))
+        return;
+    event.rollback.versions = versions;
+    coordinator->rollbacks++;
+    step(sim, &event, NULL);
+}
+
 static void
 on_tick(struct sim *sim)
 {
@@ -546,6 +560,8 @@ on_tick(struct sim *sim)
     coordinator->ticked_ms = sim->now_ms;
     sim_add(sim, TICK_MS, (struct sim_event){.type = SIM_TICK, .life = coordinator->life});
     step(sim, &event, NULL);
+    if (coordinator->core)
+        operator_rolls_back(sim);
     if (coordinator->core && !operator_looks(sim))
         sim_sweep(sim);
 }

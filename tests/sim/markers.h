@@ -61,7 +61,11 @@
     X(FLIP_STOPPED, "a flipped bit was found on arrival")                                          \
     X(CACHE_SUFFICED, "a lease needed nothing from the coordinator")                               \
     X(SWEPT, "blobs that nothing needed were removed")                                             \
-    X(LET_ALONE, "a path whose round failed everywhere was let alone")
+    X(LET_ALONE, "a path whose round failed everywhere was let alone")                             \
+    X(ROLLED_BACK, "a module got the content of an older version")                                 \
+    X(ROLLBACK_VOIDED, "a rollback voided leases")                                                 \
+    X(ROLLBACK_CLOSED, "a rollback ended a round with nothing merged")                             \
+    X(PARTLY_MERGED, "an outer step left out what was learned from a discarded version")
 
 #define X(name, text) SIM_MARK_##name,
 enum sim_marker { SIM_MARKER_TABLE(X) SIM_MARKERS };

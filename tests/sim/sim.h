@@ -31,7 +31,7 @@ enum {
     SIM_HEARTBEAT_MS = 1000,
     SIM_PATHS_MAX = 65,
     SIM_MODULES_MAX = 32,
-    SIM_ROUNDS_MAX = 16,      /* of the dense path: warm start and all */
+    SIM_ROUNDS_MAX = 16,      /* of the dense path: warm start, rollbacks and all */
     SIM_INDEX_PATHS_MAX = 10, /* with more, indices are checked at some events only */
     SIM_VERIFIED_MAX = 64, /* blobs that the coordinator knows to be whole, as its server has it */
     SIM_NOBODY = UINT32_MAX,
@@ -63,6 +63,7 @@ struct sim_plan {
     double read_failure;
     bool lies;            /* the coordinator's disk may lose what it acknowledged */
     uint32_t cache_bytes; /* a worker's budget */
+    uint32_t rollbacks;   /* that the operator asks for while paths are trained */
     int64_t limit_ms;     /* the experiment must have ended by then */
 };
 /* The same plan for the same seed. `faults` false: the reference, one worker and a quiet world. */
@@ -151,7 +152,8 @@ struct sim_coordinator {
     char broken_text[DPC_ERROR_TEXT_MAX];
     struct dpc_hash verified[SIM_VERIFIED_MAX]; /* by this process, a ring */
     size_t verified_next;
-    bool tampered; /* the submission in hand has other bits than were computed */
+    uint32_t rollbacks; /* so far */
+    bool tampered;      /* the submission in hand has other bits than were computed */
     struct dpc_actions actions;
     uint32_t life;
     int64_t clock_ms, ticked_ms;
@@ -186,6 +188,8 @@ struct sim_memory {
     struct sim_round rounds[SIM_PATHS_MAX][SIM_ROUNDS_MAX];
     bool exists[SIM_MODULES_MAX][SIM_ROUNDS_MAX];
     struct dpc_version_record versions[SIM_MODULES_MAX][SIM_ROUNDS_MAX];
+    /* By module and version: leases with a lower serial were taken from discarded versions. */
+    uint64_t serial_first[SIM_MODULES_MAX][SIM_ROUNDS_MAX];
     bool asked[SIM_MODULES_MAX][SIM_ROUNDS_MAX]; /* this outer step, by any life */
     uint32_t rounds_done[SIM_PATHS_MAX];
     uint32_t leases_count;
@@ -263,6 +267,11 @@ struct dpc_hash sim_put_tensor(struct sim *sim, uint64_t key);
 bool sim_has_room(struct sim *sim);
 /* True when `code` is a full disk and no more than that; then it is paused. */
 bool sim_ran_out(struct sim *sim, int code);
+
+/* --- rollback.c: the operator wants older versions back. */
+/* False: not now. */
+bool sim_draw_rollback(struct sim *sim, struct dpc_version_record ret_versions[SIM_MODULES_MAX],
+                       uint32_t *ret_count);
 
 /* --- sweep.c: blobs that nothing needs are removed. */
 void sim_sweep(struct sim *sim);

@@ -609,7 +609,129 @@ the_ledger_names_who_contributed_what(void)
     driver_stop(&driver);
 }
 
+/* The content of version 0 of module 0 again. */
+static void
+roll_back(struct driver *driver)
+{
+    struct dpc_version_record version;
+    struct dpc_error err;
+    struct dpc_event event = {.type = DPC_EVENT_ROLLBACK};
+    CU_ASSERT_EQUAL_FATAL(dpc_load_version(driver->kv, 0, 0, &version, &err), DPC_OK);
+    event.rollback.versions_count = 1;
+    event.rollback.versions = &version;
+    driver_step(driver, &event);
+}
+
+static void
+finish_round(struct driver *driver, uint8_t worker)
+{
+    for (uint32_t path = 0; path < 4; path++) {
+        while (dpc_core_path(driver->core, path)->rounds_done == 0) {
+            struct dpc_msg_lease lease = lease_for(driver, worker);
+            driver_submit(driver, worker, &lease);
+        }
+    }
+}
+
+static void
+a_rollback_appends_a_version_and_voids_leases(void)
+{
+    struct driver driver;
+    struct dpc_version_record old, now;
+    struct dpc_error err;
+    start_training(&driver);
+    finish_round(&driver, 0);
+    driver_hello(&driver, 1, no_token);
+    struct dpc_msg_lease lease = lease_for(&driver, 1);
+    while (!dpc_topology_uses(dpc_core_topology(driver.core), lease.path, 0)) {
+        driver_submit(&driver, 1, &lease);
+        lease = lease_for(&driver, 1);
+    }
+    uint32_t version = dpc_core_module(driver.core, 0)->version;
+    roll_back(&driver);
+    driver_crash(&driver);
+    CU_ASSERT_EQUAL(dpc_core_module(driver.core, 0)->version, version + 1);
+    CU_ASSERT_EQUAL(dpc_module_round(dpc_core_module(driver.core, 0)), version);
+    CU_ASSERT_EQUAL_FATAL(dpc_load_version(driver.kv, 0, 0, &old, &err), DPC_OK);
+    CU_ASSERT_EQUAL_FATAL(dpc_load_version(driver.kv, 0, version + 1, &now, &err), DPC_OK);
+    CU_ASSERT_EQUAL(now.cause, DPC_CAUSE_ROLLBACK);
+    CU_ASSERT_EQUAL(now.parent, 0);
+    CU_ASSERT_TRUE(dpc_hash_equal(&now.master, &old.master));
+    CU_ASSERT_TRUE(dpc_hash_equal(&now.momentum, &old.momentum));
+    CU_ASSERT_TRUE(dpc_hash_is_none(&dpc_core_path(driver.core, lease.path)->state));
+    driver_hello(&driver, 1, lease.token);
+    CU_ASSERT_EQUAL(driver_heartbeat(&driver, 1, lease.token)->verdict.verdict, DPC_VERDICT_STALE);
+    CU_ASSERT_EQUAL(driver_submit(&driver, 1, &lease)->verdict.verdict, DPC_VERDICT_STALE);
+    CU_ASSERT_TRUE(driver_finish(&driver, 2));
+    driver_stop(&driver);
+}
+
+static void
+a_rollback_asked_for_again_changes_nothing(void)
+{
+    struct driver driver;
+    start_training(&driver);
+    finish_round(&driver, 0);
+    roll_back(&driver);
+    uint32_t version = dpc_core_module(driver.core, 0)->version;
+    struct dpc_msg_lease lease = lease_for(&driver, 0);
+    roll_back(&driver);
+    CU_ASSERT_EQUAL(dpc_core_module(driver.core, 0)->version, version);
+    CU_ASSERT_EQUAL(driver_submit(&driver, 0, &lease)->verdict.verdict, DPC_VERDICT_ACCEPTED);
+    driver_stop(&driver);
+}
+
+/* The outer step was under way when the rollback came: its answer is dropped, and with nothing left
+ * to merge the round ends as it began. */
+static void
+a_round_whose_contributions_were_discarded_ends_unchanged(void)
+{
+    struct driver driver;
+    struct dpc_version_record first, last;
+    struct dpc_error err;
+    start_training(&driver);
+    finish_round(&driver, 0);
+    uint32_t version = dpc_core_module(driver.core, 0)->version;
+    driver.hold_folds = true;
+    for (uint32_t path = 0; path < 4; path++) {
+        struct dpc_msg_lease lease = lease_for(&driver, 0);
+        driver_submit(&driver, 0, &lease);
+    }
+    roll_back(&driver);
+    driver_release_folds(&driver);
+    driver.hold_folds = false;
+    const struct dpc_module_record *module = dpc_core_module(driver.core, 0);
+    CU_ASSERT_EQUAL_FATAL(module->version, version + 2);
+    CU_ASSERT_EQUAL(dpc_module_round(module), version + 1);
+    CU_ASSERT_EQUAL(dpc_load_version(driver.kv, 0, version + 1, &first, &err), DPC_OK);
+    CU_ASSERT_EQUAL(dpc_load_version(driver.kv, 0, version + 2, &last, &err), DPC_OK);
+    CU_ASSERT_EQUAL(last.cause, DPC_CAUSE_OUTER_STEP);
+    CU_ASSERT_TRUE(dpc_hash_equal(&first.master, &last.master));
+    CU_ASSERT_TRUE(dpc_hash_equal(&first.momentum, &last.momentum));
+    CU_ASSERT_TRUE(driver_finish(&driver, 1));
+    driver_stop(&driver);
+}
+
+static void
+rollbacks_are_refused_outside_training(void)
+{
+    struct driver driver;
+    struct dpc_error err;
+    driver_start(&driver, yaml);
+    CU_ASSERT_EQUAL(dpc_core_check_rollback(driver.core, &err), DPC_EBUSY);
+    CU_ASSERT_TRUE(driver_finish(&driver, 1));
+    CU_ASSERT_EQUAL(dpc_core_check_rollback(driver.core, &err), DPC_EPERM);
+    driver_stop(&driver);
+}
+
 static const struct dpc_test tests[] = {
+    {"a rollback appends a version and voids leases",
+     a_rollback_appends_a_version_and_voids_leases},
+    {"a rollback asked for again changes nothing", a_rollback_asked_for_again_changes_nothing},
+    {"a round whose contributions were discarded ends unchanged",
+     a_round_whose_contributions_were_discarded_ends_unchanged},
+    {"rollbacks are refused outside training", rollbacks_are_refused_outside_training},
+
     {"a backup that brings other bits is an alarm", a_backup_that_brings_other_bits_is_an_alarm},
     {"goes through all phases", goes_through_all_phases},
     {"a crash after every event changes nothing", a_crash_after_every_event_changes_nothing},

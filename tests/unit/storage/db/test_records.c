@@ -465,6 +465,38 @@ a_worker_of_the_first_format_is_read(void)
     dpc_kv_close(kv);
 }
 
+static bool
+take_module(void *context, const struct dpc_module_record *record)
+{
+    *(struct dpc_module_record *)context = *record;
+    return true;
+}
+
+/* Those of a store from before there were rollbacks: each version is a round. */
+static void
+a_module_of_the_first_format_is_read(void)
+{
+    struct dpc_kv_batch batch;
+    struct one one;
+    struct dpc_module_record read;
+    set_up();
+    dpc_kv_batch_init(&batch);
+    dpc_put_module(&batch,
+                   &(struct dpc_module_record){.version = 9, .rollbacks = 2, .serial_first = 77});
+    CU_ASSERT_EQUAL(dpc_kv_batch_each(&batch, take_one, &one), DPC_OK);
+    write_one(&one);
+    CU_ASSERT_EQUAL(dpc_scan_modules(kv, take_module, &read, &err), DPC_OK);
+    CU_ASSERT_EQUAL(dpc_module_round(&read), 7);
+    one.value[0] = 1;
+    one.value_len -= sizeof read.rollbacks + sizeof read.serial_first;
+    write_one(&one);
+    CU_ASSERT_EQUAL(dpc_scan_modules(kv, take_module, &read, &err), DPC_OK);
+    CU_ASSERT_EQUAL(dpc_module_round(&read), 9);
+    CU_ASSERT_EQUAL(read.serial_first, 0);
+    dpc_kv_batch_done(&batch);
+    dpc_kv_close(kv);
+}
+
 static void
 impossible_values_are_refused(void)
 {
@@ -696,6 +728,7 @@ static const struct dpc_test tests[] = {
     {"a scan can be stopped", a_scan_can_be_stopped},
     {"spoilt records are refused", spoilt_records_are_refused},
     {"a worker of the first format is read", a_worker_of_the_first_format_is_read},
+    {"a module of the first format is read", a_module_of_the_first_format_is_read},
     {"impossible values are refused", impossible_values_are_refused},
     {"the ledger is read in order from anywhere", the_ledger_is_read_in_order_from_anywhere},
     {"an empty ledger is whole", an_empty_ledger_is_whole},

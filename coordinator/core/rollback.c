@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Rollbacks. Nothing is taken away: a module gets a new version in its present round, with the
+ * bytes and the momentum of an old one. What was learned from the version before it is not merged
+ * in this module any more: leases on it are voided, and of rounds that were handed in already the
+ * outer step leaves out what is older than the rollback (core_is_merged). Rounds go on counting, so
+ * that a (round, path, module) names one contribution for ever and the schedule, a function of the
+ * round, ends when it was to end. */
+#include "coordinator/core/state.h"
+
+#include "base/planted.h"
+
+int
+dpc_core_check_rollback(const struct dpc_core *core, struct dpc_error *err)
+{
+    if (core->phase.phase == DPC_PHASE_TRAIN)
+        return DPC_OK;
+    if (core->phase.phase < DPC_PHASE_TRAIN)
+        return dpc_error_set(err, DPC_EBUSY,
+                             "modules can be rolled back while they are trained, and this "
+                             "experiment is in phase %s: wait for phase train",
+                             dpc_phase_name(core->phase.phase));
+    return dpc_error_set(err, DPC_EPERM,
+                         "modules can be rolled back while they are trained, and this experiment "
+                         "is in phase %s: restore a backup from before it, or begin anew",
+                         dpc_phase_name(core->phase.phase));
+}
+
+/* An answer that was lost is asked for again; then there is nothing left to do. */
+static bool
+has_content(const struct dpc_module_record *module, const struct dpc_version_record *version)
+{
+    return dpc_hash_equal(&module->master, &version->master) &&
+           dpc_hash_equal(&module->published, &version->published) &&
+           dpc_hash_equal(&module->momentum, &version->momentum);
+}
+
+static void
+put_ledger(struct dpc_core *core, const struct dpc_version_record *version,
+           struct dpc_actions *actions)
+{
+    struct dpc_ledger_record record = {
+        .sequence = core->phase.ledger_next++,
+        .module = version->module,
+        .version = version->version,
+        .master = version->master,
+        .momentum = version->momentum,
+        .previous = core->phase.ledger_head,
+    };
+    dpc_put_ledger(&actions->batch, &record, &core->phase.ledger_head);
+}
+
+/* Its optimizer's moments belong to weights that are not there any more. */
+static void
+reset_path(struct dpc_core *core, uint32_t path_id, struct dpc_actions *actions)
+{
+    struct core_path *path = &core->paths[path_id];
+    while (path->leases && !DPC_PLANTED(DPC_PLANTED_DISCARDED_LEASED))
+        core_end_lease(core, path->leases, actions);
+    core_forget_failure(core, path_id);
+    path->record.state = dpc_hash_none;
+    path->record.state_bytes = 0;
+    dpc_put_path(&actions->batch, &path->record);
+    core_refresh_path(core, path_id);
+}
+
+static void
+roll_back(struct dpc_core *core, const struct dpc_version_record *to, struct dpc_actions *actions)
+{
+    struct dpc_module_record *module = &core->modules[to->module].record;
+    struct dpc_version_record version = {
+        .module = to->module,
+        .version = module->version + 1,
+        .cause = DPC_CAUSE_ROLLBACK,
+        .parent = to->version,
+        .master = to->master,
+        .published = to->published,
+        .momentum = to->momentum,
+    };
+    put_ledger(core, &version, actions);
+    module->rollbacks++;
+    module->serial_first = core->phase.next_serial;
+    core_append_version(core, &version, actions);
+    uint32_t count = dpc_topology_paths_through(&core->topology, to->module);
+    for (uint32_t i = 0; i < count; i++)
+        reset_path(core, dpc_topology_path_through(&core->topology, to->module, i), actions);
+}
+
+void
+core_on_rollback(struct dpc_core *core, const struct dpc_rollback *rollback,
+                 struct dpc_actions *actions)
+{
+    struct dpc_error err;
+    if (dpc_core_check_rollback(core, &err) != DPC_OK)
+        return;
+    for (uint32_t i = 0; i < rollback->versions_count; i++) {
+        const struct dpc_version_record *version = &rollback->versions[i];
+        if (!has_content(&core->modules[version->module].record, version))
+            roll_back(core, version, actions);
+    }
+    core_fold_what_is_complete(core, actions);
+    core_advance(core, actions);
+}
