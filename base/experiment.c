@@ -138,12 +138,56 @@ check_levels(const struct dpc_experiment *experiment, const struct dpc_yaml *yam
     return DPC_OK;
 }
 
+/* Metadata and hashes give each document one path and do not rank the others. */
+static int
+check_ranking(const struct dpc_experiment *experiment, const struct dpc_yaml *yaml,
+              struct dpc_error *err)
+{
+    enum dpc_routing_init init = experiment->routing.init;
+    if (init != DPC_ROUTING_METADATA && init != DPC_ROUTING_HASH)
+        return DPC_OK;
+    const char *word = init == DPC_ROUTING_METADATA ? "metadata" : "hash";
+    if (experiment->routing.balance != DPC_BALANCE_NONE)
+        return dpc_keys_error(
+            yaml, "routing.balance", err, DPC_EINVAL,
+            "is capacity, which init: %s cannot keep to, since it knows no second "
+            "choice: write none, or init: kmeans",
+            word);
+    if (experiment->routing.overlap > 1)
+        return dpc_keys_error(
+            yaml, "routing.overlap", err, DPC_EINVAL,
+            "is %u, and init: %s knows no second choice: write 1, or init: kmeans",
+            experiment->routing.overlap, word);
+    return DPC_OK;
+}
+
+static int
+check_routing(const struct dpc_experiment *experiment, const struct dpc_yaml *yaml,
+              struct dpc_error *err)
+{
+    uint64_t paths = 1;
+    if (experiment->routing.init == DPC_ROUTING_PRODUCT && experiment->levels_count < 2)
+        return dpc_keys_error(yaml, "routing.init", err, DPC_EINVAL,
+                              "is product, which clusters once a level, and there is one level: "
+                              "write kmeans, or cut the network into more levels");
+    if (experiment->model.dim < experiment->levels_count)
+        return dpc_keys_error(yaml, "model.dim", err, DPC_EINVAL, "is %u, less than the %u levels",
+                              experiment->model.dim, experiment->levels_count);
+    for (uint32_t i = 0; i < experiment->levels_count; i++)
+        paths *= experiment->levels[i].modules;
+    if (experiment->routing.overlap > paths)
+        return dpc_keys_error(yaml, "routing.overlap", err, DPC_EINVAL,
+                              "is %u, and there are %u paths: it may be as many",
+                              experiment->routing.overlap, (unsigned)paths);
+    return check_ranking(experiment, yaml, err);
+}
+
 static int
 check(const struct dpc_experiment *experiment, const struct dpc_yaml *yaml, struct dpc_error *err)
 {
     static int (*const rules[])(const struct dpc_experiment *, const struct dpc_yaml *,
                                 struct dpc_error *) = {check_model, check_shares, check_steps,
-                                                       check_levels};
+                                                       check_levels, check_routing};
     for (size_t i = 0; i < sizeof rules / sizeof *rules; i++) {
         int code = rules[i](experiment, yaml, err);
         if (code != DPC_OK)

@@ -25,6 +25,14 @@ enum dpc_outer_weight { DPC_WEIGHT_SHARD, DPC_WEIGHT_TOKENS, DPC_WEIGHT_UNIFORM 
 enum dpc_compute { DPC_COMPUTE_FP32, DPC_COMPUTE_BF16, DPC_COMPUTE_AUTO, DPC_COMPUTE_TF32 };
 enum dpc_numeric_class { DPC_CLASS_ONE, DPC_CLASS_ANY };
 enum dpc_recompute { DPC_RECOMPUTE_AUTO, DPC_RECOMPUTE_NONE, DPC_RECOMPUTE_BLOCK };
+enum dpc_routing_init {
+    DPC_ROUTING_KMEANS,
+    DPC_ROUTING_SPHERICAL,
+    DPC_ROUTING_PRODUCT,
+    DPC_ROUTING_METADATA,
+    DPC_ROUTING_HASH,
+};
+enum dpc_routing_balance { DPC_BALANCE_NONE, DPC_BALANCE_CAPACITY };
 enum dpc_outer_rescale { DPC_RESCALE_SQRT, DPC_RESCALE_RDA, DPC_RESCALE_NONE };
 
 /* A level: a slice of the network, with `modules` interchangeable modules. Parts stand in this
@@ -58,7 +66,12 @@ struct dpc_experiment {
     uint32_t levels_count;
     struct dpc_level levels[DPC_LEVELS_MAX];
     struct {
-        uint32_t prefix;        /* tokens */
+        uint32_t prefix; /* tokens */
+        enum dpc_routing_init init;
+        char field[DPC_NAME_MAX]; /* column of the corpus's metadata, for metadata */
+        enum dpc_routing_balance balance;
+        double capacity;        /* times the even share */
+        uint32_t overlap;       /* paths that train on a document */
         uint32_t documents_min; /* train and router documents of a path, else an error */
     } routing;
     struct {

@@ -36,9 +36,12 @@ static const struct dpc_choice tokenizers[] = {{"bytes", DPC_TOKENIZER_BYTES, fa
                                                {"bpe", 0, true},
                                                {"unigram", 0, true},
                                                {0}};
-static const struct dpc_choice inits[] = {{"kmeans", 0, false},   {"product", 0, true},
-                                          {"spherical", 0, true}, {"metadata", 0, true},
-                                          {"hash", 0, true},      {0}};
+static const struct dpc_choice inits[] = {
+    {"kmeans", DPC_ROUTING_KMEANS, false},   {"spherical", DPC_ROUTING_SPHERICAL, false},
+    {"product", DPC_ROUTING_PRODUCT, false}, {"metadata", DPC_ROUTING_METADATA, false},
+    {"hash", DPC_ROUTING_HASH, false},       {0}};
+static const struct dpc_choice balances[] = {
+    {"none", DPC_BALANCE_NONE, false}, {"capacity", DPC_BALANCE_CAPACITY, false}, {0}};
 static const struct dpc_choice inner_optimizers[] = {{"adamw", 0, false}, {0}};
 static const struct dpc_choice schedules[] = {{"cosine", 0, false}, {0}};
 static const struct dpc_choice outer_optimizers[] = {{"nesterov", 0, false}, {0}};
@@ -339,11 +342,41 @@ static const struct dpc_key rows[] = {
             "than model.context"},
     {.path = "routing.init",
      .type = DPC_KEY_ENUM,
-     NO_FIELD,
+     FIELD(routing.init),
      .fallback = "kmeans",
      .choices = inits,
      .doc = "How documents are first given to paths; kmeans: clusters of the warm-started model's "
-            "features"},
+            "features, spherical: the same by their angle, product: clusters of one slice of the "
+            "features a level, which together name a path, metadata: the values of a field, hash: "
+            "by the content's hash, without meaning"},
+    {.path = "routing.field",
+     .type = DPC_KEY_NAME,
+     FIELD(routing.field),
+     .fallback = "language",
+     .doc = "With init: metadata, the column of metadata.tsv in the corpus folder that is routed "
+            "by; values share paths so that paths get as even as they can"},
+    {.path = "routing.balance",
+     .type = DPC_KEY_ENUM,
+     FIELD(routing.balance),
+     .fallback = "none",
+     .choices = balances,
+     .doc = "capacity: no path gets more documents of train and router than routing.capacity "
+            "says, those that lose most by their second choice choose first; documents held out "
+            "always go to the nearest path"},
+    {.path = "routing.capacity",
+     .type = DPC_KEY_REAL,
+     FIELD(routing.capacity),
+     .fallback = "1.25",
+     .range = {.min = 1, .max = 1000},
+     .unit = "times the even share",
+     .doc = "Most documents of a path, with balance: capacity"},
+    {.path = "routing.overlap",
+     .type = DPC_KEY_UINT,
+     FIELD(routing.overlap),
+     .fallback = "1",
+     .range = {.min = 1, .max = 64},
+     .unit = "paths",
+     .doc = "Paths that train on a document, its nearest ones; held-out documents have one"},
     {.path = "routing.documents_min",
      .type = DPC_KEY_UINT,
      FIELD(routing.documents_min),
@@ -352,9 +385,6 @@ static const struct dpc_key rows[] = {
      .unit = "documents",
      .doc = "Fewest documents that a path needs for routing; with fewer the experiment stops"},
     {.path = "routing.phases", .type = DPC_KEY_LATER, .doc = "Discriminative routing phases"},
-    {.path = "routing.balance", .type = DPC_KEY_LATER, .doc = "Balanced assignment of documents"},
-    {.path = "routing.capacity", .type = DPC_KEY_LATER, .doc = "Most documents of a path"},
-    {.path = "routing.overlap", .type = DPC_KEY_LATER, .doc = "Documents in several shards"},
     {.path = "routing.reroute", .type = DPC_KEY_LATER, .doc = "New routes at evaluation"},
 
     {.path = "inner.optimizer",

@@ -288,6 +288,20 @@ warm_version(const struct dpc_experiment *experiment)
     return (experiment->warm_start.steps + experiment->inner.steps - 1) / experiment->inner.steps;
 }
 
+/* What there is of the text stands for the whole document: only a hash router looks at its key. */
+static uint32_t
+route(const struct dpc_model *model, const int32_t *tokens, uint32_t tokens_count,
+      const float *feature)
+{
+    struct dpc_hash hash;
+    uint8_t *text = dpc_alloc(tokens_count, 1);
+    for (uint32_t i = 0; i < tokens_count; i++)
+        text[i] = (uint8_t)tokens[i];
+    dpc_hash_of(text, tokens_count, &hash);
+    dpc_free(text);
+    return dpc_router_path(model->router, feature, hash.bytes);
+}
+
 int
 dpc_model_route(struct dpc_model *model, const int32_t *tokens, uint32_t tokens_count,
                 uint32_t *ret_path, struct dpc_error *err)
@@ -305,7 +319,7 @@ dpc_model_route(struct dpc_model *model, const int32_t *tokens, uint32_t tokens_
     float *feature = dpc_alloc(model->experiment.model.dim, sizeof *feature);
     rc = dpc_path_features(model->path, tokens, &len, 1, len, feature);
     if (rc == DPC_OK)
-        *ret_path = dpc_router_path(model->router, feature);
+        *ret_path = route(model, tokens, tokens_count, feature);
     else
         rc = dpc_error_set(err, rc, "could not route the text: %s", dpc_error_words(rc));
     dpc_free(feature);

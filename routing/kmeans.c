@@ -16,6 +16,7 @@ enum { ROUNDS_MAX = 200 };
 struct run {
     const float *features;
     uint32_t count, dim, clusters;
+    bool spherical;
     uint32_t *nearest; /* [count] */
     double *distances; /* [count] to the nearest, squared */
     double *sums;      /* [clusters, dim] */
@@ -127,6 +128,18 @@ fill_empty_cluster(struct run *run, uint32_t cluster)
     set_centroid(run, cluster, farthest);
 }
 
+/* Unit length, unless all its points cancel out. */
+static void
+put_on_sphere(float *centroid, uint32_t dim)
+{
+    double squares = 0;
+    for (uint32_t k = 0; k < dim; k++)
+        squares += (double)centroid[k] * (double)centroid[k];
+    float factor = squares > 0 ? (float)(1 / sqrt(squares)) : 1;
+    for (uint32_t k = 0; k < dim; k++)
+        centroid[k] *= factor;
+}
+
 static void
 move_centroids(struct run *run)
 {
@@ -148,6 +161,8 @@ move_centroids(struct run *run)
             size_t at = (size_t)cluster * run->dim + k;
             run->centroids[at] = (float)(run->sums[at] / run->sizes[cluster]);
         }
+        if (run->spherical)
+            put_on_sphere(run->centroids + (size_t)cluster * run->dim, run->dim);
     }
 }
 
@@ -177,7 +192,7 @@ check(const float *features, uint32_t count, uint32_t dim, uint32_t clusters, st
 
 int
 dpc_kmeans_fit(const float *features, uint32_t count, uint32_t dim, uint32_t clusters,
-               uint64_t seed, uint32_t restarts, float *ret_centroids, double *ret_inertia,
+               const struct dpc_kmeans_options *options, float *ret_centroids, double *ret_inertia,
                struct dpc_error *err)
 {
     int code = check(features, count, dim, clusters, err);
@@ -189,6 +204,7 @@ dpc_kmeans_fit(const float *features, uint32_t count, uint32_t dim, uint32_t clu
         .count = count,
         .dim = dim,
         .clusters = clusters,
+        .spherical = options->spherical,
         .nearest = dpc_alloc(count, sizeof *run.nearest),
         .distances = dpc_alloc(count, sizeof *run.distances),
         .sums = dpc_alloc(values, sizeof *run.sums),
@@ -196,9 +212,9 @@ dpc_kmeans_fit(const float *features, uint32_t count, uint32_t dim, uint32_t clu
         .centroids = dpc_alloc(values, sizeof *run.centroids),
     };
     *ret_inertia = INFINITY;
-    for (uint32_t restart = 0; restart < restarts; restart++) {
+    for (uint32_t restart = 0; restart < options->restarts; restart++) {
         struct dpc_rng rng;
-        dpc_rng_init(&rng, seed, DPC_RNG_KMEANS, 0, restart, 0);
+        dpc_rng_init(&rng, options->seed, DPC_RNG_KMEANS, 0, restart, 0);
         run_once(&run, &rng);
         if (run.inertia < *ret_inertia) {
             *ret_inertia = run.inertia;

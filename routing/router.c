@@ -12,90 +12,59 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/hash.h"
 #include "base/limits.h"
-#include "routing/kmeans.h"
-
-enum { RESTARTS = 10, KIND_KMEANS = 1 };
+#include "routing/router_parts.h"
 
 static const char magic[8] = "DPCROUT1";
+static const char hash_domain[] = "dipaco hash route 1";
 
-struct dpc_router {
-    uint32_t paths, dim;
-    float *values; /* one vector: mean [dim], scale [dim], centroids [paths, dim] */
-    float *mean, *scale, *centroids;
-};
+/* --- Its shape. */
 
-static size_t
-values_count(uint32_t paths, uint32_t dim)
+/* Paths, 0 when they pass the limit; and floats. */
+static uint32_t
+measure(enum router_kind kind, uint32_t dim, uint32_t parts_count, const uint32_t *clusters,
+        size_t *ret_values)
 {
-    return ((size_t)paths + 2) * dim;
+    uint64_t paths = 1;
+    *ret_values = kind == ROUTER_HASH ? 0 : 2 * (size_t)dim;
+    for (uint32_t i = 0; i < parts_count; i++) {
+        uint32_t part_dim = dim / parts_count + (i < dim % parts_count);
+        paths *= clusters[i];
+        if (paths == 0 || paths > DPC_PATHS_MAX)
+            return 0;
+        if (kind != ROUTER_HASH)
+            *ret_values += (size_t)clusters[i] * part_dim;
+    }
+    if (kind == ROUTER_LINEAR)
+        *ret_values += paths;
+    return (uint32_t)paths;
 }
 
-static struct dpc_router *
-create(uint32_t paths, uint32_t dim)
+struct dpc_router *
+dpc_router_create(enum router_kind kind, uint32_t dim, uint32_t parts_count,
+                  const uint32_t *clusters)
 {
     struct dpc_router *router = dpc_alloc(1, sizeof *router);
-    router->paths = paths;
+    router->kind = kind;
     router->dim = dim;
-    router->values = dpc_alloc(values_count(paths, dim), sizeof *router->values);
+    router->parts_count = parts_count;
+    router->paths = measure(kind, dim, parts_count, clusters, &router->values_count);
+    router->values = dpc_alloc(router->values_count + 1, sizeof *router->values);
     router->mean = router->values;
     router->scale = router->mean + dim;
-    router->centroids = router->scale + dim;
+    float *next = router->scale + dim;
+    for (uint32_t i = 0, first = 0; kind != ROUTER_HASH && i < parts_count; i++) {
+        struct router_part *part = &router->parts[i];
+        *part = (struct router_part){.first = first,
+                                     .dim = dim / parts_count + (i < dim % parts_count),
+                                     .clusters = clusters[i],
+                                     .centroids = next};
+        first += part->dim;
+        next += (size_t)part->clusters * part->dim;
+    }
+    router->bias = next;
     return router;
-}
-
-/* Mean and 1 / standard deviation of each dimension; a constant one is left out of all distances.
- */
-static void
-fit_scale(struct dpc_router *router, const float *features, uint32_t count)
-{
-    for (uint32_t k = 0; k < router->dim; k++) {
-        double sum = 0, squares = 0;
-        for (uint32_t i = 0; i < count; i++)
-            sum += (double)features[(size_t)i * router->dim + k];
-        double mean = sum / count;
-        for (uint32_t i = 0; i < count; i++) {
-            double off = (double)features[(size_t)i * router->dim + k] - mean;
-            squares += off * off;
-        }
-        router->mean[k] = (float)mean;
-        router->scale[k] = squares > 0 ? (float)(1 / sqrt(squares / count)) : 0;
-    }
-}
-
-static void
-normalise(const struct dpc_router *router, const float *feature, float *ret_point)
-{
-    double squares = 0;
-    for (uint32_t k = 0; k < router->dim; k++) {
-        ret_point[k] = (feature[k] - router->mean[k]) * router->scale[k];
-        squares += (double)ret_point[k] * (double)ret_point[k];
-    }
-    float factor = squares > 0 ? (float)(1 / sqrt(squares)) : 0;
-    for (uint32_t k = 0; k < router->dim; k++)
-        ret_point[k] *= factor;
-}
-
-int
-dpc_router_fit(const float *features, uint32_t count, uint32_t dim, uint32_t paths, uint64_t seed,
-               struct dpc_router **ret_router, struct dpc_error *err)
-{
-    double inertia;
-    float *points = dpc_try_alloc((size_t)count * dim, sizeof *points);
-    if (!points)
-        return dpc_error_set(err, DPC_ENOMEM, "no memory for the features of %u documents", count);
-    struct dpc_router *router = create(paths, dim);
-    fit_scale(router, features, count);
-    for (uint32_t i = 0; i < count; i++)
-        normalise(router, features + (size_t)i * dim, points + (size_t)i * dim);
-    int code =
-        dpc_kmeans_fit(points, count, dim, paths, seed, RESTARTS, router->centroids, &inertia, err);
-    dpc_free(points);
-    if (code != DPC_OK)
-        dpc_router_destroy(router);
-    else
-        *ret_router = router;
-    return code;
 }
 
 struct dpc_router *
@@ -106,14 +75,21 @@ dpc_router_destroy(struct dpc_router *router)
     return dpc_free(router);
 }
 
+/* --- As bytes. */
+
 void
 dpc_router_write(const struct dpc_router *router, struct dpc_buf *out)
 {
     dpc_buf_put(out, magic, sizeof magic);
-    dpc_buf_put_u32(out, KIND_KMEANS);
+    dpc_buf_put_u32(out, router->kind);
     dpc_buf_put_u32(out, router->paths);
     dpc_buf_put_u32(out, router->dim);
-    for (size_t i = 0; i < values_count(router->paths, router->dim); i++) {
+    if (router->kind == ROUTER_PRODUCT) {
+        dpc_buf_put_u32(out, router->parts_count);
+        for (uint32_t i = 0; i < router->parts_count; i++)
+            dpc_buf_put_u32(out, router->parts[i].clusters);
+    }
+    for (size_t i = 0; i < router->values_count; i++) {
         uint32_t bits;
         memcpy(&bits, &router->values[i], sizeof bits);
         dpc_buf_put_u32(out, bits);
@@ -123,7 +99,7 @@ dpc_router_write(const struct dpc_router *router, struct dpc_buf *out)
 static int
 read_values(struct dpc_reader *reader, struct dpc_router *router)
 {
-    for (size_t i = 0; i < values_count(router->paths, router->dim); i++) {
+    for (size_t i = 0; i < router->values_count; i++) {
         uint32_t bits = dpc_reader_u32(reader);
         memcpy(&router->values[i], &bits, sizeof bits);
         if (!isfinite(router->values[i]))
@@ -132,24 +108,53 @@ read_values(struct dpc_reader *reader, struct dpc_router *router)
     return dpc_reader_finish(reader);
 }
 
+/* How many parts, and the clusters of each; false when they cannot be. */
+static bool
+read_parts(struct dpc_reader *reader, enum router_kind kind, uint32_t paths, uint32_t *ret_count,
+           uint32_t *ret_clusters)
+{
+    *ret_count = 1;
+    ret_clusters[0] = paths;
+    if (kind != ROUTER_PRODUCT)
+        return true;
+    *ret_count = dpc_reader_u32(reader);
+    if (*ret_count == 0 || *ret_count > DPC_LEVELS_MAX)
+        return false;
+    for (uint32_t i = 0; i < *ret_count; i++)
+        ret_clusters[i] = dpc_reader_u32(reader);
+    return true;
+}
+
+static bool
+shape_is_sound(const struct dpc_reader *reader, enum router_kind kind, uint32_t paths, uint32_t dim,
+               uint32_t parts_count, const uint32_t *clusters)
+{
+    size_t values;
+    return paths > 0 && dim > 0 && dim <= DPC_DIM_MAX && parts_count <= dim &&
+           measure(kind, dim, parts_count, clusters, &values) == paths &&
+           (size_t)(reader->end - reader->at) == values * sizeof(float);
+}
+
 int
 dpc_router_read(const void *bytes, size_t len, struct dpc_router **ret_router,
                 struct dpc_error *err)
 {
     struct dpc_reader reader;
+    uint32_t parts_count, clusters[DPC_LEVELS_MAX];
     dpc_reader_init(&reader, bytes, len);
     const uint8_t *head = dpc_reader_bytes(&reader, sizeof magic);
     if (!head || memcmp(head, magic, sizeof magic) != 0)
         return dpc_error_set(err, DPC_ECORRUPT, "these bytes are no router");
     uint32_t kind = dpc_reader_u32(&reader);
     uint32_t paths = dpc_reader_u32(&reader), dim = dpc_reader_u32(&reader);
-    if (kind != KIND_KMEANS)
+    if (kind < ROUTER_KMEANS || kind > ROUTER_HASH)
         return dpc_error_set(err, DPC_EVERSION,
                              "the router is of kind %u, which this release does not know", kind);
-    if (paths == 0 || paths > DPC_PATHS_MAX || dim == 0 || dim > DPC_DIM_MAX ||
-        (size_t)(reader.end - reader.at) != values_count(paths, dim) * sizeof(float))
+    if (!read_parts(&reader, (enum router_kind)kind, paths, &parts_count, clusters) ||
+        !shape_is_sound(&reader, (enum router_kind)kind, paths, dim, parts_count, clusters))
         return dpc_error_set(err, DPC_ECORRUPT, "the router is damaged: its size does not fit");
-    struct dpc_router *router = create(paths, dim);
+    struct dpc_router *router =
+        dpc_router_create((enum router_kind)kind, dim, parts_count, clusters);
     if (read_values(&reader, router) != DPC_OK) {
         dpc_router_destroy(router);
         return dpc_error_set(err, DPC_ECORRUPT, "the router is damaged: a value is not finite");
@@ -170,12 +175,116 @@ dpc_router_dim(const struct dpc_router *router)
     return router->dim;
 }
 
-uint32_t
-dpc_router_path(const struct dpc_router *router, const float *feature)
+/* --- Asking it. */
+
+void
+dpc_router_normalise(const struct dpc_router *router, const struct router_part *part,
+                     const float *feature, float *ret_point)
+{
+    double squares = 0;
+    for (uint32_t i = 0; i < part->dim; i++) {
+        uint32_t k = part->first + i;
+        ret_point[i] = (feature[k] - router->mean[k]) * router->scale[k];
+        squares += (double)ret_point[i] * (double)ret_point[i];
+    }
+    float factor = squares > 0 ? (float)(1 / sqrt(squares)) : 0;
+    for (uint32_t i = 0; i < part->dim; i++)
+        ret_point[i] *= factor;
+}
+
+static double
+squared_distance(const float *a, const float *b, uint32_t dim)
+{
+    double sum = 0;
+    for (uint32_t i = 0; i < dim; i++) {
+        double difference = (double)a[i] - (double)b[i];
+        sum += difference * difference;
+    }
+    return sum;
+}
+
+/* Adds a part's distances: paths count in mixed radix, the last part fastest, as levels do. */
+static void
+add_distances(const struct dpc_router *router, const struct router_part *part, uint32_t stride,
+              const float *point, float *costs)
+{
+    for (uint32_t cluster = 0; cluster < part->clusters; cluster++) {
+        const float *centroid = part->centroids + (size_t)cluster * part->dim;
+        float distance = (float)squared_distance(point, centroid, part->dim);
+        for (uint32_t path = 0; path < router->paths; path++) {
+            if (path / stride % part->clusters == cluster)
+                costs[path] += distance;
+        }
+    }
+}
+
+static void
+cost_by_centroids(const struct dpc_router *router, const float *feature, float *point, float *costs)
+{
+    uint32_t stride = router->paths;
+    memset(costs, 0, router->paths * sizeof *costs);
+    for (uint32_t i = 0; i < router->parts_count; i++) {
+        const struct router_part *part = &router->parts[i];
+        stride /= part->clusters;
+        dpc_router_normalise(router, part, feature, point);
+        add_distances(router, part, stride, point, costs);
+    }
+}
+
+static void
+cost_by_weights(const struct dpc_router *router, const float *feature, float *point, float *costs)
+{
+    dpc_router_normalise(router, &router->parts[0], feature, point);
+    for (uint32_t path = 0; path < router->paths; path++) {
+        const float *weights = router->parts[0].centroids + (size_t)path * router->dim;
+        double sum = (double)router->bias[path];
+        for (uint32_t k = 0; k < router->dim; k++)
+            sum += (double)weights[k] * (double)point[k];
+        costs[path] = (float)-sum;
+    }
+}
+
+/* The key is hashed once more behind a domain of its own: it also decides the split. */
+static void
+cost_by_key(const struct dpc_router *router, const uint8_t *key, float *costs)
+{
+    uint8_t text[sizeof hash_domain + DPC_CONTENT_KEY_BYTES];
+    struct dpc_hash hash;
+    uint64_t bits = 0;
+    memcpy(text, hash_domain, sizeof hash_domain);
+    memcpy(text + sizeof hash_domain, key, DPC_CONTENT_KEY_BYTES);
+    dpc_hash_of(text, sizeof text, &hash);
+    for (int i = 0; i < 8; i++)
+        bits = bits << 8 | hash.bytes[i];
+    for (uint32_t path = 0; path < router->paths; path++)
+        costs[path] = path == bits % router->paths ? 0 : 1;
+}
+
+void
+dpc_router_costs(const struct dpc_router *router, const float *feature,
+                 const uint8_t key[DPC_CONTENT_KEY_BYTES], float *ret_costs)
 {
     float *point = dpc_alloc(router->dim, sizeof *point);
-    normalise(router, feature, point);
-    uint32_t path = dpc_kmeans_nearest(router->centroids, router->paths, router->dim, point, NULL);
+    if (router->kind == ROUTER_HASH)
+        cost_by_key(router, key, ret_costs);
+    else if (router->kind == ROUTER_LINEAR)
+        cost_by_weights(router, feature, point, ret_costs);
+    else
+        cost_by_centroids(router, feature, point, ret_costs);
     dpc_free(point);
-    return path;
+}
+
+uint32_t
+dpc_router_path(const struct dpc_router *router, const float *feature,
+                const uint8_t key[DPC_CONTENT_KEY_BYTES])
+{
+    uint32_t best = 0;
+    float *costs = dpc_alloc(router->paths, sizeof *costs);
+    dpc_router_costs(router, feature, key, costs);
+    for (uint32_t path = 1; path < router->paths; path++) {
+        if (costs[path] < costs[best])
+            best = path;
+    }
+    dpc_free(costs);
+    return best;
 }

@@ -2,10 +2,14 @@
  *
  * A router: from the feature of a document's prefix to the path that trains on it and answers for
  * it (DiPaCo, section 2.4). The feature is the mean over the prefix of the last block's hidden
- * states of the warm-started dense model (modules/path.h, dpc_path_features). This one is
- * generative routing: the nearest of k centroids, cluster i is path i.
+ * states of the warm-started dense model (modules/path.h, dpc_path_features). Generative routers
+ * are the nearest of k centroids, or a tuple of such choices, one a level; the discriminative one
+ * is a linear classifier (routing/linear.h); the hash router looks at the content's key alone.
  *
- * Owns: its centroids. Threads: read-only after fitting or reading.
+ * Each ranks all paths by a cost, least first, so that balance and overlap (routing/assign.h) are
+ * the same for all.
+ *
+ * Owns: its values. Threads: read-only after fitting or reading.
  */
 #ifndef DPC_ROUTING_ROUTER_H
 #define DPC_ROUTING_ROUTER_H
@@ -15,18 +19,34 @@
 
 #include "base/buf.h"
 #include "base/error.h"
+#include "base/topology.h"
+#include "data/split.h"
 
 struct dpc_router;
 
-/* Fits `paths` clusters to `features` [count, dim]: the documents that training may see. */
-int dpc_router_fit(const float *features, uint32_t count, uint32_t dim, uint32_t paths,
-                   uint64_t seed, struct dpc_router **ret_router,
-                   struct dpc_error *err) DPC_MUST_CHECK;
+/* Documents that a router is fitted on. */
+struct dpc_router_sample {
+    const float *features; /* [count, dim] */
+    uint32_t count, dim;
+    const uint32_t *labels; /* [count] the path of each (metadata, discriminative), else NULL */
+};
+
+/* Fits the router of `routing.init` to the documents that training may see. With metadata it holds
+ * the mean of each path's features, for texts that come without the field. DPC_EINVAL with fewer
+ * documents than clusters, or a feature that is not finite. */
+int dpc_router_fit(const struct dpc_topology *topology, const struct dpc_router_sample *sample,
+                   struct dpc_router **ret_router, struct dpc_error *err) DPC_MUST_CHECK;
+/* The discriminative router (section 2.4.2): a linear classifier of `sample`, whose bias is then
+ * moved until the paths that it gives to `all` (labels unused) have the labels' shares. */
+int dpc_router_fit_linear(uint32_t paths, const struct dpc_router_sample *sample,
+                          const struct dpc_router_sample *all, struct dpc_router **ret_router,
+                          struct dpc_error *err) DPC_MUST_CHECK;
 /* Takes NULL; returns NULL. */
 struct dpc_router *dpc_router_destroy(struct dpc_router *router);
 
-/* As bytes (magic "DPCROUT1", kind, paths, dim, mean, scale, centroids), and back; DPC_ECORRUPT or
- * DPC_EVERSION for anything else. */
+/* As bytes (magic "DPCROUT1", kind, paths, dim, for product also the clusters of each part; then
+ * mean, scale, centroids or weights and bias), and back; DPC_ECORRUPT or DPC_EVERSION for anything
+ * else. */
 void dpc_router_write(const struct dpc_router *router, struct dpc_buf *out);
 int dpc_router_read(const void *bytes, size_t len, struct dpc_router **ret_router,
                     struct dpc_error *err) DPC_MUST_CHECK;
@@ -34,7 +54,12 @@ int dpc_router_read(const void *bytes, size_t len, struct dpc_router **ret_route
 uint32_t dpc_router_paths(const struct dpc_router *router);
 uint32_t dpc_router_dim(const struct dpc_router *router);
 
-/* The path of a feature [dim]. */
-uint32_t dpc_router_path(const struct dpc_router *router, const float *feature);
+/* What each path costs for a document with this feature [dim] and content key: `ret_costs` [paths],
+ * least is best. */
+void dpc_router_costs(const struct dpc_router *router, const float *feature,
+                      const uint8_t key[DPC_CONTENT_KEY_BYTES], float *ret_costs);
+/* The path that costs least; among equals the first. */
+uint32_t dpc_router_path(const struct dpc_router *router, const float *feature,
+                         const uint8_t key[DPC_CONTENT_KEY_BYTES]);
 
 #endif

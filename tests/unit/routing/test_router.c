@@ -3,6 +3,7 @@
 
 #include <math.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/alloc.h"
@@ -25,14 +26,40 @@ make_clouds(float points[POINTS][DIM])
     }
 }
 
+static const struct dpc_kmeans_options three = {.seed = 1, .restarts = 3};
+static const uint8_t key[DPC_CONTENT_KEY_BYTES] = {1, 2, 3};
+
+/* A router of two levels of two modules; `labels` are for metadata. */
+static struct dpc_router *
+fit_init(const float *points, uint32_t count, uint64_t seed, const char *init,
+         const uint32_t *labels)
+{
+    struct dpc_error err = {0};
+    struct dpc_router *router = NULL;
+    struct dpc_experiment experiment;
+    struct dpc_topology topology;
+    char yaml[512];
+    (void)snprintf(yaml, sizeof yaml,
+                   "experiment: test\n"
+                   "seed: %llu\n"
+                   "data: {corpus: corpus}\n"
+                   "levels:\n"
+                   "  - {name: lower, parts: [embedding, {blocks: 1}], modules: 2}\n"
+                   "  - {name: upper, parts: [{blocks: 1}, head], modules: 2}\n"
+                   "routing: {init: %s}\n",
+                   (unsigned long long)seed, init);
+    CU_ASSERT_EQUAL_FATAL(dpc_experiment_parse("test", yaml, strlen(yaml), &experiment, &err),
+                          DPC_OK);
+    CU_ASSERT_EQUAL_FATAL(dpc_topology_init(&topology, &experiment, &err), DPC_OK);
+    struct dpc_router_sample sample = {points, count, DIM, labels};
+    CU_ASSERT_EQUAL_FATAL(dpc_router_fit(&topology, &sample, &router, &err), DPC_OK);
+    return router;
+}
+
 static struct dpc_router *
 fit(const float *points, uint32_t count, uint64_t seed)
 {
-    struct dpc_error err;
-    struct dpc_router *router;
-    CU_ASSERT_EQUAL_FATAL(dpc_router_fit(points, count, DIM, CLUSTERS, seed, &router, &err),
-                          DPC_OK);
-    return router;
+    return fit_init(points, count, seed, "kmeans", NULL);
 }
 
 static void
@@ -43,12 +70,12 @@ clouds_are_found(void)
     struct dpc_router *router = fit(&points[0][0], POINTS, 1);
     uint32_t path_of_cloud[CLUSTERS];
     for (uint32_t cloud = 0; cloud < CLUSTERS; cloud++) {
-        path_of_cloud[cloud] = dpc_router_path(router, points[cloud]);
+        path_of_cloud[cloud] = dpc_router_path(router, points[cloud], key);
         for (uint32_t other = 0; other < cloud; other++)
             CU_ASSERT_NOT_EQUAL(path_of_cloud[cloud], path_of_cloud[other]);
     }
     for (int i = 0; i < POINTS; i++)
-        CU_ASSERT_EQUAL(dpc_router_path(router, points[i]), path_of_cloud[i % CLUSTERS]);
+        CU_ASSERT_EQUAL(dpc_router_path(router, points[i], key), path_of_cloud[i % CLUSTERS]);
     dpc_router_destroy(router);
 }
 
@@ -65,8 +92,8 @@ a_wide_dimension_does_not_drown_the_others(void)
     struct dpc_router *router = fit(&points[0][0], POINTS, 1);
     unsigned agree = 0;
     for (int i = 0; i < POINTS; i++)
-        agree += dpc_router_path(router, points[i]) ==
-                 dpc_router_path(router, points[i % CLUSTERS]);
+        agree += dpc_router_path(router, points[i], key) ==
+                 dpc_router_path(router, points[i % CLUSTERS], key);
     CU_ASSERT(agree > POINTS * 9 / 10);
     dpc_router_destroy(router);
 }
@@ -100,10 +127,14 @@ more_restarts_are_never_worse(void)
     double one, ten;
     make_clouds(points);
     for (uint64_t seed = 0; seed < 5; seed++) {
-        CU_ASSERT_EQUAL(
-            dpc_kmeans_fit(&points[0][0], POINTS, DIM, 7, seed, 1, centroids, &one, &err), DPC_OK);
-        CU_ASSERT_EQUAL(
-            dpc_kmeans_fit(&points[0][0], POINTS, DIM, 7, seed, 10, centroids, &ten, &err), DPC_OK);
+        CU_ASSERT_EQUAL(dpc_kmeans_fit(&points[0][0], POINTS, DIM, 7,
+                                       &(struct dpc_kmeans_options){.seed = seed, .restarts = 1},
+                                       centroids, &one, &err),
+                        DPC_OK);
+        CU_ASSERT_EQUAL(dpc_kmeans_fit(&points[0][0], POINTS, DIM, 7,
+                                       &(struct dpc_kmeans_options){.seed = seed, .restarts = 10},
+                                       centroids, &ten, &err),
+                        DPC_OK);
         CU_ASSERT(ten <= one);
     }
 }
@@ -118,7 +149,7 @@ copies_leave_no_cluster_empty(void)
     struct dpc_error err;
     for (int i = 0; i < 60; i++)
         points[i][0] = (float)(i < 58 ? 0 : i - 50);
-    CU_ASSERT_EQUAL(dpc_kmeans_fit(&points[0][0], 60, DIM, 3, 1, 3, centroids, &inertia, &err),
+    CU_ASSERT_EQUAL(dpc_kmeans_fit(&points[0][0], 60, DIM, 3, &three, centroids, &inertia, &err),
                     DPC_OK);
     CU_ASSERT_DOUBLE_EQUAL(inertia, 0, 1e-12);
 }
@@ -129,9 +160,11 @@ what_cannot_be_clustered_is_refused(void)
     float points[3 * DIM] = {0}, centroids[4 * DIM];
     double inertia;
     struct dpc_error err;
-    CU_ASSERT_EQUAL(dpc_kmeans_fit(points, 3, DIM, 4, 1, 1, centroids, &inertia, &err), DPC_EINVAL);
+    CU_ASSERT_EQUAL(dpc_kmeans_fit(points, 3, DIM, 4, &three, centroids, &inertia, &err),
+                    DPC_EINVAL);
     points[DIM] = NAN;
-    CU_ASSERT_EQUAL(dpc_kmeans_fit(points, 3, DIM, 2, 1, 1, centroids, &inertia, &err), DPC_EINVAL);
+    CU_ASSERT_EQUAL(dpc_kmeans_fit(points, 3, DIM, 2, &three, centroids, &inertia, &err),
+                    DPC_EINVAL);
     CU_ASSERT_PTR_NOT_NULL(strstr(err.text, "document 1"));
 }
 
@@ -150,7 +183,8 @@ bytes_come_back_as_the_same_router(void)
     CU_ASSERT_EQUAL(dpc_router_paths(read), CLUSTERS);
     CU_ASSERT_EQUAL(dpc_router_dim(read), DIM);
     for (int i = 0; i < POINTS; i++)
-        CU_ASSERT_EQUAL(dpc_router_path(read, points[i]), dpc_router_path(router, points[i]));
+        CU_ASSERT_EQUAL(dpc_router_path(read, points[i], key),
+                        dpc_router_path(router, points[i], key));
     dpc_router_destroy(read);
     /* Every shorter form, and a flip in each byte of the head, is refused. */
     for (size_t len = 0; len < bytes.len; len++)
@@ -164,6 +198,143 @@ bytes_come_back_as_the_same_router(void)
     dpc_buf_done(&bytes);
 }
 
+/* Halves of the feature tell two things apart: each level's module stands for one of them. */
+static void
+product_clusters_each_half_by_itself(void)
+{
+    static float points[POINTS][DIM];
+    struct dpc_rng rng;
+    uint32_t path_of[4];
+    dpc_rng_init(&rng, 13, DPC_RNG_TEST, 0, 0, 0);
+    for (int i = 0; i < POINTS; i++) {
+        for (int k = 0; k < DIM; k++) {
+            int bit = k < DIM / 2 ? i / 2 % 2 : i % 2;
+            points[i][k] = (float)(k % 2 == bit ? 10 : 0) + (float)dpc_rng_normal(&rng);
+        }
+    }
+    struct dpc_router *router = fit_init(&points[0][0], POINTS, 1, "product", NULL);
+    CU_ASSERT_EQUAL(dpc_router_paths(router), 4);
+    for (int i = 0; i < 4; i++)
+        path_of[i] = dpc_router_path(router, points[i], key);
+    for (int i = 0; i < POINTS; i++)
+        CU_ASSERT_EQUAL(dpc_router_path(router, points[i], key), path_of[i % 4]);
+    /* Points that share a half share that level's module. */
+    CU_ASSERT_EQUAL(path_of[0] / 2, path_of[1] / 2);
+    CU_ASSERT_EQUAL(path_of[0] % 2, path_of[2] % 2);
+    CU_ASSERT_NOT_EQUAL(path_of[0] / 2, path_of[2] / 2);
+    CU_ASSERT_NOT_EQUAL(path_of[0] % 2, path_of[1] % 2);
+    dpc_router_destroy(router);
+}
+
+static void
+spherical_clusters_are_found_too(void)
+{
+    static float points[POINTS][DIM];
+    make_clouds(points);
+    struct dpc_router *router = fit_init(&points[0][0], POINTS, 1, "spherical", NULL);
+    for (int i = 0; i < POINTS; i++)
+        CU_ASSERT_EQUAL(dpc_router_path(router, points[i], key),
+                        dpc_router_path(router, points[i % CLUSTERS], key));
+    dpc_router_destroy(router);
+}
+
+static void
+spherical_centroids_have_unit_length(void)
+{
+    static float points[POINTS][DIM];
+    float centroids[CLUSTERS * DIM];
+    struct dpc_error err;
+    struct dpc_kmeans_options options = {.seed = 1, .restarts = 3, .spherical = true};
+    double inertia;
+    make_clouds(points);
+    CU_ASSERT_EQUAL(
+        dpc_kmeans_fit(&points[0][0], POINTS, DIM, CLUSTERS, &options, centroids, &inertia, &err),
+        DPC_OK);
+    for (int cluster = 0; cluster < CLUSTERS; cluster++) {
+        double squares = 0;
+        for (int k = 0; k < DIM; k++)
+            squares += (double)centroids[cluster * DIM + k] * (double)centroids[cluster * DIM + k];
+        CU_ASSERT_DOUBLE_EQUAL(squares, 1, 1e-5);
+    }
+}
+
+/* The routes of texts without the field: the path whose documents they are most like. */
+static void
+metadata_routes_new_texts_to_the_nearest_mean(void)
+{
+    static float points[POINTS][DIM];
+    static uint32_t labels[POINTS];
+    make_clouds(points);
+    for (uint32_t i = 0; i < POINTS; i++)
+        labels[i] = (i + 1) % CLUSTERS;
+    struct dpc_router *router = fit_init(&points[0][0], POINTS, 1, "metadata", labels);
+    for (int i = 0; i < POINTS; i++)
+        CU_ASSERT_EQUAL(dpc_router_path(router, points[i], key), labels[i]);
+    dpc_router_destroy(router);
+}
+
+static void
+hash_looks_at_the_key_alone_and_is_even(void)
+{
+    static float points[POINTS][DIM];
+    unsigned counts[4] = {0};
+    make_clouds(points);
+    struct dpc_router *router = fit_init(&points[0][0], POINTS, 1, "hash", NULL);
+    for (int i = 0; i < 4000; i++) {
+        uint8_t other[DPC_CONTENT_KEY_BYTES] = {(uint8_t)i, (uint8_t)(i >> 8)};
+        uint32_t path = dpc_router_path(router, points[i % POINTS], other);
+        CU_ASSERT_EQUAL(path, dpc_router_path(router, points[0], other));
+        counts[path]++;
+    }
+    for (int path = 0; path < 4; path++)
+        CU_ASSERT(counts[path] > 900 && counts[path] < 1100);
+    dpc_router_destroy(router);
+}
+
+static void
+the_linear_router_learns_its_labels(void)
+{
+    static float points[POINTS][DIM];
+    static uint32_t labels[POINTS];
+    struct dpc_error err;
+    struct dpc_router *router;
+    make_clouds(points);
+    for (uint32_t i = 0; i < POINTS; i++)
+        labels[i] = 3 - i % CLUSTERS;
+    struct dpc_router_sample few = {&points[0][0], 40, DIM, labels};
+    struct dpc_router_sample all = {&points[0][0], POINTS, DIM, NULL};
+    CU_ASSERT_EQUAL_FATAL(dpc_router_fit_linear(CLUSTERS, &few, &all, &router, &err), DPC_OK);
+    for (int i = 0; i < POINTS; i++)
+        CU_ASSERT_EQUAL(dpc_router_path(router, points[i], key), labels[i]);
+    points[7][1] = NAN;
+    CU_ASSERT_EQUAL(dpc_router_fit_linear(CLUSTERS, &few, &all, &router, &err), DPC_EINVAL);
+    dpc_router_destroy(router);
+}
+
+static void
+every_kind_comes_back_from_its_bytes(void)
+{
+    static const char *const inits[] = {"spherical", "product", "hash"};
+    static float points[POINTS][DIM];
+    struct dpc_error err;
+    make_clouds(points);
+    for (size_t n = 0; n < sizeof inits / sizeof *inits; n++) {
+        struct dpc_router *read, *router = fit_init(&points[0][0], POINTS, 1, inits[n], NULL);
+        struct dpc_buf bytes;
+        dpc_buf_init(&bytes, 0);
+        dpc_router_write(router, &bytes);
+        CU_ASSERT_EQUAL_FATAL(dpc_router_read(bytes.data, bytes.len, &read, &err), DPC_OK);
+        for (int i = 0; i < POINTS; i++)
+            CU_ASSERT_EQUAL(dpc_router_path(read, points[i], key),
+                            dpc_router_path(router, points[i], key));
+        dpc_router_destroy(read);
+        for (size_t len = 0; len < bytes.len; len++)
+            CU_ASSERT_NOT_EQUAL(dpc_router_read(bytes.data, len, &read, &err), DPC_OK);
+        dpc_router_destroy(router);
+        dpc_buf_done(&bytes);
+    }
+}
+
 static const struct dpc_test tests[] = {
     {"clouds are found", clouds_are_found},
     {"a wide dimension does not drown the others", a_wide_dimension_does_not_drown_the_others},
@@ -172,5 +343,13 @@ static const struct dpc_test tests[] = {
     {"copies leave no cluster empty", copies_leave_no_cluster_empty},
     {"what cannot be clustered is refused", what_cannot_be_clustered_is_refused},
     {"bytes come back as the same router", bytes_come_back_as_the_same_router},
+    {"product clusters each half by itself", product_clusters_each_half_by_itself},
+    {"spherical clusters are found too", spherical_clusters_are_found_too},
+    {"spherical centroids have unit length", spherical_centroids_have_unit_length},
+    {"metadata routes new texts to the nearest mean",
+     metadata_routes_new_texts_to_the_nearest_mean},
+    {"hash looks at the key alone and is even", hash_looks_at_the_key_alone_and_is_even},
+    {"the linear router learns its labels", the_linear_router_learns_its_labels},
+    {"every kind comes back from its bytes", every_kind_comes_back_from_its_bytes},
 };
 DPC_TEST_MAIN("routing/router", tests)

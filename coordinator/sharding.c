@@ -1,0 +1,290 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * From features to shards. The router and the balance see the documents of the train and router
+ * splits alone; all others go where the router finds it cheapest. */
+#include "coordinator/corpus.h"
+#include "coordinator/corpus_parts.h"
+
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/tensor_blob.h"
+#include "coordinator/metadata.h"
+#include "routing/assign.h"
+#include "routing/router.h"
+#include "routing/shards.h"
+
+/* Features of all usable documents, in the corpus's order: the featurize results, put together. */
+struct features {
+    struct dpc_store *store;
+    float *values; /* [documents, dim] */
+    uint32_t documents, dim;
+    uint32_t found; /* documents */
+    struct dpc_error *err;
+    int code;
+};
+
+static int
+load_features(struct features *features, const struct dpc_result_record *record)
+{
+    uint8_t *blob;
+    const float *values;
+    size_t len, count = (size_t)(record->to - record->from) * features->dim;
+    int code = dpc_store_blob_load(features->store, &record->result, &blob, &len, features->err);
+    if (code != DPC_OK)
+        return code;
+    code = dpc_tensor_blob_read(blob, len, count, &values, features->err);
+    if (code == DPC_OK) {
+        memcpy(features->values + (size_t)record->from * features->dim, values,
+               count * sizeof *values);
+        features->found += record->to - record->from;
+    }
+    dpc_free(blob);
+    return code;
+}
+
+static bool
+gather_features(void *context, const struct dpc_result_record *record)
+{
+    struct features *features = context;
+    if (record->kind == DPC_TASK_FEATURIZE && record->to <= features->documents)
+        features->code = load_features(features, record);
+    return features->code == DPC_OK;
+}
+
+static int
+features_load(const struct dpc_corpus *corpus, struct features *features, struct dpc_error *err)
+{
+    const struct dpc_world *world = corpus->world;
+    *features = (struct features){
+        .store = world->store,
+        .documents = corpus->docs_count,
+        .dim = world->experiment->model.dim,
+        .err = err,
+    };
+    features->values = dpc_try_alloc((size_t)features->documents * features->dim, sizeof(float));
+    if (!features->values)
+        return dpc_error_set(err, DPC_ENOMEM, "no memory for the features of %u documents",
+                             features->documents);
+    int code = dpc_scan_results(dpc_store_kv(world->store), gather_features, features, err);
+    if (code == DPC_OK)
+        code = features->code;
+    if (code == DPC_OK && features->found != features->documents)
+        code = dpc_error_set(err, DPC_ECORRUPT, "the store has features of %u documents, not of %u",
+                             features->found, features->documents);
+    return code;
+}
+
+/* --- Documents that the router may see. */
+
+static enum dpc_split
+split_of(const struct dpc_corpus *corpus, uint32_t index)
+{
+    return dpc_tokens_split(corpus->tokens, corpus->docs[index], corpus->world->experiment);
+}
+
+static bool
+is_seen(const struct dpc_corpus *corpus, uint32_t index)
+{
+    enum dpc_split split = split_of(corpus, index);
+    return split == DPC_SPLIT_TRAIN || split == DPC_SPLIT_ROUTER;
+}
+
+/* Copies of the features of those that are seen, and their labels where `labels` [docs_count] has
+ * any; dpc_free both. */
+static int
+gather_sample(const struct dpc_corpus *corpus, const struct features *features,
+              const uint32_t *labels, struct dpc_router_sample *ret_sample, struct dpc_error *err)
+{
+    uint32_t dim = features->dim, count = 0;
+    float *seen = dpc_try_alloc((size_t)features->documents * dim, sizeof *seen);
+    uint32_t *seen_labels = dpc_alloc(corpus->docs_count, sizeof *seen_labels);
+    if (!seen) {
+        dpc_free(seen_labels);
+        return dpc_error_set(err, DPC_ENOMEM, "no memory for the features of %u documents",
+                             features->documents);
+    }
+    for (uint32_t i = 0; i < corpus->docs_count; i++) {
+        if (!is_seen(corpus, i))
+            continue;
+        memcpy(seen + (size_t)count * dim, features->values + (size_t)i * dim, dim * sizeof *seen);
+        seen_labels[count++] = labels ? labels[i] : 0;
+    }
+    *ret_sample = (struct dpc_router_sample){seen, count, dim, seen_labels};
+    return DPC_OK;
+}
+
+static void
+drop_sample(struct dpc_router_sample *sample)
+{
+    dpc_free((void *)(uintptr_t)sample->features);
+    dpc_free((void *)(uintptr_t)sample->labels);
+}
+
+static int
+fit_router(const struct dpc_corpus *corpus, const struct features *features, const uint32_t *labels,
+           struct dpc_router **ret_router, struct dpc_error *err)
+{
+    struct dpc_router_sample sample = {0};
+    int code = gather_sample(corpus, features, labels, &sample, err);
+    if (code == DPC_OK)
+        code = dpc_router_fit(corpus->world->topology, &sample, ret_router, err);
+    drop_sample(&sample);
+    return code;
+}
+
+/* --- Assignment. */
+
+/* A document of the corpus, and what each path costs for it. */
+static void
+cost_of(const struct dpc_corpus *corpus, const struct features *features,
+        const struct dpc_router *router, uint32_t index, float *ret_costs)
+{
+    uint8_t key[DPC_CONTENT_KEY_BYTES];
+    dpc_tokens_key(corpus->tokens, corpus->docs[index], key);
+    dpc_router_costs(router, features->values + (size_t)index * features->dim, key, ret_costs);
+}
+
+/* The nearest paths of those documents for which is_seen() equals `seen`, under the capacity. */
+static int
+assign_some(const struct dpc_corpus *corpus, const struct features *features,
+            const struct dpc_router *router, bool seen, const struct dpc_assign_options *options,
+            struct dpc_assignment *assignment, struct dpc_error *err)
+{
+    uint32_t paths = dpc_router_paths(router), count = 0, choices = assignment->choices;
+    uint32_t *docs = dpc_alloc(corpus->docs_count, sizeof *docs);
+    for (uint32_t i = 0; i < corpus->docs_count; i++) {
+        if (is_seen(corpus, i) == seen)
+            docs[count++] = i;
+    }
+    float *costs = dpc_try_alloc((size_t)count * paths + 1, sizeof *costs);
+    uint32_t *chosen = dpc_alloc((size_t)count * choices + 1, sizeof *chosen);
+    for (uint32_t i = 0; costs && i < count; i++)
+        cost_of(corpus, features, router, docs[i], costs + (size_t)i * paths);
+    if (costs)
+        dpc_assign(costs, count, paths, options, chosen);
+    for (uint32_t i = 0; i < count; i++)
+        memcpy(assignment->paths + (size_t)docs[i] * choices, chosen + (size_t)i * choices,
+               choices * sizeof *chosen);
+    bool made = costs;
+    dpc_free(costs);
+    dpc_free(chosen);
+    dpc_free(docs);
+    return made ? DPC_OK
+                : dpc_error_set(err, DPC_ENOMEM, "no memory to rank %u paths for %u documents",
+                                paths, count);
+}
+
+static int
+assign(const struct dpc_corpus *corpus, const struct features *features,
+       const struct dpc_router *router, struct dpc_assignment *assignment, struct dpc_error *err)
+{
+    const struct dpc_experiment *experiment = corpus->world->experiment;
+    bool balanced = experiment->routing.balance == DPC_BALANCE_CAPACITY;
+    struct dpc_assign_options seen = {.choices = assignment->choices,
+                                      .capacity = balanced ? experiment->routing.capacity : 0};
+    struct dpc_assign_options held_out = {.choices = assignment->choices};
+    int code = assign_some(corpus, features, router, true, &seen, assignment, err);
+    if (code == DPC_OK)
+        code = assign_some(corpus, features, router, false, &held_out, assignment, err);
+    return code;
+}
+
+/* Refused when a path gets too little; copies that overlap makes do not count. */
+static int
+check_counts(const struct dpc_corpus *corpus, const struct dpc_assignment *assignment,
+             struct dpc_error *err)
+{
+    const struct dpc_topology *topology = corpus->world->topology;
+    struct dpc_shard_counts *counts = dpc_alloc(topology->routed_paths, sizeof *counts);
+    for (uint32_t i = 0; i < corpus->docs_count; i++)
+        counts[assignment->paths[(size_t)i * assignment->choices]].documents[split_of(corpus, i)]++;
+    int code = dpc_shards_check(topology, counts, err);
+    dpc_free(counts);
+    return code;
+}
+
+static int
+put_router(const struct dpc_world *world, const struct dpc_router *router,
+           struct dpc_hash *ret_hash, struct dpc_error *err)
+{
+    struct dpc_buf bytes;
+    dpc_buf_init(&bytes, 0);
+    dpc_router_write(router, &bytes);
+    int code = dpc_store_blob_put(world->store, bytes.data, bytes.len, ret_hash, err);
+    dpc_buf_done(&bytes);
+    return code;
+}
+
+static int
+put_shards(const struct dpc_corpus *corpus, const struct dpc_assignment *assignment,
+           struct dpc_shard *shards, struct dpc_error *err)
+{
+    int code = check_counts(corpus, assignment, err);
+    for (uint32_t path = 0; code == DPC_OK && path < corpus->world->topology->routed_paths; path++)
+        code = dpc_corpus_put_shard(corpus, assignment, path, &shards[path], err);
+    return code;
+}
+
+/* By the field of metadata, which then also are the assignment; by features else. */
+static int
+shard(const struct dpc_corpus *corpus, const struct features *features, struct dpc_hash *ret_router,
+      struct dpc_shard *shards, struct dpc_error *err)
+{
+    const struct dpc_experiment *experiment = corpus->world->experiment;
+    bool by_field = experiment->routing.init == DPC_ROUTING_METADATA;
+    struct dpc_router *router = NULL;
+    struct dpc_assignment assignment = {.choices = experiment->routing.overlap};
+    assignment.paths = dpc_alloc((size_t)corpus->docs_count * assignment.choices, sizeof(uint32_t));
+    int code = by_field ? dpc_corpus_route_by_field(corpus, assignment.paths, err) : DPC_OK;
+    if (code == DPC_OK)
+        code = fit_router(corpus, features, by_field ? assignment.paths : NULL, &router, err);
+    if (code == DPC_OK && !by_field)
+        code = assign(corpus, features, router, &assignment, err);
+    if (code == DPC_OK)
+        code = put_shards(corpus, &assignment, shards, err);
+    if (code == DPC_OK)
+        code = put_router(corpus->world, router, ret_router, err);
+    dpc_router_destroy(router);
+    dpc_free(assignment.paths);
+    return code;
+}
+
+/* The corpus lies outside the store; it must still be what the prefixes were taken from. */
+static int
+check_same_corpus(const struct dpc_corpus *corpus, const struct dpc_phase_record *phase,
+                  struct dpc_error *err)
+{
+    struct dpc_hash hash;
+    dpc_tokens_hash(corpus->tokens, &hash);
+    if (dpc_hash_equal(&hash, &phase->corpus) && corpus->docs_count == phase->documents)
+        return DPC_OK;
+    return dpc_error_set(err, DPC_ESTALE,
+                         "the corpus \"%s\" is not the one that this experiment began with: put "
+                         "that one back, or begin anew in another folder",
+                         corpus->world->corpus);
+}
+
+int
+dpc_corpus_shard(const struct dpc_world *world, const struct dpc_phase_record *phase,
+                 struct dpc_hash *ret_router, struct dpc_shard **ret_shards, struct dpc_error *err)
+{
+    struct dpc_corpus corpus;
+    struct features features = {0};
+    struct dpc_shard *shards = dpc_alloc(world->topology->routed_paths, sizeof *shards);
+    int code = dpc_corpus_open(world, &corpus, err);
+    if (code == DPC_OK)
+        code = check_same_corpus(&corpus, phase, err);
+    if (code == DPC_OK)
+        code = dpc_tokens_verify(corpus.tokens, err);
+    if (code == DPC_OK)
+        code = features_load(&corpus, &features, err);
+    if (code == DPC_OK)
+        code = shard(&corpus, &features, ret_router, shards, err);
+    dpc_free(features.values);
+    dpc_corpus_close(&corpus);
+    if (code == DPC_OK)
+        *ret_shards = shards;
+    else
+        dpc_free(shards);
+    return code;
+}

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * From what each path costs for each document to the paths that take it: the cheapest, or balanced
+ * under a capacity (greedy by margin, as SMALLTALK LM, arXiv 2410.03529), and with overlap several.
+ *
+ * Owns: nothing. Threads: any.
+ */
+#ifndef DPC_ROUTING_ASSIGN_H
+#define DPC_ROUTING_ASSIGN_H
+
+#include <stdint.h>
+
+enum { DPC_ASSIGN_NONE = UINT32_MAX };
+
+struct dpc_assign_options {
+    uint32_t choices; /* different paths a document gets, at most `paths` */
+    double capacity;  /* 0: without end; else at least 1, as dpc_assign_capacity */
+};
+
+/* Most documents that a path takes after `choices` choices of each: capacity times the even share,
+ * rounded up. */
+uint32_t dpc_assign_capacity(uint32_t count, uint32_t paths, uint32_t choices, double capacity);
+
+/* Writes `ret_paths` [count, choices], best first, from `costs` [count, paths], which are finite.
+ * Under a capacity the documents that lose most by their second choice choose first, so every
+ * document gets a first path; a further one is DPC_ASSIGN_NONE where no other path has room. */
+void dpc_assign(const float *costs, uint32_t count, uint32_t paths,
+                const struct dpc_assign_options *options, uint32_t *ret_paths);
+
+#endif

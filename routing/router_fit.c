@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * One row a kind of `routing.init`: what stands in its router, and how its centroids come about. */
+#include "routing/router.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "routing/kmeans.h"
+#include "routing/linear.h"
+#include "routing/router_parts.h"
+
+enum { RESTARTS = 10 };
+
+/* Mean and 1 / standard deviation of each dimension; a constant one is left out of all distances.
+ */
+static void
+fit_scale(struct dpc_router *router, const struct dpc_router_sample *sample)
+{
+    for (uint32_t k = 0; k < router->dim; k++) {
+        double sum = 0, squares = 0;
+        for (uint32_t i = 0; i < sample->count; i++)
+            sum += (double)sample->features[(size_t)i * router->dim + k];
+        double mean = sum / sample->count;
+        for (uint32_t i = 0; i < sample->count; i++) {
+            double off = (double)sample->features[(size_t)i * router->dim + k] - mean;
+            squares += off * off;
+        }
+        router->mean[k] = (float)mean;
+        router->scale[k] = squares > 0 ? (float)(1 / sqrt(squares / sample->count)) : 0;
+    }
+}
+
+/* All documents as points of one part; NULL without memory. */
+static float *
+make_points(const struct dpc_router *router, const struct router_part *part,
+            const struct dpc_router_sample *sample)
+{
+    float *points = dpc_try_alloc((size_t)sample->count * part->dim, sizeof *points);
+    for (uint32_t i = 0; points && i < sample->count; i++)
+        dpc_router_normalise(router, part, sample->features + (size_t)i * sample->dim,
+                             points + (size_t)i * part->dim);
+    return points;
+}
+
+static int
+no_memory(const struct dpc_router_sample *sample, struct dpc_error *err)
+{
+    return dpc_error_set(err, DPC_ENOMEM, "no memory for the features of %u documents",
+                         sample->count);
+}
+
+/* Clusters each part by itself. */
+static int
+fit_clusters(struct dpc_router *router, const struct dpc_router_sample *sample, uint64_t seed,
+             bool spherical, struct dpc_error *err)
+{
+    int code = DPC_OK;
+    double inertia;
+    for (uint32_t i = 0; code == DPC_OK && i < router->parts_count; i++) {
+        struct router_part *part = &router->parts[i];
+        struct dpc_kmeans_options options = {
+            .seed = seed + i, .restarts = RESTARTS, .spherical = spherical};
+        float *points = make_points(router, part, sample);
+        if (!points)
+            return no_memory(sample, err);
+        code = dpc_kmeans_fit(points, sample->count, part->dim, part->clusters, &options,
+                              part->centroids, &inertia, err);
+        dpc_free(points);
+    }
+    return code;
+}
+
+/* The mean of the points of each label; one without documents stays at the origin. */
+static int
+fit_means(struct dpc_router *router, const struct dpc_router_sample *sample, struct dpc_error *err)
+{
+    struct router_part *part = &router->parts[0];
+    float *points = make_points(router, part, sample);
+    uint32_t *counts = dpc_alloc(router->paths, sizeof *counts);
+    for (uint32_t i = 0; points && i < sample->count; i++) {
+        float *mean = part->centroids + (size_t)sample->labels[i] * part->dim;
+        counts[sample->labels[i]]++;
+        for (uint32_t k = 0; k < part->dim; k++)
+            mean[k] += points[(size_t)i * part->dim + k];
+    }
+    for (uint32_t path = 0; points && path < router->paths; path++) {
+        for (uint32_t k = 0; counts[path] && k < part->dim; k++)
+            part->centroids[(size_t)path * part->dim + k] /= (float)counts[path];
+    }
+    dpc_free(counts);
+    if (!points)
+        return no_memory(sample, err);
+    dpc_free(points);
+    return DPC_OK;
+}
+
+/* k-means refuses these itself; the other fits count on it. */
+static int
+check_finite(const struct dpc_router_sample *sample, struct dpc_error *err)
+{
+    for (size_t i = 0; i < (size_t)sample->count * sample->dim; i++) {
+        if (!isfinite(sample->features[i]))
+            return dpc_error_set(err, DPC_EINVAL, "a feature of document %zu is not finite",
+                                 i / sample->dim);
+    }
+    return DPC_OK;
+}
+
+int
+dpc_router_fit(const struct dpc_topology *topology, const struct dpc_router_sample *sample,
+               struct dpc_router **ret_router, struct dpc_error *err)
+{
+    static const enum router_kind kinds[] = {
+        [DPC_ROUTING_KMEANS] = ROUTER_KMEANS,   [DPC_ROUTING_SPHERICAL] = ROUTER_KMEANS,
+        [DPC_ROUTING_PRODUCT] = ROUTER_PRODUCT, [DPC_ROUTING_METADATA] = ROUTER_KMEANS,
+        [DPC_ROUTING_HASH] = ROUTER_HASH,
+    };
+    const struct dpc_experiment *experiment = topology->experiment;
+    enum dpc_routing_init init = experiment->routing.init;
+    bool product = init == DPC_ROUTING_PRODUCT;
+    uint32_t clusters[DPC_LEVELS_MAX] = {topology->routed_paths};
+    for (uint32_t level = 0; product && level < topology->levels_count; level++)
+        clusters[level] = experiment->levels[level].modules;
+    int code = check_finite(sample, err);
+    if (code != DPC_OK)
+        return code;
+    struct dpc_router *router =
+        dpc_router_create(kinds[init], sample->dim, product ? topology->levels_count : 1, clusters);
+    if (init != DPC_ROUTING_HASH)
+        fit_scale(router, sample);
+    if (init == DPC_ROUTING_METADATA)
+        code = fit_means(router, sample, err);
+    else if (init != DPC_ROUTING_HASH)
+        code = fit_clusters(router, sample, experiment->seed, init == DPC_ROUTING_SPHERICAL, err);
+    if (code != DPC_OK)
+        dpc_router_destroy(router);
+    else
+        *ret_router = router;
+    return code;
+}
+
+int
+dpc_router_fit_linear(uint32_t paths, const struct dpc_router_sample *sample,
+                      const struct dpc_router_sample *all, struct dpc_router **ret_router,
+                      struct dpc_error *err)
+{
+    int code = check_finite(all, err);
+    if (code != DPC_OK)
+        return code;
+    struct dpc_router *router = dpc_router_create(ROUTER_LINEAR, sample->dim, 1, &paths);
+    const struct router_part *part = &router->parts[0];
+    fit_scale(router, all);
+    float *points = make_points(router, part, sample);
+    float *all_points = make_points(router, part, all);
+    if (points && all_points) {
+        struct dpc_linear linear = {paths, sample->dim, part->centroids, router->bias};
+        dpc_linear_fit(&linear, points, sample->labels, sample->count);
+        dpc_linear_fit_bias(&linear, all_points, all->count, sample->labels, sample->count);
+    } else {
+        code = no_memory(all, err);
+    }
+    dpc_free(points);
+    dpc_free(all_points);
+    if (code != DPC_OK)
+        dpc_router_destroy(router);
+    else
+        *ret_router = router;
+    return code;
+}

@@ -1,0 +1,30 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+# Every way of routing trains to the end; what it cannot do is refused with the way out.
+. "$(dirname "$0")/lib.sh"
+
+make_corpus
+# Document i is of language i % 4; which document got which number stands in documents.tsv.
+awk -F '\t' 'BEGIN { print "id\tlanguage" } { print $1 "\t" "l" ($1 % 4) }' corpus/documents.tsv \
+    >corpus/metadata.tsv
+
+
+for init in spherical product metadata hash; do
+    make_experiment $init.yaml "s/init: kmeans/init: $init/; s/rounds: 3/rounds: 1/"
+    run_to_end $init dipaco run $init.yaml --dir $init
+    check "init: $init trains to the end" [ "$status" = 0 ]
+    run_to_end $init-text dipaco generate $init --prompt 'ab' --tokens 4
+    check "init: $init routes a prompt" [ "$status" = 0 ]
+done
+
+make_experiment both.yaml \
+    's/init: kmeans/init: kmeans, balance: capacity, capacity: 1.0, overlap: 2/; s/rounds: 3/rounds: 1/'
+run_to_end both dipaco run both.yaml --dir both
+check 'balance and overlap train to the end' [ "$status" = 0 ]
+
+make_experiment field.yaml 's/init: kmeans/init: metadata, field: colour/; s/rounds: 3/rounds: 1/'
+run_to_end field dipaco run field.yaml --dir field
+check 'a field that is missing ends the run' [ "$status" != 0 ]
+check 'and says what to do' grep -rq 'no column "colour".*routing.field' field.out field.err field/logs
+
+finish

@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "data/metadata.h"
+
+#include "data/tokens.h"
+#include "tests/unit/data/temp.h"
+
+static int
+load(const char *text, const char *field, struct dpc_metadata **ret_metadata, struct dpc_error *err)
+{
+    struct temp temp;
+    temp_make(&temp);
+    temp_write(&temp, DPC_METADATA_FILE, text, strlen(text));
+    int code = dpc_metadata_load(temp.folder, field, 4, ret_metadata, err);
+    temp_remove(&temp);
+    return code;
+}
+
+static void
+values_are_numbered_as_they_appear(void)
+{
+    struct dpc_metadata *metadata;
+    struct dpc_error err;
+    CU_ASSERT_EQUAL_FATAL(load("id\tkind\tlanguage\n2\tman\tpl\n0\tman\tde\n3\tweb\tpl\tmore\n",
+                               "language", &metadata, &err),
+                          DPC_OK);
+    CU_ASSERT_EQUAL(dpc_metadata_values(metadata), 2);
+    CU_ASSERT_STRING_EQUAL(dpc_metadata_name(metadata, 0), "pl");
+    CU_ASSERT_EQUAL(dpc_metadata_value(metadata, 2), 0);
+    CU_ASSERT_EQUAL(dpc_metadata_value(metadata, 3), 0);
+    CU_ASSERT_EQUAL(dpc_metadata_value(metadata, 0), 1);
+    CU_ASSERT_EQUAL(dpc_metadata_value(metadata, 1), DPC_METADATA_MISSING);
+    CU_ASSERT_EQUAL(dpc_metadata_value(metadata, 4), DPC_METADATA_MISSING);
+    dpc_metadata_destroy(metadata);
+}
+
+static void
+what_is_wrong_is_named(void)
+{
+    static const struct {
+        const char *text;
+        int code;
+        const char *words;
+    } cases[] = {
+        {"", DPC_ENOTFOUND, "no column \"language\""},
+        {"id\tkind\n0\tman\n", DPC_ENOTFOUND, "no column \"language\""},
+        {"language\tid\nde\t0\n", DPC_ENOTFOUND, "first line must be id"},
+        {"id\tlanguage\n0\tde\n9\tde\n", DPC_EPARSE, "line 3, begins with no number"},
+        {"id\tlanguage\nzero\tde\n", DPC_EPARSE, "line 2, begins with no number"},
+        {"id\tlanguage\n0x\tde\n", DPC_EPARSE, "line 2, begins with no number"},
+    };
+    struct dpc_metadata *metadata;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct dpc_error err = {0};
+        CU_ASSERT_EQUAL(load(cases[i].text, "language", &metadata, &err), cases[i].code);
+        CU_ASSERT_PTR_NOT_NULL(strstr(err.text, cases[i].words));
+    }
+}
+
+static void
+the_file_is_found_beside_the_token_file(void)
+{
+    struct temp temp;
+    struct dpc_metadata *metadata;
+    struct dpc_error err = {0};
+    temp_make(&temp);
+    CU_ASSERT_EQUAL(dpc_metadata_load(temp.folder, "language", 1, &metadata, &err), DPC_ENOTFOUND);
+    CU_ASSERT_PTR_NOT_NULL(strstr(err.text, "which routing.init: metadata needs"));
+    temp_write(&temp, DPC_METADATA_FILE, "id\tlanguage\n0\tde", 16);
+    CU_ASSERT_EQUAL_FATAL(
+        dpc_metadata_load(temp_path(&temp, DPC_TOKENS_FILE), "language", 1, &metadata, &err),
+        DPC_OK);
+    CU_ASSERT_EQUAL(dpc_metadata_value(metadata, 0), 0);
+    dpc_metadata_destroy(metadata);
+    temp_remove(&temp);
+}
+
+static const struct dpc_test tests[] = {
+    {"values are numbered as they appear", values_are_numbered_as_they_appear},
+    {"what is wrong is named", what_is_wrong_is_named},
+    {"the file is found beside the token file", the_file_is_found_beside_the_token_file},
+};
+DPC_TEST_MAIN("data/metadata", tests)

@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "routing/linear.h"
+
+#include <math.h>
+
+#include "base/rng.h"
+#include "tests/unit/harness.h"
+
+enum { COUNT = 600, DIM = 6, CLASSES = 3 };
+
+static float points[COUNT][DIM], weights[CLASSES * DIM], bias[CLASSES];
+static uint32_t labels[COUNT];
+static struct dpc_linear linear = {CLASSES, DIM, weights, bias};
+
+/* Points of unit length at random. */
+static void
+draw_points(uint64_t seed)
+{
+    struct dpc_rng rng;
+    dpc_rng_init(&rng, seed, DPC_RNG_TEST, 0, 0, 0);
+    for (int i = 0; i < COUNT; i++) {
+        double squares = 0;
+        for (int k = 0; k < DIM; k++) {
+            points[i][k] = (float)dpc_rng_normal(&rng);
+            squares += (double)points[i][k] * (double)points[i][k];
+        }
+        for (int k = 0; k < DIM; k++)
+            points[i][k] /= (float)sqrt(squares);
+    }
+}
+
+static uint32_t
+class_of(const float *point)
+{
+    double logits[CLASSES];
+    uint32_t best = 0;
+    dpc_linear_logits(&linear, point, logits);
+    for (uint32_t c = 1; c < CLASSES; c++) {
+        if (logits[c] > logits[best])
+            best = c;
+    }
+    return best;
+}
+
+static void
+a_linear_rule_is_learned(void)
+{
+    unsigned right = 0;
+    draw_points(1);
+    for (int i = 0; i < COUNT; i++)
+        labels[i] = points[i][0] > points[i][1] ? 0 : points[i][2] > 0 ? 1 : 2;
+    dpc_linear_fit(&linear, &points[0][0], labels, COUNT);
+    for (int i = 0; i < COUNT; i++)
+        right += class_of(points[i]) == labels[i];
+    CU_ASSERT(right > COUNT * 9 / 10);
+}
+
+/* At the optimum the mean of the predicted chances is that of the labels: the bias's slope is zero
+ * up to its penalty. */
+static void
+the_fit_has_converged(void)
+{
+    double slope[CLASSES] = {0};
+    draw_points(2);
+    for (int i = 0; i < COUNT; i++)
+        labels[i] = points[i][0] > 0.3F ? 0 : points[i][3] > 0 ? 1 : 2;
+    dpc_linear_fit(&linear, &points[0][0], labels, COUNT);
+    for (int i = 0; i < COUNT; i++) {
+        double logits[CLASSES], sum = 0;
+        dpc_linear_logits(&linear, points[i], logits);
+        for (int c = 0; c < CLASSES; c++)
+            sum += exp(logits[c]);
+        for (uint32_t c = 0; c < CLASSES; c++)
+            slope[c] += (exp(logits[c]) / sum - (labels[i] == c)) / COUNT;
+    }
+    for (int c = 0; c < CLASSES; c++)
+        CU_ASSERT_DOUBLE_EQUAL(slope[c] + 1e-3 * (double)bias[c], 0, 1e-5);
+}
+
+static void
+the_bias_reaches_the_histogram(void)
+{
+    static const uint32_t wanted[CLASSES] = {60, 240, 300};
+    uint32_t counts[CLASSES] = {0}, some[10] = {0, 1, 1, 1, 1, 2, 2, 2, 2, 2};
+    draw_points(3);
+    for (int i = 0; i < COUNT; i++)
+        labels[i] = points[i][0] > 0 ? 0 : points[i][1] > 0 ? 1 : 2;
+    dpc_linear_fit(&linear, &points[0][0], labels, COUNT);
+    dpc_linear_fit_bias(&linear, &points[0][0], COUNT, some, 10);
+    for (int i = 0; i < COUNT; i++)
+        counts[class_of(points[i])]++;
+    for (int c = 0; c < CLASSES; c++)
+        CU_ASSERT_DOUBLE_EQUAL(counts[c], wanted[c], 3);
+}
+
+static const struct dpc_test tests[] = {
+    {"a linear rule is learned", a_linear_rule_is_learned},
+    {"the fit has converged", the_fit_has_converged},
+    {"the bias reaches the histogram", the_bias_reaches_the_histogram},
+};
+DPC_TEST_MAIN("routing/linear", tests)
