@@ -14,6 +14,13 @@ struct Rates {
 };
 
 static __device__ bool
+is_aligned(const void *vector)
+{
+    return (uintptr_t)vector % 16 == 0;
+}
+
+/* Of a vector that begins a line. */
+static __device__ bool
 has_vectors(struct dpc_piece piece)
 {
     return (piece.from | piece.count) % 4 == 0;
@@ -26,7 +33,7 @@ squares(double *sums, const float *values, const struct dpc_piece *pieces)
     struct dpc_piece piece = pieces[blockIdx.x];
     const float *from = values + piece.from;
     double sum = 0;
-    if (has_vectors(piece)) {
+    if (has_vectors(piece) && is_aligned(values)) {
         for (size_t i = threadIdx.x * 4; i < piece.count; i += THREADS * 4) {
             float x[4];
             load<4>(x, from + i);
@@ -72,7 +79,9 @@ adamw(float *parameters, const float *gradients, float *m, float *v,
     struct dpc_piece piece = pieces[blockIdx.x];
     size_t end = piece.from + piece.count;
     float keep = piece.decay ? rates.keep_decayed : rates.keep;
-    if (has_vectors(piece)) {
+    /* The moments may share one memory: the second then begins wherever the first one ends. */
+    if (has_vectors(piece) && is_aligned(parameters) && is_aligned(gradients) && is_aligned(m) &&
+        is_aligned(v)) {
         for (size_t i = piece.from + threadIdx.x * 4; i < end; i += THREADS * 4)
             update<4>(parameters, gradients, m, v, i, rates, keep);
     } else {

@@ -3,8 +3,10 @@
  * is touched, which may remember for the rest of the process that it found none. How busy others
  * keep a card is NVML's to say; it is loaded when somebody asks. */
 #include <dlfcn.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "ops/cuda/device.h"
@@ -41,7 +43,7 @@ struct nvml_memory { /* nvmlMemory_t, bytes */
     unsigned long long total, free, used;
 };
 
-enum { NVML_SUCCESS = 0, NVML_NOT_FOUND = 6, SAMPLES_MAX = 256 };
+enum { NVML_SUCCESS = 0, NVML_NOT_FOUND = 6, SAMPLES_MAX = 256, WINDOW_US = 3000000 };
 
 static struct {
     int (*init)(void);
@@ -51,29 +53,28 @@ static struct {
     int (*memory)(nvml_device device, struct nvml_memory *ret_memory);
 } nvml;
 
-/* Once; false where it is not there. */
-static bool
+static bool has_nvml;
+
+static void
 load_nvml(void)
 {
-    static bool tried;
-    void *library = tried ? NULL : dlopen("libnvidia-ml.so.1", RTLD_LAZY | RTLD_LOCAL);
-    tried = true;
-    if (library) {
-        *(void **)&nvml.init = dlsym(library, "nvmlInit_v2");
-        *(void **)&nvml.device_by_uuid = dlsym(library, "nvmlDeviceGetHandleByUUID");
-        *(void **)&nvml.utilization = dlsym(library, "nvmlDeviceGetProcessUtilization");
-        *(void **)&nvml.memory = dlsym(library, "nvmlDeviceGetMemoryInfo");
-        if (!nvml.init || !nvml.device_by_uuid || !nvml.utilization || !nvml.memory ||
-            nvml.init() != NVML_SUCCESS)
-            nvml.init = NULL;
-    }
-    return nvml.init != NULL;
+    void *library = dlopen("libnvidia-ml.so.1", RTLD_LAZY | RTLD_LOCAL);
+    if (!library)
+        return;
+    *(void **)&nvml.init = dlsym(library, "nvmlInit_v2");
+    *(void **)&nvml.device_by_uuid = dlsym(library, "nvmlDeviceGetHandleByUUID");
+    *(void **)&nvml.utilization = dlsym(library, "nvmlDeviceGetProcessUtilization");
+    *(void **)&nvml.memory = dlsym(library, "nvmlDeviceGetMemoryInfo");
+    has_nvml = nvml.init && nvml.device_by_uuid && nvml.utilization && nvml.memory &&
+               nvml.init() == NVML_SUCCESS;
 }
 
 static bool
 find_device(const char *uuid, nvml_device *ret_device)
 {
-    return load_nvml() && nvml.device_by_uuid(uuid, ret_device) == NVML_SUCCESS;
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, load_nvml);
+    return has_nvml && nvml.device_by_uuid(uuid, ret_device) == NVML_SUCCESS;
 }
 
 /* --- Which cards there are. */
@@ -228,11 +229,17 @@ others_percent(uint32_t index, uint32_t *ret_percent)
     name_uuid(uuid, &properties.uuid);
     if (!find_device(uuid, &device))
         return DPC_EUNSUPPORTED;
-    int status = nvml.utilization(device, samples, &count, 0);
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now); /* which NVML's samples are marked with */
+    unsigned long long now_us =
+        (unsigned long long)now.tv_sec * 1000000 + (unsigned long long)now.tv_nsec / 1000;
+    int status = nvml.utilization(device, samples, &count, now_us - WINDOW_US);
     if (status != NVML_SUCCESS && status != NVML_NOT_FOUND) /* not found: nobody computes */
         return DPC_EUNSUPPORTED;
     for (unsigned i = 0; status == NVML_SUCCESS && i < count && i < SAMPLES_MAX; i++)
-        percent += samples[i].pid == (unsigned)getpid() ? 0 : samples[i].processors;
+        percent += samples[i].pid == (unsigned)getpid() || samples[i].processors > 100
+                       ? 0 /* our own, or a sample that was never taken */
+                       : samples[i].processors;
     *ret_percent = percent > 100 ? 100 : percent;
     return DPC_OK;
 }

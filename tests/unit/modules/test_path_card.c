@@ -10,17 +10,16 @@
 
 enum { STEPS = 4 };
 
-/* What is run (with DPC_TEST_SMALL in the environment the first alone is trained): shapes that make
- * one chunk and several, shared keys, lengths that need padding. */
+/* What is run (with DPC_TEST_SMALL in the environment the smallest alone are trained): shapes that
+ * make one chunk and several, shared keys, lengths that need padding. */
 struct setup {
     uint32_t dim, heads, kv_heads, ffn, context, vocab, batch, length, prefix;
     bool tied;
 };
 static const struct setup setups[] = {
-    {16, 2, 0, 24, 12, 11, 4, 10, 3, true},
-    {96, 6, 3, 200, 64, 300, 40, 61, 3, false},
-    {128, 2, 2, 344, 256, 256, 12, 256, 64, true},
-    {72, 3, 1, 40, 100, 77, 30, 99, 0, true},
+    {16, 2, 0, 24, 12, 11, 4, 10, 3, true},        {96, 6, 3, 200, 64, 300, 40, 61, 3, false},
+    {128, 2, 2, 344, 256, 256, 12, 256, 64, true}, {72, 3, 1, 40, 100, 77, 30, 99, 0, true},
+    {18, 3, 1, 6, 12, 10, 4, 10, 3, true}, /* nothing begins where a vector of 16 bytes does */
 };
 
 /* The one with several chunks and shared keys. */
@@ -170,7 +169,7 @@ training_agrees_with_the_reference(void)
     const struct dpc_ops *ops;
     for (size_t i = 0; (ops = test_card_table(i)); i++) {
         for (size_t k = 0; k < sizeof setups / sizeof *setups; k++) {
-            if (k == 0 || !getenv("DPC_TEST_SMALL"))
+            if (setups[k].dim <= 18 || !getenv("DPC_TEST_SMALL"))
                 check_training(ops, setups[k]);
         }
     }
