@@ -356,8 +356,6 @@ static struct dpc_path *
 lay_out(const struct dpc_experiment *experiment, const struct dpc_path_options *options)
 {
     struct dpc_path *path = dpc_alloc(1, sizeof *path);
-    struct arena arena = {0};
-    arena.align = options->ops->whole ? whole_sizes.align : cpu_sizes.align;
     path->experiment = *experiment;
     path->options = *options;
     path->ops = options->ops;
@@ -367,6 +365,7 @@ lay_out(const struct dpc_experiment *experiment, const struct dpc_path_options *
     path->grads_blocks = dpc_alloc(path->blocks_count, sizeof *path->grads_blocks);
     path->scratch = dpc_alloc(dpc_pool_threads(options->pool), sizeof *path->scratch);
     find_tensors(path); /* for the shapes */
+    struct arena arena = {.align = sizes_of(path)->align};
     take_all(&arena, path);
     path->arena_bytes = arena.used;
     return path;

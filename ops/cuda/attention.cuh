@@ -7,10 +7,8 @@
 #ifndef DPC_OPS_CUDA_ATTENTION_CUH
 #define DPC_OPS_CUDA_ATTENTION_CUH
 
-#include "ops/cuda/launch.cuh"
+#include "ops/cuda/vec.cuh"
 #include "ops/ops.h"
-
-typedef __nv_bfloat16 bf16;
 
 /* Row t of head h of sequence b begins at base + b batch + h head + t row. */
 template <typename value> struct dpc_heads {

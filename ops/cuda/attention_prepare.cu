@@ -11,30 +11,6 @@ template <typename act> struct vector_of {
     act values[COUNT];
 };
 
-static __device__ inline float
-widen(float value)
-{
-    return value;
-}
-
-static __device__ inline float
-widen(bf16 value)
-{
-    return __bfloat162float(value);
-}
-
-static __device__ inline void
-narrow(float *to, float value)
-{
-    *to = value;
-}
-
-static __device__ inline void
-narrow(bf16 *to, float value)
-{
-    *to = __float2bfloat16_rn(value);
-}
-
 /* Which row a thread works at: threads go by vectors, heads, positions, sequences, the fastest
  * first, as rows of acts lie in memory. */
 struct row_place {
