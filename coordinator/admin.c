@@ -460,6 +460,9 @@ add_ledger(void *context, const struct dpc_ledger_record *record)
         dpc_json_set_integer(item, "lease", (int64_t)entry->lease);
         dpc_json_set_text(item, "worker", worker_name(rows->listing, entry->worker));
         dpc_json_set_number(item, "weight", entry->weight);
+        dpc_json_set_number(item, "scale", entry->scale);
+        dpc_json_set_integer(item, "steps", entry->steps);
+        dpc_json_set_integer(item, "late", entry->late);
         set_hash(item, "delta", &entry->delta);
         dpc_json_append(entries, item);
     }

@@ -66,7 +66,7 @@ add_contribution(const struct step *step, const struct dpc_fold_input *input, st
     int code = load(step, &input->delta, &blob, &delta, err);
     if (code != DPC_OK)
         return dpc_error_prefix(err, code, "contribution of path %u", input->path);
-    step->ops->outer_accumulate(step->sum, delta, input->weight, step->count);
+    step->ops->outer_accumulate(step->sum, delta, input->weight * input->scale, step->count);
     dpc_free(blob);
     return DPC_OK;
 }

@@ -3,7 +3,8 @@
  * The outer step of one module (DiPaCo section 2.5, DiLoCo algorithm 1): contributions are folded
  * in canonical path order, so the bits do not depend on the order in which they arrived.
  *
- * With weights a_i that sum to 1 and rescale s: D = s x sum_i a_i delta_i; m = mu m + D;
+ * With weights a_i that sum to 1, scales c_i (1: as it came) and rescale s:
+ * D = s x sum_i a_i c_i delta_i; m = mu m + D;
  * theta = theta_old - lr (D + mu m).
  *
  * Owns: nothing. Threads: any (executors), on different modules. Not here: who is merged and with

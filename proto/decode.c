@@ -165,6 +165,20 @@ read_versions(struct decoding *d, const Dpc__Wire__Lease *from, struct dpc_msg_l
 }
 
 static void
+read_begins(struct decoding *d, const Dpc__Wire__Lease *from, struct dpc_msg_lease *to)
+{
+    if (from->n_begins != 0 && from->n_begins != to->levels_count) {
+        refuse(d, DPC_EPROTO, "begins", "are not as many as versions");
+        return;
+    }
+    for (size_t i = 0; i < from->n_begins; i++) {
+        to->begins[i] = take_ref(d, from->begins[i], "begins");
+        if (dpc_hash_is_none(&to->begins[i].hash))
+            refuse(d, DPC_EPROTO, "begins", "are not all there");
+    }
+}
+
+static void
 read_lease(struct decoding *d, const Dpc__Wire__Envelope *in)
 {
     const Dpc__Wire__Lease *from = in->lease;
@@ -180,6 +194,7 @@ read_lease(struct decoding *d, const Dpc__Wire__Envelope *in)
     if (to->from > to->to)
         refuse(d, DPC_EPROTO, "document range", "ends before it begins");
     read_versions(d, from, to);
+    read_begins(d, from, to);
     to->data = take_ref(d, from->data, "data");
     to->state = take_ref(d, from->state, "state");
     to->time_left_ms = from->time_left_ms;
@@ -238,6 +253,7 @@ read_submit(struct decoding *d, const Dpc__Wire__Envelope *in)
     }
     to->state = take_ref(d, from->state, "state");
     to->result = take_ref(d, from->result, "result");
+    to->began = take_hash(d, from->began, "began");
 }
 
 static void

@@ -30,9 +30,9 @@ struct scratch {
         Dpc__Wire__AdminReply admin_reply;
     };
     Dpc__Wire__Token token;
-    Dpc__Wire__BlobRef refs[DPC_LEVELS_MAX + 2]; /* a lease's versions, data and state */
+    Dpc__Wire__BlobRef refs[2 * DPC_LEVELS_MAX + 2]; /* a lease's versions, begins, data, state */
     size_t refs_used;
-    Dpc__Wire__BlobRef *versions[DPC_LEVELS_MAX];
+    Dpc__Wire__BlobRef *versions[DPC_LEVELS_MAX], *begins[DPC_LEVELS_MAX];
     uint32_t modules[DPC_LEVELS_MAX];
     Dpc__Wire__Part parts[DPC_LEVELS_MAX];
     Dpc__Wire__Part *part_list[DPC_LEVELS_MAX];
@@ -163,6 +163,10 @@ fill_lease(const struct dpc_msg *msg, struct scratch *s)
     to->n_versions = to->n_modules = levels;
     to->versions = s->versions;
     to->modules = s->modules;
+    to->n_begins = dpc_hash_is_none(&from->begins[0].hash) ? 0 : levels;
+    for (size_t i = 0; i < to->n_begins; i++)
+        s->begins[i] = ref_in_list(s, &from->begins[i]);
+    to->begins = s->begins;
     to->data = ref(s, &from->data);
     to->state = ref(s, &from->state);
     to->time_left_ms = from->time_left_ms;
@@ -237,6 +241,8 @@ fill_submit(const struct dpc_msg *msg, struct scratch *s)
     fill_parts(from, s);
     s->submit.state = ref(s, &from->state);
     s->submit.result = ref(s, &from->result);
+    if (!dpc_hash_is_none(&from->began))
+        s->submit.began = hash(&from->began);
     s->envelope.submit = &s->submit;
 }
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The messages between coordinator, workers and admin tools, as plain structs. Outside proto/ nobody
- * sees protobuf. One message is one header frame (protobuf, wire.proto) and, for CHUNK and PUT, one
- * body frame of raw bytes.
+ * The messages between coordinator, workers and admin tools, as plain structs. Outside proto/
+ * nobody sees protobuf. One message is one header frame (protobuf, wire.proto) and, for CHUNK and
+ * PUT, one body frame of raw bytes.
  *
  * Owns: nothing. Pointers in a decoded message point into the channel's memory and live until its
  * next receive. Threads: as the channel. Limits: header DPC_CONTROL_BYTES_MAX (admin replies
@@ -28,7 +28,7 @@ enum dpc_msg_type {
     /* control, worker to coordinator, and the answer to each */
     DPC_MSG_HELLO = 1,
     DPC_MSG_WELCOME = 2,
-    DPC_MSG_ASK = 3,   /* -> LEASE or WAIT */
+    DPC_MSG_ASK = 3, /* -> LEASE or WAIT */
     DPC_MSG_LEASE = 4,
     DPC_MSG_WAIT = 5,
     DPC_MSG_HEARTBEAT = 6,
@@ -98,8 +98,11 @@ struct dpc_msg_lease {
     uint32_t levels_count;
     struct dpc_blob_ref versions[DPC_LEVELS_MAX]; /* published form, one a level */
     uint32_t modules[DPC_LEVELS_MAX];             /* their module ids */
-    struct dpc_blob_ref data;                     /* a token file */
-    struct dpc_blob_ref state;                    /* path state; none: zero moments (train) */
+    /* What a part of this round that was handed in before moved each module by, which is where the
+     * lease goes on: version - begins. Of the whole path or of none of it (train). */
+    struct dpc_blob_ref begins[DPC_LEVELS_MAX];
+    struct dpc_blob_ref data;  /* a token file */
+    struct dpc_blob_ref state; /* path state; none: zero moments (train) */
     uint32_t time_left_ms;
 };
 
@@ -143,7 +146,7 @@ struct dpc_msg_submit {
     enum dpc_task_kind kind;
     uint32_t path;
     uint32_t round;
-    uint32_t steps_count; /* inner steps done (train) */
+    uint32_t steps_count; /* inner steps done (train); fewer than asked for is a part of them */
     uint64_t tokens;      /* tokens that entered the loss, for people; the core counts its own */
     double loss;          /* mean over the lease, nats a token (train) */
     double loss_last;     /* mean over the last tenth of its steps */
@@ -151,6 +154,7 @@ struct dpc_msg_submit {
     uint32_t parts_count;
     struct dpc_part parts[DPC_LEVELS_MAX];
     struct dpc_blob_ref state;  /* path state after the last step (train) */
+    struct dpc_hash began;      /* path state that the first step took; none: zero moments */
     struct dpc_blob_ref result; /* features or scores (featurize, evaluate) */
 };
 
@@ -249,8 +253,8 @@ struct dpc_msg_arena *dpc_msg_arena_create(size_t bytes_max);
 struct dpc_msg_arena *dpc_msg_arena_destroy(struct dpc_msg_arena *arena);
 
 /* DPC_EPROTO, DPC_ELIMIT or DPC_EVERSION for what a peer got wrong; `ret_msg` is then not set. The
- * body comes out as none: the channel, which holds its frame, adds it. A text of a peer comes out as
- * UTF-8 without control characters, losses and norms as they came (the core judges them). */
+ * body comes out as none: the channel, which holds its frame, adds it. A text of a peer comes out
+ * as UTF-8 without control characters, losses and norms as they came (the core judges them). */
 int dpc_msg_decode(const void *frame, size_t len, struct dpc_msg_arena *arena,
                    struct dpc_msg *ret_msg, struct dpc_error *err) DPC_MUST_CHECK;
 

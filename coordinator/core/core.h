@@ -145,7 +145,10 @@ enum dpc_effect_type {
 struct dpc_fold_input {
     uint32_t path;
     struct dpc_hash delta;
-    double weight; /* they sum to 1 over the inputs */
+    double weight;  /* they sum to 1 over the inputs */
+    double scale;   /* factor on the delta beside it; 1: as it came */
+    uint32_t steps; /* inner steps of the round that it holds */
+    uint32_t late;  /* rounds that it came late */
 };
 
 struct dpc_fold {

@@ -112,10 +112,12 @@ list_inputs(const struct dpc_core *core, struct dpc_fold *fold)
         uint32_t path_id = dpc_topology_path_through(&core->topology, fold->module, i);
         const struct core_path *path = &core->paths[path_id];
         if (core_is_merged(core, path_id, fold->module))
-            fold->inputs[fold->inputs_count++] =
-                (struct dpc_fold_input){.path = path_id,
-                                        .delta = path->deltas[level],
-                                        .weight = raw_weight(core, &path->record)};
+            fold->inputs[fold->inputs_count++] = (struct dpc_fold_input){
+                .path = path_id,
+                .delta = path->deltas[level],
+                .weight = raw_weight(core, &path->record),
+                .scale = 1,
+                .steps = dpc_core_round_steps(core, path_id, path->record.rounds_done - 1)};
     }
 }
 
@@ -168,6 +170,9 @@ put_ledger(struct dpc_core *core, const struct dpc_folded *folded, struct dpc_ac
             .lease = path->accepted_serial,
             .delta = fold.inputs[i].delta,
             .weight = fold.inputs[i].weight,
+            .steps = fold.inputs[i].steps,
+            .late = fold.inputs[i].late,
+            .scale = fold.inputs[i].scale,
         };
         memcpy(record.entries[i].worker, path->accepted_worker, DPC_WORKER_KEY_BYTES);
     }

@@ -11,10 +11,15 @@
 #include "storage/db/record_types.h"
 
 #define F(member) DPC_FIELD(struct dpc_ledger_entry, member)
-static const struct dpc_field entry_fields[] = {F(path), F(lease), F(delta), F(weight), F(worker)};
+static const struct dpc_field entry_fields[] = {
+    F(path), F(lease), F(delta), F(weight), F(worker), F(steps), F(late), F(scale),
+};
 #undef F
 
-enum { ENTRY_FIELDS = sizeof entry_fields / sizeof *entry_fields };
+enum {
+    ENTRY_FIELDS = sizeof entry_fields / sizeof *entry_fields,
+    ENTRY_FIELDS_FORMAT_1 = ENTRY_FIELDS - 3, /* all whole rounds, in time, as they came */
+};
 
 static void
 make_key(uint64_t sequence, struct dpc_key *ret_key)
@@ -43,6 +48,14 @@ dpc_put_ledger(struct dpc_kv_batch *batch, const struct dpc_ledger_record *recor
     dpc_buf_done(&value);
 }
 
+static void
+get_entry(struct dpc_reader *reader, uint8_t format, struct dpc_ledger_entry *ret_entry)
+{
+    *ret_entry = (struct dpc_ledger_entry){.scale = 1};
+    dpc_fields_get(reader, entry_fields, format == 1 ? ENTRY_FIELDS_FORMAT_1 : ENTRY_FIELDS,
+                   ret_entry);
+}
+
 /* On DPC_OK the record's entries are the caller's to free. */
 static int
 decode(const void *value, size_t len, struct dpc_ledger_record *ret_record, struct dpc_error *err)
@@ -61,7 +74,7 @@ decode(const void *value, size_t len, struct dpc_ledger_record *ret_record, stru
     if (!record.entries)
         return dpc_error_set(err, DPC_ENOMEM, "no memory for a ledger entry");
     for (uint32_t i = 0; i < record.entries_count; i++)
-        dpc_fields_get(&reader, entry_fields, ENTRY_FIELDS, &record.entries[i]);
+        get_entry(&reader, *(const uint8_t *)value, &record.entries[i]);
     if (dpc_reader_finish(&reader) != DPC_OK) {
         dpc_free(record.entries);
         return dpc_record_damaged(type, "wrong length", err);

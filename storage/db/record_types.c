@@ -130,7 +130,8 @@ const struct dpc_record_type dpc_type_version = {
 static const struct dpc_field path_fields[] = {
     F(path),        F(rounds_done), F(steps_done),     F(tokens_done),     F(state),
     F(state_bytes), F(shard),       F(shard_bytes),    F(shard_documents), F(shard_tokens),
-    F(test),        F(test_bytes),  F(test_documents),
+    F(test),        F(test_bytes),  F(test_documents), F(part_steps),      F(parts),
+    F(part_merged),
 };
 #undef F
 
@@ -143,7 +144,8 @@ path_key(struct dpc_key *key, const void *record)
 const struct dpc_record_type dpc_type_path = {
     .name = "path",
     .letter = LETTER_PATH,
-    .format = 1,
+    .format = 2,
+    .fields_count_format_1 = COUNT(path_fields) - 3, /* without parts of a round */
     .family = DPC_KV_STATE,
     .fields = path_fields,
     .fields_count = COUNT(path_fields),
@@ -153,8 +155,8 @@ const struct dpc_record_type dpc_type_path = {
 
 #define F(member) DPC_FIELD(struct dpc_contribution_record, member)
 static const struct dpc_field contribution_fields[] = {
-    F(round), F(path), F(module),    F(delta), F(bytes),  F(norm),
-    F(steps), F(loss), F(loss_last), F(lease), F(worker),
+    F(round), F(path),      F(module), F(delta),  F(bytes), F(norm),  F(steps),
+    F(loss),  F(loss_last), F(lease),  F(worker), F(part),  F(began),
 };
 #undef F
 
@@ -165,12 +167,15 @@ contribution_key(struct dpc_key *key, const void *record)
     dpc_key_add_u32(key, contribution->round);
     dpc_key_add_u32(key, contribution->module);
     dpc_key_add_u32(key, contribution->path);
+    if (contribution->part > 0) /* the first stands where format 1 had the only one */
+        dpc_key_add_u32(key, contribution->part);
 }
 
 const struct dpc_record_type dpc_type_contribution = {
     .name = "contribution",
     .letter = LETTER_CONTRIBUTION,
-    .format = 1,
+    .format = 2,
+    .fields_count_format_1 = COUNT(contribution_fields) - 2, /* without part and began */
     .family = DPC_KV_HISTORY,
     .fields = contribution_fields,
     .fields_count = COUNT(contribution_fields),
@@ -270,7 +275,8 @@ ledger_key(struct dpc_key *key, const void *record)
 const struct dpc_record_type dpc_type_ledger = {
     .name = "ledger",
     .letter = LETTER_LEDGER,
-    .format = 1,
+    .format = 2,
+    .fields_count_format_1 = COUNT(ledger_fields), /* its entries are shorter */
     .family = DPC_KV_HISTORY,
     .fields = ledger_fields,
     .fields_count = COUNT(ledger_fields),

@@ -100,9 +100,14 @@ struct dpc_path_record {
     struct dpc_hash test; /* token file of its held-out documents */
     uint64_t test_bytes;
     uint32_t test_documents;
+    /* Of the round under way, elastic mode; 0 before format 2. */
+    uint32_t part_steps;  /* inner steps that were handed in */
+    uint32_t parts;       /* in so many parts */
+    uint32_t part_merged; /* levels whose module closed the round meanwhile: a bit each */
 };
 
-/* A worker's accepted delta for one module in one round. */
+/* A worker's accepted delta for one module in one round. It holds what parts of the round before it
+ * held as well (elastic mode). */
 struct dpc_contribution_record {
     uint32_t round;
     uint32_t path;
@@ -114,6 +119,8 @@ struct dpc_contribution_record {
     double loss, loss_last; /* nats a token */
     uint64_t lease;         /* serial */
     uint8_t worker[DPC_WORKER_KEY_BYTES];
+    uint32_t part;         /* of the round, from 0; 0 before format 2 */
+    struct dpc_hash began; /* path state that its training began with; none: zero moments */
 };
 
 struct dpc_lease_record {
@@ -150,6 +157,9 @@ struct dpc_ledger_entry {
     struct dpc_hash delta;
     double weight; /* as merged: they sum to 1 over the entries */
     uint8_t worker[DPC_WORKER_KEY_BYTES];
+    uint32_t steps; /* inner steps of the round that the delta holds; 0 before format 2 */
+    uint32_t late;  /* rounds that it came late */
+    double scale;   /* factor on the delta beside the weight: 1 as it came, 0 left out */
 };
 struct dpc_ledger_record {
     uint64_t sequence;
@@ -191,8 +201,8 @@ int dpc_load_version(struct dpc_kv *kv, uint32_t module, uint32_t version,
                      struct dpc_version_record *ret, struct dpc_error *err) DPC_MUST_CHECK;
 
 /* --- Scanning all, in key order; stops early when `visit` returns false. Order of keys: modules by
- * id; versions by (module, version); paths by id; contributions by (round, module, path); leases by
- * serial; workers by key; results by (kind, path, from); ledger by sequence. */
+ * id; versions by (module, version); paths by id; contributions by (round, module, path, part);
+ * leases by serial; workers by key; results by (kind, path, from); ledger by sequence. */
 int dpc_scan_modules(struct dpc_kv *kv, bool (*visit)(void *, const struct dpc_module_record *),
                      void *context, struct dpc_error *err) DPC_MUST_CHECK;
 int dpc_scan_versions(struct dpc_kv *kv, bool (*visit)(void *, const struct dpc_version_record *),

@@ -178,7 +178,7 @@ a_damaged_contribution_is_never_merged(void)
     char folder[SCRATCH_PATH_MAX];
     scratch_make(folder);
     driver_start_with_store(&driver, yaml, folder);
-    struct dpc_fold_input input = {.weight = 1};
+    struct dpc_fold_input input = {.weight = 1, .scale = 1};
     dpc_hash_of("never stored", 12, &input.delta);
     const struct dpc_module_record *module = dpc_core_module(driver.core, 4);
     struct dpc_fold fold = {

@@ -67,6 +67,7 @@ sample_lease(struct dpc_msg_lease *lease, bool largest)
     };
     for (uint32_t i = 0; i < lease->levels_count; i++) {
         lease->versions[i] = ref_of(20 + i, largest);
+        lease->begins[i] = ref_of(20 + i, largest);
         lease->modules[i] = largest ? DPC_MODULES_MAX + DPC_LEVELS_MAX - 1 : 40 + i;
     }
 }
@@ -87,6 +88,7 @@ sample_submit(struct dpc_msg_submit *submit, bool largest)
         .parts_count = largest ? DPC_LEVELS_MAX : 2,
         .state = ref_of(50, largest),
         .result = ref_of(51, largest),
+        .began = ref_of(52, largest).hash,
     };
     for (uint32_t i = 0; i < submit->parts_count; i++) {
         submit->parts[i].module = largest ? DPC_MODULES_MAX : 60 + i;

@@ -130,7 +130,7 @@ paths_come_back_in_order(void)
         CLEAR_BEHIND(records[i], rounds_done, steps_done);
         CLEAR_BEHIND(records[i], state, state_bytes);
         CLEAR_BEHIND(records[i], test, test_bytes);
-        CLEAR_TAIL(records[i], test_documents);
+        CLEAR_TAIL(records[i], part_merged);
     }
     round_trip_paths(records, 3);
 }
@@ -150,6 +150,7 @@ contributions_come_back_in_order(void)
         records[i].loss = -values[i];
         CLEAR_BEHIND(records[i], delta, bytes);
         CLEAR_BEHIND(records[i], steps, loss);
+        CLEAR_TAIL(records[i], began);
     }
     round_trip_contributions(records, 4);
 }
@@ -466,6 +467,65 @@ a_worker_of_the_first_format_is_read(void)
 }
 
 static bool
+take_last_entry(void *context, const struct dpc_ledger_record *record)
+{
+    memcpy(context, &record->entries[record->entries_count - 1], sizeof *record->entries);
+    return true;
+}
+
+/* Format 1 ended its entries before `steps`: what was merged then was whole and as it came. */
+static void
+a_ledger_entry_of_the_first_format_is_read(void)
+{
+    struct dpc_kv_batch batch;
+    struct dpc_hash hash;
+    struct one one;
+    struct dpc_ledger_entry entry = {.path = 1, .weight = 1, .steps = 9, .late = 1, .scale = 0.5};
+    set_up();
+    dpc_kv_batch_init(&batch);
+    dpc_put_ledger(&batch, &(struct dpc_ledger_record){.entries_count = 1, .entries = &entry},
+                   &hash);
+    CU_ASSERT_EQUAL(dpc_kv_batch_each(&batch, take_one, &one), DPC_OK);
+    write_one(&one);
+    CU_ASSERT_EQUAL(dpc_scan_ledger(kv, 0, take_last_entry, &entry, &err), DPC_OK);
+    CU_ASSERT_TRUE(entry.steps == 9 && entry.late == 1 && entry.scale == 0.5);
+    one.value[0] = 1;
+    one.value_len -= sizeof entry.steps + sizeof entry.late + sizeof entry.scale;
+    write_one(&one);
+    CU_ASSERT_EQUAL(dpc_scan_ledger(kv, 0, take_last_entry, &entry, &err), DPC_OK);
+    CU_ASSERT_TRUE(entry.path == 1 && entry.weight == 1);
+    CU_ASSERT_TRUE(entry.steps == 0 && entry.late == 0 && entry.scale == 1);
+    dpc_kv_batch_done(&batch);
+    dpc_kv_close(kv);
+}
+
+static bool
+count_steps(void *context, const struct dpc_contribution_record *record)
+{
+    uint32_t *steps = context;
+    *steps = 10 * *steps + record->steps;
+    return true;
+}
+
+static void
+parts_of_a_round_stand_beside_one_another(void)
+{
+    struct dpc_kv_batch batch;
+    uint32_t steps = 0;
+    set_up();
+    dpc_kv_batch_init(&batch);
+    for (uint32_t part = 3; part-- > 0;)
+        dpc_put_contribution(&batch,
+                             &(struct dpc_contribution_record){.part = part, .steps = part + 1});
+    dpc_put_contribution(&batch, &(struct dpc_contribution_record){.path = 1, .steps = 4});
+    write_and_reset(&batch);
+    CU_ASSERT_EQUAL(dpc_scan_contributions(kv, count_steps, &steps, &err), DPC_OK);
+    CU_ASSERT_EQUAL(steps, 1234);
+    dpc_kv_batch_done(&batch);
+    dpc_kv_close(kv);
+}
+
+static bool
 take_module(void *context, const struct dpc_module_record *record)
 {
     *(struct dpc_module_record *)context = *record;
@@ -728,6 +788,8 @@ static const struct dpc_test tests[] = {
     {"a scan can be stopped", a_scan_can_be_stopped},
     {"spoilt records are refused", spoilt_records_are_refused},
     {"a worker of the first format is read", a_worker_of_the_first_format_is_read},
+    {"a ledger entry of the first format is read", a_ledger_entry_of_the_first_format_is_read},
+    {"parts of a round stand beside one another", parts_of_a_round_stand_beside_one_another},
     {"a module of the first format is read", a_module_of_the_first_format_is_read},
     {"impossible values are refused", impossible_values_are_refused},
     {"the ledger is read in order from anywhere", the_ledger_is_read_in_order_from_anywhere},
