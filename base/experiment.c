@@ -66,6 +66,18 @@ check_steps(const struct dpc_experiment *experiment, const struct dpc_yaml *yaml
                           (unsigned long long)steps, DPC_STEPS_TOTAL_MAX);
 }
 
+static int
+check_mode(const struct dpc_experiment *experiment, const struct dpc_yaml *yaml,
+           struct dpc_error *err)
+{
+    if (experiment->mode == DPC_MODE_ELASTIC || experiment->outer.quorum == 1)
+        return DPC_OK;
+    return dpc_keys_error(yaml, "outer.quorum", err, DPC_EINVAL,
+                          "is %g, and strict mode waits for all paths: leave it out, or choose "
+                          "mode: elastic",
+                          experiment->outer.quorum);
+}
+
 /* An error about one key of one level. */
 static int __attribute__((format(printf, 5, 6)))
 level_error(const struct dpc_yaml *yaml, uint32_t level, const char *key, struct dpc_error *err,
@@ -187,7 +199,7 @@ check(const struct dpc_experiment *experiment, const struct dpc_yaml *yaml, stru
 {
     static int (*const rules[])(const struct dpc_experiment *, const struct dpc_yaml *,
                                 struct dpc_error *) = {check_model, check_shares, check_steps,
-                                                       check_levels, check_routing};
+                                                       check_mode,  check_levels, check_routing};
     for (size_t i = 0; i < sizeof rules / sizeof *rules; i++) {
         int code = rules[i](experiment, yaml, err);
         if (code != DPC_OK)

@@ -33,6 +33,7 @@ enum dpc_routing_init {
     DPC_ROUTING_HASH,
 };
 enum dpc_routing_balance { DPC_BALANCE_NONE, DPC_BALANCE_CAPACITY };
+enum dpc_outer_late { DPC_LATE_REFUSE, DPC_LATE_DISCOUNT };
 enum dpc_outer_rescale { DPC_RESCALE_SQRT, DPC_RESCALE_RDA, DPC_RESCALE_NONE };
 
 /* A level: a slice of the network, with `modules` interchangeable modules. Parts stand in this
@@ -86,6 +87,11 @@ struct dpc_experiment {
         enum dpc_outer_weight weight;
         enum dpc_outer_rescale rescale;
         uint32_t rounds;
+        /* Elastic mode. */
+        double quorum; /* share of a module's paths that it waits for */
+        double grace;  /* how much longer than for these it waits for the rest */
+        enum dpc_outer_late late;
+        double late_discount; /* factor on the weight of what came a round late */
     } outer;
     struct {
         uint32_t steps;

@@ -18,7 +18,7 @@
 /* --- Words that keys have as values. */
 
 static const struct dpc_choice modes[] = {
-    {"strict", DPC_MODE_STRICT, false}, {"elastic", DPC_MODE_ELASTIC, true}, {0}};
+    {"strict", DPC_MODE_STRICT, false}, {"elastic", DPC_MODE_ELASTIC, false}, {0}};
 static const struct dpc_choice computes[] = {{"fp32", DPC_COMPUTE_FP32, false},
                                              {"bf16", DPC_COMPUTE_BF16, false},
                                              {"auto", DPC_COMPUTE_AUTO, false},
@@ -53,6 +53,8 @@ static const struct dpc_choice rescales[] = {{"sqrt", DPC_RESCALE_SQRT, false},
                                              {"none", DPC_RESCALE_NONE, false},
                                              {"rda", DPC_RESCALE_RDA, true},
                                              {0}};
+static const struct dpc_choice lates[] = {
+    {"discount", DPC_LATE_DISCOUNT, false}, {"refuse", DPC_LATE_REFUSE, false}, {0}};
 static const struct dpc_choice codecs[] = {{"fp32", 0, false}, {"bf16", 0, true}, {"int8", 0, true},
                                            {"int4", 0, true},  {"topk", 0, true}, {0}};
 static const struct dpc_choice path_states[] = {
@@ -502,8 +504,35 @@ static const struct dpc_key rows[] = {
      .range = {.min = 1, .max = DPC_ROUNDS_MAX},
      .unit = "rounds",
      .doc = "Outer steps of the experiment"},
-    {.path = "outer.quorum", .type = DPC_KEY_LATER, .doc = "Paths that a module waits for"},
-    {.path = "outer.grace", .type = DPC_KEY_LATER, .doc = "How long a module waits for the rest"},
+    {.path = "outer.quorum",
+     .type = DPC_KEY_REAL,
+     FIELD(outer.quorum),
+     .fallback = "1",
+     .range = {.min = 0, .max = 1, .min_open = true},
+     .unit = "share of a module's paths",
+     .doc = "Paths that a module waits for, however long they take; less than 1 in elastic mode "
+            "alone"},
+    {.path = "outer.grace",
+     .type = DPC_KEY_REAL,
+     FIELD(outer.grace),
+     .fallback = "0.5",
+     .range = {.min = 0, .max = 1000},
+     .unit = "times what the quorum took",
+     .doc = "How long a module waits for the rest once the quorum is in (elastic mode)"},
+    {.path = "outer.late",
+     .type = DPC_KEY_ENUM,
+     FIELD(outer.late),
+     .fallback = "discount",
+     .choices = lates,
+     .doc = "What becomes of a delta that comes after its module closed the round (elastic mode): "
+            "merged with the next round at a smaller weight, or refused"},
+    {.path = "outer.late_discount",
+     .type = DPC_KEY_REAL,
+     FIELD(outer.late_discount),
+     .fallback = "0.5",
+     .range = {.min = 0, .max = 1, .min_open = true},
+     .unit = "times the weight",
+     .doc = "Weight of a delta that came a round late"},
 
     {.path = "transfer.upload",
      .type = DPC_KEY_ENUM,

@@ -36,6 +36,11 @@ enum dpc_planted {
     /* of rollbacks */
     DPC_PLANTED_DISCARDED_MERGED = 20, /* what was learned from a discarded version is merged */
     DPC_PLANTED_DISCARDED_LEASED = 21, /* leases on a discarded version live on */
+    /* of elastic mode */
+    DPC_PLANTED_FOLDING_OPEN = 22,   /* what comes while an outer step is made counts as in time */
+    DPC_PLANTED_MERGED_TWICE = 23,   /* a round of which a part was merged is merged late as well */
+    DPC_PLANTED_LATE_FORGOTTEN = 24, /* a restart forgets what came late */
+    DPC_PLANTED_PART_FORGOTTEN = 25, /* a lease that goes on names no part that it goes on from */
 };
 
 #define DPC_PLANTED(bug) (DPC_SIM_BUG == (bug))

@@ -57,7 +57,7 @@ enum dpc_session_action_type {
 
 struct dpc_session_blobs {
     uint32_t count;
-    struct dpc_blob_ref refs[DPC_LEVELS_MAX + 2];
+    struct dpc_blob_ref refs[2 * DPC_LEVELS_MAX + 2];
 };
 
 struct dpc_session_action {

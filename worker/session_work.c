@@ -224,6 +224,10 @@ session_fetch(struct dpc_session *session)
     const struct dpc_msg_lease *lease = &session->lease;
     for (uint32_t level = 0; level < lease->levels_count; level++)
         blobs->refs[blobs->count++] = lease->versions[level];
+    for (uint32_t level = 0; level < lease->levels_count; level++) {
+        if (!dpc_hash_is_none(&lease->begins[level].hash))
+            blobs->refs[blobs->count++] = lease->begins[level];
+    }
     blobs->refs[blobs->count++] = lease->data;
     if (!dpc_hash_is_none(&lease->state.hash))
         blobs->refs[blobs->count++] = lease->state;

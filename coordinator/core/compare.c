@@ -29,7 +29,7 @@ same_training(const struct dpc_core *core, const struct dpc_msg_submit *submit)
     bool same = submit->parts_count == core->topology.levels_count &&
                 dpc_hash_equal(&submit->state.hash, &path->record.state);
     for (uint32_t level = 0; same && level < submit->parts_count; level++)
-        same = dpc_hash_equal(&submit->parts[level].delta.hash, &path->deltas[level]);
+        same = dpc_hash_equal(&submit->parts[level].delta.hash, &path->latest[level]);
     return same;
 }
 

@@ -134,7 +134,7 @@ restore_path(void *context, const struct dpc_path_record *record)
     return true;
 }
 
-/* Only a path's last accepted round matters here: older ones are merged. */
+/* In the order in which they came, for each path: later ones take the place of those before. */
 static bool
 restore_contribution(void *context, const struct dpc_contribution_record *record)
 {
@@ -146,14 +146,8 @@ restore_contribution(void *context, const struct dpc_contribution_record *record
         restore->contradiction = "a contribution to a module that its path does not use";
         return false;
     }
-    struct core_path *path = &core->paths[record->path];
-    if (record->round + 1 != path->record.rounds_done)
-        return true;
-    uint32_t level = dpc_topology_module_level(&core->topology, record->module);
-    path->deltas[level] = record->delta;
-    path->accepted_serial = record->lease;
-    path->loss = record->loss_last;
-    memcpy(path->accepted_worker, record->worker, DPC_WORKER_KEY_BYTES);
+    if (record->late == DPC_IN_TIME || !DPC_PLANTED(DPC_PLANTED_LATE_FORGOTTEN))
+        core_take_contribution(core, record);
     return true;
 }
 
@@ -217,8 +211,10 @@ restore_warm(struct dpc_core *core, struct dpc_kv *kv, struct dpc_error *err)
 static void
 rebuild_indices(struct dpc_core *core, int64_t now_ms)
 {
-    for (uint32_t i = 0; i < core->topology.modules_count; i++)
+    for (uint32_t i = 0; i < core->topology.modules_count; i++) {
         core_count_delivered(core, i);
+        core->modules[i].begun_ms = now_ms;
+    }
     for (uint32_t i = 0; i < core->topology.paths_count; i++) {
         const struct core_path *path = &core->paths[i];
         struct core_worker *worker = core_find_worker(core, path->accepted_worker);
@@ -230,6 +226,9 @@ rebuild_indices(struct dpc_core *core, int64_t now_ms)
         core->leases[i]->granted_ms = core->leases[i]->progressed_ms = now_ms;
         core_hear_of(core, core->leases[i], now_ms);
     }
+    core->now_ms = now_ms;
+    for (uint32_t i = 0; i < core->topology.modules_count; i++)
+        core_refresh_closing(core, i);
 }
 
 static int
@@ -239,7 +238,7 @@ restore_all(struct dpc_core *core, struct dpc_kv *kv, int64_t now_ms, struct dpc
     int code = dpc_load_phase(kv, &core->phase, err);
     if (code == DPC_ENOTFOUND) {
         core->phase = (struct dpc_phase_record){.phase = DPC_PHASE_PREPARE, .next_serial = 1};
-        return DPC_OK;
+        code = DPC_OK; /* workers may have been there before */
     }
     if (code == DPC_OK)
         code = dpc_scan_modules(kv, restore_module, &restore, err);
@@ -271,16 +270,20 @@ create_tables(struct dpc_core *core)
     const struct dpc_topology *topology = &core->topology;
     core->modules = dpc_alloc(topology->modules_count, sizeof *core->modules);
     core->paths = dpc_alloc(topology->paths_count, sizeof *core->paths);
+    core->deltas =
+        dpc_alloc((size_t)topology->paths_count * topology->levels_count, sizeof *core->deltas);
     core_heap_init(&core->training.waiting, topology->paths_count);
     core_heap_init(&core->training.watched, topology->paths_count);
     for (uint32_t i = 0; i < topology->modules_count; i++) {
         uint32_t level = dpc_topology_module_level(topology, i);
         core->modules[i].record.module = i;
+        core->modules[i].closes_ms = INT64_MAX;
         core->modules[i].bytes =
             dpc_tensor_blob_bytes(dpc_layout_module_floats(core->experiment, level));
     }
     for (uint32_t i = 0; i < topology->paths_count; i++) {
         core->paths[i].record.path = i;
+        core->paths[i].deltas = core->deltas + (size_t)i * topology->levels_count;
         core->paths[i].loss = NAN;
         core->paths[i].trained_by = CORE_NOBODY;
     }
@@ -321,7 +324,10 @@ dpc_core_destroy(struct dpc_core *core)
         return NULL;
     dpc_free(core->experiment_yaml);
     dpc_free(core->bulk_endpoint);
+    for (uint32_t i = 0; core->modules && i < core->topology.modules_count; i++)
+        dpc_free(core->modules[i].late);
     dpc_free(core->modules);
+    dpc_free(core->deltas);
     for (uint32_t i = 0; i < core->topology.paths_count; i++)
         core_forget_failure(core, i);
     dpc_free(core->paths);
@@ -356,6 +362,10 @@ on_tick(struct dpc_core *core, const struct dpc_event *event, struct dpc_actions
 {
     core->phase.bytes_up += event->tick.bytes_up;
     core->phase.bytes_down += event->tick.bytes_down;
+    if (core->experiment->mode == DPC_MODE_ELASTIC) {
+        core_fold_what_is_complete(core, actions);
+        core_advance(core, actions);
+    }
     if (core->phase.phase != DPC_PHASE_FINISHED) {
         core->elapsed_ms += event->tick.elapsed_ms;
         core->phase.seconds += core->elapsed_ms / 1000;
@@ -369,6 +379,7 @@ void
 dpc_core_step(struct dpc_core *core, const struct dpc_event *event, int64_t now_ms,
               struct dpc_actions *actions)
 {
+    core->now_ms = now_ms;
     switch (event->type) {
     case DPC_EVENT_TICK:
         on_tick(core, event, actions);
@@ -458,6 +469,17 @@ dpc_core_round_steps(const struct dpc_core *core, uint32_t path, uint32_t round)
     return last_of_warm_start ? core->experiment->warm_start.steps - round * steps : steps;
 }
 
+uint64_t
+dpc_core_round_place(const struct dpc_core *core, uint32_t path, uint32_t round)
+{
+    uint32_t steps = core->experiment->inner.steps, warm_steps = core->experiment->warm_start.steps;
+    if (!core_is_dense(core, path))
+        return warm_steps + (uint64_t)round * steps;
+    if (round < core->warm_rounds)
+        return (uint64_t)round * steps;
+    return warm_steps + (uint64_t)(round - core->warm_rounds) * steps;
+}
+
 uint32_t
 dpc_core_leases_count(const struct dpc_core *core)
 {
@@ -517,8 +539,8 @@ dpc_core_progress(const struct dpc_core *core, uint64_t *ret_steps_done, uint64_
         const struct core_path *path = &core->paths[i];
         bool dense = core_is_dense(core, i);
         uint64_t inherited = dense ? 0 : core->experiment->warm_start.steps;
-        if (path->record.steps_done > inherited)
-            done += path->record.steps_done - inherited;
+        done += dpc_core_round_place(core, i, path->record.rounds_done) + path->record.part_steps -
+                inherited;
         if (dense)
             total += core->experiment->warm_start.steps;
         if (!dense || core->experiment->baseline.dense)

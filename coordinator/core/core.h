@@ -149,6 +149,8 @@ struct dpc_fold_input {
     double scale;   /* factor on the delta beside it; 1: as it came */
     uint32_t steps; /* inner steps of the round that it holds */
     uint32_t late;  /* rounds that it came late */
+    uint64_t lease; /* serial */
+    uint8_t worker[DPC_WORKER_KEY_BYTES];
 };
 
 struct dpc_fold {
@@ -217,8 +219,10 @@ const struct dpc_module_record *dpc_core_module(const struct dpc_core *core, uin
 const struct dpc_path_record *dpc_core_path(const struct dpc_core *core, uint32_t path);
 /* Rounds that a path owes in all: the dense path's warm start counts. */
 uint32_t dpc_core_path_rounds(const struct dpc_core *core, uint32_t path);
-/* Inner steps of a path's round, and its place in the schedule. */
+/* Inner steps of a path's round. */
 uint32_t dpc_core_round_steps(const struct dpc_core *core, uint32_t path, uint32_t round);
+/* Place of its first step in the schedule. */
+uint64_t dpc_core_round_place(const struct dpc_core *core, uint32_t path, uint32_t round);
 /* Rounds of the dense path that are the warm start. */
 uint32_t dpc_core_warm_rounds(const struct dpc_core *core);
 struct dpc_lease_view {
@@ -241,7 +245,7 @@ bool dpc_core_path_is_ready(const struct dpc_core *core, uint32_t path);
 /* Why a path is not leased any more: its present round failed wherever it was tried; NULL when it
  * is not so. */
 const char *dpc_core_failure(const struct dpc_core *core, uint32_t path, uint32_t *ret_tries);
-/* Inner steps that all paths have done, and that they owe. */
+/* Inner steps that all paths have behind them, and that they owe. */
 void dpc_core_progress(const struct dpc_core *core, uint64_t *ret_steps_done,
                        uint64_t *ret_steps_total);
 /* Train loss of a path's last accepted lease (its last tenth), nats a token; NaN when none. */

@@ -47,6 +47,8 @@ add_modules(struct dpc_keep *keep, const struct dpc_core *core)
         const struct dpc_module_record *module = &core->modules[i].record;
         keep->versions[i] = module->version;
         add_content(keep, &module->master, &module->published, &module->momentum);
+        for (uint32_t late = 0; late < core->modules[i].late_count; late++)
+            add(keep, &core->modules[i].late[late].hash);
     }
     for (uint32_t level = 0; level < core->topology.levels_count; level++)
         add_content(keep, &core->warm[level].master, &core->warm[level].published,
@@ -62,8 +64,12 @@ add_paths(struct dpc_keep *keep, const struct dpc_core *core)
         add(keep, &path->record.state);
         add(keep, &path->record.shard);
         add(keep, &path->record.test);
-        for (uint32_t level = 0; level < core->topology.levels_count; level++)
-            add(keep, &path->deltas[level]);
+        for (uint32_t level = 0; level < core->topology.levels_count; level++) {
+            add(keep, &path->deltas[level].hash);
+            add(keep, &path->latest[level]);
+        }
+        for (const struct core_lease *lease = path->leases; lease; lease = lease->next)
+            add(keep, &lease->record.state);
     }
 }
 

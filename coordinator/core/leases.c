@@ -33,10 +33,14 @@ fill_train(const struct dpc_core *core, const struct dpc_lease_record *task,
 {
     const struct dpc_path_record *path = &core->paths[task->path].record;
     fill_versions(core, task->path, false, lease);
-    lease->step_first = path->steps_done;
-    lease->steps_count = dpc_core_round_steps(core, task->path, task->round);
+    bool goes_on = task->from > 0 && !DPC_PLANTED(DPC_PLANTED_PART_FORGOTTEN);
+    for (uint32_t level = 0; goes_on && level < lease->levels_count; level++)
+        lease->begins[level] = (struct dpc_blob_ref){core->paths[task->path].latest[level],
+                                                     lease->versions[level].bytes};
+    lease->step_first = dpc_core_round_place(core, task->path, task->round) + task->from;
+    lease->steps_count = core_units(core, task);
     lease->data = (struct dpc_blob_ref){path->shard, path->shard_bytes};
-    lease->state = (struct dpc_blob_ref){path->state, path->state_bytes};
+    lease->state = (struct dpc_blob_ref){task->state, path->state_bytes};
 }
 
 static void
@@ -50,13 +54,15 @@ fill_lease(const struct dpc_core *core, const struct core_lease *granted, int64_
         .kind = task->kind,
         .path = task->path,
         .round = task->round,
-        .from = task->from,
-        .to = task->to,
         .time_left_ms = left_ms > 0 ? (uint32_t)left_ms : 0,
     };
     if (task->kind == DPC_TASK_TRAIN) {
         fill_train(core, task, lease);
-    } else if (task->kind == DPC_TASK_FEATURIZE) {
+        return;
+    }
+    lease->from = task->from;
+    lease->to = task->to;
+    if (task->kind == DPC_TASK_FEATURIZE) {
         fill_versions(core, task->path, true, lease);
         lease->data = (struct dpc_blob_ref){core->phase.prefixes, core->phase.prefixes_bytes};
     } else {
@@ -212,6 +218,8 @@ core_on_ask(struct dpc_core *core, const struct dpc_event *event, int64_t now_ms
     if (!worker)
         return;
     /* Asked twice (the answer was lost): the same lease again. */
+    if (worker->lease && !core_stands(core, worker->lease))
+        core_end_lease(core, worker->lease, actions);
     struct core_lease *lease = worker->lease;
     if (!lease) {
         if (!core_choose(core, worker, now_ms, &task, &index)) {
@@ -219,6 +227,11 @@ core_on_ask(struct dpc_core *core, const struct dpc_event *event, int64_t now_ms
             return;
         }
         memcpy(task.worker, event->worker, sizeof task.worker);
+        if (task.kind == DPC_TASK_TRAIN) {
+            task.state = core->paths[index].record.state;
+            task.from = core->paths[index].record.part_steps;
+            task.to = task.from + core_lease_steps(core, worker, index);
+        }
         lease = grant(core, &task, index, now_ms, actions);
         worker->record.leases++;
         dpc_put_worker(&actions->batch, &worker->record);

@@ -99,6 +99,7 @@ put_initial(struct dpc_core *core, uint32_t module_id, const struct dpc_hash *co
     module->record.master = module->record.published = *content;
     module->record.momentum = dpc_hash_none;
     module->exists = true;
+    module->begun_ms = core->now_ms;
     dpc_put_version(&actions->batch, &version);
     dpc_put_module(&actions->batch, &module->record);
     if (dpc_topology_module_is_dense(&core->topology, module_id) && core->warm_rounds == 0)
@@ -139,6 +140,9 @@ core_on_sharded(struct dpc_core *core, const struct dpc_sharded *sharded,
 {
     if (core->phase.phase != DPC_PHASE_SHARD)
         return;
+    if (core->phase.warm_state_bytes == 0) /* a store of format 1: states were of one size */
+        core->phase.warm_state_bytes =
+            core->paths[dpc_topology_dense_path(&core->topology)].record.state_bytes;
     for (uint32_t module = 0; module < core->topology.routed_modules; module++)
         put_initial(core, module,
                     &core->warm[dpc_topology_module_level(&core->topology, module)].master,
@@ -148,8 +152,7 @@ core_on_sharded(struct dpc_core *core, const struct dpc_sharded *sharded,
         const struct dpc_shard *shard = &sharded->paths[i];
         path->steps_done = core->experiment->warm_start.steps;
         path->state = core->phase.warm_state;
-        path->state_bytes =
-            core->paths[dpc_topology_dense_path(&core->topology)].record.state_bytes;
+        path->state_bytes = core->phase.warm_state_bytes;
         path->shard = shard->train.hash;
         path->shard_bytes = shard->train.bytes;
         path->shard_documents = shard->train_documents;
@@ -195,6 +198,7 @@ core_advance(struct dpc_core *core, struct dpc_actions *actions)
     case DPC_PHASE_WARM_START:
         if (warm_start_is_over(core)) {
             core->phase.warm_state = core->paths[dense].record.state;
+            core->phase.warm_state_bytes = core->paths[dense].record.state_bytes;
             core_enter_phase(core, DPC_PHASE_FEATURIZE, actions);
         }
         break;

@@ -23,7 +23,7 @@ core_round_is_ready(const struct dpc_core *core, uint32_t path)
             &core->modules[dpc_topology_module(&core->topology, path, level)];
         uint32_t begins = dpc_module_round(&module->record);
         bool early = DPC_PLANTED(DPC_PLANTED_READY_EARLY) && begins + 1 == round;
-        if (!module->exists || (begins != round && !early))
+        if (!module->exists || module->folding || (begins != round && !early))
             return false;
     }
     return true;
@@ -32,22 +32,25 @@ core_round_is_ready(const struct dpc_core *core, uint32_t path)
 /* --- Outer steps. */
 
 static double
-raw_weight(const struct dpc_core *core, const struct dpc_path_record *path)
+raw_weight(const struct dpc_core *core, const struct core_delta *delta)
 {
+    double share = (double)delta->steps / dpc_core_round_steps(core, delta->path, delta->round);
     switch (core->experiment->outer.weight) {
     case DPC_WEIGHT_SHARD:
-        return (double)path->shard_documents;
+        return share * (double)core->paths[delta->path].record.shard_documents;
     case DPC_WEIGHT_TOKENS:
-        return (double)dpc_core_round_steps(core, path->path, path->rounds_done - 1);
+        return (double)delta->steps;
     case DPC_WEIGHT_UNIFORM:
         break;
     }
-    return 1.0;
+    return share;
 }
 
 static bool
 round_is_delivered(const struct dpc_core *core, uint32_t module)
 {
+    if (core->experiment->mode == DPC_MODE_ELASTIC)
+        return core_closes_now(core, module);
     return core->modules[module].delivered == dpc_topology_paths_through(&core->topology, module);
 }
 
@@ -60,7 +63,7 @@ core_count_delivered(struct dpc_core *core, uint32_t module_id)
     for (uint32_t i = 0; i < count; i++) {
         uint32_t path = dpc_topology_path_through(&core->topology, module_id, i);
         module->delivered +=
-            core->paths[path].record.rounds_done == dpc_module_round(&module->record) + 1;
+            core->paths[path].record.rounds_done > dpc_module_round(&module->record);
     }
 }
 
@@ -81,12 +84,10 @@ normalise(struct dpc_fold *fold)
 
 /* A planted bug, see planted.h. */
 static inline void
-sort_by_arrival(const struct dpc_core *core, struct dpc_fold *fold)
+sort_by_arrival(struct dpc_fold *fold)
 {
     for (uint32_t i = 1; i < fold->inputs_count; i++) {
-        for (uint32_t k = i; k > 0 && core->paths[fold->inputs[k].path].accepted_serial <
-                                          core->paths[fold->inputs[k - 1].path].accepted_serial;
-             k--) {
+        for (uint32_t k = i; k > 0 && fold->inputs[k].lease < fold->inputs[k - 1].lease; k--) {
             struct dpc_fold_input kept = fold->inputs[k];
             fold->inputs[k] = fold->inputs[k - 1];
             fold->inputs[k - 1] = kept;
@@ -95,29 +96,50 @@ sort_by_arrival(const struct dpc_core *core, struct dpc_fold *fold)
 }
 
 bool
-core_is_merged(const struct dpc_core *core, uint32_t path, uint32_t module)
+core_is_merged(const struct dpc_core *core, const struct core_delta *delta, uint32_t module)
 {
     return DPC_PLANTED(DPC_PLANTED_DISCARDED_MERGED) ||
-           core->paths[path].accepted_serial >= core->modules[module].record.serial_first;
+           delta->serial >= core->modules[module].record.serial_first;
 }
 
-/* In path order, without what was learned from a version that a rollback discarded. */
+static void
+add_input(const struct dpc_core *core, const struct core_delta *delta, uint32_t late,
+          struct dpc_fold *fold)
+{
+    struct dpc_fold_input *input = &fold->inputs[fold->inputs_count];
+    if (!core_is_merged(core, delta, fold->module))
+        return;
+    *input = (struct dpc_fold_input){
+        .path = delta->path,
+        .delta = delta->hash,
+        .weight = raw_weight(core, delta) * (late ? core->experiment->outer.late_discount : 1),
+        .scale = 1,
+        .steps = delta->steps,
+        .late = late,
+        .lease = delta->serial,
+    };
+    memcpy(input->worker, delta->worker, sizeof input->worker);
+    fold->inputs_count++;
+}
+
+/* In path order, what came late first, without what was learned from a version that a rollback
+ * discarded. */
 static void
 list_inputs(const struct dpc_core *core, struct dpc_fold *fold)
 {
+    const struct core_module *module = &core->modules[fold->module];
+    uint32_t round = dpc_module_round(&module->record);
     uint32_t level = dpc_topology_module_level(&core->topology, fold->module);
     uint32_t count = dpc_topology_paths_through(&core->topology, fold->module);
-    fold->inputs = dpc_alloc(count, sizeof *fold->inputs);
+    fold->inputs = dpc_alloc(count + module->late_count, sizeof *fold->inputs);
     for (uint32_t i = 0; i < count; i++) {
-        uint32_t path_id = dpc_topology_path_through(&core->topology, fold->module, i);
-        const struct core_path *path = &core->paths[path_id];
-        if (core_is_merged(core, path_id, fold->module))
-            fold->inputs[fold->inputs_count++] = (struct dpc_fold_input){
-                .path = path_id,
-                .delta = path->deltas[level],
-                .weight = raw_weight(core, &path->record),
-                .scale = 1,
-                .steps = dpc_core_round_steps(core, path_id, path->record.rounds_done - 1)};
+        uint32_t path = dpc_topology_path_through(&core->topology, fold->module, i);
+        const struct core_delta *late = core_find_late(module, path);
+        const struct core_delta *delta = &core->paths[path].deltas[level];
+        if (late)
+            add_input(core, late, 1, fold);
+        if (delta->serial && delta->round == round)
+            add_input(core, delta, 0, fold);
     }
 }
 
@@ -139,7 +161,7 @@ describe_fold(const struct dpc_core *core, uint32_t module_id, struct dpc_fold *
     };
     list_inputs(core, fold);
     if (DPC_PLANTED(DPC_PLANTED_ARRIVAL_ORDER))
-        sort_by_arrival(core, fold);
+        sort_by_arrival(fold);
     double effective = fold->inputs_count ? normalise(fold) : 0;
     /* The dense path trains alone: its outer step is the plain replacement old - delta. */
     fold->lr = dense ? 1.0 : core->experiment->outer.lr;
@@ -164,17 +186,17 @@ put_ledger(struct dpc_core *core, const struct dpc_folded *folded, struct dpc_ac
         .entries = dpc_alloc(fold.inputs_count + 1, sizeof *record.entries), /* never none */
     };
     for (uint32_t i = 0; i < fold.inputs_count; i++) {
-        const struct core_path *path = &core->paths[fold.inputs[i].path];
+        const struct dpc_fold_input *input = &fold.inputs[i];
         record.entries[i] = (struct dpc_ledger_entry){
-            .path = fold.inputs[i].path,
-            .lease = path->accepted_serial,
-            .delta = fold.inputs[i].delta,
-            .weight = fold.inputs[i].weight,
-            .steps = fold.inputs[i].steps,
-            .late = fold.inputs[i].late,
-            .scale = fold.inputs[i].scale,
+            .path = input->path,
+            .lease = input->lease,
+            .delta = input->delta,
+            .weight = input->weight,
+            .steps = input->steps,
+            .late = input->late,
+            .scale = input->scale,
         };
-        memcpy(record.entries[i].worker, path->accepted_worker, DPC_WORKER_KEY_BYTES);
+        memcpy(record.entries[i].worker, input->worker, DPC_WORKER_KEY_BYTES);
     }
     dpc_put_ledger(&actions->batch, &record, &core->phase.ledger_head);
     dpc_free(record.entries);
@@ -226,6 +248,7 @@ close_round(struct dpc_core *core, const struct dpc_folded *folded, struct dpc_a
     if (dpc_topology_module_is_dense(&core->topology, folded->module) &&
         folded->version == core->warm_rounds)
         core->warm[dpc_topology_module_level(&core->topology, folded->module)] = version;
+    core_catch_up(core, folded->module, actions);
 }
 
 /* Every path had delivered when a rollback discarded what they learned: the round ends with the
@@ -259,6 +282,7 @@ core_fold_what_is_complete(struct dpc_core *core, struct dpc_actions *actions)
         }
         core_add_effect(actions, DPC_EFFECT_FOLD)->fold = fold;
         module->folding = true;
+        refresh_paths_through(core, i); /* what is still on its way now comes late */
     }
 }
 
@@ -300,7 +324,8 @@ find_fault(const struct dpc_core *core, const struct core_lease *lease,
         return check->rows == lease->record.to - lease->record.from
                    ? NULL
                    : "its result has not one row a document";
-    if (submit->steps_count != lease->steps_count)
+    if (submit->steps_count == 0 || submit->steps_count > lease->steps_count ||
+        (submit->steps_count < lease->steps_count && core->experiment->mode == DPC_MODE_STRICT))
         return "it has not the number of steps that the lease asked for";
     if (submit->parts_count != core->topology.levels_count)
         return "it has not one part a level";
@@ -313,31 +338,80 @@ find_fault(const struct dpc_core *core, const struct core_lease *lease,
     }
     if (!isfinite(submit->loss) || !isfinite(submit->loss_last))
         return "its loss is not finite";
-    return dpc_hash_is_none(&submit->state.hash) ? "it has no path state" : NULL;
+    bool part = submit->steps_count < lease->steps_count; /* made in haste: perhaps without */
+    return dpc_hash_is_none(&submit->state.hash) && !part ? "it has no path state" : NULL;
+}
+
+void
+core_take_contribution(struct dpc_core *core, const struct dpc_contribution_record *record)
+{
+    struct core_module *module = &core->modules[record->module];
+    struct core_path *path = &core->paths[record->path];
+    uint32_t level = dpc_topology_module_level(&core->topology, record->module);
+    struct core_delta delta = {
+        .hash = record->delta,
+        .serial = record->lease,
+        .path = record->path,
+        .round = record->round,
+        .steps = record->steps,
+    };
+    memcpy(delta.worker, record->worker, sizeof delta.worker);
+    if (record->late == DPC_IN_TIME)
+        path->deltas[level] = delta;
+    else if (record->late == DPC_LATE && record->round + 1 >= dpc_module_round(&module->record))
+        core_add_late(module, &delta);
+    path->latest[level] = record->delta;
+    path->accepted_serial = record->lease;
+    path->loss = record->loss_last;
+    memcpy(path->accepted_worker, record->worker, DPC_WORKER_KEY_BYTES);
 }
 
 static void
 put_contributions(struct dpc_core *core, const struct core_lease *lease,
                   const struct dpc_msg_submit *submit, struct dpc_actions *actions)
 {
-    struct core_path *path = &core->paths[submit->path];
+    bool missed = submit->round < core->paths[submit->path].record.rounds_done;
     for (uint32_t level = 0; level < submit->parts_count; level++) {
         struct dpc_contribution_record record = {
             .round = submit->round,
             .path = submit->path,
             .module = submit->parts[level].module,
+            .part = missed ? 0 : core->paths[submit->path].record.parts,
+            .late = core_lateness(core, submit->path, level, submit->round),
+            .began = submit->began,
             .delta = submit->parts[level].delta.hash,
             .bytes = submit->parts[level].delta.bytes,
             .norm = submit->parts[level].norm,
-            .steps = submit->steps_count,
+            .steps = lease->record.from + submit->steps_count,
             .loss = submit->loss,
             .loss_last = submit->loss_last,
             .lease = lease->record.serial,
         };
         memcpy(record.worker, lease->record.worker, DPC_WORKER_KEY_BYTES);
         dpc_put_contribution(&actions->batch, &record);
-        path->deltas[level] = record.delta;
+        core_take_contribution(core, &record);
     }
+}
+
+/* How far the path is in its rounds. What was missed and comes after all moves it nowhere. */
+static void
+count_steps(struct dpc_core *core, const struct core_lease *lease,
+            const struct dpc_msg_submit *submit)
+{
+    struct dpc_path_record *path = &core->paths[submit->path].record;
+    uint32_t steps = lease->record.from + submit->steps_count;
+    bool whole = steps == dpc_core_round_steps(core, submit->path, submit->round);
+    path->missed = 0;
+    if (submit->round == path->rounds_done) {
+        path->rounds_done += whole;
+        path->part_steps = whole ? 0 : steps;
+        path->parts = whole ? 0 : path->parts + 1;
+    }
+    path->steps_done += submit->steps_count;
+    path->tokens_done += (uint64_t)submit->steps_count * core->experiment->inner.batch *
+                         core->experiment->model.context;
+    path->state = submit->state.hash;
+    path->state_bytes = submit->state.bytes;
 }
 
 static void
@@ -345,23 +419,18 @@ accept_training(struct dpc_core *core, const struct core_lease *lease,
                 const struct dpc_msg_submit *submit, struct dpc_actions *actions)
 {
     struct core_path *path = &core->paths[submit->path];
+    uint32_t rounds_before = path->record.rounds_done;
     put_contributions(core, lease, submit, actions);
-    path->accepted_serial = lease->record.serial;
-    memcpy(path->accepted_worker, lease->record.worker, DPC_WORKER_KEY_BYTES);
-    path->loss = submit->loss_last;
     core_forget_failure(core, submit->path);
-    path->record.rounds_done++;
-    path->record.steps_done += submit->steps_count;
-    path->record.tokens_done += (uint64_t)submit->steps_count * core->experiment->inner.batch *
-                                core->experiment->model.context;
-    path->record.state = submit->state.hash;
-    path->record.state_bytes = submit->state.bytes;
+    count_steps(core, lease, submit);
     dpc_put_path(&actions->batch, &path->record);
     for (uint32_t level = 0; level < core->topology.levels_count; level++) {
         struct core_module *module =
             &core->modules[dpc_topology_module(&core->topology, submit->path, level)];
-        module->delivered += path->record.rounds_done == dpc_module_round(&module->record) + 1;
+        uint32_t round = dpc_module_round(&module->record);
+        module->delivered += rounds_before <= round && path->record.rounds_done > round;
     }
+    core_refresh_closing_along(core, submit->path);
 }
 
 static void
@@ -381,6 +450,14 @@ accept_chunk(struct dpc_core *core, const struct core_lease *lease,
     dpc_put_result(&actions->batch, &record);
 }
 
+/* Others who are at work on the round may still bring more of it. */
+static bool
+leaves_a_rest(const struct dpc_core *core, const struct dpc_msg_submit *submit)
+{
+    return submit->kind == DPC_TASK_TRAIN &&
+           core->paths[submit->path].record.rounds_done == submit->round;
+}
+
 static void
 accept(struct dpc_core *core, struct core_lease *lease, const struct dpc_msg_submit *submit,
        struct core_worker *worker, int64_t now_ms, struct dpc_actions *actions)
@@ -396,7 +473,7 @@ accept(struct dpc_core *core, struct core_lease *lease, const struct dpc_msg_sub
     } else {
         accept_chunk(core, lease, submit, actions);
     }
-    if (DPC_PLANTED(DPC_PLANTED_ACCEPT_TWICE))
+    if (DPC_PLANTED(DPC_PLANTED_ACCEPT_TWICE) || leaves_a_rest(core, submit))
         core_end_lease(core, lease, actions);
     else
         core_end_task_leases(core, lease, actions);
@@ -425,6 +502,19 @@ verdict_without_lease(const struct dpc_core *core, const struct core_worker *wor
         return later ? DPC_VERDICT_SUPERSEDED : DPC_VERDICT_STALE;
     }
     return DPC_VERDICT_SUPERSEDED;
+}
+
+/* Of parts of a round the longest counts; of a round that was missed, what somebody still wants. */
+static bool
+comes_second(const struct dpc_core *core, const struct core_lease *lease,
+             const struct dpc_msg_submit *submit)
+{
+    if (submit->kind != DPC_TASK_TRAIN)
+        return false;
+    const struct dpc_path_record *path = &core->paths[submit->path].record;
+    return submit->round < path->rounds_done
+               ? !core_is_wanted(core, submit->path, submit->round)
+               : lease->record.from + submit->steps_count <= path->part_steps;
 }
 
 void
@@ -470,6 +560,13 @@ core_on_submit(struct dpc_core *core, const struct dpc_event *event, int64_t now
         core_end_lease(core, lease, actions);
         reply_submitted(actions, submit->token, DPC_VERDICT_REFUSED);
         (void)snprintf(actions->reply_text, sizeof actions->reply_text, "%s", fault);
+        return;
+    }
+    if (comes_second(core, lease, submit)) {
+        worker->record.superseded++;
+        dpc_put_worker(&actions->batch, &worker->record);
+        core_end_lease(core, lease, actions);
+        reply_submitted(actions, submit->token, DPC_VERDICT_SUPERSEDED);
         return;
     }
     accept(core, lease, submit, worker, now_ms, actions);

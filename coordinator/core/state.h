@@ -11,12 +11,26 @@
 
 enum { CORE_NOBODY = UINT32_MAX };
 
+/* What a path handed in for one module. */
+struct core_delta {
+    struct dpc_hash hash;
+    uint64_t serial; /* of its lease; 0: nothing yet */
+    uint32_t path, round;
+    uint32_t steps; /* of the round that it holds */
+    uint8_t worker[DPC_WORKER_KEY_BYTES];
+};
+
 struct core_module {
     struct dpc_module_record record;
     bool exists;        /* has its version 0 */
     bool folding;       /* a FOLD effect is under way */
     uint64_t bytes;     /* of a version's tensor blob */
-    uint32_t delivered; /* paths through it whose present round is in */
+    uint32_t delivered; /* paths through it that have this round behind them */
+    /* Elastic mode, see elastic.c. */
+    int64_t begun_ms;  /* when the present round began, or this process */
+    int64_t closes_ms; /* from then on it waits for nobody; INT64_MAX: not known */
+    uint32_t late_count, late_capacity;
+    struct core_delta *late; /* by path; they go into the round behind theirs */
 };
 
 /* Tries of a path's present round that ended with a value that is not finite (failures.c). */
@@ -29,8 +43,10 @@ struct core_failure {
 
 struct core_path {
     struct dpc_path_record record;
-    /* The last accepted round: what its modules' next fold takes, and who delivered it. */
-    struct dpc_hash deltas[DPC_LEVELS_MAX];
+    /* Of each level the last that came in time: what its module's fold takes. */
+    struct core_delta *deltas;
+    /* The last submission that was accepted, and who brought it. */
+    struct dpc_hash latest[DPC_LEVELS_MAX];
     uint64_t accepted_serial; /* 0: none */
     uint8_t accepted_worker[DPC_WORKER_KEY_BYTES];
     double loss;
@@ -90,11 +106,13 @@ struct dpc_core {
     uint32_t warm_rounds;
 
     struct dpc_phase_record phase;
+    int64_t now_ms;      /* of the event in hand */
     uint64_t elapsed_ms; /* below the record's whole seconds */
     /* The dense modules as the warm start left them: version `warm_rounds`. */
     struct dpc_version_record warm[DPC_LEVELS_MAX];
     struct core_module *modules; /* [topology.modules_count] */
     struct core_path *paths;     /* [topology.paths_count] */
+    struct core_delta *deltas;   /* of the paths, [topology.levels_count] each */
 
     uint32_t leases_count, leases_capacity;
     struct core_lease **leases; /* by serial, ascending */
@@ -161,6 +179,8 @@ bool core_choose(struct dpc_core *core, const struct core_worker *worker, int64_
                  struct dpc_lease_record *ret_task, uint32_t *ret_index);
 
 /* --- times.c: how long a task should take. */
+/* Inner steps or documents. */
+uint32_t core_units(const struct dpc_core *core, const struct dpc_lease_record *task);
 void core_measure(struct dpc_core *core, const struct core_lease *lease,
                   const struct dpc_msg_submit *submit, int64_t now_ms);
 /* Time that a lease on the task is given; UINT32_MAX while nothing is known. */
@@ -185,14 +205,39 @@ void core_on_folded(struct dpc_core *core, const struct dpc_folded *folded,
                     struct dpc_actions *actions);
 /* Starts the outer step of every module whose planned paths have delivered. */
 void core_fold_what_is_complete(struct dpc_core *core, struct dpc_actions *actions);
-/* Counts the paths through a module whose present round is in; submissions keep it up to date. */
+/* A contribution on record, into the tables. */
+void core_take_contribution(struct dpc_core *core, const struct dpc_contribution_record *record);
+/* Counts the paths that have a module's present round behind them; submissions keep it up to date.
+ */
 void core_count_delivered(struct dpc_core *core, uint32_t module);
 /* A new version of a module, whose round it may end. */
 void core_append_version(struct dpc_core *core, struct dpc_version_record *version,
                          struct dpc_actions *actions);
-/* The path's last accepted round was trained from a version of the module that still counts. */
-bool core_is_merged(const struct dpc_core *core, uint32_t path, uint32_t module);
+/* It was trained from a version of the module that still counts. */
+bool core_is_merged(const struct dpc_core *core, const struct core_delta *delta, uint32_t module);
 bool core_round_is_ready(const struct dpc_core *core, uint32_t path);
+
+/* --- elastic.c: modules that do not wait for everybody. In strict mode all of it is idle. */
+/* How late a contribution to the module of that level would be now. */
+enum dpc_lateness core_lateness(const struct dpc_core *core, uint32_t path, uint32_t level,
+                                uint32_t round);
+/* Keeps a late one for the next round, in place of an earlier part of it. */
+void core_add_late(struct core_module *module, const struct core_delta *delta);
+/* The late one of a path that the module's present round takes; NULL: none. */
+const struct core_delta *core_find_late(const struct core_module *module, uint32_t path);
+/* Who has something of its present round, or is still at it, has changed. */
+void core_refresh_closing(struct dpc_core *core, uint32_t module);
+void core_refresh_closing_along(struct dpc_core *core, uint32_t path);
+bool core_closes_now(const struct dpc_core *core, uint32_t module);
+/* A round has begun: paths through the module that did not get there have missed the one before. */
+void core_catch_up(struct dpc_core *core, uint32_t module, struct dpc_actions *actions);
+/* Somebody may yet merge what a lease on this round of the path brings. */
+bool core_is_wanted(const struct dpc_core *core, uint32_t path, uint32_t round);
+/* Inner steps that a lease on the path gives this worker: all that are left, or a share of them. */
+uint32_t core_lease_steps(const struct dpc_core *core, const struct core_worker *worker,
+                          uint32_t path);
+/* What the lease said when it was granted can be said again. */
+bool core_stands(const struct dpc_core *core, const struct core_lease *lease);
 
 /* --- rollback.c: older versions again. */
 void core_on_rollback(struct dpc_core *core, const struct dpc_rollback *rollback,

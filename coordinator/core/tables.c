@@ -114,9 +114,7 @@ core_add_lease(struct dpc_core *core, const struct dpc_lease_record *record, uin
     }
     struct core_lease *lease = dpc_alloc(1, sizeof *lease);
     *lease = (struct core_lease){.record = *record, .task = task};
-    lease->steps_count = record->kind == DPC_TASK_TRAIN
-                             ? dpc_core_round_steps(core, record->path, record->round)
-                             : record->to - record->from;
+    lease->steps_count = core_units(core, record);
     uint32_t at = lower_bound(core, record->serial + 1);
     memmove(core->leases + at + 1, core->leases + at,
             (core->leases_count - at) * sizeof(struct core_lease *));

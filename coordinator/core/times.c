@@ -20,6 +20,14 @@ mix(double *average, double value)
     *average = *average > 0 ? 0.8 * *average + 0.2 * value : value;
 }
 
+uint32_t
+core_units(const struct dpc_core *core, const struct dpc_lease_record *task)
+{
+    if (task->kind == DPC_TASK_TRAIN && task->to == 0)
+        return dpc_core_round_steps(core, task->path, task->round);
+    return task->to - task->from;
+}
+
 void
 core_measure(struct dpc_core *core, const struct core_lease *lease,
              const struct dpc_msg_submit *submit, int64_t now_ms)
@@ -27,9 +35,11 @@ core_measure(struct dpc_core *core, const struct core_lease *lease,
     struct core_pace *pace = &core->paces[lease->record.kind];
     double computing_ms = 1000.0 * submit->seconds;
     double rest_ms = (double)(now_ms - lease->granted_ms) - computing_ms;
-    if (!isfinite(computing_ms) || computing_ms <= 0 || !lease->steps_count)
+    bool part = submit->kind == DPC_TASK_TRAIN && submit->steps_count < lease->steps_count;
+    uint32_t units = part ? submit->steps_count : lease->steps_count;
+    if (!isfinite(computing_ms) || computing_ms <= 0 || !units)
         return;
-    mix(&pace->unit_ms, computing_ms / lease->steps_count);
+    mix(&pace->unit_ms, computing_ms / units);
     /* Less than nothing: the lease was granted by a process before this one. */
     if (rest_ms > 0)
         mix(&pace->rest_ms, rest_ms);
@@ -40,10 +50,7 @@ static double
 expected_ms(const struct dpc_core *core, const struct dpc_lease_record *task)
 {
     const struct core_pace *pace = &core->paces[task->kind];
-    uint32_t units = task->kind == DPC_TASK_TRAIN
-                         ? dpc_core_round_steps(core, task->path, task->round)
-                         : task->to - task->from;
-    return pace->unit_ms > 0 ? pace->unit_ms * units + pace->rest_ms : 0;
+    return pace->unit_ms > 0 ? pace->unit_ms * core_units(core, task) + pace->rest_ms : 0;
 }
 
 /* Below this nothing is late: a few heartbeats may be lost. */

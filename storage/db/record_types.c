@@ -41,14 +41,15 @@ const struct dpc_record_type dpc_type_store = {
 static const struct dpc_field phase_fields[] = {
     F(phase),    F(next_serial),    F(ledger_next), F(ledger_head),   F(corpus),
     F(prefixes), F(prefixes_bytes), F(documents),   F(router),        F(warm_state),
-    F(seconds),  F(bytes_up),       F(bytes_down),  F(numeric_class),
+    F(seconds),  F(bytes_up),       F(bytes_down),  F(numeric_class), F(warm_state_bytes),
 };
 #undef F
 
 const struct dpc_record_type dpc_type_phase = {
     .name = "phase",
     .letter = LETTER_PHASE,
-    .format = 1,
+    .format = 2,
+    .fields_count_format_1 = COUNT(phase_fields) - 1, /* without warm_state_bytes */
     .family = DPC_KV_STATE,
     .fields = phase_fields,
     .fields_count = COUNT(phase_fields),
@@ -131,7 +132,7 @@ static const struct dpc_field path_fields[] = {
     F(path),        F(rounds_done), F(steps_done),     F(tokens_done),     F(state),
     F(state_bytes), F(shard),       F(shard_bytes),    F(shard_documents), F(shard_tokens),
     F(test),        F(test_bytes),  F(test_documents), F(part_steps),      F(parts),
-    F(part_merged),
+    F(missed),
 };
 #undef F
 
@@ -155,8 +156,8 @@ const struct dpc_record_type dpc_type_path = {
 
 #define F(member) DPC_FIELD(struct dpc_contribution_record, member)
 static const struct dpc_field contribution_fields[] = {
-    F(round), F(path),      F(module), F(delta),  F(bytes), F(norm),  F(steps),
-    F(loss),  F(loss_last), F(lease),  F(worker), F(part),  F(began),
+    F(round), F(path),      F(module), F(delta),  F(bytes), F(norm), F(steps),
+    F(loss),  F(loss_last), F(lease),  F(worker), F(part),  F(late), F(began),
 };
 #undef F
 
@@ -175,7 +176,7 @@ const struct dpc_record_type dpc_type_contribution = {
     .name = "contribution",
     .letter = LETTER_CONTRIBUTION,
     .format = 2,
-    .fields_count_format_1 = COUNT(contribution_fields) - 2, /* without part and began */
+    .fields_count_format_1 = COUNT(contribution_fields) - 3, /* without part, late, began */
     .family = DPC_KV_HISTORY,
     .fields = contribution_fields,
     .fields_count = COUNT(contribution_fields),
@@ -187,7 +188,7 @@ const struct dpc_record_type dpc_type_contribution = {
 
 #define F(member) DPC_FIELD(struct dpc_lease_record, member)
 static const struct dpc_field lease_fields[] = {
-    F(serial), F(kind), F(path), F(round), F(from), F(to), F(worker), F(time_left_ms),
+    F(serial), F(kind), F(path), F(round), F(from), F(to), F(worker), F(time_left_ms), F(state),
 };
 #undef F
 
@@ -200,7 +201,8 @@ lease_key(struct dpc_key *key, const void *record)
 const struct dpc_record_type dpc_type_lease = {
     .name = "lease",
     .letter = LETTER_LEASE,
-    .format = 1,
+    .format = 2,
+    .fields_count_format_1 = COUNT(lease_fields) - 1, /* without state */
     .family = DPC_KV_STATE,
     .fields = lease_fields,
     .fields_count = COUNT(lease_fields),

@@ -43,6 +43,7 @@ struct dpc_phase_record {
     uint64_t seconds;                 /* spent on the experiment so far, all sessions together */
     uint64_t bytes_up, bytes_down;    /* over the wire so far, seen from the workers */
     char numeric_class[DPC_NAME_MAX]; /* strict mode: that of the first worker; "": none yet */
+    uint64_t warm_state_bytes;        /* 0 before format 2 */
 };
 
 /* Current version of a module. `version` counts its versions; 0 is where training began. Most are
@@ -101,9 +102,18 @@ struct dpc_path_record {
     uint64_t test_bytes;
     uint32_t test_documents;
     /* Of the round under way, elastic mode; 0 before format 2. */
-    uint32_t part_steps;  /* inner steps that were handed in */
-    uint32_t parts;       /* in so many parts */
-    uint32_t part_merged; /* levels whose module closed the round meanwhile: a bit each */
+    uint32_t part_steps; /* inner steps that were handed in and that the next lease goes on from */
+    uint32_t parts;      /* contributions that were handed in */
+    /* One plus the last round that closed somewhere before anything of it was handed in, while
+     * somebody was at work on it; 0: none. */
+    uint32_t missed;
+};
+
+/* When a contribution came: before its module closed the round, or, elastic mode, after. */
+enum dpc_lateness {
+    DPC_IN_TIME = 0,
+    DPC_LATE = 1,    /* merged with the next round */
+    DPC_TOO_LATE = 2 /* not merged */
 };
 
 /* A worker's accepted delta for one module in one round. It holds what parts of the round before it
@@ -115,11 +125,12 @@ struct dpc_contribution_record {
     struct dpc_hash delta;
     uint64_t bytes;
     double norm;
-    uint32_t steps;
+    uint32_t steps; /* of the round, from its first */
     double loss, loss_last; /* nats a token */
     uint64_t lease;         /* serial */
     uint8_t worker[DPC_WORKER_KEY_BYTES];
     uint32_t part;         /* of the round, from 0; 0 before format 2 */
+    uint32_t late;         /* enum dpc_lateness; 0 before format 2 */
     struct dpc_hash began; /* path state that its training began with; none: zero moments */
 };
 
@@ -128,9 +139,10 @@ struct dpc_lease_record {
     uint32_t kind; /* enum dpc_task_kind */
     uint32_t path;
     uint32_t round;
-    uint32_t from, to;
+    uint32_t from, to; /* documents, or steps of the round; both 0: all its steps */
     uint8_t worker[DPC_WORKER_KEY_BYTES];
     uint32_t time_left_ms; /* at the time of writing; a restart begins with this much */
+    struct dpc_hash state; /* path state that it names; none before format 2 */
 };
 
 struct dpc_worker_record {

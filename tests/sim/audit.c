@@ -46,6 +46,30 @@ put_tables(const struct dpc_core *core, struct dpc_kv_batch *batch)
         dpc_put_lease(batch, &core->leases[i]->record);
 }
 
+/* Member by member: what lies between them is anything. */
+static uint64_t
+delta_hash(uint64_t hash, const struct core_delta *delta)
+{
+    hash = fnv(hash, &delta->hash, sizeof delta->hash);
+    hash = fnv(hash, &delta->serial, sizeof delta->serial);
+    hash = fnv(hash, &delta->round, sizeof delta->round);
+    hash = fnv(hash, &delta->steps, sizeof delta->steps);
+    return fnv(hash, delta->worker, sizeof delta->worker);
+}
+
+/* In whatever order they came. */
+static uint64_t
+late_hash(const struct dpc_core *core)
+{
+    uint64_t sum = 0;
+    for (uint32_t i = 0; i < core->topology.modules_count; i++) {
+        for (uint32_t k = 0; k < core->modules[i].late_count; k++)
+            sum +=
+                delta_hash(1 + i + 1000 * core->modules[i].late[k].path, &core->modules[i].late[k]);
+    }
+    return sum;
+}
+
 static uint64_t
 paths_hash(const struct dpc_core *core, uint64_t hash, struct dpc_kv_batch *batch)
 {
@@ -53,7 +77,10 @@ paths_hash(const struct dpc_core *core, uint64_t hash, struct dpc_kv_batch *batc
         const struct core_path *path = &core->paths[i];
         /* A path that has no record yet is all defaults in a new process, too. */
         dpc_put_path(batch, &path->record);
-        hash = fnv(hash, path->deltas, core->topology.levels_count * sizeof *path->deltas);
+        for (uint32_t level = 0; level < core->topology.levels_count; level++) {
+            hash = delta_hash(hash, &path->deltas[level]);
+            hash = fnv(hash, &path->latest[level], sizeof path->latest[level]);
+        }
         hash = fnv(hash, &path->accepted_serial, sizeof path->accepted_serial);
         hash = fnv(hash, path->accepted_worker, sizeof path->accepted_worker);
     }
@@ -65,7 +92,7 @@ sim_state_hash(const struct dpc_core *core)
 {
     struct dpc_kv_batch batch;
     dpc_kv_batch_init(&batch);
-    uint64_t hash = workers_hash(core);
+    uint64_t hash = workers_hash(core) + late_hash(core);
     put_tables(core, &batch);
     hash = paths_hash(core, hash, &batch);
     hash = fnv(hash, batch.operations.data, batch.operations.len);
@@ -116,6 +143,11 @@ audit_contribution(void *context, const struct dpc_contribution_record *record)
     struct audit *audit = context;
     uint32_t level = dpc_topology_module_level(audit->topology, record->module);
     const struct sim_round *round = &audit->sim->memory->rounds[record->path][record->round];
+    audit->contributions++;
+    if (audit->sim->plan.elastic) {
+        sim_audit_part(audit->sim, record);
+        return true;
+    }
     if (!round->accepted)
         sim_fail(audit->sim, "the disk holds round %u of path %u, which was not accepted",
                  record->round, record->path);
@@ -125,7 +157,6 @@ audit_contribution(void *context, const struct dpc_contribution_record *record)
                  "the disk holds another contribution of path %u for round %u than was "
                  "accepted",
                  record->path, record->round);
-    audit->contributions++;
     return true;
 }
 
@@ -172,6 +203,10 @@ audit_ledger(void *context, const struct dpc_ledger_record *record)
         sim_fail(sim, "the ledger names version %u of module %u, which nobody has seen",
                  record->version, record->module);
         return false;
+    }
+    if (sim->plan.elastic) {
+        sim_audit_merged(sim, record, version);
+        return true;
     }
     uint32_t expected = count_merged(audit, version);
     if (record->entries_count != expected)
@@ -234,6 +269,8 @@ audit_disk(struct sim *sim)
     if (code != DPC_OK)
         sim_fail(sim, "the disk could not be read: %s", err.text);
     count_promises(&audit);
+    if (sim->plan.elastic)
+        sim_audit_parts(sim, audit.contributions);
     dpc_hash_of(audit.outcome.data, audit.outcome.len, &hash);
     dpc_buf_done(&audit.outcome);
     return hash;

@@ -48,8 +48,14 @@ audit_deltas(struct sim *sim, uint32_t path_id)
     const struct core_path *path = &core->paths[path_id];
     for (uint32_t level = 0; level < core->topology.levels_count; level++) {
         uint32_t module = dpc_topology_module(&core->topology, path_id, level);
-        if (path->record.rounds_done == dpc_module_round(&core->modules[module].record) + 1)
-            audit_blob(sim, &path->deltas[level], "contribution of path", path_id);
+        const struct core_delta *delta = &path->deltas[level];
+        const struct core_delta *late = core_find_late(&core->modules[module], path_id);
+        if (delta->serial && delta->round == dpc_module_round(&core->modules[module].record))
+            audit_blob(sim, &delta->hash, "contribution of path", path_id);
+        if (late)
+            audit_blob(sim, &late->hash, "late contribution of path", path_id);
+        if (path->record.part_steps)
+            audit_blob(sim, &path->latest[level], "part of path", path_id);
     }
 }
 

@@ -18,7 +18,7 @@ is_open(const struct dpc_core *core, uint32_t path)
         return false;
     for (uint32_t i = 0; i < core->topology.modules_count; i++) {
         if (dpc_topology_uses(&core->topology, path, i) &&
-            (!core->modules[i].exists ||
+            (!core->modules[i].exists || core->modules[i].folding ||
              dpc_module_round(&core->modules[i].record) != state->record.rounds_done))
             return false;
     }
@@ -31,7 +31,7 @@ is_held(const struct dpc_core *core, uint32_t kind, uint32_t path, uint32_t roun
     for (uint32_t i = 0; i < core->leases_count; i++) {
         const struct dpc_lease_record *lease = &core->leases[i]->record;
         if (lease->kind == kind && lease->path == path && lease->round == round &&
-            lease->from == from)
+            (lease->from == from || kind == DPC_TASK_TRAIN))
             return true;
     }
     return false;
@@ -80,9 +80,9 @@ check_delivered(struct sim *sim, const struct dpc_core *core)
     for (uint32_t i = 0; i < core->topology.modules_count; i++) {
         uint32_t count = 0;
         for (uint32_t path = 0; path < core->topology.paths_count; path++)
-            count += dpc_topology_uses(&core->topology, path, i) &&
-                     core->paths[path].record.rounds_done ==
-                         dpc_module_round(&core->modules[i].record) + 1;
+            count +=
+                dpc_topology_uses(&core->topology, path, i) &&
+                core->paths[path].record.rounds_done > dpc_module_round(&core->modules[i].record);
         if (core->modules[i].exists && count != core->modules[i].delivered)
             sim_fail(sim, "%u paths delivered to module %u, and the core counts %u", count, i,
                      core->modules[i].delivered);

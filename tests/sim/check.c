@@ -111,7 +111,9 @@ check_paths(struct sim *sim, const struct dpc_event *event)
         uint32_t done = dpc_core_path(core, path)->rounds_done;
         if (done == memory->rounds_done[path])
             continue;
-        if (done != memory->rounds_done[path] + 1)
+        if (sim->plan.elastic)
+            sim_note_progress(sim, path, done);
+        else if (done != memory->rounds_done[path] + 1)
             sim_fail(sim, "path %u jumped from round %u to %u", path, memory->rounds_done[path],
                      done);
         else
@@ -151,7 +153,7 @@ record_version(struct sim *sim, uint32_t module, uint32_t number)
         return;
     }
     for (uint32_t path = 0; path < topology->paths_count; path++) {
-        if (dpc_topology_uses(topology, path, module) &&
+        if (dpc_topology_uses(topology, path, module) && !sim->plan.elastic &&
             memory->rounds_done[path] < dpc_version_round(version))
             sim_fail(sim, "module %u has version %u without path %u", module, number, path);
     }
@@ -174,7 +176,7 @@ record_versions(struct sim *sim, const struct dpc_module_record *module,
         record_version(sim, module->module, number);
     if (count > 1 && event->type == DPC_EVENT_ROLLBACK)
         sim_mark(sim, SIM_MARK_ROLLBACK_CLOSED);
-    else if (count > 1)
+    else if (count > 1 && !sim->plan.elastic)
         sim_fail(sim, "module %u got %u versions in one step", module->module, count);
 }
 
@@ -230,7 +232,8 @@ check_alarm(struct sim *sim, const struct dpc_event *event)
 {
     const struct sim_coordinator *coordinator = &sim->coordinator;
     const struct dpc_msg_submit *submit = event->submit.message;
-    bool second = coordinator->actions.reply.verdict.verdict == DPC_VERDICT_SUPERSEDED &&
+    bool second = !sim->plan.elastic &&
+                  coordinator->actions.reply.verdict.verdict == DPC_VERDICT_SUPERSEDED &&
                   submit->kind == DPC_TASK_TRAIN &&
                   dpc_core_path(coordinator->core, submit->path)->rounds_done == submit->round + 1;
     /* What was trained from a version that a rollback discarded may well differ. */
@@ -265,6 +268,8 @@ check_verdict(struct sim *sim, const struct dpc_event *event)
         sim_fail(sim, "the accepted submission of lease %llu was told %s when it came again",
                  (unsigned long long)serial, dpc_verdict_name(verdict->verdict));
     if (accepted && !grant->accepted) {
+        if (sim->plan.elastic && event->submit.message->kind == DPC_TASK_TRAIN)
+            sim_note_accepted(sim, event->submit.message, grant);
         if (grant->left && grant->life < sim->coordinator.life)
             sim_mark(sim, SIM_MARK_LATE_SUBMISSION);
         grant->accepted = true;
@@ -317,8 +322,8 @@ check_training_lease(struct sim *sim, const struct dpc_msg_lease *lease)
 static bool
 same_task(const struct dpc_msg_lease *a, const struct dpc_lease_view *b)
 {
-    return a->kind == b->kind && a->path == b->path && a->round == b->round && a->from == b->from &&
-           a->to == b->to;
+    return a->kind == b->kind && a->path == b->path && a->round == b->round &&
+           (a->kind == DPC_TASK_TRAIN || (a->from == b->from && a->to == b->to));
 }
 
 static void
@@ -345,6 +350,7 @@ check_lease(struct sim *sim, const struct dpc_event *event, const struct dpc_msg
     if (lease->kind == DPC_TASK_TRAIN) {
         struct sim_round *round = &sim->memory->rounds[lease->path][lease->round];
         check_training_lease(sim, lease);
+        sim_check_begins(sim, lease);
         if (!round->first_serial)
             round->first_serial = lease->token.serial;
     }
@@ -375,6 +381,10 @@ sim_check_reply(struct sim *sim, const struct dpc_event *event)
     grant_of(sim, submit->token.serial)->acknowledged = true;
     if (submit->kind != DPC_TASK_TRAIN)
         return;
+    if (sim->plan.elastic) {
+        sim_note_acknowledged(sim, submit->token.serial);
+        return;
+    }
     struct sim_round *round = &sim->memory->rounds[submit->path][submit->round];
     if (round->acknowledged && round->serial != submit->token.serial)
         sim_fail(sim, "two submissions of round %u of path %u were told accepted", submit->round,

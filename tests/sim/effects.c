@@ -118,6 +118,11 @@ fold(struct sim *sim, const struct dpc_fold *asked, struct dpc_event *event)
     if (*before)
         sim_mark(sim, SIM_MARK_FOLD_AGAIN);
     *before = true;
+    uint64_t *inputs = &sim->memory->inputs[asked->module][asked->version];
+    *inputs = 0;
+    for (uint32_t i = 0; i < asked->inputs_count; i++)
+        *inputs = sim_inputs_hash(*inputs, asked->inputs[i].path, asked->inputs[i].lease,
+                                  &asked->inputs[i].delta, asked->inputs[i].weight);
     small.count = SIM_FLOATS;
     event->type = DPC_EVENT_FOLDED;
     int code =

@@ -65,7 +65,14 @@
     X(ROLLED_BACK, "a module got the content of an older version")                                 \
     X(ROLLBACK_VOIDED, "a rollback voided leases")                                                 \
     X(ROLLBACK_CLOSED, "a rollback ended a round with nothing merged")                             \
-    X(PARTLY_MERGED, "an outer step left out what was learned from a discarded version")
+    X(PARTLY_MERGED, "an outer step left out what was learned from a discarded version")           \
+    X(PART, "a part of a round was accepted")                                                      \
+    X(WENT_ON_FROM_PART, "a lease went on where a part of the round had ended")                    \
+    X(PART_MERGED, "an outer step took a part of a round")                                         \
+    X(MISSED, "a path missed a round")                                                             \
+    X(LATE_MERGED, "an outer step took what came a round late")                                    \
+    X(TOO_LATE, "what came after its module had closed was not merged there")                      \
+    X(IN_TIME_ELSEWHERE, "what came late for one module was in time for another")
 
 #define X(name, text) SIM_MARK_##name,
 enum sim_marker { SIM_MARKER_TABLE(X) SIM_MARKERS };

@@ -130,6 +130,7 @@ sim_done(struct sim *sim)
     sim_queue_done(&sim->queue);
     dpc_msg_arena_destroy(sim->arena);
     dpc_free(sim->memory->grants);
+    dpc_free(sim->memory->parts);
     dpc_free(sim->memory);
 }
 

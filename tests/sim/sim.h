@@ -63,8 +63,9 @@ struct sim_plan {
     double read_failure;
     bool lies;            /* the coordinator's disk may lose what it acknowledged */
     uint32_t cache_bytes; /* a worker's budget */
-    uint32_t rollbacks;   /* that the operator asks for while paths are trained */
-    int64_t limit_ms;     /* the experiment must have ended by then */
+    bool elastic;
+    uint32_t rollbacks; /* that the operator asks for while paths are trained */
+    int64_t limit_ms;   /* the experiment must have ended by then */
 };
 /* The same plan for the same seed. `faults` false: the reference, one worker and a quiet world. */
 void sim_plan_draw(struct sim_plan *plan, uint64_t seed, bool faults);
@@ -184,13 +185,25 @@ struct sim_grant { /* a lease whose grant has left the coordinator */
     struct dpc_msg_lease lease;
     uint32_t worker, life, accepted_life;
 };
+/* What was accepted in elastic mode, where a round may come in parts (elastic.c). */
+struct sim_part {
+    bool acknowledged;
+    uint32_t path, round, steps;
+    uint64_t serial;
+    struct dpc_hash deltas[DPC_LEVELS_MAX];
+    enum dpc_lateness late[DPC_LEVELS_MAX]; /* as the disk says */
+    uint32_t merged[DPC_LEVELS_MAX];        /* how often, as the ledger says */
+};
 struct sim_memory {
     struct sim_round rounds[SIM_PATHS_MAX][SIM_ROUNDS_MAX];
     bool exists[SIM_MODULES_MAX][SIM_ROUNDS_MAX];
     struct dpc_version_record versions[SIM_MODULES_MAX][SIM_ROUNDS_MAX];
     /* By module and version: leases with a lower serial were taken from discarded versions. */
     uint64_t serial_first[SIM_MODULES_MAX][SIM_ROUNDS_MAX];
-    bool asked[SIM_MODULES_MAX][SIM_ROUNDS_MAX]; /* this outer step, by any life */
+    bool asked[SIM_MODULES_MAX][SIM_ROUNDS_MAX];      /* this outer step, by any life */
+    uint64_t inputs[SIM_MODULES_MAX][SIM_ROUNDS_MAX]; /* what the last of them was to take */
+    uint32_t parts_count, parts_capacity;
+    struct sim_part *parts;
     uint32_t rounds_done[SIM_PATHS_MAX];
     uint32_t leases_count;
     uint64_t latest[SIM_WORKERS_MAX]; /* serial of the last lease that left for a worker */
@@ -272,6 +285,22 @@ bool sim_ran_out(struct sim *sim, int code);
 /* False: not now. */
 bool sim_draw_rollback(struct sim *sim, struct dpc_version_record ret_versions[SIM_MODULES_MAX],
                        uint32_t *ret_count);
+
+/* --- elastic.c: rounds that come in parts, and modules that do not wait. */
+/* Behind the commit of a step. */
+void sim_note_progress(struct sim *sim, uint32_t path, uint32_t rounds_done);
+void sim_note_accepted(struct sim *sim, const struct dpc_msg_submit *submit,
+                       const struct sim_grant *grant);
+void sim_note_acknowledged(struct sim *sim, uint64_t serial);
+/* A lease goes on exactly where a part of its round ended. */
+void sim_check_begins(struct sim *sim, const struct dpc_msg_lease *lease);
+/* The disk: in this order. */
+void sim_audit_part(struct sim *sim, const struct dpc_contribution_record *record);
+void sim_audit_merged(struct sim *sim, const struct dpc_ledger_record *record,
+                      const struct dpc_version_record *version);
+void sim_audit_parts(struct sim *sim, uint32_t contributions);
+uint64_t sim_inputs_hash(uint64_t hash, uint32_t path, uint64_t lease, const struct dpc_hash *delta,
+                         double weight);
 
 /* --- sweep.c: blobs that nothing needs are removed. */
 void sim_sweep(struct sim *sim);

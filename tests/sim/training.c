@@ -30,6 +30,8 @@ inputs_of(const struct dpc_msg_lease *lease)
     dpc_buf_put_u32(&bytes, lease->steps_count);
     for (uint32_t level = 0; level < lease->levels_count; level++)
         dpc_buf_put(&bytes, lease->versions[level].hash.bytes, DPC_HASH_BYTES);
+    for (uint32_t level = 0; level < lease->levels_count; level++)
+        dpc_buf_put(&bytes, lease->begins[level].hash.bytes, DPC_HASH_BYTES);
     dpc_buf_put(&bytes, lease->data.hash.bytes, DPC_HASH_BYTES);
     dpc_buf_put(&bytes, lease->state.hash.bytes, DPC_HASH_BYTES);
     dpc_hash_of(bytes.data, bytes.len, &hash);
@@ -88,6 +90,15 @@ read_inputs(struct dpc_cache *cache, const struct dpc_msg_lease *lease, struct d
         if (code == DPC_OK)
             dpc_free(bytes);
     }
+    for (uint32_t level = 0; level < lease->levels_count && code == DPC_OK; level++) {
+        struct dpc_blob_ref ref = sim_true_ref(&lease->begins[level]);
+        uint8_t *bytes;
+        if (dpc_hash_is_none(&ref.hash))
+            continue;
+        code = dpc_cache_load(cache, &ref, &bytes, err);
+        if (code == DPC_OK)
+            dpc_free(bytes);
+    }
     return code;
 }
 
@@ -131,6 +142,7 @@ sim_train(struct sim *sim, const struct dpc_msg_lease *lease, struct sim_worker 
         .steps_count = lease->steps_count,
         .loss = 1.0 + 0.001 * inputs.bytes[8],
         .loss_last = 1.0 + 0.001 * inputs.bytes[9],
+        .began = lease->state.hash,
         .seconds = 0.001 * (double)sim->plan.step_ms * lease->steps_count * worker->slowness,
     };
     int code = read_inputs(worker->cache, lease, err);

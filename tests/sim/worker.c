@@ -315,7 +315,14 @@ on_job_done(struct sim *sim, struct sim_worker *worker, const struct sim_event *
     struct dpc_error err = {.text = "simulated"};
     if (event->number != worker->job)
         return;
-    int code = sim_train(sim, &worker->lease, worker, &err);
+    struct dpc_msg_lease lease = worker->lease;
+    bool cut = sim->plan.elastic && lease.kind == DPC_TASK_TRAIN && lease.steps_count > 1 &&
+               !sim_healed(sim) && sim_chance(sim, 0.2);
+    if (cut)
+        lease.steps_count = 1 + (uint32_t)dpc_rng_below(&sim->rng, lease.steps_count - 1);
+    int code = sim_train(sim, &lease, worker, &err);
+    if (cut && sim_chance(sim, 0.3)) /* no time for the state */
+        worker->result.state = (struct dpc_blob_ref){.hash = dpc_hash_none};
     if (code == DPC_OK && !sim_healed(sim) && sim_chance(sim, 0.02))
         code = sim_chance(sim, 0.5) ? DPC_ECORRUPT : DPC_EIO;
     else if (code == DPC_OK && !sim_healed(sim) && sim_chance(sim, sim->plan.not_finite))

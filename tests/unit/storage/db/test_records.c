@@ -130,7 +130,7 @@ paths_come_back_in_order(void)
         CLEAR_BEHIND(records[i], rounds_done, steps_done);
         CLEAR_BEHIND(records[i], state, state_bytes);
         CLEAR_BEHIND(records[i], test, test_bytes);
-        CLEAR_TAIL(records[i], part_merged);
+        CLEAR_TAIL(records[i], missed);
     }
     round_trip_paths(records, 3);
 }
@@ -166,7 +166,7 @@ leases_come_back_in_order_and_can_be_removed(void)
         fill(&records[i], sizeof records[i], i);
         records[i].serial = serials[i];
         CLEAR_BEHIND(records[i], to, worker);
-        CLEAR_TAIL(records[i], time_left_ms);
+        CLEAR_TAIL(records[i], state);
     }
     round_trip_leases(records, 3);
     set_up();
