@@ -1,0 +1,353 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Elastic mode, on two levels of two modules without the dense baseline: path 0 is 0-0, path 1 0-1,
+ * path 2 1-0, path 3 1-1; modules 0 and 1 are the lower ones, 2 and 3 the upper ones. */
+#include <stdio.h>
+#include <string.h>
+
+#include "tests/unit/coordinator/core_driver.h"
+#include "tests/unit/harness.h"
+
+enum { PATHS = 4, LOWER_0 = 0, UPPER_0 = 2, STEPS = 4 };
+
+static const struct dpc_token no_token;
+
+static void
+start(struct driver *driver, const char *mode, const char *outer)
+{
+    char yaml[1024];
+    (void)snprintf(yaml, sizeof yaml,
+                   "experiment: test\n"
+                   "mode: %s\n"
+                   "data: {corpus: corpus}\n"
+                   "model: {dim: 16, heads: 2, ffn: 32, context: 32}\n"
+                   "levels:\n"
+                   "  - {name: lower, parts: [embedding, {blocks: 1}], modules: 2}\n"
+                   "  - {name: upper, parts: [{blocks: 1}, head], modules: 2}\n"
+                   "routing: {prefix: 8}\n"
+                   "inner: {steps: %d, batch: 2}\n"
+                   "outer: {rounds: 3, weight: uniform%s}\n"
+                   "baseline: {dense: false}\n"
+                   "warm_start: {steps: 4}\n",
+                   mode, STEPS, outer);
+    driver_start(driver, yaml);
+    for (uint8_t worker = 0; worker < PATHS; worker++)
+        driver_hello(driver, worker, no_token);
+    for (int i = 0; i < 100 && driver_phase(driver) != DPC_PHASE_TRAIN; i++) {
+        const struct dpc_msg *reply = driver_ask(driver, 0);
+        CU_ASSERT_EQUAL_FATAL(reply->type, DPC_MSG_LEASE);
+        struct dpc_msg_lease lease = reply->lease;
+        driver_submit(driver, 0, &lease);
+    }
+    CU_ASSERT_EQUAL_FATAL(driver_phase(driver), DPC_PHASE_TRAIN);
+}
+
+/* Every worker asks; the leases by path, and who holds each. */
+static void
+lease_all(struct driver *driver, struct dpc_msg_lease leases[PATHS], uint8_t holders[PATHS])
+{
+    for (uint8_t worker = 0; worker < PATHS; worker++) {
+        const struct dpc_msg *reply = driver_ask(driver, worker);
+        CU_ASSERT_EQUAL_FATAL(reply->type, DPC_MSG_LEASE);
+        leases[reply->lease.path] = reply->lease;
+        holders[reply->lease.path] = worker;
+    }
+}
+
+static void
+pass(struct driver *driver, int64_t ms)
+{
+    struct dpc_event event = {.type = DPC_EVENT_TICK};
+    driver->now_ms += ms;
+    driver_step(driver, &event);
+}
+
+/* The verdict on the lease's first `steps` steps; what they moved depends on their number. */
+static enum dpc_verdict
+hand_in(struct driver *driver, uint8_t worker, const struct dpc_msg_lease *lease, uint32_t steps)
+{
+    struct dpc_msg_submit submit;
+    struct dpc_submission_check check = {0};
+    driver_fill_submission(driver, lease, &submit);
+    submit.steps_count = steps;
+    for (uint32_t level = 0; level < submit.parts_count; level++)
+        submit.parts[level].delta.hash.bytes[0] = (uint8_t)(lease->step_first + steps);
+    return driver_submit_message(driver, worker, &submit, &check)->verdict.verdict;
+}
+
+static uint32_t
+round_of(const struct driver *driver, uint32_t module)
+{
+    return dpc_module_round(dpc_core_module(driver->core, module));
+}
+
+/* The ledger's entries about a version. */
+struct look {
+    uint32_t module, version;
+    bool found;
+    uint32_t count;
+    struct dpc_ledger_entry entries[PATHS];
+};
+
+static bool
+look_at(void *context, const struct dpc_ledger_record *record)
+{
+    struct look *look = context;
+    if (record->module != look->module || record->version != look->version)
+        return true;
+    look->found = true;
+    look->count = record->entries_count;
+    memcpy(look->entries, record->entries, record->entries_count * sizeof *record->entries);
+    return false;
+}
+
+static struct look
+merged(struct driver *driver, uint32_t module, uint32_t version)
+{
+    struct look look = {.module = module, .version = version};
+    struct dpc_error err;
+    CU_ASSERT_EQUAL(dpc_scan_ledger(driver->kv, 0, look_at, &look, &err), DPC_OK);
+    CU_ASSERT_TRUE(look.found);
+    return look;
+}
+
+static void
+a_module_closes_when_quorum_and_grace_are_over(void)
+{
+    struct driver driver;
+    struct dpc_msg_lease leases[PATHS];
+    uint8_t holders[PATHS];
+    start(&driver, "elastic", ", quorum: 0.5, grace: 0.5");
+    lease_all(&driver, leases, holders);
+    driver.now_ms += 1000;
+    CU_ASSERT_EQUAL(hand_in(&driver, holders[0], &leases[0], STEPS), DPC_VERDICT_ACCEPTED);
+    pass(&driver, 499);
+    CU_ASSERT_EQUAL(round_of(&driver, LOWER_0), 0);
+    pass(&driver, 1);
+    CU_ASSERT_EQUAL(round_of(&driver, LOWER_0), 1);
+    CU_ASSERT_EQUAL(round_of(&driver, UPPER_0), 1);
+    CU_ASSERT_EQUAL(round_of(&driver, 1), 0);
+    struct look look = merged(&driver, LOWER_0, 1);
+    CU_ASSERT_EQUAL(look.count, 1);
+    CU_ASSERT_TRUE(look.entries[0].path == 0 && look.entries[0].weight == 1);
+    /* 0-1 has missed the round; 1-1 has not, none of its modules has closed. */
+    CU_ASSERT_EQUAL(dpc_core_path(driver.core, 1)->rounds_done, 1);
+    CU_ASSERT_EQUAL(dpc_core_path(driver.core, 3)->rounds_done, 0);
+    driver_stop(&driver);
+}
+
+static void
+strict_mode_waits_for_all(void)
+{
+    struct driver driver;
+    struct dpc_msg_lease leases[PATHS];
+    uint8_t holders[PATHS];
+    start(&driver, "strict", "");
+    lease_all(&driver, leases, holders);
+    hand_in(&driver, holders[0], &leases[0], STEPS);
+    pass(&driver, 1000000);
+    CU_ASSERT_EQUAL(round_of(&driver, LOWER_0), 0);
+    driver_stop(&driver);
+}
+
+/* 0-1 comes late for lower.0, which has closed, and in time for upper.1. */
+static void
+what_comes_late_is_merged_with_the_next_round_at_a_discount(void)
+{
+    struct driver driver;
+    struct dpc_msg_lease leases[PATHS], next[PATHS];
+    uint8_t holders[PATHS];
+    start(&driver, "elastic", ", quorum: 0.5, grace: 0, late_discount: 0.25");
+    lease_all(&driver, leases, holders);
+    driver.now_ms += 1000;
+    hand_in(&driver, holders[0], &leases[0], STEPS);
+    pass(&driver, 1);
+    CU_ASSERT_EQUAL(round_of(&driver, LOWER_0), 1);
+    CU_ASSERT_EQUAL(hand_in(&driver, holders[1], &leases[1], STEPS), DPC_VERDICT_ACCEPTED);
+    pass(&driver, 1);
+    CU_ASSERT_EQUAL(round_of(&driver, 3), 1);
+    CU_ASSERT_EQUAL(merged(&driver, 3, 1).entries[0].late, 0);
+    driver_crash(&driver);
+    /* Everybody goes on with round 1. */
+    hand_in(&driver, holders[2], &leases[2], STEPS);
+    pass(&driver, 1);
+    for (uint8_t worker = 0; worker < PATHS; worker++) {
+        const struct dpc_msg *reply = driver_ask(&driver, worker);
+        if (reply->type == DPC_MSG_LEASE && reply->lease.path == 0 && reply->lease.round == 1) {
+            next[0] = reply->lease;
+            CU_ASSERT_EQUAL(hand_in(&driver, worker, &next[0], STEPS), DPC_VERDICT_ACCEPTED);
+        }
+    }
+    pass(&driver, 1);
+    CU_ASSERT_EQUAL(round_of(&driver, LOWER_0), 2);
+    struct look look = merged(&driver, LOWER_0, 2);
+    CU_ASSERT_EQUAL_FATAL(look.count, 2);
+    CU_ASSERT_TRUE(look.entries[0].path == 0 && look.entries[0].late == 0);
+    CU_ASSERT_TRUE(look.entries[1].path == 1 && look.entries[1].late == 1);
+    CU_ASSERT_DOUBLE_EQUAL(look.entries[1].weight, 0.25 / 1.25, 1e-12);
+    driver_stop(&driver);
+}
+
+static void
+what_comes_late_is_refused_where_the_file_says_so(void)
+{
+    struct driver driver;
+    struct dpc_msg_lease leases[PATHS];
+    uint8_t holders[PATHS];
+    start(&driver, "elastic", ", quorum: 0.5, grace: 0, late: refuse");
+    lease_all(&driver, leases, holders);
+    driver.now_ms += 1000;
+    hand_in(&driver, holders[0], &leases[0], STEPS);
+    pass(&driver, 1);
+    hand_in(&driver, holders[3], &leases[3], STEPS);
+    pass(&driver, 1);
+    /* All modules have closed: nobody wants 0-1 any more, and its lease is gone. */
+    CU_ASSERT_EQUAL(round_of(&driver, 3), 1);
+    CU_ASSERT_EQUAL(hand_in(&driver, holders[1], &leases[1], STEPS), DPC_VERDICT_SUPERSEDED);
+    driver_stop(&driver);
+}
+
+/* Two workers at work on the same path: a part of one, then the whole of the other. */
+static void
+of_parts_the_longest_counts(void)
+{
+    struct driver driver;
+    struct dpc_msg_lease leases[PATHS];
+    uint8_t holders[PATHS];
+    start(&driver, "elastic", ", quorum: 0.5, grace: 100");
+    lease_all(&driver, leases, holders);
+    driver_hello(&driver, 5, no_token);
+    pass(&driver, 100000);
+    const struct dpc_msg *reply = driver_ask(&driver, 5);
+    CU_ASSERT_EQUAL_FATAL(reply->type, DPC_MSG_LEASE);
+    struct dpc_msg_lease backup = reply->lease;
+    uint32_t path = backup.path;
+    CU_ASSERT_EQUAL(hand_in(&driver, 5, &backup, 3), DPC_VERDICT_ACCEPTED);
+    CU_ASSERT_EQUAL(dpc_core_path(driver.core, path)->rounds_done, 0);
+    CU_ASSERT_EQUAL(hand_in(&driver, holders[path], &leases[path], 2), DPC_VERDICT_SUPERSEDED);
+    driver_stop(&driver);
+}
+
+static void
+a_lease_goes_on_where_a_part_ended(void)
+{
+    struct driver driver;
+    struct dpc_msg_lease leases[PATHS];
+    uint8_t holders[PATHS];
+    start(&driver, "elastic", "");
+    lease_all(&driver, leases, holders);
+    CU_ASSERT_EQUAL(hand_in(&driver, holders[2], &leases[2], 3), DPC_VERDICT_ACCEPTED);
+    driver_crash(&driver);
+    const struct dpc_msg *reply = driver_ask(&driver, holders[2]);
+    CU_ASSERT_EQUAL_FATAL(reply->type, DPC_MSG_LEASE);
+    struct dpc_msg_lease rest = reply->lease;
+    CU_ASSERT_EQUAL(rest.path, 2);
+    CU_ASSERT_EQUAL(rest.step_first, leases[2].step_first + 3);
+    CU_ASSERT_EQUAL(rest.steps_count, STEPS - 3);
+    CU_ASSERT_FALSE(dpc_hash_is_none(&rest.begins[0].hash));
+    CU_ASSERT_FALSE(dpc_hash_equal(&rest.state.hash, &leases[2].state.hash));
+    CU_ASSERT_EQUAL(hand_in(&driver, holders[2], &rest, 1), DPC_VERDICT_ACCEPTED);
+    CU_ASSERT_EQUAL(dpc_core_path(driver.core, 2)->rounds_done, 1);
+    hand_in(&driver, holders[0], &leases[0], STEPS);
+    hand_in(&driver, holders[1], &leases[1], STEPS);
+    hand_in(&driver, holders[3], &leases[3], STEPS);
+    struct look look = merged(&driver, 1, 1); /* of 1-0 and 1-1 */
+    CU_ASSERT_EQUAL_FATAL(look.count, 2);
+    CU_ASSERT_EQUAL(look.entries[0].steps, STEPS);
+    CU_ASSERT_EQUAL(look.entries[0].weight, 0.5);
+    driver_stop(&driver);
+}
+
+static void
+a_part_is_merged_with_a_part_of_the_weight(void)
+{
+    struct driver driver;
+    struct dpc_msg_lease leases[PATHS];
+    uint8_t holders[PATHS];
+    start(&driver, "elastic", ", quorum: 0.5, grace: 0");
+    lease_all(&driver, leases, holders);
+    driver.now_ms += 1000;
+    hand_in(&driver, holders[1], &leases[1], 1);
+    hand_in(&driver, holders[0], &leases[0], STEPS);
+    pass(&driver, 1);
+    struct look look = merged(&driver, LOWER_0, 1);
+    CU_ASSERT_EQUAL_FATAL(look.count, 2);
+    CU_ASSERT_EQUAL(look.entries[1].steps, 1);
+    CU_ASSERT_DOUBLE_EQUAL(look.entries[1].weight, 0.25 / 1.25, 1e-12);
+    CU_ASSERT_EQUAL(dpc_core_path(driver.core, 1)->part_steps, 0);
+    driver_stop(&driver);
+}
+
+static void
+strict_mode_takes_no_parts(void)
+{
+    struct driver driver;
+    struct dpc_msg_lease leases[PATHS];
+    uint8_t holders[PATHS];
+    start(&driver, "strict", "");
+    lease_all(&driver, leases, holders);
+    CU_ASSERT_EQUAL(hand_in(&driver, holders[1], &leases[1], 1), DPC_VERDICT_REFUSED);
+    driver_stop(&driver);
+}
+
+/* Half as fast as usual is no reason; eight times as slow gets a quarter. */
+static void
+a_slow_machine_gets_a_part(void)
+{
+    struct driver driver;
+    struct dpc_msg_lease leases[PATHS];
+    uint8_t holders[PATHS];
+    start(&driver, "elastic", "");
+    lease_all(&driver, leases, holders); /* submissions say 0.1 s for 4 steps: 25 ms a step */
+    hand_in(&driver, holders[0], &leases[0], STEPS);
+    hand_in(&driver, holders[1], &leases[1], STEPS);
+    struct dpc_msg_heartbeat beat = {.token = leases[2].token, .steps_done = 1};
+    struct dpc_event event = {.type = DPC_EVENT_HEARTBEAT};
+    memset(event.worker, holders[2] + 1, sizeof event.worker);
+    beat.tokens_per_s = 2 * 32 / (8 * 0.025);
+    event.heartbeat.message = &beat;
+    driver_step(&driver, &event);
+    struct dpc_msg_give_back back = {.token = leases[2].token, .reason = "test"};
+    event.type = DPC_EVENT_GIVE_BACK;
+    event.give_back.message = &back;
+    driver_step(&driver, &event);
+    const struct dpc_msg *reply = driver_ask(&driver, holders[2]);
+    CU_ASSERT_EQUAL_FATAL(reply->type, DPC_MSG_LEASE);
+    CU_ASSERT_EQUAL(reply->lease.steps_count, 1);
+    driver_stop(&driver);
+}
+
+/* With everybody there, elastic mode makes the versions that strict mode makes; and a crash after
+ * every event changes nothing. */
+static void
+undisturbed_it_is_strict_mode(void)
+{
+    static const char *const modes[] = {"strict", "elastic", "elastic"};
+    struct dpc_hash outcomes[3];
+    for (int i = 0; i < 3; i++) {
+        struct driver driver;
+        start(&driver, modes[i], "");
+        driver.crash_after_each = i == 2;
+        CU_ASSERT_TRUE(driver_finish(&driver, PATHS));
+        outcomes[i] = driver_outcome(&driver);
+        driver_stop(&driver);
+    }
+    CU_ASSERT_TRUE(dpc_hash_equal(&outcomes[0], &outcomes[1]));
+    CU_ASSERT_TRUE(dpc_hash_equal(&outcomes[0], &outcomes[2]));
+}
+
+static const struct dpc_test tests[] = {
+    {"a module closes when quorum and grace are over",
+     a_module_closes_when_quorum_and_grace_are_over},
+    {"strict mode waits for all", strict_mode_waits_for_all},
+    {"what comes late is merged with the next round at a discount",
+     what_comes_late_is_merged_with_the_next_round_at_a_discount},
+    {"what comes late is refused where the file says so",
+     what_comes_late_is_refused_where_the_file_says_so},
+    {"of parts the longest counts", of_parts_the_longest_counts},
+    {"a lease goes on where a part ended", a_lease_goes_on_where_a_part_ended},
+    {"a part is merged with a part of the weight", a_part_is_merged_with_a_part_of_the_weight},
+    {"strict mode takes no parts", strict_mode_takes_no_parts},
+    {"a slow machine gets a part", a_slow_machine_gets_a_part},
+    {"undisturbed it is strict mode", undisturbed_it_is_strict_mode},
+};
+DPC_TEST_MAIN("coordinator/core/elastic", tests)
