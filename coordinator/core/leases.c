@@ -87,24 +87,41 @@ grant(struct dpc_core *core, struct dpc_lease_record *task, uint32_t index, int6
     return lease;
 }
 
-/* Ask again after a small share of a lease's length: quick for small models, calm for large ones.
- */
+/* Until the first task that somebody holds needs another; INT64_MAX: none is held. */
+static int64_t
+until_quiet(const struct dpc_core *core, int64_t now_ms)
+{
+    const struct core_heap *heaps[] = {&core->training.watched, &core->chunking.watched};
+    int64_t first_ms = INT64_MAX, key;
+    uint32_t task;
+    for (int i = 0; i < 2; i++) {
+        if (core_heap_first(heaps[i], &task, &key) && key < first_ms)
+            first_ms = key;
+    }
+    return first_ms == INT64_MAX ? INT64_MAX : first_ms - now_ms;
+}
+
+/* Ask again after a small share of a lease's length: quick for small models, calm for large ones;
+ * or as soon as a holder that was not heard of any more would count as silent. */
 static uint32_t
-retry_after(const struct dpc_core *core)
+retry_after(const struct dpc_core *core, int64_t now_ms)
 {
     double lease_ms = core->paces[DPC_TASK_TRAIN].unit_ms * core->experiment->inner.steps;
-    double ms = lease_ms / 64;
-    if (ms < 50)
-        return 50;
-    return ms > 10.0 * core->heartbeat_ms ? 10 * core->heartbeat_ms : (uint32_t)ms;
+    double ms = lease_ms / 64, quiet_ms = (double)until_quiet(core, now_ms);
+    if (ms > 10.0 * core->heartbeat_ms)
+        ms = 10.0 * core->heartbeat_ms;
+    if (ms > quiet_ms)
+        ms = quiet_ms;
+    return ms < 50 ? 50 : (uint32_t)ms;
 }
 
 static void
-reply_wait(struct dpc_core *core, struct dpc_actions *actions)
+reply_wait(struct dpc_core *core, int64_t now_ms, struct dpc_actions *actions)
 {
     struct dpc_msg *reply = core_reply(actions, DPC_MSG_WAIT);
     reply->wait.finished = core->phase.phase == DPC_PHASE_FINISHED;
-    reply->wait.retry_ms = reply->wait.finished ? 30 * core->heartbeat_ms : retry_after(core);
+    reply->wait.retry_ms =
+        reply->wait.finished ? 30 * core->heartbeat_ms : retry_after(core, now_ms);
     (void)snprintf(actions->reply_text, sizeof actions->reply_text, "phase %s: no task is ready",
                    dpc_phase_name(core->phase.phase));
     reply->wait.reason = actions->reply_text;
@@ -223,7 +240,7 @@ core_on_ask(struct dpc_core *core, const struct dpc_event *event, int64_t now_ms
     struct core_lease *lease = worker->lease;
     if (!lease) {
         if (!core_choose(core, worker, now_ms, &task, &index)) {
-            reply_wait(core, actions);
+            reply_wait(core, now_ms, actions);
             return;
         }
         memcpy(task.worker, event->worker, sizeof task.worker);

@@ -25,14 +25,14 @@ path_trains_now(const struct dpc_core *core, uint32_t path)
     return core->phase.phase == DPC_PHASE_TRAIN;
 }
 
-/* The first instant at which nobody counts as being at work on it: two heartbeats and a tick after
- * the last sign of life, or when the lease falls behind. */
+/* The first instant at which nobody counts as being at work on it: two heartbeats and a quarter
+ * after the last sign of life, or when the lease falls behind. */
 static int64_t
 quiet_from(const struct dpc_core *core, const struct core_lease *leases, uint32_t round)
 {
     int64_t latest_ms = INT64_MIN;
     for (const struct core_lease *lease = leases; lease; lease = lease->next) {
-        int64_t silent_ms = lease->heard_ms + 3 * (int64_t)core->heartbeat_ms + 1;
+        int64_t silent_ms = lease->heard_ms + 9 * (int64_t)core->heartbeat_ms / 4 + 1;
         int64_t behind_ms = core_behind_from(core, lease);
         int64_t quiet_ms = silent_ms < behind_ms ? silent_ms : behind_ms;
         if (lease->record.round == round && quiet_ms > latest_ms)

@@ -98,7 +98,7 @@ def main():
     options = lab.arguments(
         __doc__, seed=(1, "draws the moments of the kills"), away=(60, "seconds without the coordinator"), rounds=(6, "rounds of that run"),
         steps=(2000, "inner steps a round"), kills=(10, "workers killed beside an idle one"),
-        limit_ms=(3000, "two heartbeats and a tick"), deadline=(300, "seconds after which a run hangs"))
+        limit_ms=(2500, "two heartbeats and a tick of the coordinator"), deadline=(300, "seconds after which a run hangs"))
 
     def proof(figures):
         lab.make_corpus()

@@ -110,8 +110,8 @@ answer_fold(struct driver *driver, const struct dpc_fold *fold)
     struct dpc_error err;
     struct dpc_folded folded = {.module = fold->module, .version = fold->version};
     if (driver->store) {
-        CU_ASSERT_EQUAL_FATAL(dpc_outer_fold(driver->store, dpc_ops_cpu(DPC_FP32), fold, &folded, &err),
-                              DPC_OK);
+        CU_ASSERT_EQUAL_FATAL(
+            dpc_outer_fold(driver->store, dpc_ops_cpu(DPC_FP32), fold, &folded, &err), DPC_OK);
         return folded;
     }
     struct dpc_hash sum = fold->master;

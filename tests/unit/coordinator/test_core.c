@@ -218,7 +218,7 @@ a_silent_worker_is_backed_up_and_the_first_submission_wins(void)
         driver_submit(&driver, 1, &lease);
     }
     CU_ASSERT_EQUAL(driver_ask(&driver, 1)->type, DPC_MSG_WAIT);
-    driver.now_ms += 3001; /* more than two heartbeats and a tick */
+    driver.now_ms += 2251; /* two heartbeats and a quarter are over */
     struct dpc_msg_lease backup = lease_for(&driver, 1);
     CU_ASSERT_EQUAL(backup.path, mine[0].path);
     CU_ASSERT_EQUAL(backup.round, mine[0].round);
@@ -229,6 +229,31 @@ a_silent_worker_is_backed_up_and_the_first_submission_wins(void)
     CU_ASSERT_EQUAL(driver_submit(&driver, 1, &backup)->verdict.verdict, DPC_VERDICT_SUPERSEDED);
     CU_ASSERT_EQUAL(driver_heartbeat(&driver, 1, backup.token)->verdict.verdict, DPC_VERDICT_STALE);
     CU_ASSERT_EQUAL(dpc_core_path(driver.core, mine[0].path)->rounds_done, mine[0].round + 1);
+    driver_stop(&driver);
+}
+
+/* However long leases take: when its holder is not heard of any more, a task waits for nobody. */
+static void
+an_idle_worker_asks_again_when_a_holder_would_be_silent(void)
+{
+    struct driver driver;
+    struct dpc_msg_submit submit;
+    struct dpc_submission_check check = {0};
+    start_training(&driver);
+    driver_hello(&driver, 1, no_token);
+    struct dpc_msg_lease lease = lease_for(&driver, 1);
+    driver_fill_submission(&driver, &lease, &submit);
+    submit.seconds = 4000; /* an idle worker would ask every ten heartbeats */
+    driver_submit_message(&driver, 1, &submit, &check);
+    struct dpc_msg_lease held = lease_for(&driver, 0);
+    const struct dpc_msg *reply;
+    while ((reply = driver_ask(&driver, 1))->type == DPC_MSG_LEASE) {
+        lease = reply->lease;
+        driver_submit(&driver, 1, &lease);
+    }
+    CU_ASSERT_EQUAL(reply->wait.retry_ms, 2251);
+    driver.now_ms += 2251;
+    CU_ASSERT_EQUAL(lease_for(&driver, 1).path, held.path);
     driver_stop(&driver);
 }
 
@@ -746,6 +771,8 @@ static const struct dpc_test tests[] = {
     {"asking twice gives the same lease", asking_twice_gives_the_same_lease},
     {"a silent worker is backed up and the first submission wins",
      a_silent_worker_is_backed_up_and_the_first_submission_wins},
+    {"an idle worker asks again when a holder would be silent",
+     an_idle_worker_asks_again_when_a_holder_would_be_silent},
     {"a slow worker that beats is backed up", a_slow_worker_that_beats_is_backed_up},
     {"a worker without a step is backed up when its time is over",
      a_worker_without_a_step_is_backed_up_when_its_time_is_over},
