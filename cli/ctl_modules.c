@@ -6,7 +6,7 @@ static const struct dpc_column columns[] = {
     {"module", "module", DPC_CELL_TEXT},       {">level", "level", DPC_CELL_TEXT},
     {">version", "version", DPC_CELL_INTEGER}, {"hash", "hash", DPC_CELL_HASH},
     {">paths", "paths", DPC_CELL_INTEGER},     {">parameters", "parameters", DPC_CELL_COUNT},
-    {"pending", "pending", DPC_CELL_LIST},
+    {"pending", "pending", DPC_CELL_LIST},     {">closes in", "closes_ms", DPC_CELL_SECONDS},
 };
 
 static int
@@ -18,6 +18,6 @@ run(const struct dpc_call *call)
 const struct dpc_command dpc_command_modules = {
     .name = "modules",
     .arguments = "",
-    .summary = "The current version of each module, and the paths that its next one waits for.",
+    .summary = "The current version of each module, and what its next one waits for.",
     .run = run,
 };

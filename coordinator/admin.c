@@ -320,6 +320,7 @@ list_paths(struct listing *listing)
         dpc_json_set_integer(row, "round", record->rounds_done);
         dpc_json_set_integer(row, "rounds_total", dpc_core_path_rounds(listing->core, path));
         dpc_json_set_integer(row, "steps_done", (int64_t)record->steps_done);
+        dpc_json_set_integer(row, "part_steps", record->part_steps);
         set_path_state(listing, row, path);
         dpc_json_set_integer(row, "documents", (int64_t)record->shard_documents);
         dpc_json_set_integer(row, "tokens", (int64_t)record->shard_tokens);
@@ -349,6 +350,15 @@ pending_paths(const struct listing *listing, const struct dpc_module_record *rec
     return pending;
 }
 
+/* In elastic mode it may not wait for all of them. */
+static void
+set_closing(const struct listing *listing, struct dpc_json *row, uint32_t module)
+{
+    int64_t closes_ms = dpc_core_closes_in(listing->core, module, listing->now_ms);
+    if (closes_ms >= 0)
+        dpc_json_set_integer(row, "closes_ms", closes_ms);
+}
+
 static int
 list_modules(struct listing *listing)
 {
@@ -368,6 +378,7 @@ list_modules(struct listing *listing)
         set_hash(row, "momentum", &record->momentum);
         dpc_json_set_integer(row, "paths", dpc_topology_paths_through(listing->topology, module));
         dpc_json_set(row, "pending", pending_paths(listing, record));
+        set_closing(listing, row, module);
         dpc_json_set_integer(
             row, "parameters",
             (int64_t)dpc_layout_module_floats(&listing->server->experiment, level));

@@ -242,6 +242,9 @@ const struct dpc_worker_record *dpc_core_worker_at(const struct dpc_core *core, 
                                                    int64_t now_ms, int64_t *ret_silent_ms,
                                                    bool *ret_connected);
 bool dpc_core_path_is_ready(const struct dpc_core *core, uint32_t path);
+/* Elastic mode: milliseconds until the module closes its round without those that it still waits
+ * for; -1: it waits for more of them, however long. */
+int64_t dpc_core_closes_in(const struct dpc_core *core, uint32_t module, int64_t now_ms);
 /* Why a path is not leased any more: its present round failed wherever it was tried; NULL when it
  * is not so. */
 const char *dpc_core_failure(const struct dpc_core *core, uint32_t path, uint32_t *ret_tries);

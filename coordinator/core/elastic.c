@@ -151,6 +151,15 @@ core_closes_now(const struct dpc_core *core, uint32_t module)
     return core->now_ms >= core->modules[module].closes_ms;
 }
 
+int64_t
+dpc_core_closes_in(const struct dpc_core *core, uint32_t module, int64_t now_ms)
+{
+    int64_t closes_ms = core->modules[module].closes_ms;
+    if (closes_ms == INT64_MAX)
+        return -1;
+    return closes_ms > now_ms ? closes_ms - now_ms : 0;
+}
+
 /* --- Paths that missed a round. */
 
 bool
