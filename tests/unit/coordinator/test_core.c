@@ -241,15 +241,12 @@ an_idle_worker_asks_again_when_a_holder_would_be_silent(void)
     struct dpc_submission_check check = {0};
     start_training(&driver);
     driver_hello(&driver, 1, no_token);
-    struct dpc_msg_lease lease = lease_for(&driver, 1);
-    driver_fill_submission(&driver, &lease, &submit);
-    submit.seconds = 4000; /* an idle worker would ask every ten heartbeats */
-    driver_submit_message(&driver, 1, &submit, &check);
     struct dpc_msg_lease held = lease_for(&driver, 0);
     const struct dpc_msg *reply;
     while ((reply = driver_ask(&driver, 1))->type == DPC_MSG_LEASE) {
-        lease = reply->lease;
-        driver_submit(&driver, 1, &lease);
+        driver_fill_submission(&driver, &reply->lease, &submit);
+        submit.seconds = 4000; /* an idle worker would ask every ten heartbeats */
+        driver_submit_message(&driver, 1, &submit, &check);
     }
     CU_ASSERT_EQUAL(reply->wait.retry_ms, 2251);
     driver.now_ms += 2251;
