@@ -135,6 +135,7 @@ check_levels(const struct dpc_experiment *experiment, const struct dpc_yaml *yam
     struct dpc_topology topology;
     struct dpc_error reason;
     uint64_t blocks = 0;
+    uint32_t own = 0;
     for (uint32_t i = 0; i < experiment->levels_count; i++) {
         int code = check_level_name(experiment, i, yaml, err);
         if (code == DPC_OK)
@@ -142,7 +143,13 @@ check_levels(const struct dpc_experiment *experiment, const struct dpc_yaml *yam
         if (code != DPC_OK)
             return code;
         blocks += experiment->levels[i].blocks;
+        own += experiment->levels[i].own;
     }
+    if (own == experiment->levels_count)
+        return dpc_keys_error(
+            yaml, "levels", err, DPC_EINVAL,
+            "all have modules: path, and none says how many paths there are: write "
+            "a number at one of them");
     if (blocks == 0)
         return dpc_keys_error(yaml, "levels", err, DPC_EINVAL, "have no blocks: one is the least");
     if (dpc_topology_init(&topology, experiment, &reason) != DPC_OK)
@@ -177,7 +184,7 @@ static int
 check_routing(const struct dpc_experiment *experiment, const struct dpc_yaml *yaml,
               struct dpc_error *err)
 {
-    uint64_t paths = 1;
+    uint32_t paths = dpc_experiment_paths(experiment);
     if (experiment->routing.init == DPC_ROUTING_PRODUCT && experiment->levels_count < 2)
         return dpc_keys_error(yaml, "routing.init", err, DPC_EINVAL,
                               "is product, which clusters once a level, and there is one level: "
@@ -185,12 +192,10 @@ check_routing(const struct dpc_experiment *experiment, const struct dpc_yaml *ya
     if (experiment->model.dim < experiment->levels_count)
         return dpc_keys_error(yaml, "model.dim", err, DPC_EINVAL, "is %u, less than the %u levels",
                               experiment->model.dim, experiment->levels_count);
-    for (uint32_t i = 0; i < experiment->levels_count; i++)
-        paths *= experiment->levels[i].modules;
     if (experiment->routing.overlap > paths)
         return dpc_keys_error(yaml, "routing.overlap", err, DPC_EINVAL,
                               "is %u, and there are %u paths: it may be as many",
-                              experiment->routing.overlap, (unsigned)paths);
+                              experiment->routing.overlap, paths);
     return check_ranking(experiment, yaml, err);
 }
 
@@ -213,6 +218,10 @@ static void
 complete(struct dpc_experiment *experiment)
 {
     experiment->model.vocab = BYTES_VOCAB;
+    for (uint32_t i = 0; i < experiment->levels_count; i++) {
+        if (experiment->levels[i].own)
+            experiment->levels[i].modules = dpc_experiment_paths(experiment);
+    }
     experiment->model.kv_heads = dpc_experiment_kv_heads(experiment);
     if (experiment->model.ffn == 0) {
         uint32_t ffn = (8 * experiment->model.dim + 2) / 3;
@@ -221,6 +230,15 @@ complete(struct dpc_experiment *experiment)
 }
 
 /* --- The header's functions. */
+
+uint32_t
+dpc_experiment_paths(const struct dpc_experiment *experiment)
+{
+    uint64_t paths = 1;
+    for (uint32_t i = 0; i < experiment->levels_count && paths <= DPC_PATHS_MAX; i++)
+        paths *= experiment->levels[i].own ? 1 : experiment->levels[i].modules;
+    return paths <= DPC_PATHS_MAX ? (uint32_t)paths : DPC_PATHS_MAX + 1;
+}
 
 int
 dpc_experiment_parse(const char *name, const char *text, size_t len,

@@ -36,14 +36,15 @@ enum dpc_routing_balance { DPC_BALANCE_NONE, DPC_BALANCE_CAPACITY };
 enum dpc_outer_late { DPC_LATE_REFUSE, DPC_LATE_DISCOUNT };
 enum dpc_outer_rescale { DPC_RESCALE_SQRT, DPC_RESCALE_RDA, DPC_RESCALE_NONE };
 
-/* A level: a slice of the network, with `modules` interchangeable modules. Parts stand in this
- * order. */
+/* A level: a slice of the network, with `modules` interchangeable modules, or with one of its own
+ * for each path, which is never merged with another. Parts stand in this order. */
 struct dpc_level {
     char name[DPC_NAME_MAX];
     bool embedding;
     uint32_t blocks;
     bool head;
-    uint32_t modules;
+    uint32_t modules; /* `own`: as many as there are paths */
+    bool own;
 };
 
 struct dpc_experiment {
@@ -104,6 +105,10 @@ struct dpc_experiment {
     } evaluation;
     uint32_t keep_rounds; /* versions and contributions that the store keeps behind the newest */
 };
+
+/* Routed paths: the product of the modules of shared levels. At most DPC_PATHS_MAX + 1, whatever
+ * the file says. */
+uint32_t dpc_experiment_paths(const struct dpc_experiment *experiment);
 
 static inline uint32_t
 dpc_experiment_kv_heads(const struct dpc_experiment *experiment)

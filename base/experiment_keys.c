@@ -59,7 +59,6 @@ static const struct dpc_choice codecs[] = {{"fp32", 0, false}, {"bf16", 0, true}
                                            {"int4", 0, true},  {"topk", 0, true}, {0}};
 static const struct dpc_choice path_states[] = {
     {"ship", 0, false}, {"local", 0, true}, {"reset", 0, true}, {0}};
-static const struct dpc_choice module_kinds[] = {{"path", 0, true}, {"identity", 0, true}, {0}};
 
 /* --- Parts of a level: "[embedding, {blocks: 2}, head]". */
 
@@ -152,6 +151,41 @@ print_parts(const void *target, struct dpc_buf *out)
     dpc_buf_printf(out, "]");
 }
 
+/* --- How many modules: a number, or "path". */
+
+static const char modules_needed[] = "a whole number from 1 to 4096, or path";
+_Static_assert(DPC_MODULES_MAX == 4096, "modules_needed says so");
+static const struct dpc_range modules_range = {.min = 1, .max = DPC_MODULES_MAX};
+
+static int
+read_modules(const struct dpc_yaml *yaml, const struct dpc_yaml_node *node, const char *path,
+             void *target, struct dpc_error *err)
+{
+    struct dpc_level *level = target;
+    const char *text = dpc_yaml_text(node);
+    uint64_t modules = 1;
+    if (text && strcmp(text, "identity") == 0)
+        return dpc_keys_error_at(yaml, node, path, err, DPC_EUNSUPPORTED,
+                                 "is identity, which is not supported yet");
+    level->own = text && strcmp(text, "path") == 0;
+    int code = level->own ? DPC_OK : dpc_keys_read_uint(node, &modules_range, &modules);
+    if (code != DPC_OK)
+        return dpc_keys_error_at(yaml, node, path, err, code, "is %.40s: needed is %s",
+                                 text ? text : "no word", modules_needed);
+    level->modules = (uint32_t)modules;
+    return DPC_OK;
+}
+
+static void
+print_modules(const void *target, struct dpc_buf *out)
+{
+    const struct dpc_level *level = target;
+    if (level->own)
+        dpc_buf_printf(out, "path");
+    else
+        dpc_buf_printf(out, "%u", level->modules);
+}
+
 static const struct dpc_key level_rows[] = {
     {.path = "name",
      .type = DPC_KEY_NAME,
@@ -166,12 +200,13 @@ static const struct dpc_key level_rows[] = {
      .doc = "What each module of the level consists of; the first level begins with the embedding, "
             "the last ends with the head"},
     {.path = "modules",
-     .type = DPC_KEY_UINT,
-     LEVEL_FIELD(modules),
+     .type = DPC_KEY_CUSTOM,
+     NO_FIELD,
      .required = true,
-     .range = {.min = 1, .max = DPC_MODULES_MAX},
-     .choices = module_kinds,
-     .doc = "Interchangeable modules of the level; a level with one module is shared by all paths"},
+     .custom = {modules_needed, read_modules, print_modules},
+     .doc =
+         "Interchangeable modules of the level, one of which a path takes; with 1 it is shared by "
+         "all paths, with path each has its own, which is never merged with another"},
 };
 static const struct dpc_keys level_keys = {level_rows, sizeof level_rows / sizeof *level_rows};
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The table of an experiment's keys, for base/experiment.c: fields of struct dpc_experiment, without
- * the rules between them.
+ * The table of an experiment's keys, for base/experiment.c: fields of struct dpc_experiment,
+ * without the rules between them.
  *
  * Owns: nothing. Threads: constant.
  */

@@ -17,9 +17,10 @@ dpc_topology_init(struct dpc_topology *topology, const struct dpc_experiment *ex
     for (uint32_t level = 0; level < made.levels_count; level++) {
         uint32_t count = experiment->levels[level].modules;
         made.modules_per_level[level] = count;
+        made.choices[level] = experiment->levels[level].own ? 1 : count;
         made.first_module[level] = (uint32_t)modules;
         modules += count;
-        paths *= count;
+        paths *= made.choices[level];
         if (modules + made.levels_count > DPC_MODULES_MAX)
             return dpc_error_set(err, DPC_ELIMIT,
                                  "the levels have %llu modules or more with one dense module each; "
@@ -54,7 +55,7 @@ stride(const struct dpc_topology *topology, uint32_t level)
 {
     uint32_t paths = 1;
     for (uint32_t behind = level + 1; behind < topology->levels_count; behind++)
-        paths *= topology->modules_per_level[behind];
+        paths *= topology->choices[behind];
     return paths;
 }
 
@@ -62,7 +63,13 @@ stride(const struct dpc_topology *topology, uint32_t level)
 static uint32_t
 digit(const struct dpc_topology *topology, uint32_t path, uint32_t level)
 {
-    return path / stride(topology, level) % topology->modules_per_level[level];
+    return path / stride(topology, level) % topology->choices[level];
+}
+
+static bool
+is_own(const struct dpc_topology *topology, uint32_t level)
+{
+    return topology->experiment->levels[level].own;
 }
 
 uint32_t
@@ -71,7 +78,8 @@ dpc_topology_module(const struct dpc_topology *topology, uint32_t path, uint32_t
     assert(path < topology->paths_count && level < topology->levels_count);
     if (path == topology->routed_paths)
         return topology->routed_modules + level;
-    return topology->first_module[level] + digit(topology, path, level);
+    return topology->first_module[level] +
+           (is_own(topology, level) ? path : digit(topology, path, level));
 }
 
 uint32_t
@@ -105,7 +113,7 @@ dpc_topology_paths_through(const struct dpc_topology *topology, uint32_t module)
     if (dpc_topology_module_is_dense(topology, module))
         return 1;
     uint32_t level = dpc_topology_module_level(topology, module);
-    return topology->routed_paths / topology->modules_per_level[level];
+    return is_own(topology, level) ? 1 : topology->routed_paths / topology->choices[level];
 }
 
 uint32_t
@@ -116,8 +124,10 @@ dpc_topology_path_through(const struct dpc_topology *topology, uint32_t module, 
         return dpc_topology_dense_path(topology);
     /* The digits before the level's, the level's own, and those behind it. */
     uint32_t level = dpc_topology_module_level(topology, module);
-    uint32_t behind = stride(topology, level), count = topology->modules_per_level[level];
+    uint32_t behind = stride(topology, level), count = topology->choices[level];
     uint32_t own = module - topology->first_module[level];
+    if (is_own(topology, level))
+        return own;
     return (index / behind * count + own) * behind + index % behind;
 }
 
@@ -143,9 +153,11 @@ dpc_topology_path_name(const struct dpc_topology *topology, uint32_t path, char 
         return;
     }
     size_t used = 0;
-    for (uint32_t level = 0; level < topology->levels_count; level++)
-        used += (size_t)snprintf(ret_name + used, size - used, "%s%u", level ? "-" : "",
-                                 digit(topology, path, level));
+    for (uint32_t level = 0; level < topology->levels_count; level++) {
+        if (!is_own(topology, level))
+            used += (size_t)snprintf(ret_name + used, size - used, "%s%u", used ? "-" : "",
+                                     digit(topology, path, level));
+    }
 }
 
 bool
@@ -170,7 +182,9 @@ read_path_name(const struct dpc_topology *topology, const char *name)
     uint64_t path = 0;
     for (uint32_t level = 0; level < topology->levels_count; level++) {
         char *end;
-        path = path * topology->modules_per_level[level] + strtoul(name, &end, 10);
+        if (is_own(topology, level))
+            continue;
+        path = path * topology->choices[level] + strtoul(name, &end, 10);
         path %= topology->routed_paths;
         name = *end ? end + 1 : end;
     }

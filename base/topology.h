@@ -2,9 +2,9 @@
  *
  * Modules and paths of an experiment, numbered. Routed modules come first, level by level
  * (0 .. routed_modules-1); behind them stands one dense module per level. Routed paths are numbered
- * in mixed radix with the last level fastest (0 .. routed_paths-1); behind them stands the dense
- * path, which is composed of the dense modules: it is the warm start, the routing model and the
- * dense baseline.
+ * in mixed radix with the last level fastest (0 .. routed_paths-1); a level that has a module of its
+ * own for each path is no digit of it. Behind them stands the dense path, which is composed of the
+ * dense modules: it is the warm start, the routing model and the dense baseline.
  *
  * Owns: nothing; a pure function of the levels. Threads: read-only after _init.
  */
@@ -19,10 +19,12 @@
 struct dpc_topology {
     uint32_t levels_count;
     uint32_t modules_per_level[DPC_LEVELS_MAX];
+    uint32_t choices[DPC_LEVELS_MAX]; /* that paths have at a level: these, or 1 where each has its
+                                         own */
     uint32_t first_module[DPC_LEVELS_MAX]; /* id of a level's module 0 */
     uint32_t routed_modules;               /* sum of K_l */
     uint32_t modules_count;                /* with the dense ones */
-    uint32_t routed_paths;                 /* product of K_l */
+    uint32_t routed_paths;                 /* product of the choices */
     uint32_t paths_count;                  /* with the dense one */
     const struct dpc_experiment *experiment;
 };

@@ -64,6 +64,8 @@ print_levels(const struct dpc_plan *plan)
         dpc_table_add(table, "%" PRIu32, level->paths_through);
         if (level->couples_all)
             dpc_table_add(table, "all paths: every round waits for the slowest");
+        else if (level->paths_through == 1)
+            dpc_table_add(table, "nobody: it belongs to one path");
         else
             dpc_table_add(table, "the %" PRIu32 " paths through the same module",
                           level->paths_through);

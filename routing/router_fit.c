@@ -121,7 +121,7 @@ dpc_router_fit(const struct dpc_topology *topology, const struct dpc_router_samp
     bool product = init == DPC_ROUTING_PRODUCT;
     uint32_t clusters[DPC_LEVELS_MAX] = {topology->routed_paths};
     for (uint32_t level = 0; product && level < topology->levels_count; level++)
-        clusters[level] = experiment->levels[level].modules;
+        clusters[level] = topology->choices[level];
     int code = check_finite(sample, err);
     if (code != DPC_OK)
         return code;

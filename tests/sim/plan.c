@@ -27,12 +27,16 @@ draw_levels(struct dpc_rng *rng, struct dpc_buf *yaml)
                                 ? large
                                 : shapes[dpc_rng_below(rng, sizeof shapes / sizeof *shapes)];
     uint32_t count = shape[2] ? 3 : 2;
+    uint32_t own = dpc_rng_below(rng, 4) ? count : (uint32_t)dpc_rng_below(rng, count);
     dpc_buf_printf(yaml, "levels:\n");
     for (uint32_t i = 0; i < count; i++) {
         const char *parts = i == 0           ? "embedding, {blocks: 1}"
                             : i == count - 1 ? "{blocks: 1}, head"
                                              : "{blocks: 1}";
-        dpc_buf_printf(yaml, "  - {name: l%u, parts: [%s], modules: %u}\n", i, parts, shape[i]);
+        if (i == own)
+            dpc_buf_printf(yaml, "  - {name: l%u, parts: [%s], modules: path}\n", i, parts);
+        else
+            dpc_buf_printf(yaml, "  - {name: l%u, parts: [%s], modules: %u}\n", i, parts, shape[i]);
     }
 }
 

@@ -248,9 +248,15 @@ static const struct {
      "  - {name: a, parts: [{blocks: 1}, head], modules: 1}",
      DPC_EINVAL, "f.yaml:5: \"levels[1].name\" is a, as that of levels[0]"},
     {"  - {name: a, parts: [embedding, {blocks: 1}, head], modules: 0}", DPC_ERANGE,
-     "\"levels[0].modules\" is 0: needed is a whole number from 1 to 4096"},
-    {"  - {name: a, parts: [embedding, {blocks: 1}, head], modules: path}", DPC_EUNSUPPORTED,
-     "\"levels[0].modules\" is path, which is not supported yet"},
+     "\"levels[0].modules\" is 0: needed is a whole number from 1 to 4096, or path"},
+    {"  - {name: a, parts: [embedding, {blocks: 1}, head], modules: pats}", DPC_EINVAL,
+     "\"levels[0].modules\" is pats: needed is a whole number"},
+    {"  - {name: a, parts: [embedding, {blocks: 1}, head], modules: path}", DPC_EINVAL,
+     "\"levels\" all have modules: path, and none says how many paths there are"},
+    {"  - {name: a, parts: [embedding, {blocks: 1}], modules: 128}\n"
+     "  - {name: b, parts: [{blocks: 1}], modules: 64}\n"
+     "  - {name: c, parts: [{blocks: 1}, head], modules: path}",
+     DPC_ELIMIT, "at most 4096 are possible"},
     {"  - {name: a, parts: [embedding, {blocks: 1}, head], modules: identity}", DPC_EUNSUPPORTED,
      "not supported yet"},
     {"  - {name: a, parts: [embedding, {blocks: 1}, head]}", DPC_EINVAL,

@@ -104,6 +104,43 @@ names_are_found_again(void)
     CU_ASSERT_STRING_EQUAL(name, "dense");
 }
 
+/* 2 x own x 3: six paths, each with a module of its own in the middle. */
+static void
+modules_of_one_path_each(void)
+{
+    struct dpc_experiment experiment = {
+        .levels_count = 3,
+        .levels = {{.name = "low", .modules = 2},
+                   {.name = "mid", .modules = 6, .own = true},
+                   {.name = "top", .modules = 3}},
+    };
+    struct dpc_topology topology;
+    struct dpc_error err;
+    char name[2 * DPC_NAME_MAX];
+    uint32_t found;
+    CU_ASSERT_EQUAL(dpc_experiment_paths(&experiment), 6);
+    CU_ASSERT_EQUAL_FATAL(dpc_topology_init(&topology, &experiment, &err), DPC_OK);
+    CU_ASSERT_EQUAL(topology.routed_paths, 6);
+    CU_ASSERT_EQUAL(topology.routed_modules, 2 + 6 + 3);
+    for (uint32_t path = 0; path < 6; path++) {
+        uint32_t own = dpc_topology_module(&topology, path, 1);
+        CU_ASSERT_EQUAL(own, 2 + path);
+        CU_ASSERT_EQUAL(dpc_topology_module(&topology, path, 0), path / 3);
+        CU_ASSERT_EQUAL(dpc_topology_module(&topology, path, 2), 8 + path % 3);
+        CU_ASSERT_EQUAL(dpc_topology_paths_through(&topology, own), 1);
+        CU_ASSERT_EQUAL(dpc_topology_path_through(&topology, own, 0), path);
+        dpc_topology_path_name(&topology, path, name, sizeof name);
+        CU_ASSERT(dpc_topology_path_find(&topology, name, &found) && found == path);
+        dpc_topology_module_name(&topology, own, name, sizeof name);
+        CU_ASSERT(dpc_topology_module_find(&topology, name, &found) && found == own);
+    }
+    CU_ASSERT_EQUAL(dpc_topology_paths_through(&topology, 0), 3);
+    CU_ASSERT_EQUAL(dpc_topology_path_through(&topology, 1, 2), 5);
+    CU_ASSERT_EQUAL(dpc_topology_path_through(&topology, 10, 1), 5);
+    dpc_topology_path_name(&topology, 5, name, sizeof name);
+    CU_ASSERT_STRING_EQUAL(name, "1-2");
+}
+
 static void
 names_of_nothing_are_not_found(void)
 {
@@ -162,6 +199,7 @@ static const struct dpc_test tests[] = {
     {"mixed radix, last level fastest", numbers_are_mixed_radix_with_the_last_level_fastest},
     {"levels of modules and paths through them", levels_of_modules_and_paths_through_them},
     {"names are found again", names_are_found_again},
+    {"modules of one path each", modules_of_one_path_each},
     {"names of nothing are not found", names_of_nothing_are_not_found},
     {"longest path name fits", longest_path_name_fits},
     {"too many are refused", too_many_are_refused},
