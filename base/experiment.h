@@ -88,6 +88,7 @@ struct dpc_experiment {
         enum dpc_outer_weight weight;
         enum dpc_outer_rescale rescale;
         uint32_t rounds;
+        double sample; /* share of the paths that train in a round */
         /* Elastic mode. */
         double quorum; /* share of a module's paths that it waits for */
         double grace;  /* how much longer than for these it waits for the rest */

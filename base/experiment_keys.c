@@ -539,6 +539,15 @@ static const struct dpc_key rows[] = {
      .range = {.min = 1, .max = DPC_ROUNDS_MAX},
      .unit = "rounds",
      .doc = "Outer steps of the experiment"},
+    {.path = "outer.sample",
+     .type = DPC_KEY_REAL,
+     FIELD(outer.sample),
+     .fallback = "1",
+     .range = {.min = 0, .max = 1, .min_open = true},
+     .unit = "share of the paths",
+     .doc =
+         "Paths that train in a round, drawn anew for each round; the others skip it, and a module "
+         "that none of them uses stays as it is"},
     {.path = "outer.quorum",
      .type = DPC_KEY_REAL,
      FIELD(outer.quorum),

@@ -19,6 +19,7 @@ enum dpc_rng_use {
     DPC_RNG_GENERATE = 4, /* sampling of text: a = prompt */
     DPC_RNG_TEST     = 5,
     DPC_RNG_PAUSE    = 6, /* jitter of pauses between tries */
+    DPC_RNG_SAMPLE   = 7, /* paths of a round: a = path, b = round */
 };
 
 struct dpc_rng {

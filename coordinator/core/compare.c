@@ -41,7 +41,8 @@ core_compare_superseded(const struct dpc_core *core, const struct core_worker *w
     if (DPC_PLANTED(DPC_PLANTED_DIFFERENCE_MISSED) || core->experiment->mode != DPC_MODE_STRICT ||
         core->experiment->numeric_class == DPC_CLASS_ANY || submit->kind != DPC_TASK_TRAIN ||
         submit->path >= core->topology.paths_count ||
-        core->paths[submit->path].record.rounds_done != submit->round + 1 ||
+        core->paths[submit->path].deltas[0].round != submit->round ||
+        core->paths[submit->path].record.rounds_done <= submit->round ||
         is_discarded(core, submit) || same_training(core, submit))
         return;
     const struct core_path *path = &core->paths[submit->path];

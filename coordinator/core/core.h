@@ -219,6 +219,8 @@ const struct dpc_module_record *dpc_core_module(const struct dpc_core *core, uin
 const struct dpc_path_record *dpc_core_path(const struct dpc_core *core, uint32_t path);
 /* Rounds that a path owes in all: the dense path's warm start counts. */
 uint32_t dpc_core_path_rounds(const struct dpc_core *core, uint32_t path);
+/* The path trains in this round; a function of the experiment alone. */
+bool dpc_core_plans(const struct dpc_core *core, uint32_t path, uint32_t round);
 /* Inner steps of a path's round. */
 uint32_t dpc_core_round_steps(const struct dpc_core *core, uint32_t path, uint32_t round);
 /* Place of its first step in the schedule. */

@@ -95,8 +95,9 @@ is_held(const struct core_path *path, uint32_t round)
 }
 
 struct standing {
-    uint32_t planned;  /* paths through the module */
-    uint32_t complete; /* that have handed in all of its present round */
+    uint32_t paths;    /* through the module */
+    uint32_t planned;  /* that train in its present round */
+    uint32_t complete; /* that have handed in all of it */
     uint32_t behind;   /* that have the round behind them, with or without */
     bool overdue;      /* one of these may still bring it */
 };
@@ -106,12 +107,12 @@ count_standing(const struct dpc_core *core, uint32_t module_id, struct standing 
 {
     uint32_t round = dpc_module_round(&core->modules[module_id].record);
     uint32_t level = dpc_topology_module_level(&core->topology, module_id);
-    *standing =
-        (struct standing){.planned = dpc_topology_paths_through(&core->topology, module_id)};
-    for (uint32_t i = 0; i < standing->planned; i++) {
+    *standing = (struct standing){.paths = dpc_topology_paths_through(&core->topology, module_id)};
+    for (uint32_t i = 0; i < standing->paths; i++) {
         uint32_t path_id = dpc_topology_path_through(&core->topology, module_id, i);
         const struct core_path *path = &core->paths[path_id];
         const struct core_delta *delta = &path->deltas[level];
+        standing->planned += dpc_core_plans(core, path_id, round);
         standing->complete += delta->serial && delta->round == round &&
                               delta->steps == dpc_core_round_steps(core, path_id, round);
         standing->behind += path->record.rounds_done > round;
@@ -124,10 +125,12 @@ core_refresh_closing(struct dpc_core *core, uint32_t module_id)
 {
     struct core_module *module = &core->modules[module_id];
     struct standing standing;
-    if (core->experiment->mode != DPC_MODE_ELASTIC || !module->exists)
+    uint32_t some_path = dpc_topology_path_through(&core->topology, module_id, 0);
+    if (core->experiment->mode != DPC_MODE_ELASTIC || !module->exists ||
+        dpc_module_round(&module->record) >= dpc_core_path_rounds(core, some_path))
         return;
     count_standing(core, module_id, &standing);
-    bool all = standing.behind == standing.planned;
+    bool all = standing.behind == standing.paths;
     bool quorum = standing.complete >= core->experiment->outer.quorum * standing.planned;
     if (!all && !quorum)
         module->closes_ms = INT64_MAX;
@@ -193,7 +196,7 @@ miss_round(struct dpc_core *core, uint32_t path_id, uint32_t round, struct dpc_a
     struct core_path *path = &core->paths[path_id];
     bool may_come = path->record.parts == 0 && is_held(path, path->record.rounds_done);
     path->record.missed = may_come ? path->record.rounds_done + 1 : 0;
-    path->record.rounds_done = round;
+    path->record.rounds_done = core_next_round(core, path_id, round);
     path->record.part_steps = path->record.parts = 0;
     dpc_put_path(&actions->batch, &path->record);
     core_forget_failure(core, path_id);

@@ -150,6 +150,7 @@ core_on_sharded(struct dpc_core *core, const struct dpc_sharded *sharded,
     for (uint32_t i = 0; i < sharded->paths_count; i++) {
         struct dpc_path_record *path = &core->paths[i].record;
         const struct dpc_shard *shard = &sharded->paths[i];
+        path->rounds_done = core_next_round(core, i, 0);
         path->steps_done = core->experiment->warm_start.steps;
         path->state = core->phase.warm_state;
         path->state_bytes = core->phase.warm_state_bytes;
@@ -163,7 +164,13 @@ core_on_sharded(struct dpc_core *core, const struct dpc_sharded *sharded,
         dpc_put_path(&actions->batch, path);
     }
     core->phase.router = sharded->router;
+    for (uint32_t module = 0; module < core->topology.routed_modules; module++) {
+        core_count_delivered(core, module);
+        core_refresh_closing(core, module);
+    }
     core_enter_phase(core, DPC_PHASE_TRAIN, actions);
+    core_fold_what_is_complete(core, actions);
+    core_advance(core, actions);
 }
 
 static bool

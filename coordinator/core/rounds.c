@@ -13,6 +13,26 @@
 #include "base/alloc.h"
 #include "base/layout.h"
 #include "base/planted.h"
+#include "base/rng.h"
+
+bool
+dpc_core_plans(const struct dpc_core *core, uint32_t path, uint32_t round)
+{
+    struct dpc_rng rng;
+    if (core->experiment->outer.sample >= 1 || core_is_dense(core, path))
+        return true;
+    dpc_rng_init(&rng, core->experiment->seed, DPC_RNG_SAMPLE, path, round, 0);
+    return dpc_rng_unit(&rng) < core->experiment->outer.sample;
+}
+
+uint32_t
+core_next_round(const struct dpc_core *core, uint32_t path, uint32_t round)
+{
+    uint32_t rounds = dpc_core_path_rounds(core, path);
+    while (round < rounds && !dpc_core_plans(core, path, round))
+        round++;
+    return round;
+}
 
 bool
 core_round_is_ready(const struct dpc_core *core, uint32_t path)
@@ -251,8 +271,8 @@ close_round(struct dpc_core *core, const struct dpc_folded *folded, struct dpc_a
     core_catch_up(core, folded->module, actions);
 }
 
-/* Every path had delivered when a rollback discarded what they learned: the round ends with the
- * bytes and the momentum that it began with. */
+/* No path through the module trains in the round, or all had delivered when a rollback discarded
+ * what they learned: the round ends with the bytes and the momentum that it began with. */
 static void
 close_unchanged(struct dpc_core *core, const struct dpc_fold *fold, struct dpc_actions *actions)
 {
@@ -267,22 +287,27 @@ close_unchanged(struct dpc_core *core, const struct dpc_fold *fold, struct dpc_a
     dpc_free(fold->inputs);
 }
 
+static void
+end_round(struct dpc_core *core, uint32_t module, struct dpc_actions *actions)
+{
+    struct dpc_fold fold;
+    describe_fold(core, module, &fold);
+    if (fold.inputs_count == 0) {
+        close_unchanged(core, &fold, actions);
+        return;
+    }
+    core_add_effect(actions, DPC_EFFECT_FOLD)->fold = fold;
+    core->modules[module].folding = true;
+    refresh_paths_through(core, module); /* what is still on its way now comes late */
+}
+
 void
 core_fold_what_is_complete(struct dpc_core *core, struct dpc_actions *actions)
 {
     for (uint32_t i = 0; i < core->topology.modules_count; i++) {
         struct core_module *module = &core->modules[i];
-        if (!module->exists || module->folding || !round_is_delivered(core, i))
-            continue;
-        struct dpc_fold fold;
-        describe_fold(core, i, &fold);
-        if (fold.inputs_count == 0) {
-            close_unchanged(core, &fold, actions);
-            continue;
-        }
-        core_add_effect(actions, DPC_EFFECT_FOLD)->fold = fold;
-        module->folding = true;
-        refresh_paths_through(core, i); /* what is still on its way now comes late */
+        while (module->exists && !module->folding && round_is_delivered(core, i))
+            end_round(core, i, actions);
     }
 }
 
@@ -295,6 +320,7 @@ core_on_folded(struct dpc_core *core, const struct dpc_folded *folded, struct dp
     if (!module->folding || folded->version != module->record.version + 1)
         return;
     close_round(core, folded, actions);
+    core_fold_what_is_complete(core, actions);
     core_advance(core, actions);
 }
 
@@ -403,7 +429,8 @@ count_steps(struct dpc_core *core, const struct core_lease *lease,
     bool whole = steps == dpc_core_round_steps(core, submit->path, submit->round);
     path->missed = 0;
     if (submit->round == path->rounds_done) {
-        path->rounds_done += whole;
+        if (whole)
+            path->rounds_done = core_next_round(core, submit->path, submit->round + 1);
         path->part_steps = whole ? 0 : steps;
         path->parts = whole ? 0 : path->parts + 1;
     }

@@ -216,6 +216,8 @@ void core_append_version(struct dpc_core *core, struct dpc_version_record *versi
 /* It was trained from a version of the module that still counts. */
 bool core_is_merged(const struct dpc_core *core, const struct core_delta *delta, uint32_t module);
 bool core_round_is_ready(const struct dpc_core *core, uint32_t path);
+/* The first round from this one on in which the path trains; behind the last: as many as it has. */
+uint32_t core_next_round(const struct dpc_core *core, uint32_t path, uint32_t round);
 
 /* --- elastic.c: modules that do not wait for everybody. In strict mode all of it is idle. */
 /* How late a contribution to the module of that level would be now. */

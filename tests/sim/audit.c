@@ -184,9 +184,11 @@ count_merged(const struct audit *audit, const struct dpc_version_record *version
     uint32_t count = 0;
     uint64_t serial_first = audit->sim->memory->serial_first[version->module][version->version];
     for (uint32_t path = 0; path < audit->topology->paths_count; path++)
-        count += version->cause == DPC_CAUSE_OUTER_STEP &&
-                 dpc_topology_uses(audit->topology, path, version->module) &&
-                 round_behind(audit->sim, path, version)->serial >= serial_first;
+        count +=
+            version->cause == DPC_CAUSE_OUTER_STEP &&
+            dpc_topology_uses(audit->topology, path, version->module) &&
+            dpc_core_plans(audit->sim->coordinator.core, path, dpc_version_round(version) - 1) &&
+            round_behind(audit->sim, path, version)->serial >= serial_first;
     return count;
 }
 

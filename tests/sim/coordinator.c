@@ -398,8 +398,7 @@ tamper(struct sim *sim, struct dpc_msg_submit *submit)
 {
     const struct dpc_core *core = sim->coordinator.core;
     if (submit->kind != DPC_TASK_TRAIN || sim_healed(sim) ||
-        dpc_core_path(core, submit->path)->rounds_done != submit->round + 1 ||
-        !sim_chance(sim, 0.3))
+        dpc_core_path(core, submit->path)->rounds_done <= submit->round || !sim_chance(sim, 0.3))
         return false;
     submit->parts[0].delta.hash.bytes[5] ^= 1;
     return true;

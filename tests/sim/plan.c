@@ -53,12 +53,15 @@ static void
 draw_experiment(struct sim_plan *plan, struct dpc_rng *rng)
 {
     static const char *const weights[] = {"shard", "uniform", "tokens"};
-    struct dpc_buf yaml, elastic;
+    struct dpc_buf yaml, outer;
     dpc_buf_init(&yaml, 0);
-    dpc_buf_init(&elastic, 0);
+    dpc_buf_init(&outer, 0);
     plan->elastic = dpc_rng_below(rng, 3) == 0;
     if (plan->elastic)
-        draw_elastic(rng, &elastic);
+        draw_elastic(rng, &outer);
+    plan->sampled = dpc_rng_below(rng, 4) == 0;
+    if (plan->sampled)
+        dpc_buf_printf(&outer, ", sample: %.2f", 0.2 + 0.8 * dpc_rng_unit(rng));
     dpc_buf_printf(&yaml, "experiment: sim\n"
                           "data: {corpus: corpus}\n"
                           "model: {dim: 16, heads: 2, ffn: 32, context: 32}\n"
@@ -67,13 +70,13 @@ draw_experiment(struct sim_plan *plan, struct dpc_rng *rng)
     uint32_t steps = between(rng, 2, 6);
     dpc_buf_printf(&yaml, "inner: {steps: %u, batch: 2}\n", steps);
     dpc_buf_printf(&yaml, "outer: {rounds: %u, weight: %s%s}\n", between(rng, 1, 4),
-                   weights[dpc_rng_below(rng, 3)], dpc_buf_text(&elastic));
+                   weights[dpc_rng_below(rng, 3)], dpc_buf_text(&outer));
     dpc_buf_printf(&yaml, "baseline: {dense: %s}\n", dpc_rng_below(rng, 4) ? "true" : "false");
     dpc_buf_printf(&yaml, "warm_start: {steps: %u}\n", between(rng, 1, 3 * steps));
     dpc_buf_printf(&yaml, "keep_rounds: 1\n"); /* a sweep then has most to remove */
     dpc_buf_printf(&yaml, "mode: %s\n", plan->elastic ? "elastic" : "strict");
     (void)snprintf(plan->yaml, sizeof plan->yaml, "%s", dpc_buf_text(&yaml));
-    dpc_buf_done(&elastic);
+    dpc_buf_done(&outer);
     dpc_buf_done(&yaml);
     plan->documents = between(rng, 100, 1800);
     plan->test_documents = between(rng, 10, 80);

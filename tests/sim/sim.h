@@ -63,7 +63,7 @@ struct sim_plan {
     double read_failure;
     bool lies;            /* the coordinator's disk may lose what it acknowledged */
     uint32_t cache_bytes; /* a worker's budget */
-    bool elastic;
+    bool elastic, sampled;
     uint32_t rollbacks; /* that the operator asks for while paths are trained */
     int64_t limit_ms;   /* the experiment must have ended by then */
 };
