@@ -340,13 +340,16 @@ sleep_until_next_look(void)
 }
 
 void
-dpc_device_yield(struct dpc_device *device, const atomic_bool *cancelled)
+dpc_device_yield(struct dpc_device *device, const atomic_bool *cancelled,
+                 void (*before_waiting)(void *context), void *context)
 {
     enum { QUIET_LOOKS = DPC_DEVICE_QUIET_MS / DPC_DEVICE_BUSY_MS };
     if (!device->card || !device->options.yield_percent || dpc_clock_ns() < device->busy_at_ns)
         return;
     if (others_are_busy(device)) {
         device->yielding = true;
+        if (before_waiting)
+            before_waiting(context);
         for (int quiet = 0; quiet < QUIET_LOOKS && !*cancelled;) {
             sleep_until_next_look();
             quiet = others_are_busy(device) ? 0 : quiet + 1;

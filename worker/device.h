@@ -79,7 +79,9 @@ int dpc_device_take(struct dpc_device *device, struct dpc_card **ret_card,
 void dpc_device_lose(struct dpc_device *device);
 /* A job on it came to a good end: the next failure is the first one again. */
 void dpc_device_praise(struct dpc_device *device);
-/* Between two steps: waits while others keep the card busy, or until `*cancelled`. */
-void dpc_device_yield(struct dpc_device *device, const atomic_bool *cancelled);
+/* Between two steps: waits while others keep the card busy, or until `*cancelled`. Calls
+ * `before_waiting` (NULL: nothing) when it comes to that. */
+void dpc_device_yield(struct dpc_device *device, const atomic_bool *cancelled,
+                      void (*before_waiting)(void *context), void *context);
 
 #endif

@@ -19,6 +19,7 @@
 #include "modules/path.h"
 #include "ops/card.h"
 #include "worker/cache.h"
+#include "worker/spill.h"
 
 /* What the owner of the machine gives. */
 struct dpc_engine_limits {
@@ -38,15 +39,22 @@ struct dpc_engine {
     uint32_t batch_max;
     int32_t *tokens, *targets; /* [batch_max, context] */
     struct dpc_buf blob;       /* where results are put together */
+    bool keep_failed;          /* the last write of a spill did, and the log knows */
 };
 
 /* What the loop may know of a running task, and how it ends one: between two steps. */
 struct dpc_progress {
     _Atomic uint32_t steps_done; /* inner steps, or documents */
     _Atomic double tokens_per_s;
+    _Atomic uint32_t steps_before; /* of them done by a process that is gone */
     atomic_bool cancelled;
+    atomic_bool suspended;          /* beside `cancelled`: the process ends, the lease does not */
+    atomic_bool keep;               /* at the next step, whether that is due or not */
     void (*between)(void *context); /* two steps, in the compute thread; NULL: nothing */
     void *context;
+    /* The task's own: called before `between` waits. NULL: nothing. */
+    void (*before_waiting)(void *context);
+    void *task_context;
 };
 
 /* What a task gets. The lease is not trusted: dpc_engine_load checks it against the experiment. */
@@ -54,6 +62,7 @@ struct dpc_task {
     const struct dpc_msg_lease *lease;
     struct dpc_cache *cache;
     struct dpc_progress *progress;
+    struct dpc_spill *spill; /* NULL: a restart begins anew */
 };
 
 /* An engine that fits `experiment`, which is copied. What does not fit the memory is computed again

@@ -40,6 +40,7 @@ struct dpc_worker {
     struct dpc_error transfer_err; /* why it failed; code DPC_OK: it has not */
     struct dpc_token unstarted;    /* of a lease whose job could not be queued; zero: none */
     struct dpc_cache *cache;
+    struct dpc_spill *spill;
     struct dpc_device *device;
     struct dpc_runner *runner;
     struct dpc_session *session;
@@ -155,6 +156,7 @@ static void
 drop_lease(struct dpc_worker *worker)
 {
     dpc_runner_cancel(worker->runner);
+    dpc_spill_remove(worker->spill);
     if (worker->transfer)
         dpc_transfer_cancel(worker->transfer);
     worker->transferring = false;
@@ -301,7 +303,10 @@ take_signals(struct dpc_worker *worker)
                      dpc_session_work_name(dpc_session_work(worker->session)));
         dpc_notify_stopping();
         worker->stopping = true;
-        dpc_session_stop(worker->session, 0, now(), &worker->actions);
+        if (worker->options->keep_lease)
+            dpc_session_suspend(worker->session, 0, now(), &worker->actions);
+        else
+            dpc_session_stop(worker->session, 0, now(), &worker->actions);
         act_all(worker);
     }
 }
@@ -358,7 +363,29 @@ rename_class(struct dpc_worker *worker)
     name_class(dpc_device_info(worker->device), name, sizeof name);
     bool changed = strcmp(name, worker->numeric_class) != 0;
     memcpy(worker->numeric_class, name, sizeof name);
+    dpc_spill_set_class(worker->spill, name);
     return changed;
+}
+
+/* The lease that the last process left behind, unless it was another kind of process. */
+static void
+restore_lease(struct dpc_worker *worker)
+{
+    struct dpc_spill_record record;
+    struct dpc_error err = {0};
+    int code = dpc_spill_load(worker->spill, &record, &err);
+    if (code == DPC_ENOTFOUND)
+        return;
+    if (code != DPC_OK) {
+        dpc_log_warning("the last run's lease is given up: %s", err.text);
+        return;
+    }
+    bool finished = record.stage == DPC_SPILL_FINISHED;
+    dpc_log_info("the last run's lease is taken up path=%u round=%u %s=%u", record.lease.path,
+                 record.lease.round, finished ? "finished" : "steps_done",
+                 finished ? 1 : record.steps_done);
+    dpc_session_restore(worker->session, &record.lease, record.steps_done,
+                        finished ? &record.submit : NULL);
 }
 
 static void
@@ -367,6 +394,7 @@ begin_session(struct dpc_worker *worker)
     worker->begun = true;
     dpc_log_info("worker begins name=%s connect=%s numeric_class=%s", worker->options->name,
                  worker->options->endpoint, worker->numeric_class);
+    restore_lease(worker);
     dpc_session_start(worker->session, now(), &worker->actions);
     act_all(worker);
 }
@@ -429,10 +457,11 @@ rest_ms(const struct dpc_worker *worker)
 {
     const struct dpc_msg_lease *lease = dpc_session_lease(worker->session);
     uint32_t done = dpc_runner_steps_done(worker->runner);
-    if (!lease || done == 0)
+    uint32_t before = dpc_runner_steps_before(worker->runner);
+    if (!lease || done <= before)
         return INT64_MAX;
     uint32_t all = lease->kind == DPC_TASK_TRAIN ? lease->steps_count : lease->to - lease->from;
-    return done < all ? (now() - worker->job_begun_ms) * (all - done) / done : 0;
+    return done < all ? (now() - worker->job_begun_ms) * (all - done) / (done - before) : 0;
 }
 
 /* Half of what is left of this machine's time is for handing in. */
@@ -440,8 +469,10 @@ static void
 leave_in_time(struct dpc_worker *worker, const char *text)
 {
     if (dpc_session_work(worker->session) == DPC_WORK_RUNNING &&
-        rest_ms(worker) < DPC_NOTICE_LEAD_MS / 2)
+        rest_ms(worker) < DPC_NOTICE_LEAD_MS / 2) {
+        dpc_runner_keep(worker->runner);
         return;
+    }
     dpc_session_yield(worker->session, text, now(), &worker->actions);
     act_all(worker);
 }
@@ -599,7 +630,8 @@ turn_ms(const struct dpc_worker *worker)
 static void
 stop_if_disk_failed(struct dpc_worker *worker)
 {
-    if (worker->disk_failed || !dpc_cache_is_broken(worker->cache))
+    if (worker->disk_failed ||
+        (!dpc_cache_is_broken(worker->cache) && !dpc_spill_is_broken(worker->spill)))
         return;
     worker->disk_failed = true;
     dpc_log_error("the disk failed to keep what was written to \"%s\": check it and start again",
@@ -648,12 +680,17 @@ turn(struct dpc_worker *worker)
     }
 }
 
-/* The job that runs ends at its next step; wait for that, but not for ever. */
+/* The job that runs ends at its next step; wait for that, but not for ever. One whose lease was not
+ * given back (no contact, or its owner wants it so) is for the next process. */
 static void
 await_runner(struct dpc_worker *worker)
 {
-    int64_t until_ms = now() + RUNNER_END_MS;
-    dpc_runner_cancel(worker->runner);
+    bool goes_on = dpc_session_work(worker->session) == DPC_WORK_RUNNING;
+    int64_t until_ms = now() + (goes_on ? DPC_SESSION_STOP_MS : RUNNER_END_MS);
+    if (goes_on)
+        dpc_runner_suspend(worker->runner);
+    else
+        dpc_runner_cancel(worker->runner);
     while (!dpc_runner_is_idle(worker->runner) && now() < until_ms) {
         struct dpc_poll_item item = {.fd = dpc_runner_fd(worker->runner)};
         int code = dpc_channel_poll(&item, 1, until_ms - now());
@@ -727,6 +764,8 @@ dpc_worker_create(const struct dpc_worker_options *options, struct dpc_worker **
     if (code == DPC_OK)
         code = dpc_cache_open(&dpc_vfs_posix, folder, options->cache_bytes, &worker->cache, err);
     if (code == DPC_OK)
+        code = dpc_spill_create(&dpc_vfs_posix, options->folder, &worker->spill, err);
+    if (code == DPC_OK)
         code = dpc_net_create(&worker->net, err);
     if (code == DPC_OK)
         code = dpc_link_open(worker->net, DPC_CHANNEL_CONTROL, options->endpoint, &options->keypair,
@@ -737,8 +776,8 @@ dpc_worker_create(const struct dpc_worker_options *options, struct dpc_worker **
     }
     worker->files = dpc_cache_files(worker->cache);
     worker->device = dpc_device_create(&options->device);
-    worker->runner =
-        dpc_runner_start(worker->cache, worker->device, options->threads, options->memory_bytes);
+    worker->runner = dpc_runner_start(worker->cache, worker->spill, worker->device,
+                                      options->threads, options->memory_bytes);
     make_session(worker);
     *ret_worker = worker;
     return DPC_OK;
@@ -757,6 +796,7 @@ dpc_worker_destroy(struct dpc_worker *worker)
     worker->bulk = dpc_link_close(worker->bulk);
     worker->control = dpc_link_close(worker->control);
     worker->net = dpc_net_destroy(worker->net);
+    worker->spill = dpc_spill_destroy(worker->spill);
     worker->cache = dpc_cache_close(worker->cache);
     dpc_signals_close();
     dpc_free(worker->experiment_yaml);

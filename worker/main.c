@@ -25,7 +25,7 @@ struct arguments {
     uint64_t cache_mib, memory_mib, threads;
     struct dpc_device_options device;
     struct dpc_notice_options notice;
-    bool generate_key;
+    bool generate_key, keep_lease;
 };
 
 static const struct option options[] = {
@@ -44,6 +44,7 @@ static const struct option options[] = {
     {"card-plugin", required_argument, NULL, 'P'},
     {"cloud", required_argument, NULL, 'C'},
     {"cloud-url", required_argument, NULL, 'U'},
+    {"keep-lease", no_argument, NULL, 'K'},
     {"generate-key", no_argument, NULL, 'g'},
     {"log-level", required_argument, NULL, 'l'},
     {"version", no_argument, NULL, 'V'},
@@ -84,6 +85,9 @@ static const char usage[] =
     "  --cloud NAME         whose notices of preemption are watched for: auto (default: what this\n"
     "                       machine is by its firmware), none, aws, gcp or azure\n"
     "  --cloud-url URL      where its metadata service is; default the cloud's own\n"
+    "  --keep-lease         when told to end, leave the lease to the next start (for an update or "
+    "a\n"
+    "                       reboot) instead of giving it back\n"
     "  --generate-key       write a new key (and its .pub, which the coordinator has to know)\n"
     "  --log-level LEVEL    error, warning, info or debug; default info\n"
     "  --version, --help\n"
@@ -141,6 +145,23 @@ wrong_device(int choice, const char *text)
                  text);
 }
 
+static bool
+parse_notice(int choice, const char *text, struct dpc_notice_options *notice)
+{
+    if (choice == 'C')
+        return dpc_cloud_parse(text, &notice->cloud);
+    notice->url = text;
+    return strncmp(text, "http://", 7) == 0 && strlen(text) <= 255;
+}
+
+static int
+wrong_notice(int choice, const char *text)
+{
+    return wrong(choice == 'C' ? "--cloud takes auto, none, aws, gcp or azure, not"
+                               : "--cloud-url takes http:// and at most 255 bytes, not",
+                 text);
+}
+
 /* -1 to go on, or the exit status. */
 static int
 parse(int argc, char **argv, struct arguments *args)
@@ -187,13 +208,12 @@ parse(int argc, char **argv, struct arguments *args)
                 return wrong_device(choice, optarg);
             break;
         case 'C':
-            if (!dpc_cloud_parse(optarg, &args->notice.cloud))
-                return wrong("--cloud takes auto, none, aws, gcp or azure, not", optarg);
-            break;
         case 'U':
-            if (strncmp(optarg, "http://", 7) != 0 || strlen(optarg) > 255)
-                return wrong("--cloud-url takes http:// and at most 255 bytes, not", optarg);
-            args->notice.url = optarg;
+            if (!parse_notice(choice, optarg, &args->notice))
+                return wrong_notice(choice, optarg);
+            break;
+        case 'K':
+            args->keep_lease = true;
             break;
         case 'g':
             args->generate_key = true;
@@ -301,6 +321,7 @@ work(const struct arguments *args, const char *key)
         .memory_bytes = args->memory_mib * DPC_MIB,
         .device = args->device,
         .notice = args->notice,
+        .keep_lease = args->keep_lease,
     };
     struct dpc_worker *worker;
     if (args->cpus && dpc_processors_pin(args->cpus, &err) != DPC_OK)

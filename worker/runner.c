@@ -13,6 +13,7 @@
 #include "base/queue.h"
 #include "worker/evaluate.h"
 #include "worker/featurize.h"
+#include "worker/keep.h"
 #include "worker/train.h"
 
 struct job {
@@ -24,6 +25,7 @@ struct job {
 struct dpc_runner {
     struct dpc_cache *cache;
     struct dpc_device *device; /* NULL: the processor */
+    struct dpc_spill *spill;
     struct dpc_queue *jobs, *results;
     pthread_t thread;
     struct dpc_progress progress;
@@ -85,12 +87,23 @@ run_job(struct dpc_runner *runner, const struct job *job, struct dpc_msg_submit 
 {
     task_fn run = task_of(job->lease.kind);
     struct dpc_task task = {
-        .lease = &job->lease, .cache = runner->cache, .progress = &runner->progress};
+        .lease = &job->lease,
+        .cache = runner->cache,
+        .progress = &runner->progress,
+        .spill = runner->spill,
+    };
     if (!run)
         return dpc_error_set(err, DPC_EPROTO, "this release knows no task of kind %d",
                              (int)job->lease.kind);
+    if (runner->spill)
+        dpc_spill_begin_lease(runner->spill);
     int code = prepare(runner, &job->experiment, err);
-    return code == DPC_OK ? run(runner->engine, &task, ret_submit, err) : code;
+    if (code == DPC_OK)
+        code = run(runner->engine, &task, ret_submit, err);
+    ret_submit->token = job->lease.token;
+    if (code == DPC_OK)
+        dpc_keep_result(runner->engine, &task, ret_submit);
+    return code;
 }
 
 /* Whether the card is the reason why a job ended with `code`: a failure may be met first as values
@@ -133,7 +146,8 @@ static void
 yield(void *context)
 {
     struct dpc_runner *runner = context;
-    dpc_device_yield(runner->device, &runner->progress.cancelled);
+    dpc_device_yield(runner->device, &runner->progress.cancelled, runner->progress.before_waiting,
+                     runner->progress.task_context);
 }
 
 static void
@@ -141,8 +155,9 @@ begin(struct dpc_runner *runner, const struct job *job)
 {
     pthread_mutex_lock(&runner->lock);
     runner->running = job->number;
-    runner->progress.steps_done = 0;
+    runner->progress.steps_done = runner->progress.steps_before = 0;
     runner->progress.tokens_per_s = 0;
+    runner->progress.keep = false;
     runner->progress.cancelled = job->number <= runner->cancelled_to;
     pthread_mutex_unlock(&runner->lock);
 }
@@ -171,7 +186,6 @@ run_jobs(void *context)
         result->code = runner->progress.cancelled
                            ? dpc_error_set(&err, DPC_ECANCELLED, "the lease was dropped")
                            : run_job_or_lose_card(runner, job, &result->submit, &err);
-        result->submit.token = job->lease.token;
         result->tokens_per_s = runner->progress.tokens_per_s;
         if (runner->limits.card)
             (void)dpc_card_fallbacks(runner->limits.card, &result->fallback);
@@ -192,12 +206,13 @@ drop(void *item)
 }
 
 struct dpc_runner *
-dpc_runner_start(struct dpc_cache *cache, struct dpc_device *device, uint32_t threads,
-                 uint64_t memory_bytes)
+dpc_runner_start(struct dpc_cache *cache, struct dpc_spill *spill, struct dpc_device *device,
+                 uint32_t threads, uint64_t memory_bytes)
 {
     struct dpc_runner *runner = dpc_alloc(1, sizeof *runner);
     runner->cache = cache;
     runner->device = device;
+    runner->spill = spill;
     runner->progress.between = device ? yield : NULL;
     runner->progress.context = runner;
     runner->limits.pool = dpc_pool_create(threads);
@@ -256,6 +271,21 @@ dpc_runner_cancel(struct dpc_runner *runner)
     pthread_mutex_unlock(&runner->lock);
 }
 
+void
+dpc_runner_suspend(struct dpc_runner *runner)
+{
+    pthread_mutex_lock(&runner->lock);
+    runner->progress.suspended = runner->running > runner->cancelled_to;
+    pthread_mutex_unlock(&runner->lock);
+    dpc_runner_cancel(runner);
+}
+
+void
+dpc_runner_keep(struct dpc_runner *runner)
+{
+    runner->progress.keep = true;
+}
+
 bool
 dpc_runner_is_idle(struct dpc_runner *runner)
 {
@@ -281,6 +311,12 @@ uint32_t
 dpc_runner_steps_done(const struct dpc_runner *runner)
 {
     return runner->progress.steps_done;
+}
+
+uint32_t
+dpc_runner_steps_before(const struct dpc_runner *runner)
+{
+    return runner->progress.steps_before;
 }
 
 double

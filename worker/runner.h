@@ -29,9 +29,11 @@ struct dpc_job_result {
 };
 
 /* Starts the thread, which computes with `threads` in all, within `memory_bytes` (0: no limit), or
- * on the card that `device` has chosen. Cache and device (NULL: the processor) must outlive it. */
-struct dpc_runner *dpc_runner_start(struct dpc_cache *cache, struct dpc_device *device,
-                                    uint32_t threads, uint64_t memory_bytes);
+ * on the card that `device` has chosen. Cache, spill (NULL: nothing is kept over a restart) and
+ * device (NULL: the processor) must outlive it. */
+struct dpc_runner *dpc_runner_start(struct dpc_cache *cache, struct dpc_spill *spill,
+                                    struct dpc_device *device, uint32_t threads,
+                                    uint64_t memory_bytes);
 /* Cancels what runs and waits for the thread: at most one step. */
 struct dpc_runner *dpc_runner_stop(struct dpc_runner *runner);
 
@@ -40,6 +42,12 @@ int dpc_runner_run(struct dpc_runner *runner, const struct dpc_experiment *exper
                    const struct dpc_msg_lease *lease) DPC_MUST_CHECK;
 /* All jobs so far end with DPC_ECANCELLED, if they have not ended yet. */
 void dpc_runner_cancel(struct dpc_runner *runner);
+
+/* The same at the end of the process, when the lease goes on in the next one: a training job writes
+ * its spill first. */
+void dpc_runner_suspend(struct dpc_runner *runner);
+/* The job that runs, if it trains, writes its spill at its next step. */
+void dpc_runner_keep(struct dpc_runner *runner);
 
 /* No job runs and none waits. */
 bool dpc_runner_is_idle(struct dpc_runner *runner);
@@ -51,6 +59,8 @@ struct dpc_job_result *dpc_runner_result(struct dpc_runner *runner);
 
 /* Of the job that runs now; 0 when none does. */
 uint32_t dpc_runner_steps_done(const struct dpc_runner *runner);
+/* Those among them that an earlier process did. */
+uint32_t dpc_runner_steps_before(const struct dpc_runner *runner);
 double dpc_runner_tokens_per_s(const struct dpc_runner *runner);
 
 #endif

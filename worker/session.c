@@ -45,6 +45,12 @@ dpc_session_yield(struct dpc_session *session, const char *reason, int64_t now_m
         session_give_back(session, reason);
 }
 
+static bool
+hands_in(const struct dpc_session *session)
+{
+    return session->work == DPC_WORK_UPLOADING || session->work == DPC_WORK_SUBMITTING;
+}
+
 /* The present step of stopping took too long: on to the next. */
 static void
 stop_further(struct dpc_session *session)
@@ -52,10 +58,12 @@ stop_further(struct dpc_session *session)
     session->stop_at_ms = session->now_ms + DPC_SESSION_FAREWELL_MS;
     if (!session->joined || session->work == DPC_WORK_LEAVING)
         session_add(session, DPC_SESSION_EXIT)->status = session->status;
-    else if (session->work == DPC_WORK_UPLOADING || session->work == DPC_WORK_SUBMITTING)
-        session_give_back(session, "stopped by its owner before the results were handed in");
-    else
+    else if (!hands_in(session))
         session_leave(session);
+    else if (session->suspending)
+        session_add(session, DPC_SESSION_EXIT)->status = session->status;
+    else
+        session_give_back(session, "stopped by its owner before the results were handed in");
 }
 
 void
@@ -151,14 +159,9 @@ add_upload(struct dpc_session_blobs *blobs, const struct dpc_blob_ref *ref)
         blobs->refs[blobs->count++] = *ref;
 }
 
-void
-dpc_session_finished(struct dpc_session *session, const struct dpc_msg_submit *result,
-                     double tokens_per_s, struct dpc_session_actions *actions)
+static void
+take_result(struct dpc_session *session, const struct dpc_msg_submit *result)
 {
-    session_begin(session, session->now_ms, actions);
-    if (session->work != DPC_WORK_RUNNING || !dpc_token_equal(result->token, session->lease.token))
-        return;
-    dpc_session_progress(session, result->steps_count, tokens_per_s);
     session->submit = *result;
     session->submit.kind = session->lease.kind;
     session->submit.path = session->lease.path;
@@ -168,6 +171,17 @@ dpc_session_finished(struct dpc_session *session, const struct dpc_msg_submit *r
         add_upload(&session->uploads, &result->parts[i].delta);
     add_upload(&session->uploads, &result->state);
     add_upload(&session->uploads, &result->result);
+}
+
+void
+dpc_session_finished(struct dpc_session *session, const struct dpc_msg_submit *result,
+                     double tokens_per_s, struct dpc_session_actions *actions)
+{
+    session_begin(session, session->now_ms, actions);
+    if (session->work != DPC_WORK_RUNNING || !dpc_token_equal(result->token, session->lease.token))
+        return;
+    dpc_session_progress(session, result->steps_count, tokens_per_s);
+    take_result(session, result);
     session_upload(session);
 }
 
@@ -190,25 +204,47 @@ dpc_session_failed(struct dpc_session *session, struct dpc_token token, int code
     }
 }
 
-void
-dpc_session_stop(struct dpc_session *session, int status, int64_t now_ms,
-                 struct dpc_session_actions *actions)
+/* What has steps behind it lies in the spill, or will before the process ends. */
+static bool
+is_kept(const struct dpc_session *session)
 {
-    session_begin(session, now_ms, actions);
+    return session->suspending && (session->work == DPC_WORK_RUNNING ||
+                                   (session->work == DPC_WORK_FETCHING && session->steps_done > 0));
+}
+
+static void
+stop(struct dpc_session *session, int status)
+{
     bool again = session->stopping;
     session->stopping = true;
     session->status = status;
     session->stop_at_ms = session->now_ms + DPC_SESSION_FAREWELL_MS;
-    bool hands_in = session->work == DPC_WORK_UPLOADING || session->work == DPC_WORK_SUBMITTING;
-    if (again || (!session->joined && !hands_in)) {
+    if (again || (!session->joined && !hands_in(session)) || is_kept(session)) {
         session_add(session, DPC_SESSION_EXIT)->status = status;
-    } else if (hands_in) {
+    } else if (hands_in(session)) {
         session->stop_at_ms = session->now_ms + DPC_SESSION_STOP_MS;
     } else if (session->work == DPC_WORK_FETCHING || session->work == DPC_WORK_RUNNING) {
         session_give_back(session, "stopped by its owner");
     } else if (session->work == DPC_WORK_NONE) {
         session_leave(session);
     }
+}
+
+void
+dpc_session_stop(struct dpc_session *session, int status, int64_t now_ms,
+                 struct dpc_session_actions *actions)
+{
+    session_begin(session, now_ms, actions);
+    stop(session, status);
+}
+
+void
+dpc_session_suspend(struct dpc_session *session, int status, int64_t now_ms,
+                    struct dpc_session_actions *actions)
+{
+    session_begin(session, now_ms, actions);
+    session->suspending = true;
+    stop(session, status);
 }
 
 /* --- Life. */
@@ -227,6 +263,18 @@ struct dpc_session *
 dpc_session_destroy(struct dpc_session *session)
 {
     return dpc_free(session);
+}
+
+void
+dpc_session_restore(struct dpc_session *session, const struct dpc_msg_lease *lease,
+                    uint32_t steps_done, const struct dpc_msg_submit *submit)
+{
+    session->holds = true;
+    session->lease = *lease;
+    session->steps_done = steps_done;
+    session->work = submit ? DPC_WORK_UPLOADING : DPC_WORK_FETCHING;
+    if (submit)
+        take_result(session, submit);
 }
 
 void

@@ -89,6 +89,12 @@ struct dpc_session_actions {
 struct dpc_session *dpc_session_create(const struct dpc_session_options *options);
 struct dpc_session *dpc_session_destroy(struct dpc_session *session);
 
+/* Before _start: a lease of the process before this one, with `steps_done` of it in the spill, or
+ * (not NULL) with a submission whose blobs are in the cache. The first hello names it; whether it
+ * still counts is the coordinator's to say. */
+void dpc_session_restore(struct dpc_session *session, const struct dpc_msg_lease *lease,
+                         uint32_t steps_done, const struct dpc_msg_submit *submit);
+
 /* Every call below empties `actions` first. */
 
 /* The first hello. */
@@ -128,6 +134,11 @@ void dpc_session_failed(struct dpc_session *session, struct dpc_token token, int
  * less than DPC_SESSION_STOP_MS, leaves, exits with `status`. A second call ends at once. */
 void dpc_session_stop(struct dpc_session *session, int status, int64_t now_ms,
                       struct dpc_session_actions *actions);
+
+/* The same when the next process is to go on with the lease (dpc_session_restore): what runs is not
+ * given back, nor what could not be handed in. */
+void dpc_session_suspend(struct dpc_session *session, int status, int64_t now_ms,
+                         struct dpc_session_actions *actions);
 
 /* Milliseconds until the next tick is due; at least 0. */
 int64_t dpc_session_wait_ms(const struct dpc_session *session, int64_t now_ms);

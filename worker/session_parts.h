@@ -46,6 +46,7 @@ struct dpc_session {
 
     bool paused;
     bool stopping;
+    bool suspending; /* and the lease stays this worker's */
     int status;
     int64_t stop_at_ms; /* the end of what the present step of stopping may take */
 

@@ -10,11 +10,15 @@
 #include "base/clock.h"
 #include "base/tensor_blob.h"
 #include "data/batch.h"
+#include "worker/keep.h"
 
-/* Sums over the lease, for the submission. */
-struct tally {
-    double loss_sum, last_sum;
-    uint64_t targets, last_targets;
+/* A lease under way. */
+struct training {
+    struct dpc_engine *engine;
+    const struct dpc_task *task;
+    uint32_t done; /* steps of it */
+    struct dpc_tally tally;
+    int64_t start_ns;
 };
 
 static int
@@ -33,15 +37,57 @@ load_state(struct dpc_engine *engine, const struct dpc_task *task, struct dpc_er
     return code == DPC_ECORRUPT ? DPC_EPROTO : code;
 }
 
-/* Step `step` of the lease. */
+static double
+seconds_since(int64_t start_ns)
+{
+    return (double)(dpc_clock_ns() - start_ns) / 1e9;
+}
+
+static void
+keep(struct training *training)
+{
+    struct dpc_tally tally = training->tally;
+    tally.seconds += seconds_since(training->start_ns);
+    training->task->progress->keep = false;
+    dpc_keep_write(training->engine, training->task, training->done, &tally);
+}
+
+static void
+keep_before_waiting(void *context)
+{
+    keep(context);
+}
+
+static void
+keep_when_due(struct training *training)
+{
+    const struct dpc_task *task = training->task;
+    if (task->spill && training->done < task->lease->steps_count &&
+        (task->progress->keep || dpc_spill_is_due(task->spill, DPC_SPILL_TRAINING)))
+        keep(training);
+}
+
+static void
+count_losses(struct training *training, double loss_sum, uint64_t targets)
+{
+    uint32_t steps = training->task->lease->steps_count;
+    struct dpc_tally *tally = &training->tally;
+    tally->loss_sum += loss_sum;
+    tally->targets += targets;
+    if (training->done >= steps - (steps + 9) / 10) {
+        tally->last_sum += loss_sum;
+        tally->last_targets += targets;
+    }
+}
+
 static int
-train_step(struct dpc_engine *engine, const struct dpc_task *task,
-           const struct dpc_batch_sampler *sampler, uint32_t step, struct tally *tally,
+train_step(struct training *training, const struct dpc_batch_sampler *sampler,
            struct dpc_error *err)
 {
+    struct dpc_engine *engine = training->engine;
     const struct dpc_experiment *experiment = &engine->experiment;
-    const struct dpc_msg_lease *lease = task->lease;
-    uint64_t place = lease->step_first + step, targets;
+    const struct dpc_msg_lease *lease = training->task->lease;
+    uint64_t place = lease->step_first + training->done, targets;
     double loss_sum, norm;
     dpc_batch_fill(sampler, experiment->seed, lease->path, lease->round, (uint32_t)place,
                    engine->tokens, engine->targets);
@@ -54,53 +100,60 @@ train_step(struct dpc_engine *engine, const struct dpc_task *task,
         code =
             dpc_adamw_step(engine->adamw, engine->path, dpc_schedule_lr(experiment, place), &norm);
     if (code == DPC_EDEVICE)
-        return dpc_error_set(err, code, "step %u of the lease: %s", step, dpc_error_words(code));
+        return dpc_error_set(err, code, "step %u of the lease: %s", training->done,
+                             dpc_error_words(code));
     if (code != DPC_OK)
         return dpc_error_set(err, code, "step %u of the lease (%llu of the schedule): %s is %s",
-                             step, (unsigned long long)place,
+                             training->done, (unsigned long long)place,
                              code == DPC_ENOTFINITE ? "loss or gradient" : "the batch",
                              dpc_error_words(code));
-    tally->loss_sum += loss_sum;
-    tally->targets += targets;
-    if (step >= lease->steps_count - (lease->steps_count + 9) / 10) {
-        tally->last_sum += loss_sum;
-        tally->last_targets += targets;
-    }
+    count_losses(training, loss_sum, targets);
+    training->done++;
     return DPC_OK;
 }
 
 static int
-train_steps(struct dpc_engine *engine, const struct dpc_task *task,
-            const struct dpc_batch_sampler *sampler, struct tally *tally, struct dpc_error *err)
+train_steps(struct training *training, const struct dpc_batch_sampler *sampler,
+            struct dpc_error *err)
 {
-    const struct dpc_experiment *experiment = &engine->experiment;
+    const struct dpc_experiment *experiment = &training->engine->experiment;
+    const struct dpc_task *task = training->task;
     uint64_t step_tokens = (uint64_t)experiment->inner.batch * experiment->model.context;
+    uint32_t first = training->done;
     int64_t start_ns = dpc_clock_ns();
-    for (uint32_t step = 0; step < task->lease->steps_count; step++) {
-        if (task->progress->cancelled)
+    while (training->done < task->lease->steps_count) {
+        if (task->progress->cancelled) {
+            if (task->progress->suspended)
+                keep(training);
             return dpc_error_set(err, DPC_ECANCELLED, "the lease was dropped");
-        int code = train_step(engine, task, sampler, step, tally, err);
+        }
+        int code = train_step(training, sampler, err);
         if (code != DPC_OK)
             return code;
-        dpc_progress_report(task->progress, step + 1, (step + 1) * step_tokens, start_ns);
+        keep_when_due(training);
+        dpc_progress_report(task->progress, training->done, (training->done - first) * step_tokens,
+                            start_ns);
     }
     return DPC_OK;
 }
 
 static int
-open_and_train(struct dpc_engine *engine, const struct dpc_task *task, struct tally *tally,
-               struct dpc_error *err)
+open_and_train(struct training *training, struct dpc_error *err)
 {
-    const struct dpc_experiment *experiment = &engine->experiment;
+    const struct dpc_experiment *experiment = &training->engine->experiment;
+    struct dpc_progress *progress = training->task->progress;
     struct dpc_batch_sampler *sampler = NULL;
     struct dpc_tokens *tokens;
-    int code = dpc_engine_open_tokens(engine, task, &tokens, err);
+    int code = dpc_engine_open_tokens(training->engine, training->task, &tokens, err);
     if (code != DPC_OK)
         return code;
     code = dpc_batch_sampler_create(tokens, experiment->inner.batch, experiment->model.context,
                                     experiment->routing.prefix, &sampler, err);
+    progress->before_waiting = keep_before_waiting;
+    progress->task_context = training;
     if (code == DPC_OK)
-        code = train_steps(engine, task, sampler, tally, err);
+        code = train_steps(training, sampler, err);
+    progress->before_waiting = NULL;
     dpc_batch_sampler_destroy(sampler);
     dpc_tokens_close(tokens);
     return code;
@@ -149,28 +202,41 @@ put_results(struct dpc_engine *engine, const struct dpc_task *task, struct dpc_m
     return dpc_engine_put(engine, task, &submit->state, err);
 }
 
+/* Received values and path state, then what an earlier process made of them. */
+static int
+prepare(struct training *training, struct dpc_error *err)
+{
+    const struct dpc_task *task = training->task;
+    int code = dpc_engine_load(training->engine, task, err);
+    if (code == DPC_OK)
+        code = load_state(training->engine, task, err);
+    if (code == DPC_OK)
+        code = dpc_keep_read(training->engine, task, &training->done, &training->tally, err);
+    if (code == DPC_OK)
+        task->progress->steps_before = training->done;
+    return code;
+}
+
 int
 dpc_train_run(struct dpc_engine *engine, const struct dpc_task *task,
               struct dpc_msg_submit *ret_submit, struct dpc_error *err)
 {
+    struct training training = {.engine = engine, .task = task, .start_ns = dpc_clock_ns()};
     struct dpc_msg_submit submit = {.steps_count = task->lease->steps_count};
-    struct tally tally = {0};
-    int64_t start_ns = dpc_clock_ns();
+    const struct dpc_tally *tally = &training.tally;
     if (task->lease->steps_count == 0 || task->lease->steps_count > DPC_STEPS_MAX)
         return dpc_error_set(err, DPC_EPROTO, "the lease has %u steps", task->lease->steps_count);
-    int code = dpc_engine_load(engine, task, err);
+    int code = prepare(&training, err);
     if (code == DPC_OK)
-        code = load_state(engine, task, err);
-    if (code == DPC_OK)
-        code = open_and_train(engine, task, &tally, err);
+        code = open_and_train(&training, err);
     if (code == DPC_OK)
         code = put_results(engine, task, &submit, err);
     if (code != DPC_OK)
         return code;
-    submit.tokens = tally.targets;
-    submit.loss = tally.targets ? tally.loss_sum / (double)tally.targets : 0;
-    submit.loss_last = tally.last_targets ? tally.last_sum / (double)tally.last_targets : 0;
-    submit.seconds = (double)(dpc_clock_ns() - start_ns) / 1e9;
+    submit.tokens = tally->targets;
+    submit.loss = tally->targets ? tally->loss_sum / (double)tally->targets : 0;
+    submit.loss_last = tally->last_targets ? tally->last_sum / (double)tally->last_targets : 0;
+    submit.seconds = tally->seconds + seconds_since(training.start_ns);
     *ret_submit = submit;
     return DPC_OK;
 }

@@ -154,7 +154,7 @@ rig_begin(struct task_rig *rig, enum dpc_task_kind kind)
     CU_ASSERT_EQUAL_FATAL(dpc_engine_create(&rig->experiment, &(struct dpc_engine_limits){0}, &rig->engine, &rig->err), DPC_OK);
     rig_write_tokens(&rig->tokens, 256);
     rig_make_lease(rig, kind);
-    rig->task = (struct dpc_task){&rig->lease, rig->cache, &rig->progress};
+    rig->task = (struct dpc_task){&rig->lease, rig->cache, &rig->progress, NULL};
 }
 
 static inline void

@@ -167,7 +167,7 @@ a_job_on_a_failing_card_says_so_and_the_next_one_finds_it_again(void)
     rig_begin(&rig, DPC_TASK_TRAIN);
     struct dpc_device *device = dpc_device_create(&demanded);
     CU_ASSERT(looks(device, 0, "on a card"));
-    struct dpc_runner *runner = dpc_runner_start(rig.cache, device, 1, 0);
+    struct dpc_runner *runner = dpc_runner_start(rig.cache, NULL, device, 1, 0);
     struct dpc_job_result *result = run_one(runner, &rig);
     CU_ASSERT_EQUAL(result->code, DPC_OK);
     CU_ASSERT_STRING_EQUAL(result->text, "");
@@ -204,7 +204,7 @@ a_card_with_too_little_memory_is_named(void)
     setenv("FAKE_CARD_MEMORY", "100000", 1);
     struct dpc_device *device = dpc_device_create(&demanded);
     CU_ASSERT(looks(device, 0, "on a card"));
-    struct dpc_runner *runner = dpc_runner_start(rig.cache, device, 1, 0);
+    struct dpc_runner *runner = dpc_runner_start(rig.cache, NULL, device, 1, 0);
     struct dpc_job_result *result = run_one(runner, &rig);
     CU_ASSERT_EQUAL(result->code, DPC_ELIMIT);
     CU_ASSERT_PTR_NOT_NULL(strstr(result->text, "--device-memory"));
@@ -226,7 +226,7 @@ a_job_moves_between_processor_and_card(void)
     setenv("FAKE_CARD_LACKS", "attention", 1);
     struct dpc_device *device = dpc_device_create(&automatic);
     CU_ASSERT(looks(device, 0, "on the processor"));
-    struct dpc_runner *runner = dpc_runner_start(rig.cache, device, 1, 0);
+    struct dpc_runner *runner = dpc_runner_start(rig.cache, NULL, device, 1, 0);
     struct dpc_job_result *one = run_one(runner, &rig);
     unsetenv("FAKE_CARD");
     CU_ASSERT(looks(device, DPC_DEVICE_RETRY_MS, "on a card"));
@@ -260,7 +260,7 @@ a_job_yields_to_others(void)
     setenv("FAKE_CARD_BUSY", "21", 1);
     struct dpc_device *device = dpc_device_create(&options);
     CU_ASSERT(looks(device, 0, "on a card"));
-    struct dpc_runner *runner = dpc_runner_start(rig.cache, device, 1, 0);
+    struct dpc_runner *runner = dpc_runner_start(rig.cache, NULL, device, 1, 0);
     CU_ASSERT_EQUAL(dpc_runner_run(runner, &rig.experiment, &rig.lease), DPC_OK);
     int64_t until_ns = dpc_clock_ns() + DEADLINE_MS * (int64_t)1000000;
     while (!dpc_device_is_yielding(device) && dpc_clock_ns() < until_ns)

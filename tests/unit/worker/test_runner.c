@@ -23,7 +23,7 @@ jobs_run_in_order_and_name_their_lease(void)
 {
     struct task_rig rig;
     rig_begin(&rig, DPC_TASK_TRAIN);
-    struct dpc_runner *runner = dpc_runner_start(rig.cache, NULL, 2, 0);
+    struct dpc_runner *runner = dpc_runner_start(rig.cache, NULL, NULL, 2, 0);
     CU_ASSERT(dpc_runner_is_idle(runner));
     CU_ASSERT_PTR_NULL(dpc_runner_result(runner));
     for (uint64_t serial = 1; serial <= 3; serial++) {
@@ -53,7 +53,7 @@ another_experiment_gets_another_engine(void)
 {
     struct task_rig rig;
     rig_begin(&rig, DPC_TASK_TRAIN);
-    struct dpc_runner *runner = dpc_runner_start(rig.cache, NULL, 2, 0);
+    struct dpc_runner *runner = dpc_runner_start(rig.cache, NULL, NULL, 2, 0);
     CU_ASSERT_EQUAL(dpc_runner_run(runner, &rig.experiment, &rig.lease), DPC_OK);
     rig.experiment.inner.batch = 5;
     CU_ASSERT_EQUAL(dpc_runner_run(runner, &rig.experiment, &rig.lease), DPC_OK);
@@ -72,7 +72,7 @@ a_job_that_fails_says_why_and_the_next_one_runs(void)
 {
     struct task_rig rig;
     rig_begin(&rig, DPC_TASK_EVALUATE);
-    struct dpc_runner *runner = dpc_runner_start(rig.cache, NULL, 2, 0);
+    struct dpc_runner *runner = dpc_runner_start(rig.cache, NULL, NULL, 2, 0);
     struct dpc_msg_lease bad = rig.lease;
     bad.kind = (enum dpc_task_kind)77;
     CU_ASSERT_EQUAL(dpc_runner_run(runner, &rig.experiment, &bad), DPC_OK);
@@ -93,7 +93,7 @@ cancelling_ends_all_jobs_so_far_and_none_after(void)
 {
     struct task_rig rig;
     rig_begin(&rig, DPC_TASK_TRAIN);
-    struct dpc_runner *runner = dpc_runner_start(rig.cache, NULL, 2, 0);
+    struct dpc_runner *runner = dpc_runner_start(rig.cache, NULL, NULL, 2, 0);
     uint32_t steps = rig.lease.steps_count;
     rig.lease.steps_count = DPC_STEPS_MAX; /* would run for hours */
     CU_ASSERT_EQUAL(dpc_runner_run(runner, &rig.experiment, &rig.lease), DPC_OK);
@@ -119,7 +119,7 @@ too_many_jobs_are_refused(void)
 {
     struct task_rig rig;
     rig_begin(&rig, DPC_TASK_TRAIN);
-    struct dpc_runner *runner = dpc_runner_start(rig.cache, NULL, 2, 0);
+    struct dpc_runner *runner = dpc_runner_start(rig.cache, NULL, NULL, 2, 0);
     rig.lease.steps_count = DPC_STEPS_MAX;
     int code = DPC_OK;
     for (int i = 0; i < DPC_RUNNER_JOBS_MAX + 2 && code == DPC_OK; i++)

@@ -1,0 +1,108 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+# A worker that is killed, or told to end with --keep-lease, goes on at the step where it was; what is
+# damaged is not trusted; the versions are those of an undisturbed run, bit by bit.
+. "$(dirname "$0")/lib.sh"
+
+make_corpus
+make_experiment tiny.yaml 's/steps: 20,/steps: 4000,/' 's/rounds: 3/rounds: 1/'
+
+run_to_end calm dipaco run tiny.yaml --dir calm
+[ "$status" = 0 ] || give_up "the undisturbed run ended with $status"
+
+# --- One coordinator and one worker, started by hand.
+admin="ipc://$work/admin.sock"
+mkdir -p store/workers
+dipaco-worker --dir home --generate-key >/dev/null || give_up 'a key'
+cp home/worker.key.pub store/workers/w.pub
+dipaco-coordinator --dir store --experiment tiny.yaml --listen 'tcp://127.0.0.1:*' \
+    --bulk 'tcp://127.0.0.1:*' --admin "$admin" >coordinator.out 2>&1 &
+supervisor=$!
+control() {
+    sed -n 's/.* control=\([^ ]*\).*/\1/p' coordinator.out | head -n 1
+}
+control_known() {
+    [ -n "$(control)" ]
+}
+wait_for 30 'the coordinator' control_known
+
+lives=0
+worker=
+start_worker() { # [OPTION]...
+    lives=$((lives + 1))
+    log=worker-$lives.err
+    dipaco-worker --dir home --connect "$(control)" --server-key store/coordinator.key.pub \
+        --threads 1 --name w "$@" >/dev/null 2>"$log" &
+    worker=$!
+}
+
+end_worker() { # SIGNAL
+    kill "-$1" "$worker"
+    status=0
+    wait "$worker" 2>/dev/null || status=$?
+}
+
+# In the middle of a lease of the round: a finished lease's spill is small.
+trains_and_spilled() {
+    tail -n 1 "$log" | grep -q 'lease begins kind=train.* steps=4000' &&
+        [ "$(wc -c <home/spill 2>/dev/null || echo 0)" -gt 10000 ]
+}
+goes_on() {
+    grep -q 'lease goes on where it was left.* step=[1-9]' "$log"
+}
+no_spill() {
+    [ ! -e home/spill ]
+}
+
+# --- kill -9
+start_worker
+wait_for 60 'a lease with a spill' trains_and_spilled
+end_worker KILL
+ok "killed in $(grep 'lease begins' "$log" | tail -n 1 | sed 's/.*lease begins //')"
+start_worker --keep-lease
+wait_for 30 'the killed lease to go on' goes_on
+ok "$(grep 'goes on where' "$log" | sed 's/.*: lease/lease/')"
+
+# --- SIGTERM with --keep-lease
+end_worker TERM
+check 'kept: ended as asked' [ "$status" = 0 ]
+check 'kept: nothing was given back' [ "$(grep -c 'given back' "$log")" = 0 ]
+start_worker
+wait_for 30 'the kept lease to go on' goes_on
+accepted() {
+    grep -q 'lease ends verdict=accepted kind=train' "$log"
+}
+wait_for 60 'the kept lease to be accepted' accepted
+ok 'kept: accepted from the third process'
+
+# --- SIGTERM without: given back, and nothing is left of it.
+wait_for 60 'another lease with a spill' trains_and_spilled
+end_worker TERM
+check 'given back' grep -q 'lease given back' "$log"
+check 'given back: the spill is gone' no_spill
+
+# --- A flipped bit.
+start_worker
+wait_for 60 'a lease with a spill' trains_and_spilled
+end_worker KILL
+printf 'x' | dd of=home/spill bs=1 seek=5000 conv=notrunc 2>/dev/null
+start_worker
+given_up() {
+    grep -q "the last run's lease is given up.*damaged data" "$log"
+}
+wait_for 30 'the damage to be told' given_up
+ok 'damaged: told'
+
+# --- To the end.
+finished() {
+    [ "$(dipacoctl --admin "$admin" status --json | value_of phase)" = finished ]
+}
+wait_for 120 'the end' finished
+check 'damaged: begins anew' [ "$(grep -c 'goes on where' "$log")" = 0 ]
+end_worker TERM
+wait_for 10 'the report' [ -s store/report/report.json ]
+kill "$supervisor"
+end_run
+check 'the versions are those of the undisturbed run' same_versions calm store
+
+finish
