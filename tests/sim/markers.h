@@ -59,6 +59,9 @@
     X(WORKER_SYNC_FAILED, "a failed sync ended a worker")                                          \
     X(WORKER_FLIP_FOUND, "a worker found a flipped bit in its cache")                              \
     X(FLIP_STOPPED, "a flipped bit was found on arrival")                                          \
+    X(STEPS_TAKEN_UP, "a restarted worker went on in the middle of a lease")                       \
+    X(RESULT_TAKEN_UP, "a restarted worker handed in what the last process had computed")          \
+    X(LEASE_KEPT, "a worker that was told to stop kept its lease")                                 \
     X(CACHE_SUFFICED, "a lease needed nothing from the coordinator")                               \
     X(SWEPT, "blobs that nothing needed were removed")                                             \
     X(LET_ALONE, "a path whose round failed everywhere was let alone")                             \

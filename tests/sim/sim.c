@@ -149,6 +149,7 @@ dispatch(struct sim *sim, const struct sim_event *event)
     case SIM_WAKE:
     case SIM_TRANSFERRED:
     case SIM_JOB_DONE:
+    case SIM_SPILL:
     case SIM_WORKER_START:
     case SIM_WORKER_AWAKE:
     case SIM_PREEMPTED:

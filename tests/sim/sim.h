@@ -23,6 +23,7 @@
 #include "tests/sim/markers.h"
 #include "worker/cache.h"
 #include "worker/session.h"
+#include "worker/spill.h"
 
 enum {
     SIM_WORKERS_MAX = 16,
@@ -83,6 +84,7 @@ enum sim_event_type {
     SIM_WAKE, /* a session's next tick */
     SIM_TRANSFERRED,
     SIM_JOB_DONE,
+    SIM_SPILL, /* in the middle of a job */
     SIM_WORKER_START,
     SIM_WORKER_AWAKE, /* out of sleep */
     SIM_CONNECTED,    /* a worker's new connection stands */
@@ -124,6 +126,7 @@ struct sim_worker {
     struct dpc_session *session; /* NULL: down */
     struct sim_disk *disk;       /* it outlives the process, unless it is lost */
     struct dpc_cache *cache;     /* on it */
+    struct dpc_spill *spill;     /* on it, too */
     struct sim_wire *wire;
     struct dpc_transfer *transfer_ends; /* over it */
     uint32_t life, wake, transfer, job;
@@ -134,9 +137,9 @@ struct sim_worker {
     bool uploads;
     struct dpc_token begun; /* the last job that this process began and that did not fail */
     int64_t job_begin_ms, job_ms;
-    uint32_t job_steps;
-    struct dpc_msg_lease lease;   /* of the job */
-    struct dpc_msg_submit result; /* of the last job: memory of the process */
+    uint32_t job_steps, job_before; /* all of them, and those that an earlier process did */
+    struct dpc_msg_lease lease;     /* of the job */
+    struct dpc_msg_submit result;   /* of the last job: memory of the process */
 };
 
 struct sim_coordinator {
@@ -315,6 +318,18 @@ void sim_worker_preempt(struct sim *sim, uint32_t index, int64_t notice_ms);
 void sim_worker_jump(struct sim *sim, uint32_t index, int64_t by_ms);
 void sim_worker_event(struct sim *sim, const struct sim_event *event);
 void sim_worker_done(struct sim_worker *worker);
+/* An error that the disk explains, or a failure of the run. */
+void sim_worker_excuse(struct sim *sim, const struct sim_worker *worker, int code,
+                       const char *text);
+
+/* --- spill.c: what a job has come to, on the worker's disk. */
+uint32_t sim_job_steps_done(const struct sim *sim, const struct sim_worker *worker);
+void sim_spill_steps(struct sim *sim, struct sim_worker *worker);
+void sim_spill_result(struct sim *sim, struct sim_worker *worker);
+/* Before the session starts. */
+void sim_spill_restore(struct sim *sim, struct sim_worker *worker);
+/* Steps of the job's lease that need not be done again. */
+uint32_t sim_spill_take_up(struct sim *sim, struct sim_worker *worker);
 
 /* --- transfer.c */
 void sim_transfer_open(struct sim *sim, struct sim_worker *worker);
@@ -326,6 +341,8 @@ int sim_transfer(struct sim *sim, struct sim_worker *worker, struct dpc_error *e
 /* --- training.c: a pure function of the lease and of what it names, from the cache and into it. */
 /* A lease gives a module's size as its layout has it; what stands in for it has SIM_FLOATS. */
 struct dpc_blob_ref sim_true_ref(const struct dpc_blob_ref *ref);
+/* A hash over all that the result may depend on. */
+struct dpc_hash sim_job_inputs(const struct dpc_msg_lease *lease);
 int sim_train(struct sim *sim, const struct dpc_msg_lease *lease, struct sim_worker *worker,
               struct dpc_error *err);
 

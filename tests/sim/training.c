@@ -14,9 +14,8 @@ sim_true_ref(const struct dpc_blob_ref *ref)
     return (struct dpc_blob_ref){ref->hash, ref->bytes > tensor_bytes ? tensor_bytes : ref->bytes};
 }
 
-/* A hash over all that the result may depend on. */
-static struct dpc_hash
-inputs_of(const struct dpc_msg_lease *lease)
+struct dpc_hash
+sim_job_inputs(const struct dpc_msg_lease *lease)
 {
     struct dpc_buf bytes;
     struct dpc_hash hash;
@@ -135,7 +134,7 @@ int
 sim_train(struct sim *sim, const struct dpc_msg_lease *lease, struct sim_worker *worker,
           struct dpc_error *err)
 {
-    struct dpc_hash inputs = inputs_of(lease);
+    struct dpc_hash inputs = sim_job_inputs(lease);
     struct dpc_msg_submit *result = &worker->result;
     *result = (struct dpc_msg_submit){
         .token = lease->token,

@@ -51,12 +51,16 @@ begin_job(struct sim *sim, struct sim_worker *worker, const struct dpc_msg_lease
                  (unsigned long long)lease->token.serial);
     worker->begun = lease->token;
     worker->lease = *lease;
-    uint32_t pieces = lease->kind == DPC_TASK_TRAIN ? lease->steps_count : 1;
+    worker->job_before = lease->kind == DPC_TASK_TRAIN ? sim_spill_take_up(sim, worker) : 0;
+    uint32_t pieces = lease->kind == DPC_TASK_TRAIN ? lease->steps_count - worker->job_before : 1;
     worker->job_begin_ms = sim->now_ms;
     worker->job_ms = 1 + (int64_t)((double)sim->plan.step_ms * pieces * worker->slowness);
     worker->job_steps =
         lease->kind == DPC_TASK_TRAIN ? lease->steps_count : lease->to - lease->from;
     sim_add(sim, worker->job_ms, event_for(sim, worker, SIM_JOB_DONE, ++worker->job));
+    if (sim_chance(sim, 0.5))
+        sim_add(sim, (int64_t)((double)worker->job_ms * dpc_rng_unit(&sim->rng)),
+                event_for(sim, worker, SIM_SPILL, worker->job));
 }
 
 static void
@@ -64,6 +68,7 @@ close_all(struct sim_worker *worker)
 {
     worker->session = dpc_session_destroy(worker->session);
     sim_transfer_close(worker);
+    worker->spill = dpc_spill_destroy(worker->spill);
     worker->cache = dpc_cache_close(worker->cache);
 }
 
@@ -102,6 +107,7 @@ act(struct sim *sim, struct sim_worker *worker, const struct dpc_session_action 
     case DPC_SESSION_DROP: /* what was under way has another number from now on */
         worker->transfer++;
         worker->job++;
+        dpc_spill_remove(worker->spill);
         dpc_cache_unpin_all(worker->cache);
         break;
     case DPC_SESSION_LOG:
@@ -113,6 +119,10 @@ act(struct sim *sim, struct sim_worker *worker, const struct dpc_session_action 
         break;
     case DPC_SESSION_EXIT:
         sim_note(sim, "worker %u ends status=%d", index_of(sim, worker), action->status);
+        if (dpc_session_work(worker->session) == DPC_WORK_RUNNING) {
+            sim_mark(sim, SIM_MARK_LEASE_KEPT);
+            sim_spill_steps(sim, worker);
+        }
         end_process(sim, worker, sim_draw_ms(sim, 10000));
         break;
     case DPC_SESSION_JOIN:
@@ -124,7 +134,8 @@ act(struct sim *sim, struct sim_worker *worker, const struct dpc_session_action 
 static bool
 ended_by_disk(struct sim *sim, struct sim_worker *worker)
 {
-    bool broken = worker->session && dpc_cache_is_broken(worker->cache);
+    bool broken = worker->session &&
+                  (dpc_cache_is_broken(worker->cache) || dpc_spill_is_broken(worker->spill));
     if (!worker->session || (!broken && !sim_disk_is_dead(worker->disk)))
         return false;
     if (broken && sim_disk_met(worker->disk) & SIM_MET_SYNC)
@@ -150,9 +161,8 @@ act_all(struct sim *sim, struct sim_worker *worker)
 
 /* --- Life. */
 
-/* An error that the disk explains, or a failure of the run. */
-static void
-excuse(struct sim *sim, const struct sim_worker *worker, int code, const char *text)
+void
+sim_worker_excuse(struct sim *sim, const struct sim_worker *worker, int code, const char *text)
 {
     if (code == DPC_ENOSPACE)
         sim_mark(sim, SIM_MARK_WORKER_FULL);
@@ -175,8 +185,10 @@ open_disk(struct sim *sim, struct sim_worker *worker)
     int code = dpc_cache_open(sim_disk_vfs(worker->disk), "/d/cache", sim->plan.cache_bytes,
                               &worker->cache, &err);
     if (code == DPC_OK)
+        code = dpc_spill_create(sim_disk_vfs(worker->disk), "/d", &worker->spill, &err);
+    if (code == DPC_OK)
         return true;
-    excuse(sim, worker, code, err.text);
+    sim_worker_excuse(sim, worker, code, err.text);
     end_process(sim, worker, sim_draw_ms(sim, 10000));
     return false;
 }
@@ -199,6 +211,7 @@ sim_worker_start(struct sim *sim, uint32_t index)
     sim_note(sim, "worker %u starts life=%u", index, worker->life);
     worker->clock_ms = 1 + (int64_t)dpc_rng_below(&sim->rng, 100000000);
     worker->session = dpc_session_create(&options);
+    sim_spill_restore(sim, worker);
     dpc_session_start(worker->session, clock_of(sim, worker), &sim->actions);
     act_all(sim, worker);
 }
@@ -218,7 +231,10 @@ sim_worker_stop(struct sim *sim, uint32_t index)
     if (!worker->session || worker->asleep)
         return;
     sim_note(sim, "worker %u is told to stop", index);
-    dpc_session_stop(worker->session, 0, clock_of(sim, worker), &sim->actions);
+    if (sim_chance(sim, 0.3))
+        dpc_session_suspend(worker->session, 0, clock_of(sim, worker), &sim->actions);
+    else
+        dpc_session_stop(worker->session, 0, clock_of(sim, worker), &sim->actions);
     act_all(sim, worker);
 }
 
@@ -277,7 +293,7 @@ move(struct sim *sim, struct sim_worker *worker, struct dpc_error *err)
         sim_mark(sim, SIM_MARK_FLIP_STOPPED);
     if (code != DPC_OK && code != DPC_EAGAIN && code != DPC_ENOTFOUND &&
         !sim_disk_excuses(sim->coordinator.disk, code))
-        excuse(sim, worker, code, err->text);
+        sim_worker_excuse(sim, worker, code, err->text);
     return code;
 }
 
@@ -328,16 +344,27 @@ on_job_done(struct sim *sim, struct sim_worker *worker, const struct sim_event *
     else if (code == DPC_OK && !sim_healed(sim) && sim_chance(sim, sim->plan.not_finite))
         code = DPC_ENOTFINITE;
     else if (code != DPC_ENOTFOUND)
-        excuse(sim, worker, code, err.text);
+        sim_worker_excuse(sim, worker, code, err.text);
     if (code != DPC_OK) {
         worker->begun = (struct dpc_token){0};
         dpc_session_failed(worker->session, worker->lease.token, code, err.text,
                            clock_of(sim, worker), &sim->actions);
     } else {
+        if (sim_chance(sim, 0.5))
+            sim_spill_result(sim, worker);
         dpc_session_finished(worker->session, &worker->result, 1000.0 / worker->slowness,
                              &sim->actions);
     }
     act_all(sim, worker);
+}
+
+static void
+on_spill(struct sim *sim, struct sim_worker *worker, const struct sim_event *event)
+{
+    if (event->number != worker->job || dpc_session_work(worker->session) != DPC_WORK_RUNNING)
+        return;
+    sim_spill_steps(sim, worker);
+    (void)ended_by_disk(sim, worker);
 }
 
 static void
@@ -346,8 +373,8 @@ on_wake(struct sim *sim, struct sim_worker *worker, const struct sim_event *even
     if (event->number != worker->wake)
         return;
     if (dpc_session_work(worker->session) == DPC_WORK_RUNNING) {
-        int64_t done = (sim->now_ms - worker->job_begin_ms) * worker->job_steps / worker->job_ms;
-        dpc_session_progress(worker->session, (uint32_t)done, 1000.0 / worker->slowness);
+        dpc_session_progress(worker->session, sim_job_steps_done(sim, worker),
+                             1000.0 / worker->slowness);
     }
     dpc_session_tick(worker->session, clock_of(sim, worker), &sim->actions);
     act_all(sim, worker);
@@ -399,6 +426,8 @@ sim_worker_event(struct sim *sim, const struct sim_event *event)
         on_transferred(sim, worker, event);
     } else if (event->type == SIM_JOB_DONE) {
         on_job_done(sim, worker, event);
+    } else if (event->type == SIM_SPILL) {
+        on_spill(sim, worker, event);
     } else if (event->type == SIM_WORKER_AWAKE) {
         worker->asleep = false;
     } else if (event->type == SIM_CONNECTED && !worker->cut_up && !worker->cut_down) {
