@@ -54,6 +54,7 @@ enum {
 #define DPC_CHUNK_BYTES_MAX   (1 * DPC_MIB)  /* one bulk frame; ZMQ_MAXMSGSIZE stands just above it */
 #define DPC_ADMIN_BYTES_MAX   (1 * DPC_MIB)  /* one page of a listing */
 #define DPC_BLOB_INLINE_MAX   (64 * DPC_KIB) /* blobs up to this stand in RocksDB itself */
+#define DPC_SLOW_LINK_BYTES_S 125000 /* a slow home uplink: assumed until one is measured */
 #define DPC_STORE_RESERVE_BYTES (32 * DPC_MIB) /* free room that a coordinator leaves: what RocksDB gathers in memory (25 MiB) fits */
 #define DPC_BLOB_BYTES_MAX    (64 * DPC_GIB) /* one blob: module version, path state or shard */
 #define DPC_DOCUMENT_BYTES_MAX (256 * DPC_MIB) /* one document at import; larger is cut by its owner */

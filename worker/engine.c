@@ -123,27 +123,67 @@ check_lease(const struct dpc_engine *engine, const struct dpc_msg_lease *lease,
 }
 
 static int
-load_module(struct dpc_engine *engine, const struct dpc_task *task, uint32_t level, float *received,
-            struct dpc_error *err)
+write_difference(struct dpc_engine *engine, uint32_t level, const float *received,
+                 const float *begins, size_t count)
 {
-    const struct dpc_blob_ref *ref = &task->lease->versions[level];
-    size_t count = dpc_path_module_floats(engine->path, level);
-    const float *values;
+    float *values = dpc_try_alloc(count, sizeof *values);
+    if (!values)
+        return DPC_ENOMEM;
+    for (size_t i = 0; i < count; i++)
+        values[i] = received[i] - begins[i];
+    dpc_path_write_module(engine->path, level, values);
+    dpc_free(values);
+    return DPC_OK;
+}
+
+/* A module's values from a blob. What is not what it says: DPC_EPROTO, since the bytes are what
+ * their hash says, and to fetch them again would not help. */
+static int
+read_values(const struct dpc_task *task, const struct dpc_blob_ref *ref, uint32_t level,
+            size_t count, uint8_t **ret_bytes, const float **ret_values, struct dpc_error *err)
+{
     uint8_t *bytes;
     int code = dpc_cache_load(task->cache, ref, &bytes, err);
     if (code != DPC_OK)
         return code;
-    code = dpc_tensor_blob_read(bytes, ref->bytes, count, &values, err);
+    code = dpc_tensor_blob_read(bytes, ref->bytes, count, ret_values, err);
     if (code == DPC_OK) {
-        memcpy(received, values, count * sizeof *values);
-        dpc_path_write_module(engine->path, level, values);
-    } else {
-        /* The bytes are what their hash says: to fetch them again would not help. */
-        code = dpc_error_prefix(err, DPC_EPROTO, "module %u at level %u",
-                                task->lease->modules[level], level);
+        *ret_bytes = bytes;
+        return DPC_OK;
     }
     dpc_free(bytes);
-    return code;
+    return dpc_error_prefix(err, DPC_EPROTO, "module %u at level %u", task->lease->modules[level],
+                            level);
+}
+
+/* The version into `received`, and into the path where the lease begins from it: less what a part
+ * of the round that came before has moved it by. */
+static int
+load_module(struct dpc_engine *engine, const struct dpc_task *task, uint32_t level, float *received,
+            struct dpc_error *err)
+{
+    const struct dpc_blob_ref *begins = &task->lease->begins[level];
+    size_t count = dpc_path_module_floats(engine->path, level);
+    const float *values;
+    uint8_t *bytes;
+    int code = read_values(task, &task->lease->versions[level], level, count, &bytes, &values, err);
+    if (code != DPC_OK)
+        return code;
+    memcpy(received, values, count * sizeof *values);
+    dpc_free(bytes);
+    if (dpc_hash_is_none(&begins->hash)) {
+        dpc_path_write_module(engine->path, level, received);
+        return DPC_OK;
+    }
+    code = read_values(task, begins, level, count, &bytes, &values, err);
+    if (code != DPC_OK)
+        return code;
+    code = write_difference(engine, level, received, values, count);
+    dpc_free(bytes);
+    if (code != DPC_OK)
+        return dpc_error_set(err, code, "could not go on with the round: %s",
+                             dpc_error_words(code));
+    return DPC_OK;
 }
 
 int

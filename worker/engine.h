@@ -48,6 +48,7 @@ struct dpc_progress {
     _Atomic double tokens_per_s;
     _Atomic uint32_t steps_before; /* of them done by a process that is gone */
     atomic_bool cancelled;
+    atomic_bool cut;                /* it ends with the steps that it has, one at least */
     atomic_bool suspended;          /* beside `cancelled`: the process ends, the lease does not */
     atomic_bool keep;               /* at the next step, whether that is due or not */
     void (*between)(void *context); /* two steps, in the compute thread; NULL: nothing */

@@ -90,6 +90,7 @@ take_experiment(struct dpc_worker *worker, const char *yaml, struct dpc_error *e
     memcpy(&worker->experiment, &experiment, sizeof experiment);
     dpc_free(worker->experiment_yaml);
     worker->experiment_yaml = dpc_strdup(yaml);
+    dpc_session_allow_parts(worker->session, experiment.mode == DPC_MODE_ELASTIC);
     return DPC_OK;
 }
 
@@ -196,6 +197,9 @@ act(struct dpc_worker *worker, const struct dpc_session_action *action)
         break;
     case DPC_SESSION_START:
         start_job(worker, &action->lease);
+        break;
+    case DPC_SESSION_CUT:
+        dpc_runner_cut(worker->runner);
         break;
     case DPC_SESSION_DROP:
         drop_lease(worker);
@@ -473,7 +477,7 @@ leave_in_time(struct dpc_worker *worker, const char *text)
         dpc_runner_keep(worker->runner);
         return;
     }
-    dpc_session_yield(worker->session, text, now(), &worker->actions);
+    dpc_session_yield(worker->session, text, DPC_NOTICE_LEAD_MS, now(), &worker->actions);
     act_all(worker);
 }
 

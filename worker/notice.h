@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * A cloud's notice that it is about to take this machine back. What it is good for: the lease goes
- * back while there is still somebody to give it back, so that another worker begins at once instead
- * of after two missed heartbeats. Nothing depends on it.
+ * back, or in elastic mode what it has come to is handed in, while there is still somebody to do
+ * so, and another worker begins at once instead of after two missed heartbeats. Nothing depends on
+ * it.
  *
  * Owns: a thread that asks the cloud's metadata service, every few seconds. Threads: all calls from
  * the event loop. Limits: answers of DPC_NOTICE_BYTES_MAX. No time of the cloud is read: all clouds

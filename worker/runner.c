@@ -157,7 +157,7 @@ begin(struct dpc_runner *runner, const struct job *job)
     runner->running = job->number;
     runner->progress.steps_done = runner->progress.steps_before = 0;
     runner->progress.tokens_per_s = 0;
-    runner->progress.keep = false;
+    runner->progress.keep = runner->progress.cut = false;
     runner->progress.cancelled = job->number <= runner->cancelled_to;
     pthread_mutex_unlock(&runner->lock);
 }
@@ -278,6 +278,12 @@ dpc_runner_suspend(struct dpc_runner *runner)
     runner->progress.suspended = runner->running > runner->cancelled_to;
     pthread_mutex_unlock(&runner->lock);
     dpc_runner_cancel(runner);
+}
+
+void
+dpc_runner_cut(struct dpc_runner *runner)
+{
+    runner->progress.cut = true;
 }
 
 void

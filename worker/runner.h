@@ -46,6 +46,8 @@ void dpc_runner_cancel(struct dpc_runner *runner);
 /* The same at the end of the process, when the lease goes on in the next one: a training job writes
  * its spill first. */
 void dpc_runner_suspend(struct dpc_runner *runner);
+/* The job that runs, if it trains, ends well at its next step, with fewer of them. */
+void dpc_runner_cut(struct dpc_runner *runner);
 /* The job that runs, if it trains, writes its spill at its next step. */
 void dpc_runner_keep(struct dpc_runner *runner);
 

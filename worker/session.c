@@ -37,12 +37,56 @@ dpc_session_pause(struct dpc_session *session, bool paused, int64_t now_ms,
 }
 
 void
-dpc_session_yield(struct dpc_session *session, const char *reason, int64_t now_ms,
+dpc_session_allow_parts(struct dpc_session *session, bool allowed)
+{
+    session->parts_allowed = allowed;
+}
+
+/* Path states are moments, two for each parameter. */
+static enum dpc_parting
+choose_parting(const struct dpc_session *session, int64_t left_ms)
+{
+    uint32_t steps = session->steps_done - session->job_begun_steps;
+    struct dpc_parting_facts facts = {
+        .parts_allowed = session->parts_allowed && session->joined &&
+                         session->work == DPC_WORK_RUNNING && session->lease.kind == DPC_TASK_TRAIN,
+        .steps_done = session->steps_done,
+        .step_ms = steps ? 1 + (session->now_ms - session->job_begun_ms) / steps : 0,
+        .up_bytes_per_s = session->up_bytes_per_s,
+        .left_ms = left_ms,
+    };
+    for (uint32_t level = 0; level < session->lease.levels_count; level++)
+        facts.deltas_bytes += session->lease.versions[level].bytes;
+    facts.state_bytes = 2 * facts.deltas_bytes;
+    return dpc_parting_choose(&facts);
+}
+
+/* With a lease that is fetched for or computed. */
+static void
+part(struct dpc_session *session, const char *reason, int64_t left_ms)
+{
+    static const char *const what[] = {"nothing", "deltas", "deltas and state"};
+    if (session->parting != DPC_PARTING_NOTHING)
+        return;
+    session->parting = choose_parting(session, left_ms);
+    if (session->parting == DPC_PARTING_NOTHING) {
+        session_give_back(session, reason);
+        return;
+    }
+    session_note(session, DPC_LOG_INFO,
+                 "lease is cut path=%u round=%u steps_done=%u of=%u hands_in=\"%s\" reason=\"%s\"",
+                 session->lease.path, session->lease.round, session->steps_done,
+                 session->lease.steps_count, what[session->parting], reason);
+    session_add(session, DPC_SESSION_CUT);
+}
+
+void
+dpc_session_yield(struct dpc_session *session, const char *reason, int64_t left_ms, int64_t now_ms,
                   struct dpc_session_actions *actions)
 {
     session_begin(session, now_ms, actions);
     if (session->work == DPC_WORK_FETCHING || session->work == DPC_WORK_RUNNING)
-        session_give_back(session, reason);
+        part(session, reason, left_ms);
 }
 
 static bool
@@ -58,7 +102,7 @@ stop_further(struct dpc_session *session)
     session->stop_at_ms = session->now_ms + DPC_SESSION_FAREWELL_MS;
     if (!session->joined || session->work == DPC_WORK_LEAVING)
         session_add(session, DPC_SESSION_EXIT)->status = session->status;
-    else if (!hands_in(session))
+    else if (!hands_in(session) && session->work != DPC_WORK_RUNNING)
         session_leave(session);
     else if (session->suspending)
         session_add(session, DPC_SESSION_EXIT)->status = session->status;
@@ -116,6 +160,19 @@ dpc_session_wait_ms(const struct dpc_session *session, int64_t now_ms)
 
 /* --- What happened on this side. */
 
+static void
+measure_upload(struct dpc_session *session)
+{
+    uint64_t bytes = 0;
+    if (session->upload_begun_ms == 0)
+        return;
+    for (uint32_t i = 0; i < session->uploads.count; i++)
+        bytes += session->uploads.refs[i].bytes;
+    int64_t took_ms = session->now_ms - session->upload_begun_ms;
+    session->up_bytes_per_s = 1000.0 * (double)bytes / (double)(took_ms > 0 ? took_ms : 1);
+    session->upload_begun_ms = 0;
+}
+
 void
 dpc_session_transferred(struct dpc_session *session, int code, const char *text, int64_t now_ms,
                         struct dpc_session_actions *actions)
@@ -123,12 +180,15 @@ dpc_session_transferred(struct dpc_session *session, int code, const char *text,
     session_begin(session, now_ms, actions);
     if (session->work == DPC_WORK_FETCHING && code == DPC_OK) {
         session->work = DPC_WORK_RUNNING;
+        session->job_begun_ms = session->now_ms;
+        session->job_begun_steps = session->steps_done;
         session_add(session, DPC_SESSION_START)->lease = session->lease;
     } else if (session->work == DPC_WORK_FETCHING) {
         session_give_back(session, text);
     } else if (session->work != DPC_WORK_UPLOADING) {
         return;
     } else if (code == DPC_OK) {
+        measure_upload(session);
         session_submit(session);
     } else if (code == DPC_ENOTFOUND || code == DPC_ECORRUPT || code == DPC_EHASH) {
         session_give_back(session, text);
@@ -173,6 +233,15 @@ take_result(struct dpc_session *session, const struct dpc_msg_submit *result)
     add_upload(&session->uploads, &result->result);
 }
 
+/* There is no time for the path state. */
+static void
+leave_state(struct dpc_session *session)
+{
+    struct dpc_msg_submit result = session->submit;
+    result.state = (struct dpc_blob_ref){.hash = dpc_hash_none};
+    take_result(session, &result);
+}
+
 void
 dpc_session_finished(struct dpc_session *session, const struct dpc_msg_submit *result,
                      double tokens_per_s, struct dpc_session_actions *actions)
@@ -182,6 +251,8 @@ dpc_session_finished(struct dpc_session *session, const struct dpc_msg_submit *r
         return;
     dpc_session_progress(session, result->steps_count, tokens_per_s);
     take_result(session, result);
+    if (session->parting == DPC_PARTING_DELTAS)
+        leave_state(session);
     session_upload(session);
 }
 
@@ -224,7 +295,9 @@ stop(struct dpc_session *session, int status)
     } else if (hands_in(session)) {
         session->stop_at_ms = session->now_ms + DPC_SESSION_STOP_MS;
     } else if (session->work == DPC_WORK_FETCHING || session->work == DPC_WORK_RUNNING) {
-        session_give_back(session, "stopped by its owner");
+        part(session, "stopped by its owner", DPC_SESSION_STOP_MS);
+        if (session->parting != DPC_PARTING_NOTHING)
+            session->stop_at_ms = session->now_ms + DPC_SESSION_STOP_MS;
     } else if (session->work == DPC_WORK_NONE) {
         session_leave(session);
     }

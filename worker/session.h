@@ -48,6 +48,7 @@ enum dpc_session_action_type {
     DPC_SESSION_FETCH,    /* get `blobs`, then dpc_session_transferred; queued ones stay queued */
     DPC_SESSION_UPLOAD,   /* the same, to the coordinator */
     DPC_SESSION_START,    /* compute `lease`, then dpc_session_finished or _failed */
+    DPC_SESSION_CUT,      /* the job ends at its next step, with what it has then */
     DPC_SESSION_DROP,     /* the lease is over: cancel its job and transfers, unpin its blobs */
     DPC_SESSION_LOG,      /* `level`, `text` */
     DPC_SESSION_REFUSED,  /* the coordinator does not take this numeric class: dpc_session_rejoin
@@ -112,9 +113,13 @@ void dpc_session_rejoin(struct dpc_session *session, int64_t now_ms,
 /* While `paused` nothing new is begun: no hello, and no lease is asked for. */
 void dpc_session_pause(struct dpc_session *session, bool paused, int64_t now_ms,
                        struct dpc_session_actions *actions);
-/* Gives back what is fetched or computed, for `reason`; what is being handed in goes on. */
-void dpc_session_yield(struct dpc_session *session, const char *reason, int64_t now_ms,
-                       struct dpc_session_actions *actions);
+/* The experiment takes parts of a round. */
+void dpc_session_allow_parts(struct dpc_session *session, bool allowed);
+/* The machine is this worker's for `left_ms` more, for `reason`: what is fetched goes back, of what
+ * is computed as much is handed in as there is time for (parting.h), or it goes back; what is being
+ * handed in goes on. */
+void dpc_session_yield(struct dpc_session *session, const char *reason, int64_t left_ms,
+                       int64_t now_ms, struct dpc_session_actions *actions);
 /* Time went by: repeats, heartbeats, deadlines. Call it when dpc_session_wait_ms is over. */
 void dpc_session_tick(struct dpc_session *session, int64_t now_ms,
                       struct dpc_session_actions *actions);
@@ -130,8 +135,9 @@ void dpc_session_finished(struct dpc_session *session, const struct dpc_msg_subm
  * fetched again; other failures give the lease back with `text`. */
 void dpc_session_failed(struct dpc_session *session, struct dpc_token token, int code,
                         const char *text, int64_t now_ms, struct dpc_session_actions *actions);
-/* The owner wants it to end: gives back what runs, finishes what is being handed in when that takes
- * less than DPC_SESSION_STOP_MS, leaves, exits with `status`. A second call ends at once. */
+/* The owner wants it to end: does with what runs as dpc_session_yield does, finishes what is being
+ * handed in when that takes less than DPC_SESSION_STOP_MS, leaves, exits with `status`. A second
+ * call ends at once. */
 void dpc_session_stop(struct dpc_session *session, int status, int64_t now_ms,
                       struct dpc_session_actions *actions);
 

@@ -49,6 +49,7 @@ on_lease(struct dpc_session *session, const struct dpc_msg_lease *lease)
     session->steps_done = 0;
     session->refetches = session->missings = 0;
     session->upload_at_ms = 0;
+    session->parting = DPC_PARTING_NOTHING;
     session->not_finite = false;
     session->hello_errors = 0;
     session_want_nothing(session);

@@ -10,6 +10,7 @@
 #define DPC_WORKER_SESSION_PARTS_H
 
 #include "base/rng.h"
+#include "worker/parting.h"
 #include "worker/session.h"
 
 /* A request under way, or planned for `at_ms`. */
@@ -41,8 +42,14 @@ struct dpc_session {
     uint32_t refetches, missings;
     uint32_t steps_done;
     double tokens_per_s;
-    char reason[256]; /* of giving back */
-    bool not_finite;  /* and whether it is that */
+    int64_t job_begun_ms; /* and the steps that were done then */
+    uint32_t job_begun_steps;
+    bool parts_allowed;
+    enum dpc_parting parting; /* of the job that runs; NOTHING: it goes on to its end */
+    int64_t upload_begun_ms;  /* of one that is measured; 0: none is */
+    double up_bytes_per_s;    /* of the last one; 0: none yet */
+    char reason[256];         /* of giving back */
+    bool not_finite;          /* and whether it is that */
 
     bool paused;
     bool stopping;

@@ -236,6 +236,8 @@ session_fetch(struct dpc_session *session)
 void
 session_upload(struct dpc_session *session)
 {
+    /* A repeated one is none to measure: some of it is there already. */
+    session->upload_begun_ms = session->work == DPC_WORK_RUNNING ? session->now_ms : 0;
     session->work = DPC_WORK_UPLOADING;
     session->upload_at_ms = 0;
     session_add(session, DPC_SESSION_UPLOAD)->blobs = session->uploads;

@@ -121,7 +121,8 @@ train_steps(struct training *training, const struct dpc_batch_sampler *sampler,
     uint64_t step_tokens = (uint64_t)experiment->inner.batch * experiment->model.context;
     uint32_t first = training->done;
     int64_t start_ns = dpc_clock_ns();
-    while (training->done < task->lease->steps_count) {
+    while (training->done < task->lease->steps_count &&
+           !(task->progress->cut && training->done > 0)) {
         if (task->progress->cancelled) {
             if (task->progress->suspended)
                 keep(training);
@@ -222,7 +223,7 @@ dpc_train_run(struct dpc_engine *engine, const struct dpc_task *task,
               struct dpc_msg_submit *ret_submit, struct dpc_error *err)
 {
     struct training training = {.engine = engine, .task = task, .start_ns = dpc_clock_ns()};
-    struct dpc_msg_submit submit = {.steps_count = task->lease->steps_count};
+    struct dpc_msg_submit submit = {.began = task->lease->state.hash};
     const struct dpc_tally *tally = &training.tally;
     if (task->lease->steps_count == 0 || task->lease->steps_count > DPC_STEPS_MAX)
         return dpc_error_set(err, DPC_EPROTO, "the lease has %u steps", task->lease->steps_count);
@@ -233,9 +234,11 @@ dpc_train_run(struct dpc_engine *engine, const struct dpc_task *task,
         code = put_results(engine, task, &submit, err);
     if (code != DPC_OK)
         return code;
+    submit.steps_count = training.done;
     submit.tokens = tally->targets;
     submit.loss = tally->targets ? tally->loss_sum / (double)tally->targets : 0;
-    submit.loss_last = tally->last_targets ? tally->last_sum / (double)tally->last_targets : 0;
+    submit.loss_last =
+        tally->last_targets ? tally->last_sum / (double)tally->last_targets : submit.loss;
     submit.seconds = tally->seconds + seconds_since(training.start_ns);
     *ret_submit = submit;
     return DPC_OK;

@@ -14,9 +14,9 @@
 
 #include "worker/engine.h"
 
-/* Runs it; `ret_submit` gets all but token, kind, path and round. DPC_ECANCELLED;
- * DPC_ENOTFINITE names the step where loss or gradient went off; DPC_ECORRUPT, DPC_ENOTFOUND: a
- * cached blob is not there (any more). */
+/* Runs it, to its end or until it is cut; `ret_submit` gets all but token, kind, path and round.
+ * DPC_ECANCELLED; DPC_ENOTFINITE names the step where loss or gradient went off; DPC_ECORRUPT,
+ * DPC_ENOTFOUND: a cached blob is not there (any more). */
 int dpc_train_run(struct dpc_engine *engine, const struct dpc_task *task,
                   struct dpc_msg_submit *ret_submit, struct dpc_error *err) DPC_MUST_CHECK;
 

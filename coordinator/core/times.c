@@ -10,10 +10,6 @@
  * one elsewhere: below that, machines that differ a little would train everything twice. */
 enum { LEASE_PATIENCE = 4, REST_PATIENCE = 2 };
 
-/* A slow home uplink, bytes a second. Assumed until the first lease of a kind has been handed in.
- */
-static const double slowest_link = 125e3;
-
 static void
 mix(double *average, double value)
 {
@@ -76,7 +72,7 @@ fetch_ms(const struct dpc_core *core, const struct dpc_lease_record *task)
     for (uint32_t level = 0; level < core->topology.levels_count; level++)
         bytes +=
             (double)core->modules[dpc_topology_module(&core->topology, task->path, level)].bytes;
-    return 1000.0 * bytes / slowest_link;
+    return 1000.0 * bytes / DPC_SLOW_LINK_BYTES_S;
 }
 
 /* The first instant that is more than `ms` after `from_ms`. */

@@ -203,3 +203,45 @@ release_workers() { # DIR
 in_phase() { # DIR PHASE
     [ "$(dipacoctl --dir "$1" status --json | value_of phase)" = "$2" ]
 }
+
+# --- One coordinator and one worker, started by hand: store/, home/.
+
+# Its process is $supervisor.
+start_coordinator() { # FILE
+    admin="ipc://$work/admin.sock"
+    mkdir -p store/workers
+    dipaco-worker --dir home --generate-key >/dev/null || give_up 'no key'
+    cp home/worker.key.pub store/workers/w.pub
+    dipaco-coordinator --dir store --experiment "$1" --listen 'tcp://127.0.0.1:*' \
+        --bulk 'tcp://127.0.0.1:*' --admin "$admin" >coordinator.out 2>&1 &
+    supervisor=$!
+    lives=0
+    wait_for 30 'the coordinator' control_known
+}
+
+control() {
+    sed -n 's/.* control=\([^ ]*\).*/\1/p' coordinator.out | head -n 1
+}
+
+control_known() {
+    [ -n "$(control)" ]
+}
+
+# Its process is $worker, its log $log.
+start_worker() { # [OPTION]...
+    lives=$((lives + 1))
+    log=worker-$lives.err
+    dipaco-worker --dir home --connect "$(control)" --server-key store/coordinator.key.pub \
+        --threads 1 --name w "$@" >/dev/null 2>"$log" &
+    worker=$!
+}
+
+end_worker() { # SIGNAL
+    kill "-$1" "$worker"
+    status=0
+    wait "$worker" 2>/dev/null || status=$?
+}
+
+finished() {
+    [ "$(dipacoctl --admin "$admin" status --json | value_of phase)" = finished ]
+}

@@ -10,37 +10,7 @@ make_experiment tiny.yaml 's/steps: 20,/steps: 4000,/' 's/rounds: 3/rounds: 1/'
 run_to_end calm dipaco run tiny.yaml --dir calm
 [ "$status" = 0 ] || give_up "the undisturbed run ended with $status"
 
-# --- One coordinator and one worker, started by hand.
-admin="ipc://$work/admin.sock"
-mkdir -p store/workers
-dipaco-worker --dir home --generate-key >/dev/null || give_up 'a key'
-cp home/worker.key.pub store/workers/w.pub
-dipaco-coordinator --dir store --experiment tiny.yaml --listen 'tcp://127.0.0.1:*' \
-    --bulk 'tcp://127.0.0.1:*' --admin "$admin" >coordinator.out 2>&1 &
-supervisor=$!
-control() {
-    sed -n 's/.* control=\([^ ]*\).*/\1/p' coordinator.out | head -n 1
-}
-control_known() {
-    [ -n "$(control)" ]
-}
-wait_for 30 'the coordinator' control_known
-
-lives=0
-worker=
-start_worker() { # [OPTION]...
-    lives=$((lives + 1))
-    log=worker-$lives.err
-    dipaco-worker --dir home --connect "$(control)" --server-key store/coordinator.key.pub \
-        --threads 1 --name w "$@" >/dev/null 2>"$log" &
-    worker=$!
-}
-
-end_worker() { # SIGNAL
-    kill "-$1" "$worker"
-    status=0
-    wait "$worker" 2>/dev/null || status=$?
-}
+start_coordinator tiny.yaml
 
 # In the middle of a lease of the round: a finished lease's spill is small.
 trains_and_spilled() {
@@ -94,9 +64,6 @@ wait_for 30 'the damage to be told' given_up
 ok 'damaged: told'
 
 # --- To the end.
-finished() {
-    [ "$(dipacoctl --admin "$admin" status --json | value_of phase)" = finished ]
-}
 wait_for 120 'the end' finished
 check 'damaged: begins anew' [ "$(grep -c 'goes on where' "$log")" = 0 ]
 end_worker TERM

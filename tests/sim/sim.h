@@ -138,6 +138,7 @@ struct sim_worker {
     struct dpc_token begun; /* the last job that this process began and that did not fail */
     int64_t job_begin_ms, job_ms;
     uint32_t job_steps, job_before; /* all of them, and those that an earlier process did */
+    uint32_t cut_steps;             /* it ends after so many; 0: after all */
     struct dpc_msg_lease lease;     /* of the job */
     struct dpc_msg_submit result;   /* of the last job: memory of the process */
 };

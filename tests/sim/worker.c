@@ -51,6 +51,7 @@ begin_job(struct sim *sim, struct sim_worker *worker, const struct dpc_msg_lease
                  (unsigned long long)lease->token.serial);
     worker->begun = lease->token;
     worker->lease = *lease;
+    worker->cut_steps = 0;
     worker->job_before = lease->kind == DPC_TASK_TRAIN ? sim_spill_take_up(sim, worker) : 0;
     uint32_t pieces = lease->kind == DPC_TASK_TRAIN ? lease->steps_count - worker->job_before : 1;
     worker->job_begin_ms = sim->now_ms;
@@ -61,6 +62,18 @@ begin_job(struct sim *sim, struct sim_worker *worker, const struct dpc_msg_lease
     if (sim_chance(sim, 0.5))
         sim_add(sim, (int64_t)((double)worker->job_ms * dpc_rng_unit(&sim->rng)),
                 event_for(sim, worker, SIM_SPILL, worker->job));
+}
+
+static void
+cut_job(struct sim *sim, struct sim_worker *worker)
+{
+    uint32_t done = sim_job_steps_done(sim, worker) + 1;
+    if (done >= worker->lease.steps_count)
+        return;
+    sim_mark(sim, SIM_MARK_CUT);
+    worker->cut_steps = done;
+    sim_add(sim, 1 + worker->job_ms / worker->job_steps,
+            event_for(sim, worker, SIM_JOB_DONE, ++worker->job));
 }
 
 static void
@@ -103,6 +116,9 @@ act(struct sim *sim, struct sim_worker *worker, const struct dpc_session_action 
         break;
     case DPC_SESSION_START:
         begin_job(sim, worker, &action->lease);
+        break;
+    case DPC_SESSION_CUT: /* at the end of the step that is under way */
+        cut_job(sim, worker);
         break;
     case DPC_SESSION_DROP: /* what was under way has another number from now on */
         worker->transfer++;
@@ -211,6 +227,7 @@ sim_worker_start(struct sim *sim, uint32_t index)
     sim_note(sim, "worker %u starts life=%u", index, worker->life);
     worker->clock_ms = 1 + (int64_t)dpc_rng_below(&sim->rng, 100000000);
     worker->session = dpc_session_create(&options);
+    dpc_session_allow_parts(worker->session, sim->plan.elastic);
     sim_spill_restore(sim, worker);
     dpc_session_start(worker->session, clock_of(sim, worker), &sim->actions);
     act_all(sim, worker);
@@ -334,7 +351,9 @@ on_job_done(struct sim *sim, struct sim_worker *worker, const struct sim_event *
     struct dpc_msg_lease lease = worker->lease;
     bool cut = sim->plan.elastic && lease.kind == DPC_TASK_TRAIN && lease.steps_count > 1 &&
                !sim_healed(sim) && sim_chance(sim, 0.2);
-    if (cut)
+    if (worker->cut_steps)
+        lease.steps_count = worker->cut_steps;
+    else if (cut)
         lease.steps_count = 1 + (uint32_t)dpc_rng_below(&sim->rng, lease.steps_count - 1);
     int code = sim_train(sim, &lease, worker, &err);
     if (cut && sim_chance(sim, 0.3)) /* no time for the state */

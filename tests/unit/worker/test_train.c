@@ -174,6 +174,111 @@ two_halves_give_the_bits_of_the_whole(void)
     rig_end(&rig);
 }
 
+/* Two halves of a round, the second from where the first one's delta says that it ended. */
+static void
+a_part_is_gone_on_from(void)
+{
+    struct task_rig rig;
+    struct dpc_msg_submit part, rest;
+    rig_begin(&rig, DPC_TASK_TRAIN);
+    rig.lease.steps_count = RIG_STEPS / 2;
+    must_run(&rig, &part);
+    struct dpc_msg_lease first = rig.lease;
+    rig.lease.step_first += RIG_STEPS / 2;
+    rig.lease.state = part.state;
+    for (uint32_t level = 0; level < 2; level++)
+        rig.lease.begins[level] = part.parts[level].delta;
+    must_run(&rig, &rest);
+    CU_ASSERT(dpc_hash_equal(&rest.began, &part.state.hash));
+    for (uint32_t level = 0; level < 2; level++) {
+        size_t count = dpc_path_module_floats(rig.engine->path, level), wrong = 0;
+        const float *theta = dpc_path_module_params(rig.engine->path, level);
+        uint8_t *bytes = rig_load(&rig, &first.versions[level]);
+        uint8_t *delta_bytes = rig_load(&rig, &rest.parts[level].delta);
+        const float *version, *delta;
+        CU_ASSERT_EQUAL_FATAL(
+            dpc_tensor_blob_read(bytes, first.versions[level].bytes, count, &version, NULL),
+            DPC_OK);
+        CU_ASSERT_EQUAL_FATAL(
+            dpc_tensor_blob_read(delta_bytes, rest.parts[level].delta.bytes, count, &delta, NULL),
+            DPC_OK);
+        for (size_t i = 0; i < count; i++) /* of the whole round, from the version */
+            wrong += delta[i] != version[i] - theta[i];
+        CU_ASSERT_EQUAL(wrong, 0);
+        dpc_free(bytes);
+        dpc_free(delta_bytes);
+    }
+    rig_end(&rig);
+}
+
+/* The same from the values themselves, which the test subtracts. */
+static void
+a_part_is_gone_on_from_version_less_delta(void)
+{
+    struct task_rig rig;
+    struct dpc_msg_submit part, rest, same;
+    rig_begin(&rig, DPC_TASK_TRAIN);
+    rig.lease.steps_count = RIG_STEPS / 2;
+    must_run(&rig, &part);
+    rig.lease.step_first += RIG_STEPS / 2;
+    rig.lease.state = part.state;
+    for (uint32_t level = 0; level < 2; level++)
+        rig.lease.begins[level] = part.parts[level].delta;
+    must_run(&rig, &rest);
+    for (uint32_t level = 0; level < 2; level++) {
+        size_t count = dpc_path_module_floats(rig.engine->path, level);
+        float *values = dpc_alloc(count, sizeof *values);
+        uint8_t *bytes = rig_load(&rig, &rig.lease.versions[level]);
+        uint8_t *delta_bytes = rig_load(&rig, &part.parts[level].delta);
+        const float *version = NULL, *delta = NULL;
+        CU_ASSERT_EQUAL_FATAL(
+            dpc_tensor_blob_read(bytes, rig.lease.versions[level].bytes, count, &version, NULL),
+            DPC_OK);
+        CU_ASSERT_EQUAL_FATAL(
+            dpc_tensor_blob_read(delta_bytes, part.parts[level].delta.bytes, count, &delta, NULL),
+            DPC_OK);
+        for (size_t i = 0; i < count; i++)
+            values[i] = version[i] - delta[i];
+        rig.lease.versions[level] = rig_put_tensor(&rig, values, count);
+        rig.lease.begins[level] = (struct dpc_blob_ref){.hash = dpc_hash_none};
+        dpc_free(values);
+        dpc_free(bytes);
+        dpc_free(delta_bytes);
+    }
+    must_run(&rig, &same);
+    CU_ASSERT(dpc_hash_equal(&same.state.hash, &rest.state.hash));
+    CU_ASSERT_EQUAL(same.loss, rest.loss);
+    rig_end(&rig);
+}
+
+static void
+cut_after_two(void *context)
+{
+    struct dpc_progress *progress = context;
+    progress->cut = progress->steps_done >= 2;
+}
+
+static void
+a_cut_lease_is_a_shorter_one(void)
+{
+    struct task_rig rig;
+    struct dpc_msg_submit cut, shorter, least;
+    rig_begin(&rig, DPC_TASK_TRAIN);
+    rig.progress.between = cut_after_two;
+    rig.progress.context = &rig.progress;
+    must_run(&rig, &cut);
+    CU_ASSERT_EQUAL(cut.steps_count, 2);
+    rig.progress.between = NULL;
+    must_run(&rig, &least); /* still cut: one step */
+    CU_ASSERT_EQUAL(least.steps_count, 1);
+    rig.progress.cut = false;
+    rig.lease.steps_count = 2;
+    must_run(&rig, &shorter);
+    assert_same(&cut, &shorter);
+    CU_ASSERT_EQUAL(cut.tokens, shorter.tokens);
+    rig_end(&rig);
+}
+
 static void
 a_value_that_is_not_finite_names_the_step(void)
 {
@@ -212,6 +317,9 @@ a_lease_that_does_not_fit_is_refused(void)
     CU_ASSERT_EQUAL(run(&rig, &submit), DPC_EPROTO);
     rig.lease = good;
     rig.lease.versions[0] = good.versions[1]; /* another level's size */
+    CU_ASSERT_EQUAL(run(&rig, &submit), DPC_EPROTO);
+    rig.lease = good;
+    rig.lease.begins[1] = good.versions[0]; /* another level's size */
     CU_ASSERT_EQUAL(run(&rig, &submit), DPC_EPROTO);
     rig.lease = good;
     rig.lease.state = good.versions[0]; /* no path state */
@@ -292,6 +400,9 @@ static const struct dpc_test tests[] = {
     {"agrees with a plain loop", agrees_with_a_plain_loop},
     {"two runs give the same bits", two_runs_give_the_same_bits},
     {"two halves give the bits of the whole", two_halves_give_the_bits_of_the_whole},
+    {"a part is gone on from", a_part_is_gone_on_from},
+    {"a part is gone on from version less delta", a_part_is_gone_on_from_version_less_delta},
+    {"a cut lease is a shorter one", a_cut_lease_is_a_shorter_one},
     {"a value that is not finite names the step", a_value_that_is_not_finite_names_the_step},
     {"a lease that does not fit is refused", a_lease_that_does_not_fit_is_refused},
     {"a cancelled lease ends between two steps", a_cancelled_lease_ends_between_two_steps},
