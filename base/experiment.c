@@ -70,7 +70,13 @@ static int
 check_mode(const struct dpc_experiment *experiment, const struct dpc_yaml *yaml,
            struct dpc_error *err)
 {
-    if (experiment->mode == DPC_MODE_ELASTIC || experiment->outer.quorum == 1)
+    if (experiment->mode == DPC_MODE_ELASTIC)
+        return DPC_OK;
+    if (experiment->transfer.path_state == DPC_STATE_LOCAL)
+        return dpc_keys_error(yaml, "transfer.path_state", err, DPC_EINVAL,
+                              "is local, and strict mode trains to the same bits whoever trains: "
+                              "choose ship or reset, or mode: elastic");
+    if (experiment->outer.quorum == 1)
         return DPC_OK;
     return dpc_keys_error(yaml, "outer.quorum", err, DPC_EINVAL,
                           "is %g, and strict mode waits for all paths: leave it out, or choose "

@@ -33,6 +33,7 @@ enum dpc_routing_init {
     DPC_ROUTING_HASH,
 };
 enum dpc_routing_balance { DPC_BALANCE_NONE, DPC_BALANCE_CAPACITY };
+enum dpc_path_state { DPC_STATE_SHIP, DPC_STATE_LOCAL, DPC_STATE_RESET };
 enum dpc_outer_late { DPC_LATE_REFUSE, DPC_LATE_DISCOUNT };
 enum dpc_outer_rescale { DPC_RESCALE_SQRT, DPC_RESCALE_RDA, DPC_RESCALE_NONE };
 
@@ -95,6 +96,9 @@ struct dpc_experiment {
         enum dpc_outer_late late;
         double late_discount; /* factor on the weight of what came a round late */
     } outer;
+    struct {
+        enum dpc_path_state path_state;
+    } transfer;
     struct {
         uint32_t steps;
     } warm_start;

@@ -57,8 +57,10 @@ static const struct dpc_choice lates[] = {
     {"discount", DPC_LATE_DISCOUNT, false}, {"refuse", DPC_LATE_REFUSE, false}, {0}};
 static const struct dpc_choice codecs[] = {{"fp32", 0, false}, {"bf16", 0, true}, {"int8", 0, true},
                                            {"int4", 0, true},  {"topk", 0, true}, {0}};
-static const struct dpc_choice path_states[] = {
-    {"ship", 0, false}, {"local", 0, true}, {"reset", 0, true}, {0}};
+static const struct dpc_choice path_states[] = {{"ship", DPC_STATE_SHIP, false},
+                                                {"local", DPC_STATE_LOCAL, false},
+                                                {"reset", DPC_STATE_RESET, false},
+                                                {0}};
 
 /* --- Parts of a level: "[embedding, {blocks: 2}, head]". */
 
@@ -592,11 +594,12 @@ static const struct dpc_key rows[] = {
      .doc = "Form in which module versions travel to workers"},
     {.path = "transfer.path_state",
      .type = DPC_KEY_ENUM,
-     NO_FIELD,
+     FIELD(transfer.path_state),
      .fallback = "ship",
      .choices = path_states,
-     .doc = "What becomes of a path's optimizer state when another worker takes the path; ship: it "
-            "travels"},
+     .doc = "What becomes of a path's optimizer state, which is twice the size of its deltas, "
+            "between two leases; ship: it travels with them; local: it stays with its worker, and "
+            "another one begins from moments of zero (elastic mode); reset: every lease does"},
 
     {.path = "warm_start.steps",
      .type = DPC_KEY_UINT,

@@ -197,6 +197,7 @@ read_lease(struct decoding *d, const Dpc__Wire__Envelope *in)
     read_begins(d, from, to);
     to->data = take_ref(d, from->data, "data");
     to->state = take_ref(d, from->state, "state");
+    to->kept = take_ref(d, from->kept, "kept");
     to->time_left_ms = from->time_left_ms;
 }
 
@@ -254,6 +255,7 @@ read_submit(struct decoding *d, const Dpc__Wire__Envelope *in)
     to->state = take_ref(d, from->state, "state");
     to->result = take_ref(d, from->result, "result");
     to->began = take_hash(d, from->began, "began");
+    to->kept = take_ref(d, from->kept, "kept");
 }
 
 static void

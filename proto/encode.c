@@ -30,7 +30,7 @@ struct scratch {
         Dpc__Wire__AdminReply admin_reply;
     };
     Dpc__Wire__Token token;
-    Dpc__Wire__BlobRef refs[2 * DPC_LEVELS_MAX + 2]; /* a lease's versions, begins, data, state */
+    Dpc__Wire__BlobRef refs[2 * DPC_LEVELS_MAX + 3]; /* a lease's versions, begins, data, states */
     size_t refs_used;
     Dpc__Wire__BlobRef *versions[DPC_LEVELS_MAX], *begins[DPC_LEVELS_MAX];
     uint32_t modules[DPC_LEVELS_MAX];
@@ -169,6 +169,7 @@ fill_lease(const struct dpc_msg *msg, struct scratch *s)
     to->begins = s->begins;
     to->data = ref(s, &from->data);
     to->state = ref(s, &from->state);
+    to->kept = ref(s, &from->kept);
     to->time_left_ms = from->time_left_ms;
     s->envelope.lease = to;
 }
@@ -241,6 +242,7 @@ fill_submit(const struct dpc_msg *msg, struct scratch *s)
     fill_parts(from, s);
     s->submit.state = ref(s, &from->state);
     s->submit.result = ref(s, &from->result);
+    s->submit.kept = ref(s, &from->kept);
     if (!dpc_hash_is_none(&from->began))
         s->submit.began = hash(&from->began);
     s->envelope.submit = &s->submit;

@@ -103,6 +103,7 @@ struct dpc_msg_lease {
     struct dpc_blob_ref begins[DPC_LEVELS_MAX];
     struct dpc_blob_ref data;  /* a token file */
     struct dpc_blob_ref state; /* path state; none: zero moments (train) */
+    struct dpc_blob_ref kept;  /* in its place: one that this worker kept, if it still has it */
     uint32_t time_left_ms;
 };
 
@@ -154,6 +155,7 @@ struct dpc_msg_submit {
     uint32_t parts_count;
     struct dpc_part parts[DPC_LEVELS_MAX];
     struct dpc_blob_ref state;  /* path state after the last step (train) */
+    struct dpc_blob_ref kept;   /* in its place: one that stays with the worker */
     struct dpc_hash began;      /* path state that the first step took; none: zero moments */
     struct dpc_blob_ref result; /* features or scores (featurize, evaluate) */
 };

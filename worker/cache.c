@@ -22,6 +22,11 @@ struct dpc_cache {
     uint64_t bytes, uses;
     struct entry *entries;
     size_t entries_count, entries_capacity;
+    struct held {
+        uint32_t path;
+        struct dpc_hash hash;
+    } * held;
+    size_t held_count, held_capacity;
     struct dpc_hash *pins;
     size_t pins_count, pins_capacity;
 };
@@ -84,16 +89,34 @@ remove_entry(struct dpc_cache *cache, struct entry *entry)
     *entry = cache->entries[--cache->entries_count];
 }
 
+static bool
+is_held(const struct dpc_cache *cache, const struct dpc_hash *hash)
+{
+    for (size_t i = 0; i < cache->held_count; i++) {
+        if (dpc_hash_equal(&cache->held[i].hash, hash))
+            return true;
+    }
+    return false;
+}
+
 static struct entry *
-least_used(struct dpc_cache *cache)
+least_used(struct dpc_cache *cache, bool held)
 {
     struct entry *least = NULL;
     for (size_t i = 0; i < cache->entries_count; i++) {
         struct entry *entry = &cache->entries[i];
-        if (!is_pinned(cache, &entry->ref.hash) && (!least || entry->used < least->used))
+        if (is_held(cache, &entry->ref.hash) == held && !is_pinned(cache, &entry->ref.hash) &&
+            (!least || entry->used < least->used))
             least = entry;
     }
     return least;
+}
+
+static struct entry *
+first_to_go(struct dpc_cache *cache)
+{
+    struct entry *least = least_used(cache, false);
+    return least ? least : least_used(cache, true);
 }
 
 /* --- With the lock taken inside. */
@@ -126,7 +149,7 @@ make_room(struct dpc_cache *cache, uint64_t bytes)
     int code = DPC_OK;
     pthread_mutex_lock(&cache->lock);
     while (code == DPC_OK && (bytes > cache->budget || cache->bytes > cache->budget - bytes)) {
-        struct entry *entry = bytes > cache->budget ? NULL : least_used(cache);
+        struct entry *entry = bytes > cache->budget ? NULL : first_to_go(cache);
         if (!entry) {
             code = DPC_ENOSPACE;
             break;
@@ -217,6 +240,30 @@ dpc_cache_pin(struct dpc_cache *cache, const struct dpc_blob_ref *refs, uint32_t
     pthread_mutex_lock(&cache->lock);
     for (uint32_t i = 0; i < count; i++)
         add_pin(cache, &refs[i].hash);
+    pthread_mutex_unlock(&cache->lock);
+}
+
+/* Of this path, made where there is none yet; the lock held. */
+static struct held *
+held_for(struct dpc_cache *cache, uint32_t path)
+{
+    for (size_t i = 0; i < cache->held_count; i++) {
+        if (cache->held[i].path == path)
+            return &cache->held[i];
+    }
+    if (cache->held_count == cache->held_capacity) {
+        cache->held_capacity = cache->held_capacity ? 2 * cache->held_capacity : 16;
+        cache->held = dpc_grow(cache->held, cache->held_capacity, sizeof *cache->held);
+    }
+    cache->held[cache->held_count] = (struct held){.path = path};
+    return &cache->held[cache->held_count++];
+}
+
+void
+dpc_cache_hold(struct dpc_cache *cache, uint32_t path, const struct dpc_hash *hash)
+{
+    pthread_mutex_lock(&cache->lock);
+    held_for(cache, path)->hash = *hash;
     pthread_mutex_unlock(&cache->lock);
 }
 
@@ -349,6 +396,7 @@ dpc_cache_close(struct dpc_cache *cache)
         return NULL;
     cache->blobs = dpc_blobs_close(cache->blobs);
     dpc_free(cache->entries);
+    dpc_free(cache->held);
     dpc_free(cache->pins);
     pthread_mutex_destroy(&cache->lock);
     return dpc_free(cache);

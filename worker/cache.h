@@ -6,7 +6,8 @@
  *
  * Keeps at most `budget` bytes: the least recently used blob goes first, a pinned one never. What
  * the lease in hand needs is pinned from its fetch until it is over; what a job puts is pinned
- * likewise. A blob that turns out damaged is dropped, so that the next fetch brings it again.
+ * likewise. A path state that is for this worker alone is held: it goes after all that can be
+ * fetched again. A blob that turns out damaged is dropped, so that the next fetch brings it again.
  *
  * Owns: the folder, one process at a time (main.c locks it). Threads: any; bulk transfers call from
  * the loop, jobs from theirs. Limits: the budget; DPC_ENOSPACE when pinned blobs leave no room.
@@ -29,6 +30,10 @@ struct dpc_cache *dpc_cache_close(struct dpc_cache *cache);
 void dpc_cache_pin(struct dpc_cache *cache, const struct dpc_blob_ref *refs, uint32_t count);
 /* Unpins all; unfinished blobs among them are kept, to be taken up again. */
 void dpc_cache_unpin_all(struct dpc_cache *cache);
+
+/* Holds a blob that nobody else has, in the place of the one that was held for `path` before. Not
+ * over a restart: it then counts as any other. */
+void dpc_cache_hold(struct dpc_cache *cache, uint32_t path, const struct dpc_hash *hash);
 
 /* A whole blob, its hash checked; dpc_free it. DPC_ECORRUPT when it was damaged (it is dropped
  * then), DPC_ENOTFOUND. */

@@ -90,7 +90,8 @@ take_experiment(struct dpc_worker *worker, const char *yaml, struct dpc_error *e
     memcpy(&worker->experiment, &experiment, sizeof experiment);
     dpc_free(worker->experiment_yaml);
     worker->experiment_yaml = dpc_strdup(yaml);
-    dpc_session_allow_parts(worker->session, experiment.mode == DPC_MODE_ELASTIC);
+    dpc_session_allow_parts(worker->session, experiment.mode == DPC_MODE_ELASTIC,
+                            experiment.transfer.path_state == DPC_STATE_SHIP);
     return DPC_OK;
 }
 

@@ -37,9 +37,10 @@ dpc_session_pause(struct dpc_session *session, bool paused, int64_t now_ms,
 }
 
 void
-dpc_session_allow_parts(struct dpc_session *session, bool allowed)
+dpc_session_allow_parts(struct dpc_session *session, bool allowed, bool ships_state)
 {
     session->parts_allowed = allowed;
+    session->ships_state = ships_state;
 }
 
 /* Path states are moments, two for each parameter. */
@@ -57,7 +58,7 @@ choose_parting(const struct dpc_session *session, int64_t left_ms)
     };
     for (uint32_t level = 0; level < session->lease.levels_count; level++)
         facts.deltas_bytes += session->lease.versions[level].bytes;
-    facts.state_bytes = 2 * facts.deltas_bytes;
+    facts.state_bytes = session->ships_state ? 2 * facts.deltas_bytes : 0;
     return dpc_parting_choose(&facts);
 }
 

@@ -113,8 +113,8 @@ void dpc_session_rejoin(struct dpc_session *session, int64_t now_ms,
 /* While `paused` nothing new is begun: no hello, and no lease is asked for. */
 void dpc_session_pause(struct dpc_session *session, bool paused, int64_t now_ms,
                        struct dpc_session_actions *actions);
-/* The experiment takes parts of a round. */
-void dpc_session_allow_parts(struct dpc_session *session, bool allowed);
+/* The experiment takes parts of a round, and path states with them. */
+void dpc_session_allow_parts(struct dpc_session *session, bool allowed, bool ships_state);
 /* The machine is this worker's for `left_ms` more, for `reason`: what is fetched goes back, of what
  * is computed as much is handed in as there is time for (parting.h), or it goes back; what is being
  * handed in goes on. */

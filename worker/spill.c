@@ -68,6 +68,7 @@ put_record(struct dpc_buf *out, const struct dpc_hash *numeric_class,
     dpc_buf_put_u64(out, record->tally.targets);
     dpc_buf_put_u64(out, record->tally.last_targets);
     dpc_buf_put_f64(out, record->tally.seconds);
+    dpc_buf_put(out, record->tally.began.bytes, DPC_HASH_BYTES);
     dpc_buf_put_u64(out, record->values_bytes);
     int code = put_message(out, &lease, err);
     if (code == DPC_OK && record->stage == DPC_SPILL_FINISHED)
@@ -116,6 +117,7 @@ get_record(struct dpc_reader *reader, const struct dpc_hash *numeric_class,
     record->tally.targets = dpc_reader_u64(reader);
     record->tally.last_targets = dpc_reader_u64(reader);
     record->tally.seconds = dpc_reader_f64(reader);
+    get_hash(reader, &record->tally.began);
     record->values_bytes = dpc_reader_u64(reader);
     get_message(reader, DPC_MSG_LEASE, &msg);
     record->lease = msg.lease;

@@ -33,11 +33,12 @@ enum dpc_spill_stage {
     DPC_SPILL_STAGES,
 };
 
-/* Sums over a lease's steps, for its submission. */
+/* What a lease's steps leave for its submission: sums, mostly. */
 struct dpc_tally {
     double loss_sum, last_sum; /* of all steps, and of the last tenth */
     uint64_t targets, last_targets;
-    double seconds; /* of computing, in processes that are gone */
+    double seconds;        /* of computing, in processes that are gone */
+    struct dpc_hash began; /* the path state that the first step took */
 };
 
 struct dpc_spill_record {

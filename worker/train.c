@@ -8,6 +8,7 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "base/log.h"
 #include "base/tensor_blob.h"
 #include "data/batch.h"
 #include "worker/keep.h"
@@ -21,19 +22,30 @@ struct training {
     int64_t start_ns;
 };
 
+/* The path state that the lease names, if any. One that only this worker had, and has no more, is
+ * done without: nobody else can bring it. */
 static int
-load_state(struct dpc_engine *engine, const struct dpc_task *task, struct dpc_error *err)
+load_state(struct training *training, struct dpc_error *err)
 {
-    const struct dpc_blob_ref *ref = &task->lease->state;
+    struct dpc_adamw *adamw = training->engine->adamw;
+    const struct dpc_msg_lease *lease = training->task->lease;
+    bool kept = !dpc_hash_is_none(&lease->kept.hash);
+    const struct dpc_blob_ref *ref = kept ? &lease->kept : &lease->state;
     uint8_t *bytes;
-    dpc_adamw_reset(engine->adamw);
+    dpc_adamw_reset(adamw);
     if (dpc_hash_is_none(&ref->hash))
         return DPC_OK;
-    int code = dpc_cache_load(task->cache, ref, &bytes, err);
+    int code = dpc_cache_load(training->task->cache, ref, &bytes, err);
+    if (kept && (code == DPC_ENOTFOUND || code == DPC_ECORRUPT)) {
+        dpc_log_warning("the path state that was kept is gone, moments begin at zero path=%u",
+                        lease->path);
+        return DPC_OK;
+    }
     if (code != DPC_OK)
         return code;
-    code = dpc_adamw_read(engine->adamw, bytes, ref->bytes, err);
+    code = dpc_adamw_read(adamw, bytes, ref->bytes, err);
     dpc_free(bytes);
+    training->tally.began = ref->hash;
     return code == DPC_ECORRUPT ? DPC_EPROTO : code;
 }
 
@@ -183,8 +195,8 @@ put_delta(struct dpc_engine *engine, const struct dpc_task *task, uint32_t level
 }
 
 static int
-put_results(struct dpc_engine *engine, const struct dpc_task *task, struct dpc_msg_submit *submit,
-            struct dpc_error *err)
+put_deltas(struct dpc_engine *engine, const struct dpc_task *task, struct dpc_msg_submit *submit,
+           struct dpc_error *err)
 {
     int code = DPC_OK;
     float *received = engine->received;
@@ -192,15 +204,28 @@ put_results(struct dpc_engine *engine, const struct dpc_task *task, struct dpc_m
         code = put_delta(engine, task, level, received, &submit->parts[level], err);
         received += dpc_path_module_floats(engine->path, level);
     }
-    if (code != DPC_OK)
-        return code;
     submit->parts_count = task->lease->levels_count;
+    return code;
+}
+
+static int
+put_state(struct dpc_engine *engine, const struct dpc_task *task, struct dpc_msg_submit *submit,
+          struct dpc_error *err)
+{
+    enum dpc_path_state becomes = engine->experiment.transfer.path_state;
+    if (becomes == DPC_STATE_RESET)
+        return DPC_OK;
     dpc_buf_reset(&engine->blob);
-    code = dpc_adamw_write(engine->adamw, &engine->blob);
+    int code = dpc_adamw_write(engine->adamw, &engine->blob);
     if (code != DPC_OK)
         return dpc_error_set(err, code, "could not read the path state back: %s",
                              dpc_error_words(code));
-    return dpc_engine_put(engine, task, &submit->state, err);
+    if (becomes == DPC_STATE_SHIP)
+        return dpc_engine_put(engine, task, &submit->state, err);
+    code = dpc_engine_put(engine, task, &submit->kept, err);
+    if (code == DPC_OK)
+        dpc_cache_hold(task->cache, task->lease->path, &submit->kept.hash);
+    return code;
 }
 
 /* Received values and path state, then what an earlier process made of them. */
@@ -210,7 +235,7 @@ prepare(struct training *training, struct dpc_error *err)
     const struct dpc_task *task = training->task;
     int code = dpc_engine_load(training->engine, task, err);
     if (code == DPC_OK)
-        code = load_state(training->engine, task, err);
+        code = load_state(training, err);
     if (code == DPC_OK)
         code = dpc_keep_read(training->engine, task, &training->done, &training->tally, err);
     if (code == DPC_OK)
@@ -223,7 +248,7 @@ dpc_train_run(struct dpc_engine *engine, const struct dpc_task *task,
               struct dpc_msg_submit *ret_submit, struct dpc_error *err)
 {
     struct training training = {.engine = engine, .task = task, .start_ns = dpc_clock_ns()};
-    struct dpc_msg_submit submit = {.began = task->lease->state.hash};
+    struct dpc_msg_submit submit = {.parts_count = 0};
     const struct dpc_tally *tally = &training.tally;
     if (task->lease->steps_count == 0 || task->lease->steps_count > DPC_STEPS_MAX)
         return dpc_error_set(err, DPC_EPROTO, "the lease has %u steps", task->lease->steps_count);
@@ -231,9 +256,12 @@ dpc_train_run(struct dpc_engine *engine, const struct dpc_task *task,
     if (code == DPC_OK)
         code = open_and_train(&training, err);
     if (code == DPC_OK)
-        code = put_results(engine, task, &submit, err);
+        code = put_deltas(engine, task, &submit, err);
+    if (code == DPC_OK)
+        code = put_state(engine, task, &submit, err);
     if (code != DPC_OK)
         return code;
+    submit.began = tally->began;
     submit.steps_count = training.done;
     submit.tokens = tally->targets;
     submit.loss = tally->targets ? tally->loss_sum / (double)tally->targets : 0;

@@ -41,6 +41,8 @@ fill_train(const struct dpc_core *core, const struct dpc_lease_record *task,
     lease->steps_count = core_units(core, task);
     lease->data = (struct dpc_blob_ref){path->shard, path->shard_bytes};
     lease->state = (struct dpc_blob_ref){task->state, path->state_bytes};
+    if (memcmp(path->keeper, task->worker, sizeof path->keeper) == 0)
+        lease->kept = (struct dpc_blob_ref){path->kept, path->kept_bytes};
 }
 
 static void

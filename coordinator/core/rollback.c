@@ -59,6 +59,8 @@ reset_path(struct dpc_core *core, uint32_t path_id, struct dpc_actions *actions)
     core_forget_failure(core, path_id);
     path->record.state = dpc_hash_none;
     path->record.state_bytes = 0;
+    path->record.kept = dpc_hash_none;
+    path->record.kept_bytes = 0;
     path->record.part_steps = 0;
     path->record.missed = 0;
     dpc_put_path(&actions->batch, &path->record);

@@ -365,7 +365,10 @@ find_fault(const struct dpc_core *core, const struct core_lease *lease,
     if (!isfinite(submit->loss) || !isfinite(submit->loss_last))
         return "its loss is not finite";
     bool part = submit->steps_count < lease->steps_count; /* made in haste: perhaps without */
-    return dpc_hash_is_none(&submit->state.hash) && !part ? "it has no path state" : NULL;
+    bool ships = core->experiment->transfer.path_state == DPC_STATE_SHIP;
+    if (dpc_hash_is_none(&submit->state.hash) == ships && !part)
+        return ships ? "it has no path state" : "it brings a path state, which is not wanted";
+    return NULL;
 }
 
 void
@@ -419,6 +422,20 @@ put_contributions(struct dpc_core *core, const struct core_lease *lease,
     }
 }
 
+/* What the path's next lease begins with. A state that is kept is there for its keeper alone. */
+static void
+take_state(struct dpc_core *core, const struct core_lease *lease,
+           const struct dpc_msg_submit *submit)
+{
+    struct dpc_path_record *path = &core->paths[submit->path].record;
+    path->state = submit->state.hash;
+    path->state_bytes = submit->state.bytes;
+    path->kept = core->experiment->transfer.path_state == DPC_STATE_LOCAL ? submit->kept.hash
+                                                                          : dpc_hash_none;
+    path->kept_bytes = submit->kept.bytes;
+    memcpy(path->keeper, lease->record.worker, sizeof path->keeper);
+}
+
 /* How far the path is in its rounds. What was missed and comes after all moves it nowhere. */
 static void
 count_steps(struct dpc_core *core, const struct core_lease *lease,
@@ -437,8 +454,7 @@ count_steps(struct dpc_core *core, const struct core_lease *lease,
     path->steps_done += submit->steps_count;
     path->tokens_done += (uint64_t)submit->steps_count * core->experiment->inner.batch *
                          core->experiment->model.context;
-    path->state = submit->state.hash;
-    path->state_bytes = submit->state.bytes;
+    take_state(core, lease, submit);
 }
 
 static void

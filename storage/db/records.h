@@ -107,6 +107,9 @@ struct dpc_path_record {
     /* One plus the last round that closed somewhere before anything of it was handed in, while
      * somebody was at work on it; 0: none. */
     uint32_t missed;
+    struct dpc_hash kept; /* path state that stays with the worker `keeper`; none: none does */
+    uint64_t kept_bytes;
+    uint8_t keeper[DPC_WORKER_KEY_BYTES];
 };
 
 /* When a contribution came: before its module closed the round, or, elastic mode, after. */
@@ -125,7 +128,7 @@ struct dpc_contribution_record {
     struct dpc_hash delta;
     uint64_t bytes;
     double norm;
-    uint32_t steps; /* of the round, from its first */
+    uint32_t steps;         /* of the round, from its first */
     double loss, loss_last; /* nats a token */
     uint64_t lease;         /* serial */
     uint8_t worker[DPC_WORKER_KEY_BYTES];

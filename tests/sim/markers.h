@@ -62,6 +62,7 @@
     X(STEPS_TAKEN_UP, "a restarted worker went on in the middle of a lease")                       \
     X(RESULT_TAKEN_UP, "a restarted worker handed in what the last process had computed")          \
     X(CUT, "a worker that had to go handed in a part")                                             \
+    X(STATE_KEPT, "a worker trained on with the path state that it had kept")                      \
     X(LEASE_KEPT, "a worker that was told to stop kept its lease")                                 \
     X(CACHE_SUFFICED, "a lease needed nothing from the coordinator")                               \
     X(SWEPT, "blobs that nothing needed were removed")                                             \

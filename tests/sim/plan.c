@@ -52,6 +52,7 @@ draw_elastic(struct dpc_rng *rng, struct dpc_buf *yaml)
 static void
 draw_experiment(struct sim_plan *plan, struct dpc_rng *rng)
 {
+    static const char *const states[] = {"ship", "ship", "reset", "local"};
     static const char *const weights[] = {"shard", "uniform", "tokens"};
     struct dpc_buf yaml, outer;
     dpc_buf_init(&yaml, 0);
@@ -73,6 +74,8 @@ draw_experiment(struct sim_plan *plan, struct dpc_rng *rng)
                    weights[dpc_rng_below(rng, 3)], dpc_buf_text(&outer));
     dpc_buf_printf(&yaml, "baseline: {dense: %s}\n", dpc_rng_below(rng, 4) ? "true" : "false");
     dpc_buf_printf(&yaml, "warm_start: {steps: %u}\n", between(rng, 1, 3 * steps));
+    dpc_buf_printf(&yaml, "transfer: {path_state: %s}\n",
+                   states[dpc_rng_below(rng, plan->elastic ? 4 : 3)]);
     dpc_buf_printf(&yaml, "keep_rounds: 1\n"); /* a sweep then has most to remove */
     dpc_buf_printf(&yaml, "mode: %s\n", plan->elastic ? "elastic" : "strict");
     (void)snprintf(plan->yaml, sizeof plan->yaml, "%s", dpc_buf_text(&yaml));

@@ -33,6 +33,7 @@ sim_job_inputs(const struct dpc_msg_lease *lease)
         dpc_buf_put(&bytes, lease->begins[level].hash.bytes, DPC_HASH_BYTES);
     dpc_buf_put(&bytes, lease->data.hash.bytes, DPC_HASH_BYTES);
     dpc_buf_put(&bytes, lease->state.hash.bytes, DPC_HASH_BYTES);
+    dpc_buf_put(&bytes, lease->kept.hash.bytes, DPC_HASH_BYTES);
     dpc_hash_of(bytes.data, bytes.len, &hash);
     dpc_buf_done(&bytes);
     return hash;
@@ -125,23 +126,58 @@ make_deltas(struct dpc_cache *cache, const struct dpc_msg_lease *lease,
                                   .norm = 1};
         code = train_module(&lease->versions[level], inputs, level, cache, &part->delta.hash, err);
     }
-    if (code == DPC_OK)
-        code = dpc_cache_put(cache, inputs->bytes, DPC_HASH_BYTES, &result->state, err);
     return code;
 }
 
+static int
+make_state(const struct sim *sim, struct sim_worker *worker, const struct dpc_hash *inputs,
+           struct dpc_error *err)
+{
+    enum dpc_path_state becomes = sim->coordinator.experiment.transfer.path_state;
+    bool stays = becomes == DPC_STATE_LOCAL;
+    if (becomes == DPC_STATE_RESET)
+        return DPC_OK;
+    struct dpc_blob_ref *state = stays ? &worker->result.kept : &worker->result.state;
+    int code = dpc_cache_put(worker->cache, inputs->bytes, DPC_HASH_BYTES, state, err);
+    if (code == DPC_OK && stays)
+        dpc_cache_hold(worker->cache, worker->lease.path, &state->hash);
+    return code;
+}
+
+/* What the worker kept may be gone; it then begins without. */
+static void
+look_for_kept(struct sim *sim, struct sim_worker *worker, struct dpc_msg_lease *lease)
+{
+    struct dpc_error err = {0};
+    uint8_t *bytes;
+    if (dpc_hash_is_none(&lease->kept.hash))
+        return;
+    int code = dpc_cache_load(worker->cache, &lease->kept, &bytes, &err);
+    if (code == DPC_OK) {
+        sim_mark(sim, SIM_MARK_STATE_KEPT);
+        dpc_free(bytes);
+        return;
+    }
+    if (code != DPC_ENOTFOUND)
+        sim_worker_excuse(sim, worker, code, err.text);
+    lease->kept = (struct dpc_blob_ref){.hash = dpc_hash_none};
+}
+
 int
-sim_train(struct sim *sim, const struct dpc_msg_lease *lease, struct sim_worker *worker,
+sim_train(struct sim *sim, const struct dpc_msg_lease *of, struct sim_worker *worker,
           struct dpc_error *err)
 {
-    struct dpc_hash inputs = sim_job_inputs(lease);
+    struct dpc_msg_lease copy = *of, *lease = &copy;
     struct dpc_msg_submit *result = &worker->result;
+    look_for_kept(sim, worker, lease);
+    bool kept = !dpc_hash_is_none(&lease->kept.hash);
+    struct dpc_hash inputs = sim_job_inputs(lease);
     *result = (struct dpc_msg_submit){
         .token = lease->token,
         .steps_count = lease->steps_count,
         .loss = 1.0 + 0.001 * inputs.bytes[8],
         .loss_last = 1.0 + 0.001 * inputs.bytes[9],
-        .began = lease->state.hash,
+        .began = kept ? lease->kept.hash : lease->state.hash,
         .seconds = 0.001 * (double)sim->plan.step_ms * lease->steps_count * worker->slowness,
     };
     int code = read_inputs(worker->cache, lease, err);
@@ -149,5 +185,7 @@ sim_train(struct sim *sim, const struct dpc_msg_lease *lease, struct sim_worker 
         code = make_deltas(worker->cache, lease, &inputs, result, err);
     else if (code == DPC_OK)
         code = make_rows(worker->cache, lease, &inputs, result, err);
+    if (code == DPC_OK && lease->kind == DPC_TASK_TRAIN)
+        code = make_state(sim, worker, &inputs, err);
     return code;
 }

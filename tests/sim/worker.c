@@ -227,7 +227,7 @@ sim_worker_start(struct sim *sim, uint32_t index)
     sim_note(sim, "worker %u starts life=%u", index, worker->life);
     worker->clock_ms = 1 + (int64_t)dpc_rng_below(&sim->rng, 100000000);
     worker->session = dpc_session_create(&options);
-    dpc_session_allow_parts(worker->session, sim->plan.elastic);
+    dpc_session_allow_parts(worker->session, sim->plan.elastic, true);
     sim_spill_restore(sim, worker);
     dpc_session_start(worker->session, clock_of(sim, worker), &sim->actions);
     act_all(sim, worker);
@@ -357,7 +357,7 @@ on_job_done(struct sim *sim, struct sim_worker *worker, const struct sim_event *
         lease.steps_count = 1 + (uint32_t)dpc_rng_below(&sim->rng, lease.steps_count - 1);
     int code = sim_train(sim, &lease, worker, &err);
     if (cut && sim_chance(sim, 0.3)) /* no time for the state */
-        worker->result.state = (struct dpc_blob_ref){.hash = dpc_hash_none};
+        worker->result.state = worker->result.kept = (struct dpc_blob_ref){.hash = dpc_hash_none};
     if (code == DPC_OK && !sim_healed(sim) && sim_chance(sim, 0.02))
         code = sim_chance(sim, 0.5) ? DPC_ECORRUPT : DPC_EIO;
     else if (code == DPC_OK && !sim_healed(sim) && sim_chance(sim, sim->plan.not_finite))

@@ -325,8 +325,12 @@ driver_fill_submission(struct driver *driver, const struct dpc_msg_lease *lease,
                                                 &lease->versions[level].hash),
                           lease->versions[level].bytes},
             };
-        ret_submit->state = (struct dpc_blob_ref){
+        struct dpc_blob_ref state = {
             hash_of_numbers(lease->path, lease->round, 99, &lease->state.hash), 64};
+        if (driver->experiment.transfer.path_state == DPC_STATE_SHIP)
+            ret_submit->state = state;
+        else if (driver->experiment.transfer.path_state == DPC_STATE_LOCAL)
+            ret_submit->kept = state;
         return;
     }
     ret_submit->result.hash =

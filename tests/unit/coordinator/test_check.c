@@ -193,7 +193,7 @@ wrong_shapes_and_values_are_refused(void)
             submit.state.bytes += 4;
             break;
         case 8:
-            submit.state.hash = dpc_hash_none;
+            submit.state.bytes = 0;
             break;
         case 9:
             submit.parts[1].delta.hash = dpc_hash_none;

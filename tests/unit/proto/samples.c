@@ -63,6 +63,7 @@ sample_lease(struct dpc_msg_lease *lease, bool largest)
         .levels_count = largest ? DPC_LEVELS_MAX : 2,
         .data = ref_of(9, largest),
         .state = ref_of(10, largest),
+        .kept = ref_of(12, largest),
         .time_left_ms = largest ? UINT32_MAX : 11,
     };
     for (uint32_t i = 0; i < lease->levels_count; i++) {
@@ -87,6 +88,7 @@ sample_submit(struct dpc_msg_submit *submit, bool largest)
         .seconds = largest ? DBL_MAX : 9.125,
         .parts_count = largest ? DPC_LEVELS_MAX : 2,
         .state = ref_of(50, largest),
+        .kept = ref_of(53, largest),
         .result = ref_of(51, largest),
         .began = ref_of(52, largest).hash,
     };

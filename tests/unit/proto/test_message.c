@@ -30,7 +30,8 @@ same_lease(const struct dpc_msg_lease *a, const struct dpc_msg_lease *b)
                 a->round == b->round && a->step_first == b->step_first &&
                 a->steps_count == b->steps_count && a->from == b->from && a->to == b->to &&
                 a->levels_count == b->levels_count && same_ref(&a->data, &b->data) &&
-                same_ref(&a->state, &b->state) && a->time_left_ms == b->time_left_ms;
+                same_ref(&a->state, &b->state) && same_ref(&a->kept, &b->kept) &&
+                a->time_left_ms == b->time_left_ms;
     for (uint32_t i = 0; same && i < a->levels_count; i++)
         same = same_ref(&a->versions[i], &b->versions[i]) && a->modules[i] == b->modules[i] &&
                same_ref(&a->begins[i], &b->begins[i]);
@@ -45,7 +46,7 @@ same_submit(const struct dpc_msg_submit *a, const struct dpc_msg_submit *b)
                 a->tokens == b->tokens && a->loss == b->loss && a->loss_last == b->loss_last &&
                 a->seconds == b->seconds && a->parts_count == b->parts_count &&
                 same_ref(&a->state, &b->state) && same_ref(&a->result, &b->result) &&
-                dpc_hash_equal(&a->began, &b->began);
+                same_ref(&a->kept, &b->kept) && dpc_hash_equal(&a->began, &b->began);
     for (uint32_t i = 0; same && i < a->parts_count; i++)
         same = a->parts[i].module == b->parts[i].module && a->parts[i].norm == b->parts[i].norm &&
                same_ref(&a->parts[i].delta, &b->parts[i].delta);

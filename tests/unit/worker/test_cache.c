@@ -256,6 +256,26 @@ a_failed_sync_breaks_the_cache(void)
     end(&rig);
 }
 
+/* A path state that nobody else has goes after what can be fetched again, but before a lease fails.
+ */
+static void
+held_blobs_go_last(void)
+{
+    struct rig rig = begin();
+    struct dpc_blob_ref old = put(&rig, 1), held = put(&rig, 2), other = put(&rig, 3);
+    dpc_cache_hold(rig.cache, 7, &old.hash);
+    dpc_cache_hold(rig.cache, 7, &held.hash); /* in the place of the old one */
+    dpc_cache_unpin_all(rig.cache);
+    put(&rig, 4);
+    CU_ASSERT_FALSE(is_there(&rig, &old));
+    put(&rig, 5);
+    CU_ASSERT(is_there(&rig, &held));
+    CU_ASSERT_FALSE(is_there(&rig, &other));
+    put(&rig, 6); /* the others are pinned */
+    CU_ASSERT_FALSE(is_there(&rig, &held));
+    end(&rig);
+}
+
 static const struct dpc_test tests[] = {
     {"a failed sync breaks the cache", a_failed_sync_breaks_the_cache},
     {"the least recently used goes first", the_least_recently_used_goes_first},
@@ -268,5 +288,6 @@ static const struct dpc_test tests[] = {
     {"a size that the lease has wrong is said", a_size_that_the_lease_has_wrong_is_said},
     {"blobs of earlier runs count", blobs_of_earlier_runs_count},
     {"a full disk is said and passes", a_full_disk_is_said_and_passes},
+    {"held blobs go last", held_blobs_go_last},
 };
 DPC_TEST_MAIN("worker/cache", tests)

@@ -8,7 +8,7 @@ static struct rig
 running(uint32_t steps)
 {
     struct rig rig = reach(DPC_WORK_RUNNING, NULL);
-    dpc_session_allow_parts(rig.session, true);
+    dpc_session_allow_parts(rig.session, true, true);
     rig.now_ms += 1000 * steps;
     dpc_session_progress(rig.session, steps, 100.0);
     return rig;
@@ -63,7 +63,7 @@ strict_mode_and_no_steps_give_back(void)
 {
     for (int strict = 0; strict < 2; strict++) {
         struct rig rig = running(strict ? 17 : 0);
-        dpc_session_allow_parts(rig.session, !strict);
+        dpc_session_allow_parts(rig.session, !strict, true);
         yield(&rig, MANY_MS);
         CU_ASSERT_PTR_NOT_NULL(sent(&rig, DPC_MSG_GIVE_BACK));
         end(&rig);

@@ -279,6 +279,57 @@ a_cut_lease_is_a_shorter_one(void)
     rig_end(&rig);
 }
 
+/* Another experiment in the rig's place, which says what becomes of path states. */
+static void
+let_states(struct task_rig *rig, enum dpc_path_state becomes)
+{
+    rig->engine->experiment.transfer.path_state = becomes;
+}
+
+static void
+a_state_that_is_reset_is_not_handed_in(void)
+{
+    struct task_rig rig;
+    struct dpc_msg_submit shipped, reset;
+    rig_begin(&rig, DPC_TASK_TRAIN);
+    must_run(&rig, &shipped);
+    let_states(&rig, DPC_STATE_RESET);
+    must_run(&rig, &reset);
+    CU_ASSERT(dpc_hash_is_none(&reset.state.hash));
+    CU_ASSERT(dpc_hash_is_none(&reset.kept.hash));
+    reset.state = shipped.state;
+    assert_same(&shipped, &reset);
+    rig_end(&rig);
+}
+
+static void
+a_state_that_is_kept_is_gone_on_from(void)
+{
+    struct task_rig rig;
+    struct dpc_msg_submit shipped, first, kept, lost;
+    rig_begin(&rig, DPC_TASK_TRAIN);
+    must_run(&rig, &first);
+    struct dpc_blob_ref state = first.state;
+    rig.lease.state = state;
+    must_run(&rig, &shipped);
+    let_states(&rig, DPC_STATE_LOCAL);
+    rig.lease.state = (struct dpc_blob_ref){.hash = dpc_hash_none};
+    must_run(&rig, &first);
+    CU_ASSERT(dpc_hash_is_none(&first.state.hash));
+    CU_ASSERT(dpc_hash_equal(&first.kept.hash, &state.hash));
+    CU_ASSERT(dpc_hash_is_none(&first.began));
+    rig.lease.kept = first.kept;
+    must_run(&rig, &kept);
+    CU_ASSERT(dpc_hash_equal(&kept.began, &first.kept.hash));
+    CU_ASSERT(dpc_hash_equal(&kept.kept.hash, &shipped.state.hash));
+    CU_ASSERT_EQUAL(kept.loss, shipped.loss);
+    rig.lease.kept.hash.bytes[0] ^= 1; /* nobody has that one */
+    must_run(&rig, &lost);
+    CU_ASSERT(dpc_hash_is_none(&lost.began));
+    CU_ASSERT(dpc_hash_equal(&lost.kept.hash, &first.kept.hash));
+    rig_end(&rig);
+}
+
 static void
 a_value_that_is_not_finite_names_the_step(void)
 {
@@ -403,6 +454,8 @@ static const struct dpc_test tests[] = {
     {"a part is gone on from", a_part_is_gone_on_from},
     {"a part is gone on from version less delta", a_part_is_gone_on_from_version_less_delta},
     {"a cut lease is a shorter one", a_cut_lease_is_a_shorter_one},
+    {"a state that is reset is not handed in", a_state_that_is_reset_is_not_handed_in},
+    {"a state that is kept is gone on from", a_state_that_is_kept_is_gone_on_from},
     {"a value that is not finite names the step", a_value_that_is_not_finite_names_the_step},
     {"a lease that does not fit is refused", a_lease_that_does_not_fit_is_refused},
     {"a cancelled lease ends between two steps", a_cancelled_lease_ends_between_two_steps},

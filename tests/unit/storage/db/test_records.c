@@ -130,7 +130,9 @@ paths_come_back_in_order(void)
         CLEAR_BEHIND(records[i], rounds_done, steps_done);
         CLEAR_BEHIND(records[i], state, state_bytes);
         CLEAR_BEHIND(records[i], test, test_bytes);
-        CLEAR_TAIL(records[i], missed);
+        CLEAR_BEHIND(records[i], missed, kept);
+        CLEAR_BEHIND(records[i], kept, kept_bytes);
+        CLEAR_TAIL(records[i], keeper);
     }
     round_trip_paths(records, 3);
 }
