@@ -41,6 +41,8 @@ enum dpc_planted {
     DPC_PLANTED_MERGED_TWICE = 23,   /* a round of which a part was merged is merged late as well */
     DPC_PLANTED_LATE_FORGOTTEN = 24, /* a restart forgets what came late */
     DPC_PLANTED_PART_FORGOTTEN = 25, /* a lease that goes on names no part that it goes on from */
+    /* of barred workers and what they handed in */
+    DPC_PLANTED_BARRED_LEASED = 30, /* the lease of a barred worker lives on */
 };
 
 #define DPC_PLANTED(bug) (DPC_SIM_BUG == (bug))

@@ -4,6 +4,7 @@
 
 static const struct dpc_column columns[] = {
     {"worker", "name", DPC_CELL_TEXT},
+    {"barred", "barred", DPC_CELL_TEXT},
     {"connected", "connected", DPC_CELL_YES},
     {">silent", "silent_ms", DPC_CELL_SECONDS},
     {"task", "kind", DPC_CELL_TEXT},

@@ -247,6 +247,7 @@ list_workers(struct listing *listing)
         struct dpc_json *row = dpc_json_object();
         dpc_json_set_text(row, "name", worker->name);
         dpc_json_set_text(row, "key", key);
+        dpc_json_set_text(row, "barred", server_standing_name(worker->standing));
         dpc_json_set_bool(row, "connected", connected);
         dpc_json_set_integer(row, "silent_ms", silent_ms);
         set_lease(listing, row, worker->key);
@@ -492,7 +493,7 @@ list_ledger(struct listing *listing)
                            listing->err);
 }
 
-/* --- Backups and rollbacks: no listings, but answered in the same way. */
+/* --- What the operator wants done: no listings, but answered in the same way. */
 
 static int
 start_backup(struct listing *listing)
@@ -522,17 +523,29 @@ roll_back_round(struct listing *listing)
     return server_roll_back_round(listing->server, listing->argument, listing->root, listing->err);
 }
 
+static int
+admit(struct listing *listing)
+{
+    return server_admit(listing->server, listing->argument, listing->root, listing->err);
+}
+
 /* --- The table. */
 
 static const struct verb {
     const char *name;
     int (*list)(struct listing *listing);
 } verbs[] = {
-    {"status", list_status},        {"workers", list_workers},
-    {"paths", list_paths},          {"modules", list_modules},
-    {"versions", list_versions},    {"ledger", list_ledger},
-    {"backup", start_backup},       {"backup-state", tell_backup},
-    {"rollback", roll_back_module}, {"rollback-round", roll_back_round},
+    {"status", list_status},
+    {"workers", list_workers},
+    {"paths", list_paths},
+    {"modules", list_modules},
+    {"versions", list_versions},
+    {"ledger", list_ledger},
+    {"backup", start_backup},
+    {"backup-state", tell_backup},
+    {"rollback", roll_back_module},
+    {"rollback-round", roll_back_round},
+    {"admit", admit},
 };
 
 int

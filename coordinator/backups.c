@@ -15,11 +15,9 @@ server_ask_backup(struct dpc_server *server, const char *folder, struct dpc_erro
     if (backups->wanted || backups->busy)
         return dpc_error_set(err, DPC_EBUSY, "a backup to \"%s\" is being made: ask again later",
                              backups->folder);
-    if (!server_has_room(server)) {
-        char text[DPC_TEXT_MAX];
-        server_tell_space(server, text, sizeof text);
-        return dpc_error_set(err, DPC_ENOSPACE, "%.500s", text);
-    }
+    int code = server_check_room(server, err);
+    if (code != DPC_OK)
+        return code;
     *backups = (struct dpc_backups){.number = backups->number + 1, .wanted = true};
     (void)snprintf(backups->folder, sizeof backups->folder, "%s", folder);
     server_begin_backup(server);

@@ -160,17 +160,6 @@ tell(const struct choice *choice, const uint32_t *before, uint32_t leases_voided
     dpc_json_set_integer(root, "leases_voided", leases_voided);
 }
 
-/* What the core commits must not meet a full disk. */
-static int
-check_room(struct dpc_server *server, struct dpc_error *err)
-{
-    char text[DPC_TEXT_MAX];
-    if (server_has_room(server))
-        return DPC_OK;
-    server_tell_space(server, text, sizeof text);
-    return dpc_error_set(err, DPC_ENOSPACE, "%.500s", text);
-}
-
 static int
 carry_out(struct choice *choice, struct dpc_json *root, struct dpc_error *err)
 {
@@ -204,7 +193,7 @@ begin(struct dpc_server *server, struct choice *choice, uint32_t modules_count,
         .found = dpc_alloc(modules_count, sizeof *choice->found),
     };
     int code = dpc_core_check_rollback(server->core, err);
-    return code == DPC_OK ? check_room(server, err) : code;
+    return code == DPC_OK ? server_check_room(server, err) : code;
 }
 
 static void

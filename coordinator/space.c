@@ -26,6 +26,16 @@ room_to_resume(const struct dpc_server *server)
            (server->blob_bytes_max > more ? server->blob_bytes_max : more);
 }
 
+int
+server_check_room(struct dpc_server *server, struct dpc_error *err)
+{
+    char text[DPC_TEXT_MAX];
+    if (server_has_room(server))
+        return DPC_OK;
+    server_tell_space(server, text, sizeof text);
+    return dpc_error_set(err, DPC_ENOSPACE, "%.500s", text);
+}
+
 void
 server_tell_space(const struct dpc_server *server, char *ret_text, size_t size)
 {

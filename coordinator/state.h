@@ -130,9 +130,21 @@ int server_roll_back_module(struct dpc_server *server, const char *argument, str
 int server_roll_back_round(struct dpc_server *server, const char *argument, struct dpc_json *root,
                            struct dpc_error *err) DPC_MUST_CHECK;
 
+/* --- standings.c */
+/* The worker with this name or key. */
+int server_find_worker(struct dpc_server *server, const char *text,
+                       struct dpc_worker_record *ret_worker, struct dpc_error *err) DPC_MUST_CHECK;
+/* Takes a barred worker in again. */
+int server_admit(struct dpc_server *server, const char *argument, struct dpc_json *root,
+                 struct dpc_error *err) DPC_MUST_CHECK;
+/* "" when it may work. */
+const char *server_standing_name(enum dpc_standing standing);
+
 /* --- space.c */
 /* Is there room to commit and to store? Asks the disk; pauses, or goes on. */
 bool server_has_room(struct dpc_server *server);
+/* Likewise, with the reason: for what the operator asks for and the core would commit. */
+int server_check_room(struct dpc_server *server, struct dpc_error *err) DPC_MUST_CHECK;
 /* True when `code` is a disk that is full and no more than that; then the server is paused, and
  * what failed is to be tried again when there is room. */
 bool server_ran_out(struct dpc_server *server, int code);

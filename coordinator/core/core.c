@@ -417,6 +417,9 @@ dpc_core_step(struct dpc_core *core, const struct dpc_event *event, int64_t now_
     case DPC_EVENT_ROLLBACK:
         core_on_rollback(core, &event->rollback, actions);
         break;
+    case DPC_EVENT_STANDING:
+        core_on_standing(core, event, actions);
+        break;
     }
 }
 

@@ -57,6 +57,7 @@ enum dpc_event_type {
     DPC_EVENT_REPORTED,
     /* the operator's */
     DPC_EVENT_ROLLBACK,
+    DPC_EVENT_STANDING, /* of the event's worker */
 };
 
 /* What the server found out about a submission before the core sees it. */
@@ -130,6 +131,7 @@ struct dpc_event {
         struct dpc_sharded sharded;
         struct dpc_folded folded;
         struct dpc_rollback rollback;
+        enum dpc_standing standing;
     };
 };
 

@@ -185,9 +185,10 @@ core_on_hello(struct dpc_core *core, const struct dpc_event *event, int64_t now_
                          hello->protocol_max);
         return;
     }
-    if (!class_is_welcome(core, hello->numeric_class, actions))
-        return;
     struct core_worker *worker = core_find_worker(core, event->worker);
+    if ((worker && core_refuse_barred(worker, actions)) ||
+        !class_is_welcome(core, hello->numeric_class, actions))
+        return;
     if (!worker)
         worker = add_worker(core, event->worker);
     if (!worker) {
@@ -223,7 +224,7 @@ heard(struct dpc_core *core, const uint8_t *key, int64_t now_ms, struct dpc_acti
         return NULL;
     }
     worker->heard_ms = now_ms;
-    core_set_connected(core, worker, true);
+    core_set_connected(core, worker, worker->record.standing == DPC_STANDING_GOOD);
     return worker;
 }
 
@@ -234,7 +235,7 @@ core_on_ask(struct dpc_core *core, const struct dpc_event *event, int64_t now_ms
     struct dpc_lease_record task;
     uint32_t index;
     struct core_worker *worker = heard(core, event->worker, now_ms, actions);
-    if (!worker)
+    if (!worker || core_refuse_barred(worker, actions))
         return;
     /* Asked twice (the answer was lost): the same lease again. */
     if (worker->lease && !core_stands(core, worker->lease))

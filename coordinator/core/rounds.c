@@ -540,6 +540,8 @@ verdict_without_lease(const struct dpc_core *core, const struct core_worker *wor
         return DPC_VERDICT_STALE;
     if (submit->token.serial && submit->token.serial == worker->record.accepted)
         return DPC_VERDICT_ACCEPTED;
+    if (worker->record.standing != DPC_STANDING_GOOD)
+        return DPC_VERDICT_REFUSED;
     if (submit->kind == DPC_TASK_TRAIN && submit->path < core->topology.paths_count) {
         bool later = core->paths[submit->path].record.rounds_done > submit->round;
         return later ? DPC_VERDICT_SUPERSEDED : DPC_VERDICT_STALE;
@@ -585,6 +587,11 @@ core_on_submit(struct dpc_core *core, const struct dpc_event *event, int64_t now
             dpc_put_worker(&actions->batch, &worker->record);
         }
         reply_submitted(actions, submit->token, verdict);
+        if (verdict == DPC_VERDICT_REFUSED) {
+            worker->record.refused++;
+            dpc_put_worker(&actions->batch, &worker->record);
+            core_tell_barred(worker, actions->reply_text, sizeof actions->reply_text);
+        }
         return;
     }
     core_hear_of(core, lease, now_ms);

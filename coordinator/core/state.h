@@ -150,6 +150,18 @@ void core_on_give_back(struct dpc_core *core, const struct dpc_event *event, int
 void core_on_leave(struct dpc_core *core, const struct dpc_event *event, int64_t now_ms,
                    struct dpc_actions *actions);
 
+/* --- standing.c: who may work. */
+/* From now on it gets no lease, those that it holds are void, and what it still hands in is refused.
+ * What it handed in before stands. Nothing to do when it is barred already. */
+void core_bar_worker(struct dpc_core *core, struct core_worker *worker, enum dpc_standing standing,
+                     struct dpc_actions *actions);
+void core_on_standing(struct dpc_core *core, const struct dpc_event *event,
+                      struct dpc_actions *actions);
+/* True when the worker is barred: then the reply says why, and whom to ask. */
+bool core_refuse_barred(const struct core_worker *worker, struct dpc_actions *actions);
+/* Why, and whom to ask, for people. */
+void core_tell_barred(const struct core_worker *worker, char *ret_text, size_t size);
+
 /* --- tables.c: workers and leases, found without looking through all. */
 struct core_worker *core_find_worker(struct dpc_core *core, const uint8_t *key);
 /* One that is not there yet; pointers to others do not last. */

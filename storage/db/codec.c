@@ -150,6 +150,15 @@ dpc_record_damaged(const struct dpc_record_type *type, const char *why, struct d
                          type->name, why);
 }
 
+/* Of a record of an older format; 0: there is no such format. */
+static size_t
+older_fields_count(const struct dpc_record_type *type, uint8_t format)
+{
+    return format == 1   ? type->fields_count_format_1
+           : format == 2 ? type->fields_count_format_2
+                         : 0;
+}
+
 int
 dpc_record_begin(const struct dpc_record_type *type, struct dpc_reader *reader, const void *value,
                  size_t len, struct dpc_error *err)
@@ -161,7 +170,7 @@ dpc_record_begin(const struct dpc_record_type *type, struct dpc_reader *reader, 
                              "a %s record of the store was written by a newer version (format %u, "
                              "this program knows %u): install a newer dipaco",
                              type->name, format, type->format);
-    bool known = format == type->format || (format == 1 && type->fields_count_format_1);
+    bool known = format == type->format || older_fields_count(type, format);
     return known ? DPC_OK : dpc_record_damaged(type, "unknown format", err);
 }
 
@@ -177,7 +186,7 @@ dpc_record_decode(const struct dpc_record_type *type, const void *key, size_t ke
     uint8_t format = *(const uint8_t *)value;
     memset(ret_record, 0, type->bytes);
     dpc_fields_get(&reader, type->fields,
-                   format < type->format ? type->fields_count_format_1 : type->fields_count,
+                   format < type->format ? older_fields_count(type, format) : type->fields_count,
                    ret_record);
     if (dpc_reader_finish(&reader) != DPC_OK)
         return dpc_record_damaged(type, "wrong length", err);

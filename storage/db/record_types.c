@@ -212,9 +212,11 @@ const struct dpc_record_type dpc_type_lease = {
 
 #define F(member) DPC_FIELD(struct dpc_worker_record, member)
 static const struct dpc_field worker_fields[] = {
-    F(key), F(name), F(tokens), F(leases), F(merged), F(superseded), F(refused), F(accepted),
+    F(key),        F(name),    F(tokens),   F(leases),   F(merged),
+    F(superseded), F(refused), F(accepted), F(standing),
 };
 #undef F
+_Static_assert(sizeof(enum dpc_standing) == sizeof(uint32_t), "a standing is read as a u32");
 
 static void
 worker_key(struct dpc_key *key, const void *record)
@@ -222,16 +224,24 @@ worker_key(struct dpc_key *key, const void *record)
     dpc_key_add_bytes32(key, ((const struct dpc_worker_record *)record)->key);
 }
 
+static bool
+worker_valid(const void *record)
+{
+    return ((const struct dpc_worker_record *)record)->standing <= DPC_STANDING_QUARANTINED;
+}
+
 const struct dpc_record_type dpc_type_worker = {
     .name = "worker",
     .letter = LETTER_WORKER,
-    .format = 2,
-    .fields_count_format_1 = COUNT(worker_fields) - 1, /* without `accepted` */
+    .format = 3,
+    .fields_count_format_1 = COUNT(worker_fields) - 2, /* without `accepted` and `standing` */
+    .fields_count_format_2 = COUNT(worker_fields) - 1,
     .family = DPC_KV_STATE,
     .fields = worker_fields,
     .fields_count = COUNT(worker_fields),
     .bytes = sizeof(struct dpc_worker_record),
     .key = worker_key,
+    .valid = worker_valid,
 };
 
 #define F(member) DPC_FIELD(struct dpc_result_record, member)

@@ -148,11 +148,19 @@ struct dpc_lease_record {
     struct dpc_hash state; /* path state that it names; none before format 2 */
 };
 
+/* Whether a worker may work. */
+enum dpc_standing {
+    DPC_STANDING_GOOD = 0,
+    DPC_STANDING_REVOKED = 1,     /* barred by the operator */
+    DPC_STANDING_QUARANTINED = 2, /* barred by an audit */
+};
+
 struct dpc_worker_record {
     uint8_t key[DPC_WORKER_KEY_BYTES];
     char name[DPC_NAME_MAX];
     uint64_t tokens, leases, merged, superseded, refused;
     uint64_t accepted; /* serial of its last accepted lease; 0: none, or from before format 2 */
+    enum dpc_standing standing; /* good before format 3 */
 };
 
 /* A finished featurize or evaluate task. */

@@ -307,6 +307,7 @@ sim_check_step(struct sim *sim, const struct dpc_event *event)
     check_paths(sim, event);
     check_modules(sim, event);
     sim_check_index(sim);
+    sim_check_standings(sim, event);
     mark_event(sim, event);
     if (has_reply && reply->type == DPC_MSG_SUBMITTED) {
         check_verdict(sim, event);

@@ -551,6 +551,14 @@ operator_rolls_back(struct sim *sim)
 }
 
 static void
+operator_bars(struct sim *sim)
+{
+    struct dpc_event event = {0};
+    if (sim_draw_standing(sim, &event))
+        step(sim, &event, NULL);
+}
+
+static void
 on_tick(struct sim *sim)
 {
     struct sim_coordinator *coordinator = &sim->coordinator;
@@ -561,6 +569,8 @@ on_tick(struct sim *sim)
     step(sim, &event, NULL);
     if (coordinator->core)
         operator_rolls_back(sim);
+    if (coordinator->core)
+        operator_bars(sim);
     if (coordinator->core && !operator_looks(sim))
         sim_sweep(sim);
 }

@@ -78,7 +78,10 @@
     X(MISSED, "a path missed a round")                                                             \
     X(LATE_MERGED, "an outer step took what came a round late")                                    \
     X(TOO_LATE, "what came after its module had closed was not merged there")                      \
-    X(IN_TIME_ELSEWHERE, "what came late for one module was in time for another")
+    X(IN_TIME_ELSEWHERE, "what came late for one module was in time for another")                  \
+    X(BARRED, "the operator barred a worker")                                                      \
+    X(BARRED_REFUSED, "what a barred worker handed in was refused")                                \
+    X(ADMITTED, "a barred worker was taken in again")
 
 #define X(name, text) SIM_MARK_##name,
 enum sim_marker { SIM_MARKER_TABLE(X) SIM_MARKERS };

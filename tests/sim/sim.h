@@ -66,6 +66,7 @@ struct sim_plan {
     uint32_t cache_bytes; /* a worker's budget */
     bool elastic, sampled;
     uint32_t rollbacks; /* that the operator asks for while paths are trained */
+    bool bars;          /* workers now and then */
     int64_t limit_ms;   /* the experiment must have ended by then */
 };
 /* The same plan for the same seed. `faults` false: the reference, one worker and a quiet world. */
@@ -305,6 +306,12 @@ void sim_audit_merged(struct sim *sim, const struct dpc_ledger_record *record,
 void sim_audit_parts(struct sim *sim, uint32_t contributions);
 uint64_t sim_inputs_hash(uint64_t hash, uint32_t path, uint64_t lease, const struct dpc_hash *delta,
                          double weight);
+
+/* --- standing.c: the operator bars workers, and takes them in again. */
+/* False: not now. */
+bool sim_draw_standing(struct sim *sim, struct dpc_event *ret_event);
+/* A barred worker holds no lease and is told no. */
+void sim_check_standings(struct sim *sim, const struct dpc_event *event);
 
 /* --- sweep.c: blobs that nothing needs are removed. */
 void sim_sweep(struct sim *sim);

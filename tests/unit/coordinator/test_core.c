@@ -746,7 +746,91 @@ rollbacks_are_refused_outside_training(void)
     driver_stop(&driver);
 }
 
+static void
+set_standing(struct driver *driver, uint8_t worker, enum dpc_standing standing)
+{
+    struct dpc_event event = {.type = DPC_EVENT_STANDING, .standing = standing};
+    memset(event.worker, worker + 1, sizeof event.worker);
+    driver_step(driver, &event);
+}
+
+static const struct dpc_worker_record *
+worker_record(const struct driver *driver, uint8_t worker)
+{
+    int64_t silent_ms;
+    bool connected;
+    for (uint32_t i = 0; i < dpc_core_workers_count(driver->core); i++) {
+        const struct dpc_worker_record *record =
+            dpc_core_worker_at(driver->core, i, driver->now_ms, &silent_ms, &connected);
+        if (record->key[0] == worker + 1)
+            return record;
+    }
+    CU_FAIL_FATAL("there is no such worker");
+    return NULL;
+}
+
+static void
+check_refused(const struct dpc_msg *reply)
+{
+    CU_ASSERT_EQUAL_FATAL(reply->type, DPC_MSG_ERROR);
+    CU_ASSERT_EQUAL(reply->error.code, DPC_EPERM);
+    CU_ASSERT_PTR_NOT_NULL(strstr(reply->error.text, "revoked"));
+    CU_ASSERT_PTR_NOT_NULL(strstr(reply->error.text, "dipacoctl admit w"));
+}
+
+static void
+a_barred_worker_is_refused_until_it_is_admitted_again(void)
+{
+    struct driver driver;
+    start_training(&driver);
+    driver_hello(&driver, 1, no_token);
+    struct dpc_msg_lease done = lease_for(&driver, 0);
+    driver_submit(&driver, 0, &done);
+    struct dpc_msg_lease lease = lease_for(&driver, 0);
+    set_standing(&driver, 0, DPC_STANDING_REVOKED);
+    CU_ASSERT_EQUAL(dpc_core_leases_count(driver.core), 0);
+    for (int life = 0; life < 2; life++) {
+        check_refused(driver_hello(&driver, 0, lease.token));
+        check_refused(driver_ask(&driver, 0));
+        CU_ASSERT_EQUAL(driver_heartbeat(&driver, 0, lease.token)->verdict.verdict,
+                        DPC_VERDICT_STALE);
+        driver_crash(&driver);
+    }
+    const struct dpc_msg *reply = driver_submit(&driver, 0, &lease);
+    CU_ASSERT_EQUAL(reply->verdict.verdict, DPC_VERDICT_REFUSED);
+    CU_ASSERT_PTR_NOT_NULL(strstr(reply->verdict.text, "revoked"));
+    CU_ASSERT_EQUAL(worker_record(&driver, 0)->refused, 1);
+    /* What was promised before stays promised. */
+    CU_ASSERT_EQUAL(driver_submit(&driver, 0, &done)->verdict.verdict, DPC_VERDICT_ACCEPTED);
+    CU_ASSERT_EQUAL(dpc_core_path(driver.core, lease.path)->rounds_done, lease.round);
+
+    set_standing(&driver, 0, DPC_STANDING_GOOD);
+    driver_crash(&driver);
+    CU_ASSERT_EQUAL(driver_hello(&driver, 0, lease.token)->type, DPC_MSG_WELCOME);
+    CU_ASSERT_EQUAL(driver_ask(&driver, 0)->type, DPC_MSG_LEASE);
+    CU_ASSERT_TRUE(driver_finish(&driver, 2));
+    driver_stop(&driver);
+}
+
+/* The first cause stands; whom nobody knows nobody bars. */
+static void
+barring_again_changes_nothing(void)
+{
+    struct driver driver;
+    start_training(&driver);
+    set_standing(&driver, 0, DPC_STANDING_QUARANTINED);
+    set_standing(&driver, 0, DPC_STANDING_REVOKED);
+    CU_ASSERT_EQUAL(worker_record(&driver, 0)->standing, DPC_STANDING_QUARANTINED);
+    set_standing(&driver, 7, DPC_STANDING_REVOKED);
+    CU_ASSERT_EQUAL(dpc_core_workers_count(driver.core), 1);
+    CU_ASSERT_TRUE(driver_finish(&driver, 2)); /* by the other one */
+    driver_stop(&driver);
+}
+
 static const struct dpc_test tests[] = {
+    {"a barred worker is refused until it is admitted again",
+     a_barred_worker_is_refused_until_it_is_admitted_again},
+    {"barring again changes nothing", barring_again_changes_nothing},
     {"a rollback appends a version and voids leases",
      a_rollback_appends_a_version_and_voids_leases},
     {"a rollback asked for again changes nothing", a_rollback_asked_for_again_changes_nothing},

@@ -193,6 +193,8 @@ workers_come_back_in_order(void)
         fill(&records[i], sizeof records[i], i);
         memset(records[i].key, extremes[i], sizeof records[i].key);
         memset(records[i].name, 0, sizeof records[i].name);
+        records[i].standing = i % (DPC_STANDING_QUARANTINED + 1);
+        CLEAR_TAIL(records[i], standing);
     }
     memset(records[1].name, 'n', sizeof records[1].name - 1);
     (void)snprintf(records[2].name, sizeof records[2].name,
@@ -442,20 +444,32 @@ take_worker(void *context, const struct dpc_worker_record *record)
     return true;
 }
 
-/* Format 1 ended before `accepted`. */
+/* Format 1 ended before `accepted`, format 2 behind it. */
 static void
-a_worker_of_the_first_format_is_read(void)
+workers_of_older_formats_are_read(void)
 {
     struct dpc_kv_batch batch;
     struct one one;
     struct dpc_worker_record read;
     set_up();
     dpc_kv_batch_init(&batch);
-    dpc_put_worker(&batch, &(struct dpc_worker_record){.name = "w", .refused = 5, .accepted = 77});
+    dpc_put_worker(&batch, &(struct dpc_worker_record){.name = "w",
+                                                       .refused = 5,
+                                                       .accepted = 77,
+                                                       .standing = DPC_STANDING_REVOKED});
     CU_ASSERT_EQUAL(dpc_kv_batch_each(&batch, take_one, &one), DPC_OK);
     write_one(&one);
     CU_ASSERT_EQUAL(dpc_scan_workers(kv, take_worker, &read, &err), DPC_OK);
     CU_ASSERT_EQUAL(read.accepted, 77);
+    CU_ASSERT_EQUAL(read.standing, DPC_STANDING_REVOKED);
+    one.value[0] = 2;
+    write_one(&one);
+    CU_ASSERT_EQUAL(dpc_scan_workers(kv, take_worker, &read, &err), DPC_ECORRUPT);
+    one.value_len -= sizeof(uint32_t);
+    write_one(&one);
+    CU_ASSERT_EQUAL(dpc_scan_workers(kv, take_worker, &read, &err), DPC_OK);
+    CU_ASSERT_EQUAL(read.accepted, 77);
+    CU_ASSERT_EQUAL(read.standing, DPC_STANDING_GOOD);
     one.value[0] = 1;
     write_one(&one);
     CU_ASSERT_EQUAL(dpc_scan_workers(kv, take_worker, &read, &err), DPC_ECORRUPT);
@@ -789,9 +803,9 @@ static const struct dpc_test tests[] = {
     {"the experiment comes back as text", the_experiment_comes_back_as_text},
     {"a scan can be stopped", a_scan_can_be_stopped},
     {"spoilt records are refused", spoilt_records_are_refused},
-    {"a worker of the first format is read", a_worker_of_the_first_format_is_read},
     {"a ledger entry of the first format is read", a_ledger_entry_of_the_first_format_is_read},
     {"parts of a round stand beside one another", parts_of_a_round_stand_beside_one_another},
+    {"workers of older formats are read", workers_of_older_formats_are_read},
     {"a module of the first format is read", a_module_of_the_first_format_is_read},
     {"impossible values are refused", impossible_values_are_refused},
     {"the ledger is read in order from anywhere", the_ledger_is_read_in_order_from_anywhere},

@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Workers as the operator names them, and who of them may work. A name is what a worker calls
+ * itself, so several may share one; a key is nobody else's. */
+#include "coordinator/state.h"
+
+#include <string.h>
+
+#include "base/clock.h"
+
+const char *
+server_standing_name(enum dpc_standing standing)
+{
+    static const char *const names[] = {
+        [DPC_STANDING_GOOD] = "",
+        [DPC_STANDING_REVOKED] = "revoked",
+        [DPC_STANDING_QUARANTINED] = "quarantined",
+    };
+    return names[standing];
+}
+
+static bool
+has_key(const struct dpc_worker_record *worker, const char *text)
+{
+    struct dpc_key key;
+    char key_text[DPC_KEY_TEXT_MAX];
+    memcpy(key.bytes, worker->key, sizeof key.bytes);
+    dpc_key_text(&key, key_text);
+    return strcmp(key_text, text) == 0;
+}
+
+int
+server_find_worker(struct dpc_server *server, const char *text,
+                   struct dpc_worker_record *ret_worker, struct dpc_error *err)
+{
+    int64_t silent_ms, now_ms = dpc_clock_now_ms(&dpc_clock_system);
+    bool connected;
+    uint32_t found = 0, count = dpc_core_workers_count(server->core);
+    for (uint32_t i = 0; i < count; i++) {
+        const struct dpc_worker_record *worker =
+            dpc_core_worker_at(server->core, i, now_ms, &silent_ms, &connected);
+        bool by_key = has_key(worker, text);
+        if (!by_key && strcmp(worker->name, text) != 0)
+            continue;
+        *ret_worker = *worker;
+        found++;
+        if (by_key)
+            return DPC_OK;
+    }
+    if (found == 1)
+        return DPC_OK;
+    if (found == 0)
+        return dpc_error_set(err, DPC_ENOTFOUND,
+                             "there is no worker \"%.64s\"; dipacoctl workers lists them", text);
+    return dpc_error_set(err, DPC_EINVAL,
+                         "%u workers are named \"%.64s\": give the key of one, which dipacoctl "
+                         "workers --json tells",
+                         found, text);
+}
+
+int
+server_admit(struct dpc_server *server, const char *argument, struct dpc_json *root,
+             struct dpc_error *err)
+{
+    struct dpc_worker_record worker;
+    struct dpc_event event = {.type = DPC_EVENT_STANDING, .standing = DPC_STANDING_GOOD};
+    int code = server_find_worker(server, argument, &worker, err);
+    if (code == DPC_OK)
+        code = server_check_room(server, err);
+    if (code != DPC_OK)
+        return code;
+    memcpy(event.worker, worker.key, sizeof event.worker);
+    server_step(server, &event, NULL, 0);
+    if (server->failure != DPC_OK) {
+        *err = server->failure_text;
+        return server->failure;
+    }
+    if (worker.standing != DPC_STANDING_GOOD)
+        dpc_log_info("admitted worker=%s was=%s", worker.name,
+                     server_standing_name(worker.standing));
+    dpc_json_set_text(root, "worker", worker.name);
+    dpc_json_set_text(root, "was", server_standing_name(worker.standing));
+    return DPC_OK;
+}

@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * An operator who bars workers and takes them in again, the last of them when the world is healed:
+ * who may work changes no version. */
+#include <string.h>
+
+#include "tests/sim/sim.h"
+
+/* Of a tick. */
+static const double bar_chance = 0.1, admit_chance = 0.2;
+
+static const struct dpc_worker_record *
+record_at(const struct sim *sim, uint32_t index)
+{
+    int64_t silent_ms;
+    bool connected;
+    return dpc_core_worker_at(sim->coordinator.core, index, 0, &silent_ms, &connected);
+}
+
+bool
+sim_draw_standing(struct sim *sim, struct dpc_event *ret_event)
+{
+    uint32_t count = dpc_core_workers_count(sim->coordinator.core);
+    if (!sim->plan.bars || !count || !sim_has_room(sim))
+        return false;
+    const struct dpc_worker_record *worker =
+        record_at(sim, (uint32_t)dpc_rng_below(&sim->rng, count));
+    for (uint32_t i = 0; i < count && sim_healed(sim) && worker->standing == DPC_STANDING_GOOD; i++)
+        worker = record_at(sim, i);
+    bool good = worker->standing == DPC_STANDING_GOOD;
+    if (sim_healed(sim) ? good : !sim_chance(sim, good ? bar_chance : admit_chance))
+        return false;
+    static const enum dpc_standing bad[] = {DPC_STANDING_REVOKED, DPC_STANDING_QUARANTINED};
+    ret_event->type = DPC_EVENT_STANDING;
+    ret_event->standing = good ? bad[dpc_rng_below(&sim->rng, 2)] : DPC_STANDING_GOOD;
+    memcpy(ret_event->worker, worker->key, sizeof ret_event->worker);
+    sim_note(sim, "the operator %s worker=%s", good ? "bars" : "admits", worker->name);
+    sim_mark(sim, good ? SIM_MARK_BARRED : SIM_MARK_ADMITTED);
+    return true;
+}
+
+void
+sim_check_standings(struct sim *sim, const struct dpc_event *event)
+{
+    const struct dpc_core *core = sim->coordinator.core;
+    const struct dpc_msg *reply = &sim->coordinator.actions.reply;
+    bool replied = sim->coordinator.actions.has_reply;
+    struct dpc_lease_view view;
+    for (uint32_t i = 0; i < dpc_core_workers_count(core); i++) {
+        const struct dpc_worker_record *worker = record_at(sim, i);
+        if (worker->standing == DPC_STANDING_GOOD)
+            continue;
+        for (uint32_t k = 0; k < dpc_core_leases_count(core); k++) {
+            dpc_core_lease_at(core, k, 0, &view);
+            if (memcmp(view.worker, worker->key, sizeof view.worker) == 0)
+                sim_fail(sim, "a barred worker holds lease %llu", (unsigned long long)view.serial);
+        }
+        if (!replied || memcmp(event->worker, worker->key, sizeof event->worker) != 0)
+            continue;
+        if (reply->type == DPC_MSG_WELCOME || reply->type == DPC_MSG_LEASE)
+            sim_fail(sim, "a barred worker was told %s", dpc_msg_name(reply->type));
+        if (reply->type == DPC_MSG_SUBMITTED && reply->verdict.verdict == DPC_VERDICT_REFUSED)
+            sim_mark(sim, SIM_MARK_BARRED_REFUSED);
+    }
+}
