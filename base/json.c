@@ -187,6 +187,14 @@ dpc_json_append(struct dpc_json *array, struct dpc_json *value)
     append(array, value ? unwrap(value) : json_null());
 }
 
+struct dpc_json *
+dpc_json_copy(const struct dpc_json *node)
+{
+    json_t *copy = json_deep_copy(unwrap(node));
+    require(copy != NULL);
+    return wrap(copy);
+}
+
 void
 dpc_json_append_text(struct dpc_json *array, const char *text)
 {

@@ -28,6 +28,8 @@ void dpc_json_set_integer(struct dpc_json *object, const char *key, int64_t valu
 void dpc_json_set_number(struct dpc_json *object, const char *key, double value);
 void dpc_json_set_bool(struct dpc_json *object, const char *key, bool value);
 void dpc_json_append(struct dpc_json *array, struct dpc_json *value);
+/* A tree of its own; a node cannot leave the one that it is in. */
+struct dpc_json *dpc_json_copy(const struct dpc_json *node);
 void dpc_json_append_text(struct dpc_json *array, const char *text);
 void dpc_json_append_number(struct dpc_json *array, double value);
 

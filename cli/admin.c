@@ -161,20 +161,11 @@ dpc_admin_ask(struct dpc_admin *admin, const char *verb, const char *argument, i
     return ask_page(admin, verb, argument, "", timeout_ms, ret_json, NULL, err);
 }
 
-/* Copies the rows of a page: a node cannot leave its tree. */
-static int
-append_rows(struct dpc_json *rows, const struct dpc_json *page, struct dpc_error *err)
+static void
+append_rows(struct dpc_json *rows, const struct dpc_json *page)
 {
-    for (size_t i = 0; i < dpc_json_count(page); i++) {
-        char *text = dpc_json_print(dpc_json_at(page, i), false);
-        struct dpc_json *copy = NULL;
-        int rc = dpc_json_parse(text, strlen(text), &copy, err);
-        dpc_free(text);
-        if (rc != DPC_OK)
-            return rc;
-        dpc_json_append(rows, copy);
-    }
-    return DPC_OK;
+    for (size_t i = 0; i < dpc_json_count(page); i++)
+        dpc_json_append(rows, dpc_json_copy(dpc_json_at(page, i)));
 }
 
 int
@@ -190,7 +181,7 @@ dpc_admin_list(struct dpc_admin *admin, const char *verb, const char *argument, 
         struct dpc_json *page = NULL;
         rc = ask_page(admin, verb, argument, next, DPC_ADMIN_TIMEOUT_MS, &page, next, err);
         if (rc == DPC_OK)
-            rc = append_rows(rows, dpc_json_get(page, verb), err);
+            append_rows(rows, dpc_json_get(page, verb));
         dpc_json_destroy(page);
         if (rc == DPC_OK && ++pages > ADMIN_PAGES_MAX)
             rc = dpc_error_set(err, DPC_ELIMIT, "the coordinator's listing does not end");

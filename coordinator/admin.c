@@ -392,6 +392,15 @@ list_modules(struct listing *listing)
 
 /* --- versions */
 
+const char *
+server_cause_name(enum dpc_version_cause cause)
+{
+    static const char *const names[] = {
+        "?", [DPC_CAUSE_INITIAL] = "initial", [DPC_CAUSE_OUTER_STEP] = "outer_step",
+        [DPC_CAUSE_ROLLBACK] = "rollback", [DPC_CAUSE_REVOKE] = "revoke"};
+    return names[cause];
+}
+
 struct version_rows {
     struct listing *listing;
     struct dpc_json *rows;
@@ -402,9 +411,6 @@ struct version_rows {
 static bool
 add_version(void *context, const struct dpc_version_record *record)
 {
-    static const char *const causes[] = {[DPC_CAUSE_INITIAL] = "initial",
-                                         [DPC_CAUSE_OUTER_STEP] = "outer_step",
-                                         [DPC_CAUSE_ROLLBACK] = "rollback"};
     struct version_rows *rows = context;
     if (rows->module != UINT32_MAX && record->module != rows->module)
         return true;
@@ -417,7 +423,7 @@ add_version(void *context, const struct dpc_version_record *record)
     struct dpc_json *row = dpc_json_object();
     set_module(rows->listing, row, "module", record->module);
     dpc_json_set_integer(row, "version", record->version);
-    dpc_json_set_text(row, "cause", causes[record->cause]);
+    dpc_json_set_text(row, "cause", server_cause_name(record->cause));
     dpc_json_set_integer(row, "parent", record->parent);
     set_hash(row, "hash", &record->published);
     set_hash(row, "master", &record->master);
@@ -529,6 +535,18 @@ admit(struct listing *listing)
     return server_admit(listing->server, listing->argument, listing->root, listing->err);
 }
 
+static int
+start_replay(struct listing *listing)
+{
+    return server_ask_replay(listing->server, listing->argument, listing->root, listing->err);
+}
+
+static int
+tell_replay(struct listing *listing)
+{
+    return server_tell_replay(listing->server, listing->argument, listing->root, listing->err);
+}
+
 /* --- The table. */
 
 static const struct verb {
@@ -546,6 +564,8 @@ static const struct verb {
     {"rollback", roll_back_module},
     {"rollback-round", roll_back_round},
     {"admit", admit},
+    {"replay", start_replay},
+    {"replay-state", tell_replay},
 };
 
 int

@@ -33,6 +33,18 @@ sweep(struct dpc_job *job)
     return code;
 }
 
+static void
+replay(struct dpc_job *job)
+{
+    const struct dpc_world *world = job->world;
+    struct dpc_replay_source source = {
+        .records = {dpc_store_kv(world->store), world->experiment, world->topology},
+        .store = world->store,
+        .ops = world->ops,
+    };
+    dpc_replay_version(&source, &job->replay);
+}
+
 static int
 back_up(struct dpc_job *job)
 {
@@ -81,6 +93,9 @@ dpc_job_run(void *context)
     case DPC_JOB_SWEEP:
         job->code = sweep(job);
         break;
+    case DPC_JOB_REPLAY:
+        replay(job);
+        break;
     }
 }
 
@@ -116,6 +131,7 @@ dpc_job_name(enum dpc_job_type type)
         [DPC_JOB_BACKUP] = "backup",
         [DPC_JOB_SCRUB] = "scrubbing",
         [DPC_JOB_SWEEP] = "sweeping",
+        [DPC_JOB_REPLAY] = "replay",
     };
     return names[type];
 }

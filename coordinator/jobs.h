@@ -12,6 +12,7 @@
 #include "coordinator/backup.h"
 #include "coordinator/core/core.h"
 #include "coordinator/core/keep.h"
+#include "coordinator/replay.h"
 #include "ops/ops.h"
 #include "proto/channel.h"
 #include "storage/db/store.h"
@@ -35,8 +36,9 @@ enum dpc_job_type {
     DPC_JOB_REPORT,
     DPC_JOB_CHECK, /* of a submission, before the core sees it */
     DPC_JOB_BACKUP,
-    DPC_JOB_SCRUB, /* hashes of a few blobs */
-    DPC_JOB_SWEEP, /* of the blobs that nothing needs any more */
+    DPC_JOB_SCRUB,  /* hashes of a few blobs */
+    DPC_JOB_SWEEP,  /* of the blobs that nothing needs any more */
+    DPC_JOB_REPLAY, /* of one version */
 };
 
 /* Blobs to be held against their names, and what came of it. */
@@ -64,6 +66,7 @@ struct dpc_job {
     uint64_t horizon;
     char folder[DPC_PATH_MAX]; /* BACKUP */
     struct dpc_scrub_task scrub;
+    struct dpc_replay_row replay; /* and result */
     /* result */
     int code;
     struct dpc_error error;

@@ -71,21 +71,27 @@ add_contribution(const struct step *step, const struct dpc_fold_input *input, st
     return DPC_OK;
 }
 
+/* Puts the values, or only names them. */
 static int
-save(const struct step *step, const float *values, struct dpc_hash *ret_hash, struct dpc_error *err)
+name(const struct step *step, const float *values, bool puts, struct dpc_hash *ret_hash,
+     struct dpc_error *err)
 {
     struct dpc_buf blob;
+    int code = DPC_OK;
     dpc_buf_init(&blob, 0);
     dpc_tensor_blob_write(&blob, values, step->count);
-    int code = blob.failed ? dpc_error_set(err, DPC_ENOMEM, "no memory for a version of %zu values",
-                                           step->count)
-                           : dpc_store_blob_put(step->store, blob.data, blob.len, ret_hash, err);
+    if (blob.failed)
+        code = dpc_error_set(err, DPC_ENOMEM, "no memory for a version of %zu values", step->count);
+    else if (puts)
+        code = dpc_store_blob_put(step->store, blob.data, blob.len, ret_hash, err);
+    else
+        dpc_hash_of(blob.data, blob.len, ret_hash);
     dpc_buf_done(&blob);
     return code;
 }
 
 static int
-fold_all(struct step *step, const struct dpc_fold *fold, struct dpc_error *err)
+begin(struct step *step, const struct dpc_fold *fold, struct dpc_error *err)
 {
     step->theta = dpc_try_alloc_vector(step->count, sizeof *step->theta);
     step->momentum = dpc_try_alloc_vector(step->count, sizeof *step->momentum);
@@ -95,6 +101,14 @@ fold_all(struct step *step, const struct dpc_fold *fold, struct dpc_error *err)
     int code = load_into(step, &fold->master, step->theta, err);
     if (code == DPC_OK)
         code = load_into(step, &fold->momentum, step->momentum, err);
+    return code;
+}
+
+static int
+fold_all(struct step *step, const struct dpc_fold *fold, struct dpc_error *err)
+{
+    int code = DPC_OK;
+    memset(step->sum, 0, step->count * sizeof *step->sum);
     for (uint32_t i = 0; i < fold->inputs_count && code == DPC_OK; i++)
         code = add_contribution(step, &fold->inputs[i], err);
     if (code == DPC_OK)
@@ -103,23 +117,43 @@ fold_all(struct step *step, const struct dpc_fold *fold, struct dpc_error *err)
     return code;
 }
 
+static int
+name_all(const struct step *step, const struct dpc_fold *last, bool puts,
+         struct dpc_folded *ret_folded, struct dpc_error *err)
+{
+    struct dpc_folded folded = {.module = last->module, .version = last->version};
+    int code = name(step, step->theta, puts, &folded.master, err);
+    /* Without momentum there is nothing to keep: the next step begins from zero as well. */
+    if (code == DPC_OK && last->mu != 0)
+        code = name(step, step->momentum, puts, &folded.momentum, err);
+    folded.published = folded.master;
+    if (code == DPC_OK)
+        *ret_folded = folded;
+    return code;
+}
+
+int
+dpc_outer_chain(struct dpc_store *store, const struct dpc_ops *ops, const struct dpc_fold *folds,
+                uint32_t folds_count, bool puts, struct dpc_folded *ret_folded,
+                struct dpc_error *err)
+{
+    const struct dpc_fold *last = &folds[folds_count - 1];
+    struct step step = {.store = store, .ops = ops, .count = folds->count};
+    int code = begin(&step, folds, err);
+    for (uint32_t i = 0; i < folds_count && code == DPC_OK; i++)
+        code = fold_all(&step, &folds[i], err);
+    if (code == DPC_OK)
+        code = name_all(&step, last, puts, ret_folded, err);
+    step_done(&step);
+    if (code != DPC_OK)
+        return dpc_error_prefix(err, code, "could not make version %u of module %u", last->version,
+                                last->module);
+    return DPC_OK;
+}
+
 int
 dpc_outer_fold(struct dpc_store *store, const struct dpc_ops *ops, const struct dpc_fold *fold,
                struct dpc_folded *ret_folded, struct dpc_error *err)
 {
-    struct step step = {.store = store, .ops = ops, .count = fold->count};
-    struct dpc_folded folded = {.module = fold->module, .version = fold->version};
-    int code = fold_all(&step, fold, err);
-    if (code == DPC_OK)
-        code = save(&step, step.theta, &folded.master, err);
-    /* Without momentum there is nothing to keep: the next step begins from zero as well. */
-    if (code == DPC_OK && fold->mu != 0)
-        code = save(&step, step.momentum, &folded.momentum, err);
-    step_done(&step);
-    if (code != DPC_OK)
-        return dpc_error_prefix(err, code, "could not make version %u of module %u", fold->version,
-                                fold->module);
-    folded.published = folded.master;
-    *ret_folded = folded;
-    return DPC_OK;
+    return dpc_outer_chain(store, ops, fold, 1, true, ret_folded, err);
 }

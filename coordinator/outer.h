@@ -23,4 +23,10 @@
 int dpc_outer_fold(struct dpc_store *store, const struct dpc_ops *ops, const struct dpc_fold *fold,
                    struct dpc_folded *ret_folded, struct dpc_error *err) DPC_MUST_CHECK;
 
+/* Several steps of one module, at least one: each goes on where the one before ended, with the same
+ * bits as if that had been stored. Without `puts` the result is named and not stored. */
+int dpc_outer_chain(struct dpc_store *store, const struct dpc_ops *ops,
+                    const struct dpc_fold *folds, uint32_t folds_count, bool puts,
+                    struct dpc_folded *ret_folded, struct dpc_error *err) DPC_MUST_CHECK;
+
 #endif

@@ -203,9 +203,8 @@ end(struct choice *choice)
     dpc_free(choice->found);
 }
 
-/* All of `text`, digits only. */
-static bool
-read_number(const char *text, uint32_t *ret_number)
+bool
+server_read_number(const char *text, uint32_t *ret_number)
 {
     char *behind;
     unsigned long number = strtoul(text, &behind, 10);
@@ -223,7 +222,8 @@ server_roll_back_module(struct dpc_server *server, const char *argument, struct 
     struct choice choice;
     uint32_t version;
     const char *space = strchr(argument, ' ');
-    if (!space || (size_t)(space - argument) >= sizeof name || !read_number(space + 1, &version))
+    if (!space || (size_t)(space - argument) >= sizeof name ||
+        !server_read_number(space + 1, &version))
         return dpc_error_set(err, DPC_EINVAL,
                              "a rollback names a module and a version, such as \"lower.1 3\"");
     (void)snprintf(name, sizeof name, "%.*s", (int)(space - argument), argument);
@@ -245,7 +245,7 @@ server_roll_back_round(struct dpc_server *server, const char *argument, struct d
 {
     struct choice choice;
     uint32_t round;
-    if (!read_number(argument, &round))
+    if (!server_read_number(argument, &round))
         return dpc_error_set(err, DPC_EINVAL, "a rollback names a round, such as \"3\"");
     int code = begin(server, &choice, dpc_core_topology(server->core)->routed_modules, err);
     choice.round = round;

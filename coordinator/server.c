@@ -160,6 +160,9 @@ finish_job(struct dpc_server *server, struct dpc_job *job)
     case DPC_JOB_BACKUP:
         server_backed_up(server, job);
         return;
+    case DPC_JOB_REPLAY:
+        server_replayed(server, job);
+        return;
     case DPC_JOB_PREPARE:
         event.type = DPC_EVENT_PREPARED;
         event.prepared = job->prepared;
@@ -384,6 +387,7 @@ dpc_server_destroy(struct dpc_server *server)
         return NULL;
     dpc_executor_destroy(server->executor); /* first: its jobs use the store */
     server_drop_waiting(server);
+    server_drop_replay(server);
     dpc_listener_close(server->control);
     dpc_listener_close(server->bulk);
     dpc_listener_close(server->admin);

@@ -50,6 +50,22 @@ struct dpc_backups {
     struct dpc_backup_counts counts;
 };
 
+/* The last replay that was asked for (replays.c). */
+struct dpc_replays {
+    uint64_t number;
+    bool running;
+    bool one;                     /* version only */
+    uint32_t module, modules_end; /* whose versions are at hand, and where it ends */
+    uint32_t next, versions_end;  /* of that module */
+    uint32_t rows_count, rows_capacity;
+    struct dpc_replayed {
+        uint32_t module, version, parent, contributions;
+        enum dpc_version_cause cause;
+        enum dpc_replay_verdict verdict;
+        char *text; /* NULL: nothing is wrong */
+    } * rows;
+};
+
 /* The scrubber (scrub.c). */
 struct dpc_scrub {
     struct dpc_keep *keep; /* what the present pass reads; NULL: none is under way */
@@ -72,6 +88,7 @@ struct dpc_server {
     struct dpc_space space;
     struct dpc_backups backups;
     struct dpc_scrub scrub;
+    struct dpc_replays replays;
     struct dpc_net *net;
     struct dpc_listener *control, *bulk, *admin;
     int signals; /* base/signals.h; -1: not open */
@@ -130,6 +147,19 @@ int server_roll_back_module(struct dpc_server *server, const char *argument, str
 int server_roll_back_round(struct dpc_server *server, const char *argument, struct dpc_json *root,
                            struct dpc_error *err) DPC_MUST_CHECK;
 
+/* All of `text`, digits only. */
+bool server_read_number(const char *text, uint32_t *ret_number);
+
+/* --- replays.c: `argument` is "", "MODULE" or "MODULE VERSION". */
+/* DPC_EBUSY while one is under way; tells its number. */
+int server_ask_replay(struct dpc_server *server, const char *argument, struct dpc_json *root,
+                      struct dpc_error *err) DPC_MUST_CHECK;
+void server_replayed(struct dpc_server *server, const struct dpc_job *job);
+/* What came out, from the row on that `argument` numbers. */
+int server_tell_replay(struct dpc_server *server, const char *argument, struct dpc_json *root,
+                       struct dpc_error *err) DPC_MUST_CHECK;
+void server_drop_replay(struct dpc_server *server);
+
 /* --- standings.c */
 /* The worker with this name or key. */
 int server_find_worker(struct dpc_server *server, const char *text,
@@ -169,6 +199,8 @@ int server_recover(struct dpc_server *server, const struct dpc_server_options *o
 int server_authorize_workers(struct dpc_server *server, struct dpc_error *err) DPC_MUST_CHECK;
 
 /* --- admin.c */
+/* "?" when it is none. */
+const char *server_cause_name(enum dpc_version_cause cause);
 /* Answers one admin request as JSON into `out`; an error is the asker's. */
 int server_list(struct dpc_server *server, const struct dpc_msg_admin_request *request,
                 struct dpc_buf *out, char *ret_next, size_t next_size,

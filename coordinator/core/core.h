@@ -165,6 +165,11 @@ struct dpc_fold {
     struct dpc_fold_input *inputs; /* in canonical path order; the taker dpc_free's it */
 };
 
+/* Learning rate and momentum of a module's outer steps. */
+void dpc_fold_set_rates(struct dpc_fold *fold, const struct dpc_experiment *experiment, bool dense);
+/* Weights that sum to 1 over the inputs, at least one, and the rescale that follows from them. */
+void dpc_fold_normalise(struct dpc_fold *fold, const struct dpc_experiment *experiment);
+
 struct dpc_effect {
     enum dpc_effect_type type;
     struct dpc_fold fold; /* FOLD */

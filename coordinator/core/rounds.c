@@ -87,10 +87,17 @@ core_count_delivered(struct dpc_core *core, uint32_t module_id)
     }
 }
 
-/* Weights that sum to 1 over what is merged in this module, and the effective number of
- * contributions (sum w)^2 / sum w^2 that sqrt rescaling uses. */
-static double
-normalise(struct dpc_fold *fold)
+void
+dpc_fold_set_rates(struct dpc_fold *fold, const struct dpc_experiment *experiment, bool dense)
+{
+    /* The dense path trains alone: its outer step is the plain replacement old - delta. */
+    fold->lr = dense ? 1.0 : experiment->outer.lr;
+    fold->mu = dense ? 0.0 : experiment->outer.momentum;
+}
+
+/* Sqrt rescaling uses the effective number of contributions (sum w)^2 / sum w^2. */
+void
+dpc_fold_normalise(struct dpc_fold *fold, const struct dpc_experiment *experiment)
 {
     double sum = 0, squares = 0;
     for (uint32_t i = 0; i < fold->inputs_count; i++)
@@ -99,7 +106,7 @@ normalise(struct dpc_fold *fold)
         fold->inputs[i].weight /= sum;
         squares += fold->inputs[i].weight * fold->inputs[i].weight;
     }
-    return 1.0 / squares;
+    fold->rescale = experiment->outer.rescale == DPC_RESCALE_SQRT ? sqrt(1.0 / squares) : 1.0;
 }
 
 /* A planted bug, see planted.h. */
@@ -182,11 +189,10 @@ describe_fold(const struct dpc_core *core, uint32_t module_id, struct dpc_fold *
     list_inputs(core, fold);
     if (DPC_PLANTED(DPC_PLANTED_ARRIVAL_ORDER))
         sort_by_arrival(fold);
-    double effective = fold->inputs_count ? normalise(fold) : 0;
-    /* The dense path trains alone: its outer step is the plain replacement old - delta. */
-    fold->lr = dense ? 1.0 : core->experiment->outer.lr;
-    fold->mu = dense ? 0.0 : core->experiment->outer.momentum;
-    fold->rescale = core->experiment->outer.rescale == DPC_RESCALE_SQRT ? sqrt(effective) : 1.0;
+    fold->rescale = core->experiment->outer.rescale == DPC_RESCALE_SQRT ? 0.0 : 1.0;
+    if (fold->inputs_count)
+        dpc_fold_normalise(fold, core->experiment);
+    dpc_fold_set_rates(fold, core->experiment, dense);
 }
 
 static void

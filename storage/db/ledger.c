@@ -84,6 +84,32 @@ decode(const void *value, size_t len, struct dpc_ledger_record *ret_record, stru
 }
 
 int
+dpc_load_ledger(struct dpc_kv *kv, uint64_t sequence, struct dpc_ledger_record *ret,
+                struct dpc_error *err)
+{
+    struct dpc_key key;
+    struct dpc_ledger_record record;
+    uint8_t *value;
+    size_t len;
+    make_key(sequence, &key);
+    int code = kv->ops->get(kv, dpc_type_ledger.family, key.bytes, key.len, &value, &len, err);
+    if (code == DPC_ENOTFOUND)
+        return dpc_error_set(err, code, "the ledger has no entry %llu",
+                             (unsigned long long)sequence);
+    if (code != DPC_OK)
+        return code;
+    code = decode(value, len, &record, err);
+    dpc_free(value);
+    if (code == DPC_OK && record.sequence != sequence) {
+        dpc_free(record.entries);
+        code = dpc_record_damaged(&dpc_type_ledger, "it stands under another record's key", err);
+    }
+    if (code == DPC_OK)
+        *ret = record;
+    return code;
+}
+
+int
 dpc_ledger_hash(struct dpc_kv *kv, uint64_t sequence, struct dpc_hash *ret_hash,
                 struct dpc_error *err)
 {

@@ -109,7 +109,7 @@ static bool
 version_valid(const void *record)
 {
     const struct dpc_version_record *version = record;
-    return version->cause >= DPC_CAUSE_INITIAL && version->cause <= DPC_CAUSE_ROLLBACK;
+    return version->cause >= DPC_CAUSE_INITIAL && version->cause <= DPC_CAUSE_REVOKE;
 }
 
 const struct dpc_record_type dpc_type_version = {

@@ -68,6 +68,8 @@ enum dpc_version_cause {
     DPC_CAUSE_INITIAL = 1, /* drawn, or the end of the warm start */
     DPC_CAUSE_OUTER_STEP = 2,
     DPC_CAUSE_ROLLBACK = 3, /* the content of `parent` again */
+    /* That of `parent` without the contributions that its ledger entry lists, with scale 0. */
+    DPC_CAUSE_REVOKE = 4,
 };
 
 /* Immutable: a (module, version) of this incarnation names one content for ever. */
@@ -222,6 +224,10 @@ int dpc_load_experiment(struct dpc_kv *kv, char **ret_yaml, size_t *ret_len,
                         struct dpc_error *err) DPC_MUST_CHECK;
 int dpc_load_version(struct dpc_kv *kv, uint32_t module, uint32_t version,
                      struct dpc_version_record *ret, struct dpc_error *err) DPC_MUST_CHECK;
+
+/* Its entries are the caller's to dpc_free. */
+int dpc_load_ledger(struct dpc_kv *kv, uint64_t sequence, struct dpc_ledger_record *ret,
+                    struct dpc_error *err) DPC_MUST_CHECK;
 
 /* --- Scanning all, in key order; stops early when `visit` returns false. Order of keys: modules by
  * id; versions by (module, version); paths by id; contributions by (round, module, path, part);

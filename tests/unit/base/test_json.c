@@ -207,7 +207,20 @@ deep_nesting_is_refused(void)
     dpc_free(text);
 }
 
+static void
+a_copy_is_a_tree_of_its_own(void)
+{
+    struct dpc_json *root = dpc_json_array(), *object = dpc_json_object();
+    dpc_json_set_integer(object, "n", 7);
+    dpc_json_append(root, object);
+    struct dpc_json *copy = dpc_json_copy(dpc_json_at(root, 0));
+    dpc_json_destroy(root);
+    CU_ASSERT_EQUAL(dpc_json_integer(dpc_json_get(copy, "n"), 0), 7);
+    dpc_json_destroy(copy);
+}
+
 static const struct dpc_test tests[] = {
+    {"a copy is a tree of its own", a_copy_is_a_tree_of_its_own},
     {"prints keys in order and numbers short", prints_keys_in_order_and_numbers_short},
     {"prints indented", prints_indented},
     {"numbers that are not finite become null", numbers_that_are_not_finite_become_null},
