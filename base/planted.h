@@ -43,6 +43,8 @@ enum dpc_planted {
     DPC_PLANTED_PART_FORGOTTEN = 25, /* a lease that goes on names no part that it goes on from */
     /* of barred workers and what they handed in */
     DPC_PLANTED_BARRED_LEASED = 30, /* the lease of a barred worker lives on */
+    DPC_PLANTED_VOID_MERGED = 31,   /* what was revoked before it was merged is merged */
+    DPC_PLANTED_STALE_REFOLD = 32,  /* a module that moved on gets what was computed before */
 };
 
 #define DPC_PLANTED(bug) (DPC_SIM_BUG == (bug))

@@ -31,6 +31,7 @@ extern const struct dpc_command dpc_command_paths;
 extern const struct dpc_command dpc_command_rollback;
 extern const struct dpc_command dpc_command_admit;
 extern const struct dpc_command dpc_command_replay;
+extern const struct dpc_command dpc_command_revoke;
 extern const struct dpc_command dpc_command_status;
 extern const struct dpc_command dpc_command_versions;
 extern const struct dpc_command dpc_command_workers;

@@ -31,7 +31,7 @@ static const struct dpc_option options[] = {
 static const struct dpc_command *const commands[] = {
     &dpc_command_status,   &dpc_command_workers, &dpc_command_paths,  &dpc_command_modules,
     &dpc_command_versions, &dpc_command_ledger,  &dpc_command_backup, &dpc_command_rollback,
-    &dpc_command_admit,    &dpc_command_replay,
+    &dpc_command_admit,    &dpc_command_replay,  &dpc_command_revoke,
 };
 
 const struct dpc_program dpc_program_dipacoctl = {

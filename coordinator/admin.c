@@ -547,6 +547,19 @@ tell_replay(struct listing *listing)
     return server_tell_replay(listing->server, listing->argument, listing->root, listing->err);
 }
 
+static int
+start_revoke(struct listing *listing)
+{
+    return server_ask_revoke(listing->server, listing->argument, listing->root, listing->err);
+}
+
+static int
+tell_revoke(struct listing *listing)
+{
+    server_tell_revoke(listing->server, listing->root);
+    return DPC_OK;
+}
+
 /* --- The table. */
 
 static const struct verb {
@@ -566,6 +579,8 @@ static const struct verb {
     {"admit", admit},
     {"replay", start_replay},
     {"replay-state", tell_replay},
+    {"revoke", start_revoke},
+    {"revoke-state", tell_revoke},
 };
 
 int

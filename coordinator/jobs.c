@@ -33,16 +33,14 @@ sweep(struct dpc_job *job)
     return code;
 }
 
-static void
-replay(struct dpc_job *job)
+static struct dpc_replay_source
+source_of(const struct dpc_world *world)
 {
-    const struct dpc_world *world = job->world;
-    struct dpc_replay_source source = {
-        .records = {dpc_store_kv(world->store), world->experiment, world->topology},
+    return (struct dpc_replay_source){
+        .records = {dpc_store_kv(world->store), world->experiment, world->topology, 0},
         .store = world->store,
         .ops = world->ops,
     };
-    dpc_replay_version(&source, &job->replay);
 }
 
 static int
@@ -61,6 +59,7 @@ dpc_job_run(void *context)
 {
     struct dpc_job *job = context;
     const struct dpc_world *world = job->world;
+    struct dpc_replay_source source;
     switch (job->type) {
     case DPC_JOB_PREPARE:
         job->code = dpc_corpus_prepare(world, &job->prepared, &job->error);
@@ -94,7 +93,12 @@ dpc_job_run(void *context)
         job->code = sweep(job);
         break;
     case DPC_JOB_REPLAY:
-        replay(job);
+        source = source_of(world);
+        dpc_replay_version(&source, &job->replay);
+        break;
+    case DPC_JOB_REFOLD:
+        source = source_of(world);
+        job->code = dpc_refold_run(&source, &job->refold, &job->error);
         break;
     }
 }
@@ -108,6 +112,7 @@ dpc_job_drop(void *context)
     dpc_free(job->fold.inputs);
     dpc_free(job->shards);
     dpc_keep_destroy(job->keep);
+    dpc_refold_done(&job->refold);
     dpc_free(job);
 }
 
@@ -132,6 +137,7 @@ dpc_job_name(enum dpc_job_type type)
         [DPC_JOB_SCRUB] = "scrubbing",
         [DPC_JOB_SWEEP] = "sweeping",
         [DPC_JOB_REPLAY] = "replay",
+        [DPC_JOB_REFOLD] = "folding again",
     };
     return names[type];
 }

@@ -12,7 +12,7 @@
 #include "coordinator/backup.h"
 #include "coordinator/core/core.h"
 #include "coordinator/core/keep.h"
-#include "coordinator/replay.h"
+#include "coordinator/refold.h"
 #include "ops/ops.h"
 #include "proto/channel.h"
 #include "storage/db/store.h"
@@ -39,6 +39,7 @@ enum dpc_job_type {
     DPC_JOB_SCRUB,  /* hashes of a few blobs */
     DPC_JOB_SWEEP,  /* of the blobs that nothing needs any more */
     DPC_JOB_REPLAY, /* of one version */
+    DPC_JOB_REFOLD, /* a step of a revoke */
 };
 
 /* Blobs to be held against their names, and what came of it. */
@@ -66,7 +67,8 @@ struct dpc_job {
     uint64_t horizon;
     char folder[DPC_PATH_MAX]; /* BACKUP */
     struct dpc_scrub_task scrub;
-    struct dpc_replay_row replay; /* and result */
+    struct dpc_replay_row replay;  /* and result */
+    struct dpc_refold_task refold; /* likewise */
     /* result */
     int code;
     struct dpc_error error;

@@ -105,7 +105,8 @@ describe(const struct dpc_lineage_source *source, const struct dpc_version_recor
     *fold = (struct dpc_fold){
         .module = version->module,
         .version = version->version,
-        .count = dpc_layout_module_floats(source->experiment, level),
+        .count =
+            source->floats ? source->floats : dpc_layout_module_floats(source->experiment, level),
         .master = parent->master,
         .published = parent->published,
         .momentum = parent->momentum,

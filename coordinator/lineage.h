@@ -20,6 +20,7 @@ struct dpc_lineage_source {
     struct dpc_kv *kv;
     const struct dpc_experiment *experiment;
     const struct dpc_topology *topology;
+    size_t floats; /* of every module; 0: as its layout has it */
 };
 
 /* Leases whose contributions do not count: serials, ascending, each once. */

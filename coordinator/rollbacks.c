@@ -78,9 +78,10 @@ static bool
 choose_by_round(void *context, const struct dpc_version_record *version)
 {
     struct choice *choice = context;
-    if (version->module < choice->modules_count && dpc_version_round(version) == choice->round) {
-        choice->versions[version->module] = *version; /* the newest stays */
-        choice->found[version->module] = true;
+    uint32_t i = version->module - choice->module_first;
+    if (i < choice->modules_count && dpc_version_round(version) == choice->round) {
+        choice->versions[i] = *version; /* the newest stays */
+        choice->found[i] = true;
     }
     return true;
 }
@@ -91,21 +92,21 @@ static bool
 look_for_oldest_round(void *context, const struct dpc_version_record *version)
 {
     struct choice *choice = context;
-    uint32_t round = dpc_version_round(version);
-    if (version->module >= choice->modules_count || choice->found[version->module] ||
-        round <= choice->round || !is_there(choice->server, version))
+    uint32_t i = version->module - choice->module_first, round = dpc_version_round(version);
+    if (i >= choice->modules_count || choice->found[i] || round <= choice->round ||
+        !is_there(choice->server, version))
         return true;
-    choice->found[version->module] = true;
+    choice->found[i] = true;
     choice->oldest = round > choice->oldest ? round : choice->oldest;
     return true;
 }
 
 static int
-refuse_round(struct choice *choice, uint32_t module, struct dpc_error *err)
+refuse_round(struct choice *choice, uint32_t i, struct dpc_error *err)
 {
     char name[2 * DPC_NAME_MAX];
-    dpc_topology_module_name(choice->topology, module, name, sizeof name);
-    if (!choice->found[module])
+    dpc_topology_module_name(choice->topology, choice->module_first + i, name, sizeof name);
+    if (!choice->found[i])
         return dpc_error_set(err, DPC_ENOTFOUND,
                              "module %s has not reached round %u: dipacoctl modules tells how far "
                              "each is",
@@ -254,5 +255,47 @@ server_roll_back_round(struct dpc_server *server, const char *argument, struct d
     if (code == DPC_OK)
         code = carry_out(&choice, root, err);
     end(&choice);
+    return code;
+}
+
+/* --- For revokes. A module that has not got there yet holds nothing of that round. */
+
+static int
+collect_round(struct choice *choice, struct dpc_version_record *versions, uint32_t *count,
+              struct dpc_error *err)
+{
+    int code = dpc_scan_versions(dpc_store_kv(choice->server->store), choose_by_round, choice, err);
+    for (uint32_t i = 0; i < choice->modules_count && code == DPC_OK; i++) {
+        if (choice->found[i] && !is_there(choice->server, &choice->versions[i]))
+            code = refuse_round(choice, i, err);
+        else if (choice->found[i])
+            versions[(*count)++] = choice->versions[i];
+    }
+    return code;
+}
+
+int
+server_choose_round(struct dpc_server *server, uint32_t round, bool dense,
+                    struct dpc_version_record **ret_versions, uint32_t *ret_count,
+                    struct dpc_error *err)
+{
+    const struct dpc_topology *topology = dpc_core_topology(server->core);
+    struct dpc_version_record *versions = dpc_alloc(topology->modules_count, sizeof *versions);
+    struct choice routed, others;
+    int code = begin(server, &routed, topology->routed_modules, err);
+    routed.round = round;
+    *ret_count = 0;
+    if (code == DPC_OK)
+        code = collect_round(&routed, versions, ret_count, err);
+    end(&routed);
+    if (code == DPC_OK && dense) {
+        code = begin(server, &others, topology->modules_count - topology->routed_modules, err);
+        others.module_first = topology->routed_modules;
+        others.round = round + dpc_core_warm_rounds(server->core);
+        if (code == DPC_OK)
+            code = collect_round(&others, versions, ret_count, err);
+        end(&others);
+    }
+    *ret_versions = code == DPC_OK ? versions : dpc_free(versions);
     return code;
 }

@@ -126,7 +126,7 @@ log_fold(const struct dpc_server *server, const struct dpc_job *job,
 static bool
 may_fail(struct dpc_server *server, const struct dpc_job *job)
 {
-    if (job->type == DPC_JOB_BACKUP)
+    if (job->type == DPC_JOB_BACKUP || job->type == DPC_JOB_REFOLD)
         return !dpc_store_is_broken(server->store);
     if (job->type == DPC_JOB_SWEEP)
         return server_ran_out(server, job->code);
@@ -162,6 +162,9 @@ finish_job(struct dpc_server *server, struct dpc_job *job)
         return;
     case DPC_JOB_REPLAY:
         server_replayed(server, job);
+        return;
+    case DPC_JOB_REFOLD:
+        server_refolded(server, job);
         return;
     case DPC_JOB_PREPARE:
         event.type = DPC_EVENT_PREPARED;
@@ -208,6 +211,7 @@ take_finished(struct dpc_server *server)
     }
     if (server->failure == DPC_OK) {
         server_begin_backup(server);
+        server_go_on_revoke(server);
         server_sweep(server);
         server_scrub(server);
     }
@@ -388,6 +392,7 @@ dpc_server_destroy(struct dpc_server *server)
     dpc_executor_destroy(server->executor); /* first: its jobs use the store */
     server_drop_waiting(server);
     server_drop_replay(server);
+    server_drop_revoke(server);
     dpc_listener_close(server->control);
     dpc_listener_close(server->bulk);
     dpc_listener_close(server->admin);

@@ -66,6 +66,28 @@ struct dpc_replays {
     } * rows;
 };
 
+/* The last revoke that was asked for (revokes.c). */
+struct dpc_revokes {
+    uint64_t number;
+    bool running, busy; /* with a job */
+    bool barred;        /* the worker is, and what it handed in and was not merged is void */
+    bool settled;       /* and nobody goes on from it any more */
+    bool retrain;
+    uint8_t worker[DPC_WORKER_KEY_BYTES];
+    char name[DPC_NAME_MAX]; /* its own */
+    uint32_t since;
+    uint32_t tainted_count;
+    struct dpc_tainted *tainted;
+    uint32_t module, tries; /* which is folded again now, for how many times */
+    uint32_t leases_voided;
+    uint32_t rows_count;
+    struct dpc_revoked {
+        uint32_t module, version, parent, left_out;
+    } * rows;
+    int code;
+    struct dpc_error error;
+};
+
 /* The scrubber (scrub.c). */
 struct dpc_scrub {
     struct dpc_keep *keep; /* what the present pass reads; NULL: none is under way */
@@ -89,6 +111,7 @@ struct dpc_server {
     struct dpc_backups backups;
     struct dpc_scrub scrub;
     struct dpc_replays replays;
+    struct dpc_revokes revokes;
     struct dpc_net *net;
     struct dpc_listener *control, *bulk, *admin;
     int signals; /* base/signals.h; -1: not open */
@@ -147,8 +170,23 @@ int server_roll_back_module(struct dpc_server *server, const char *argument, str
 int server_roll_back_round(struct dpc_server *server, const char *argument, struct dpc_json *root,
                            struct dpc_error *err) DPC_MUST_CHECK;
 
+/* The versions that the routed modules, and perhaps the dense ones, began the round of routed paths
+ * with; the caller dpc_free's them. */
+int server_choose_round(struct dpc_server *server, uint32_t round, bool dense,
+                        struct dpc_version_record **ret_versions, uint32_t *ret_count,
+                        struct dpc_error *err) DPC_MUST_CHECK;
 /* All of `text`, digits only. */
 bool server_read_number(const char *text, uint32_t *ret_number);
+
+/* --- revokes.c */
+/* DPC_EBUSY while one is under way; tells its number. */
+int server_ask_revoke(struct dpc_server *server, const char *argument, struct dpc_json *root,
+                      struct dpc_error *err) DPC_MUST_CHECK;
+void server_refolded(struct dpc_server *server, struct dpc_job *job);
+/* Starts the next piece of it, if it waits for nothing. */
+void server_go_on_revoke(struct dpc_server *server);
+void server_tell_revoke(const struct dpc_server *server, struct dpc_json *root);
+void server_drop_revoke(struct dpc_server *server);
 
 /* --- replays.c: `argument` is "", "MODULE" or "MODULE VERSION". */
 /* DPC_EBUSY while one is under way; tells its number. */

@@ -10,10 +10,13 @@
 #include "base/planted.h"
 
 /* Is the lease older than a rollback of one of the path's modules? Then its worker trained from a
- * version that does not count any more, and may well have learned something else. */
+ * version that does not count any more, and may well have learned something else. A path without a
+ * state was reset since its last round was accepted: there is nothing to compare with. */
 static bool
 is_discarded(const struct dpc_core *core, const struct dpc_msg_submit *submit)
 {
+    if (dpc_hash_is_none(&core->paths[submit->path].record.state))
+        return true;
     for (uint32_t level = 0; level < core->topology.levels_count; level++) {
         uint32_t module = dpc_topology_module(&core->topology, submit->path, level);
         if (submit->token.serial < core->modules[module].record.serial_first)

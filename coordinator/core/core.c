@@ -177,6 +177,13 @@ restore_worker(void *context, const struct dpc_worker_record *record)
 }
 
 static bool
+restore_void(void *context, const struct dpc_void_record *record)
+{
+    core_add_void(((struct restore *)context)->core, record);
+    return true;
+}
+
+static bool
 restore_result(void *context, const struct dpc_result_record *record)
 {
     struct dpc_core *core = ((struct restore *)context)->core;
@@ -252,6 +259,8 @@ restore_all(struct dpc_core *core, struct dpc_kv *kv, int64_t now_ms, struct dpc
         core_plan_chunks(core);
         code = dpc_scan_results(kv, restore_result, &restore, err);
     }
+    if (code == DPC_OK)
+        code = dpc_scan_voids(kv, restore_void, &restore, err);
     if (code == DPC_OK)
         code = dpc_scan_workers(kv, restore_worker, &restore, err);
     if (code == DPC_OK)
@@ -332,6 +341,7 @@ dpc_core_destroy(struct dpc_core *core)
         core_forget_failure(core, i);
     dpc_free(core->paths);
     dpc_free(core->chunks);
+    dpc_free(core->voids);
     core_free_tables(core);
     core_heap_done(&core->training.waiting);
     core_heap_done(&core->training.watched);
@@ -419,6 +429,9 @@ dpc_core_step(struct dpc_core *core, const struct dpc_event *event, int64_t now_
         break;
     case DPC_EVENT_STANDING:
         core_on_standing(core, event, actions);
+        break;
+    case DPC_EVENT_REVOKE:
+        core_on_revoke(core, event, actions);
         break;
     }
 }

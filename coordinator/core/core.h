@@ -58,6 +58,7 @@ enum dpc_event_type {
     /* the operator's */
     DPC_EVENT_ROLLBACK,
     DPC_EVENT_STANDING, /* of the event's worker */
+    DPC_EVENT_REVOKE,   /* what the event's worker handed in */
 };
 
 /* What the server found out about a submission before the core sees it. */
@@ -105,6 +106,29 @@ struct dpc_rollback {
     const struct dpc_version_record *versions; /* of the caller; their blobs are in the store */
 };
 
+/* A contribution that is revoked, or that holds one: a later part of the same round. */
+struct dpc_tainted {
+    uint64_t lease;
+    uint32_t path, round;
+};
+
+/* A module as it would be without tainted contributions. */
+struct dpc_refolded {
+    struct dpc_version_record version; /* module, content, and as `parent` what it was made from */
+    uint32_t entries_count;
+    const struct dpc_ledger_entry *entries; /* what was left out; of the caller */
+};
+
+/* The event's worker is barred. What is tainted and not merged yet stays out; modules get older
+ * versions, or versions without what is tainted. All of the caller. */
+struct dpc_revoke {
+    uint32_t tainted_count;
+    const struct dpc_tainted *tainted; /* ascending by lease */
+    struct dpc_rollback rollback;
+    uint32_t refolded_count;
+    const struct dpc_refolded *refolded; /* one whose module has moved on is dropped */
+};
+
 struct dpc_event {
     enum dpc_event_type type;
     uint8_t worker[DPC_WORKER_KEY_BYTES]; /* of the messages */
@@ -132,6 +156,7 @@ struct dpc_event {
         struct dpc_folded folded;
         struct dpc_rollback rollback;
         enum dpc_standing standing;
+        struct dpc_revoke revoke;
     };
 };
 
@@ -217,6 +242,11 @@ void dpc_core_step(struct dpc_core *core, const struct dpc_event *event, int64_t
 
 /* DPC_OK when a rollback would be carried out now; else the reason and what to do. */
 int dpc_core_check_rollback(const struct dpc_core *core, struct dpc_error *err) DPC_MUST_CHECK;
+
+/* True while an outer step of the module is under way that merges one of these; what is revoked
+ * then is found in the version that it makes. */
+bool dpc_core_folds_tainted(const struct dpc_core *core, uint32_t module,
+                            const struct dpc_tainted *tainted, uint32_t tainted_count);
 
 /* --- Looking in (admin listings, report, tests). Read-only. */
 

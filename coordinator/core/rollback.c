@@ -7,6 +7,7 @@
  * round, ends when it was to end. */
 #include "coordinator/core/state.h"
 
+#include "base/alloc.h"
 #include "base/planted.h"
 
 int
@@ -26,9 +27,10 @@ dpc_core_check_rollback(const struct dpc_core *core, struct dpc_error *err)
 }
 
 /* An answer that was lost is asked for again; then there is nothing left to do. */
-static bool
-has_content(const struct dpc_module_record *module, const struct dpc_version_record *version)
+bool
+core_has_content(const struct dpc_core *core, const struct dpc_version_record *version)
 {
+    const struct dpc_module_record *module = &core->modules[version->module].record;
     return dpc_hash_equal(&module->master, &version->master) &&
            dpc_hash_equal(&module->published, &version->published) &&
            dpc_hash_equal(&module->momentum, &version->momentum);
@@ -36,6 +38,7 @@ has_content(const struct dpc_module_record *module, const struct dpc_version_rec
 
 static void
 put_ledger(struct dpc_core *core, const struct dpc_version_record *version,
+           const struct dpc_ledger_entry *left_out, uint32_t left_out_count,
            struct dpc_actions *actions)
 {
     struct dpc_ledger_record record = {
@@ -45,13 +48,20 @@ put_ledger(struct dpc_core *core, const struct dpc_version_record *version,
         .master = version->master,
         .momentum = version->momentum,
         .previous = core->phase.ledger_head,
+        .entries_count = left_out_count,
+        .entries = dpc_alloc(left_out_count + 1u, sizeof *record.entries), /* never none */
     };
+    for (uint32_t i = 0; i < left_out_count; i++) {
+        record.entries[i] = left_out[i];
+        record.entries[i].scale = 0;
+    }
     dpc_put_ledger(&actions->batch, &record, &core->phase.ledger_head);
+    dpc_free(record.entries);
 }
 
 /* Its optimizer's moments belong to weights that are not there any more. */
-static void
-reset_path(struct dpc_core *core, uint32_t path_id, struct dpc_actions *actions)
+void
+core_reset_path(struct dpc_core *core, uint32_t path_id, struct dpc_actions *actions)
 {
     struct core_path *path = &core->paths[path_id];
     while (path->leases && !DPC_PLANTED(DPC_PLANTED_DISCARDED_LEASED))
@@ -67,26 +77,36 @@ reset_path(struct dpc_core *core, uint32_t path_id, struct dpc_actions *actions)
     core_refresh_path(core, path_id);
 }
 
-static void
-roll_back(struct dpc_core *core, const struct dpc_version_record *to, struct dpc_actions *actions)
+void
+core_replace_version(struct dpc_core *core, struct dpc_version_record *version,
+                     const struct dpc_ledger_entry *left_out, uint32_t left_out_count,
+                     struct dpc_actions *actions)
 {
-    struct dpc_module_record *module = &core->modules[to->module].record;
-    struct dpc_version_record version = {
-        .module = to->module,
-        .version = module->version + 1,
-        .cause = DPC_CAUSE_ROLLBACK,
-        .parent = to->version,
-        .master = to->master,
-        .published = to->published,
-        .momentum = to->momentum,
-    };
-    put_ledger(core, &version, actions);
+    struct dpc_module_record *module = &core->modules[version->module].record;
+    version->version = module->version + 1;
+    put_ledger(core, version, left_out, left_out_count, actions);
     module->rollbacks++;
     module->serial_first = core->phase.next_serial;
-    core_append_version(core, &version, actions);
-    uint32_t count = dpc_topology_paths_through(&core->topology, to->module);
+    core_append_version(core, version, actions);
+    uint32_t count = dpc_topology_paths_through(&core->topology, version->module);
     for (uint32_t i = 0; i < count; i++)
-        reset_path(core, dpc_topology_path_through(&core->topology, to->module, i), actions);
+        core_reset_path(core, dpc_topology_path_through(&core->topology, version->module, i),
+                        actions);
+}
+
+void
+core_roll_back(struct dpc_core *core, const struct dpc_version_record *version,
+               struct dpc_actions *actions)
+{
+    struct dpc_version_record again = {
+        .module = version->module,
+        .cause = DPC_CAUSE_ROLLBACK,
+        .parent = version->version,
+        .master = version->master,
+        .published = version->published,
+        .momentum = version->momentum,
+    };
+    core_replace_version(core, &again, NULL, 0, actions);
 }
 
 void
@@ -97,9 +117,8 @@ core_on_rollback(struct dpc_core *core, const struct dpc_rollback *rollback,
     if (dpc_core_check_rollback(core, &err) != DPC_OK)
         return;
     for (uint32_t i = 0; i < rollback->versions_count; i++) {
-        const struct dpc_version_record *version = &rollback->versions[i];
-        if (!has_content(&core->modules[version->module].record, version))
-            roll_back(core, version, actions);
+        if (!core_has_content(core, &rollback->versions[i]))
+            core_roll_back(core, &rollback->versions[i], actions);
     }
     core_fold_what_is_complete(core, actions);
     core_advance(core, actions);

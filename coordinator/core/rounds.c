@@ -125,8 +125,9 @@ sort_by_arrival(struct dpc_fold *fold)
 bool
 core_is_merged(const struct dpc_core *core, const struct core_delta *delta, uint32_t module)
 {
-    return DPC_PLANTED(DPC_PLANTED_DISCARDED_MERGED) ||
-           delta->serial >= core->modules[module].record.serial_first;
+    bool discarded = delta->serial < core->modules[module].record.serial_first;
+    return (!discarded || DPC_PLANTED(DPC_PLANTED_DISCARDED_MERGED)) &&
+           (!core_is_void(core, delta->serial, module) || DPC_PLANTED(DPC_PLANTED_VOID_MERGED));
 }
 
 static void
@@ -150,7 +151,7 @@ add_input(const struct dpc_core *core, const struct core_delta *delta, uint32_t 
 }
 
 /* In path order, what came late first, without what was learned from a version that a rollback
- * discarded. */
+ * discarded, and what was revoked. */
 static void
 list_inputs(const struct dpc_core *core, struct dpc_fold *fold)
 {
@@ -413,6 +414,7 @@ put_contributions(struct dpc_core *core, const struct core_lease *lease,
             .module = submit->parts[level].module,
             .part = missed ? 0 : core->paths[submit->path].record.parts,
             .late = core_lateness(core, submit->path, level, submit->round),
+            .from = lease->record.from,
             .began = submit->began,
             .delta = submit->parts[level].delta.hash,
             .bytes = submit->parts[level].delta.bytes,

@@ -125,6 +125,8 @@ struct dpc_core {
     uint32_t chunks_count, chunks_left;
     struct core_chunk *chunks; /* of the phase, if it has any; by (path, from) */
     struct core_tasks training, chunking;
+    uint32_t voids_count, voids_capacity;
+    struct dpc_void_record *voids; /* ascending by lease and module */
 
     struct core_pace paces[CORE_TASK_KINDS]; /* by enum dpc_task_kind */
 };
@@ -151,8 +153,8 @@ void core_on_leave(struct dpc_core *core, const struct dpc_event *event, int64_t
                    struct dpc_actions *actions);
 
 /* --- standing.c: who may work. */
-/* From now on it gets no lease, those that it holds are void, and what it still hands in is refused.
- * What it handed in before stands. Nothing to do when it is barred already. */
+/* From now on it gets no lease, those that it holds are void, and what it still hands in is
+ * refused. What it handed in before stands. Nothing to do when it is barred already. */
 void core_bar_worker(struct dpc_core *core, struct core_worker *worker, enum dpc_standing standing,
                      struct dpc_actions *actions);
 void core_on_standing(struct dpc_core *core, const struct dpc_event *event,
@@ -254,8 +256,26 @@ uint32_t core_lease_steps(const struct dpc_core *core, const struct core_worker 
 bool core_stands(const struct dpc_core *core, const struct core_lease *lease);
 
 /* --- rollback.c: older versions again. */
+/* Has the module the content of this version now? */
+bool core_has_content(const struct dpc_core *core, const struct dpc_version_record *version);
+/* The content of this version again. */
+void core_roll_back(struct dpc_core *core, const struct dpc_version_record *version,
+                    struct dpc_actions *actions);
+/* A version, of the present round, that takes the place of the present one: what hangs on that is
+ * fenced off. `left_out` is what the ledger says about it. */
+void core_replace_version(struct dpc_core *core, struct dpc_version_record *version,
+                          const struct dpc_ledger_entry *left_out, uint32_t left_out_count,
+                          struct dpc_actions *actions);
+/* Leases on the path are void, and it begins with fresh moments. */
+void core_reset_path(struct dpc_core *core, uint32_t path, struct dpc_actions *actions);
 void core_on_rollback(struct dpc_core *core, const struct dpc_rollback *rollback,
                       struct dpc_actions *actions);
+
+/* --- revoke.c: contributions that do not count any more. */
+void core_on_revoke(struct dpc_core *core, const struct dpc_event *event,
+                    struct dpc_actions *actions);
+void core_add_void(struct dpc_core *core, const struct dpc_void_record *record);
+bool core_is_void(const struct dpc_core *core, uint64_t lease, uint32_t module);
 
 /* --- compare.c: an alarm when strict mode gets two results of one task that differ. */
 void core_compare_superseded(const struct dpc_core *core, const struct core_worker *worker,

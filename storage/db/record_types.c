@@ -19,6 +19,7 @@ enum {
     LETTER_WORKER = 'w',
     LETTER_RESULT = 'r',
     LETTER_LEDGER = 'L',
+    LETTER_VOID = 'x',
 };
 
 /* --- Store, phase, experiment: one of each. */
@@ -156,8 +157,8 @@ const struct dpc_record_type dpc_type_path = {
 
 #define F(member) DPC_FIELD(struct dpc_contribution_record, member)
 static const struct dpc_field contribution_fields[] = {
-    F(round), F(path),      F(module), F(delta),  F(bytes), F(norm), F(steps),
-    F(loss),  F(loss_last), F(lease),  F(worker), F(part),  F(late), F(began),
+    F(round),     F(path),  F(module), F(delta), F(bytes), F(norm), F(steps), F(loss),
+    F(loss_last), F(lease), F(worker), F(part),  F(late),  F(from), F(began),
 };
 #undef F
 
@@ -176,7 +177,7 @@ const struct dpc_record_type dpc_type_contribution = {
     .name = "contribution",
     .letter = LETTER_CONTRIBUTION,
     .format = 2,
-    .fields_count_format_1 = COUNT(contribution_fields) - 3, /* without part, late, began */
+    .fields_count_format_1 = COUNT(contribution_fields) - 4, /* without those of parts */
     .family = DPC_KV_HISTORY,
     .fields = contribution_fields,
     .fields_count = COUNT(contribution_fields),
@@ -242,6 +243,28 @@ const struct dpc_record_type dpc_type_worker = {
     .bytes = sizeof(struct dpc_worker_record),
     .key = worker_key,
     .valid = worker_valid,
+};
+
+#define F(member) DPC_FIELD(struct dpc_void_record, member)
+static const struct dpc_field void_fields[] = {F(lease), F(module)};
+#undef F
+
+static void
+void_key(struct dpc_key *key, const void *record)
+{
+    dpc_key_add_u64(key, ((const struct dpc_void_record *)record)->lease);
+    dpc_key_add_u32(key, ((const struct dpc_void_record *)record)->module);
+}
+
+const struct dpc_record_type dpc_type_void = {
+    .name = "void",
+    .letter = LETTER_VOID,
+    .format = 1,
+    .family = DPC_KV_STATE,
+    .fields = void_fields,
+    .fields_count = COUNT(void_fields),
+    .bytes = sizeof(struct dpc_void_record),
+    .key = void_key,
 };
 
 #define F(member) DPC_FIELD(struct dpc_result_record, member)

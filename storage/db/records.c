@@ -79,6 +79,12 @@ dpc_put_worker(struct dpc_kv_batch *batch, const struct dpc_worker_record *recor
 }
 
 void
+dpc_put_void(struct dpc_kv_batch *batch, const struct dpc_void_record *record)
+{
+    dpc_record_put(batch, &dpc_type_void, record);
+}
+
+void
 dpc_put_result(struct dpc_kv_batch *batch, const struct dpc_result_record *record)
 {
     dpc_record_put(batch, &dpc_type_result, record);
@@ -175,4 +181,5 @@ DPC_SCAN(paths, path)
 DPC_SCAN(contributions, contribution)
 DPC_SCAN(leases, lease)
 DPC_SCAN(workers, worker)
+DPC_SCAN(voids, void)
 DPC_SCAN(results, result)

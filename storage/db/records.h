@@ -136,6 +136,7 @@ struct dpc_contribution_record {
     uint8_t worker[DPC_WORKER_KEY_BYTES];
     uint32_t part;         /* of the round, from 0; 0 before format 2 */
     uint32_t late;         /* enum dpc_lateness; 0 before format 2 */
+    uint32_t from;         /* step of the round that it went on from; 0: its first */
     struct dpc_hash began; /* path state that its training began with; none: zero moments */
 };
 
@@ -163,6 +164,12 @@ struct dpc_worker_record {
     uint64_t tokens, leases, merged, superseded, refused;
     uint64_t accepted; /* serial of its last accepted lease; 0: none, or from before format 2 */
     enum dpc_standing standing; /* good before format 3 */
+};
+
+/* An accepted contribution that a module does not merge any more. */
+struct dpc_void_record {
+    uint64_t lease;
+    uint32_t module;
 };
 
 /* A finished featurize or evaluate task. */
@@ -209,6 +216,7 @@ void dpc_put_contribution(struct dpc_kv_batch *batch, const struct dpc_contribut
 void dpc_put_lease(struct dpc_kv_batch *batch, const struct dpc_lease_record *record);
 void dpc_remove_lease(struct dpc_kv_batch *batch, uint64_t serial);
 void dpc_put_worker(struct dpc_kv_batch *batch, const struct dpc_worker_record *record);
+void dpc_put_void(struct dpc_kv_batch *batch, const struct dpc_void_record *record);
 void dpc_put_result(struct dpc_kv_batch *batch, const struct dpc_result_record *record);
 /* Also gives the entry's hash, which the next one names as `previous`. */
 void dpc_put_ledger(struct dpc_kv_batch *batch, const struct dpc_ledger_record *record,
@@ -231,7 +239,8 @@ int dpc_load_ledger(struct dpc_kv *kv, uint64_t sequence, struct dpc_ledger_reco
 
 /* --- Scanning all, in key order; stops early when `visit` returns false. Order of keys: modules by
  * id; versions by (module, version); paths by id; contributions by (round, module, path, part);
- * leases by serial; workers by key; results by (kind, path, from); ledger by sequence. */
+ * leases by serial; workers by key; voids by (lease, module); results by (kind, path, from); ledger
+ * by sequence. */
 int dpc_scan_modules(struct dpc_kv *kv, bool (*visit)(void *, const struct dpc_module_record *),
                      void *context, struct dpc_error *err) DPC_MUST_CHECK;
 int dpc_scan_versions(struct dpc_kv *kv, bool (*visit)(void *, const struct dpc_version_record *),
@@ -245,6 +254,8 @@ int dpc_scan_leases(struct dpc_kv *kv, bool (*visit)(void *, const struct dpc_le
                     void *context, struct dpc_error *err) DPC_MUST_CHECK;
 int dpc_scan_workers(struct dpc_kv *kv, bool (*visit)(void *, const struct dpc_worker_record *),
                      void *context, struct dpc_error *err) DPC_MUST_CHECK;
+int dpc_scan_voids(struct dpc_kv *kv, bool (*visit)(void *, const struct dpc_void_record *),
+                   void *context, struct dpc_error *err) DPC_MUST_CHECK;
 int dpc_scan_results(struct dpc_kv *kv, bool (*visit)(void *, const struct dpc_result_record *),
                      void *context, struct dpc_error *err) DPC_MUST_CHECK;
 /* From `sequence_first` on. Checks the chain of hashes: a gap or a difference is DPC_ECORRUPT. */

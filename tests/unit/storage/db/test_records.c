@@ -81,6 +81,7 @@ ROUND_TRIP(path, paths)
 ROUND_TRIP(contribution, contributions)
 ROUND_TRIP(lease, leases)
 ROUND_TRIP(worker, workers)
+ROUND_TRIP(void, voids)
 ROUND_TRIP(result, results)
 
 /* Padding between members is not stored: it is cleared in what is compared. */
@@ -200,6 +201,19 @@ workers_come_back_in_order(void)
     (void)snprintf(records[2].name, sizeof records[2].name,
                    "a worker with \"quotes\" and \xc3\xa4");
     round_trip_workers(records, 4);
+}
+
+static void
+voids_come_back_in_order(void)
+{
+    struct dpc_void_record records[3];
+    static const uint64_t keys[][2] = {{0, 5}, {256, 0}, {256, 1}};
+    memset(records, 0, sizeof records);
+    for (unsigned i = 0; i < 3; i++) {
+        records[i].lease = keys[i][0];
+        records[i].module = (uint32_t)keys[i][1];
+    }
+    round_trip_voids(records, 3);
 }
 
 static void
@@ -453,10 +467,9 @@ workers_of_older_formats_are_read(void)
     struct dpc_worker_record read;
     set_up();
     dpc_kv_batch_init(&batch);
-    dpc_put_worker(&batch, &(struct dpc_worker_record){.name = "w",
-                                                       .refused = 5,
-                                                       .accepted = 77,
-                                                       .standing = DPC_STANDING_REVOKED});
+    dpc_put_worker(
+        &batch, &(struct dpc_worker_record){
+                    .name = "w", .refused = 5, .accepted = 77, .standing = DPC_STANDING_REVOKED});
     CU_ASSERT_EQUAL(dpc_kv_batch_each(&batch, take_one, &one), DPC_OK);
     write_one(&one);
     CU_ASSERT_EQUAL(dpc_scan_workers(kv, take_worker, &read, &err), DPC_OK);
@@ -798,6 +811,7 @@ static const struct dpc_test tests[] = {
     {"contributions come back in order", contributions_come_back_in_order},
     {"leases come back in order", leases_come_back_in_order_and_can_be_removed},
     {"workers come back in order", workers_come_back_in_order},
+    {"voids come back in order", voids_come_back_in_order},
     {"results come back in order", results_come_back_in_order},
     {"singles come back", singles_come_back},
     {"the experiment comes back as text", the_experiment_comes_back_as_text},

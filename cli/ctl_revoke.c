@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <inttypes.h>
+#include <string.h>
+
+#include "cli/commands.h"
+#include "cli/ctl.h"
+
+/* Each module is folded again in some milliseconds to seconds. */
+enum { ASK_AGAIN_MS = 100 };
+
+struct revoke_options {
+    int64_t since;
+    bool retrain;
+};
+static const struct revoke_options defaults = {.since = -1};
+
+static const struct dpc_option options[] = {
+    {.name = "since",
+     .kind = DPC_OPTION_INTEGER,
+     .value_name = "R",
+     .help = "the first round whose contributions are taken out",
+     .offset = offsetof(struct revoke_options, since),
+     .min = 0,
+     .max = INT32_MAX},
+    {.name = "retrain",
+     .kind = DPC_OPTION_FLAG,
+     .help = "go back to where round R began instead of folding again",
+     .offset = offsetof(struct revoke_options, retrain)},
+};
+
+static int
+wait_for_end(struct dpc_admin *admin, int64_t number, struct dpc_json **ret_state,
+             struct dpc_error *err)
+{
+    struct dpc_poll_item item = {.link = dpc_admin_link(admin), .fd = -1};
+    for (;;) {
+        struct dpc_json *state = NULL;
+        int rc = dpc_admin_ask(admin, "revoke-state", "", DPC_ADMIN_TIMEOUT_MS, &state, err);
+        if (rc != DPC_OK)
+            return rc;
+        if (dpc_json_integer(dpc_json_get(state, "number"), 0) != number) {
+            dpc_json_destroy(state);
+            return dpc_error_set(err, DPC_ESTALE,
+                                 "the coordinator was started again meanwhile: ask again, it does "
+                                 "what is left to do");
+        }
+        if (!dpc_json_bool(dpc_json_get(state, "running"), false)) {
+            *ret_state = state;
+            return DPC_OK;
+        }
+        dpc_json_destroy(state);
+        rc = dpc_channel_poll(&item, 1, ASK_AGAIN_MS);
+        if (rc != DPC_OK && rc != DPC_EAGAIN)
+            return dpc_error_set(err, rc, "could not wait: %s", dpc_error_words(rc));
+    }
+}
+
+static int
+revoke(const struct dpc_call *call, struct dpc_json **ret_state, struct dpc_error *err)
+{
+    const struct revoke_options *given = call->options;
+    struct dpc_admin *admin = NULL;
+    struct dpc_json *begun = NULL;
+    char argument[4 * DPC_NAME_MAX];
+    snprintf(argument, sizeof argument, "%" PRId64 " %s %.*s", given->since,
+             given->retrain ? "retrain" : "refold", 2 * DPC_NAME_MAX, call->arguments.items[0]);
+    int rc = dpc_ctl_open(call, &admin, err);
+    if (rc == DPC_OK)
+        rc = dpc_admin_ask(admin, "revoke", argument, DPC_ADMIN_TIMEOUT_MS, &begun, err);
+    if (rc == DPC_OK)
+        rc =
+            wait_for_end(admin, dpc_json_integer(dpc_json_get(begun, "number"), 0), ret_state, err);
+    dpc_json_destroy(begun);
+    dpc_admin_close(admin);
+    return rc;
+}
+
+static void
+print_state(const struct dpc_json *state)
+{
+    const struct dpc_json *rows = dpc_json_get(state, "revoke");
+    bool retrain = dpc_json_bool(dpc_json_get(state, "retrain"), false);
+    struct dpc_buf name; /* it is what the worker calls itself */
+    dpc_buf_init(&name, 0);
+    const char *worker = dpc_json_text(dpc_json_get(state, "worker"), "?");
+    dpc_text_clean(worker, strlen(worker), &name);
+    printf("%s is barred; since round %" PRId64 " it handed in %" PRId64 " rounds of paths\n",
+           dpc_buf_text(&name), dpc_json_integer(dpc_json_get(state, "since"), 0),
+           dpc_json_integer(dpc_json_get(state, "contributions"), 0));
+    dpc_buf_done(&name);
+    for (size_t i = 0; i < dpc_json_count(rows); i++) {
+        const struct dpc_json *row = dpc_json_at(rows, i);
+        printf("%s: version %" PRId64, dpc_json_text(dpc_json_get(row, "module"), "?"),
+               dpc_json_integer(dpc_json_get(row, "version"), -1));
+        if (retrain)
+            printf(" has the content of version %" PRId64 "\n",
+                   dpc_json_integer(dpc_json_get(row, "parent"), -1));
+        else
+            printf(" is version %" PRId64 " without %" PRId64 " contributions\n",
+                   dpc_json_integer(dpc_json_get(row, "parent"), -1),
+                   dpc_json_integer(dpc_json_get(row, "left_out"), 0));
+    }
+    if (dpc_json_count(rows) == 0)
+        printf("no version holds anything of it\n");
+    else if (!retrain)
+        printf("this is approximate: what others handed in later was learned from versions that "
+               "held it; --retrain goes back instead\n");
+    printf("%" PRId64 " leases were voided\n",
+           dpc_json_integer(dpc_json_get(state, "leases_voided"), 0));
+}
+
+static int
+run(const struct dpc_call *call)
+{
+    const struct revoke_options *given = call->options;
+    const struct dpc_ctl_globals *globals = call->globals;
+    struct dpc_json *state = NULL;
+    struct dpc_error err;
+    if (given->since < 0)
+        return dpc_complain(call, DPC_EXIT_USAGE, "give WORKER and --since R");
+    int rc = revoke(call, &state, &err);
+    int code = (int)dpc_json_integer(dpc_json_get(state, "code"), DPC_OK);
+    if (rc == DPC_OK && code != DPC_OK)
+        rc = dpc_error_set(&err, code, "%s", dpc_json_text(dpc_json_get(state, "error"), ""));
+    else if (rc == DPC_OK && globals->json)
+        dpc_json_show(state, stdout);
+    else if (rc == DPC_OK)
+        print_state(state);
+    dpc_json_destroy(state);
+    return rc == DPC_OK ? DPC_EXIT_OK : dpc_complain_error(call, &err);
+}
+
+const struct dpc_command dpc_command_revoke = {
+    .name = "revoke",
+    .arguments = "WORKER",
+    .summary = "Bar a worker and take out what it handed in since a round.",
+    .arguments_min = 1,
+    .arguments_max = 1,
+    .options = options,
+    .options_count = DPC_COUNT(options),
+    .defaults = &defaults,
+    .options_bytes = sizeof defaults,
+    .run = run,
+};

@@ -1,0 +1,327 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Modules without what a worker handed in, against a computation in double from what the store
+ * holds; rollbacks and former revokes in between; what is not kept any more. */
+#include "coordinator/refold.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/layout.h"
+#include "base/tensor_blob.h"
+#include "tests/unit/coordinator/core_driver.h"
+#include "tests/unit/harness.h"
+#include "tests/unit/storage/scratch.h"
+
+static const char yaml[] = "experiment: test\n"
+                           "data: {corpus: corpus}\n"
+                           "model: {dim: 8, heads: 2, ffn: 16, context: 16}\n"
+                           "levels:\n"
+                           "  - {name: lower, parts: [embedding, {blocks: 1}], modules: 1}\n"
+                           "  - {name: upper, parts: [{blocks: 1}, head], modules: 3}\n"
+                           "routing: {prefix: 4}\n"
+                           "inner: {steps: 4, batch: 2}\n"
+                           "outer: {rounds: 5, lr: 0.7, momentum: 0.9, rescale: sqrt}\n"
+                           "baseline: {dense: false}\n"
+                           "warm_start: {steps: 4}\n";
+
+/* Path 0 is worker 0's, path 1 worker 1's, path 2 worker 2's; all modules of `lower` are one, 0. */
+enum { WORKERS = 3, ROUNDS = 3 };
+
+struct bench {
+    struct driver driver;
+    struct dpc_replay_source source;
+    char folder[SCRATCH_PATH_MAX];
+};
+
+static void
+train_round(struct driver *driver)
+{
+    struct dpc_msg_lease leases[WORKERS];
+    uint8_t owners[WORKERS];
+    uint32_t round = dpc_module_round(dpc_core_module(driver->core, 0));
+    for (uint8_t worker = 0; worker < WORKERS; worker++) {
+        const struct dpc_msg *reply = driver_ask(driver, worker);
+        if (reply->type != DPC_MSG_LEASE)
+            continue;
+        leases[reply->lease.path] = reply->lease;
+        owners[reply->lease.path] = worker;
+    }
+    for (uint32_t path = 0; path < WORKERS; path++) {
+        if (dpc_core_path(driver->core, path)->rounds_done == round)
+            driver_submit(driver, owners[path], &leases[path]);
+    }
+}
+
+static void
+bench_init(struct bench *bench)
+{
+    struct driver *driver = &bench->driver;
+    driver_start_with_store(driver, yaml, scratch_make(bench->folder));
+    for (uint8_t worker = 0; worker < WORKERS; worker++)
+        driver_hello(driver, worker, (struct dpc_token){0, 0});
+    while (driver_phase(driver) != DPC_PHASE_TRAIN) {
+        struct dpc_msg_lease lease = driver_ask(driver, 0)->lease;
+        driver_submit(driver, 0, &lease);
+    }
+    bench->source = (struct dpc_replay_source){
+        .records = {driver->kv, &driver->experiment, dpc_core_topology(driver->core), 0},
+        .store = driver->store,
+        .ops = dpc_ops_cpu(DPC_FP32),
+    };
+    for (int round = 0; round < ROUNDS; round++)
+        train_round(driver);
+    CU_ASSERT_EQUAL_FATAL(dpc_module_round(dpc_core_module(driver->core, 0)), ROUNDS);
+}
+
+static void
+bench_done(struct bench *bench)
+{
+    driver_stop(&bench->driver);
+    scratch_remove(bench->folder);
+}
+
+static void
+task_init(const struct bench *bench, struct dpc_refold_task *task, uint8_t worker, uint32_t since)
+{
+    const struct dpc_core *core = bench->driver.core;
+    uint32_t modules = dpc_core_topology(core)->modules_count;
+    *task = (struct dpc_refold_task){.kind = DPC_REFOLD_CHECK, .since = since};
+    memset(task->worker, worker + 1, sizeof task->worker);
+    task->versions = dpc_alloc(modules, sizeof *task->versions);
+    for (uint32_t i = 0; i < modules; i++)
+        task->versions[i] = dpc_core_module(core, i)->version;
+}
+
+/* Of module 0, whose new version is appended. */
+static struct dpc_version_record
+revoke(struct bench *bench, uint8_t worker, uint32_t since, uint32_t *ret_left_out)
+{
+    struct dpc_refold_task task;
+    struct dpc_version_record now;
+    struct dpc_error err;
+    struct dpc_event event = {.type = DPC_EVENT_REVOKE};
+    task_init(bench, &task, worker, since);
+    CU_ASSERT_EQUAL_FATAL(dpc_refold_run(&bench->source, &task, &err), DPC_OK);
+    CU_ASSERT_TRUE(task.touched);
+    task.kind = DPC_REFOLD_MODULE;
+    CU_ASSERT_EQUAL_FATAL(dpc_refold_run(&bench->source, &task, &err), DPC_OK);
+    *ret_left_out = task.refolded.entries_count;
+    memset(event.worker, worker + 1, sizeof event.worker);
+    event.revoke.refolded_count = 1;
+    event.revoke.refolded = &task.refolded;
+    driver_step(&bench->driver, &event);
+    dpc_refold_done(&task);
+    CU_ASSERT_EQUAL_FATAL(dpc_load_version(bench->driver.kv, 0,
+                                           dpc_core_module(bench->driver.core, 0)->version, &now,
+                                           &err),
+                          DPC_OK);
+    CU_ASSERT_EQUAL(now.cause, DPC_CAUSE_REVOKE);
+    return now;
+}
+
+/* --- In double. */
+
+static void
+add(struct bench *bench, const struct dpc_hash *hash, double weight, size_t count, double *sum)
+{
+    uint8_t *blob;
+    size_t len;
+    const float *values;
+    struct dpc_error err;
+    CU_ASSERT_EQUAL_FATAL(dpc_store_blob_load(bench->driver.store, hash, &blob, &len, &err),
+                          DPC_OK);
+    CU_ASSERT_EQUAL_FATAL(dpc_tensor_blob_read(blob, len, count, &values, &err), DPC_OK);
+    for (size_t i = 0; i < count; i++)
+        sum[i] += weight * (double)values[i];
+    dpc_free(blob);
+}
+
+struct reference {
+    struct bench *bench;
+    uint32_t round;
+    const bool *merged; /* by path */
+    size_t count;
+    double *sum, weights, squares;
+};
+
+static bool
+add_contribution(void *context, const struct dpc_contribution_record *record)
+{
+    struct reference *reference = context;
+    if (record->module != 0 || record->round != reference->round ||
+        !reference->merged[record->path])
+        return true;
+    double weight = 100.0 + record->path; /* documents of its shard */
+    add(reference->bench, &record->delta, weight, reference->count, reference->sum);
+    reference->weights += weight;
+    reference->squares += weight * weight;
+    return true;
+}
+
+/* The largest difference of `version` from all rounds folded with who is merged in each. */
+static double
+difference(struct bench *bench, const struct dpc_version_record *version,
+           const bool merged[ROUNDS][WORKERS])
+{
+    struct dpc_error err;
+    struct dpc_version_record first;
+    size_t count = dpc_layout_module_floats(&bench->driver.experiment, 0);
+    double *theta = dpc_alloc(count, sizeof *theta), *momentum = dpc_alloc(count, sizeof *theta);
+    double *found = dpc_alloc(count, sizeof *theta), worst = 0;
+    CU_ASSERT_EQUAL_FATAL(dpc_load_version(bench->driver.kv, 0, 0, &first, &err), DPC_OK);
+    add(bench, &first.master, 1, count, theta);
+    for (uint32_t round = 0; round < ROUNDS; round++) {
+        struct reference reference = {
+            .bench = bench, .round = round, .merged = merged[round], .count = count};
+        reference.sum = dpc_alloc(count, sizeof *theta);
+        CU_ASSERT_EQUAL(
+            dpc_scan_contributions(bench->driver.kv, add_contribution, &reference, &err), DPC_OK);
+        double scale = sqrt(reference.weights * reference.weights / reference.squares);
+        for (size_t i = 0; i < count && reference.weights > 0; i++) {
+            double delta = scale * reference.sum[i] / reference.weights;
+            momentum[i] = 0.9 * momentum[i] + delta;
+            theta[i] -= 0.7 * (delta + 0.9 * momentum[i]);
+        }
+        dpc_free(reference.sum);
+    }
+    add(bench, &version->master, 1, count, found);
+    for (size_t i = 0; i < count; i++)
+        worst = fmax(worst, fabs(found[i] - theta[i]));
+    dpc_free(theta);
+    dpc_free(momentum);
+    dpc_free(found);
+    return worst;
+}
+
+static void
+check_replay(const struct bench *bench, uint32_t version)
+{
+    struct dpc_replay_row row = {.module = 0, .version = version};
+    dpc_replay_version(&bench->source, &row);
+    CU_ASSERT_EQUAL(row.verdict, DPC_REPLAY_OK);
+}
+
+static void
+a_refold_equals_the_computation_in_double(void)
+{
+    static const bool merged[ROUNDS][WORKERS] = {
+        {true, true, true}, {true, false, true}, {true, false, true}};
+    struct bench bench;
+    uint32_t left_out;
+    bench_init(&bench);
+    struct dpc_version_record now = revoke(&bench, 1, 1, &left_out);
+    CU_ASSERT_EQUAL(left_out, 2);
+    CU_ASSERT(difference(&bench, &now, merged) < 1e-7);
+    check_replay(&bench, now.version);
+    bench_done(&bench);
+}
+
+/* A second one goes on from the first, and takes out no more than is still there. */
+static void
+revokes_add_up(void)
+{
+    static const bool merged[ROUNDS][WORKERS] = {
+        {true, true, true}, {true, false, false}, {true, false, false}};
+    static const bool alone[ROUNDS][WORKERS] = {
+        {false, true, true}, {false, false, false}, {false, false, false}};
+    struct bench bench;
+    uint32_t left_out;
+    bench_init(&bench);
+    revoke(&bench, 1, 1, &left_out);
+    struct dpc_version_record now = revoke(&bench, 2, 1, &left_out);
+    CU_ASSERT_EQUAL(left_out, 2);
+    CU_ASSERT(difference(&bench, &now, merged) < 1e-7);
+    check_replay(&bench, now.version);
+    now = revoke(&bench, 0, 0, &left_out);
+    CU_ASSERT_EQUAL(left_out, 3);
+    CU_ASSERT(difference(&bench, &now, alone) < 1e-7); /* two rounds merge nothing any more */
+    check_replay(&bench, now.version);
+    bench_done(&bench);
+}
+
+/* What a rollback went back over is not in the version, so it is not taken out either. */
+static void
+a_rollback_is_gone_back_over(void)
+{
+    static const bool merged[ROUNDS][WORKERS] = {
+        {true, false, true}, {false, false, false}, {false, false, false}};
+    struct bench bench;
+    struct dpc_error err;
+    struct dpc_version_record old;
+    uint32_t left_out;
+    struct dpc_event event = {.type = DPC_EVENT_ROLLBACK};
+    bench_init(&bench);
+    CU_ASSERT_EQUAL_FATAL(dpc_load_version(bench.driver.kv, 0, 1, &old, &err), DPC_OK);
+    event.rollback = (struct dpc_rollback){1, &old};
+    driver_step(&bench.driver, &event);
+    struct dpc_version_record now = revoke(&bench, 1, 0, &left_out);
+    CU_ASSERT_EQUAL(left_out, 1);
+    CU_ASSERT(difference(&bench, &now, merged) < 1e-7);
+    check_replay(&bench, now.version);
+    bench_done(&bench);
+}
+
+struct first_rounds {
+    struct dpc_hash swept[8];
+    uint32_t count;
+};
+
+static bool
+list_round_0(void *context, const struct dpc_contribution_record *record)
+{
+    struct first_rounds *first = context;
+    if (record->round == 0 && record->path < WORKERS && record->module == 0)
+        first->swept[first->count++] = record->delta;
+    return true;
+}
+
+static bool
+is_no_first_round(void *context, const struct dpc_hash *hash)
+{
+    const struct first_rounds *first = context;
+    for (uint32_t i = 0; i < first->count; i++) {
+        if (dpc_hash_equal(&first->swept[i], hash))
+            return false;
+    }
+    return true;
+}
+
+static void
+what_is_not_kept_is_refused_with_the_oldest_possible(void)
+{
+    struct bench bench;
+    struct dpc_error err;
+    struct dpc_swept swept;
+    struct dpc_refold_task task;
+    struct first_rounds first = {.count = 0};
+    bench_init(&bench);
+    CU_ASSERT_EQUAL(dpc_scan_contributions(bench.driver.kv, list_round_0, &first, &err), DPC_OK);
+    CU_ASSERT_EQUAL(dpc_store_sweep(bench.driver.store, dpc_store_touches(bench.driver.store) + 1,
+                                    is_no_first_round, &first, &swept, &err),
+                    DPC_OK);
+    task_init(&bench, &task, 1, 0);
+    CU_ASSERT_EQUAL(dpc_refold_run(&bench.source, &task, &err), DPC_EPERM);
+    CU_ASSERT_PTR_NOT_NULL(strstr(err.text, "oldest round possible is 1"));
+    dpc_refold_done(&task);
+    task_init(&bench, &task, 1, 1);
+    CU_ASSERT_EQUAL(dpc_refold_run(&bench.source, &task, &err), DPC_OK);
+    CU_ASSERT_EQUAL(task.tainted_count, 2);
+    dpc_refold_done(&task);
+    /* Whoever handed in nothing has nothing to take out. */
+    task_init(&bench, &task, 7, 0);
+    CU_ASSERT_EQUAL(dpc_refold_run(&bench.source, &task, &err), DPC_OK);
+    CU_ASSERT_FALSE(task.touched);
+    CU_ASSERT_EQUAL(task.tainted_count, 0);
+    dpc_refold_done(&task);
+    bench_done(&bench);
+}
+
+static const struct dpc_test tests[] = {
+    {"a refold equals the computation in double", a_refold_equals_the_computation_in_double},
+    {"revokes add up", revokes_add_up},
+    {"a rollback is gone back over", a_rollback_is_gone_back_over},
+    {"what is not kept is refused with the oldest possible",
+     what_is_not_kept_is_refused_with_the_oldest_possible},
+};
+DPC_TEST_MAIN("coordinator/refold", tests)
