@@ -85,6 +85,18 @@ set_rounds(const struct listing *listing)
 }
 
 static uint32_t
+count_barred(const struct listing *listing)
+{
+    uint32_t count = 0;
+    int64_t silent_ms;
+    bool connected;
+    for (uint32_t i = 0; i < dpc_core_workers_count(listing->core); i++)
+        count += dpc_core_worker_at(listing->core, i, listing->now_ms, &silent_ms, &connected)
+                     ->standing != DPC_STANDING_GOOD;
+    return count;
+}
+
+static uint32_t
 count_connected(const struct listing *listing)
 {
     uint32_t count = 0;
@@ -176,6 +188,7 @@ list_status(struct listing *listing)
     dpc_json_set_integer(root, "steps_done", (int64_t)steps_done);
     dpc_json_set_integer(root, "steps_total", (int64_t)steps_total);
     dpc_json_set_integer(root, "workers_connected", count_connected(listing));
+    dpc_json_set_integer(root, "workers_barred", count_barred(listing));
     dpc_json_set_integer(root, "workers_known", dpc_core_workers_count(listing->core));
     dpc_json_set_integer(root, "leases", dpc_core_leases_count(listing->core));
     dpc_json_set_number(root, "loss", dpc_core_loss(listing->core));

@@ -175,7 +175,12 @@ refold(const struct dpc_replay_source *source, struct dpc_refold_task *task, str
                                  .published = lineage.base.published,
                                  .momentum = lineage.base.momentum};
     task->touched = lineage.removed_count > 0;
-    if (lineage.folds_count && task->touched)
+    if (task->touched && !is_kept(source, &lineage))
+        code = dpc_error_set(err, DPC_EPERM,
+                             "what it takes to fold module %u again since round %u is not kept any "
+                             "more (keep_rounds says how many are kept)",
+                             task->module, task->since);
+    else if (lineage.folds_count && task->touched)
         code = dpc_outer_chain(source->store, source->ops, lineage.folds, lineage.folds_count, true,
                                &folded, err);
     *version = (struct dpc_version_record){.module = task->module,

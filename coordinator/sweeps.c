@@ -5,8 +5,8 @@
  *
  * A job may hold blobs that no record names yet. What it touched stays, because a sweep leaves
  * alone what was touched since the one before it began, and does not begin while a job from before
- * that is still inside. A blob that was uploaded and is handed in later than that is uploaded
- * again. */
+ * that is still inside, nor beside a revoke, which has looked whether all is there. A blob that was
+ * uploaded and is handed in later than that is uploaded again. */
 #include "coordinator/state.h"
 
 void
@@ -37,7 +37,7 @@ server_sweep(struct dpc_server *server)
     struct dpc_sweeps *sweeps = &server->sweeps;
     bool old_jobs = sweeps->jobs_inside[(sweeps->epoch + 1) % 2] > 0;
     bool backup = server->backups.wanted || server->backups.busy;
-    if (sweeps->busy || backup || old_jobs || !is_due(server))
+    if (sweeps->busy || backup || server->revokes.running || old_jobs || !is_due(server))
         return;
     struct dpc_job *job = dpc_job_create(DPC_JOB_SWEEP, &server->world);
     job->keep = dpc_keep_create(server->core);

@@ -37,6 +37,7 @@ check 'what it handed in is taken out while training goes on' [ "$status" = 0 ]
 check 'module by module' grep -qE '^(lower|upper|dense)[^ ]*: version [0-9]+ is version [0-9]+ without [1-9]' refold.out
 check 'it says that this is approximate' grep -q 'this is approximate' refold.out
 check 'the worker is listed as barred' sh -c "dipacoctl --dir run workers | grep -qE '^worker-2 +revoked'"
+check 'and counted' sh -c "dipacoctl --dir run status | grep -q '1 barred'"
 last=$(ctl ledger --json | sed -n 's/^ *"sequence": *\([0-9]*\).*/\1/p' | tail -n 1)
 ctl versions >versions.out
 check 'the cause is listed' grep -qE ' revoke ' versions.out

@@ -44,6 +44,8 @@ put_tables(const struct dpc_core *core, struct dpc_kv_batch *batch)
     }
     for (uint32_t i = 0; i < core->leases_count; i++)
         dpc_put_lease(batch, &core->leases[i]->record);
+    for (uint32_t i = 0; i < core->voids_count; i++)
+        dpc_put_void(batch, &core->voids[i]);
 }
 
 /* Member by member: what lies between them is anything. */
@@ -176,6 +178,15 @@ round_behind(const struct sim *sim, uint32_t path, const struct dpc_version_reco
     return &sim->memory->rounds[path][dpc_version_round(version) - 1];
 }
 
+static bool
+is_void(struct sim *sim, uint64_t serial, uint32_t module)
+{
+    bool found = sim_is_void(sim, serial, module);
+    if (found)
+        sim_mark(sim, SIM_MARK_VOIDED);
+    return found;
+}
+
 /* All paths through the module, but for what was learned from discarded versions; none in a
  * rollback. */
 static uint32_t
@@ -188,8 +199,21 @@ count_merged(const struct audit *audit, const struct dpc_version_record *version
             version->cause == DPC_CAUSE_OUTER_STEP &&
             dpc_topology_uses(audit->topology, path, version->module) &&
             dpc_core_plans(audit->sim->coordinator.core, path, dpc_version_round(version) - 1) &&
-            round_behind(audit->sim, path, version)->serial >= serial_first;
+            round_behind(audit->sim, path, version)->serial >= serial_first &&
+            !is_void(audit->sim, round_behind(audit->sim, path, version)->serial, version->module);
     return count;
+}
+
+/* What a revoke took out counts nothing. */
+static bool
+audit_left_out(struct sim *sim, const struct dpc_ledger_record *record)
+{
+    for (uint32_t i = 0; i < record->entries_count; i++) {
+        if (record->entries[i].scale != 0)
+            sim_fail(sim, "version %u of module %u still counts what it left out", record->version,
+                     record->module);
+    }
+    return true;
 }
 
 static bool
@@ -206,6 +230,8 @@ audit_ledger(void *context, const struct dpc_ledger_record *record)
                  record->version, record->module);
         return false;
     }
+    if (version->cause == DPC_CAUSE_REVOKE)
+        return audit_left_out(sim, record);
     if (sim->plan.elastic) {
         sim_audit_merged(sim, record, version);
         return true;
@@ -287,5 +313,7 @@ sim_check_disk(struct sim *sim)
 struct dpc_hash
 sim_outcome(struct sim *sim)
 {
+    if (sim->coordinator.core)
+        sim_check_revoked(sim);
     return sim->coordinator.core ? audit_disk(sim) : dpc_hash_none;
 }

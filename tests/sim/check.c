@@ -152,6 +152,17 @@ record_rollback(struct sim *sim, const struct dpc_version_record *version)
     memory->serial_first[version->module][version->version] = dpc_core_phase(core)->next_serial;
 }
 
+static void
+record_refolded(struct sim *sim, const struct dpc_version_record *version)
+{
+    if (version->parent + 1 != version->version)
+        sim_fail(sim, "version %u of module %u was made from version %u", version->version,
+                 version->module, version->parent);
+    sim->memory->serial_first[version->module][version->version] =
+        dpc_core_phase(sim->coordinator.core)->next_serial;
+    sim_check_refolded(sim, version);
+}
+
 /* A new version: every path through the module has delivered its round. */
 static void
 record_version(struct sim *sim, uint32_t module, uint32_t number)
@@ -173,6 +184,8 @@ record_version(struct sim *sim, uint32_t module, uint32_t number)
         memory->serial_first[module][number] = memory->serial_first[module][number - 1];
     if (version->cause == DPC_CAUSE_ROLLBACK)
         record_rollback(sim, version);
+    if (version->cause == DPC_CAUSE_REVOKE)
+        record_refolded(sim, version);
     memory->exists[module][number] = true;
 }
 
@@ -186,7 +199,8 @@ record_versions(struct sim *sim, const struct dpc_module_record *module,
         number++;
     for (; number <= module->version && !sim->failure[0]; number++, count++)
         record_version(sim, module->module, number);
-    if (count > 1 && event->type == DPC_EVENT_ROLLBACK)
+    bool replaced = event->type == DPC_EVENT_ROLLBACK || event->type == DPC_EVENT_REVOKE;
+    if (count > 1 && replaced)
         sim_mark(sim, SIM_MARK_ROLLBACK_CLOSED);
     else if (count > 1 && !sim->plan.elastic && !sim->plan.sampled)
         sim_fail(sim, "module %u got %u versions in one step", module->module, count);
@@ -259,7 +273,9 @@ check_alarm(struct sim *sim, const struct dpc_event *event)
                   coordinator->actions.reply.verdict.verdict == DPC_VERDICT_SUPERSEDED &&
                   submit->kind == DPC_TASK_TRAIN && is_last_accepted(sim, submit);
     /* What was trained from a version that a rollback discarded may well differ. */
-    if (submit->kind == DPC_TASK_TRAIN && submit->token.serial < first_serial_of(sim, submit->path))
+    if (submit->kind == DPC_TASK_TRAIN &&
+        (submit->token.serial < first_serial_of(sim, submit->path) ||
+         dpc_hash_is_none(&dpc_core_path(coordinator->core, submit->path)->state)))
         second = false;
     bool alarm = coordinator->actions.alarm[0];
     if (alarm != (second && coordinator->tampered))

@@ -41,6 +41,7 @@ void
 sim_coordinator_done(struct sim *sim)
 {
     struct sim_coordinator *coordinator = &sim->coordinator;
+    sim_revoke_done(sim);
     dpc_core_destroy(coordinator->core);
     dpc_store_close(coordinator->store);
     dpc_kv_close(coordinator->kv);
@@ -551,6 +552,18 @@ operator_rolls_back(struct sim *sim)
 }
 
 static void
+operator_revokes(struct sim *sim)
+{
+    struct sim_coordinator *coordinator = &sim->coordinator;
+    struct dpc_event event;
+    uint32_t life = coordinator->life;
+    while (coordinator->core && coordinator->life == life && !sim->failure[0] &&
+           sim_next_revoke(sim, &event))
+        step(sim, &event, NULL);
+    (void)sim_coordinator_end_if_broken(sim);
+}
+
+static void
 operator_bars(struct sim *sim)
 {
     struct dpc_event event = {0};
@@ -569,6 +582,8 @@ on_tick(struct sim *sim)
     step(sim, &event, NULL);
     if (coordinator->core)
         operator_rolls_back(sim);
+    if (coordinator->core)
+        operator_revokes(sim);
     if (coordinator->core)
         operator_bars(sim);
     if (coordinator->core && !operator_looks(sim))

@@ -143,6 +143,9 @@ audit_entry(struct sim *sim, const struct dpc_ledger_record *record,
     if (part->serial < sim->memory->serial_first[record->module][record->version])
         sim_fail(sim, "version %u of module %u merged what a rollback had discarded",
                  record->version, record->module);
+    if (sim_is_void(sim, part->serial, record->module))
+        sim_fail(sim, "version %u of module %u merged what was revoked before", record->version,
+                 record->module);
     part->merged[level]++;
     if (entry->late)
         sim_mark(sim, SIM_MARK_LATE_MERGED);
@@ -227,7 +230,8 @@ audit_level(struct sim *sim, const struct sim_part *part, uint32_t level)
         return;
     }
     if (version && !part->merged[level] && !is_outdone(sim, part, level) &&
-        part->serial >= sim->memory->serial_first[module][version])
+        part->serial >= sim->memory->serial_first[module][version] &&
+        !sim_is_void(sim, part->serial, module))
         sim_fail(sim, "module %u has round %u behind it and lost what path %u handed in", module,
                  part->round, part->path);
 }

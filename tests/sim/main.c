@@ -74,7 +74,7 @@ run_seed(struct campaign *campaign, uint64_t seed, char *ret_failure, size_t siz
         (void)snprintf(ret_failure, size, "without faults: %s", reference->failure);
     else if (!run_one(first, seed, true, campaign->tracing))
         (void)snprintf(ret_failure, size, "%s", first->failure);
-    else if (!first->coordinator.rollbacks && !first->plan.elastic &&
+    else if (!first->coordinator.rollbacks && !first->coordinator.revokes && !first->plan.elastic &&
              !dpc_hash_equal(&first->outcome, &reference->outcome))
         (void)snprintf(ret_failure, size, "the versions differ from those without faults");
     else if (!campaign->tracing &&

@@ -81,7 +81,14 @@
     X(IN_TIME_ELSEWHERE, "what came late for one module was in time for another")                  \
     X(BARRED, "the operator barred a worker")                                                      \
     X(BARRED_REFUSED, "what a barred worker handed in was refused")                                \
-    X(ADMITTED, "a barred worker was taken in again")
+    X(ADMITTED, "a barred worker was taken in again")                                              \
+    X(REVOKED, "what a worker handed in was taken out")                                            \
+    X(REVOKE_REFUSED, "what it took to revoke was not kept any more")                              \
+    X(REVOKE_AGAIN, "a revoke was asked for again after the coordinator had ended")                \
+    X(REVOKE_WENT_BACK, "a revoke went back to where the round began")                             \
+    X(REFOLDED, "a module was folded again without what was revoked")                              \
+    X(REFOLD_STALE, "a module had moved on while it was folded again")                             \
+    X(VOIDED, "what was revoked before it was merged stayed out")
 
 #define X(name, text) SIM_MARK_##name,
 enum sim_marker { SIM_MARKER_TABLE(X) SIM_MARKERS };

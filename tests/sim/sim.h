@@ -17,6 +17,7 @@
 
 #include "base/rng.h"
 #include "coordinator/core/core.h"
+#include "coordinator/refold.h"
 #include "base/planted.h"
 #include "storage/db/store.h"
 #include "tests/sim/disk.h"
@@ -32,7 +33,7 @@ enum {
     SIM_HEARTBEAT_MS = 1000,
     SIM_PATHS_MAX = 65,
     SIM_MODULES_MAX = 32,
-    SIM_ROUNDS_MAX = 16,      /* of the dense path: warm start, rollbacks and all */
+    SIM_ROUNDS_MAX = 24,      /* of the dense path: warm start, rollbacks and all */
     SIM_INDEX_PATHS_MAX = 10, /* with more, indices are checked at some events only */
     SIM_VERIFIED_MAX = 64, /* blobs that the coordinator knows to be whole, as its server has it */
     SIM_NOBODY = UINT32_MAX,
@@ -66,6 +67,7 @@ struct sim_plan {
     uint32_t cache_bytes; /* a worker's budget */
     bool elastic, sampled;
     uint32_t rollbacks; /* that the operator asks for while paths are trained */
+    uint32_t revokes;   /* likewise */
     bool bars;          /* workers now and then */
     int64_t limit_ms;   /* the experiment must have ended by then */
 };
@@ -144,6 +146,22 @@ struct sim_worker {
     struct dpc_msg_submit result;   /* of the last job: memory of the process */
 };
 
+/* What the operator has revoked last, or is about to (revoke.c). */
+struct sim_revoke {
+    bool active, barred, settled, retrain;
+    bool complete;      /* and nothing of it was left */
+    uint32_t rollbacks; /* of the run by then */
+    uint8_t worker[DPC_WORKER_KEY_BYTES];
+    uint32_t since, turns;
+    uint32_t life; /* of the coordinator that was asked */
+    uint32_t tainted_count;
+    struct dpc_tainted *tainted;
+    uint32_t tasks_count, told;
+    struct dpc_refold_task tasks[SIM_MODULES_MAX]; /* done, and to be told */
+    uint32_t versions_count;
+    struct dpc_version_record versions[SIM_MODULES_MAX];
+};
+
 struct sim_coordinator {
     struct dpc_experiment experiment;
     char *yaml;
@@ -158,8 +176,9 @@ struct sim_coordinator {
     char broken_text[DPC_ERROR_TEXT_MAX];
     struct dpc_hash verified[SIM_VERIFIED_MAX]; /* by this process, a ring */
     size_t verified_next;
-    uint32_t rollbacks; /* so far */
-    bool tampered;      /* the submission in hand has other bits than were computed */
+    uint32_t rollbacks, revokes; /* so far */
+    struct sim_revoke revoke;
+    bool tampered; /* the submission in hand has other bits than were computed */
     struct dpc_actions actions;
     uint32_t life;
     int64_t clock_ms, ticked_ms;
@@ -312,6 +331,16 @@ uint64_t sim_inputs_hash(uint64_t hash, uint32_t path, uint64_t lease, const str
 bool sim_draw_standing(struct sim *sim, struct dpc_event *ret_event);
 /* A barred worker holds no lease and is told no. */
 void sim_check_standings(struct sim *sim, const struct dpc_event *event);
+
+/* --- revoke.c: the operator takes out what a worker handed in. */
+/* True: the core is to be told; asked again until there is nothing more to tell. */
+bool sim_next_revoke(struct sim *sim, struct dpc_event *ret_event);
+void sim_revoke_done(struct sim *sim);
+/* A version that was folded again comes out again. */
+void sim_check_refolded(struct sim *sim, const struct dpc_version_record *version);
+/* Nothing that was revoked last stands in any module. */
+void sim_check_revoked(struct sim *sim);
+bool sim_is_void(const struct sim *sim, uint64_t lease, uint32_t module);
 
 /* --- sweep.c: blobs that nothing needs are removed. */
 void sim_sweep(struct sim *sim);

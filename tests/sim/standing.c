@@ -20,14 +20,17 @@ bool
 sim_draw_standing(struct sim *sim, struct dpc_event *ret_event)
 {
     uint32_t count = dpc_core_workers_count(sim->coordinator.core);
-    if (!sim->plan.bars || !count || !sim_has_room(sim))
+    bool bars = sim->plan.bars || sim->plan.revokes;
+    if (!bars || !count || sim->coordinator.revoke.active || !sim_has_room(sim))
         return false;
     const struct dpc_worker_record *worker =
         record_at(sim, (uint32_t)dpc_rng_below(&sim->rng, count));
     for (uint32_t i = 0; i < count && sim_healed(sim) && worker->standing == DPC_STANDING_GOOD; i++)
         worker = record_at(sim, i);
     bool good = worker->standing == DPC_STANDING_GOOD;
-    if (sim_healed(sim) ? good : !sim_chance(sim, good ? bar_chance : admit_chance))
+    if (good && (!sim->plan.bars || sim_healed(sim)))
+        return false;
+    if (!sim_healed(sim) && !sim_chance(sim, good ? bar_chance : admit_chance))
         return false;
     static const enum dpc_standing bad[] = {DPC_STANDING_REVOKED, DPC_STANDING_QUARANTINED};
     ret_event->type = DPC_EVENT_STANDING;

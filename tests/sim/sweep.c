@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * The coordinator's sweeps, as coordinator/sweeps.c times them, only oftener: on every tick, unless
- * a job from before the last sweep is still under way. A blob that is missed afterwards fails the
- * run where it is asked for, or after the next restart (audit_blobs.c). */
+ * a job from before the last sweep is still under way, or a revoke. A blob that is missed
+ * afterwards fails the run where it is asked for, or after the next restart (audit_blobs.c). */
 #include "coordinator/core/keep.h"
 #include "tests/sim/sim.h"
 
@@ -42,7 +42,7 @@ sim_sweep(struct sim *sim)
     struct sim_coordinator *coordinator = &sim->coordinator;
     struct dpc_swept swept = {0};
     struct dpc_error err;
-    if (old_job_is_inside(sim))
+    if (old_job_is_inside(sim) || coordinator->revoke.active)
         return;
     uint64_t horizon = coordinator->horizon;
     coordinator->horizon = dpc_store_touches(coordinator->store);

@@ -317,7 +317,43 @@ what_is_not_kept_is_refused_with_the_oldest_possible(void)
     bench_done(&bench);
 }
 
+static void
+put_part(struct dpc_kv_batch *batch, uint32_t part, uint32_t from, uint64_t lease, uint8_t worker)
+{
+    struct dpc_contribution_record record = {
+        .round = 9, .part = part, .from = from, .lease = lease};
+    memset(record.worker, worker + 1, sizeof record.worker);
+    dpc_put_contribution(batch, &record);
+}
+
+/* Elastic mode: a part of a round holds those that it went on from. */
+static void
+whoever_went_on_from_it_is_tainted(void)
+{
+    struct bench bench;
+    struct dpc_error err;
+    struct dpc_refold_task task;
+    struct dpc_kv_batch batch;
+    bench_init(&bench);
+    dpc_kv_batch_init(&batch);
+    put_part(&batch, 0, 0, 900, 7);
+    put_part(&batch, 1, 2, 901, 0);
+    put_part(&batch, 2, 0, 902, 0); /* the round from its first step again */
+    put_part(&batch, 3, 2, 903, 1);
+    CU_ASSERT_EQUAL_FATAL(bench.driver.kv->ops->write(bench.driver.kv, &batch, true, &err), DPC_OK);
+    dpc_kv_batch_done(&batch);
+    task_init(&bench, &task, 7, 0);
+    CU_ASSERT_EQUAL(dpc_refold_run(&bench.source, &task, &err), DPC_OK);
+    CU_ASSERT_EQUAL_FATAL(task.tainted_count, 2);
+    CU_ASSERT_EQUAL(task.tainted[0].lease, 900);
+    CU_ASSERT_EQUAL(task.tainted[1].lease, 901);
+    CU_ASSERT_EQUAL(task.tainted[1].round, 9);
+    dpc_refold_done(&task);
+    bench_done(&bench);
+}
+
 static const struct dpc_test tests[] = {
+    {"whoever went on from it is tainted", whoever_went_on_from_it_is_tainted},
     {"a refold equals the computation in double", a_refold_equals_the_computation_in_double},
     {"revokes add up", revokes_add_up},
     {"a rollback is gone back over", a_rollback_is_gone_back_over},
