@@ -64,6 +64,9 @@ server_admit(struct dpc_server *server, const char *argument, struct dpc_json *r
     struct dpc_worker_record worker;
     struct dpc_event event = {.type = DPC_EVENT_STANDING, .standing = DPC_STANDING_GOOD};
     int code = server_find_worker(server, argument, &worker, err);
+    if (code == DPC_OK && server->revokes.running)
+        code = dpc_error_set(err, DPC_EBUSY, "worker %s is being revoked: ask again later",
+                             server->revokes.name);
     if (code == DPC_OK)
         code = server_check_room(server, err);
     if (code != DPC_OK)

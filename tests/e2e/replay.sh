@@ -1,7 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
 # In the middle of a run every version is computed again from the ledger and the contributions, and
-# comes out as it is. With one byte of a contribution flipped it is told which version cannot.
+# comes out as it is, in elastic mode, too. With one byte of a contribution flipped it is told which
+# version cannot.
 . "$(dirname "$0")/lib.sh"
 
 make_corpus
@@ -52,5 +53,24 @@ check 'one version is damaged' grep -q '^1 DAMAGED$' bad.out
 release_workers run
 end_run
 [ "$status" = 0 ] || give_up "the run ended with $status"
+
+# In elastic mode versions hang on who came when; the ledger knows.
+make_experiment elastic.yaml 's/mode: strict/mode: elastic/' 's/steps: 20,/steps: 60,/' \
+    's/rounds: 3/rounds: 12, quorum: 0.5, grace: 0.1/' '$ a keep_rounds: 3'
+start_run elastic dipaco run elastic.yaml --dir elastic
+elastic_rounds() {
+    [ "$(dipacoctl --dir elastic status --json | value_of rounds_done_min)" -ge 4 ]
+}
+wait_for 60 'four rounds of elastic mode' elastic_rounds
+run_to_end loose dipacoctl --dir elastic replay
+check 'in elastic mode all versions come out, too' [ "$status" = 0 ]
+check 'as they are' [ "$(grep -c '(outer_step): ok$' loose.out)" -ge 8 ]
+round=$(($(dipacoctl --dir elastic status --json | value_of rounds_done_min) - 1))
+run_to_end out dipacoctl --dir elastic revoke worker-1 --since "$round"
+check 'a worker is revoked there' [ "$status" = 0 ]
+run_to_end again dipacoctl --dir elastic replay
+check 'and what was folded again comes out' [ "$status" = 0 ]
+end_run
+[ "$status" = 0 ] || give_up "the elastic run ended with $status"
 
 finish

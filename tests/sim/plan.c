@@ -102,7 +102,7 @@ draw_faults(struct sim_plan *plan, struct dpc_rng *rng)
     plan->transfer_ms = between(rng, 5, 3000);
     plan->transfer_failure = 0.1 * dpc_rng_unit(rng);
     plan->blob_loss = 0.1 * dpc_rng_unit(rng);
-    plan->not_finite = dpc_rng_below(rng, 6) ? 0 : 0.4 * dpc_rng_unit(rng);
+    plan->not_finite = dpc_rng_below(rng, 4) ? 0 : 0.5 * dpc_rng_unit(rng);
 }
 
 /* Some runs have sound disks, so that other faults reach far. */
