@@ -250,22 +250,47 @@ a_job_moves_between_processor_and_card(void)
     rig_end(&rig);
 }
 
+/* Waits until `condition` holds, which something else brings about. */
+static bool
+comes_true(bool (*condition)(void *context), void *context)
+{
+    int64_t until_ns = dpc_clock_ns() + DEADLINE_MS * (int64_t)1000000;
+    while (!condition(context) && dpc_clock_ns() < until_ns)
+        (void)poll(NULL, 0, 1);
+    return condition(context);
+}
+
+static bool
+is_yielding(void *device)
+{
+    return dpc_device_is_yielding(device);
+}
+
+static bool
+is_spilled(void *folder)
+{
+    char path[SCRATCH_PATH_MAX + 8];
+    (void)snprintf(path, sizeof path, "%s/spill", (const char *)folder);
+    return dpc_vfs_exists(&dpc_vfs_posix, path);
+}
+
+/* It may wait for long, so what it has done is on disk first. */
 static void
 a_job_yields_to_others(void)
 {
     struct task_rig rig;
+    struct dpc_spill *spill;
     struct dpc_device_options options = demanded;
     options.yield_percent = 20;
     rig_begin(&rig, DPC_TASK_TRAIN);
+    CU_ASSERT_EQUAL_FATAL(dpc_spill_create(&dpc_vfs_posix, rig.folder, &spill, &rig.err), DPC_OK);
     setenv("FAKE_CARD_BUSY", "21", 1);
     struct dpc_device *device = dpc_device_create(&options);
     CU_ASSERT(looks(device, 0, "on a card"));
-    struct dpc_runner *runner = dpc_runner_start(rig.cache, NULL, device, 1, 0);
+    struct dpc_runner *runner = dpc_runner_start(rig.cache, spill, device, 1, 0);
     CU_ASSERT_EQUAL(dpc_runner_run(runner, &rig.experiment, &rig.lease), DPC_OK);
-    int64_t until_ns = dpc_clock_ns() + DEADLINE_MS * (int64_t)1000000;
-    while (!dpc_device_is_yielding(device) && dpc_clock_ns() < until_ns)
-        (void)poll(NULL, 0, 1);
-    CU_ASSERT(dpc_device_is_yielding(device));
+    CU_ASSERT(comes_true(is_yielding, device));
+    CU_ASSERT(comes_true(is_spilled, rig.folder));
     CU_ASSERT_EQUAL(dpc_runner_steps_done(runner), 1);
     dpc_runner_cancel(runner);
     struct pollfd item = {.fd = dpc_runner_fd(runner), .events = POLLIN};
@@ -275,12 +300,14 @@ a_job_yields_to_others(void)
     CU_ASSERT_FALSE(dpc_device_is_yielding(device));
     dpc_free(result);
     setenv("FAKE_CARD_BUSY", "20", 1);
-    result = run_one(runner, &rig);
+    result = run_one(runner, &rig); /* as after a restart: from the step that it had done */
     CU_ASSERT_EQUAL(result->code, DPC_OK);
+    CU_ASSERT_EQUAL(dpc_runner_steps_before(runner), 1);
     dpc_free(result);
     unsetenv("FAKE_CARD_BUSY");
     dpc_runner_stop(runner);
     dpc_device_destroy(device);
+    dpc_spill_destroy(spill);
     rig_end(&rig);
 }
 
