@@ -9,8 +9,9 @@
 #include "coordinator/core/state.h"
 #include "tests/sim/sim.h"
 
-/* Of a tick; turns after which the operator gives up. */
-static const double begin_chance = 0.15;
+/* Of a tick, the second that folding again takes longer; turns after which the operator gives up.
+ */
+static const double begin_chance = 0.15, busy_chance = 0.5;
 enum { TURNS_MAX = 200 };
 
 static struct dpc_replay_source
@@ -325,6 +326,8 @@ sim_next_revoke(struct sim *sim, struct dpc_event *ret_event)
     memcpy(ret_event->worker, revoke->worker, sizeof ret_event->worker);
     if (revoke->tasks_count == 0)
         compute(sim);
+    else if (revoke->settled && revoke->told == 0 && sim_chance(sim, busy_chance))
+        return false;
     else
         told = revoke->settled ? tell_refolded(sim, ret_event) : tell_found(sim, ret_event);
     ret_event->revoke.tainted_count = revoke->tainted_count;
