@@ -7,12 +7,13 @@
 
 #include "tests/sim/sim.h"
 
+/* A machine that slept has not computed meanwhile: at most all of them. */
 uint32_t
 sim_job_steps_done(const struct sim *sim, const struct sim_worker *worker)
 {
     int64_t rest = worker->job_steps - worker->job_before;
-    return worker->job_before +
-           (uint32_t)((sim->now_ms - worker->job_begin_ms) * rest / worker->job_ms);
+    int64_t done = (sim->now_ms - worker->job_begin_ms) * rest / worker->job_ms;
+    return worker->job_before + (uint32_t)(done < rest ? done : rest);
 }
 
 static void
