@@ -23,6 +23,7 @@ enum dpc_mode { DPC_MODE_STRICT, DPC_MODE_ELASTIC };
 enum dpc_tokenizer_kind { DPC_TOKENIZER_BYTES };
 enum dpc_outer_weight { DPC_WEIGHT_SHARD, DPC_WEIGHT_TOKENS, DPC_WEIGHT_UNIFORM };
 enum dpc_compute { DPC_COMPUTE_FP32, DPC_COMPUTE_BF16, DPC_COMPUTE_AUTO, DPC_COMPUTE_TF32 };
+enum dpc_trust { DPC_TRUST_CLOSED, DPC_TRUST_OPEN };
 enum dpc_numeric_class { DPC_CLASS_ONE, DPC_CLASS_ANY };
 enum dpc_recompute { DPC_RECOMPUTE_AUTO, DPC_RECOMPUTE_NONE, DPC_RECOMPUTE_BLOCK };
 enum dpc_routing_init {
@@ -55,6 +56,7 @@ struct dpc_experiment {
     enum dpc_compute compute;
     enum dpc_numeric_class numeric_class;
     enum dpc_recompute recompute;
+    enum dpc_trust trust;
     struct {
         char corpus[DPC_PATH_MAX]; /* as written; relative to the experiment file's folder */
         enum dpc_tokenizer_kind tokenizer;
@@ -108,6 +110,7 @@ struct dpc_experiment {
     struct {
         uint32_t windows; /* windows of `context` tokens that are read of each held-out document */
     } evaluation;
+    double audit;         /* share of training tasks that another worker repeats */
     uint32_t keep_rounds; /* versions and contributions that the store keeps behind the newest */
 };
 

@@ -30,7 +30,8 @@ static const struct dpc_choice recomputes[] = {{"auto", DPC_RECOMPUTE_AUTO, fals
                                                {"none", DPC_RECOMPUTE_NONE, false},
                                                {"block", DPC_RECOMPUTE_BLOCK, false},
                                                {0}};
-static const struct dpc_choice trusts[] = {{"closed", 0, false}, {"open", 0, true}, {0}};
+static const struct dpc_choice trusts[] = {
+    {"closed", DPC_TRUST_CLOSED, false}, {"open", DPC_TRUST_OPEN, false}, {0}};
 static const struct dpc_choice tokenizers[] = {{"bytes", DPC_TOKENIZER_BYTES, false},
                                                {"sentencepiece", 0, true},
                                                {"bpe", 0, true},
@@ -262,10 +263,16 @@ static const struct dpc_key rows[] = {
             "worker's --memory-mib"},
     {.path = "trust",
      .type = DPC_KEY_ENUM,
-     NO_FIELD,
+     FIELD(trust),
      .fallback = "closed",
      .choices = trusts,
-     .doc = "Whom the workers belong to; closed: to the operator"},
+     .may_change = true,
+     .doc =
+         "Whom the workers belong to; closed: to the operator, who believes what is whole, finite "
+         "and not absurdly large; open: to anybody, so that in each outer step contributions that "
+         "are too large are clipped, those that point against the others or are copies are left "
+         "out, and no worker weighs more than half while there are others; versions then also "
+         "depend on who trained what"},
 
     {.path = "data.corpus",
      .type = DPC_KEY_PATH,
@@ -627,7 +634,16 @@ static const struct dpc_key rows[] = {
      .may_change = true,
      .doc = "How much of each held-out document is read, so that no giant decides the figure"},
 
-    {.path = "audit", .type = DPC_KEY_LATER, .doc = "Share of tasks that another worker repeats"},
+    {.path = "audit",
+     .type = DPC_KEY_REAL,
+     FIELD(audit),
+     .fallback = "0",
+     .range = {.min = 0, .max = 1},
+     .unit = "share of the tasks",
+     .may_change = true,
+     .doc = "Training tasks that an idle worker of the same numeric class repeats once they are "
+            "accepted; results must be the same to the bit, a third worker decides where they are "
+            "not, and the odd one is barred"},
     {.path = "early_stopping", .type = DPC_KEY_LATER, .doc = "Keep each path's best versions"},
     {.path = "keep_rounds",
      .type = DPC_KEY_UINT,

@@ -59,6 +59,10 @@ enum {
 #define DPC_BLOB_BYTES_MAX    (64 * DPC_GIB) /* one blob: module version, path state or shard */
 #define DPC_DOCUMENT_BYTES_MAX (256 * DPC_MIB) /* one document at import; larger is cut by its owner */
 
+/* A contribution's root mean square, a value. Weights are drawn near 0.02 and stay near 1; what moves
+ * all of them by more in one round is no training, whoever sent it. */
+#define DPC_DELTA_RMS_MAX 16.0
+
 _Static_assert(DPC_CONTROL_BYTES_MAX <= DPC_CHUNK_BYTES_MAX, "a control message fits a chunk's frame");
 _Static_assert(DPC_BLOB_INLINE_MAX <= DPC_CHUNK_BYTES_MAX, "an inline blob travels in one chunk");
 

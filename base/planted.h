@@ -45,6 +45,8 @@ enum dpc_planted {
     DPC_PLANTED_BARRED_LEASED = 30, /* the lease of a barred worker lives on */
     DPC_PLANTED_VOID_MERGED = 31,   /* what was revoked before it was merged is merged */
     DPC_PLANTED_STALE_REFOLD = 32,  /* a module that moved on gets what was computed before */
+    /* of audits */
+    DPC_PLANTED_AUDIT_BLIND = 40, /* an audit finds any two results the same */
 };
 
 #define DPC_PLANTED(bug) (DPC_SIM_BUG == (bug))

@@ -242,6 +242,19 @@ set_lease(const struct listing *listing, struct dpc_json *row, const uint8_t *wo
     dpc_json_set_number(row, "tokens_per_s", view.tokens_per_s);
 }
 
+static void
+set_conduct(const struct listing *listing, struct dpc_json *row, uint32_t index)
+{
+    const struct dpc_conduct_record *conduct = dpc_core_conduct_at(listing->core, index);
+    dpc_json_set_integer(row, "clipped", (int64_t)conduct->clipped);
+    dpc_json_set_integer(row, "opposed", (int64_t)conduct->opposed);
+    dpc_json_set_integer(row, "copies", (int64_t)conduct->copies);
+    dpc_json_set_integer(row, "idle", (int64_t)conduct->idle);
+    dpc_json_set_integer(row, "stale", (int64_t)conduct->stale);
+    dpc_json_set_integer(row, "audited", (int64_t)conduct->audited);
+    dpc_json_set_integer(row, "failed", (int64_t)conduct->failed);
+}
+
 static int
 list_workers(struct listing *listing)
 {
@@ -269,6 +282,7 @@ list_workers(struct listing *listing)
         dpc_json_set_integer(row, "merged", (int64_t)worker->merged);
         dpc_json_set_integer(row, "superseded", (int64_t)worker->superseded);
         dpc_json_set_integer(row, "refused", (int64_t)worker->refused);
+        set_conduct(listing, row, (uint32_t)i);
         dpc_json_append(rows, row);
     }
     listing->next = i < count ? i : 0;

@@ -49,10 +49,23 @@ refuse_unless_finite(struct dpc_submission_check *check, const char *what, const
         refuse(check, what, "holds a value that is not finite");
 }
 
-/* A tensor blob of `count` finite values. Its size is looked at before it is read. */
+static void
+refuse_if_huge(struct dpc_submission_check *check, const char *what, const float *values,
+               size_t count, double rms_max)
+{
+    double squares = 0;
+    for (size_t i = 0; i < count; i++)
+        squares += (double)values[i] * (double)values[i];
+    if (!check->damaged && sqrt(squares / (double)count) > rms_max)
+        refuse(check, what, "is far larger than any that training makes");
+}
+
+/* A tensor blob of `count` finite values, of at most this root mean square. Its size is looked at
+ * before it is read. */
 static int
 check_tensor(struct dpc_store *store, const struct dpc_blob_ref *ref, size_t count,
-             const char *what, struct dpc_submission_check *check, struct dpc_error *err)
+             const char *what, double rms_max, struct dpc_submission_check *check,
+             struct dpc_error *err)
 {
     uint8_t *blob;
     const float *values;
@@ -66,8 +79,10 @@ check_tensor(struct dpc_store *store, const struct dpc_blob_ref *ref, size_t cou
         return code;
     if (dpc_tensor_blob_read(blob, len, count, &values, NULL) != DPC_OK)
         refuse(check, what, "is not a tensor of the shape that its task asks for");
-    else
+    else {
         refuse_unless_finite(check, what, values, count);
+        refuse_if_huge(check, what, values, count, rms_max);
+    }
     dpc_free(blob);
     return DPC_OK;
 }
@@ -126,7 +141,7 @@ check_result(struct dpc_store *store, const struct dpc_experiment *experiment,
             return DPC_OK;
         }
         check->rows = (uint32_t)(count / experiment->model.dim);
-        return check_tensor(store, &submit->result, count, "the features", check, err);
+        return check_tensor(store, &submit->result, count, "the features", INFINITY, check, err);
     }
     if (submit->result.bytes > scores_bytes_max() ||
         !has_size(store, &submit->result, submit->result.bytes)) {
@@ -158,9 +173,9 @@ check_training(struct dpc_store *store, const struct dpc_experiment *experiment,
             return DPC_OK;
         }
         uint32_t level = dpc_topology_module_level(topology, submit->parts[i].module);
-        code =
-            check_tensor(store, &submit->parts[i].delta,
-                         dpc_layout_module_floats(experiment, level), "a contribution", check, err);
+        code = check_tensor(store, &submit->parts[i].delta,
+                            dpc_layout_module_floats(experiment, level), "a contribution",
+                            DPC_DELTA_RMS_MAX, check, err);
     }
     /* Whether there may be none is the core's to say. */
     if (code == DPC_OK && !check->damaged && !dpc_hash_is_none(&submit->state.hash))

@@ -110,6 +110,7 @@ dpc_job_drop(void *context)
     if (!job)
         return;
     dpc_free(job->fold.inputs);
+    dpc_free(job->folded.judged);
     dpc_free(job->shards);
     dpc_keep_destroy(job->keep);
     dpc_refold_done(&job->refold);
@@ -120,6 +121,7 @@ void
 dpc_job_renew(struct dpc_job *job)
 {
     job->shards = dpc_free(job->shards);
+    job->folded.judged = dpc_free(job->folded.judged);
     job->code = DPC_OK;
     job->error = (struct dpc_error){0};
 }

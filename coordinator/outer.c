@@ -7,6 +7,7 @@
 
 #include "base/alloc.h"
 #include "base/tensor_blob.h"
+#include "coordinator/gates.h"
 
 /* One module at work. Blobs are mapped into memory of ours, checked against their names. */
 struct step {
@@ -15,6 +16,7 @@ struct step {
     size_t count; /* floats of the module */
     float *theta, *momentum;
     double *sum;
+    struct dpc_judged *judged; /* [inputs_count]; NULL: there are no gates */
 };
 
 static void
@@ -23,6 +25,7 @@ step_done(struct step *step)
     dpc_free(step->theta);
     dpc_free(step->momentum);
     dpc_free(step->sum);
+    dpc_free(step->judged);
 }
 
 /* Loads a tensor blob of the module's shape; `*ret_blob` holds the memory that `*ret_values` points
@@ -58,17 +61,55 @@ load_into(const struct step *step, const struct dpc_hash *hash, float *ret_value
     return DPC_OK;
 }
 
+/* `scale` is the whole factor beside the weight, multiplied as the ledger has it. */
 static int
-add_contribution(const struct step *step, const struct dpc_fold_input *input, struct dpc_error *err)
+add_contribution(const struct step *step, const struct dpc_fold_input *input, double scale,
+                 struct dpc_error *err)
 {
     uint8_t *blob;
     const float *delta;
     int code = load(step, &input->delta, &blob, &delta, err);
     if (code != DPC_OK)
         return dpc_error_prefix(err, code, "contribution of path %u", input->path);
-    step->ops->outer_accumulate(step->sum, delta, input->weight * input->scale, step->count);
+    step->ops->outer_accumulate(step->sum, delta, input->weight * scale, step->count);
     dpc_free(blob);
     return DPC_OK;
+}
+
+/* --- Gates. */
+
+struct deltas {
+    struct dpc_store *store;
+    const struct dpc_fold *fold;
+};
+
+/* Some values of a tensor blob. Whether the blob is what its name says is found when it is added.
+ */
+static int
+read_delta(void *context, uint32_t index, size_t first, size_t count, float *ret_values,
+           struct dpc_error *err)
+{
+    const struct deltas *deltas = context;
+    const struct dpc_fold_input *input = &deltas->fold->inputs[index];
+    int code = dpc_store_blob_read(deltas->store, &input->delta, dpc_tensor_blob_bytes(first),
+                                   ret_values, count * sizeof *ret_values);
+    if (code != DPC_OK)
+        return dpc_error_set(err, code, "contribution of path %u: could not read its values: %s",
+                             input->path, dpc_error_words(code));
+    return DPC_OK;
+}
+
+static int
+pass_gates(struct step *step, const struct dpc_fold *fold, struct dpc_error *err)
+{
+    struct deltas deltas = {step->store, fold};
+    struct dpc_gate_source source = {&deltas, read_delta};
+    step->judged = dpc_free(step->judged);
+    if (!fold->gated)
+        return DPC_OK;
+    step->judged = dpc_alloc(fold->inputs_count, sizeof *step->judged);
+    return dpc_gates_judge(&source, fold->inputs, fold->inputs_count, fold->count, step->judged,
+                           err);
 }
 
 /* Puts the values, or only names them. */
@@ -107,10 +148,12 @@ begin(struct step *step, const struct dpc_fold *fold, struct dpc_error *err)
 static int
 fold_all(struct step *step, const struct dpc_fold *fold, struct dpc_error *err)
 {
-    int code = DPC_OK;
+    int code = pass_gates(step, fold, err);
     memset(step->sum, 0, step->count * sizeof *step->sum);
-    for (uint32_t i = 0; i < fold->inputs_count && code == DPC_OK; i++)
-        code = add_contribution(step, &fold->inputs[i], err);
+    for (uint32_t i = 0; i < fold->inputs_count && code == DPC_OK; i++) {
+        double judged = step->judged ? step->judged[i].scale : 1;
+        code = add_contribution(step, &fold->inputs[i], fold->inputs[i].scale * judged, err);
+    }
     if (code == DPC_OK)
         step->ops->outer_nesterov(step->theta, step->momentum, step->sum, step->count,
                                   fold->rescale, fold->lr, fold->mu);
@@ -144,6 +187,11 @@ dpc_outer_chain(struct dpc_store *store, const struct dpc_ops *ops, const struct
         code = fold_all(&step, &folds[i], err);
     if (code == DPC_OK)
         code = name_all(&step, last, puts, ret_folded, err);
+    if (code == DPC_OK && step.judged) {
+        ret_folded->judged = step.judged;
+        ret_folded->judged_count = last->inputs_count;
+        step.judged = NULL;
+    }
     step_done(&step);
     if (code != DPC_OK)
         return dpc_error_prefix(err, code, "could not make version %u of module %u", last->version,

@@ -111,15 +111,58 @@ server_step(struct dpc_server *server, const struct dpc_event *event, const stru
 
 /* --- What the executor gives back. */
 
+/* "clipped,copy"; "": it came through untouched. */
 static void
-log_fold(const struct dpc_server *server, const struct dpc_job *job,
-         const struct dpc_folded *folded)
+name_marks(uint32_t marks, char *ret_text, size_t size)
+{
+    static const struct {
+        enum dpc_mark mark;
+        const char *word;
+    } words[] = {{DPC_MARK_CLIPPED, "clipped"},
+                 {DPC_MARK_OPPOSED, "opposed"},
+                 {DPC_MARK_COPY, "copy"},
+                 {DPC_MARK_IDLE, "idle"},
+                 {DPC_MARK_OWNER, "owner"}};
+    ret_text[0] = 0;
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
+        size_t used = strlen(ret_text);
+        if (marks & words[i].mark)
+            (void)snprintf(ret_text + used, size - used, "%s%s", used ? "," : "", words[i].word);
+    }
+}
+
+/* What was done to a contribution, and the numbers that it was done for. To have trained much is no
+ * reason to be told of. */
+static void
+log_judged(struct dpc_server *server, const char *module, const struct dpc_fold *fold,
+           const struct dpc_judged *judged, const struct dpc_fold_input *input)
+{
+    char marks[64], key[DPC_KEY_TEXT_MAX];
+    struct dpc_key bytes;
+    uint32_t not_logged = 0;
+    bool told = judged->marks & ~(uint32_t)DPC_MARK_OWNER;
+    if (told && !dpc_log_allowed(&server->gated, dpc_clock_now_ms(&dpc_clock_system), &not_logged))
+        return;
+    memcpy(bytes.bytes, input->worker, sizeof bytes.bytes);
+    dpc_key_text(&bytes, key);
+    name_marks(judged->marks, marks, sizeof marks);
+    dpc_log(told ? DPC_LOG_WARNING : DPC_LOG_DEBUG,
+            "contribution judged module=%s version=%u path=%u marks=%s scale=%.4g norm=%.4g "
+            "cosine=%.3f copy_of=%u worker=%s not_logged=%u",
+            module, fold->version, judged->path, marks, judged->scale, judged->norm, judged->cosine,
+            judged->marks & DPC_MARK_COPY ? judged->copy_of : judged->path, key, not_logged);
+}
+
+static void
+log_fold(struct dpc_server *server, const struct dpc_job *job, const struct dpc_folded *folded)
 {
     char name[2 * DPC_NAME_MAX], hash[13];
     dpc_topology_module_name(dpc_core_topology(server->core), folded->module, name, sizeof name);
     dpc_hash_hex(&folded->published, hash, sizeof hash);
     dpc_log_info("outer step module=%s version=%u contributions=%u hash=%s", name, folded->version,
                  job->fold.inputs_count, hash);
+    for (uint32_t i = 0; i < folded->judged_count; i++)
+        log_judged(server, name, &job->fold, &folded->judged[i], &job->fold.inputs[i]);
 }
 
 /* Does it end with an error that is not the daemon's? */
@@ -349,6 +392,7 @@ dpc_server_create(const struct dpc_server_options *options, struct dpc_server **
     dpc_actions_init(&server->actions);
     server->peer_faults = (struct dpc_log_limit){.burst = 10, .period_ms = 60000};
     server->alarms = (struct dpc_log_limit){.burst = 10, .period_ms = 60000};
+    server->gated = (struct dpc_log_limit){.burst = 20, .period_ms = 60000};
     server->chunk = dpc_alloc(DPC_CHUNK_BYTES_MAX, 1);
     server->signals = -1;
     (void)snprintf(server->workers_folder, sizeof server->workers_folder, "%s",

@@ -67,8 +67,12 @@ resume(struct dpc_server *server)
     space->waiting = NULL;
     space->waiting_count = 0;
     dpc_log_info("goes on free_bytes=%llu", (unsigned long long)space->free_bytes);
-    for (uint32_t i = 0; i < count; i++)
-        server_start_job(server, waiting[i]);
+    for (uint32_t i = 0; i < count; i++) {
+        if (waiting[i]->type == DPC_JOB_FOLD && !dpc_core_wants(server->core, &waiting[i]->fold))
+            dpc_job_drop(waiting[i]); /* what it would read may have been swept */
+        else
+            server_start_job(server, waiting[i]);
+    }
     dpc_free(waiting);
 }
 

@@ -146,6 +146,7 @@ restore_contribution(void *context, const struct dpc_contribution_record *record
         restore->contradiction = "a contribution to a module that its path does not use";
         return false;
     }
+    core_note_delta(core, record);
     if (record->late == DPC_IN_TIME || !DPC_PLANTED(DPC_PLANTED_LATE_FORGOTTEN))
         core_take_contribution(core, record);
     return true;
@@ -180,6 +181,15 @@ static bool
 restore_void(void *context, const struct dpc_void_record *record)
 {
     core_add_void(((struct restore *)context)->core, record);
+    return true;
+}
+
+static bool
+restore_conduct(void *context, const struct dpc_conduct_record *record)
+{
+    struct core_worker *worker = core_find_worker(((struct restore *)context)->core, record->key);
+    if (worker)
+        worker->conduct = *record;
     return true;
 }
 
@@ -263,6 +273,8 @@ restore_all(struct dpc_core *core, struct dpc_kv *kv, int64_t now_ms, struct dpc
         code = dpc_scan_voids(kv, restore_void, &restore, err);
     if (code == DPC_OK)
         code = dpc_scan_workers(kv, restore_worker, &restore, err);
+    if (code == DPC_OK)
+        code = dpc_scan_conducts(kv, restore_conduct, &restore, err);
     if (code == DPC_OK)
         code = dpc_scan_leases(kv, restore_lease, &restore, err);
     if (code == DPC_OK && restore.contradiction)
@@ -527,6 +539,13 @@ uint32_t
 dpc_core_workers_count(const struct dpc_core *core)
 {
     return core->workers_count;
+}
+
+const struct dpc_conduct_record *
+dpc_core_conduct_at(const struct dpc_core *core, uint32_t index)
+{
+    assert(index < core->workers_count);
+    return &core->workers[index].conduct;
 }
 
 const struct dpc_worker_record *

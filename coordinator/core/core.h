@@ -94,10 +94,31 @@ struct dpc_sharded {
     const struct dpc_shard *paths; /* of the caller, [paths_count] */
 };
 
+/* Why a contribution counts less than it came with, or is told although it does not
+ * (coordinator/gates.h). */
+enum dpc_mark {
+    DPC_MARK_CLIPPED = 1,
+    DPC_MARK_OPPOSED = 2,
+    DPC_MARK_COPY = 4,
+    DPC_MARK_IDLE = 8,
+    DPC_MARK_OWNER = 16,
+};
+
+/* What the gates made of one input of an outer step. */
+struct dpc_judged {
+    uint32_t path;
+    double scale;        /* factor on its weight */
+    uint32_t marks;      /* of enum dpc_mark; 0: as it came */
+    double norm, cosine; /* of the delta; with the median of the others */
+    uint32_t copy_of;    /* the path with the same delta (COPY) */
+};
+
 struct dpc_folded {
     uint32_t module;
     uint32_t version; /* that was made */
     struct dpc_hash master, published, momentum;
+    uint32_t judged_count;     /* inputs of the step, in their order; 0: there were no gates */
+    struct dpc_judged *judged; /* whoever asked for the step dpc_free's it */
 };
 
 /* To give modules the content of older versions, all at once. */
@@ -186,6 +207,7 @@ struct dpc_fold {
     size_t count;     /* floats of the module */
     struct dpc_hash master, published, momentum;
     double lr, mu, rescale;
+    bool gated; /* by the gates of `trust: open` */
     uint32_t inputs_count;
     struct dpc_fold_input *inputs; /* in canonical path order; the taker dpc_free's it */
 };
@@ -247,6 +269,8 @@ int dpc_core_check_rollback(const struct dpc_core *core, struct dpc_error *err) 
  * then is found in the version that it makes. */
 bool dpc_core_folds_tainted(const struct dpc_core *core, uint32_t module,
                             const struct dpc_tainted *tainted, uint32_t tainted_count);
+/* The outer step is still what its module waits for: no rollback has made it idle meanwhile. */
+bool dpc_core_wants(const struct dpc_core *core, const struct dpc_fold *fold);
 
 /* --- Looking in (admin listings, report, tests). Read-only. */
 
@@ -277,6 +301,8 @@ uint32_t dpc_core_leases_count(const struct dpc_core *core);
 void dpc_core_lease_at(const struct dpc_core *core, uint32_t index, int64_t now_ms,
                        struct dpc_lease_view *ret_view);
 uint32_t dpc_core_workers_count(const struct dpc_core *core);
+/* What gates and audits found about the worker at that place. */
+const struct dpc_conduct_record *dpc_core_conduct_at(const struct dpc_core *core, uint32_t index);
 const struct dpc_worker_record *dpc_core_worker_at(const struct dpc_core *core, uint32_t index,
                                                    int64_t now_ms, int64_t *ret_silent_ms,
                                                    bool *ret_connected);

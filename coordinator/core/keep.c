@@ -73,6 +73,19 @@ add_paths(struct dpc_keep *keep, const struct dpc_core *core)
     }
 }
 
+/* What workers that repeat a task have to fetch. */
+static void
+add_audits(struct dpc_keep *keep, const struct dpc_core *core)
+{
+    for (uint32_t i = 0; i < core->audits_count; i++) {
+        const struct core_audit *audit = &core->audits[i];
+        add(keep, &audit->data.hash);
+        add(keep, &audit->state.hash);
+        for (uint32_t level = 0; level < core->topology.levels_count; level++)
+            add(keep, &audit->versions[level].hash);
+    }
+}
+
 struct dpc_keep *
 dpc_keep_create(const struct dpc_core *core)
 {
@@ -88,6 +101,7 @@ dpc_keep_create(const struct dpc_core *core)
     add(keep, &core->phase.warm_state);
     add_modules(keep, core);
     add_paths(keep, core);
+    add_audits(keep, core);
     return keep;
 }
 

@@ -144,6 +144,7 @@ static void
 end_other_lease(struct dpc_core *core, const struct core_worker *worker, uint64_t held_serial,
                 struct dpc_actions *actions)
 {
+    core_leave_audit(core, worker, held_serial);
     if (worker->lease && worker->lease->record.serial != held_serial)
         core_end_lease(core, worker->lease, actions);
 }
@@ -201,6 +202,7 @@ core_on_hello(struct dpc_core *core, const struct dpc_event *event, int64_t now_
     core_set_connected(core, worker, true);
     worker->tokens_per_s = hello->tokens_per_s;
     dpc_put_worker(&actions->batch, &worker->record);
+    (void)snprintf(worker->numeric_class, sizeof worker->numeric_class, "%s", hello->numeric_class);
     bool holds = hello->token.incarnation == core->incarnation;
     end_other_lease(core, worker, holds ? hello->token.serial : 0, actions);
 
@@ -228,12 +230,31 @@ heard(struct dpc_core *core, const uint8_t *key, int64_t now_ms, struct dpc_acti
     return worker;
 }
 
+/* A lease on the task that is next for this worker; NULL: none waits. */
+static struct core_lease *
+grant_next(struct dpc_core *core, struct core_worker *worker, int64_t now_ms,
+           struct dpc_actions *actions)
+{
+    struct dpc_lease_record task;
+    uint32_t index;
+    if (!core_choose(core, worker, now_ms, &task, &index))
+        return NULL;
+    memcpy(task.worker, worker->record.key, sizeof task.worker);
+    if (task.kind == DPC_TASK_TRAIN) {
+        task.state = core->paths[index].record.state;
+        task.from = core->paths[index].record.part_steps;
+        task.to = task.from + core_lease_steps(core, worker, index);
+    }
+    struct core_lease *lease = grant(core, &task, index, now_ms, actions);
+    worker->record.leases++;
+    dpc_put_worker(&actions->batch, &worker->record);
+    return lease;
+}
+
 void
 core_on_ask(struct dpc_core *core, const struct dpc_event *event, int64_t now_ms,
             struct dpc_actions *actions)
 {
-    struct dpc_lease_record task;
-    uint32_t index;
     struct core_worker *worker = heard(core, event->worker, now_ms, actions);
     if (!worker || core_refuse_barred(worker, actions))
         return;
@@ -241,20 +262,14 @@ core_on_ask(struct dpc_core *core, const struct dpc_event *event, int64_t now_ms
     if (worker->lease && !core_stands(core, worker->lease))
         core_end_lease(core, worker->lease, actions);
     struct core_lease *lease = worker->lease;
+    if (!lease && core_grant_audit(core, worker, true, now_ms, actions))
+        return;
+    if (!lease)
+        lease = grant_next(core, worker, now_ms, actions);
     if (!lease) {
-        if (!core_choose(core, worker, now_ms, &task, &index)) {
+        if (!core_grant_audit(core, worker, false, now_ms, actions))
             reply_wait(core, now_ms, actions);
-            return;
-        }
-        memcpy(task.worker, event->worker, sizeof task.worker);
-        if (task.kind == DPC_TASK_TRAIN) {
-            task.state = core->paths[index].record.state;
-            task.from = core->paths[index].record.part_steps;
-            task.to = task.from + core_lease_steps(core, worker, index);
-        }
-        lease = grant(core, &task, index, now_ms, actions);
-        worker->record.leases++;
-        dpc_put_worker(&actions->batch, &worker->record);
+        return;
     }
     core_hear_of(core, lease, now_ms);
     struct dpc_msg *reply = core_reply(actions, DPC_MSG_LEASE);
@@ -281,8 +296,11 @@ core_on_heartbeat(struct dpc_core *core, const struct dpc_event *event, int64_t 
     struct core_lease *lease = message->token.incarnation == core->incarnation
                                    ? core_find_lease(core, message->token.serial)
                                    : NULL;
+    struct core_audit *audit = core_find_audit(core, worker, message->token);
+    if (audit)
+        audit->heard_ms = now_ms;
     if (!lease || memcmp(lease->record.worker, event->worker, DPC_WORKER_KEY_BYTES) != 0) {
-        reply_verdict(actions, message->token, DPC_VERDICT_STALE);
+        reply_verdict(actions, message->token, audit ? DPC_VERDICT_CONTINUE : DPC_VERDICT_STALE);
         return;
     }
     if (message->steps_done <= lease->steps_count) {
@@ -300,8 +318,11 @@ core_on_give_back(struct dpc_core *core, const struct dpc_event *event, int64_t 
                   struct dpc_actions *actions)
 {
     const struct dpc_msg_give_back *message = event->give_back.message;
-    if (!heard(core, event->worker, now_ms, actions))
+    struct core_worker *worker = heard(core, event->worker, now_ms, actions);
+    if (!worker)
         return;
+    if (core_find_audit(core, worker, message->token))
+        core_leave_audit(core, worker, 0);
     struct core_lease *lease = message->token.incarnation == core->incarnation
                                    ? core_find_lease(core, message->token.serial)
                                    : NULL;

@@ -194,6 +194,7 @@ describe_fold(const struct dpc_core *core, uint32_t module_id, struct dpc_fold *
     if (fold->inputs_count)
         dpc_fold_normalise(fold, core->experiment);
     dpc_fold_set_rates(fold, core->experiment, dense);
+    fold->gated = core->experiment->trust == DPC_TRUST_OPEN;
 }
 
 static void
@@ -221,10 +222,11 @@ put_ledger(struct dpc_core *core, const struct dpc_folded *folded, struct dpc_ac
             .weight = input->weight,
             .steps = input->steps,
             .late = input->late,
-            .scale = input->scale,
+            .scale = input->scale * core_judged_scale(folded, i),
         };
         memcpy(record.entries[i].worker, input->worker, DPC_WORKER_KEY_BYTES);
     }
+    core_note_judged(core, &fold, folded, actions);
     dpc_put_ledger(&actions->batch, &record, &core->phase.ledger_head);
     dpc_free(record.entries);
     dpc_free(fold.inputs);
@@ -318,6 +320,13 @@ core_fold_what_is_complete(struct dpc_core *core, struct dpc_actions *actions)
     }
 }
 
+bool
+dpc_core_wants(const struct dpc_core *core, const struct dpc_fold *fold)
+{
+    const struct core_module *module = &core->modules[fold->module];
+    return module->folding && fold->version == module->record.version + 1;
+}
+
 void
 core_on_folded(struct dpc_core *core, const struct dpc_folded *folded, struct dpc_actions *actions)
 {
@@ -333,8 +342,8 @@ core_on_folded(struct dpc_core *core, const struct dpc_folded *folded, struct dp
 
 /* --- Submissions. */
 
-static struct dpc_msg *
-reply_submitted(struct dpc_actions *actions, struct dpc_token token, enum dpc_verdict verdict)
+struct dpc_msg *
+core_reply_submitted(struct dpc_actions *actions, struct dpc_token token, enum dpc_verdict verdict)
 {
     struct dpc_msg *reply = core_reply(actions, DPC_MSG_SUBMITTED);
     reply->verdict.token = token;
@@ -371,6 +380,8 @@ find_fault(const struct dpc_core *core, const struct core_lease *lease,
     }
     if (!isfinite(submit->loss) || !isfinite(submit->loss_last))
         return "its loss is not finite";
+    if (core_is_stale(core, submit))
+        return "it holds a contribution that was handed in before";
     bool part = submit->steps_count < lease->steps_count; /* made in haste: perhaps without */
     bool ships = core->experiment->transfer.path_state == DPC_STATE_SHIP;
     if (dpc_hash_is_none(&submit->state.hash) == ships && !part)
@@ -426,6 +437,7 @@ put_contributions(struct dpc_core *core, const struct core_lease *lease,
         };
         memcpy(record.worker, lease->record.worker, DPC_WORKER_KEY_BYTES);
         dpc_put_contribution(&actions->batch, &record);
+        core_note_delta(core, &record);
         core_take_contribution(core, &record);
     }
 }
@@ -516,6 +528,7 @@ accept(struct dpc_core *core, struct core_lease *lease, const struct dpc_msg_sub
     uint64_t serial = lease->record.serial;
     core_measure(core, lease, submit, now_ms);
     if (submit->kind == DPC_TASK_TRAIN) {
+        core_consider_audit(core, lease, submit, worker);
         accept_training(core, lease, submit, actions);
         core_note_trained(core, submit->path, worker);
         worker->record.merged++;
@@ -531,7 +544,8 @@ accept(struct dpc_core *core, struct core_lease *lease, const struct dpc_msg_sub
     worker->record.accepted = serial;
     dpc_put_worker(&actions->batch, &worker->record);
     core_put_phase(core, actions);
-    reply_submitted(actions, (struct dpc_token){core->incarnation, serial}, DPC_VERDICT_ACCEPTED);
+    core_reply_submitted(actions, (struct dpc_token){core->incarnation, serial},
+                         DPC_VERDICT_ACCEPTED);
     core_fold_what_is_complete(core, actions);
     core_advance(core, actions);
 }
@@ -582,6 +596,11 @@ core_on_submit(struct dpc_core *core, const struct dpc_event *event, int64_t now
         return;
     }
     worker->heard_ms = now_ms;
+    struct core_audit *audit = core_find_audit(core, worker, submit->token);
+    if (audit) {
+        core_on_audited(core, audit, worker, submit, actions);
+        return;
+    }
     struct core_lease *lease = submit->token.incarnation == core->incarnation
                                    ? core_find_lease(core, submit->token.serial)
                                    : NULL;
@@ -594,7 +613,7 @@ core_on_submit(struct dpc_core *core, const struct dpc_event *event, int64_t now
             worker->record.superseded++;
             dpc_put_worker(&actions->batch, &worker->record);
         }
-        reply_submitted(actions, submit->token, verdict);
+        core_reply_submitted(actions, submit->token, verdict);
         if (verdict == DPC_VERDICT_REFUSED) {
             worker->record.refused++;
             dpc_put_worker(&actions->batch, &worker->record);
@@ -604,7 +623,7 @@ core_on_submit(struct dpc_core *core, const struct dpc_event *event, int64_t now
     }
     core_hear_of(core, lease, now_ms);
     if (check->missing_count) {
-        struct dpc_msg *reply = reply_submitted(actions, submit->token, DPC_VERDICT_MISSING);
+        struct dpc_msg *reply = core_reply_submitted(actions, submit->token, DPC_VERDICT_MISSING);
         reply->verdict.missing_count = check->missing_count;
         memcpy(reply->verdict.missing, check->missing, sizeof check->missing);
         return;
@@ -616,7 +635,9 @@ core_on_submit(struct dpc_core *core, const struct dpc_event *event, int64_t now
             core_note_failure(core, &lease->record, fault);
         dpc_put_worker(&actions->batch, &worker->record);
         core_end_lease(core, lease, actions);
-        reply_submitted(actions, submit->token, DPC_VERDICT_REFUSED);
+        if (submit->kind == DPC_TASK_TRAIN && core_is_stale(core, submit))
+            core_note_stale(core, worker, actions);
+        core_reply_submitted(actions, submit->token, DPC_VERDICT_REFUSED);
         (void)snprintf(actions->reply_text, sizeof actions->reply_text, "%s", fault);
         return;
     }
@@ -624,7 +645,7 @@ core_on_submit(struct dpc_core *core, const struct dpc_event *event, int64_t now
         worker->record.superseded++;
         dpc_put_worker(&actions->batch, &worker->record);
         core_end_lease(core, lease, actions);
-        reply_submitted(actions, submit->token, DPC_VERDICT_SUPERSEDED);
+        core_reply_submitted(actions, submit->token, DPC_VERDICT_SUPERSEDED);
         return;
     }
     accept(core, lease, submit, worker, now_ms, actions);

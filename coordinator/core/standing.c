@@ -19,6 +19,7 @@ core_bar_worker(struct dpc_core *core, struct core_worker *worker, enum dpc_stan
     core_set_connected(core, worker, false);
     if (worker->lease && !DPC_PLANTED(DPC_PLANTED_BARRED_LEASED))
         core_end_lease(core, worker->lease, actions);
+    core_leave_audit(core, worker, 0);
 }
 
 void
@@ -41,7 +42,8 @@ core_tell_barred(const struct core_worker *worker, char *ret_text, size_t size)
     static const char *const reasons[] = {
         [DPC_STANDING_GOOD] = "",
         [DPC_STANDING_REVOKED] = "the operator has revoked what this worker handed in",
-        [DPC_STANDING_QUARANTINED] = "what this worker handed in did not stand up to an audit",
+        [DPC_STANDING_QUARANTINED] =
+            "what this worker handed in did not stand up to an audit, or had been handed in before",
     };
     (void)snprintf(ret_text, size,
                    "%s: ask the operator of this coordinator, who may take it in again "

@@ -8,6 +8,7 @@
 
 #include "coordinator/core/core.h"
 #include "coordinator/core/heap.h"
+#include "coordinator/core/seen.h"
 
 enum { CORE_NOBODY = UINT32_MAX };
 
@@ -74,12 +75,38 @@ struct core_pace {
     double rest_ms; /* of a lease, beside computing */
 };
 
+/* What one worker brought for an audited task. */
+struct core_answer {
+    uint8_t worker[DPC_WORKER_KEY_BYTES];
+    uint64_t serial; /* of its lease */
+    struct dpc_hash deltas[DPC_LEVELS_MAX], state;
+};
+
+/* At most so many at a time: what they name is kept from the sweep. */
+enum { CORE_AUDITS_MAX = 16 };
+
+/* An accepted task that is given out again, with all that its lease named (audits.c). */
+struct core_audit {
+    uint32_t path, round;
+    uint64_t step_first;
+    struct dpc_blob_ref versions[DPC_LEVELS_MAX], data, state;
+    char numeric_class[DPC_NAME_MAX];
+    uint32_t answers_count; /* the accepted one first */
+    struct core_answer answers[3];
+    /* Who is at work on it; serial 0: nobody. */
+    uint64_t serial;
+    uint8_t worker[DPC_WORKER_KEY_BYTES];
+    int64_t heard_ms;
+};
+
 struct core_worker {
     struct dpc_worker_record record;
+    struct dpc_conduct_record conduct; /* on disk once there is anything to tell */
     int64_t heard_ms;
     bool connected;
     double tokens_per_s;
-    struct core_lease *lease;             /* NULL: holds none */
+    char numeric_class[DPC_NAME_MAX];     /* of its last hello; "": none since the start */
+    struct core_lease *lease;             /* NULL: holds none, or that of an audit */
     uint32_t first_trained, last_trained; /* its paths, the longest ago first */
 };
 
@@ -127,6 +154,9 @@ struct dpc_core {
     struct core_tasks training, chunking;
     uint32_t voids_count, voids_capacity;
     struct dpc_void_record *voids; /* ascending by lease and module */
+    uint32_t audits_count;
+    struct core_audit audits[CORE_AUDITS_MAX]; /* the oldest first */
+    struct core_seen seen;                     /* deltas of accepted contributions; trust: open */
 
     struct core_pace paces[CORE_TASK_KINDS]; /* by enum dpc_task_kind */
 };
@@ -217,6 +247,9 @@ void core_on_submit(struct dpc_core *core, const struct dpc_event *event, int64_
                     struct dpc_actions *actions);
 void core_on_folded(struct dpc_core *core, const struct dpc_folded *folded,
                     struct dpc_actions *actions);
+/* The answer to a submission. */
+struct dpc_msg *core_reply_submitted(struct dpc_actions *actions, struct dpc_token token,
+                                     enum dpc_verdict verdict);
 /* Starts the outer step of every module whose planned paths have delivered. */
 void core_fold_what_is_complete(struct dpc_core *core, struct dpc_actions *actions);
 /* A contribution on record, into the tables. */
@@ -254,6 +287,41 @@ uint32_t core_lease_steps(const struct dpc_core *core, const struct core_worker 
                           uint32_t path);
 /* What the lease said when it was granted can be said again. */
 bool core_stands(const struct dpc_core *core, const struct core_lease *lease);
+
+/* --- trust.c: what the gates found, kept as the conduct of workers. */
+/* One of these deltas was handed in for another task before: nothing was trained for it. */
+bool core_is_stale(const struct dpc_core *core, const struct dpc_msg_submit *submit);
+/* Nobody does so by mistake: the worker is barred, for it would ask for the same task again. */
+void core_note_stale(struct dpc_core *core, struct core_worker *worker,
+                     struct dpc_actions *actions);
+/* An accepted delta, which must not come again. */
+void core_note_delta(struct dpc_core *core, const struct dpc_contribution_record *record);
+/* Of the input number `index` of an outer step. */
+double core_judged_scale(const struct dpc_folded *folded, uint32_t index);
+void core_note_judged(struct dpc_core *core, const struct dpc_fold *fold,
+                      const struct dpc_folded *folded, struct dpc_actions *actions);
+
+void core_put_conduct(const struct core_worker *worker, struct dpc_actions *actions);
+
+/* --- audits.c: tasks that are given out again, to see whether others bring the same. */
+/* The worker's submission for this lease is about to be accepted: is it to be repeated? */
+void core_consider_audit(struct dpc_core *core, const struct core_lease *lease,
+                         const struct dpc_msg_submit *submit, const struct core_worker *worker);
+/* Replies with the lease of one that the worker may take, or has taken; of those that are overdue
+ * alone, if asked so. False: there is none. */
+bool core_grant_audit(struct dpc_core *core, struct core_worker *worker, bool overdue,
+                      int64_t now_ms, struct dpc_actions *actions);
+/* The audit that the worker is at work on under this token; NULL: none. */
+struct core_audit *core_find_audit(struct dpc_core *core, const struct core_worker *worker,
+                                   struct dpc_token token);
+/* It goes on with no other one than that of the serial. */
+void core_leave_audit(struct dpc_core *core, const struct core_worker *worker,
+                      uint64_t held_serial);
+/* A rollback has discarded what the module's paths were trained from. */
+void core_drop_audits(struct dpc_core *core, uint32_t module);
+/* The worker's submission for it: answered, and held against the others'. */
+void core_on_audited(struct dpc_core *core, struct core_audit *audit, struct core_worker *worker,
+                     const struct dpc_msg_submit *submit, struct dpc_actions *actions);
 
 /* --- rollback.c: older versions again. */
 /* Has the module the content of this version now? */

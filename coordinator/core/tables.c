@@ -182,4 +182,5 @@ core_free_tables(struct dpc_core *core)
     dpc_free(core->leases);
     dpc_free(core->workers);
     dpc_free(core->worker_slots);
+    core_seen_done(&core->seen);
 }

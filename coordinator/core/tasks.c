@@ -136,6 +136,45 @@ prefer_own(struct dpc_core *core, const struct core_worker *worker, uint32_t bes
     return best;
 }
 
+/* Contributions that the worker has made already to what the modules of `path` are given in its
+ * present round. */
+static uint32_t
+count_given(const struct dpc_core *core, const struct core_worker *worker, uint32_t path)
+{
+    uint32_t given = 0, round = core->paths[path].record.rounds_done;
+    for (uint32_t level = 0; level < core->topology.levels_count; level++) {
+        uint32_t module = dpc_topology_module(&core->topology, path, level);
+        uint32_t count = dpc_topology_paths_through(&core->topology, module);
+        for (uint32_t i = 0; i < count && i < AFFINE_MAX; i++) {
+            uint32_t other = dpc_topology_path_through(&core->topology, module, i);
+            const struct core_delta *delta = &core->paths[other].deltas[level];
+            given += delta->serial && delta->round == round &&
+                     memcmp(delta->worker, worker->record.key, sizeof delta->worker) == 0;
+        }
+    }
+    return given;
+}
+
+/* Nobody should make most of what a module is given, where workers belong to anybody: of some that
+ * wait with the best merit, `best` and the worker's own among them, the path to whose modules it
+ * has given least. */
+static uint32_t
+prefer_apart(const struct dpc_core *core, const struct core_worker *worker, uint32_t best,
+             int64_t key)
+{
+    const struct core_heap *waiting = &core->training.waiting;
+    uint32_t least = count_given(core, worker, best);
+    for (uint32_t i = 0; i < waiting->count && i < AFFINE_MAX && least; i++) {
+        uint32_t path = waiting->items[i];
+        uint32_t given = waiting->keys[path] == key ? count_given(core, worker, path) : least;
+        if (given < least) {
+            least = given;
+            best = path;
+        }
+    }
+    return best;
+}
+
 /* --- Choosing. */
 
 /* Leases on a task that is watched; `*ret_round`: those that count. */
@@ -195,6 +234,8 @@ choose_training(struct dpc_core *core, const struct core_worker *worker, int64_t
     if (!core_heap_first(&core->training.waiting, ret_index, &key))
         return false;
     *ret_index = prefer_own(core, worker, *ret_index, key);
+    if (core->experiment->trust == DPC_TRUST_OPEN)
+        *ret_index = prefer_apart(core, worker, *ret_index, key);
     *ret_task = (struct dpc_lease_record){
         .kind = DPC_TASK_TRAIN,
         .path = *ret_index,

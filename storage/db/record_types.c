@@ -20,6 +20,7 @@ enum {
     LETTER_RESULT = 'r',
     LETTER_LEDGER = 'L',
     LETTER_VOID = 'x',
+    LETTER_CONDUCT = 'o',
 };
 
 /* --- Store, phase, experiment: one of each. */
@@ -265,6 +266,29 @@ const struct dpc_record_type dpc_type_void = {
     .fields_count = COUNT(void_fields),
     .bytes = sizeof(struct dpc_void_record),
     .key = void_key,
+};
+
+#define F(member) DPC_FIELD(struct dpc_conduct_record, member)
+static const struct dpc_field conduct_fields[] = {
+    F(key), F(clipped), F(opposed), F(copies), F(idle), F(stale), F(audited), F(failed),
+};
+#undef F
+
+static void
+conduct_key(struct dpc_key *key, const void *record)
+{
+    dpc_key_add_bytes32(key, ((const struct dpc_conduct_record *)record)->key);
+}
+
+const struct dpc_record_type dpc_type_conduct = {
+    .name = "conduct",
+    .letter = LETTER_CONDUCT,
+    .format = 1,
+    .family = DPC_KV_STATE,
+    .fields = conduct_fields,
+    .fields_count = COUNT(conduct_fields),
+    .bytes = sizeof(struct dpc_conduct_record),
+    .key = conduct_key,
 };
 
 #define F(member) DPC_FIELD(struct dpc_result_record, member)

@@ -85,6 +85,12 @@ dpc_put_void(struct dpc_kv_batch *batch, const struct dpc_void_record *record)
 }
 
 void
+dpc_put_conduct(struct dpc_kv_batch *batch, const struct dpc_conduct_record *record)
+{
+    dpc_record_put(batch, &dpc_type_conduct, record);
+}
+
+void
 dpc_put_result(struct dpc_kv_batch *batch, const struct dpc_result_record *record)
 {
     dpc_record_put(batch, &dpc_type_result, record);
@@ -182,4 +188,5 @@ DPC_SCAN(contributions, contribution)
 DPC_SCAN(leases, lease)
 DPC_SCAN(workers, worker)
 DPC_SCAN(voids, void)
+DPC_SCAN(conducts, conduct)
 DPC_SCAN(results, result)

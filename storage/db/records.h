@@ -172,6 +172,18 @@ struct dpc_void_record {
     uint32_t module;
 };
 
+/* What gates and audits found in what a worker handed in; there is none while it is nothing. */
+struct dpc_conduct_record {
+    uint8_t key[DPC_WORKER_KEY_BYTES];
+    uint64_t clipped; /* contributions that were too large */
+    uint64_t opposed; /* that pointed against the others, and were left out */
+    uint64_t copies;  /* that were another's, nearly or wholly, and were left out */
+    uint64_t idle;    /* that moved next to nothing */
+    uint64_t stale;   /* submissions that were refused since they had been handed in before */
+    uint64_t audited; /* tasks that others repeated, with the same outcome or another */
+    uint64_t failed;  /* audits that it lost */
+};
+
 /* A finished featurize or evaluate task. */
 struct dpc_result_record {
     uint32_t kind;
@@ -217,6 +229,7 @@ void dpc_put_lease(struct dpc_kv_batch *batch, const struct dpc_lease_record *re
 void dpc_remove_lease(struct dpc_kv_batch *batch, uint64_t serial);
 void dpc_put_worker(struct dpc_kv_batch *batch, const struct dpc_worker_record *record);
 void dpc_put_void(struct dpc_kv_batch *batch, const struct dpc_void_record *record);
+void dpc_put_conduct(struct dpc_kv_batch *batch, const struct dpc_conduct_record *record);
 void dpc_put_result(struct dpc_kv_batch *batch, const struct dpc_result_record *record);
 /* Also gives the entry's hash, which the next one names as `previous`. */
 void dpc_put_ledger(struct dpc_kv_batch *batch, const struct dpc_ledger_record *record,
@@ -239,8 +252,8 @@ int dpc_load_ledger(struct dpc_kv *kv, uint64_t sequence, struct dpc_ledger_reco
 
 /* --- Scanning all, in key order; stops early when `visit` returns false. Order of keys: modules by
  * id; versions by (module, version); paths by id; contributions by (round, module, path, part);
- * leases by serial; workers by key; voids by (lease, module); results by (kind, path, from); ledger
- * by sequence. */
+ * leases by serial; workers and conducts by key; voids by (lease, module); results by (kind, path,
+ * from); ledger by sequence. */
 int dpc_scan_modules(struct dpc_kv *kv, bool (*visit)(void *, const struct dpc_module_record *),
                      void *context, struct dpc_error *err) DPC_MUST_CHECK;
 int dpc_scan_versions(struct dpc_kv *kv, bool (*visit)(void *, const struct dpc_version_record *),
@@ -256,6 +269,8 @@ int dpc_scan_workers(struct dpc_kv *kv, bool (*visit)(void *, const struct dpc_w
                      void *context, struct dpc_error *err) DPC_MUST_CHECK;
 int dpc_scan_voids(struct dpc_kv *kv, bool (*visit)(void *, const struct dpc_void_record *),
                    void *context, struct dpc_error *err) DPC_MUST_CHECK;
+int dpc_scan_conducts(struct dpc_kv *kv, bool (*visit)(void *, const struct dpc_conduct_record *),
+                      void *context, struct dpc_error *err) DPC_MUST_CHECK;
 int dpc_scan_results(struct dpc_kv *kv, bool (*visit)(void *, const struct dpc_result_record *),
                      void *context, struct dpc_error *err) DPC_MUST_CHECK;
 /* From `sequence_first` on. Checks the chain of hashes: a gap or a difference is DPC_ECORRUPT. */

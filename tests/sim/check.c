@@ -277,6 +277,11 @@ check_alarm(struct sim *sim, const struct dpc_event *event)
         (submit->token.serial < first_serial_of(sim, submit->path) ||
          dpc_hash_is_none(&dpc_core_path(coordinator->core, submit->path)->state)))
         second = false;
+    if (coordinator->actions.reply.verdict.verdict == DPC_VERDICT_ACCEPTED &&
+        sim_is_audit(sim, submit)) {
+        sim_check_audited(sim, event);
+        return;
+    }
     bool alarm = coordinator->actions.alarm[0];
     if (alarm != (second && coordinator->tampered))
         sim_fail(sim, "a second submission of round %u of path %u raised %s alarm", submit->round,
@@ -386,10 +391,16 @@ check_lease(struct sim *sim, const struct dpc_event *event, const struct dpc_msg
 {
     uint32_t worker = sim_worker_of(sim, event->worker);
     struct sim_grant *grant = grant_of(sim, lease->token.serial);
+    bool audit = false;
     if (lease->kind == DPC_TASK_TRAIN) {
         struct sim_round *round = &sim->memory->rounds[lease->path][lease->round];
-        check_training_lease(sim, lease);
-        sim_check_begins(sim, lease);
+        audit = lease->round < sim->memory->rounds_done[lease->path];
+        if (audit)
+            sim_check_audit_lease(sim, lease);
+        else
+            check_training_lease(sim, lease);
+        if (!audit)
+            sim_check_begins(sim, lease);
         if (!round->first_serial)
             round->first_serial = lease->token.serial;
     }
@@ -402,6 +413,7 @@ check_lease(struct sim *sim, const struct dpc_event *event, const struct dpc_msg
     if (grant->left)
         sim_mark(sim, SIM_MARK_LEASE_AGAIN);
     grant->left = true;
+    grant->audit = audit;
     grant->lease = *lease;
     grant->worker = worker;
     grant->life = sim->coordinator.life;
@@ -418,7 +430,7 @@ sim_check_reply(struct sim *sim, const struct dpc_event *event)
         return;
     const struct dpc_msg_submit *submit = event->submit.message;
     grant_of(sim, submit->token.serial)->acknowledged = true;
-    if (submit->kind != DPC_TASK_TRAIN)
+    if (submit->kind != DPC_TASK_TRAIN || sim_is_audit(sim, submit))
         return;
     if (sim->plan.elastic) {
         sim_note_acknowledged(sim, submit->token.serial);

@@ -399,9 +399,10 @@ tamper(struct sim *sim, struct dpc_msg_submit *submit)
 {
     const struct dpc_core *core = sim->coordinator.core;
     if (submit->kind != DPC_TASK_TRAIN || sim_healed(sim) ||
-        dpc_core_path(core, submit->path)->rounds_done <= submit->round || !sim_chance(sim, 0.3))
+        dpc_core_path(core, submit->path)->rounds_done <= submit->round ||
+        !sim_chance(sim, sim_is_audit(sim, submit) ? 0.6 : 0.3))
         return false;
-    submit->parts[0].delta.hash.bytes[5] ^= 1;
+    submit->parts[0].delta.hash.bytes[5] ^= (uint8_t)(1 + dpc_rng_below(&sim->rng, 255));
     return true;
 }
 

@@ -204,6 +204,9 @@ sim_effect_is_done(struct sim *sim, const struct sim_event *event)
     struct sim_effect *effect = event->payload;
     if (!effect->put_off && sim_has_room(sim))
         return true;
+    if (effect->asked.type == DPC_EFFECT_FOLD &&
+        !dpc_core_wants(sim->coordinator.core, &effect->asked.fold))
+        return false; /* as coordinator/space.c: what it would read may have been swept */
     struct sim_effect *again = copy_asked(&effect->asked);
     if (sim_has_room(sim))
         sim_mark(sim, SIM_MARK_JOB_AGAIN);

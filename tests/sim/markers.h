@@ -88,7 +88,11 @@
     X(REVOKE_WENT_BACK, "a revoke went back to where the round began")                             \
     X(REFOLDED, "a module was folded again without what was revoked")                              \
     X(REFOLD_STALE, "a module had moved on while it was folded again")                             \
-    X(VOIDED, "what was revoked before it was merged stayed out")
+    X(VOIDED, "what was revoked before it was merged stayed out")                                  \
+    X(AUDIT_GRANTED, "an accepted task was given out again")                                       \
+    X(AUDITED, "an audit brought the same bits")                                                   \
+    X(AUDIT_DIFFERED, "an audit brought other bits")                                               \
+    X(AUDIT_BARRED, "an audit barred a worker")
 
 #define X(name, text) SIM_MARK_##name,
 enum sim_marker { SIM_MARKER_TABLE(X) SIM_MARKERS };

@@ -78,6 +78,8 @@ draw_experiment(struct sim_plan *plan, struct dpc_rng *rng)
                    states[dpc_rng_below(rng, plan->elastic ? 4 : 3)]);
     dpc_buf_printf(&yaml, "keep_rounds: 1\n"); /* a sweep then has most to remove */
     dpc_buf_printf(&yaml, "mode: %s\n", plan->elastic ? "elastic" : "strict");
+    plan->audits = !plan->elastic && dpc_rng_below(rng, 2) == 0;
+    dpc_buf_printf(&yaml, "audit: %s\n", plan->audits ? "0.7" : "0");
     (void)snprintf(plan->yaml, sizeof plan->yaml, "%s", dpc_buf_text(&yaml));
     dpc_buf_done(&outer);
     dpc_buf_done(&yaml);

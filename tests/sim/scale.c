@@ -174,7 +174,13 @@ answer_effect(struct scale *scale, const struct dpc_effect *effect, struct dpc_e
         event->sharded.paths = scale->shards;
     } else if (event->type == DPC_EVENT_FOLDED) {
         struct dpc_hash made = hash_of(4, fold->module, fold->version);
-        event->folded = (struct dpc_folded){fold->module, fold->version, made, made, made};
+        event->folded = (struct dpc_folded){
+            .module = fold->module,
+            .version = fold->version,
+            .master = made,
+            .published = made,
+            .momentum = made,
+        };
     }
 }
 

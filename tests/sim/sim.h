@@ -69,6 +69,7 @@ struct sim_plan {
     uint32_t rollbacks; /* that the operator asks for while paths are trained */
     uint32_t revokes;   /* likewise */
     bool bars;          /* workers now and then */
+    bool audits;        /* accepted tasks are given out again */
     int64_t limit_ms;   /* the experiment must have ended by then */
 };
 /* The same plan for the same seed. `faults` false: the reference, one worker and a quiet world. */
@@ -200,12 +201,14 @@ struct sim_effect {
 /* What the checker remembers of what was promised (check.c). */
 struct sim_round {               /* of a path */
     bool accepted, acknowledged; /* on disk; told so */
+    bool disputed;               /* an audit was answered with other bits */
     uint64_t serial, first_serial;
     uint8_t worker[DPC_WORKER_KEY_BYTES];
     struct dpc_hash parts[DPC_LEVELS_MAX];
 };
 struct sim_grant { /* a lease whose grant has left the coordinator */
     bool left, accepted, acknowledged;
+    bool audit, audited; /* the task was accepted before; this answer is in */
     struct dpc_msg_lease lease;
     uint32_t worker, life, accepted_life;
 };
@@ -230,6 +233,7 @@ struct sim_memory {
     struct sim_part *parts;
     uint32_t rounds_done[SIM_PATHS_MAX];
     uint32_t leases_count;
+    bool lied[SIM_WORKERS_MAX];       /* brought other bits to an audit */
     uint64_t latest[SIM_WORKERS_MAX]; /* serial of the last lease that left for a worker */
     uint64_t grants_count;
     struct sim_grant *grants; /* by serial */
@@ -341,6 +345,13 @@ void sim_check_refolded(struct sim *sim, const struct dpc_version_record *versio
 /* Nothing that was revoked last stands in any module. */
 void sim_check_revoked(struct sim *sim);
 bool sim_is_void(const struct sim *sim, uint64_t lease, uint32_t module);
+
+/* --- audits.c: accepted tasks that are given out again. */
+bool sim_is_audit(const struct sim *sim, const struct dpc_msg_submit *submit);
+/* It names what the accepted lease named. */
+void sim_check_audit_lease(struct sim *sim, const struct dpc_msg_lease *lease);
+/* An answer was told accepted: other bits are noticed, and held against whose they are. */
+void sim_check_audited(struct sim *sim, const struct dpc_event *event);
 
 /* --- sweep.c: blobs that nothing needs are removed. */
 void sim_sweep(struct sim *sim);

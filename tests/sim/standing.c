@@ -20,7 +20,7 @@ bool
 sim_draw_standing(struct sim *sim, struct dpc_event *ret_event)
 {
     uint32_t count = dpc_core_workers_count(sim->coordinator.core);
-    bool bars = sim->plan.bars || sim->plan.revokes;
+    bool bars = sim->plan.bars || sim->plan.revokes || sim->plan.audits;
     if (!bars || !count || sim->coordinator.revoke.active || !sim_has_room(sim))
         return false;
     const struct dpc_worker_record *worker =

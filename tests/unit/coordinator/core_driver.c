@@ -104,6 +104,20 @@ answer_shard(const struct driver *driver, struct dpc_shard *shards)
     return event;
 }
 
+/* Gates that leave the first contribution out and clip the last. */
+static void
+judge(const struct dpc_fold *fold, struct dpc_folded *folded)
+{
+    folded->judged_count = fold->inputs_count;
+    folded->judged = dpc_alloc(fold->inputs_count, sizeof *folded->judged);
+    for (uint32_t i = 0; i < fold->inputs_count; i++)
+        folded->judged[i] = (struct dpc_judged){.path = fold->inputs[i].path, .scale = 1};
+    folded->judged[fold->inputs_count - 1].scale = 0.25;
+    folded->judged[fold->inputs_count - 1].marks = DPC_MARK_CLIPPED | DPC_MARK_OWNER;
+    folded->judged[0].scale = 0;
+    folded->judged[0].marks = DPC_MARK_OPPOSED;
+}
+
 static struct dpc_folded
 answer_fold(struct driver *driver, const struct dpc_fold *fold)
 {
@@ -125,6 +139,8 @@ answer_fold(struct driver *driver, const struct dpc_fold *fold)
     CU_ASSERT_DOUBLE_EQUAL(weights, 1.0, 1e-12);
     folded.master = folded.published = hash_of(sum.bytes, DPC_HASH_BYTES);
     folded.momentum = hash_of(folded.master.bytes, DPC_HASH_BYTES);
+    if (fold->gated)
+        judge(fold, &folded);
     return folded;
 }
 
@@ -164,6 +180,8 @@ answer_effects(struct driver *driver, struct dpc_actions *actions)
         driver_step(driver, &event);
         dpc_actions_done(&driver->actions);
         driver->actions = outer;
+        if (effect->type == DPC_EFFECT_FOLD)
+            dpc_free(event.folded.judged);
     }
 }
 
@@ -171,7 +189,8 @@ void
 driver_crash(struct driver *driver)
 {
     dpc_core_destroy(driver->core);
-    driver->folds_count = 0;
+    while (driver->folds_count)
+        dpc_free(driver->folds[--driver->folds_count].judged);
     make_core(driver);
     struct dpc_actions resumed;
     dpc_actions_init(&resumed);
@@ -210,6 +229,7 @@ driver_release_folds(struct driver *driver)
     for (uint32_t i = 0; i < count; i++) {
         struct dpc_event event = {.type = DPC_EVENT_FOLDED, .folded = folds[i]};
         driver_step(driver, &event);
+        dpc_free(folds[i].judged);
     }
 }
 
@@ -249,6 +269,8 @@ void
 driver_stop(struct driver *driver)
 {
     dpc_core_destroy(driver->core);
+    while (driver->folds_count)
+        dpc_free(driver->folds[--driver->folds_count].judged);
     dpc_store_close(driver->store);
     dpc_blobs_close(driver->blobs);
     dpc_kv_close(driver->kv);

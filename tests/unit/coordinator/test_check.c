@@ -164,7 +164,7 @@ wrong_shapes_and_values_are_refused(void)
 {
     struct bench bench;
     start(&bench);
-    for (int fault = 0; fault < 11; fault++) {
+    for (int fault = 0; fault < 12; fault++) {
         struct dpc_msg_submit submit = whole_training(&bench);
         size_t floats = dpc_layout_module_floats(&bench.experiment, 0);
         switch (fault) {
@@ -197,6 +197,9 @@ wrong_shapes_and_values_are_refused(void)
             break;
         case 9:
             submit.parts[1].delta.hash = dpc_hash_none;
+            break;
+        case 10: /* far from what training can do */
+            submit.parts[0].delta = put_tensor(&bench, floats, 20, -20);
             break;
         default:
             submit.parts[0].delta.bytes -= 4;

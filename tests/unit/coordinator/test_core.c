@@ -719,7 +719,11 @@ a_round_whose_contributions_were_discarded_ends_unchanged(void)
         struct dpc_msg_lease lease = lease_for(&driver, 0);
         driver_submit(&driver, 0, &lease);
     }
+    /* A step that a full disk had put off once went on and read what a sweep had removed. */
+    struct dpc_fold fold = {.module = 0, .version = version + 1};
+    CU_ASSERT_TRUE(dpc_core_wants(driver.core, &fold));
     roll_back(&driver);
+    CU_ASSERT_FALSE(dpc_core_wants(driver.core, &fold));
     driver_release_folds(&driver);
     driver.hold_folds = false;
     const struct dpc_module_record *module = dpc_core_module(driver.core, 0);

@@ -202,9 +202,77 @@ a_damaged_contribution_is_never_merged(void)
     scratch_remove(folder);
 }
 
+/* --- Gates. */
+
+static struct dpc_hash
+put_scaled(struct driver *driver, const struct dpc_hash *like, size_t count, float factor)
+{
+    struct dpc_buf blob;
+    struct dpc_hash hash;
+    struct dpc_error err;
+    double *values = load(driver, like, count);
+    float *scaled = dpc_alloc(count, sizeof *scaled);
+    for (size_t i = 0; i < count; i++)
+        scaled[i] = factor * (float)values[i] + 1e-3f * (float)((int)(i * 7919 % 201) - 100);
+    dpc_buf_init(&blob, 0);
+    dpc_tensor_blob_write(&blob, scaled, count);
+    CU_ASSERT_EQUAL_FATAL(dpc_store_blob_put(driver->store, blob.data, blob.len, &hash, &err),
+                          DPC_OK);
+    dpc_buf_done(&blob);
+    dpc_free(scaled);
+    dpc_free(values);
+    return hash;
+}
+
+/* The scales are all that a replay needs: without gates they give the same bits. */
+static void
+gated_steps_follow_from_their_scales(void)
+{
+    static const float factors[5] = {1, 0.5f, 100, 2, -1};
+    struct driver driver;
+    struct dpc_error err;
+    struct dpc_folded gated, again;
+    struct dpc_fold_input inputs[5] = {0};
+    char folder[SCRATCH_PATH_MAX];
+    scratch_make(folder);
+    driver_start_with_store(&driver, yaml, folder);
+    const struct dpc_module_record *module = dpc_core_module(driver.core, 4);
+    struct dpc_fold fold = {.module = 4,
+                            .version = 1,
+                            .count = dpc_layout_module_floats(&driver.experiment, 0),
+                            .master = module->master,
+                            .lr = 1,
+                            .rescale = 1,
+                            .gated = true,
+                            .inputs_count = 5,
+                            .inputs = inputs};
+    for (uint32_t i = 0; i < 5; i++) {
+        inputs[i] = (struct dpc_fold_input){.path = i, .weight = 0.2, .scale = 1};
+        inputs[i].delta = put_scaled(&driver, &module->master, fold.count, factors[i]);
+        memset(inputs[i].worker, (int)i + 1, sizeof inputs[i].worker);
+    }
+    const struct dpc_ops *ops = dpc_ops_cpu(DPC_FP32);
+    CU_ASSERT_EQUAL_FATAL(dpc_outer_fold(driver.store, ops, &fold, &gated, &err), DPC_OK);
+    CU_ASSERT_EQUAL_FATAL(gated.judged_count, 5);
+    CU_ASSERT(gated.judged[2].scale > 0 && gated.judged[2].scale < 0.2);
+    for (uint32_t i = 0; i < 5; i++)
+        inputs[i].scale = gated.judged[i].scale;
+    fold.gated = false;
+    CU_ASSERT_EQUAL_FATAL(dpc_outer_fold(driver.store, ops, &fold, &again, &err), DPC_OK);
+    CU_ASSERT_EQUAL(again.judged_count, 0);
+    CU_ASSERT_TRUE(dpc_hash_equal(&gated.master, &again.master));
+    inputs[2].scale = 1;
+    CU_ASSERT_EQUAL_FATAL(dpc_outer_fold(driver.store, ops, &fold, &again, &err), DPC_OK);
+    CU_ASSERT_FALSE(dpc_hash_equal(&gated.master, &again.master));
+    dpc_free(gated.judged);
+    driver_stop(&driver);
+    scratch_remove(folder);
+}
+
 static const struct dpc_test tests[] = {
     {"two rounds equal the computation in double", two_rounds_equal_the_computation_in_double},
     {"any order of arrival gives the same bits", any_order_of_arrival_gives_the_same_bits},
     {"a damaged contribution is never merged", a_damaged_contribution_is_never_merged},
+    {"gated steps follow from their scales", gated_steps_follow_from_their_scales},
 };
 DPC_TEST_MAIN("coordinator/outer", tests)

@@ -82,6 +82,7 @@ ROUND_TRIP(contribution, contributions)
 ROUND_TRIP(lease, leases)
 ROUND_TRIP(worker, workers)
 ROUND_TRIP(void, voids)
+ROUND_TRIP(conduct, conducts)
 ROUND_TRIP(result, results)
 
 /* Padding between members is not stored: it is cleared in what is compared. */
@@ -214,6 +215,17 @@ voids_come_back_in_order(void)
         records[i].module = (uint32_t)keys[i][1];
     }
     round_trip_voids(records, 3);
+}
+
+static void
+conducts_come_back_in_order(void)
+{
+    struct dpc_conduct_record records[4];
+    for (unsigned i = 0; i < 4; i++) {
+        fill(&records[i], sizeof records[i], i);
+        memset(records[i].key, extremes[i], sizeof records[i].key);
+    }
+    round_trip_conducts(records, 4);
 }
 
 static void
@@ -812,6 +824,7 @@ static const struct dpc_test tests[] = {
     {"leases come back in order", leases_come_back_in_order_and_can_be_removed},
     {"workers come back in order", workers_come_back_in_order},
     {"voids come back in order", voids_come_back_in_order},
+    {"conducts come back in order", conducts_come_back_in_order},
     {"results come back in order", results_come_back_in_order},
     {"singles come back", singles_come_back},
     {"the experiment comes back as text", the_experiment_comes_back_as_text},
