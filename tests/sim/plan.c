@@ -141,7 +141,7 @@ sim_plan_draw(struct sim_plan *plan, uint64_t seed, bool faults)
     draw_disk_faults(plan, &rng);
     plan->rollbacks = dpc_rng_below(&rng, 2) ? between(&rng, 1, 3) : 0;
     plan->bars = dpc_rng_below(&rng, 3) == 0;
-    plan->revokes = dpc_rng_below(&rng, 3) ? 0 : between(&rng, 1, 2);
+    plan->revokes = dpc_rng_below(&rng, 2) ? 0 : between(&rng, 1, 3);
     /* A pause doubles to two minutes. */
     plan->limit_ms = plan->heal_ms + 4 * 3600 * 1000;
 }

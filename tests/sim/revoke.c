@@ -283,6 +283,8 @@ begin(struct sim *sim)
     sim_revoke_done(sim);
     *revoke = (struct sim_revoke){.active = true, .life = coordinator->life};
     revoke->since = newest - (uint32_t)dpc_rng_below(&sim->rng, newest + 1);
+    if (sim_chance(sim, 0.4))
+        revoke->since = 0; /* which is the first that is not kept any more */
     revoke->retrain = sim_chance(sim, 0.3);
     const struct dpc_worker_record *worker = dpc_core_worker_at(
         coordinator->core, (uint32_t)dpc_rng_below(&sim->rng, workers), 0, &silent_ms, &connected);
