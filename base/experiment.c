@@ -186,6 +186,33 @@ check_ranking(const struct dpc_experiment *experiment, const struct dpc_yaml *ya
     return DPC_OK;
 }
 
+/* There must be rounds before each phase and behind the last, and documents to score. */
+static int
+check_phases(const struct dpc_experiment *experiment, const struct dpc_yaml *yaml,
+             struct dpc_error *err)
+{
+    uint32_t phases = experiment->routing.phases, rounds = dpc_experiment_phase_rounds(experiment);
+    if (phases == 0)
+        return DPC_OK;
+    if (experiment->outer.rounds < phases + 1)
+        return dpc_keys_error(yaml, "routing.phases", err, DPC_EINVAL,
+                              "is %u, and outer.rounds, %u, leaves fewer than %u parts to train "
+                              "between them: give more rounds, or lower it",
+                              phases, experiment->outer.rounds, phases + 1);
+    if ((uint64_t)rounds * phases >= experiment->outer.rounds)
+        return dpc_keys_error(yaml, "routing.phases", err, DPC_EINVAL,
+                              "is %u, each after %u rounds, which leaves none of the %u of "
+                              "outer.rounds behind the last: give more rounds, or lower it or "
+                              "routing.phase_rounds",
+                              phases, rounds, experiment->outer.rounds);
+    if (experiment->data.router <= 0)
+        return dpc_keys_error(yaml, "data.router", err, DPC_EINVAL,
+                              "is 0, and routing.phases: %u scores the documents of that split: "
+                              "raise it, to 0.04 for example",
+                              phases);
+    return DPC_OK;
+}
+
 static int
 check_routing(const struct dpc_experiment *experiment, const struct dpc_yaml *yaml,
               struct dpc_error *err)
@@ -210,7 +237,8 @@ check(const struct dpc_experiment *experiment, const struct dpc_yaml *yaml, stru
 {
     static int (*const rules[])(const struct dpc_experiment *, const struct dpc_yaml *,
                                 struct dpc_error *) = {check_model, check_shares, check_steps,
-                                                       check_mode,  check_levels, check_routing};
+                                                       check_mode,  check_levels, check_routing,
+                                                       check_phases};
     for (size_t i = 0; i < sizeof rules / sizeof *rules; i++) {
         int code = rules[i](experiment, yaml, err);
         if (code != DPC_OK)

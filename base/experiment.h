@@ -75,9 +75,13 @@ struct dpc_experiment {
         enum dpc_routing_init init;
         char field[DPC_NAME_MAX]; /* column of the corpus's metadata, for metadata */
         enum dpc_routing_balance balance;
-        double capacity;        /* times the even share */
-        uint32_t overlap;       /* paths that train on a document */
-        uint32_t documents_min; /* train and router documents of a path, else an error */
+        double capacity;          /* times the even share */
+        uint32_t phases;          /* discriminative ones */
+        uint32_t phase_rounds;    /* rounds before each; dpc_experiment_phase_rounds */
+        uint32_t score_documents; /* that each scores; 0: all of the router split */
+        uint32_t score_windows;   /* first windows of a document that it scores; 0: as evaluation */
+        uint32_t overlap;         /* paths that train on a document */
+        uint32_t documents_min;   /* train and router documents of a path, else an error */
     } routing;
     struct {
         double lr, lr_end; /* peak, and its share at the end of the cosine */
@@ -122,6 +126,15 @@ static inline uint32_t
 dpc_experiment_kv_heads(const struct dpc_experiment *experiment)
 {
     return experiment->model.kv_heads ? experiment->model.kv_heads : experiment->model.heads;
+}
+
+/* Rounds between two routings of the documents. */
+static inline uint32_t
+dpc_experiment_phase_rounds(const struct dpc_experiment *experiment)
+{
+    return experiment->routing.phase_rounds
+               ? experiment->routing.phase_rounds
+               : experiment->outer.rounds / (experiment->routing.phases + 1);
 }
 
 /* Reads and checks a file. On failure `*ret_experiment` is untouched. */

@@ -47,6 +47,8 @@ enum dpc_planted {
     DPC_PLANTED_STALE_REFOLD = 32,  /* a module that moved on gets what was computed before */
     /* of audits */
     DPC_PLANTED_AUDIT_BLIND = 40, /* an audit finds any two results the same */
+    /* of discriminative phases */
+    DPC_PLANTED_SCORES_AGAIN = 41, /* after a restart scores of an earlier phase count again */
 };
 
 #define DPC_PLANTED(bug) (DPC_SIM_BUG == (bug))

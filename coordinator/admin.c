@@ -118,6 +118,7 @@ why_nothing_moves(const struct listing *listing)
     case DPC_PHASE_FEATURIZE:
     case DPC_PHASE_TRAIN:
     case DPC_PHASE_EVALUATE:
+    case DPC_PHASE_SCORE:
         return count_connected(listing) ? "" : "no worker is connected";
     default:
         return "";

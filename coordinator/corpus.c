@@ -140,6 +140,8 @@ prepare(const struct dpc_corpus *corpus, struct dpc_prepared *prepared, struct d
                              "none of the %u documents of \"%s\" is held out: raise data.test (now "
                              "%g) or give more documents",
                              corpus->docs_count, corpus->world->corpus, experiment->data.test);
+    if (code == DPC_OK)
+        code = dpc_corpus_check_scored(corpus, err);
     for (uint32_t level = 0; code == DPC_OK && level < experiment->levels_count; level++)
         code = put_initial_module(corpus->world, level, &prepared->modules[level], err);
     if (code != DPC_OK)

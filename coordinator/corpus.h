@@ -18,10 +18,11 @@
 int dpc_corpus_prepare(const struct dpc_world *world, struct dpc_prepared *ret_prepared,
                        struct dpc_error *err) DPC_MUST_CHECK;
 
-/* `*ret_shards` (dpc_free it) has one entry a routed path. DPC_ESTALE when the corpus is not the
- * one that training began with. */
+/* By routing.init, or in the phase `fit` by the scores of the router split's documents under all
+ * paths (DiPaCo, section 2.4.2). `*ret_shards` (dpc_free it), at which `ret_sharded` points, has
+ * one entry a routed path. DPC_ESTALE when the corpus is not the one that training began with. */
 int dpc_corpus_shard(const struct dpc_world *world, const struct dpc_phase_record *phase,
-                     struct dpc_hash *ret_router, struct dpc_shard **ret_shards,
+                     struct dpc_sharded *ret_sharded, struct dpc_shard **ret_shards,
                      struct dpc_error *err) DPC_MUST_CHECK;
 
 #endif

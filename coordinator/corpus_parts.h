@@ -10,6 +10,7 @@
 
 #include "coordinator/jobs.h"
 #include "data/tokens.h"
+#include "routing/router.h"
 
 /* The usable documents of a corpus, in its order. */
 struct dpc_corpus {
@@ -17,6 +18,12 @@ struct dpc_corpus {
     struct dpc_tokens *tokens;
     uint32_t *docs;
     uint32_t docs_count;
+};
+
+/* Routing features of all usable documents, in the corpus's order. */
+struct dpc_features {
+    float *values; /* [documents, dim] */
+    uint32_t documents, dim;
 };
 
 /* The paths of each usable document, the best first. */
@@ -38,5 +45,19 @@ int dpc_corpus_put_documents(const struct dpc_corpus *corpus, const uint32_t *do
 int dpc_corpus_put_shard(const struct dpc_corpus *corpus, const struct dpc_assignment *assignment,
                          uint32_t path, struct dpc_shard *ret_shard,
                          struct dpc_error *err) DPC_MUST_CHECK;
+
+/* --- Discriminative phases (scored.c): documents of the router split, which every path scores. */
+
+/* DPC_EINVAL when there are too few of them, with what to do. */
+int dpc_corpus_check_scored(const struct dpc_corpus *corpus, struct dpc_error *err) DPC_MUST_CHECK;
+/* Puts their token file; nothing when the experiment has no such phase. */
+int dpc_corpus_put_scored(const struct dpc_corpus *corpus, struct dpc_sharded *sharded,
+                          struct dpc_error *err) DPC_MUST_CHECK;
+/* The router that sends a document where the scores of the phase under way are best; `seen` are the
+ * documents that its bias is moved for. */
+int dpc_corpus_fit_to_scores(const struct dpc_corpus *corpus, const struct dpc_features *features,
+                             const struct dpc_phase_record *phase,
+                             const struct dpc_router_sample *seen, struct dpc_router **ret_router,
+                             struct dpc_error *err) DPC_MUST_CHECK;
 
 #endif

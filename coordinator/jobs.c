@@ -65,10 +65,7 @@ dpc_job_run(void *context)
         job->code = dpc_corpus_prepare(world, &job->prepared, &job->error);
         break;
     case DPC_JOB_SHARD:
-        job->code =
-            dpc_corpus_shard(world, &job->phase, &job->sharded.router, &job->shards, &job->error);
-        job->sharded.paths = job->shards;
-        job->sharded.paths_count = world->topology->routed_paths;
+        job->code = dpc_corpus_shard(world, &job->phase, &job->sharded, &job->shards, &job->error);
         break;
     case DPC_JOB_FOLD:
         job->code = dpc_outer_fold(world->store, world->ops, &job->fold, &job->folded, &job->error);

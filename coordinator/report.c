@@ -10,6 +10,7 @@
 #include "base/alloc.h"
 #include "base/json.h"
 #include "base/layout.h"
+#include "coordinator/report_routing.h"
 #include "coordinator/svg.h"
 #include "data/scores.h"
 
@@ -33,6 +34,7 @@ struct report {
     struct curve *curves; /* [paths_count]; contributions come by (round, module, path) */
     struct dpc_path_record *records;   /* [paths_count] */
     struct dpc_module_record *modules; /* [modules_count] */
+    struct dpc_report_routing *routing;
     struct dpc_error *err;
     int code;
 };
@@ -124,6 +126,8 @@ gather(struct report *report)
         code = dpc_scan_paths(kv, gather_path, report, report->err);
     if (code == DPC_OK)
         code = dpc_scan_modules(kv, gather_module, report, report->err);
+    if (code == DPC_OK)
+        code = dpc_report_routing_load(kv, report->world->topology, &report->routing, report->err);
     return code;
 }
 
@@ -296,6 +300,19 @@ write_file(const struct report *report, const char *name, const void *bytes, siz
 }
 
 static int
+write_routing(const struct report *report)
+{
+    struct dpc_buf out;
+    if (!dpc_report_routing_has_phases(report->routing))
+        return DPC_OK;
+    dpc_buf_init(&out, 0);
+    dpc_report_routing_svg(report->routing, report->world->experiment->name, &out);
+    int code = write_file(report, "routing.svg", out.data, out.len);
+    dpc_buf_done(&out);
+    return code;
+}
+
+static int
 write_json(const struct report *report)
 {
     struct dpc_json *root = dpc_json_object();
@@ -307,6 +324,7 @@ write_json(const struct report *report)
     dpc_json_set_integer(root, "bytes_down", (int64_t)report->phase->bytes_down);
     dpc_json_set_integer(root, "seconds", (int64_t)report->phase->seconds);
     dpc_json_set(root, "versions", json_versions(report));
+    dpc_json_set(root, "routing", dpc_report_routing_json(report->routing));
     char *text = dpc_json_print(root, true);
     int code = write_file(report, "report.json", text, strlen(text));
     dpc_free(text);
@@ -350,6 +368,10 @@ write_markdown(const struct report *report)
         dpc_buf_printf(&out, "| %s | %llu | %u | %s |\n", name,
                        (unsigned long long)report->records[i].shard_documents,
                        report->paths[i].documents, shown(perplexity(&report->paths[i]), text));
+    }
+    if (dpc_report_routing_has_phases(report->routing)) {
+        dpc_buf_printf(&out, "\n![routing](routing.svg)\n\n");
+        dpc_report_routing_markdown(report->routing, &out);
     }
     dpc_buf_printf(&out, "\n%.1f MB went from the workers up, %.1f MB down to them, in %llu s.\n",
                    (double)report->phase->bytes_up / 1e6, (double)report->phase->bytes_down / 1e6,
@@ -436,6 +458,8 @@ dpc_report_write(const struct dpc_world *world, const struct dpc_phase_record *p
     if (code == DPC_OK)
         code = write_svg(&report);
     if (code == DPC_OK)
+        code = write_routing(&report);
+    if (code == DPC_OK)
         code = write_json(&report); /* last: who sees it finds the others */
     for (uint32_t i = 0; i < topology->paths_count; i++) {
         dpc_free(report.curves[i].x);
@@ -445,5 +469,6 @@ dpc_report_write(const struct dpc_world *world, const struct dpc_phase_record *p
     dpc_free(report.curves);
     dpc_free(report.records);
     dpc_free(report.modules);
+    dpc_report_routing_destroy(report.routing);
     return code;
 }

@@ -13,11 +13,10 @@
 #include "routing/router.h"
 #include "routing/shards.h"
 
-/* Features of all usable documents, in the corpus's order: the featurize results, put together. */
+/* The featurize results, put together. */
 struct features {
     struct dpc_store *store;
-    float *values; /* [documents, dim] */
-    uint32_t documents, dim;
+    struct dpc_features of;
     uint32_t found; /* documents */
     struct dpc_error *err;
     int code;
@@ -28,13 +27,13 @@ load_features(struct features *features, const struct dpc_result_record *record)
 {
     uint8_t *blob;
     const float *values;
-    size_t len, count = (size_t)(record->to - record->from) * features->dim;
+    size_t len, count = (size_t)(record->to - record->from) * features->of.dim;
     int code = dpc_store_blob_load(features->store, &record->result, &blob, &len, features->err);
     if (code != DPC_OK)
         return code;
     code = dpc_tensor_blob_read(blob, len, count, &values, features->err);
     if (code == DPC_OK) {
-        memcpy(features->values + (size_t)record->from * features->dim, values,
+        memcpy(features->of.values + (size_t)record->from * features->of.dim, values,
                count * sizeof *values);
         features->found += record->to - record->from;
     }
@@ -46,7 +45,7 @@ static bool
 gather_features(void *context, const struct dpc_result_record *record)
 {
     struct features *features = context;
-    if (record->kind == DPC_TASK_FEATURIZE && record->to <= features->documents)
+    if (record->kind == DPC_TASK_FEATURIZE && record->to <= features->of.documents)
         features->code = load_features(features, record);
     return features->code == DPC_OK;
 }
@@ -57,20 +56,20 @@ features_load(const struct dpc_corpus *corpus, struct features *features, struct
     const struct dpc_world *world = corpus->world;
     *features = (struct features){
         .store = world->store,
-        .documents = corpus->docs_count,
-        .dim = world->experiment->model.dim,
+        .of = {.documents = corpus->docs_count, .dim = world->experiment->model.dim},
         .err = err,
     };
-    features->values = dpc_try_alloc((size_t)features->documents * features->dim, sizeof(float));
-    if (!features->values)
+    features->of.values =
+        dpc_try_alloc((size_t)features->of.documents * features->of.dim, sizeof(float));
+    if (!features->of.values)
         return dpc_error_set(err, DPC_ENOMEM, "no memory for the features of %u documents",
-                             features->documents);
+                             features->of.documents);
     int code = dpc_scan_results(dpc_store_kv(world->store), gather_features, features, err);
     if (code == DPC_OK)
         code = features->code;
-    if (code == DPC_OK && features->found != features->documents)
+    if (code == DPC_OK && features->found != features->of.documents)
         code = dpc_error_set(err, DPC_ECORRUPT, "the store has features of %u documents, not of %u",
-                             features->found, features->documents);
+                             features->found, features->of.documents);
     return code;
 }
 
@@ -92,7 +91,7 @@ is_seen(const struct dpc_corpus *corpus, uint32_t index)
 /* Copies of the features of those that are seen, and their labels where `labels` [docs_count] has
  * any; dpc_free both. */
 static int
-gather_sample(const struct dpc_corpus *corpus, const struct features *features,
+gather_sample(const struct dpc_corpus *corpus, const struct dpc_features *features,
               const uint32_t *labels, struct dpc_router_sample *ret_sample, struct dpc_error *err)
 {
     uint32_t dim = features->dim, count = 0;
@@ -121,8 +120,8 @@ drop_sample(struct dpc_router_sample *sample)
 }
 
 static int
-fit_router(const struct dpc_corpus *corpus, const struct features *features, const uint32_t *labels,
-           struct dpc_router **ret_router, struct dpc_error *err)
+fit_router(const struct dpc_corpus *corpus, const struct dpc_features *features,
+           const uint32_t *labels, struct dpc_router **ret_router, struct dpc_error *err)
 {
     struct dpc_router_sample sample = {0};
     int code = gather_sample(corpus, features, labels, &sample, err);
@@ -132,11 +131,24 @@ fit_router(const struct dpc_corpus *corpus, const struct features *features, con
     return code;
 }
 
+static int
+fit_to_scores(const struct dpc_corpus *corpus, const struct dpc_features *features,
+              const struct dpc_phase_record *phase, struct dpc_router **ret_router,
+              struct dpc_error *err)
+{
+    struct dpc_router_sample seen = {0};
+    int code = gather_sample(corpus, features, NULL, &seen, err);
+    if (code == DPC_OK)
+        code = dpc_corpus_fit_to_scores(corpus, features, phase, &seen, ret_router, err);
+    drop_sample(&seen);
+    return code;
+}
+
 /* --- Assignment. */
 
 /* A document of the corpus, and what each path costs for it. */
 static void
-cost_of(const struct dpc_corpus *corpus, const struct features *features,
+cost_of(const struct dpc_corpus *corpus, const struct dpc_features *features,
         const struct dpc_router *router, uint32_t index, float *ret_costs)
 {
     uint8_t key[DPC_CONTENT_KEY_BYTES];
@@ -146,7 +158,7 @@ cost_of(const struct dpc_corpus *corpus, const struct features *features,
 
 /* The nearest paths of those documents for which is_seen() equals `seen`, under the capacity. */
 static int
-assign_some(const struct dpc_corpus *corpus, const struct features *features,
+assign_some(const struct dpc_corpus *corpus, const struct dpc_features *features,
             const struct dpc_router *router, bool seen, const struct dpc_assign_options *options,
             struct dpc_assignment *assignment, struct dpc_error *err)
 {
@@ -175,7 +187,7 @@ assign_some(const struct dpc_corpus *corpus, const struct features *features,
 }
 
 static int
-assign(const struct dpc_corpus *corpus, const struct features *features,
+assign(const struct dpc_corpus *corpus, const struct dpc_features *features,
        const struct dpc_router *router, struct dpc_assignment *assignment, struct dpc_error *err)
 {
     const struct dpc_experiment *experiment = corpus->world->experiment;
@@ -215,6 +227,44 @@ put_router(const struct dpc_world *world, const struct dpc_router *router,
     return code;
 }
 
+/* The router of the sharding before; `*ret_router` is NULL when there was none. */
+static int
+load_router(const struct dpc_world *world, const struct dpc_hash *hash,
+            struct dpc_router **ret_router, struct dpc_error *err)
+{
+    uint8_t *bytes;
+    size_t len;
+    *ret_router = NULL;
+    if (dpc_hash_is_none(hash))
+        return DPC_OK;
+    int code = dpc_store_blob_load(world->store, hash, &bytes, &len, err);
+    if (code != DPC_OK)
+        return code;
+    code = dpc_router_read(bytes, len, ret_router, err);
+    dpc_free(bytes);
+    return code;
+}
+
+/* Which documents the router sends where, and which of them stay where they were. */
+static int
+count_routed(const struct dpc_corpus *corpus, const struct dpc_features *features,
+             const struct dpc_hash *hash_before, const struct dpc_router *router,
+             struct dpc_shard *shards, struct dpc_error *err)
+{
+    struct dpc_router *before;
+    int code = load_router(corpus->world, hash_before, &before, err);
+    for (uint32_t i = 0; code == DPC_OK && i < corpus->docs_count; i++) {
+        const float *feature = features->values + (size_t)i * features->dim;
+        uint8_t key[DPC_CONTENT_KEY_BYTES];
+        dpc_tokens_key(corpus->tokens, corpus->docs[i], key);
+        struct dpc_shard *shard = &shards[dpc_router_path(router, feature, key)];
+        shard->routed++;
+        shard->stayed += before && &shards[dpc_router_path(before, feature, key)] == shard;
+    }
+    dpc_router_destroy(before);
+    return code;
+}
+
 static int
 put_shards(const struct dpc_corpus *corpus, const struct dpc_assignment *assignment,
            struct dpc_shard *shards, struct dpc_error *err)
@@ -225,25 +275,42 @@ put_shards(const struct dpc_corpus *corpus, const struct dpc_assignment *assignm
     return code;
 }
 
-/* By the field of metadata, which then also are the assignment; by features else. */
+/* The router, and the assignment where the router does not make it. */
 static int
-shard(const struct dpc_corpus *corpus, const struct features *features, struct dpc_hash *ret_router,
-      struct dpc_shard *shards, struct dpc_error *err)
+route(const struct dpc_corpus *corpus, const struct dpc_features *features,
+      const struct dpc_phase_record *phase, uint32_t *paths, struct dpc_router **ret_router,
+      bool *ret_assigned, struct dpc_error *err)
 {
-    const struct dpc_experiment *experiment = corpus->world->experiment;
-    bool by_field = experiment->routing.init == DPC_ROUTING_METADATA;
+    *ret_assigned = false;
+    if (phase->phase == DPC_PHASE_FIT)
+        return fit_to_scores(corpus, features, phase, ret_router, err);
+    if (corpus->world->experiment->routing.init != DPC_ROUTING_METADATA)
+        return fit_router(corpus, features, NULL, ret_router, err);
+    *ret_assigned = true;
+    int code = dpc_corpus_route_by_field(corpus, paths, err);
+    return code == DPC_OK ? fit_router(corpus, features, paths, ret_router, err) : code;
+}
+
+static int
+shard(const struct dpc_corpus *corpus, const struct dpc_features *features,
+      const struct dpc_phase_record *phase, struct dpc_sharded *sharded, struct dpc_shard *shards,
+      struct dpc_error *err)
+{
+    bool assigned;
     struct dpc_router *router = NULL;
-    struct dpc_assignment assignment = {.choices = experiment->routing.overlap};
+    struct dpc_assignment assignment = {.choices = corpus->world->experiment->routing.overlap};
     assignment.paths = dpc_alloc((size_t)corpus->docs_count * assignment.choices, sizeof(uint32_t));
-    int code = by_field ? dpc_corpus_route_by_field(corpus, assignment.paths, err) : DPC_OK;
-    if (code == DPC_OK)
-        code = fit_router(corpus, features, by_field ? assignment.paths : NULL, &router, err);
-    if (code == DPC_OK && !by_field)
+    int code = route(corpus, features, phase, assignment.paths, &router, &assigned, err);
+    if (code == DPC_OK && !assigned)
         code = assign(corpus, features, router, &assignment, err);
     if (code == DPC_OK)
         code = put_shards(corpus, &assignment, shards, err);
     if (code == DPC_OK)
-        code = put_router(corpus->world, router, ret_router, err);
+        code = count_routed(corpus, features, &phase->router, router, shards, err);
+    if (code == DPC_OK)
+        code = dpc_corpus_put_scored(corpus, sharded, err);
+    if (code == DPC_OK)
+        code = put_router(corpus->world, router, &sharded->router, err);
     dpc_router_destroy(router);
     dpc_free(assignment.paths);
     return code;
@@ -266,11 +333,13 @@ check_same_corpus(const struct dpc_corpus *corpus, const struct dpc_phase_record
 
 int
 dpc_corpus_shard(const struct dpc_world *world, const struct dpc_phase_record *phase,
-                 struct dpc_hash *ret_router, struct dpc_shard **ret_shards, struct dpc_error *err)
+                 struct dpc_sharded *ret_sharded, struct dpc_shard **ret_shards,
+                 struct dpc_error *err)
 {
     struct dpc_corpus corpus;
     struct features features = {0};
-    struct dpc_shard *shards = dpc_alloc(world->topology->routed_paths, sizeof *shards);
+    struct dpc_sharded sharded = {.paths_count = world->topology->routed_paths};
+    struct dpc_shard *shards = dpc_alloc(sharded.paths_count, sizeof *shards);
     int code = dpc_corpus_open(world, &corpus, err);
     if (code == DPC_OK)
         code = check_same_corpus(&corpus, phase, err);
@@ -279,12 +348,14 @@ dpc_corpus_shard(const struct dpc_world *world, const struct dpc_phase_record *p
     if (code == DPC_OK)
         code = features_load(&corpus, &features, err);
     if (code == DPC_OK)
-        code = shard(&corpus, &features, ret_router, shards, err);
-    dpc_free(features.values);
+        code = shard(&corpus, &features.of, phase, &sharded, shards, err);
+    dpc_free(features.of.values);
     dpc_corpus_close(&corpus);
-    if (code == DPC_OK)
-        *ret_shards = shards;
-    else
+    if (code != DPC_OK) {
         dpc_free(shards);
-    return code;
+        return code;
+    }
+    sharded.paths = *ret_shards = shards;
+    *ret_sharded = sharded;
+    return DPC_OK;
 }

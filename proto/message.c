@@ -34,6 +34,7 @@ static const char *const task_names[] = {
     [DPC_TASK_TRAIN] = "train",
     [DPC_TASK_FEATURIZE] = "featurize",
     [DPC_TASK_EVALUATE] = "evaluate",
+    [DPC_TASK_SCORE] = "score",
 };
 
 static const char *const verdict_names[] = {

@@ -54,6 +54,7 @@ enum dpc_task_kind {
     DPC_TASK_TRAIN = 1,
     DPC_TASK_FEATURIZE = 2,
     DPC_TASK_EVALUATE = 3,
+    DPC_TASK_SCORE = 4, /* as evaluate, of documents of the router split */
 };
 
 /* A lease's fencing token. `incarnation` is drawn anew when a store is made or restored; `serial`

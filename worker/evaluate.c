@@ -53,8 +53,11 @@ add_document(struct evaluation *evaluation, uint32_t doc, struct dpc_error *err)
     struct dpc_engine *engine = evaluation->engine;
     const struct dpc_experiment *experiment = &engine->experiment;
     uint32_t context = experiment->model.context, index = doc - evaluation->task->lease->from;
-    uint32_t windows =
-        dpc_batch_windows(evaluation->tokens, doc, context, experiment->evaluation.windows);
+    bool routes = evaluation->task->lease->kind == DPC_TASK_SCORE;
+    uint32_t windows_max = routes && experiment->routing.score_windows
+                               ? experiment->routing.score_windows
+                               : experiment->evaluation.windows;
+    uint32_t windows = dpc_batch_windows(evaluation->tokens, doc, context, windows_max);
     evaluation->scores[index].id = dpc_tokens_id(evaluation->tokens, doc);
     for (uint32_t window = 0; window < windows; window++) {
         size_t at = (size_t)evaluation->rows_count * context;

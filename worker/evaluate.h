@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The task `evaluate`: the loss of a path on documents [from, to) of a token file, as a score table
- * (data/scores.h). Of each document the first `evaluation.windows` windows are read; its routing
- * prefix is masked: it chose the path.
+ * The tasks `evaluate` and `score`: the loss of a path on documents [from, to) of a token file, as a
+ * score table (data/scores.h). Of each document the first `evaluation.windows` windows are read (or
+ * `routing.score_windows`); its routing prefix is masked: it chose the path.
  *
  * Owns: nothing. Threads: the engine's.
  */

@@ -47,6 +47,7 @@ task_of(enum dpc_task_kind kind)
     case DPC_TASK_FEATURIZE:
         return dpc_featurize_run;
     case DPC_TASK_EVALUATE:
+    case DPC_TASK_SCORE:
         return dpc_evaluate_run;
     }
     return NULL;

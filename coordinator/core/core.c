@@ -20,6 +20,7 @@ static const char *const phase_names[] = {
     [DPC_PHASE_FEATURIZE] = "featurize", [DPC_PHASE_SHARD] = "shard",
     [DPC_PHASE_TRAIN] = "train",         [DPC_PHASE_EVALUATE] = "evaluate",
     [DPC_PHASE_REPORT] = "report",       [DPC_PHASE_FINISHED] = "finished",
+    [DPC_PHASE_SCORE] = "score",         [DPC_PHASE_FIT] = "fit",
 };
 
 const char *
@@ -198,7 +199,8 @@ restore_result(void *context, const struct dpc_result_record *record)
 {
     struct dpc_core *core = ((struct restore *)context)->core;
     struct core_chunk *chunk = core_find_chunk(core, record->path, record->from, record->to);
-    if (record->kind == core_chunk_kind(core) && chunk)
+    bool present = record->phase == core_chunk_phase(core) || DPC_PLANTED(DPC_PLANTED_SCORES_AGAIN);
+    if (record->kind == core_chunk_kind(core) && present && chunk)
         core_finish_chunk(core, chunk);
     return true;
 }
@@ -369,7 +371,7 @@ dpc_core_resume(struct dpc_core *core, struct dpc_actions *actions)
         [DPC_PHASE_PREPARE] = DPC_EFFECT_PREPARE,
         [DPC_PHASE_SHARD] = DPC_EFFECT_SHARD,
         [DPC_PHASE_REPORT] = DPC_EFFECT_REPORT,
-        [DPC_PHASE_FINISHED] = 0,
+        [DPC_PHASE_FIT] = DPC_EFFECT_SHARD,
     };
     if (effect_of[core->phase.phase])
         core_add_effect(actions, effect_of[core->phase.phase]);
@@ -487,6 +489,15 @@ dpc_core_path_rounds(const struct dpc_core *core, uint32_t path)
     if (!core_is_dense(core, path))
         return rounds;
     return core->warm_rounds + (core->experiment->baseline.dense ? rounds : 0);
+}
+
+uint32_t
+dpc_core_rounds_open(const struct dpc_core *core, uint32_t path)
+{
+    uint32_t over = core->phase.routing_phases;
+    if (core_is_dense(core, path) || over >= core->experiment->routing.phases)
+        return dpc_core_path_rounds(core, path);
+    return (over + 1) * dpc_experiment_phase_rounds(core->experiment);
 }
 
 uint32_t

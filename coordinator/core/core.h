@@ -7,9 +7,10 @@
  *
  * An experiment goes through its phases with no hand on it:
  *   prepare -> warm_start -> featurize -> shard -> train -> evaluate -> report -> finished
- * and each phase is made of leases (train, featurize, evaluate) and of effects that the server runs
- * (prepare, shard, fold, report). Both can be lost at any instant: what is not in the store has not
- * happened, and dpc_core_resume asks for it again.
+ * where train is left routing.phases times (train -> score -> fit -> train) to route all documents
+ * anew by what paths have learned; and each phase is made of leases (train, featurize, score,
+ * evaluate) and of effects that the server runs (prepare, shard, fold, report). Both can be lost at
+ * any instant: what is not in the store has not happened, and dpc_core_resume asks for it again.
  *
  * A path is *ready* when all its modules have made as many outer steps as it has rounds done; so it
  * waits for the rows and columns that it shares, not for everybody (ARCHITECTURE.md, the life of a
@@ -36,6 +37,9 @@ enum dpc_phase {
     DPC_PHASE_EVALUATE = 6,
     DPC_PHASE_REPORT = 7,
     DPC_PHASE_FINISHED = 8,
+    /* Between two parts of training, routing.phases times. */
+    DPC_PHASE_SCORE = 9,
+    DPC_PHASE_FIT = 10,
 };
 const char *dpc_phase_name(enum dpc_phase phase);
 
@@ -65,7 +69,7 @@ enum dpc_event_type {
 struct dpc_submission_check {
     uint32_t missing_count; /* blobs that have not arrived */
     struct dpc_hash missing[DPC_LEVELS_MAX + 2];
-    uint32_t rows;   /* documents in the result (featurize, evaluate) */
+    uint32_t rows;   /* documents in the result (featurize, evaluate, score) */
     bool damaged;    /* a blob is not what it must be: shape, finite values, norm */
     bool not_finite; /* in particular that */
     char text[160];  /* why */
@@ -86,10 +90,13 @@ struct dpc_shard {
     struct dpc_blob_ref train, test;
     uint64_t train_documents, train_tokens;
     uint32_t test_documents;
+    uint64_t routed, stayed; /* as in struct dpc_shard_record */
 };
 
 struct dpc_sharded {
     struct dpc_hash router;
+    struct dpc_blob_ref scored; /* documents of the router split; none without phases */
+    uint32_t scored_documents;
     uint32_t paths_count;
     const struct dpc_shard *paths; /* of the caller, [paths_count] */
 };
@@ -185,7 +192,7 @@ struct dpc_event {
 
 enum dpc_effect_type {
     DPC_EFFECT_PREPARE = 1, /* corpus and initial weights; answered by PREPARED */
-    DPC_EFFECT_SHARD,       /* features to router to shards; SHARDED */
+    DPC_EFFECT_SHARD,       /* features (and scores) to router to shards; SHARDED */
     DPC_EFFECT_FOLD,        /* one outer step of one module; FOLDED */
     DPC_EFFECT_REPORT,      /* report.json, .md, .svg; REPORTED */
 };
@@ -282,6 +289,8 @@ const struct dpc_path_record *dpc_core_path(const struct dpc_core *core, uint32_
 uint32_t dpc_core_path_rounds(const struct dpc_core *core, uint32_t path);
 /* The path trains in this round; a function of the experiment alone. */
 bool dpc_core_plans(const struct dpc_core *core, uint32_t path, uint32_t round);
+/* Those of them that it may train before the next discriminative phase. */
+uint32_t dpc_core_rounds_open(const struct dpc_core *core, uint32_t path);
 /* Inner steps of a path's round. */
 uint32_t dpc_core_round_steps(const struct dpc_core *core, uint32_t path, uint32_t round);
 /* Place of its first step in the schedule. */

@@ -11,7 +11,8 @@
 
 struct dpc_keep {
     uint32_t rounds; /* keep_rounds */
-    uint32_t phase;
+    bool features;   /* are still to be read */
+    uint32_t scored; /* discriminative phases whose scores are used */
     uint32_t modules_count, paths_count;
     uint32_t *versions;    /* newest of each module */
     uint32_t *rounds_done; /* of each path */
@@ -91,13 +92,16 @@ dpc_keep_create(const struct dpc_core *core)
 {
     struct dpc_keep *keep = dpc_alloc(1, sizeof *keep);
     keep->rounds = core->experiment->keep_rounds;
-    keep->phase = core->phase.phase;
+    keep->features = core->phase.phase <= DPC_PHASE_SHARD ||
+                     core->phase.routing_phases < core->experiment->routing.phases;
+    keep->scored = core->phase.routing_phases;
     keep->modules_count = core->topology.modules_count;
     keep->paths_count = core->topology.paths_count;
     keep->versions = dpc_alloc(keep->modules_count, sizeof *keep->versions);
     keep->rounds_done = dpc_alloc(keep->paths_count, sizeof *keep->rounds_done);
     add(keep, &core->phase.prefixes);
     add(keep, &core->phase.router);
+    add(keep, &core->phase.scored);
     add(keep, &core->phase.warm_state);
     add_modules(keep, core);
     add_paths(keep, core);
@@ -144,12 +148,16 @@ add_contribution(void *context, const struct dpc_contribution_record *contributi
     return true;
 }
 
-/* Features are read once, by sharding; scores by the report, which may be written again. */
+/* Features are read by each sharding, scores of a discriminative phase by the one that ends it,
+ * those of the evaluation by the report, which may be written again. */
 static bool
 add_result(void *context, const struct dpc_result_record *result)
 {
     struct dpc_keep *keep = context;
-    if (result->kind != DPC_TASK_FEATURIZE || keep->phase <= DPC_PHASE_SHARD)
+    bool needed = result->kind == DPC_TASK_FEATURIZE ? keep->features
+                  : result->kind == DPC_TASK_SCORE   ? result->phase > keep->scored
+                                                     : true;
+    if (needed)
         add(keep, &result->result);
     return true;
 }

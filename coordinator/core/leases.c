@@ -67,6 +67,9 @@ fill_lease(const struct dpc_core *core, const struct core_lease *granted, int64_
     if (task->kind == DPC_TASK_FEATURIZE) {
         fill_versions(core, task->path, true, lease);
         lease->data = (struct dpc_blob_ref){core->phase.prefixes, core->phase.prefixes_bytes};
+    } else if (task->kind == DPC_TASK_SCORE) {
+        fill_versions(core, task->path, false, lease);
+        lease->data = (struct dpc_blob_ref){core->phase.scored, core->phase.scored_bytes};
     } else {
         const struct dpc_path_record *path = &core->paths[task->path].record;
         fill_versions(core, task->path, false, lease);

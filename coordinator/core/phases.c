@@ -27,6 +27,9 @@ void
 core_plan_chunks(struct dpc_core *core)
 {
     core->chunks_count = 0;
+    for (uint32_t path = 0;
+         core->phase.phase == DPC_PHASE_SCORE && path < core->topology.routed_paths; path++)
+        add_chunks(core, path, core->phase.scored_documents, EVALUATE_CHUNK);
     if (core->phase.phase == DPC_PHASE_FEATURIZE)
         add_chunks(core, dpc_topology_dense_path(&core->topology), core->phase.documents,
                    FEATURIZE_CHUNK);
@@ -45,7 +48,20 @@ core_plan_chunks(struct dpc_core *core)
 enum dpc_task_kind
 core_chunk_kind(const struct dpc_core *core)
 {
-    return core->phase.phase == DPC_PHASE_FEATURIZE ? DPC_TASK_FEATURIZE : DPC_TASK_EVALUATE;
+    switch ((enum dpc_phase)core->phase.phase) {
+    case DPC_PHASE_FEATURIZE:
+        return DPC_TASK_FEATURIZE;
+    case DPC_PHASE_SCORE:
+        return DPC_TASK_SCORE;
+    default:
+        return DPC_TASK_EVALUATE;
+    }
+}
+
+uint32_t
+core_chunk_phase(const struct dpc_core *core)
+{
+    return core_chunk_kind(core) == DPC_TASK_SCORE ? core->phase.routing_phases + 1 : 0;
 }
 
 struct core_chunk *
@@ -81,7 +97,7 @@ core_enter_phase(struct dpc_core *core, enum dpc_phase phase, struct dpc_actions
     core_plan_chunks(core);
     core_refresh_paths(core);
     core_put_phase(core, actions);
-    if (phase == DPC_PHASE_SHARD)
+    if (phase == DPC_PHASE_SHARD || phase == DPC_PHASE_FIT)
         core_add_effect(actions, DPC_EFFECT_SHARD);
     if (phase == DPC_PHASE_REPORT)
         core_add_effect(actions, DPC_EFFECT_REPORT);
@@ -134,26 +150,31 @@ core_on_prepared(struct dpc_core *core, const struct dpc_prepared *prepared,
 }
 
 /* Routed modules begin as copies of the dense ones, routed paths with the dense path's state. */
-void
-core_on_sharded(struct dpc_core *core, const struct dpc_sharded *sharded,
-                struct dpc_actions *actions)
+static void
+begin_routed(struct dpc_core *core, uint32_t paths_count, struct dpc_actions *actions)
 {
-    if (core->phase.phase != DPC_PHASE_SHARD)
-        return;
+    uint32_t dense = dpc_topology_dense_path(&core->topology);
     if (core->phase.warm_state_bytes == 0) /* a store of format 1: states were of one size */
-        core->phase.warm_state_bytes =
-            core->paths[dpc_topology_dense_path(&core->topology)].record.state_bytes;
+        core->phase.warm_state_bytes = core->paths[dense].record.state_bytes;
     for (uint32_t module = 0; module < core->topology.routed_modules; module++)
         put_initial(core, module,
                     &core->warm[dpc_topology_module_level(&core->topology, module)].master,
                     actions);
-    for (uint32_t i = 0; i < sharded->paths_count; i++) {
+    for (uint32_t i = 0; i < paths_count; i++) {
         struct dpc_path_record *path = &core->paths[i].record;
-        const struct dpc_shard *shard = &sharded->paths[i];
         path->rounds_done = core_next_round(core, i, 0);
         path->steps_done = core->experiment->warm_start.steps;
         path->state = core->phase.warm_state;
         path->state_bytes = core->phase.warm_state_bytes;
+    }
+}
+
+static void
+put_shards(struct dpc_core *core, const struct dpc_sharded *sharded, struct dpc_actions *actions)
+{
+    for (uint32_t i = 0; i < sharded->paths_count; i++) {
+        struct dpc_path_record *path = &core->paths[i].record;
+        const struct dpc_shard *shard = &sharded->paths[i];
         path->shard = shard->train.hash;
         path->shard_bytes = shard->train.bytes;
         path->shard_documents = shard->train_documents;
@@ -162,9 +183,34 @@ core_on_sharded(struct dpc_core *core, const struct dpc_sharded *sharded,
         path->test_bytes = shard->test.bytes;
         path->test_documents = shard->test_documents;
         dpc_put_path(&actions->batch, path);
+        dpc_put_shard(&actions->batch,
+                      &(struct dpc_shard_record){.phase = core->phase.routing_phases,
+                                                 .path = i,
+                                                 .train_documents = shard->train_documents,
+                                                 .train_tokens = shard->train_tokens,
+                                                 .routed = shard->routed,
+                                                 .stayed = shard->stayed});
     }
     core->phase.router = sharded->router;
+    core->phase.scored = sharded->scored.hash;
+    core->phase.scored_bytes = sharded->scored.bytes;
+    core->phase.scored_documents = sharded->scored_documents;
+}
+
+void
+core_on_sharded(struct dpc_core *core, const struct dpc_sharded *sharded,
+                struct dpc_actions *actions)
+{
+    if (core->phase.phase == DPC_PHASE_SHARD) {
+        begin_routed(core, sharded->paths_count, actions);
+    } else if (core->phase.phase == DPC_PHASE_FIT) {
+        core->phase.routing_phases++;
+    } else {
+        return;
+    }
+    put_shards(core, sharded, actions);
     for (uint32_t module = 0; module < core->topology.routed_modules; module++) {
+        core->modules[module].begun_ms = core->now_ms; /* a round takes what training takes */
         core_count_delivered(core, module);
         core_refresh_closing(core, module);
     }
@@ -197,6 +243,20 @@ training_is_over(const struct dpc_core *core)
     return true;
 }
 
+/* Routed paths have trained as far as the next discriminative phase; the dense one goes on. */
+static bool
+phase_of_routing_is_due(const struct dpc_core *core)
+{
+    if (core->phase.routing_phases >= core->experiment->routing.phases)
+        return false;
+    for (uint32_t module = 0; module < core->topology.routed_modules; module++) {
+        uint32_t path = dpc_topology_path_through(&core->topology, module, 0);
+        if (dpc_module_round(&core->modules[module].record) < dpc_core_rounds_open(core, path))
+            return false;
+    }
+    return true;
+}
+
 void
 core_advance(struct dpc_core *core, struct dpc_actions *actions)
 {
@@ -214,8 +274,14 @@ core_advance(struct dpc_core *core, struct dpc_actions *actions)
             core_enter_phase(core, DPC_PHASE_SHARD, actions);
         break;
     case DPC_PHASE_TRAIN:
-        if (training_is_over(core))
+        if (phase_of_routing_is_due(core))
+            core_enter_phase(core, DPC_PHASE_SCORE, actions);
+        else if (training_is_over(core))
             core_enter_phase(core, DPC_PHASE_EVALUATE, actions);
+        break;
+    case DPC_PHASE_SCORE:
+        if (core->chunks_left == 0)
+            core_enter_phase(core, DPC_PHASE_FIT, actions);
         break;
     case DPC_PHASE_EVALUATE:
         if (core->chunks_left == 0)
@@ -223,6 +289,7 @@ core_advance(struct dpc_core *core, struct dpc_actions *actions)
         break;
     case DPC_PHASE_PREPARE:
     case DPC_PHASE_SHARD:
+    case DPC_PHASE_FIT:
     case DPC_PHASE_REPORT:
     case DPC_PHASE_FINISHED:
         break;

@@ -509,6 +509,7 @@ accept_chunk(struct dpc_core *core, const struct core_lease *lease,
         .to = chunk->to,
         .result = submit->result.hash,
         .bytes = submit->result.bytes,
+        .phase = core_chunk_phase(core),
     };
     dpc_put_result(&actions->batch, &record);
 }

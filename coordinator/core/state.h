@@ -67,7 +67,7 @@ struct core_lease {
     struct core_lease *next; /* on the same task */
 };
 
-enum { CORE_TASK_KINDS = DPC_TASK_EVALUATE + 1 };
+enum { CORE_TASK_KINDS = DPC_TASK_SCORE + 1 };
 
 /* Measured over accepted leases of a kind; 0: none yet (times.c). */
 struct core_pace {
@@ -361,6 +361,8 @@ void core_advance(struct dpc_core *core, struct dpc_actions *actions);
 void core_plan_chunks(struct dpc_core *core);
 /* What a lease on a chunk of the present phase is for. */
 enum dpc_task_kind core_chunk_kind(const struct dpc_core *core);
+/* `phase` of its result. */
+uint32_t core_chunk_phase(const struct dpc_core *core);
 /* The chunk with these bounds; NULL when there is none. */
 struct core_chunk *core_find_chunk(struct dpc_core *core, uint32_t path, uint32_t from,
                                    uint32_t to);

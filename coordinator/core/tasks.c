@@ -18,10 +18,12 @@ enum { AFFINE_MAX = 64 };
 static bool
 path_trains_now(const struct dpc_core *core, uint32_t path)
 {
-    if (core->paths[path].record.rounds_done >= dpc_core_path_rounds(core, path))
+    uint32_t phase = core->phase.phase;
+    if (core->paths[path].record.rounds_done >= dpc_core_rounds_open(core, path))
         return false;
     if (core_is_dense(core, path))
-        return core->phase.phase >= DPC_PHASE_WARM_START && core->phase.phase <= DPC_PHASE_TRAIN;
+        return (phase >= DPC_PHASE_WARM_START && phase <= DPC_PHASE_TRAIN) ||
+               phase == DPC_PHASE_SCORE || phase == DPC_PHASE_FIT;
     return core->phase.phase == DPC_PHASE_TRAIN;
 }
 

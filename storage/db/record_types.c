@@ -21,6 +21,7 @@ enum {
     LETTER_LEDGER = 'L',
     LETTER_VOID = 'x',
     LETTER_CONDUCT = 'o',
+    LETTER_SHARD = 's',
 };
 
 /* --- Store, phase, experiment: one of each. */
@@ -41,9 +42,10 @@ const struct dpc_record_type dpc_type_store = {
 
 #define F(member) DPC_FIELD(struct dpc_phase_record, member)
 static const struct dpc_field phase_fields[] = {
-    F(phase),    F(next_serial),    F(ledger_next), F(ledger_head),   F(corpus),
-    F(prefixes), F(prefixes_bytes), F(documents),   F(router),        F(warm_state),
-    F(seconds),  F(bytes_up),       F(bytes_down),  F(numeric_class), F(warm_state_bytes),
+    F(phase),          F(next_serial),    F(ledger_next),  F(ledger_head),      F(corpus),
+    F(prefixes),       F(prefixes_bytes), F(documents),    F(router),           F(warm_state),
+    F(seconds),        F(bytes_up),       F(bytes_down),   F(numeric_class),    F(warm_state_bytes),
+    F(routing_phases), F(scored),         F(scored_bytes), F(scored_documents),
 };
 #undef F
 
@@ -51,10 +53,10 @@ const struct dpc_record_type dpc_type_phase = {
     .name = "phase",
     .letter = LETTER_PHASE,
     .format = 2,
-    .fields_count_format_1 = COUNT(phase_fields) - 1, /* without warm_state_bytes */
     .family = DPC_KV_STATE,
     .fields = phase_fields,
     .fields_count = COUNT(phase_fields),
+    .fields_count_format_1 = COUNT(phase_fields) - 5, /* up to numeric_class */
     .bytes = sizeof(struct dpc_phase_record),
 };
 
@@ -293,7 +295,7 @@ const struct dpc_record_type dpc_type_conduct = {
 
 #define F(member) DPC_FIELD(struct dpc_result_record, member)
 static const struct dpc_field result_fields[] = {
-    F(kind), F(path), F(from), F(to), F(result), F(bytes),
+    F(kind), F(path), F(from), F(to), F(result), F(bytes), F(phase),
 };
 #undef F
 
@@ -304,17 +306,47 @@ result_key(struct dpc_key *key, const void *record)
     dpc_key_add_u32(key, result->kind);
     dpc_key_add_u32(key, result->path);
     dpc_key_add_u32(key, result->from);
+    if (result->phase > 0) /* others stand where format 1 had them */
+        dpc_key_add_u32(key, result->phase);
 }
 
 const struct dpc_record_type dpc_type_result = {
     .name = "result",
     .letter = LETTER_RESULT,
-    .format = 1,
+    .format = 2,
+    .fields_count_format_1 = COUNT(result_fields) - 1, /* without `phase` */
     .family = DPC_KV_HISTORY,
     .fields = result_fields,
     .fields_count = COUNT(result_fields),
     .bytes = sizeof(struct dpc_result_record),
     .key = result_key,
+};
+
+/* --- What each sharding gave each path. */
+
+#define F(member) DPC_FIELD(struct dpc_shard_record, member)
+static const struct dpc_field shard_fields[] = {
+    F(phase), F(path), F(train_documents), F(train_tokens), F(routed), F(stayed),
+};
+#undef F
+
+static void
+shard_key(struct dpc_key *key, const void *record)
+{
+    const struct dpc_shard_record *shard = record;
+    dpc_key_add_u32(key, shard->phase);
+    dpc_key_add_u32(key, shard->path);
+}
+
+const struct dpc_record_type dpc_type_shard = {
+    .name = "shard",
+    .letter = LETTER_SHARD,
+    .format = 1,
+    .family = DPC_KV_HISTORY,
+    .fields = shard_fields,
+    .fields_count = COUNT(shard_fields),
+    .bytes = sizeof(struct dpc_shard_record),
+    .key = shard_key,
 };
 
 /* --- The ledger. What varies in length follows these fields (ledger.c). */

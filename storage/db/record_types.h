@@ -21,6 +21,7 @@ extern const struct dpc_record_type dpc_type_worker;
 extern const struct dpc_record_type dpc_type_void;
 extern const struct dpc_record_type dpc_type_conduct;
 extern const struct dpc_record_type dpc_type_result;
+extern const struct dpc_record_type dpc_type_shard;
 extern const struct dpc_record_type dpc_type_ledger; /* entries follow the fields */
 
 #endif

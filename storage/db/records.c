@@ -96,6 +96,12 @@ dpc_put_result(struct dpc_kv_batch *batch, const struct dpc_result_record *recor
     dpc_record_put(batch, &dpc_type_result, record);
 }
 
+void
+dpc_put_shard(struct dpc_kv_batch *batch, const struct dpc_shard_record *record)
+{
+    dpc_record_put(batch, &dpc_type_shard, record);
+}
+
 int
 dpc_load_store(struct dpc_kv *kv, struct dpc_store_record *ret, struct dpc_error *err)
 {
@@ -190,3 +196,4 @@ DPC_SCAN(workers, worker)
 DPC_SCAN(voids, void)
 DPC_SCAN(conducts, conduct)
 DPC_SCAN(results, result)
+DPC_SCAN(shards, shard)

@@ -44,6 +44,10 @@ struct dpc_phase_record {
     uint64_t bytes_up, bytes_down;    /* over the wire so far, seen from the workers */
     char numeric_class[DPC_NAME_MAX]; /* strict mode: that of the first worker; "": none yet */
     uint64_t warm_state_bytes;        /* 0 before format 2 */
+    uint32_t routing_phases;          /* discriminative ones that are over */
+    struct dpc_hash scored;           /* token file of the router split, which they score */
+    uint64_t scored_bytes;
+    uint32_t scored_documents;
 };
 
 /* Current version of a module. `version` counts its versions; 0 is where training began. Most are
@@ -184,13 +188,23 @@ struct dpc_conduct_record {
     uint64_t failed;  /* audits that it lost */
 };
 
-/* A finished featurize or evaluate task. */
+/* A finished featurize, evaluate or score task. */
 struct dpc_result_record {
     uint32_t kind;
     uint32_t path;
     uint32_t from, to;
     struct dpc_hash result;
     uint64_t bytes;
+    uint32_t phase; /* discriminative phase that the scores are for, from 1; 0: no scores */
+};
+
+/* A path's shard, as a sharding made it. */
+struct dpc_shard_record {
+    uint32_t phase; /* discriminative phases over, this one among them; 0: the first sharding */
+    uint32_t path;
+    uint64_t train_documents, train_tokens;
+    uint64_t routed; /* of all documents those that the router sends here, */
+    uint64_t stayed; /* and of these the ones that the router before it sent here, too */
 };
 
 /* One outer step: who contributed what to which version; nobody to a rollback. `previous` chains
@@ -231,6 +245,7 @@ void dpc_put_worker(struct dpc_kv_batch *batch, const struct dpc_worker_record *
 void dpc_put_void(struct dpc_kv_batch *batch, const struct dpc_void_record *record);
 void dpc_put_conduct(struct dpc_kv_batch *batch, const struct dpc_conduct_record *record);
 void dpc_put_result(struct dpc_kv_batch *batch, const struct dpc_result_record *record);
+void dpc_put_shard(struct dpc_kv_batch *batch, const struct dpc_shard_record *record);
 /* Also gives the entry's hash, which the next one names as `previous`. */
 void dpc_put_ledger(struct dpc_kv_batch *batch, const struct dpc_ledger_record *record,
                     struct dpc_hash *ret_hash);
@@ -253,7 +268,7 @@ int dpc_load_ledger(struct dpc_kv *kv, uint64_t sequence, struct dpc_ledger_reco
 /* --- Scanning all, in key order; stops early when `visit` returns false. Order of keys: modules by
  * id; versions by (module, version); paths by id; contributions by (round, module, path, part);
  * leases by serial; workers and conducts by key; voids by (lease, module); results by (kind, path,
- * from); ledger by sequence. */
+ * from, phase); shards by (phase, path); ledger by sequence. */
 int dpc_scan_modules(struct dpc_kv *kv, bool (*visit)(void *, const struct dpc_module_record *),
                      void *context, struct dpc_error *err) DPC_MUST_CHECK;
 int dpc_scan_versions(struct dpc_kv *kv, bool (*visit)(void *, const struct dpc_version_record *),
@@ -273,6 +288,8 @@ int dpc_scan_conducts(struct dpc_kv *kv, bool (*visit)(void *, const struct dpc_
                       void *context, struct dpc_error *err) DPC_MUST_CHECK;
 int dpc_scan_results(struct dpc_kv *kv, bool (*visit)(void *, const struct dpc_result_record *),
                      void *context, struct dpc_error *err) DPC_MUST_CHECK;
+int dpc_scan_shards(struct dpc_kv *kv, bool (*visit)(void *, const struct dpc_shard_record *),
+                    void *context, struct dpc_error *err) DPC_MUST_CHECK;
 /* From `sequence_first` on. Checks the chain of hashes: a gap or a difference is DPC_ECORRUPT. */
 int dpc_scan_ledger(struct dpc_kv *kv, uint64_t sequence_first,
                     bool (*visit)(void *, const struct dpc_ledger_record *), void *context,

@@ -13,7 +13,9 @@ is_open(const struct dpc_core *core, uint32_t path)
         return false;
     uint32_t phase = core->phase.phase;
     bool dense = core_is_dense(core, path);
-    if (state->record.rounds_done >= dpc_core_path_rounds(core, path) || phase > DPC_PHASE_TRAIN ||
+    bool routes = phase == DPC_PHASE_SCORE || phase == DPC_PHASE_FIT;
+    if (state->record.rounds_done >= dpc_core_rounds_open(core, path) ||
+        (phase > DPC_PHASE_TRAIN && !(dense && routes)) ||
         phase < (dense ? DPC_PHASE_WARM_START : DPC_PHASE_TRAIN))
         return false;
     for (uint32_t i = 0; i < core->topology.modules_count; i++) {
@@ -61,8 +63,9 @@ static void
 check_chunks(struct sim *sim, const struct dpc_core *core)
 {
     uint32_t left = 0;
-    uint32_t kind =
-        core->phase.phase == DPC_PHASE_FEATURIZE ? DPC_TASK_FEATURIZE : DPC_TASK_EVALUATE;
+    uint32_t kind = core->phase.phase == DPC_PHASE_FEATURIZE ? DPC_TASK_FEATURIZE
+                    : core->phase.phase == DPC_PHASE_SCORE   ? DPC_TASK_SCORE
+                                                             : DPC_TASK_EVALUATE;
     for (uint32_t i = 0; i < core->chunks_count; i++) {
         const struct core_chunk *chunk = &core->chunks[i];
         left += !chunk->done;

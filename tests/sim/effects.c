@@ -78,13 +78,13 @@ static bool
 add_features(void *context, const struct dpc_result_record *record)
 {
     struct dpc_buf *all = context;
-    if (record->kind == DPC_TASK_FEATURIZE)
+    if (record->kind == DPC_TASK_FEATURIZE || record->kind == DPC_TASK_SCORE)
         dpc_buf_put(all, record->result.bytes, DPC_HASH_BYTES);
     return true;
 }
 
-/* The router depends on all features, the shards on the router: a wrong feature shows at the end.
- */
+/* The router depends on all features and scores, the shards on the router: a wrong one shows at the
+ * end. */
 static void
 shard(struct sim *sim, struct sim_effect *effect)
 {
@@ -97,6 +97,12 @@ shard(struct sim *sim, struct sim_effect *effect)
         sim_fail(sim, "results could not be read: %s", err.text);
     sharded->router = sim_put_blob(sim, features.data, features.len);
     dpc_buf_done(&features);
+    if (sim->coordinator.experiment.routing.phases) {
+        sharded->scored = put_data(sim, "scored", 0, NULL);
+        sharded->scored_documents = sim->plan.test_documents;
+    }
+    if (dpc_core_phase(sim->coordinator.core)->phase == DPC_PHASE_FIT)
+        sim_mark(sim, SIM_MARK_ROUTED_ANEW);
     sharded->paths_count = dpc_core_topology(sim->coordinator.core)->routed_paths;
     for (uint32_t i = 0; i < sharded->paths_count; i++)
         effect->shards[i] = (struct dpc_shard){

@@ -65,13 +65,14 @@ draw_experiment(struct sim_plan *plan, struct dpc_rng *rng)
         dpc_buf_printf(&outer, ", sample: %.2f", 0.2 + 0.8 * dpc_rng_unit(rng));
     dpc_buf_printf(&yaml, "experiment: sim\n"
                           "data: {corpus: corpus}\n"
-                          "model: {dim: 16, heads: 2, ffn: 32, context: 32}\n"
-                          "routing: {prefix: 8}\n");
+                          "model: {dim: 16, heads: 2, ffn: 32, context: 32}\n");
     draw_levels(rng, &yaml);
     uint32_t steps = between(rng, 2, 6);
     dpc_buf_printf(&yaml, "inner: {steps: %u, batch: 2}\n", steps);
-    dpc_buf_printf(&yaml, "outer: {rounds: %u, weight: %s%s}\n", between(rng, 1, 4),
+    uint32_t rounds = between(rng, 1, 4), phases = (uint32_t)dpc_rng_below(rng, rounds);
+    dpc_buf_printf(&yaml, "outer: {rounds: %u, weight: %s%s}\n", rounds,
                    weights[dpc_rng_below(rng, 3)], dpc_buf_text(&outer));
+    dpc_buf_printf(&yaml, "routing: {prefix: 8, phases: %u}\n", phases);
     dpc_buf_printf(&yaml, "baseline: {dense: %s}\n", dpc_rng_below(rng, 4) ? "true" : "false");
     dpc_buf_printf(&yaml, "warm_start: {steps: %u}\n", between(rng, 1, 3 * steps));
     dpc_buf_printf(&yaml, "transfer: {path_state: %s}\n",

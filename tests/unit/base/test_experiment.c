@@ -146,7 +146,6 @@ static const struct {
     {"experiment: y", DPC_EINVAL, "f.yaml:3: \"experiment\" stands twice: first in line 1"},
     {"? [a, b]\n: 5", DPC_EINVAL, "f.yaml:3: a key must be a word"},
 
-    {"routing: {phases: 1}", DPC_EUNSUPPORTED, "\"routing.phases\" is not supported yet"},
     {"routing: {reroute: 64}", DPC_EUNSUPPORTED, "not supported yet"},
     {"outer: {rescale: rda}", DPC_EUNSUPPORTED, "\"outer.rescale\" is rda"},
     {"outer: {quorum: 2}", DPC_ERANGE, "above 0 to 1"},
@@ -179,6 +178,14 @@ static const struct {
     {"routing: {capacity: 0.9}", DPC_ERANGE, "\"routing.capacity\" is 0.9"},
     {"routing: {overlap: 65}", DPC_ERANGE, "\"routing.overlap\" is 65"},
     {"routing: {overlap: 5}", DPC_EINVAL, "\"routing.overlap\" is 5, and there are 4 paths"},
+    {"routing: {phases: 101}", DPC_ERANGE, "\"routing.phases\" is 101"},
+    {"routing: {phase_rounds: 1000001}", DPC_ERANGE, "\"routing.phase_rounds\" is 1000001"},
+    {"routing: {score_documents: 10000001}", DPC_ERANGE, "\"routing.score_documents\" is"},
+    {"routing: {score_windows: 1000001}", DPC_ERANGE, "\"routing.score_windows\" is 1000001"},
+    {"routing: {phases: 3}\nouter: {rounds: 3}", DPC_EINVAL,
+     "f.yaml:3: \"routing.phases\" is 3, and outer.rounds, 3, leaves fewer than 4"},
+    {"routing: {phases: 3, phase_rounds: 2}\nouter: {rounds: 6}", DPC_EINVAL,
+     "give more rounds, or lower it or routing.phase_rounds"},
     {"routing: {field: a b}", DPC_EINVAL, "\"routing.field\" is a b"},
     {"routing: {init: hash, balance: capacity}", DPC_EINVAL,
      "\"routing.balance\" is capacity, which init: hash cannot keep to"},
@@ -431,6 +438,38 @@ example_is_up_to_date_and_holds_the_defaults(void)
 }
 
 static void
+phases_need_a_router_split(void)
+{
+    struct dpc_experiment e;
+    struct dpc_error err;
+    char *text =
+        dpc_format("experiment: x\ndata: {corpus: c, router: 0}\nrouting: {phases: 1}\n%s", levels);
+    CU_ASSERT_EQUAL(parse(text, &e, &err), DPC_EINVAL);
+    CU_ASSERT_PTR_NOT_NULL(
+        strstr(err.text, "f.yaml:2: \"data.router\" is 0, and routing.phases: 1 scores"));
+    dpc_free(text);
+}
+
+/* In even parts when nothing is said; the last part takes what is over. */
+static void
+phases_stand_between_rounds(void)
+{
+    struct dpc_experiment e;
+    struct dpc_error err;
+    CU_ASSERT_EQUAL_FATAL(parse_with("outer: {rounds: 11}\nrouting: {phases: 2}", &e, &err),
+                          DPC_OK);
+    CU_ASSERT_EQUAL(dpc_experiment_phase_rounds(&e), 3);
+    CU_ASSERT_EQUAL_FATAL(
+        parse_with("outer: {rounds: 11}\nrouting: {phases: 10, phase_rounds: 1}", &e, &err),
+        DPC_OK);
+    CU_ASSERT_EQUAL(dpc_experiment_phase_rounds(&e), 1);
+    CU_ASSERT_EQUAL_FATAL(parse_with("outer: {rounds: 101}\nrouting: {phases: 100}", &e, &err),
+                          DPC_OK);
+    CU_ASSERT_EQUAL(parse_with("outer: {rounds: 100}\nrouting: {phases: 100}", &e, &err),
+                    DPC_EINVAL);
+}
+
+static void
 man_text_has_every_key(void)
 {
     struct dpc_buf out;
@@ -520,6 +559,8 @@ static const struct dpc_test tests[] = {
     {"canonical form has groups and levels", canonical_form_has_groups_and_levels},
     {"diff names changed keys", diff_names_changed_keys_and_whether_they_may},
     {"example is up to date", example_is_up_to_date_and_holds_the_defaults},
+    {"phases need a router split", phases_need_a_router_split},
+    {"phases stand between rounds", phases_stand_between_rounds},
     {"man text has every key", man_text_has_every_key},
     {"load names the file", load_names_the_file},
     {"damaged files never harm", damaged_files_never_harm},

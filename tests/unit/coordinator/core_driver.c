@@ -93,6 +93,10 @@ answer_shard(const struct driver *driver, struct dpc_shard *shards)
     event.sharded.router = hash_of("router", 6);
     event.sharded.paths_count = dpc_core_topology(driver->core)->routed_paths;
     event.sharded.paths = shards;
+    if (driver->experiment.routing.phases) {
+        event.sharded.scored = (struct dpc_blob_ref){hash_of("scored", 6), 6};
+        event.sharded.scored_documents = 50;
+    }
     for (uint32_t i = 0; i < event.sharded.paths_count; i++) {
         shards[i] = (struct dpc_shard){
             .train = {hash_of_numbers(i, 1, 0, &event.sharded.router), 10},
@@ -356,7 +360,7 @@ driver_fill_submission(struct driver *driver, const struct dpc_msg_lease *lease,
         return;
     }
     ret_submit->result.hash =
-        hash_of_numbers(lease->path, lease->from, lease->kind, &lease->data.hash);
+        hash_of_numbers(lease->path, lease->from, lease->kind, &lease->versions[0].hash);
     ret_submit->result.bytes = 64;
 }
 

@@ -65,6 +65,96 @@ goes_through_all_phases(void)
     driver_stop(&driver);
 }
 
+static const char yaml_phases[] = "experiment: test\n"
+                                  "data: {corpus: corpus}\n"
+                                  "model: {dim: 16, heads: 2, ffn: 32, context: 32}\n"
+                                  "levels:\n"
+                                  "  - {name: lower, parts: [embedding, {blocks: 1}], modules: 2}\n"
+                                  "  - {name: upper, parts: [{blocks: 1}, head], modules: 2}\n"
+                                  "routing: {prefix: 8, phases: 2}\n"
+                                  "inner: {steps: 4, batch: 2}\n"
+                                  "outer: {rounds: 5}\n"
+                                  "warm_start: {steps: 10}\n";
+enum { PHASES = 2, SCORED = 50 };
+
+struct scored {
+    uint32_t documents[PHASES + 1];
+};
+
+static bool
+count_scored(void *context, const struct dpc_result_record *record)
+{
+    struct scored *scored = context;
+    if (record->kind == DPC_TASK_SCORE && record->phase <= PHASES)
+        scored->documents[record->phase] += record->to - record->from;
+    else
+        CU_ASSERT_EQUAL(record->phase, 0);
+    return true;
+}
+
+/* Each phase scores anew, beside what the ones before it found. */
+static void
+phases_of_routing_score_and_shard_anew(void)
+{
+    struct driver driver;
+    struct scored scored = {0};
+    struct dpc_error err;
+    driver_start(&driver, yaml_phases);
+    CU_ASSERT_TRUE(driver_finish(&driver, 3));
+    const struct dpc_topology *topology = dpc_core_topology(driver.core);
+    CU_ASSERT_EQUAL(dpc_core_phase(driver.core)->routing_phases, PHASES);
+    CU_ASSERT_EQUAL(dpc_scan_results(driver.kv, count_scored, &scored, &err), DPC_OK);
+    CU_ASSERT_EQUAL(scored.documents[0], 0);
+    for (uint32_t phase = 1; phase <= PHASES; phase++)
+        CU_ASSERT_EQUAL(scored.documents[phase], SCORED * topology->routed_paths);
+    for (uint32_t path = 0; path < topology->paths_count; path++)
+        CU_ASSERT_EQUAL(dpc_core_path(driver.core, path)->steps_done, 10 + 5 * 4);
+    driver_stop(&driver);
+}
+
+/* No routed path trains on before all have a new shard; the dense one, which has none, may. */
+static void
+routed_paths_wait_for_a_phase_of_routing(void)
+{
+    struct driver driver;
+    struct dpc_error err;
+    uint32_t waited = 0;
+    start_training_of(&driver, yaml_phases);
+    for (int i = 0; i < 200 && driver_phase(&driver) != DPC_PHASE_EVALUATE; i++) {
+        const struct dpc_msg *reply = driver_ask(&driver, 0);
+        CU_ASSERT_EQUAL_FATAL(reply->type, DPC_MSG_LEASE);
+        struct dpc_msg_lease lease = reply->lease;
+        bool routed = lease.path < dpc_core_topology(driver.core)->routed_paths;
+        if (driver_phase(&driver) == DPC_PHASE_SCORE) {
+            waited++;
+            CU_ASSERT_TRUE(lease.kind == DPC_TASK_SCORE || !routed);
+            CU_ASSERT_EQUAL(dpc_core_check_rollback(driver.core, &err), DPC_EBUSY);
+        }
+        if (lease.kind == DPC_TASK_TRAIN && routed)
+            CU_ASSERT_TRUE(lease.round < dpc_core_rounds_open(driver.core, lease.path));
+        driver_submit(&driver, 0, &lease);
+    }
+    CU_ASSERT_EQUAL(driver_phase(&driver), DPC_PHASE_EVALUATE);
+    CU_ASSERT_TRUE(waited >= PHASES * 4 * 2);
+    driver_stop(&driver);
+}
+
+static void
+a_crash_in_a_phase_of_routing_changes_nothing(void)
+{
+    struct driver driver;
+    driver_start(&driver, yaml_phases);
+    CU_ASSERT_TRUE(driver_finish(&driver, 1));
+    struct dpc_hash undisturbed = driver_outcome(&driver);
+    driver_stop(&driver);
+    driver_start(&driver, yaml_phases);
+    driver.crash_after_each = true;
+    CU_ASSERT_TRUE(driver_finish(&driver, 3));
+    struct dpc_hash outcome = driver_outcome(&driver);
+    CU_ASSERT_TRUE(dpc_hash_equal(&outcome, &undisturbed));
+    driver_stop(&driver);
+}
+
 /* The same versions whatever the workers' number, and with a crash after every event. */
 static void
 a_crash_after_every_event_changes_nothing(void)
@@ -760,6 +850,10 @@ static const struct dpc_test tests[] = {
 
     {"a backup that brings other bits is an alarm", a_backup_that_brings_other_bits_is_an_alarm},
     {"goes through all phases", goes_through_all_phases},
+    {"phases of routing score and shard anew", phases_of_routing_score_and_shard_anew},
+    {"routed paths wait for a phase of routing", routed_paths_wait_for_a_phase_of_routing},
+    {"a crash in a phase of routing changes nothing",
+     a_crash_in_a_phase_of_routing_changes_nothing},
     {"a crash after every event changes nothing", a_crash_after_every_event_changes_nothing},
     {"a path starts the next round while another still trains",
      a_path_starts_the_next_round_while_another_still_trains},

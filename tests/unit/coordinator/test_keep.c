@@ -147,6 +147,55 @@ old_rounds_are_not_kept_but_pinned_versions_are(void)
     driver_stop(&driver);
 }
 
+static const char yaml_phases[] = "experiment: test\n"
+                                  "data: {corpus: corpus}\n"
+                                  "model: {dim: 16, heads: 2, ffn: 32, context: 32}\n"
+                                  "levels:\n"
+                                  "  - {name: lower, parts: [embedding, {blocks: 1}], modules: 2}\n"
+                                  "  - {name: upper, parts: [{blocks: 1}, head], modules: 2}\n"
+                                  "routing: {prefix: 8, phases: 2}\n"
+                                  "inner: {steps: 4, batch: 2}\n"
+                                  "outer: {rounds: 3}\n"
+                                  "warm_start: {steps: 8}\n";
+
+/* Features until the last sharding, scores until that of their own phase, those of the evaluation
+ * for ever. */
+static bool
+check_result(void *context, const struct dpc_result_record *result)
+{
+    struct counts *counts = context;
+    const struct dpc_phase_record *phase = dpc_core_phase(counts->driver->core);
+    bool routes = phase->routing_phases < 2;
+    count(counts,
+          result->kind == DPC_TASK_EVALUATE || (result->kind == DPC_TASK_FEATURIZE && routes) ||
+              (result->kind == DPC_TASK_SCORE && result->phase > phase->routing_phases),
+          &result->result);
+    return true;
+}
+
+static void
+results_are_kept_as_long_as_they_are_read(void)
+{
+    struct driver driver;
+    struct dpc_error err;
+    struct counts counts = {.driver = &driver};
+    driver_start(&driver, yaml_phases);
+    driver_hello(&driver, 0, (struct dpc_token){0});
+    while (driver_phase(&driver) != DPC_PHASE_FINISHED) {
+        const struct dpc_msg *reply = driver_ask(&driver, 0);
+        CU_ASSERT_EQUAL_FATAL(reply->type, DPC_MSG_LEASE);
+        struct dpc_msg_lease lease = reply->lease;
+        check_lease(&driver, &lease);
+        driver_submit(&driver, 0, &lease);
+        struct dpc_keep *keep = keep_now(&driver);
+        counts.keep = keep;
+        CU_ASSERT_EQUAL(dpc_scan_results(driver.kv, check_result, &counts, &err), DPC_OK);
+        dpc_keep_destroy(keep);
+    }
+    CU_ASSERT(counts.kept > 0 && counts.dropped > 0);
+    driver_stop(&driver);
+}
+
 static void
 a_restart_keeps_the_same(void)
 {
@@ -175,6 +224,7 @@ static const struct dpc_test tests[] = {
     {"what waits for its outer step is kept", what_waits_for_its_outer_step_is_kept},
     {"old rounds are not kept, but pinned versions are",
      old_rounds_are_not_kept_but_pinned_versions_are},
+    {"results are kept as long as they are read", results_are_kept_as_long_as_they_are_read},
     {"a restart keeps the same", a_restart_keeps_the_same},
 };
 

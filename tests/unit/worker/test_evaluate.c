@@ -107,6 +107,31 @@ parts_of_a_file_sum_to_the_whole(void)
     rig_end(&rig);
 }
 
+/* A document of three windows or more, evaluated on three and scored on two. */
+static void
+scoring_has_its_own_number_of_windows(void)
+{
+    struct task_rig rig;
+    size_t count;
+    uint32_t fewer = 0;
+    rig_begin(&rig, DPC_TASK_EVALUATE);
+    struct dpc_score *whole = run(&rig, &count);
+    rig.lease.kind = DPC_TASK_SCORE;
+    struct dpc_score *same = run(&rig, &count);
+    rig.engine->experiment.routing.score_windows = 2;
+    struct dpc_score *scored = run(&rig, &count);
+    for (size_t i = 0; i < count; i++) {
+        CU_ASSERT_EQUAL(same[i].targets, whole[i].targets);
+        CU_ASSERT(scored[i].targets <= whole[i].targets);
+        fewer += scored[i].targets < whole[i].targets;
+    }
+    CU_ASSERT(fewer > 0);
+    dpc_free(scored);
+    dpc_free(same);
+    dpc_free(whole);
+    rig_end(&rig);
+}
+
 static void
 documents_past_the_end_are_refused(void)
 {
@@ -135,6 +160,7 @@ a_cancelled_lease_ends(void)
 static const struct dpc_test tests[] = {
     {"every document as if alone", every_document_as_if_alone},
     {"parts of a file sum to the whole", parts_of_a_file_sum_to_the_whole},
+    {"scoring has its own number of windows", scoring_has_its_own_number_of_windows},
     {"documents past the end are refused", documents_past_the_end_are_refused},
     {"a cancelled lease ends", a_cancelled_lease_ends},
 };

@@ -84,6 +84,7 @@ ROUND_TRIP(worker, workers)
 ROUND_TRIP(void, voids)
 ROUND_TRIP(conduct, conducts)
 ROUND_TRIP(result, results)
+ROUND_TRIP(shard, shards)
 
 /* Padding between members is not stored: it is cleared in what is compared. */
 #define CLEAR_BEHIND(record, member, next)                                                         \
@@ -231,15 +232,31 @@ conducts_come_back_in_order(void)
 static void
 results_come_back_in_order(void)
 {
-    struct dpc_result_record records[3];
-    static const uint32_t keys[][3] = {{2, 5, 1000}, {3, 0, 0}, {3, 0, 1}};
-    for (unsigned i = 0; i < 3; i++) {
+    struct dpc_result_record records[5];
+    static const uint32_t keys[][4] = {
+        {2, 5, 1000, 0}, {3, 0, 0, 0}, {3, 0, 1, 0}, {4, 0, 0, 1}, {4, 0, 0, 2}};
+    for (unsigned i = 0; i < 5; i++) {
         fill(&records[i], sizeof records[i], i);
         records[i].kind = keys[i][0];
         records[i].path = keys[i][1];
         records[i].from = keys[i][2];
+        records[i].phase = keys[i][3];
+        CLEAR_TAIL(records[i], phase);
     }
-    round_trip_results(records, 3);
+    round_trip_results(records, 5);
+}
+
+static void
+shards_come_back_in_order(void)
+{
+    struct dpc_shard_record records[3];
+    static const uint32_t keys[][2] = {{0, 1}, {0, 300}, {1, 0}};
+    for (unsigned i = 0; i < 3; i++) {
+        fill(&records[i], sizeof records[i], i);
+        records[i].phase = keys[i][0];
+        records[i].path = keys[i][1];
+    }
+    round_trip_shards(records, 3);
 }
 
 static void
@@ -260,6 +277,8 @@ singles_come_back(void)
     CLEAR_BEHIND(phase, phase, next_serial);
     CLEAR_BEHIND(phase, documents, router);
     CLEAR_BEHIND(phase, warm_state, seconds);
+    CLEAR_BEHIND(phase, scored, scored_bytes);
+    CLEAR_TAIL(phase, scored_documents);
     memset(phase.numeric_class, 0, sizeof phase.numeric_class);
     memset(phase.numeric_class, 'c', sizeof phase.numeric_class - 1);
     fill(&version, sizeof version, 1);
@@ -503,6 +522,34 @@ workers_of_older_formats_are_read(void)
     CU_ASSERT_EQUAL(dpc_scan_workers(kv, take_worker, &read, &err), DPC_OK);
     CU_ASSERT_EQUAL(read.refused, 5);
     CU_ASSERT_EQUAL(read.accepted, 0);
+    dpc_kv_batch_done(&batch);
+    dpc_kv_close(kv);
+}
+
+static bool
+take_result(void *context, const struct dpc_result_record *record)
+{
+    *(struct dpc_result_record *)context = *record;
+    return true;
+}
+
+/* Format 1 ended before `phase`: there was one result of a task. */
+static void
+a_result_of_the_first_format_is_read(void)
+{
+    struct dpc_kv_batch batch;
+    struct one one;
+    struct dpc_result_record read = {.phase = 9};
+    set_up();
+    dpc_kv_batch_init(&batch);
+    dpc_put_result(&batch, &(struct dpc_result_record){.kind = 3, .to = 32, .bytes = 7});
+    CU_ASSERT_EQUAL(dpc_kv_batch_each(&batch, take_one, &one), DPC_OK);
+    one.value[0] = 1;
+    one.value_len -= sizeof read.phase;
+    write_one(&one);
+    CU_ASSERT_EQUAL(dpc_scan_results(kv, take_result, &read, &err), DPC_OK);
+    CU_ASSERT_TRUE(read.kind == 3 && read.to == 32 && read.bytes == 7);
+    CU_ASSERT_EQUAL(read.phase, 0);
     dpc_kv_batch_done(&batch);
     dpc_kv_close(kv);
 }
@@ -826,10 +873,12 @@ static const struct dpc_test tests[] = {
     {"voids come back in order", voids_come_back_in_order},
     {"conducts come back in order", conducts_come_back_in_order},
     {"results come back in order", results_come_back_in_order},
+    {"shards come back in order", shards_come_back_in_order},
     {"singles come back", singles_come_back},
     {"the experiment comes back as text", the_experiment_comes_back_as_text},
     {"a scan can be stopped", a_scan_can_be_stopped},
     {"spoilt records are refused", spoilt_records_are_refused},
+    {"a result of the first format is read", a_result_of_the_first_format_is_read},
     {"a ledger entry of the first format is read", a_ledger_entry_of_the_first_format_is_read},
     {"parts of a round stand beside one another", parts_of_a_round_stand_beside_one_another},
     {"workers of older formats are read", workers_of_older_formats_are_read},

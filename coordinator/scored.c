@@ -1,0 +1,223 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Discriminative phases (DiPaCo, section 2.4.2). Every path scores the same documents of the router
+ * split, on which none has trained; the path of the least loss is a document's label. A linear
+ * classifier learns the labels from the features of the prefixes alone, since that is all that is
+ * known of a document when it has to be routed. */
+#include "coordinator/corpus_parts.h"
+
+#include <string.h>
+
+#include "base/alloc.h"
+#include "data/scores.h"
+#include "routing/assign.h"
+
+/* --- Which documents. */
+
+/* Numbers in corpus->docs of those that are scored, `ret_indices` [docs_count]: of the router split
+ * all, or routing.score_documents of them in even distances. Gives how many; `ret_found` is the
+ * split's size. */
+static uint32_t
+choose(const struct dpc_corpus *corpus, uint32_t *ret_indices, uint32_t *ret_found)
+{
+    const struct dpc_experiment *experiment = corpus->world->experiment;
+    uint32_t found = 0, count = 0, most = experiment->routing.score_documents;
+    for (uint32_t i = 0; i < corpus->docs_count; i++) {
+        if (dpc_tokens_split(corpus->tokens, corpus->docs[i], experiment) == DPC_SPLIT_ROUTER)
+            ret_indices[found++] = i;
+    }
+    *ret_found = found;
+    if (most == 0 || most >= found)
+        return found;
+    for (; count < most; count++)
+        ret_indices[count] = ret_indices[(uint64_t)count * found / most];
+    return count;
+}
+
+int
+dpc_corpus_check_scored(const struct dpc_corpus *corpus, struct dpc_error *err)
+{
+    const struct dpc_experiment *experiment = corpus->world->experiment;
+    uint64_t needed =
+        (uint64_t)experiment->routing.documents_min * corpus->world->topology->routed_paths;
+    uint32_t found, *indices;
+    if (experiment->routing.phases == 0)
+        return DPC_OK;
+    indices = dpc_alloc(corpus->docs_count + 1, sizeof *indices);
+    uint32_t count = choose(corpus, indices, &found);
+    dpc_free(indices);
+    if (count >= needed)
+        return DPC_OK;
+    return dpc_error_set(err, DPC_EINVAL,
+                         "routing.phases would score %u documents of the router split, which has "
+                         "%u, and needs %llu, %u a path: raise data.router (now %g) or "
+                         "routing.score_documents (now %u), give more documents, or lower "
+                         "routing.documents_min",
+                         count, found, (unsigned long long)needed,
+                         experiment->routing.documents_min, experiment->data.router,
+                         experiment->routing.score_documents);
+}
+
+int
+dpc_corpus_put_scored(const struct dpc_corpus *corpus, struct dpc_sharded *sharded,
+                      struct dpc_error *err)
+{
+    uint32_t found, *docs;
+    if (corpus->world->experiment->routing.phases == 0)
+        return DPC_OK;
+    docs = dpc_alloc(corpus->docs_count + 1, sizeof *docs);
+    sharded->scored_documents = choose(corpus, docs, &found);
+    for (uint32_t i = 0; i < sharded->scored_documents; i++)
+        docs[i] = corpus->docs[docs[i]];
+    int code =
+        dpc_corpus_put_documents(corpus, docs, sharded->scored_documents, 0, &sharded->scored, err);
+    dpc_free(docs);
+    return code;
+}
+
+/* --- Their losses: the score results, put together. */
+
+struct losses {
+    struct dpc_store *store;
+    float *values; /* [documents, paths] nats */
+    uint32_t documents, paths;
+    uint32_t phase; /* discriminative one whose scores these are */
+    uint64_t found; /* losses */
+    struct dpc_error *err;
+    int code;
+};
+
+static int
+load_losses(struct losses *losses, const struct dpc_result_record *record)
+{
+    uint8_t *blob;
+    struct dpc_score *scores = NULL;
+    size_t len, count = 0;
+    int code = dpc_store_blob_load(losses->store, &record->result, &blob, &len, losses->err);
+    if (code != DPC_OK)
+        return code;
+    code = dpc_scores_read(blob, len, &scores, &count, losses->err);
+    dpc_free(blob);
+    if (code == DPC_OK && count != record->to - record->from)
+        code = dpc_error_set(losses->err, DPC_ECORRUPT, "%zu scores stand for %u documents", count,
+                             record->to - record->from);
+    for (size_t i = 0; code == DPC_OK && i < count; i++) {
+        losses->values[(record->from + i) * losses->paths + record->path] = (float)scores[i].nats;
+        losses->found++;
+    }
+    dpc_free(scores);
+    return code;
+}
+
+static bool
+gather_losses(void *context, const struct dpc_result_record *record)
+{
+    struct losses *losses = context;
+    if (record->kind == DPC_TASK_SCORE && record->phase == losses->phase &&
+        record->path < losses->paths && record->to <= losses->documents)
+        losses->code = load_losses(losses, record);
+    return losses->code == DPC_OK;
+}
+
+/* dpc_free(losses->values), also when this fails. */
+static int
+losses_load(const struct dpc_corpus *corpus, const struct dpc_phase_record *phase,
+            struct losses *losses, struct dpc_error *err)
+{
+    struct dpc_store *store = corpus->world->store;
+    *losses = (struct losses){.store = store,
+                              .documents = phase->scored_documents,
+                              .paths = corpus->world->topology->routed_paths,
+                              .phase = phase->routing_phases + 1,
+                              .err = err};
+    uint64_t needed = (uint64_t)losses->documents * losses->paths;
+    losses->values = dpc_try_alloc(needed, sizeof *losses->values);
+    if (!losses->values)
+        return dpc_error_set(err, DPC_ENOMEM, "no memory for the scores of %u documents",
+                             losses->documents);
+    int code = dpc_scan_results(dpc_store_kv(store), gather_losses, losses, err);
+    if (code == DPC_OK)
+        code = losses->code;
+    if (code == DPC_OK && losses->found != needed)
+        code = dpc_error_set(err, DPC_ECORRUPT, "the store has %llu scores, not %llu",
+                             (unsigned long long)losses->found, (unsigned long long)needed);
+    return code;
+}
+
+/* --- The router. */
+
+/* The features of the scored documents, `ret_values` [documents, dim]; dpc_free it. */
+static int
+copy_features(const struct dpc_corpus *corpus, const struct dpc_features *features,
+              uint32_t documents, float **ret_values, struct dpc_error *err)
+{
+    size_t dim = features->dim;
+    uint32_t found, *indices = dpc_alloc(corpus->docs_count + 1, sizeof *indices);
+    uint32_t count = choose(corpus, indices, &found);
+    float *values = dpc_try_alloc(count * dim + 1, sizeof *values);
+    for (uint32_t i = 0; values && i < count; i++)
+        memcpy(values + i * dim, features->values + indices[i] * dim, dim * sizeof *values);
+    dpc_free(indices);
+    if (!values)
+        return dpc_error_set(err, DPC_ENOMEM, "no memory for the features of %u documents", count);
+    if (count != documents) {
+        dpc_free(values);
+        return dpc_error_set(err, DPC_ECORRUPT, "%u documents were scored, not %u", documents,
+                             count);
+    }
+    *ret_values = values;
+    return DPC_OK;
+}
+
+/* Would each path get the documents that it needs, twice over, had it the labels' share of `seen`
+ * documents? The bias meets shares about, not exactly. */
+static bool
+labels_suffice(const struct losses *losses, const uint32_t *labels, uint64_t seen, uint32_t needed)
+{
+    uint32_t *counts = dpc_alloc(losses->paths, sizeof *counts);
+    bool suffice = true;
+    for (uint32_t i = 0; i < losses->documents; i++)
+        counts[labels[i]]++;
+    for (uint32_t path = 0; path < losses->paths; path++)
+        suffice &= counts[path] * seen >= 2 * (uint64_t)needed * losses->documents;
+    dpc_free(counts);
+    return suffice;
+}
+
+/* Labels are the paths of the least loss, under the capacity where there is one. A path that is the
+ * best for few documents learns from few and falls further behind; before one starves all get even
+ * shares, each of the documents for which it is the best by most. */
+static void
+label(const struct dpc_experiment *experiment, const struct losses *losses, uint32_t seen,
+      uint32_t *ret_labels)
+{
+    bool balanced = experiment->routing.balance == DPC_BALANCE_CAPACITY;
+    struct dpc_assign_options options = {1, balanced ? experiment->routing.capacity : 0};
+    struct dpc_assign_options even = {1, 1};
+    dpc_assign(losses->values, losses->documents, losses->paths, &options, ret_labels);
+    if (!labels_suffice(losses, ret_labels, seen, experiment->routing.documents_min))
+        dpc_assign(losses->values, losses->documents, losses->paths, &even, ret_labels);
+}
+
+int
+dpc_corpus_fit_to_scores(const struct dpc_corpus *corpus, const struct dpc_features *features,
+                         const struct dpc_phase_record *phase, const struct dpc_router_sample *seen,
+                         struct dpc_router **ret_router, struct dpc_error *err)
+{
+    struct losses losses;
+    float *values = NULL;
+    uint32_t *labels = dpc_alloc(phase->scored_documents + 1, sizeof *labels);
+    int code = losses_load(corpus, phase, &losses, err);
+    if (code == DPC_OK)
+        code = copy_features(corpus, features, losses.documents, &values, err);
+    if (code == DPC_OK) {
+        label(corpus->world->experiment, &losses, seen->count, labels);
+        code = dpc_router_fit_linear(
+            losses.paths,
+            &(struct dpc_router_sample){values, losses.documents, features->dim, labels}, seen,
+            ret_router, err);
+    }
+    dpc_free(values);
+    dpc_free(labels);
+    dpc_free(losses.values);
+    return code;
+}

@@ -1,0 +1,352 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Sharding before training and between rounds, over a small corpus of two kinds of documents. The
+ * features say a document's kind, and the scores say which path is good at it. */
+#include "coordinator/corpus.h"
+
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/rng.h"
+#include "base/tensor_blob.h"
+#include "data/scores.h"
+#include "storage/blob/blob.h"
+#include "tests/unit/data/corpus.h"
+#include "tests/unit/harness.h"
+
+enum { DOCUMENTS = 400, DIM = 16, PATHS = 4 };
+
+#define YAML(routing)                                                                              \
+    "experiment: test\n"                                                                           \
+    "data: {corpus: corpus, test: 0.2, router: 0.3}\n"                                             \
+    "model: {dim: 16, heads: 2, ffn: 32, context: 32}\n"                                           \
+    "levels:\n"                                                                                    \
+    "  - {name: lower, parts: [embedding, {blocks: 1}], modules: 2}\n"                             \
+    "  - {name: upper, parts: [{blocks: 1}, head], modules: 2}\n"                                  \
+    "routing: {prefix: 8, " routing "}\n"                                                          \
+    "outer: {rounds: 3}\n"
+
+struct rig {
+    struct temp temp;
+    struct dpc_experiment experiment;
+    struct dpc_topology topology;
+    struct dpc_kv *kv;
+    struct dpc_blobs *blobs;
+    struct dpc_world world;
+    struct dpc_phase_record phase;
+    struct dpc_sharded sharded;
+    struct dpc_shard *shards;
+    struct dpc_error err;
+};
+
+static uint32_t
+kind_of(uint32_t doc)
+{
+    return doc % PATHS;
+}
+
+static void
+build(struct rig *rig)
+{
+    char *texts[DOCUMENTS];
+    for (uint32_t i = 0; i < DOCUMENTS; i++)
+        texts[i] = dpc_format("document number %u, which is longer than its prefix", i);
+    corpus_build(&rig->temp, "corpus", (const char *const *)texts, DOCUMENTS);
+    for (uint32_t i = 0; i < DOCUMENTS; i++)
+        dpc_free(texts[i]);
+}
+
+static void
+begin(struct rig *rig, const char *yaml)
+{
+    *rig = (struct rig){0};
+    temp_make(&rig->temp);
+    build(rig);
+    CU_ASSERT_EQUAL_FATAL(
+        dpc_experiment_parse("t.yaml", yaml, strlen(yaml), &rig->experiment, &rig->err), DPC_OK);
+    CU_ASSERT_EQUAL_FATAL(dpc_topology_init(&rig->topology, &rig->experiment, &rig->err), DPC_OK);
+    rig->world.experiment = &rig->experiment;
+    rig->world.topology = &rig->topology;
+    CU_ASSERT_EQUAL_FATAL(dpc_kv_open_memory(&rig->kv), DPC_OK);
+    CU_ASSERT_EQUAL_FATAL(
+        dpc_blobs_open(&dpc_vfs_posix, temp_path(&rig->temp, "blobs"), &rig->blobs, &rig->err),
+        DPC_OK);
+    CU_ASSERT_EQUAL_FATAL(dpc_store_open_on(rig->kv, rig->blobs, &rig->world.store, &rig->err),
+                          DPC_OK);
+    (void)snprintf(rig->world.corpus, sizeof rig->world.corpus, "%s",
+                   temp_path(&rig->temp, "corpus"));
+}
+
+static void
+end(struct rig *rig)
+{
+    dpc_free(rig->shards);
+    dpc_store_close(rig->world.store);
+    dpc_blobs_close(rig->blobs);
+    dpc_kv_close(rig->kv);
+    temp_remove(&rig->temp);
+}
+
+static void
+put_result(struct rig *rig, struct dpc_result_record *result, struct dpc_buf *blob)
+{
+    struct dpc_kv_batch batch;
+    dpc_kv_batch_init(&batch);
+    CU_ASSERT_EQUAL_FATAL(
+        dpc_store_blob_put(rig->world.store, blob->data, blob->len, &result->result, &rig->err),
+        DPC_OK);
+    dpc_put_result(&batch, result);
+    CU_ASSERT_EQUAL_FATAL(dpc_store_commit(rig->world.store, &batch, &rig->err), DPC_OK);
+    dpc_kv_batch_done(&batch);
+    dpc_buf_done(blob);
+}
+
+/* A direction of its own for each kind, and noise. */
+static void
+put_features(struct rig *rig)
+{
+    static float features[DOCUMENTS][DIM];
+    struct dpc_result_record result = {.kind = DPC_TASK_FEATURIZE, .to = DOCUMENTS};
+    struct dpc_rng rng;
+    struct dpc_buf blob;
+    dpc_rng_init(&rng, 1, DPC_RNG_TEST, 0, 0, 0);
+    for (uint32_t i = 0; i < DOCUMENTS; i++) {
+        for (uint32_t k = 0; k < DIM; k++)
+            features[i][k] = (float)(0.2 * dpc_rng_normal(&rng) + 2 * (k == kind_of(i)));
+    }
+    dpc_buf_init(&blob, 0);
+    dpc_tensor_blob_write(&blob, &features[0][0], DOCUMENTS * DIM);
+    put_result(rig, &result, &blob);
+}
+
+/* `best` of a kind is the path that loses least on it; others lose `margin` nats more. */
+static void
+put_scores(struct rig *rig, uint32_t phase, const uint32_t best[PATHS])
+{
+    uint32_t count = rig->phase.scored_documents, scored = 0;
+    struct dpc_score *scores = dpc_alloc(count, sizeof *scores);
+    for (uint32_t path = 0; path < PATHS; path++) {
+        struct dpc_result_record result = {
+            .kind = DPC_TASK_SCORE, .path = path, .to = count, .phase = phase};
+        struct dpc_buf blob;
+        struct dpc_tokens *tokens = corpus_open(&rig->temp, "corpus");
+        scored = 0;
+        for (uint32_t doc = 0; doc < DOCUMENTS; doc++) {
+            if (dpc_tokens_split(tokens, doc, &rig->experiment) == DPC_SPLIT_ROUTER)
+                scores[scored++] = (struct dpc_score){
+                    .id = doc, .targets = 10, .nats = best[kind_of(doc)] == path ? 5 : 9};
+        }
+        CU_ASSERT_EQUAL_FATAL(scored, count);
+        dpc_tokens_close(tokens);
+        dpc_buf_init(&blob, 0);
+        dpc_scores_write(&blob, scores, count);
+        put_result(rig, &result, &blob);
+    }
+    dpc_free(scores);
+}
+
+static void
+shard(struct rig *rig, enum dpc_phase phase)
+{
+    rig->phase.phase = phase;
+    dpc_free(rig->shards);
+    rig->shards = NULL;
+    int code = dpc_corpus_shard(&rig->world, &rig->phase, &rig->sharded, &rig->shards, &rig->err);
+    if (code != DPC_OK)
+        fprintf(stderr, "%s\n", rig->err.text);
+    CU_ASSERT_EQUAL_FATAL(code, DPC_OK);
+    rig->phase.router = rig->sharded.router;
+    rig->phase.scored = rig->sharded.scored.hash;
+    rig->phase.scored_documents = rig->sharded.scored_documents;
+}
+
+static void
+begin_sharded(struct rig *rig, const char *yaml)
+{
+    struct dpc_prepared prepared;
+    begin(rig, yaml);
+    CU_ASSERT_EQUAL_FATAL(dpc_corpus_prepare(&rig->world, &prepared, &rig->err), DPC_OK);
+    rig->phase.corpus = prepared.corpus;
+    rig->phase.documents = prepared.documents;
+    put_features(rig);
+    shard(rig, DPC_PHASE_SHARD);
+}
+
+/* Counts each document of a token file in `seen` [DOCUMENTS]; those of `path` by kind. */
+static void
+mark(struct rig *rig, const struct dpc_blob_ref *file, uint32_t *seen, uint32_t kinds[PATHS])
+{
+    uint8_t *bytes;
+    size_t len;
+    struct dpc_tokens *tokens;
+    CU_ASSERT_EQUAL_FATAL(
+        dpc_store_blob_load(rig->world.store, &file->hash, &bytes, &len, &rig->err), DPC_OK);
+    CU_ASSERT_EQUAL_FATAL(dpc_tokens_open_bytes("shard", bytes, len, &tokens, &rig->err), DPC_OK);
+    for (uint32_t i = 0; i < dpc_tokens_documents(tokens); i++) {
+        seen[dpc_tokens_id(tokens, i)]++;
+        kinds[kind_of(dpc_tokens_id(tokens, i))]++;
+    }
+    dpc_tokens_close(tokens);
+    dpc_free(bytes);
+}
+
+/* Each document is in one file at most, and in the one that its split says. */
+static void
+check_splits(struct rig *rig)
+{
+    uint32_t train[DOCUMENTS] = {0}, test[DOCUMENTS] = {0}, scored[DOCUMENTS] = {0},
+             kinds[PATHS] = {0};
+    for (uint32_t path = 0; path < PATHS; path++) {
+        mark(rig, &rig->shards[path].train, train, kinds);
+        if (rig->shards[path].test_documents)
+            mark(rig, &rig->shards[path].test, test, kinds);
+    }
+    mark(rig, &rig->sharded.scored, scored, kinds);
+    struct dpc_tokens *tokens = corpus_open(&rig->temp, "corpus");
+    for (uint32_t doc = 0; doc < DOCUMENTS; doc++) {
+        enum dpc_split split = dpc_tokens_split(tokens, doc, &rig->experiment);
+        CU_ASSERT_EQUAL(train[doc], split == DPC_SPLIT_TRAIN);
+        CU_ASSERT_EQUAL(test[doc], split == DPC_SPLIT_TEST);
+        CU_ASSERT_EQUAL(scored[doc], split == DPC_SPLIT_ROUTER);
+    }
+    dpc_tokens_close(tokens);
+}
+
+/* Documents of a path that are of the kind. */
+static uint32_t
+count_kind(struct rig *rig, uint32_t path, uint32_t kind)
+{
+    uint32_t seen[DOCUMENTS] = {0}, kinds[PATHS] = {0};
+    mark(rig, &rig->shards[path].train, seen, kinds);
+    if (rig->shards[path].test_documents)
+        mark(rig, &rig->shards[path].test, seen, kinds);
+    return kinds[kind];
+}
+
+static uint64_t
+count_stayed(const struct rig *rig)
+{
+    uint64_t routed = 0, stayed = 0;
+    for (uint32_t path = 0; path < PATHS; path++) {
+        routed += rig->shards[path].routed;
+        stayed += rig->shards[path].stayed;
+    }
+    CU_ASSERT_EQUAL(routed, DOCUMENTS);
+    return stayed;
+}
+
+/* Two permutations of the kinds, one a phase: the last phase's scores decide, but for the few
+ * documents that the bias moves to meet the labels' shares. */
+static void
+documents_go_where_the_scores_are_best(void)
+{
+    static const uint32_t best[][PATHS] = {{2, 0, 3, 1}, {1, 3, 0, 2}};
+    struct rig rig;
+    begin_sharded(&rig, YAML("documents_min: 2, phases: 2"));
+    check_splits(&rig);
+    CU_ASSERT_EQUAL(count_stayed(&rig), 0);
+    for (uint32_t phase = 0; phase < 2; phase++) {
+        put_scores(&rig, phase + 1, best[phase]);
+        rig.phase.routing_phases = phase;
+        shard(&rig, DPC_PHASE_FIT);
+        check_splits(&rig);
+        CU_ASSERT(phase == 0 || count_stayed(&rig) < DOCUMENTS / 10);
+        for (uint32_t kind = 0; kind < PATHS; kind++) {
+            for (uint32_t path = 0; path < PATHS; path++) {
+                uint32_t count = count_kind(&rig, path, kind);
+                CU_ASSERT(path == best[phase][kind] ? count >= 50 : count <= 5);
+            }
+        }
+    }
+    shard(&rig, DPC_PHASE_FIT); /* of the same scores */
+    CU_ASSERT_EQUAL(count_stayed(&rig), DOCUMENTS);
+    end(&rig);
+}
+
+/* One path is the best for all: without a capacity it would take every document. */
+static void
+the_capacity_holds_in_a_phase(void)
+{
+    static const uint32_t best[PATHS] = {1, 1, 1, 1};
+    struct rig rig;
+    uint64_t all = 0;
+    begin_sharded(&rig, YAML("documents_min: 2, phases: 1, balance: capacity, capacity: 1.2"));
+    put_scores(&rig, 1, best);
+    shard(&rig, DPC_PHASE_FIT);
+    check_splits(&rig);
+    for (uint32_t path = 0; path < PATHS; path++)
+        all += rig.shards[path].train_documents;
+    for (uint32_t path = 0; path < PATHS; path++)
+        CU_ASSERT((double)rig.shards[path].train_documents < 1.5 * (double)all / PATHS);
+    end(&rig);
+}
+
+/* It once took them all, and the others had too few to train on. */
+static void
+no_path_starves_in_a_phase(void)
+{
+    static const uint32_t best[PATHS] = {1, 1, 1, 1};
+    struct rig rig;
+    begin_sharded(&rig, YAML("documents_min: 20, phases: 1"));
+    put_scores(&rig, 1, best);
+    shard(&rig, DPC_PHASE_FIT);
+    check_splits(&rig);
+    for (uint32_t path = 0; path < PATHS; path++)
+        CU_ASSERT(rig.shards[path].train_documents >= 20);
+    end(&rig);
+}
+
+static void
+scores_of_another_phase_do_not_count(void)
+{
+    static const uint32_t best[PATHS] = {0, 1, 2, 3};
+    struct rig rig;
+    begin_sharded(&rig, YAML("documents_min: 2, phases: 2"));
+    put_scores(&rig, 1, best);
+    rig.phase.routing_phases = 1;
+    rig.phase.phase = DPC_PHASE_FIT;
+    struct dpc_shard *shards = NULL;
+    CU_ASSERT_EQUAL(dpc_corpus_shard(&rig.world, &rig.phase, &rig.sharded, &shards, &rig.err),
+                    DPC_ECORRUPT);
+    CU_ASSERT_PTR_NOT_NULL(strstr(rig.err.text, "the store has 0 scores"));
+    end(&rig);
+}
+
+static void
+a_sample_of_the_router_split_is_scored(void)
+{
+    struct rig rig;
+    uint32_t seen[DOCUMENTS] = {0}, kinds[PATHS] = {0}, first = 0, count = 0;
+    begin_sharded(&rig, YAML("documents_min: 2, phases: 1, score_documents: 20"));
+    CU_ASSERT_EQUAL(rig.sharded.scored_documents, 20);
+    mark(&rig, &rig.sharded.scored, seen, kinds);
+    for (uint32_t doc = 0; doc < DOCUMENTS; doc++) {
+        count += seen[doc];
+        first += doc < DOCUMENTS / 2 && seen[doc];
+    }
+    CU_ASSERT_EQUAL(count, 20);
+    CU_ASSERT(first > 5 && first < 15);
+    end(&rig);
+}
+
+static void
+too_few_documents_to_score_are_refused_before_training(void)
+{
+    struct rig rig;
+    struct dpc_prepared prepared;
+    begin(&rig, YAML("documents_min: 40, phases: 1"));
+    CU_ASSERT_EQUAL(dpc_corpus_prepare(&rig.world, &prepared, &rig.err), DPC_EINVAL);
+    CU_ASSERT_PTR_NOT_NULL(strstr(rig.err.text, "and needs 160, 40 a path: raise data.router"));
+    end(&rig);
+}
+
+static const struct dpc_test tests[] = {
+    {"documents go where the scores are best", documents_go_where_the_scores_are_best},
+    {"the capacity holds in a phase", the_capacity_holds_in_a_phase},
+    {"no path starves in a phase", no_path_starves_in_a_phase},
+    {"scores of another phase do not count", scores_of_another_phase_do_not_count},
+    {"a sample of the router split is scored", a_sample_of_the_router_split_is_scored},
+    {"too few documents to score are refused before training",
+     too_few_documents_to_score_are_refused_before_training},
+};
+
+DPC_TEST_MAIN("coordinator/sharding", tests)
