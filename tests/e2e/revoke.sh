@@ -6,7 +6,7 @@
 . "$(dirname "$0")/lib.sh"
 
 make_corpus
-make_experiment tiny.yaml 's/rounds: 3/rounds: 20/; s/steps: 20,/steps: 60,/' '$ a keep_rounds: 3'
+make_experiment tiny.yaml 's/rounds: 3/rounds: 80/; s/steps: 20,/steps: 60,/' '$ a keep_rounds: 3'
 
 start_run run dipaco run tiny.yaml --dir run
 ctl() {
