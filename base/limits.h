@@ -36,6 +36,7 @@ enum {
     DPC_BATCH_MAX   = 65536,  /* sequences of one inner step */
     DPC_STEPS_MAX   = 1000000, /* inner steps of one round */
     DPC_ROUNDS_MAX  = 1000000,
+    DPC_PARTS_MAX   = 64, /* of one round of a path: each takes as much disk as the whole */
     DPC_STEPS_TOTAL_MAX = 1000000000, /* warm start and all rounds: a step's number fits 32 bits */
 
     DPC_POOL_THREADS_MAX = 256, /* of one process: scratch grows with each */

@@ -16,8 +16,9 @@
 #include "base/planted.h"
 
 /* A worker is slow when it takes this many times as long as usual for a step; its leases are then
- * cut so that they take as long as so many of the usual ones. */
-enum { SLOW_FACTOR = 2 };
+ * cut so that they take as long as so many of the usual ones, but not below a share of the round:
+ * what a worker says of its speed must not make parts without end. */
+enum { SLOW_FACTOR = 2, LEASES_A_ROUND = 8 };
 
 static uint32_t
 module_of(const struct dpc_core *core, uint32_t path, uint32_t level)
@@ -232,14 +233,18 @@ uint32_t
 core_lease_steps(const struct dpc_core *core, const struct core_worker *worker, uint32_t path_id)
 {
     const struct dpc_path_record *path = &core->paths[path_id].record;
-    uint32_t left = dpc_core_round_steps(core, path_id, path->rounds_done) - path->part_steps;
+    uint32_t all = dpc_core_round_steps(core, path_id, path->rounds_done);
+    uint32_t left = all - path->part_steps, least = (all + LEASES_A_ROUND - 1) / LEASES_A_ROUND;
     double usual_ms = core->paces[DPC_TASK_TRAIN].unit_ms;
     double tokens = (double)core->experiment->inner.batch * core->experiment->model.context;
-    if (core->experiment->mode != DPC_MODE_ELASTIC || !(worker->tokens_per_s > 0) || usual_ms <= 0)
+    if (core->experiment->mode != DPC_MODE_ELASTIC || !(worker->tokens_per_s > 0) ||
+        usual_ms <= 0 || path->parts + 1 >= DPC_PARTS_MAX)
         return left;
-    double own_ms = 1000.0 * tokens / worker->tokens_per_s;
-    double share = SLOW_FACTOR * usual_ms / own_ms;
-    return share < 1 ? (uint32_t)ceil(share * left) : left;
+    double share = SLOW_FACTOR * usual_ms * worker->tokens_per_s / (1000.0 * tokens);
+    uint32_t steps = share < 1 ? (uint32_t)ceil(share * left) : left;
+    if (steps < least)
+        steps = least;
+    return steps < left ? steps : left;
 }
 
 bool

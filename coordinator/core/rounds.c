@@ -371,6 +371,10 @@ find_fault(const struct dpc_core *core, const struct core_lease *lease,
         return "it has not the number of steps that the lease asked for";
     if (submit->parts_count != core->topology.levels_count)
         return "it has not one part a level";
+    if (core->paths[submit->path].record.parts + 1 >= DPC_PARTS_MAX &&
+        lease->record.from + submit->steps_count <
+            dpc_core_round_steps(core, submit->path, submit->round))
+        return "its round has come in as many parts as it may, and this is not the last";
     for (uint32_t level = 0; level < submit->parts_count; level++) {
         const struct dpc_part *part = &submit->parts[level];
         if (part->module != dpc_topology_module(&core->topology, submit->path, level))

@@ -402,7 +402,10 @@ tamper(struct sim *sim, struct dpc_msg_submit *submit)
         dpc_core_path(core, submit->path)->rounds_done <= submit->round ||
         !sim_chance(sim, sim_is_audit(sim, submit) ? 0.6 : 0.3))
         return false;
-    submit->parts[0].delta.hash.bytes[5] ^= (uint8_t)(1 + dpc_rng_below(&sim->rng, 255));
+    /* Each lie is another one: two that agree would convict the honest. */
+    uint32_t lie = ++sim->memory->lies;
+    for (uint32_t i = 0; i < sizeof lie; i++)
+        submit->parts[0].delta.hash.bytes[5 + i] ^= (uint8_t)(lie >> 8 * i);
     return true;
 }
 

@@ -234,6 +234,7 @@ struct sim_memory {
     uint32_t rounds_done[SIM_PATHS_MAX];
     uint32_t leases_count;
     bool lied[SIM_WORKERS_MAX];       /* brought other bits to an audit */
+    uint32_t lies;                    /* told so far */
     uint64_t latest[SIM_WORKERS_MAX]; /* serial of the last lease that left for a worker */
     uint64_t grants_count;
     struct sim_grant *grants; /* by serial */

@@ -12,7 +12,7 @@ enum { PATHS = 4, LOWER_0 = 0, UPPER_0 = 2, STEPS = 4 };
 static const struct dpc_token no_token;
 
 static void
-start(struct driver *driver, const char *mode, const char *outer)
+start_long(struct driver *driver, const char *mode, const char *outer, int steps)
 {
     char yaml[1024];
     (void)snprintf(yaml, sizeof yaml,
@@ -28,7 +28,7 @@ start(struct driver *driver, const char *mode, const char *outer)
                    "outer: {rounds: 3, weight: uniform%s}\n"
                    "baseline: {dense: false}\n"
                    "warm_start: {steps: 4}\n",
-                   mode, STEPS, outer);
+                   mode, steps, outer);
     driver_start(driver, yaml);
     for (uint8_t worker = 0; worker < PATHS; worker++)
         driver_hello(driver, worker, no_token);
@@ -39,6 +39,12 @@ start(struct driver *driver, const char *mode, const char *outer)
         driver_submit(driver, 0, &lease);
     }
     CU_ASSERT_EQUAL_FATAL(driver_phase(driver), DPC_PHASE_TRAIN);
+}
+
+static void
+start(struct driver *driver, const char *mode, const char *outer)
+{
+    start_long(driver, mode, outer, STEPS);
 }
 
 /* Every worker asks; the leases by path, and who holds each. */
@@ -277,6 +283,31 @@ a_part_is_merged_with_a_part_of_the_weight(void)
     driver_stop(&driver);
 }
 
+/* A round in a hundred parts would cost the disk a hundred rounds. */
+static void
+the_number_of_parts_is_bounded(void)
+{
+    struct driver driver;
+    struct dpc_msg_lease leases[PATHS];
+    uint8_t holders[PATHS];
+    start_long(&driver, "elastic", "", 100);
+    lease_all(&driver, leases, holders);
+    struct dpc_msg_lease lease = leases[1];
+    for (int part = 0; part < DPC_PARTS_MAX; part++) {
+        enum dpc_verdict verdict = hand_in(&driver, holders[1], &lease, 1);
+        CU_ASSERT_EQUAL(verdict,
+                        part < DPC_PARTS_MAX - 1 ? DPC_VERDICT_ACCEPTED : DPC_VERDICT_REFUSED);
+        const struct dpc_msg *reply = driver_ask(&driver, holders[1]);
+        CU_ASSERT_EQUAL_FATAL(reply->type, DPC_MSG_LEASE);
+        lease = reply->lease;
+        CU_ASSERT_EQUAL_FATAL(lease.path, 1);
+    }
+    CU_ASSERT_EQUAL(lease.steps_count, 100 - (DPC_PARTS_MAX - 1));
+    CU_ASSERT_EQUAL(hand_in(&driver, holders[1], &lease, lease.steps_count), DPC_VERDICT_ACCEPTED);
+    CU_ASSERT_EQUAL(dpc_core_path(driver.core, 1)->rounds_done, 1);
+    driver_stop(&driver);
+}
+
 static void
 strict_mode_takes_no_parts(void)
 {
@@ -346,6 +377,7 @@ static const struct dpc_test tests[] = {
     {"of parts the longest counts", of_parts_the_longest_counts},
     {"a lease goes on where a part ended", a_lease_goes_on_where_a_part_ended},
     {"a part is merged with a part of the weight", a_part_is_merged_with_a_part_of_the_weight},
+    {"the number of parts is bounded", the_number_of_parts_is_bounded},
     {"strict mode takes no parts", strict_mode_takes_no_parts},
     {"a slow machine gets a part", a_slow_machine_gets_a_part},
     {"undisturbed it is strict mode", undisturbed_it_is_strict_mode},
