@@ -511,6 +511,20 @@ long_keys_and_names_are_cut_not_overrun(void)
     dpc_free(name);
 }
 
+static void
+volunteers_trusts_nobody_and_waits_for_nobody(void)
+{
+    struct dpc_experiment e;
+    struct dpc_error err;
+    char *text = read_source("examples/volunteers.yaml");
+    CU_ASSERT_EQUAL_FATAL(parse(text, &e, &err), DPC_OK);
+    dpc_free(text);
+    CU_ASSERT(e.mode == DPC_MODE_ELASTIC && e.trust == DPC_TRUST_OPEN && e.audit > 0);
+    CU_ASSERT(e.outer.quorum < 1 && e.outer.late == DPC_LATE_DISCOUNT);
+    /* The gates need four votes in each module. */
+    CU_ASSERT(e.levels[0].modules >= 4 && e.levels[1].modules >= 4);
+}
+
 /* Whatever a file says, it is an error with a text or an experiment that can be printed and read.
  */
 static void
@@ -549,6 +563,8 @@ damaged_files_never_harm(void)
 
 static const struct dpc_test tests[] = {
     {"quickstart is as the design says", quickstart_is_as_the_design_says},
+    {"volunteers trusts nobody and waits for nobody",
+     volunteers_trusts_nobody_and_waits_for_nobody},
     {"what is left out gets its default", what_is_left_out_gets_its_default},
     {"values that are only named are accepted", values_that_are_only_named_are_accepted},
     {"bad files: line, key and range", bad_files_are_named_with_line_key_and_range},
