@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Two slots, written in turn and in place, so that a promise costs one sync and a torn write leaves
- * the one before it. A slot: u8 format, u64 sequence, 32 bytes hash of the entry, 32 bytes SHA-256
- * of all before, zeros. A slot of zeros was never written. */
+ * the one before it. A slot holds its promise twice, so that a flipped bit costs none: else it
+ * would hide just those writes that the newest one is there to miss. A copy: u8 format, u64
+ * sequence, 32 bytes hash of the entry, 32 bytes SHA-256 of all before; zeros behind it. A slot of
+ * zeros was never written; older programs wrote and read the first copy alone. */
 #include "storage/db/promise.h"
 
 #include <stdio.h>
@@ -12,7 +14,13 @@
 #include "base/limits.h"
 
 /* A slot is a block of the disk, so that one torn write never touches both. */
-enum { FORMAT = 1, USED_BYTES = 1 + 8 + 2 * DPC_HASH_BYTES, SLOT_BYTES = 4096, SLOTS = 2 };
+enum {
+    FORMAT = 1,
+    USED_BYTES = 1 + 8 + 2 * DPC_HASH_BYTES,
+    SLOT_BYTES = 4096,
+    COPY_AT = SLOT_BYTES / 2,
+    SLOTS = 2,
+};
 
 struct dpc_promises {
     const struct dpc_vfs *vfs;
@@ -24,7 +32,7 @@ struct dpc_promises {
 enum slot_state { SLOT_EMPTY, SLOT_VALID, SLOT_DAMAGED };
 
 static enum slot_state
-decode(const uint8_t bytes[static SLOT_BYTES], struct dpc_promise *ret_promise)
+decode_copy(const uint8_t bytes[static USED_BYTES], struct dpc_promise *ret_promise)
 {
     static const uint8_t zeros[USED_BYTES];
     struct dpc_reader reader;
@@ -39,6 +47,16 @@ decode(const uint8_t bytes[static SLOT_BYTES], struct dpc_promise *ret_promise)
     ret_promise->sequence = dpc_reader_u64(&reader);
     memcpy(ret_promise->hash.bytes, bytes + 1 + 8, DPC_HASH_BYTES);
     return SLOT_VALID;
+}
+
+static enum slot_state
+decode(const uint8_t bytes[static SLOT_BYTES], struct dpc_promise *ret_promise)
+{
+    enum slot_state first = decode_copy(bytes, ret_promise);
+    if (first == SLOT_VALID)
+        return first;
+    enum slot_state second = decode_copy(bytes + COPY_AT, ret_promise);
+    return second == SLOT_EMPTY ? first : second;
 }
 
 /* The newest promise and the slot in which it stands. */
@@ -151,21 +169,25 @@ dpc_promises_write(struct dpc_promises *promises, const struct dpc_promise *prom
                    struct dpc_error *err)
 {
     const struct dpc_vfs *vfs = promises->vfs;
-    struct dpc_buf slot;
+    struct dpc_buf copy;
+    uint8_t slot[COPY_AT + USED_BYTES] = {0};
     struct dpc_hash check;
-    dpc_buf_init(&slot, USED_BYTES);
-    dpc_buf_put_u8(&slot, FORMAT);
-    dpc_buf_put_u64(&slot, promise->sequence);
-    dpc_buf_put(&slot, promise->hash.bytes, DPC_HASH_BYTES);
-    dpc_hash_of(slot.data, slot.len, &check);
-    dpc_buf_put(&slot, check.bytes, DPC_HASH_BYTES);
-    int code = slot.failed ? DPC_ENOMEM : DPC_OK;
-    if (code == DPC_OK)
-        code = vfs->ops->write(promises->file, slot.data, slot.len,
+    dpc_buf_init(&copy, USED_BYTES);
+    dpc_buf_put_u8(&copy, FORMAT);
+    dpc_buf_put_u64(&copy, promise->sequence);
+    dpc_buf_put(&copy, promise->hash.bytes, DPC_HASH_BYTES);
+    dpc_hash_of(copy.data, copy.len, &check);
+    dpc_buf_put(&copy, check.bytes, DPC_HASH_BYTES);
+    int code = copy.failed ? DPC_ENOMEM : DPC_OK;
+    if (code == DPC_OK) {
+        memcpy(slot, copy.data, USED_BYTES);
+        memcpy(slot + COPY_AT, copy.data, USED_BYTES);
+        code = vfs->ops->write(promises->file, slot, sizeof slot,
                                (uint64_t)promises->next_slot * SLOT_BYTES);
+    }
     if (code == DPC_OK)
         code = vfs->ops->sync(promises->file);
-    dpc_buf_done(&slot);
+    dpc_buf_done(&copy);
     promises->next_slot = (promises->next_slot + 1) % SLOTS;
     return code == DPC_OK ? DPC_OK : report(code, promises->path, err);
 }

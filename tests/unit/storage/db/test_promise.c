@@ -61,6 +61,17 @@ the_last_promise_is_read(void)
     fault_disk_destroy(disk);
 }
 
+static void
+clear(struct fault_disk *disk, uint64_t from)
+{
+    static const uint8_t zeros[73];
+    const struct dpc_vfs *vfs = fault_disk_vfs(disk);
+    struct dpc_vfs_file *file;
+    CU_ASSERT_EQUAL_FATAL(vfs->ops->open(vfs, path, DPC_VFS_READ | DPC_VFS_WRITE, &file), DPC_OK);
+    CU_ASSERT_EQUAL(vfs->ops->write(file, zeros, sizeof zeros, from), DPC_OK);
+    vfs->ops->close(file);
+}
+
 /* However it ends, the promise that is read is the last that was kept, or the one that was under
  * way. */
 static void
@@ -89,32 +100,56 @@ a_failure_at_any_operation_keeps_what_was_kept(void)
     CU_ASSERT(fired > 200);
 }
 
-/* One flipped byte costs at most the newest promise. */
+/* One flipped byte costs nothing, wherever it is; both copies gone cost the newest promise; all
+ * four are damage. */
 static void
-a_flip_is_noticed_or_costs_one_promise(void)
+a_flip_costs_no_promise(void)
 {
+    static const size_t copies[] = {0, 2048, 4096, 4096 + 2048};
     struct fault_disk *disk = fault_disk_create();
     struct dpc_promise promise;
     CU_ASSERT_EQUAL(promise_up_to(fault_disk_vfs(disk), 4), 4);
     for (size_t at = 0; at < 73; at++) {
-        CU_ASSERT(fault_disk_flip(disk, path, at));
-        CU_ASSERT_EQUAL(dpc_promise_read(fault_disk_vfs(disk), path, &promise, &err), DPC_OK);
-        uint64_t first = promise.sequence;
-        CU_ASSERT(is(&promise, 2) || is(&promise, 3));
-        CU_ASSERT(fault_disk_flip(disk, path, 4096 + at));
-        CU_ASSERT_EQUAL(dpc_promise_read(fault_disk_vfs(disk), path, &promise, &err), DPC_ECORRUPT);
+        for (int copy = 0; copy < 4; copy++) {
+            CU_ASSERT(fault_disk_flip(disk, path, copies[copy] + at));
+            CU_ASSERT_EQUAL(dpc_promise_read(fault_disk_vfs(disk), path, &promise, &err), DPC_OK);
+            CU_ASSERT(is(&promise, 3));
+            CU_ASSERT(fault_disk_flip(disk, path, copies[copy] + at));
+        }
+        uint64_t read = 0;
+        for (int copy = 0; copy < 4; copy++) {
+            CU_ASSERT(fault_disk_flip(disk, path, copies[copy] + at));
+            int code = dpc_promise_read(fault_disk_vfs(disk), path, &promise, &err);
+            CU_ASSERT_EQUAL(code, copy < 3 ? DPC_OK : DPC_ECORRUPT);
+            if (copy == 1)
+                read = promise.sequence;
+        }
+        CU_ASSERT(read == 2 || read == 3);
         CU_ASSERT_PTR_NOT_NULL(strstr(err.text, "backup"));
-        CU_ASSERT(fault_disk_flip(disk, path, at));
-        CU_ASSERT_EQUAL(dpc_promise_read(fault_disk_vfs(disk), path, &promise, &err), DPC_OK);
-        CU_ASSERT(is(&promise, first == 2 ? 3 : 2));
-        CU_ASSERT(fault_disk_flip(disk, path, 4096 + at));
+        for (int copy = 0; copy < 4; copy++)
+            CU_ASSERT(fault_disk_flip(disk, path, copies[copy] + at));
     }
+    fault_disk_destroy(disk);
+}
+
+/* As older programs left it: the first copies alone. */
+static void
+a_file_without_copies_is_read(void)
+{
+    struct fault_disk *disk = fault_disk_create();
+    struct dpc_promise promise;
+    CU_ASSERT_EQUAL(promise_up_to(fault_disk_vfs(disk), 4), 4);
+    for (int slot = 0; slot < 2; slot++)
+        clear(disk, (uint64_t)slot * 4096 + 2048);
+    CU_ASSERT_EQUAL(dpc_promise_read(fault_disk_vfs(disk), path, &promise, &err), DPC_OK);
+    CU_ASSERT(is(&promise, 3));
     fault_disk_destroy(disk);
 }
 
 static const struct dpc_test tests[] = {
     {"the last promise is read", the_last_promise_is_read},
     {"a failure at any operation", a_failure_at_any_operation_keeps_what_was_kept},
-    {"a flip is noticed or costs one promise", a_flip_is_noticed_or_costs_one_promise},
+    {"a flip costs no promise", a_flip_costs_no_promise},
+    {"a file without copies is read", a_file_without_copies_is_read},
 };
 DPC_TEST_MAIN("storage/db promise", tests)
