@@ -12,7 +12,7 @@ import time
 import lab
 import ledger
 
-# Two heartbeats and a tick are 3 s: who stays away longer loses its task to an idle worker.
+# Two heartbeats and a quarter are 2.25 s: who stays away longer loses its task to an idle worker.
 AWAY_LONG_S = 6.0
 LONG_SHARE = 0.35
 SHORT_SHARE = 0.3
