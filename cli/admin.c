@@ -13,6 +13,9 @@ enum { ADMIN_PAGES_MAX = 1000000 };
 /* While there is no connection the socket cannot say when there is one. */
 enum { CONNECT_TURN_MS = 10 };
 
+/* What runs in the background takes from some milliseconds to seconds. */
+enum { ASK_AGAIN_MS = 100 };
+
 struct dpc_admin {
     struct dpc_net *net;
     struct dpc_link *link;
@@ -193,4 +196,54 @@ dpc_admin_list(struct dpc_admin *admin, const char *verb, const char *argument, 
     *ret_json = dpc_json_object();
     dpc_json_set(*ret_json, verb, rows);
     return DPC_OK;
+}
+
+int
+dpc_admin_pause(struct dpc_admin *admin, struct dpc_error *err)
+{
+    struct dpc_poll_item item = {.link = admin->link, .fd = -1};
+    int rc = dpc_channel_poll(&item, 1, ASK_AGAIN_MS);
+    if (rc != DPC_OK && rc != DPC_EAGAIN)
+        return dpc_error_set(err, rc, "could not wait: %s", dpc_error_words(rc));
+    return DPC_OK;
+}
+
+static int
+wait_for_end(struct dpc_admin *admin, const char *state_verb, int64_t number, const char *restarted,
+             struct dpc_json **ret_state, struct dpc_error *err)
+{
+    for (;;) {
+        struct dpc_json *state = NULL;
+        int rc = dpc_admin_ask(admin, state_verb, "", DPC_ADMIN_TIMEOUT_MS, &state, err);
+        if (rc != DPC_OK)
+            return rc;
+        if (dpc_json_integer(dpc_json_get(state, "number"), 0) != number) {
+            dpc_json_destroy(state);
+            return dpc_error_set(err, DPC_ESTALE, "the coordinator was started again meanwhile%s",
+                                 restarted);
+        }
+        if (!dpc_json_bool(dpc_json_get(state, "running"), false)) {
+            *ret_state = state;
+            return DPC_OK;
+        }
+        dpc_json_destroy(state);
+        rc = dpc_admin_pause(admin, err);
+        if (rc != DPC_OK)
+            return rc;
+    }
+}
+
+int
+dpc_admin_run(struct dpc_admin *admin, const char *verb, const char *argument,
+              const char *restarted, struct dpc_json **ret_state, struct dpc_error *err)
+{
+    char state_verb[DPC_NAME_MAX];
+    struct dpc_json *begun = NULL;
+    int rc = dpc_admin_ask(admin, verb, argument, DPC_ADMIN_TIMEOUT_MS, &begun, err);
+    if (rc != DPC_OK)
+        return rc;
+    int64_t number = dpc_json_integer(dpc_json_get(begun, "number"), 0);
+    dpc_json_destroy(begun);
+    snprintf(state_verb, sizeof state_verb, "%s-state", verb);
+    return wait_for_end(admin, state_verb, number, restarted, ret_state, err);
 }

@@ -33,6 +33,16 @@ int dpc_admin_list(struct dpc_admin *admin, const char *verb, const char *argume
                    const char *after, struct dpc_json **ret_json,
                    struct dpc_error *err) DPC_MUST_CHECK;
 
+/* Lets the coordinator do what takes it a while: `verb` begins it and is answered with its number,
+ * "VERB-state" tells how it stands until it has ended; that answer is `*ret_state`, and its `code`
+ * may well be an error. DPC_ESTALE, with `restarted` for the text, when the coordinator was started
+ * again meanwhile. */
+int dpc_admin_run(struct dpc_admin *admin, const char *verb, const char *argument,
+                  const char *restarted, struct dpc_json **ret_state,
+                  struct dpc_error *err) DPC_MUST_CHECK;
+/* A while, before such a state is asked for again. */
+int dpc_admin_pause(struct dpc_admin *admin, struct dpc_error *err) DPC_MUST_CHECK;
+
 /* --- For who must not wait. */
 
 /* Sends a question; an answer to an older one is dropped from then on. DPC_EAGAIN while there is no

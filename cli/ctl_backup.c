@@ -7,9 +7,6 @@
 #include "cli/commands.h"
 #include "cli/ctl.h"
 
-/* A backup of some gigabytes takes seconds. */
-enum { ASK_AGAIN_MS = 200 };
-
 /* The coordinator has a working directory of its own. */
 static int
 make_absolute(const char *folder, char ret_path[DPC_PATH_MAX], struct dpc_error *err)
@@ -21,49 +18,18 @@ make_absolute(const char *folder, char ret_path[DPC_PATH_MAX], struct dpc_error 
     return dpc_error_set(err, DPC_ELIMIT, "the name of the folder \"%.200s\" is too long", folder);
 }
 
-/* Until the backup with that number has ended. */
-static int
-wait_for_end(struct dpc_admin *admin, int64_t number, struct dpc_json **ret_state,
-             struct dpc_error *err)
-{
-    struct dpc_poll_item item = {.link = dpc_admin_link(admin), .fd = -1};
-    for (;;) {
-        struct dpc_json *state = NULL;
-        int rc = dpc_admin_ask(admin, "backup-state", "", DPC_ADMIN_TIMEOUT_MS, &state, err);
-        if (rc != DPC_OK)
-            return rc;
-        if (dpc_json_integer(dpc_json_get(state, "number"), 0) != number) {
-            dpc_json_destroy(state);
-            return dpc_error_set(err, DPC_ESTALE,
-                                 "the coordinator was started again meanwhile and knows nothing of "
-                                 "the backup: empty the folder and ask again");
-        }
-        if (!dpc_json_bool(dpc_json_get(state, "running"), false)) {
-            *ret_state = state;
-            return DPC_OK;
-        }
-        dpc_json_destroy(state);
-        rc = dpc_channel_poll(&item, 1, ASK_AGAIN_MS);
-        if (rc != DPC_OK && rc != DPC_EAGAIN)
-            return dpc_error_set(err, rc, "could not wait: %s", dpc_error_words(rc));
-    }
-}
-
 static int
 make_backup(const struct dpc_call *call, struct dpc_json **ret_state, struct dpc_error *err)
 {
     struct dpc_admin *admin = NULL;
-    struct dpc_json *begun = NULL;
     char folder[DPC_PATH_MAX];
     int rc = make_absolute(call->arguments.items[0], folder, err);
     if (rc == DPC_OK)
         rc = dpc_ctl_open(call, &admin, err);
     if (rc == DPC_OK)
-        rc = dpc_admin_ask(admin, "backup", folder, DPC_ADMIN_TIMEOUT_MS, &begun, err);
-    if (rc == DPC_OK)
-        rc =
-            wait_for_end(admin, dpc_json_integer(dpc_json_get(begun, "number"), 0), ret_state, err);
-    dpc_json_destroy(begun);
+        rc = dpc_admin_run(admin, "backup", folder,
+                           " and knows nothing of the backup: empty the folder and ask again",
+                           ret_state, err);
     dpc_admin_close(admin);
     if (rc != DPC_OK)
         return rc;

@@ -5,9 +5,6 @@
 #include "cli/commands.h"
 #include "cli/ctl.h"
 
-/* A version of some megabytes takes some milliseconds. */
-enum { ASK_AGAIN_MS = 100 };
-
 /* How often each verdict came out. */
 static const struct verdict {
     const char *name, *words;
@@ -90,7 +87,6 @@ ask_state(struct replay *replay, bool *ret_running, struct dpc_error *err)
 static int
 wait_for_end(struct replay *replay, struct dpc_error *err)
 {
-    struct dpc_poll_item item = {.link = dpc_admin_link(replay->admin), .fd = -1};
     bool running = true;
     for (;;) {
         int64_t before = replay->seen;
@@ -99,9 +95,9 @@ wait_for_end(struct replay *replay, struct dpc_error *err)
             return rc;
         if (replay->seen > before)
             continue;
-        rc = dpc_channel_poll(&item, 1, ASK_AGAIN_MS);
-        if (rc != DPC_OK && rc != DPC_EAGAIN)
-            return dpc_error_set(err, rc, "could not wait: %s", dpc_error_words(rc));
+        rc = dpc_admin_pause(replay->admin, err);
+        if (rc != DPC_OK)
+            return rc;
     }
 }
 

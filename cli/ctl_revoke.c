@@ -5,9 +5,6 @@
 #include "cli/commands.h"
 #include "cli/ctl.h"
 
-/* Each module is folded again in some milliseconds to seconds. */
-enum { ASK_AGAIN_MS = 100 };
-
 struct revoke_options {
     int64_t since;
     bool retrain;
@@ -29,48 +26,17 @@ static const struct dpc_option options[] = {
 };
 
 static int
-wait_for_end(struct dpc_admin *admin, int64_t number, struct dpc_json **ret_state,
-             struct dpc_error *err)
-{
-    struct dpc_poll_item item = {.link = dpc_admin_link(admin), .fd = -1};
-    for (;;) {
-        struct dpc_json *state = NULL;
-        int rc = dpc_admin_ask(admin, "revoke-state", "", DPC_ADMIN_TIMEOUT_MS, &state, err);
-        if (rc != DPC_OK)
-            return rc;
-        if (dpc_json_integer(dpc_json_get(state, "number"), 0) != number) {
-            dpc_json_destroy(state);
-            return dpc_error_set(err, DPC_ESTALE,
-                                 "the coordinator was started again meanwhile: ask again, it does "
-                                 "what is left to do");
-        }
-        if (!dpc_json_bool(dpc_json_get(state, "running"), false)) {
-            *ret_state = state;
-            return DPC_OK;
-        }
-        dpc_json_destroy(state);
-        rc = dpc_channel_poll(&item, 1, ASK_AGAIN_MS);
-        if (rc != DPC_OK && rc != DPC_EAGAIN)
-            return dpc_error_set(err, rc, "could not wait: %s", dpc_error_words(rc));
-    }
-}
-
-static int
 revoke(const struct dpc_call *call, struct dpc_json **ret_state, struct dpc_error *err)
 {
     const struct revoke_options *given = call->options;
     struct dpc_admin *admin = NULL;
-    struct dpc_json *begun = NULL;
     char argument[4 * DPC_NAME_MAX];
     snprintf(argument, sizeof argument, "%" PRId64 " %s %.*s", given->since,
              given->retrain ? "retrain" : "refold", 2 * DPC_NAME_MAX, call->arguments.items[0]);
     int rc = dpc_ctl_open(call, &admin, err);
     if (rc == DPC_OK)
-        rc = dpc_admin_ask(admin, "revoke", argument, DPC_ADMIN_TIMEOUT_MS, &begun, err);
-    if (rc == DPC_OK)
-        rc =
-            wait_for_end(admin, dpc_json_integer(dpc_json_get(begun, "number"), 0), ret_state, err);
-    dpc_json_destroy(begun);
+        rc = dpc_admin_run(admin, "revoke", argument, ": ask again, it does what is left to do",
+                           ret_state, err);
     dpc_admin_close(admin);
     return rc;
 }
