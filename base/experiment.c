@@ -225,6 +225,12 @@ check_routing(const struct dpc_experiment *experiment, const struct dpc_yaml *ya
     if (experiment->model.dim < experiment->levels_count)
         return dpc_keys_error(yaml, "model.dim", err, DPC_EINVAL, "is %u, less than the %u levels",
                               experiment->model.dim, experiment->levels_count);
+    if (experiment->routing.features == DPC_FEATURES_WHITENED &&
+        experiment->model.dim > DPC_WHITEN_DIM_MAX)
+        return dpc_keys_error(yaml, "routing.features", err, DPC_EINVAL,
+                              "is whitened, which takes a matrix of model.dim squared, and that is "
+                              "%u: write standard, or a model.dim of at most %d",
+                              experiment->model.dim, DPC_WHITEN_DIM_MAX);
     if (experiment->routing.overlap > paths)
         return dpc_keys_error(yaml, "routing.overlap", err, DPC_EINVAL,
                               "is %u, and there are %u paths: it may be as many",

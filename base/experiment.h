@@ -33,6 +33,7 @@ enum dpc_routing_init {
     DPC_ROUTING_METADATA,
     DPC_ROUTING_HASH,
 };
+enum dpc_routing_features { DPC_FEATURES_STANDARD, DPC_FEATURES_WHITENED };
 enum dpc_routing_balance { DPC_BALANCE_NONE, DPC_BALANCE_CAPACITY };
 enum dpc_path_state { DPC_STATE_SHIP, DPC_STATE_LOCAL, DPC_STATE_RESET };
 enum dpc_outer_late { DPC_LATE_REFUSE, DPC_LATE_DISCOUNT };
@@ -73,6 +74,8 @@ struct dpc_experiment {
     struct {
         uint32_t prefix; /* tokens */
         enum dpc_routing_init init;
+        enum dpc_routing_features features;
+        uint32_t restarts;        /* of k-means */
         char field[DPC_NAME_MAX]; /* column of the corpus's metadata, for metadata */
         enum dpc_routing_balance balance;
         double capacity;          /* times the even share */

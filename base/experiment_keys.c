@@ -41,6 +41,8 @@ static const struct dpc_choice inits[] = {
     {"kmeans", DPC_ROUTING_KMEANS, false},   {"spherical", DPC_ROUTING_SPHERICAL, false},
     {"product", DPC_ROUTING_PRODUCT, false}, {"metadata", DPC_ROUTING_METADATA, false},
     {"hash", DPC_ROUTING_HASH, false},       {0}};
+static const struct dpc_choice routing_features[] = {
+    {"standard", DPC_FEATURES_STANDARD, false}, {"whitened", DPC_FEATURES_WHITENED, false}, {0}};
 static const struct dpc_choice balances[] = {
     {"none", DPC_BALANCE_NONE, false}, {"capacity", DPC_BALANCE_CAPACITY, false}, {0}};
 static const struct dpc_choice inner_optimizers[] = {{"adamw", 0, false}, {0}};
@@ -395,6 +397,23 @@ static const struct dpc_key rows[] = {
             "features, spherical: the same by their angle, product: clusters of one slice of the "
             "features a level, which together name a path, metadata: the values of a field, hash: "
             "by the content's hash, without meaning"},
+    {.path = "routing.features",
+     .type = DPC_KEY_ENUM,
+     FIELD(routing.features),
+     .fallback = "standard",
+     .choices = routing_features,
+     .doc =
+         "Form in which features are compared; standard: each dimension with mean 0 and variance "
+         "1, then all at unit length; whitened: also free of correlation, so that what many "
+         "dimensions say together counts once"},
+    {.path = "routing.restarts",
+     .type = DPC_KEY_UINT,
+     FIELD(routing.restarts),
+     .fallback = "10",
+     .range = {.min = 1, .max = 64},
+     .unit = "seedings",
+     .doc = "How often k-means begins anew; the clusters with the least sum of squared distances "
+            "stay"},
     {.path = "routing.field",
      .type = DPC_KEY_NAME,
      FIELD(routing.field),

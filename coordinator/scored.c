@@ -212,7 +212,7 @@ dpc_corpus_fit_to_scores(const struct dpc_corpus *corpus, const struct dpc_featu
     if (code == DPC_OK) {
         label(corpus->world->experiment, &losses, seen->count, labels);
         code = dpc_router_fit_linear(
-            losses.paths,
+            losses.paths, corpus->world->experiment->routing.features,
             &(struct dpc_router_sample){values, losses.documents, features->dim, labels}, seen,
             ret_router, err);
     }

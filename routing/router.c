@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Features are standardised and scaled to unit length before they are compared. The raw hidden
- * states of a young model have a few wide dimensions that drown the others: over the 3,123 manual
- * pages in five languages, clusters of raw features share 0.37 of their information with the
- * language, of these 0.54, and the shards are far more even.
+ * Features are standardised and scaled to unit length, or whitened, before they are compared. The
+ * raw hidden states of a young model have a few wide dimensions that drown the others: over the
+ * 3,123 manual pages in five languages, clusters of raw features share 0.37 of their information
+ * with the language, of standardised ones 0.54, and the shards are far more even. Standardised
+ * dimensions still say the same thing many times over; whitened, what is said once counts as much.
  *
  * Reading trusts nothing: counts are held against base/limits.h and the length before memory is
  * asked for. */
@@ -15,19 +16,23 @@
 #include "base/hash.h"
 #include "base/limits.h"
 #include "routing/router_parts.h"
+#include "routing/whiten.h"
 
 static const char magic[8] = "DPCROUT1";
+static const char magic_whitened[8] = "DPCROUT2";
 static const char hash_domain[] = "dipaco hash route 1";
 
 /* --- Its shape. */
 
 /* Paths, 0 when they pass the limit; and floats. */
 static uint32_t
-measure(enum router_kind kind, uint32_t dim, uint32_t parts_count, const uint32_t *clusters,
-        size_t *ret_values)
+measure(enum router_kind kind, enum router_form form, uint32_t dim, uint32_t parts_count,
+        const uint32_t *clusters, size_t *ret_values)
 {
     uint64_t paths = 1;
     *ret_values = kind == ROUTER_HASH ? 0 : 2 * (size_t)dim;
+    if (form != FORM_STANDARD)
+        *ret_values += dpc_whiten_values(dim);
     for (uint32_t i = 0; i < parts_count; i++) {
         uint32_t part_dim = dim / parts_count + (i < dim % parts_count);
         paths *= clusters[i];
@@ -42,18 +47,20 @@ measure(enum router_kind kind, uint32_t dim, uint32_t parts_count, const uint32_
 }
 
 struct dpc_router *
-dpc_router_create(enum router_kind kind, uint32_t dim, uint32_t parts_count,
+dpc_router_create(enum router_kind kind, enum router_form form, uint32_t dim, uint32_t parts_count,
                   const uint32_t *clusters)
 {
     struct dpc_router *router = dpc_alloc(1, sizeof *router);
     router->kind = kind;
+    router->form = form;
     router->dim = dim;
     router->parts_count = parts_count;
-    router->paths = measure(kind, dim, parts_count, clusters, &router->values_count);
+    router->paths = measure(kind, form, dim, parts_count, clusters, &router->values_count);
     router->values = dpc_alloc(router->values_count + 1, sizeof *router->values);
     router->mean = router->values;
     router->scale = router->mean + dim;
-    float *next = router->scale + dim;
+    router->map = router->scale + dim;
+    float *next = router->map + (form == FORM_STANDARD ? 0 : dpc_whiten_values(dim));
     for (uint32_t i = 0, first = 0; kind != ROUTER_HASH && i < parts_count; i++) {
         struct router_part *part = &router->parts[i];
         *part = (struct router_part){.first = first,
@@ -80,8 +87,11 @@ dpc_router_destroy(struct dpc_router *router)
 void
 dpc_router_write(const struct dpc_router *router, struct dpc_buf *out)
 {
-    dpc_buf_put(out, magic, sizeof magic);
+    bool whitened = router->form != FORM_STANDARD;
+    dpc_buf_put(out, whitened ? magic_whitened : magic, sizeof magic);
     dpc_buf_put_u32(out, router->kind);
+    if (whitened)
+        dpc_buf_put_u32(out, router->form);
     dpc_buf_put_u32(out, router->paths);
     dpc_buf_put_u32(out, router->dim);
     if (router->kind == ROUTER_PRODUCT) {
@@ -126,12 +136,13 @@ read_parts(struct dpc_reader *reader, enum router_kind kind, uint32_t paths, uin
 }
 
 static bool
-shape_is_sound(const struct dpc_reader *reader, enum router_kind kind, uint32_t paths, uint32_t dim,
-               uint32_t parts_count, const uint32_t *clusters)
+shape_is_sound(const struct dpc_reader *reader, enum router_kind kind, enum router_form form,
+               uint32_t paths, uint32_t dim, uint32_t parts_count, const uint32_t *clusters)
 {
     size_t values;
-    return paths > 0 && dim > 0 && dim <= DPC_DIM_MAX && parts_count <= dim &&
-           measure(kind, dim, parts_count, clusters, &values) == paths &&
+    uint32_t dim_max = form == FORM_STANDARD ? DPC_DIM_MAX : DPC_WHITEN_DIM_MAX;
+    return paths > 0 && dim > 0 && dim <= dim_max && parts_count <= dim &&
+           measure(kind, form, dim, parts_count, clusters, &values) == paths &&
            (size_t)(reader->end - reader->at) == values * sizeof(float);
 }
 
@@ -143,18 +154,26 @@ dpc_router_read(const void *bytes, size_t len, struct dpc_router **ret_router,
     uint32_t parts_count, clusters[DPC_LEVELS_MAX];
     dpc_reader_init(&reader, bytes, len);
     const uint8_t *head = dpc_reader_bytes(&reader, sizeof magic);
-    if (!head || memcmp(head, magic, sizeof magic) != 0)
+    bool whitened = head && memcmp(head, magic_whitened, sizeof magic) == 0;
+    if (!head || (!whitened && memcmp(head, magic, sizeof magic) != 0))
         return dpc_error_set(err, DPC_ECORRUPT, "these bytes are no router");
     uint32_t kind = dpc_reader_u32(&reader);
+    uint32_t form = whitened ? dpc_reader_u32(&reader) : FORM_STANDARD;
     uint32_t paths = dpc_reader_u32(&reader), dim = dpc_reader_u32(&reader);
     if (kind < ROUTER_KMEANS || kind > ROUTER_HASH)
         return dpc_error_set(err, DPC_EVERSION,
                              "the router is of kind %u, which this release does not know", kind);
+    if (whitened && (form < FORM_WHITENED || form > FORM_WHITENED_UNIT || kind == ROUTER_HASH))
+        return dpc_error_set(err, DPC_EVERSION,
+                             "the router's features are of form %u, which this release does not "
+                             "know",
+                             form);
     if (!read_parts(&reader, (enum router_kind)kind, paths, &parts_count, clusters) ||
-        !shape_is_sound(&reader, (enum router_kind)kind, paths, dim, parts_count, clusters))
+        !shape_is_sound(&reader, (enum router_kind)kind, (enum router_form)form, paths, dim,
+                        parts_count, clusters))
         return dpc_error_set(err, DPC_ECORRUPT, "the router is damaged: its size does not fit");
-    struct dpc_router *router =
-        dpc_router_create((enum router_kind)kind, dim, parts_count, clusters);
+    struct dpc_router *router = dpc_router_create((enum router_kind)kind, (enum router_form)form,
+                                                  dim, parts_count, clusters);
     if (read_values(&reader, router) != DPC_OK) {
         dpc_router_destroy(router);
         return dpc_error_set(err, DPC_ECORRUPT, "the router is damaged: a value is not finite");
@@ -178,18 +197,34 @@ dpc_router_dim(const struct dpc_router *router)
 /* --- Asking it. */
 
 void
-dpc_router_normalise(const struct dpc_router *router, const struct router_part *part,
-                     const float *feature, float *ret_point)
+dpc_router_standardise(const struct dpc_router *router, const float *feature, float *ret_values)
+{
+    for (uint32_t k = 0; k < router->dim; k++)
+        ret_values[k] = (feature[k] - router->mean[k]) * router->scale[k];
+}
+
+static void
+scale_to_unit(float *point, uint32_t dim)
 {
     double squares = 0;
-    for (uint32_t i = 0; i < part->dim; i++) {
-        uint32_t k = part->first + i;
-        ret_point[i] = (feature[k] - router->mean[k]) * router->scale[k];
-        squares += (double)ret_point[i] * (double)ret_point[i];
-    }
+    for (uint32_t i = 0; i < dim; i++)
+        squares += (double)point[i] * (double)point[i];
     float factor = squares > 0 ? (float)(1 / sqrt(squares)) : 0;
-    for (uint32_t i = 0; i < part->dim; i++)
-        ret_point[i] *= factor;
+    for (uint32_t i = 0; i < dim; i++)
+        point[i] *= factor;
+}
+
+void
+dpc_router_normalise(const struct dpc_router *router, const struct router_part *part,
+                     const float *feature, float *scratch, float *ret_point)
+{
+    dpc_router_standardise(router, feature, scratch);
+    if (router->form == FORM_STANDARD)
+        memcpy(ret_point, scratch + part->first, part->dim * sizeof *ret_point);
+    else
+        dpc_whiten_apply(router->map, scratch, part->first, part->dim, ret_point);
+    if (router->form != FORM_WHITENED)
+        scale_to_unit(ret_point, part->dim);
 }
 
 static double
@@ -226,7 +261,7 @@ cost_by_centroids(const struct dpc_router *router, const float *feature, float *
     for (uint32_t i = 0; i < router->parts_count; i++) {
         const struct router_part *part = &router->parts[i];
         stride /= part->clusters;
-        dpc_router_normalise(router, part, feature, point);
+        dpc_router_normalise(router, part, feature, point + router->dim, point);
         add_distances(router, part, stride, point, costs);
     }
 }
@@ -234,7 +269,7 @@ cost_by_centroids(const struct dpc_router *router, const float *feature, float *
 static void
 cost_by_weights(const struct dpc_router *router, const float *feature, float *point, float *costs)
 {
-    dpc_router_normalise(router, &router->parts[0], feature, point);
+    dpc_router_normalise(router, &router->parts[0], feature, point + router->dim, point);
     for (uint32_t path = 0; path < router->paths; path++) {
         const float *weights = router->parts[0].centroids + (size_t)path * router->dim;
         double sum = (double)router->bias[path];
@@ -264,7 +299,7 @@ void
 dpc_router_costs(const struct dpc_router *router, const float *feature,
                  const uint8_t key[DPC_CONTENT_KEY_BYTES], float *ret_costs)
 {
-    float *point = dpc_alloc(router->dim, sizeof *point);
+    float *point = dpc_alloc(2 * (size_t)router->dim, sizeof *point); /* and scratch behind it */
     if (router->kind == ROUTER_HASH)
         cost_by_key(router, key, ret_costs);
     else if (router->kind == ROUTER_LINEAR)

@@ -37,8 +37,10 @@ struct dpc_router_sample {
 int dpc_router_fit(const struct dpc_topology *topology, const struct dpc_router_sample *sample,
                    struct dpc_router **ret_router, struct dpc_error *err) DPC_MUST_CHECK;
 /* The discriminative router (section 2.4.2): a linear classifier of `sample`, whose bias is then
- * moved until the paths that it gives to `all` (labels unused) have the labels' shares. */
-int dpc_router_fit_linear(uint32_t paths, const struct dpc_router_sample *sample,
+ * moved until the paths that it gives to `all` (labels unused) have the labels' shares. The form of
+ * the features is fitted to `all`. */
+int dpc_router_fit_linear(uint32_t paths, enum dpc_routing_features features,
+                          const struct dpc_router_sample *sample,
                           const struct dpc_router_sample *all, struct dpc_router **ret_router,
                           struct dpc_error *err) DPC_MUST_CHECK;
 /* Takes NULL; returns NULL. */
@@ -46,7 +48,8 @@ struct dpc_router *dpc_router_destroy(struct dpc_router *router);
 
 /* As bytes (magic "DPCROUT1", kind, paths, dim, for product also the clusters of each part; then
  * mean, scale, centroids or weights and bias), and back; DPC_ECORRUPT or DPC_EVERSION for anything
- * else. */
+ * else. With whitened features the magic is "DPCROUT2", the form of the features stands behind the
+ * kind, and the map (routing/whiten.h) behind the scale. */
 void dpc_router_write(const struct dpc_router *router, struct dpc_buf *out);
 int dpc_router_read(const void *bytes, size_t len, struct dpc_router **ret_router,
                     struct dpc_error *err) DPC_MUST_CHECK;

@@ -9,8 +9,11 @@
 #include "routing/kmeans.h"
 #include "routing/linear.h"
 #include "routing/router_parts.h"
+#include "routing/whiten.h"
 
-enum { RESTARTS = 10 };
+/* Variance 1 is that of a standardised dimension. Whitening blows noise up along directions in
+ * which features hardly differ; there the ridge keeps it small. */
+static const double ridge = 0.01;
 
 /* Mean and 1 / standard deviation of each dimension; a constant one is left out of all distances.
  */
@@ -37,9 +40,11 @@ make_points(const struct dpc_router *router, const struct router_part *part,
             const struct dpc_router_sample *sample)
 {
     float *points = dpc_try_alloc((size_t)sample->count * part->dim, sizeof *points);
+    float *scratch = dpc_alloc(router->dim, sizeof *scratch);
     for (uint32_t i = 0; points && i < sample->count; i++)
-        dpc_router_normalise(router, part, sample->features + (size_t)i * sample->dim,
+        dpc_router_normalise(router, part, sample->features + (size_t)i * sample->dim, scratch,
                              points + (size_t)i * part->dim);
+    dpc_free(scratch);
     return points;
 }
 
@@ -50,17 +55,37 @@ no_memory(const struct dpc_router_sample *sample, struct dpc_error *err)
                          sample->count);
 }
 
+/* What brings features into the router's form. */
+static int
+fit_form(struct dpc_router *router, const struct dpc_router_sample *sample, struct dpc_error *err)
+{
+    fit_scale(router, sample);
+    if (router->form == FORM_STANDARD)
+        return DPC_OK;
+    float *points = dpc_try_alloc((size_t)sample->count * router->dim, sizeof *points);
+    if (!points)
+        return no_memory(sample, err);
+    for (uint32_t i = 0; i < sample->count; i++)
+        dpc_router_standardise(router, sample->features + (size_t)i * router->dim,
+                               points + (size_t)i * router->dim);
+    int code = dpc_whiten_fit(points, sample->count, router->dim, ridge, router->map, err);
+    dpc_free(points);
+    return code;
+}
+
 /* Clusters each part by itself. */
 static int
-fit_clusters(struct dpc_router *router, const struct dpc_router_sample *sample, uint64_t seed,
-             bool spherical, struct dpc_error *err)
+fit_clusters(struct dpc_router *router, const struct dpc_router_sample *sample,
+             const struct dpc_experiment *experiment, struct dpc_error *err)
 {
     int code = DPC_OK;
+    bool spherical = experiment->routing.init == DPC_ROUTING_SPHERICAL;
     double inertia;
     for (uint32_t i = 0; code == DPC_OK && i < router->parts_count; i++) {
         struct router_part *part = &router->parts[i];
-        struct dpc_kmeans_options options = {
-            .seed = seed + i, .restarts = RESTARTS, .spherical = spherical};
+        struct dpc_kmeans_options options = {.seed = experiment->seed + i,
+                                             .restarts = experiment->routing.restarts,
+                                             .spherical = spherical};
         float *points = make_points(router, part, sample);
         if (!points)
             return no_memory(sample, err);
@@ -107,32 +132,51 @@ check_finite(const struct dpc_router_sample *sample, struct dpc_error *err)
     return DPC_OK;
 }
 
-int
-dpc_router_fit(const struct dpc_topology *topology, const struct dpc_router_sample *sample,
-               struct dpc_router **ret_router, struct dpc_error *err)
+static enum router_form
+form_of(enum dpc_routing_features features, bool unit)
+{
+    if (features == DPC_FEATURES_STANDARD)
+        return FORM_STANDARD;
+    return unit ? FORM_WHITENED_UNIT : FORM_WHITENED;
+}
+
+/* All but the values: its kind, its form and its parts. */
+static struct dpc_router *
+create(const struct dpc_topology *topology, uint32_t dim)
 {
     static const enum router_kind kinds[] = {
         [DPC_ROUTING_KMEANS] = ROUTER_KMEANS,   [DPC_ROUTING_SPHERICAL] = ROUTER_KMEANS,
         [DPC_ROUTING_PRODUCT] = ROUTER_PRODUCT, [DPC_ROUTING_METADATA] = ROUTER_KMEANS,
         [DPC_ROUTING_HASH] = ROUTER_HASH,
     };
-    const struct dpc_experiment *experiment = topology->experiment;
-    enum dpc_routing_init init = experiment->routing.init;
+    enum dpc_routing_init init = topology->experiment->routing.init;
     bool product = init == DPC_ROUTING_PRODUCT;
     uint32_t clusters[DPC_LEVELS_MAX] = {topology->routed_paths};
+    enum router_form form = FORM_STANDARD;
+    if (init != DPC_ROUTING_HASH)
+        form = form_of(topology->experiment->routing.features, init == DPC_ROUTING_SPHERICAL);
     for (uint32_t level = 0; product && level < topology->levels_count; level++)
         clusters[level] = topology->choices[level];
+    return dpc_router_create(kinds[init], form, dim, product ? topology->levels_count : 1,
+                             clusters);
+}
+
+int
+dpc_router_fit(const struct dpc_topology *topology, const struct dpc_router_sample *sample,
+               struct dpc_router **ret_router, struct dpc_error *err)
+{
+    const struct dpc_experiment *experiment = topology->experiment;
+    enum dpc_routing_init init = experiment->routing.init;
     int code = check_finite(sample, err);
     if (code != DPC_OK)
         return code;
-    struct dpc_router *router =
-        dpc_router_create(kinds[init], sample->dim, product ? topology->levels_count : 1, clusters);
+    struct dpc_router *router = create(topology, sample->dim);
     if (init != DPC_ROUTING_HASH)
-        fit_scale(router, sample);
-    if (init == DPC_ROUTING_METADATA)
+        code = fit_form(router, sample, err);
+    if (code == DPC_OK && init == DPC_ROUTING_METADATA)
         code = fit_means(router, sample, err);
-    else if (init != DPC_ROUTING_HASH)
-        code = fit_clusters(router, sample, experiment->seed, init == DPC_ROUTING_SPHERICAL, err);
+    else if (code == DPC_OK && init != DPC_ROUTING_HASH)
+        code = fit_clusters(router, sample, experiment, err);
     if (code != DPC_OK)
         dpc_router_destroy(router);
     else
@@ -140,21 +184,17 @@ dpc_router_fit(const struct dpc_topology *topology, const struct dpc_router_samp
     return code;
 }
 
-int
-dpc_router_fit_linear(uint32_t paths, const struct dpc_router_sample *sample,
-                      const struct dpc_router_sample *all, struct dpc_router **ret_router,
-                      struct dpc_error *err)
+/* Of the linear router, whose form is fitted. */
+static int
+fit_weights(struct dpc_router *router, const struct dpc_router_sample *sample,
+            const struct dpc_router_sample *all, struct dpc_error *err)
 {
-    int code = check_finite(all, err);
-    if (code != DPC_OK)
-        return code;
-    struct dpc_router *router = dpc_router_create(ROUTER_LINEAR, sample->dim, 1, &paths);
     const struct router_part *part = &router->parts[0];
-    fit_scale(router, all);
+    int code = DPC_OK;
     float *points = make_points(router, part, sample);
     float *all_points = make_points(router, part, all);
     if (points && all_points) {
-        struct dpc_linear linear = {paths, sample->dim, part->centroids, router->bias};
+        struct dpc_linear linear = {router->paths, router->dim, part->centroids, router->bias};
         dpc_linear_fit(&linear, points, sample->labels, sample->count);
         dpc_linear_fit_bias(&linear, all_points, all->count, sample->labels, sample->count);
     } else {
@@ -162,6 +202,22 @@ dpc_router_fit_linear(uint32_t paths, const struct dpc_router_sample *sample,
     }
     dpc_free(points);
     dpc_free(all_points);
+    return code;
+}
+
+int
+dpc_router_fit_linear(uint32_t paths, enum dpc_routing_features features,
+                      const struct dpc_router_sample *sample, const struct dpc_router_sample *all,
+                      struct dpc_router **ret_router, struct dpc_error *err)
+{
+    int code = check_finite(all, err);
+    if (code != DPC_OK)
+        return code;
+    struct dpc_router *router =
+        dpc_router_create(ROUTER_LINEAR, form_of(features, true), sample->dim, 1, &paths);
+    code = fit_form(router, all, err);
+    if (code == DPC_OK)
+        code = fit_weights(router, sample, all, err);
     if (code != DPC_OK)
         dpc_router_destroy(router);
     else

@@ -88,6 +88,13 @@ what_is_left_out_gets_its_default(void)
     CU_ASSERT(e.model.rope_base == 10000 && e.model.norm_epsilon == 1e-5);
     CU_ASSERT(e.model.init_std == 0.02 && e.model.ffn == 344);
     CU_ASSERT(e.baseline.dense && e.evaluation.windows == 8 && e.routing.documents_min == 50);
+    CU_ASSERT(e.routing.features == DPC_FEATURES_STANDARD && e.routing.restarts == 10);
+    CU_ASSERT_EQUAL_FATAL(parse_with("routing: {features: whitened, restarts: 64}\n"
+                                     "model: {dim: 4096, heads: 4}",
+                                     &e, &err),
+                          DPC_OK);
+    CU_ASSERT(e.routing.features == DPC_FEATURES_WHITENED && e.routing.restarts == 64);
+    CU_ASSERT_EQUAL(parse_with("routing: {restarts: 1}", &e, &err), DPC_OK);
     CU_ASSERT_EQUAL_FATAL(parse_with("model: {dim: 896, heads: 16}", &e, &err), DPC_OK);
     CU_ASSERT_EQUAL(e.model.ffn, 2392);
 }
@@ -174,6 +181,13 @@ static const struct {
      "f.yaml:3: \"routing.prefix\" is 256: it must be less than model.context, 256"},
     {"routing: {init: random}", DPC_EINVAL,
      "\"routing.init\" is random: needed is one of kmeans, spherical, product, metadata, hash"},
+    {"routing: {features: raw}", DPC_EINVAL,
+     "\"routing.features\" is raw: needed is one of standard, whitened"},
+    {"routing: {features: whitened}\nmodel: {dim: 4104, heads: 4}", DPC_EINVAL,
+     "f.yaml:3: \"routing.features\" is whitened, which takes a matrix of model.dim squared, and "
+     "that is 4104: write standard, or a model.dim of at most 4096"},
+    {"routing: {restarts: 0}", DPC_ERANGE, "\"routing.restarts\" is 0"},
+    {"routing: {restarts: 65}", DPC_ERANGE, "\"routing.restarts\" is 65"},
     {"routing: {balance: true}", DPC_EINVAL, "needed is one of none, capacity"},
     {"routing: {capacity: 0.9}", DPC_ERANGE, "\"routing.capacity\" is 0.9"},
     {"routing: {overlap: 65}", DPC_ERANGE, "\"routing.overlap\" is 65"},

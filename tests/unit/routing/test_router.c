@@ -29,10 +29,10 @@ make_clouds(float points[POINTS][DIM])
 static const struct dpc_kmeans_options three = {.seed = 1, .restarts = 3};
 static const uint8_t key[DPC_CONTENT_KEY_BYTES] = {1, 2, 3};
 
-/* A router of two levels of two modules; `labels` are for metadata. */
+/* A router of two levels of two modules with these keys; `labels` are for metadata. */
 static struct dpc_router *
-fit_init(const float *points, uint32_t count, uint64_t seed, const char *init,
-         const uint32_t *labels)
+fit_routing(const float *points, uint32_t count, uint64_t seed, const char *routing,
+            const uint32_t *labels)
 {
     struct dpc_error err = {0};
     struct dpc_router *router = NULL;
@@ -46,14 +46,23 @@ fit_init(const float *points, uint32_t count, uint64_t seed, const char *init,
                    "levels:\n"
                    "  - {name: lower, parts: [embedding, {blocks: 1}], modules: 2}\n"
                    "  - {name: upper, parts: [{blocks: 1}, head], modules: 2}\n"
-                   "routing: {init: %s}\n",
-                   (unsigned long long)seed, init);
+                   "routing: {%s}\n",
+                   (unsigned long long)seed, routing);
     CU_ASSERT_EQUAL_FATAL(dpc_experiment_parse("test", yaml, strlen(yaml), &experiment, &err),
                           DPC_OK);
     CU_ASSERT_EQUAL_FATAL(dpc_topology_init(&topology, &experiment, &err), DPC_OK);
     struct dpc_router_sample sample = {points, count, DIM, labels};
     CU_ASSERT_EQUAL_FATAL(dpc_router_fit(&topology, &sample, &router, &err), DPC_OK);
     return router;
+}
+
+static struct dpc_router *
+fit_init(const float *points, uint32_t count, uint64_t seed, const char *init,
+         const uint32_t *labels)
+{
+    char routing[64];
+    (void)snprintf(routing, sizeof routing, "init: %s", init);
+    return fit_routing(points, count, seed, routing, labels);
 }
 
 static struct dpc_router *
@@ -99,15 +108,13 @@ a_wide_dimension_does_not_drown_the_others(void)
 }
 
 static void
-the_same_seed_gives_the_same_bytes(void)
+check_same_bytes(const float *points, const char *routing)
 {
-    static float points[POINTS][DIM];
     struct dpc_buf a, b;
-    make_clouds(points);
     dpc_buf_init(&a, 0);
     dpc_buf_init(&b, 0);
-    struct dpc_router *first = fit(&points[0][0], POINTS, 5);
-    struct dpc_router *second = fit(&points[0][0], POINTS, 5);
+    struct dpc_router *first = fit_routing(points, POINTS, 5, routing, NULL);
+    struct dpc_router *second = fit_routing(points, POINTS, 5, routing, NULL);
     dpc_router_write(first, &a);
     dpc_router_write(second, &b);
     CU_ASSERT_EQUAL(a.len, b.len);
@@ -116,6 +123,15 @@ the_same_seed_gives_the_same_bytes(void)
     dpc_router_destroy(second);
     dpc_buf_done(&a);
     dpc_buf_done(&b);
+}
+
+static void
+the_same_seed_gives_the_same_bytes(void)
+{
+    static float points[POINTS][DIM];
+    make_clouds(points);
+    check_same_bytes(&points[0][0], "init: kmeans");
+    check_same_bytes(&points[0][0], "init: kmeans, features: whitened, restarts: 3");
 }
 
 static void
@@ -303,23 +319,140 @@ the_linear_router_learns_its_labels(void)
         labels[i] = 3 - i % CLUSTERS;
     struct dpc_router_sample few = {&points[0][0], 40, DIM, labels};
     struct dpc_router_sample all = {&points[0][0], POINTS, DIM, NULL};
-    CU_ASSERT_EQUAL_FATAL(dpc_router_fit_linear(CLUSTERS, &few, &all, &router, &err), DPC_OK);
+    for (int features = DPC_FEATURES_STANDARD; features <= DPC_FEATURES_WHITENED; features++) {
+        CU_ASSERT_EQUAL_FATAL(dpc_router_fit_linear(CLUSTERS, (enum dpc_routing_features)features,
+                                                    &few, &all, &router, &err),
+                              DPC_OK);
+        for (int i = 0; i < POINTS; i++)
+            CU_ASSERT_EQUAL(dpc_router_path(router, points[i], key), labels[i]);
+        dpc_router_destroy(router);
+    }
+    points[7][1] = NAN;
+    CU_ASSERT_EQUAL(
+        dpc_router_fit_linear(CLUSTERS, DPC_FEATURES_WHITENED, &few, &all, &router, &err),
+        DPC_EINVAL);
+}
+
+/* Four things that each lift one dimension by 2, and beside them one of no interest that moves
+ * all dimensions together by much more: standardised, points cluster by it, whitened they do not.
+ */
+static void
+whitening_sees_past_what_moves_all_dimensions(void)
+{
+    static float points[POINTS][DIM];
+    struct dpc_rng rng;
+    uint32_t agree[2] = {0};
+    dpc_rng_init(&rng, 14, DPC_RNG_TEST, 0, 0, 0);
+    for (int i = 0; i < POINTS; i++) {
+        double together = 5 * dpc_rng_normal(&rng);
+        for (int k = 0; k < DIM; k++)
+            points[i][k] =
+                (float)(together + (k % CLUSTERS == i % CLUSTERS) * 2.0 + dpc_rng_normal(&rng) / 4);
+    }
+    for (int whitened = 0; whitened < 2; whitened++) {
+        struct dpc_router *router =
+            fit_routing(&points[0][0], POINTS, 1,
+                        whitened ? "init: kmeans, features: whitened" : "init: kmeans", NULL);
+        for (int i = 0; i < POINTS; i++)
+            agree[whitened] += dpc_router_path(router, points[i], key) ==
+                               dpc_router_path(router, points[i % CLUSTERS], key);
+        dpc_router_destroy(router);
+    }
+    CU_ASSERT(agree[0] < POINTS * 3 / 4);
+    CU_ASSERT(agree[1] > POINTS * 9 / 10);
+}
+
+static void
+metadata_routes_whitened_texts_too(void)
+{
+    static float points[POINTS][DIM];
+    static uint32_t labels[POINTS];
+    make_clouds(points);
+    for (uint32_t i = 0; i < POINTS; i++)
+        labels[i] = (i + 1) % CLUSTERS;
+    struct dpc_router *router =
+        fit_routing(&points[0][0], POINTS, 1, "init: metadata, features: whitened", labels);
     for (int i = 0; i < POINTS; i++)
         CU_ASSERT_EQUAL(dpc_router_path(router, points[i], key), labels[i]);
-    points[7][1] = NAN;
-    CU_ASSERT_EQUAL(dpc_router_fit_linear(CLUSTERS, &few, &all, &router, &err), DPC_EINVAL);
     dpc_router_destroy(router);
+}
+
+/* What releases before whitening wrote: two paths at (-1) and (1) of one dimension. */
+static void
+an_older_router_is_read(void)
+{
+    static const float values[] = {/* mean */ 3, /* scale */ 0.5F, /* centroids */ -1, 1};
+    struct dpc_buf bytes, again;
+    struct dpc_router *router;
+    struct dpc_error err;
+    dpc_buf_init(&bytes, 0);
+    dpc_buf_init(&again, 0);
+    dpc_buf_put(&bytes, "DPCROUT1", 8);
+    dpc_buf_put_u32(&bytes, 1);
+    dpc_buf_put_u32(&bytes, 2);
+    dpc_buf_put_u32(&bytes, 1);
+    for (size_t i = 0; i < sizeof values / sizeof *values; i++) {
+        uint32_t bits;
+        memcpy(&bits, &values[i], sizeof bits);
+        dpc_buf_put_u32(&bytes, bits);
+    }
+    CU_ASSERT_EQUAL_FATAL(dpc_router_read(bytes.data, bytes.len, &router, &err), DPC_OK);
+    CU_ASSERT_EQUAL(dpc_router_path(router, (float[]){2.9F}, key), 0);
+    CU_ASSERT_EQUAL(dpc_router_path(router, (float[]){3.1F}, key), 1);
+    /* It is also written as it was, for older releases and since its hash names it. */
+    dpc_router_write(router, &again);
+    CU_ASSERT_EQUAL_FATAL(again.len, bytes.len);
+    CU_ASSERT_EQUAL(memcmp(again.data, bytes.data, bytes.len), 0);
+    dpc_router_destroy(router);
+    dpc_buf_done(&bytes);
+    dpc_buf_done(&again);
+}
+
+/* Magic, kind, form, paths, dim. */
+static void
+a_damaged_whitened_router_is_refused(void)
+{
+    static float points[POINTS][DIM];
+    struct dpc_buf bytes;
+    struct dpc_router *read;
+    struct dpc_error err;
+    make_clouds(points);
+    dpc_buf_init(&bytes, 0);
+    struct dpc_router *router =
+        fit_routing(&points[0][0], POINTS, 1, "init: kmeans, features: whitened", NULL);
+    dpc_router_write(router, &bytes);
+    CU_ASSERT_EQUAL(memcmp(bytes.data, "DPCROUT2", 8), 0);
+    for (size_t i = 0; i < 24; i++) {
+        bytes.data[i] ^= 0x41;
+        CU_ASSERT_NOT_EQUAL(dpc_router_read(bytes.data, bytes.len, &read, &err), DPC_OK);
+        bytes.data[i] ^= 0x41;
+    }
+    bytes.data[12] = 0; /* a form of its own file */
+    CU_ASSERT_EQUAL(dpc_router_read(bytes.data, bytes.len, &read, &err), DPC_EVERSION);
+    bytes.data[12] = 1;
+    memset(bytes.data + 24 + 2 * DIM * sizeof(float), 0xff, sizeof(float)); /* of the map */
+    CU_ASSERT_EQUAL(dpc_router_read(bytes.data, bytes.len, &read, &err), DPC_ECORRUPT);
+    dpc_router_destroy(router);
+    dpc_buf_done(&bytes);
 }
 
 static void
 every_kind_comes_back_from_its_bytes(void)
 {
-    static const char *const inits[] = {"spherical", "product", "hash"};
+    static const char *const routings[] = {
+        "init: spherical",
+        "init: product",
+        "init: hash",
+        "init: kmeans, features: whitened",
+        "init: spherical, features: whitened",
+        "init: product, features: whitened, restarts: 2",
+        "init: hash, features: whitened",
+    };
     static float points[POINTS][DIM];
     struct dpc_error err;
     make_clouds(points);
-    for (size_t n = 0; n < sizeof inits / sizeof *inits; n++) {
-        struct dpc_router *read, *router = fit_init(&points[0][0], POINTS, 1, inits[n], NULL);
+    for (size_t n = 0; n < sizeof routings / sizeof *routings; n++) {
+        struct dpc_router *read, *router = fit_routing(&points[0][0], POINTS, 1, routings[n], NULL);
         struct dpc_buf bytes;
         dpc_buf_init(&bytes, 0);
         dpc_router_write(router, &bytes);
@@ -350,6 +483,11 @@ static const struct dpc_test tests[] = {
      metadata_routes_new_texts_to_the_nearest_mean},
     {"hash looks at the key alone and is even", hash_looks_at_the_key_alone_and_is_even},
     {"the linear router learns its labels", the_linear_router_learns_its_labels},
+    {"whitening sees past what moves all dimensions",
+     whitening_sees_past_what_moves_all_dimensions},
+    {"metadata routes whitened texts too", metadata_routes_whitened_texts_too},
+    {"an older router is read", an_older_router_is_read},
+    {"a damaged whitened router is refused", a_damaged_whitened_router_is_refused},
     {"every kind comes back from its bytes", every_kind_comes_back_from_its_bytes},
 };
 DPC_TEST_MAIN("routing/router", tests)
