@@ -17,6 +17,13 @@ for init in spherical product metadata hash; do
     check "init: $init routes a prompt" [ "$status" = 0 ]
 done
 
+make_experiment whitened.yaml \
+    's/init: kmeans/init: kmeans, features: whitened, phases: 1, balance: capacity/; s/rounds: 3/rounds: 2/'
+run_to_end whitened dipaco run whitened.yaml --dir whitened
+check 'whitened features train to the end, with the linear router too' [ "$status" = 0 ]
+run_to_end whitened-text dipaco generate whitened --prompt 'ab' --tokens 4
+check 'whitened features route a prompt' [ "$status" = 0 ]
+
 make_experiment both.yaml \
     's/init: kmeans/init: kmeans, balance: capacity, capacity: 1.0, overlap: 2/; s/rounds: 3/rounds: 1/'
 run_to_end both dipaco run both.yaml --dir both
