@@ -16,6 +16,9 @@ struct dpc_keep {
     uint32_t modules_count, paths_count;
     uint32_t *versions;    /* newest of each module */
     uint32_t *rounds_done; /* of each path */
+    /* The oldest round that anybody is at work on, of each module and path; UINT32_MAX: none. In
+     * elastic mode others may have gone on meanwhile. */
+    uint32_t *module_leased, *path_leased;
     size_t count, capacity;
     struct dpc_hash *hashes;
 };
@@ -87,6 +90,30 @@ add_audits(struct dpc_keep *keep, const struct dpc_core *core)
     }
 }
 
+static void
+lower(uint32_t *value, uint32_t to)
+{
+    *value = *value < to ? *value : to;
+}
+
+static void
+note_leases(struct dpc_keep *keep, const struct dpc_core *core)
+{
+    keep->module_leased = dpc_alloc(keep->modules_count, sizeof *keep->module_leased);
+    keep->path_leased = dpc_alloc(keep->paths_count, sizeof *keep->path_leased);
+    memset(keep->module_leased, 0xff, keep->modules_count * sizeof *keep->module_leased);
+    memset(keep->path_leased, 0xff, keep->paths_count * sizeof *keep->path_leased);
+    for (uint32_t i = 0; i < core->leases_count; i++) {
+        const struct dpc_lease_record *lease = &core->leases[i]->record;
+        if (lease->kind != DPC_TASK_TRAIN)
+            continue;
+        lower(&keep->path_leased[lease->path], lease->round);
+        for (uint32_t level = 0; level < core->topology.levels_count; level++)
+            lower(&keep->module_leased[dpc_topology_module(&core->topology, lease->path, level)],
+                  lease->round);
+    }
+}
+
 struct dpc_keep *
 dpc_keep_create(const struct dpc_core *core)
 {
@@ -106,6 +133,7 @@ dpc_keep_create(const struct dpc_core *core)
     add_modules(keep, core);
     add_paths(keep, core);
     add_audits(keep, core);
+    note_leases(keep, core);
     return keep;
 }
 
@@ -116,6 +144,8 @@ dpc_keep_destroy(struct dpc_keep *keep)
         return NULL;
     dpc_free(keep->versions);
     dpc_free(keep->rounds_done);
+    dpc_free(keep->module_leased);
+    dpc_free(keep->path_leased);
     dpc_free(keep->hashes);
     return dpc_free(keep);
 }
@@ -133,6 +163,7 @@ add_version(void *context, const struct dpc_version_record *version)
 {
     struct dpc_keep *keep = context;
     if (version->module >= keep->modules_count ||
+        dpc_version_round(version) >= keep->module_leased[version->module] ||
         is_recent(keep, version->version, keep->versions[version->module]))
         add_content(keep, &version->master, &version->published, &version->momentum);
     return true;
@@ -143,6 +174,7 @@ add_contribution(void *context, const struct dpc_contribution_record *contributi
 {
     struct dpc_keep *keep = context;
     if (contribution->path >= keep->paths_count ||
+        contribution->round >= keep->path_leased[contribution->path] ||
         is_recent(keep, contribution->round, keep->rounds_done[contribution->path]))
         add(keep, &contribution->delta);
     return true;

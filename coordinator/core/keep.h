@@ -7,7 +7,7 @@
  *   `generate` name nothing else;
  * - pinned versions: the dense model as the warm start left it, which computes routing features;
  * - versions and contributions at most `keep_rounds` rounds older than the newest of their module
- *   or path.
+ *   or path, and those of rounds that a lease is still at work on.
  *
  * Owns: its list. Threads: made by the core's, then anybody's, one at a time; complete it is
  * read-only. Not here: the records, which stay: the ledger is whole for ever, and the report draws
