@@ -93,6 +93,30 @@ carry_out(struct dpc_server *server, const struct dpc_peer *peer, uint64_t reque
     dpc_actions_reset(actions);
 }
 
+static void
+tick(struct dpc_server *server, bool last)
+{
+    int64_t now_ms = dpc_clock_now_ms(&dpc_clock_system);
+    struct dpc_traffic control = dpc_listener_traffic(server->control);
+    struct dpc_traffic bulk = dpc_listener_traffic(server->bulk);
+    uint64_t up = control.bytes_received + bulk.bytes_received;
+    uint64_t down = control.bytes_sent + bulk.bytes_sent;
+    struct dpc_event event = {.type = DPC_EVENT_TICK};
+    event.tick.bytes_up = up - server->traffic.bytes_received;
+    event.tick.bytes_down = down - server->traffic.bytes_sent;
+    event.tick.elapsed_ms = (uint64_t)(now_ms - server->ticked_ms);
+    event.tick.last = last;
+    server->traffic.bytes_received = up;
+    server->traffic.bytes_sent = down;
+    server->ticked_ms = now_ms;
+    /* The last tick commits, and in elastic mode any may; without room these few figures are given
+     * up. */
+    bool commits = last || server->experiment.mode == DPC_MODE_ELASTIC;
+    if (server_has_room(server) || !commits)
+        server_step(server, &event, NULL, 0);
+    dpc_notify_alive();
+}
+
 void
 server_step(struct dpc_server *server, const struct dpc_event *event, const struct dpc_peer *peer,
             uint64_t request)
@@ -100,6 +124,11 @@ server_step(struct dpc_server *server, const struct dpc_event *event, const stru
     if (server->failure != DPC_OK)
         return;
     uint32_t phase = dpc_core_phase(server->core)->phase;
+    /* The report tells what crossed the wire until then, which may be more than ticks have seen. */
+    if (phase == DPC_PHASE_EVALUATE && event->type == DPC_EVENT_SUBMIT)
+        tick(server, false);
+    if (server->failure != DPC_OK)
+        return;
     dpc_core_step(server->core, event, dpc_clock_now_ms(&dpc_clock_system), &server->actions);
     carry_out(server, peer, request);
     uint32_t now = dpc_core_phase(server->core)->phase;
@@ -261,28 +290,6 @@ take_finished(struct dpc_server *server)
 }
 
 /* --- Ticks and signals. */
-
-static void
-tick(struct dpc_server *server, bool last)
-{
-    int64_t now_ms = dpc_clock_now_ms(&dpc_clock_system);
-    struct dpc_traffic control = dpc_listener_traffic(server->control);
-    struct dpc_traffic bulk = dpc_listener_traffic(server->bulk);
-    uint64_t up = control.bytes_received + bulk.bytes_received;
-    uint64_t down = control.bytes_sent + bulk.bytes_sent;
-    struct dpc_event event = {.type = DPC_EVENT_TICK};
-    event.tick.bytes_up = up - server->traffic.bytes_received;
-    event.tick.bytes_down = down - server->traffic.bytes_sent;
-    event.tick.elapsed_ms = (uint64_t)(now_ms - server->ticked_ms);
-    event.tick.last = last;
-    server->traffic.bytes_received = up;
-    server->traffic.bytes_sent = down;
-    server->ticked_ms = now_ms;
-    /* The last tick commits; without room these few figures are given up. */
-    if (server_has_room(server) || !last)
-        server_step(server, &event, NULL, 0);
-    dpc_notify_alive();
-}
 
 static void
 take_signals(struct dpc_server *server)

@@ -583,7 +583,9 @@ on_tick(struct sim *sim)
     event.tick.elapsed_ms = (uint64_t)(sim->now_ms - coordinator->ticked_ms);
     coordinator->ticked_ms = sim->now_ms;
     sim_add(sim, TICK_MS, (struct sim_event){.type = SIM_TICK, .life = coordinator->life});
-    step(sim, &event, NULL);
+    /* In elastic mode it may commit. */
+    if (!sim->plan.elastic || sim_has_room(sim))
+        step(sim, &event, NULL);
     if (coordinator->core)
         operator_rolls_back(sim);
     if (coordinator->core)
