@@ -89,3 +89,16 @@ dpc_ctl_list(const struct dpc_call *call, const char *verb, const char *argument
     dpc_json_destroy(reply);
     return DPC_EXIT_OK;
 }
+
+int
+dpc_ctl_finish(const struct dpc_call *call, int rc, struct dpc_json *reply,
+               void (*print)(const struct dpc_json *reply), const struct dpc_error *err)
+{
+    const struct dpc_ctl_globals *globals = call->globals;
+    if (rc == DPC_OK && globals->json)
+        dpc_json_show(reply, stdout);
+    else if (rc == DPC_OK)
+        print(reply);
+    dpc_json_destroy(reply);
+    return rc == DPC_OK ? DPC_EXIT_OK : dpc_complain_error(call, err);
+}

@@ -24,6 +24,12 @@ struct dpc_ctl_globals {
 int dpc_ctl_open(const struct dpc_call *call, struct dpc_admin **ret_admin,
                  struct dpc_error *err) DPC_MUST_CHECK;
 
+/* The end of a subcommand that asked for one thing: shows the reply, as JSON or through `print`, or
+ * complains about `err`. Takes the reply, which may be NULL after a failure; returns an exit code.
+ */
+int dpc_ctl_finish(const struct dpc_call *call, int rc, struct dpc_json *reply,
+                   void (*print)(const struct dpc_json *reply), const struct dpc_error *err);
+
 /* A whole subcommand: asks for the listing `verb` and prints it. Returns an exit code. */
 int dpc_ctl_list(const struct dpc_call *call, const char *verb, const char *argument,
                  const char *after, const struct dpc_column *columns, size_t columns_count);

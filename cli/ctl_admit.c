@@ -19,7 +19,6 @@ print_reply(const struct dpc_json *reply)
 static int
 run(const struct dpc_call *call)
 {
-    const struct dpc_ctl_globals *globals = call->globals;
     struct dpc_admin *admin = NULL;
     struct dpc_json *reply = NULL;
     struct dpc_error err;
@@ -28,12 +27,7 @@ run(const struct dpc_call *call)
         rc = dpc_admin_ask(admin, "admit", call->arguments.items[0], DPC_ADMIN_TIMEOUT_MS, &reply,
                            &err);
     dpc_admin_close(admin);
-    if (rc == DPC_OK && globals->json)
-        dpc_json_show(reply, stdout);
-    else if (rc == DPC_OK)
-        print_reply(reply);
-    dpc_json_destroy(reply);
-    return rc == DPC_OK ? DPC_EXIT_OK : dpc_complain_error(call, &err);
+    return dpc_ctl_finish(call, rc, reply, print_reply, &err);
 }
 
 const struct dpc_command dpc_command_admit = {

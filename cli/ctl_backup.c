@@ -53,16 +53,10 @@ print_state(const struct dpc_json *state)
 static int
 run(const struct dpc_call *call)
 {
-    const struct dpc_ctl_globals *globals = call->globals;
     struct dpc_json *state = NULL;
     struct dpc_error err;
     int rc = make_backup(call, &state, &err);
-    if (rc == DPC_OK && globals->json)
-        dpc_json_show(state, stdout);
-    else if (rc == DPC_OK)
-        print_state(state);
-    dpc_json_destroy(state);
-    return rc == DPC_OK ? DPC_EXIT_OK : dpc_complain_error(call, &err);
+    return dpc_ctl_finish(call, rc, state, print_state, &err);
 }
 
 const struct dpc_command dpc_command_backup = {

@@ -79,7 +79,6 @@ static int
 run(const struct dpc_call *call)
 {
     const struct revoke_options *given = call->options;
-    const struct dpc_ctl_globals *globals = call->globals;
     struct dpc_json *state = NULL;
     struct dpc_error err;
     if (given->since < 0)
@@ -88,12 +87,7 @@ run(const struct dpc_call *call)
     int code = (int)dpc_json_integer(dpc_json_get(state, "code"), DPC_OK);
     if (rc == DPC_OK && code != DPC_OK)
         rc = dpc_error_set(&err, code, "%s", dpc_json_text(dpc_json_get(state, "error"), ""));
-    else if (rc == DPC_OK && globals->json)
-        dpc_json_show(state, stdout);
-    else if (rc == DPC_OK)
-        print_state(state);
-    dpc_json_destroy(state);
-    return rc == DPC_OK ? DPC_EXIT_OK : dpc_complain_error(call, &err);
+    return dpc_ctl_finish(call, rc, state, print_state, &err);
 }
 
 const struct dpc_command dpc_command_revoke = {

@@ -66,7 +66,6 @@ static int
 run(const struct dpc_call *call)
 {
     const struct rollback_options *given = call->options;
-    const struct dpc_ctl_globals *globals = call->globals;
     struct dpc_json *reply = NULL;
     struct dpc_error err;
     bool one = call->arguments.count == 1 && given->to >= 0 && given->round < 0;
@@ -74,12 +73,7 @@ run(const struct dpc_call *call)
     if (!one && !all)
         return dpc_complain(call, DPC_EXIT_USAGE, "give MODULE and --to VERSION, or --round R");
     int rc = ask(call, &reply, &err);
-    if (rc == DPC_OK && globals->json)
-        dpc_json_show(reply, stdout);
-    else if (rc == DPC_OK)
-        print_reply(reply);
-    dpc_json_destroy(reply);
-    return rc == DPC_OK ? DPC_EXIT_OK : dpc_complain_error(call, &err);
+    return dpc_ctl_finish(call, rc, reply, print_reply, &err);
 }
 
 const struct dpc_command dpc_command_rollback = {

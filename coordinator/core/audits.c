@@ -328,8 +328,7 @@ core_on_audited(struct dpc_core *core, struct core_audit *audit, struct core_wor
     }
     take_answer(audit, worker->record.key, serial, submit);
     worker->record.accepted = serial;
-    worker->record.tokens += (uint64_t)submit->steps_count * core->experiment->inner.batch *
-                             core->experiment->model.context;
+    worker->record.tokens += core_tokens_of(core, submit->steps_count);
     dpc_put_worker(&actions->batch, &worker->record);
     core_reply_submitted(actions, submit->token, DPC_VERDICT_ACCEPTED);
     if (judge(core, audit, actions))

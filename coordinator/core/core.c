@@ -97,6 +97,21 @@ core_put_phase(struct dpc_core *core, struct dpc_actions *actions)
     dpc_put_phase(&actions->batch, &core->phase);
 }
 
+void
+core_put_ledger(struct dpc_core *core, struct dpc_ledger_record *record,
+                struct dpc_actions *actions)
+{
+    record->sequence = core->phase.ledger_next++;
+    record->previous = core->phase.ledger_head;
+    dpc_put_ledger(&actions->batch, record, &core->phase.ledger_head);
+}
+
+uint64_t
+core_tokens_of(const struct dpc_core *core, uint32_t steps)
+{
+    return (uint64_t)steps * core->experiment->inner.batch * core->experiment->model.context;
+}
+
 bool
 core_is_dense(const struct dpc_core *core, uint32_t path)
 {

@@ -236,7 +236,7 @@ core_lease_steps(const struct dpc_core *core, const struct core_worker *worker, 
     uint32_t all = dpc_core_round_steps(core, path_id, path->rounds_done);
     uint32_t left = all - path->part_steps, least = (all + LEASES_A_ROUND - 1) / LEASES_A_ROUND;
     double usual_ms = core->paces[DPC_TASK_TRAIN].unit_ms;
-    double tokens = (double)core->experiment->inner.batch * core->experiment->model.context;
+    double tokens = (double)core_tokens_of(core, 1);
     if (core->experiment->mode != DPC_MODE_ELASTIC || !(worker->tokens_per_s > 0) ||
         usual_ms <= 0 || path->parts + 1 >= DPC_PARTS_MAX)
         return left;

@@ -43,12 +43,10 @@ put_ledger(struct dpc_core *core, const struct dpc_version_record *version,
            struct dpc_actions *actions)
 {
     struct dpc_ledger_record record = {
-        .sequence = core->phase.ledger_next++,
         .module = version->module,
         .version = version->version,
         .master = version->master,
         .momentum = version->momentum,
-        .previous = core->phase.ledger_head,
         .entries_count = left_out_count,
         .entries = dpc_alloc(left_out_count + 1u, sizeof *record.entries), /* never none */
     };
@@ -56,7 +54,7 @@ put_ledger(struct dpc_core *core, const struct dpc_version_record *version,
         record.entries[i] = left_out[i];
         record.entries[i].scale = 0;
     }
-    dpc_put_ledger(&actions->batch, &record, &core->phase.ledger_head);
+    core_put_ledger(core, &record, actions);
     dpc_free(record.entries);
 }
 

@@ -203,13 +203,11 @@ put_ledger(struct dpc_core *core, const struct dpc_folded *folded, struct dpc_ac
     struct dpc_fold fold;
     describe_fold(core, folded->module, &fold);
     struct dpc_ledger_record record = {
-        .sequence = core->phase.ledger_next++,
         .module = folded->module,
         .version = folded->version,
         .rescale = fold.rescale,
         .master = folded->master,
         .momentum = folded->momentum,
-        .previous = core->phase.ledger_head,
         .entries_count = fold.inputs_count,
         .entries = dpc_alloc(fold.inputs_count + 1, sizeof *record.entries), /* never none */
     };
@@ -227,7 +225,7 @@ put_ledger(struct dpc_core *core, const struct dpc_folded *folded, struct dpc_ac
         memcpy(record.entries[i].worker, input->worker, DPC_WORKER_KEY_BYTES);
     }
     core_note_judged(core, &fold, folded, actions);
-    dpc_put_ledger(&actions->batch, &record, &core->phase.ledger_head);
+    core_put_ledger(core, &record, actions);
     dpc_free(record.entries);
     dpc_free(fold.inputs);
 }
@@ -476,8 +474,7 @@ count_steps(struct dpc_core *core, const struct core_lease *lease,
         path->parts = whole ? 0 : path->parts + 1;
     }
     path->steps_done += submit->steps_count;
-    path->tokens_done += (uint64_t)submit->steps_count * core->experiment->inner.batch *
-                         core->experiment->model.context;
+    path->tokens_done += core_tokens_of(core, submit->steps_count);
     take_state(core, lease, submit);
 }
 
@@ -537,8 +534,7 @@ accept(struct dpc_core *core, struct core_lease *lease, const struct dpc_msg_sub
         accept_training(core, lease, submit, actions);
         core_note_trained(core, submit->path, worker);
         worker->record.merged++;
-        worker->record.tokens += (uint64_t)submit->steps_count * core->experiment->inner.batch *
-                                 core->experiment->model.context;
+        worker->record.tokens += core_tokens_of(core, submit->steps_count);
     } else {
         accept_chunk(core, lease, submit, actions);
     }

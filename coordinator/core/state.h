@@ -163,6 +163,11 @@ struct dpc_core {
 
 /* --- core.c */
 void core_put_phase(struct dpc_core *core, struct dpc_actions *actions);
+/* The next entry of the ledger: gives it its sequence and its link to the one before. */
+void core_put_ledger(struct dpc_core *core, struct dpc_ledger_record *record,
+                     struct dpc_actions *actions);
+/* Tokens of that many inner steps, as the core counts them. */
+uint64_t core_tokens_of(const struct dpc_core *core, uint32_t steps);
 struct dpc_effect *core_add_effect(struct dpc_actions *actions, enum dpc_effect_type type);
 struct dpc_msg *core_reply(struct dpc_actions *actions, enum dpc_msg_type type);
 /* A typed refusal, with a printf text. */

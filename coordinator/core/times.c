@@ -31,8 +31,8 @@ core_measure(struct dpc_core *core, const struct core_lease *lease,
     struct core_pace *pace = &core->paces[lease->record.kind];
     double computing_ms = 1000.0 * submit->seconds;
     double rest_ms = (double)(now_ms - lease->granted_ms) - computing_ms;
-    bool part = submit->kind == DPC_TASK_TRAIN && submit->steps_count < lease->steps_count;
-    uint32_t units = part ? submit->steps_count : lease->steps_count;
+    bool trains = submit->kind == DPC_TASK_TRAIN; /* perhaps a part of what was asked for */
+    uint32_t units = trains ? submit->steps_count : lease->steps_count;
     if (!isfinite(computing_ms) || computing_ms <= 0 || !units)
         return;
     mix(&pace->unit_ms, computing_ms / units);

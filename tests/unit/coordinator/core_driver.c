@@ -390,6 +390,18 @@ driver_phase(const struct driver *driver)
     return dpc_core_phase(driver->core)->phase;
 }
 
+void
+driver_reach_training(struct driver *driver, uint8_t worker)
+{
+    for (int i = 0; i < 100 && driver_phase(driver) != DPC_PHASE_TRAIN; i++) {
+        const struct dpc_msg *reply = driver_ask(driver, worker);
+        CU_ASSERT_EQUAL_FATAL(reply->type, DPC_MSG_LEASE);
+        struct dpc_msg_lease lease = reply->lease;
+        driver_submit(driver, worker, &lease);
+    }
+    CU_ASSERT_EQUAL_FATAL(driver_phase(driver), DPC_PHASE_TRAIN);
+}
+
 bool
 driver_finish(struct driver *driver, uint8_t workers)
 {

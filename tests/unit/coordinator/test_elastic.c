@@ -32,13 +32,7 @@ start_long(struct driver *driver, const char *mode, const char *outer, int steps
     driver_start(driver, yaml);
     for (uint8_t worker = 0; worker < PATHS; worker++)
         driver_hello(driver, worker, no_token);
-    for (int i = 0; i < 100 && driver_phase(driver) != DPC_PHASE_TRAIN; i++) {
-        const struct dpc_msg *reply = driver_ask(driver, 0);
-        CU_ASSERT_EQUAL_FATAL(reply->type, DPC_MSG_LEASE);
-        struct dpc_msg_lease lease = reply->lease;
-        driver_submit(driver, 0, &lease);
-    }
-    CU_ASSERT_EQUAL_FATAL(driver_phase(driver), DPC_PHASE_TRAIN);
+    driver_reach_training(driver, 0);
 }
 
 static void

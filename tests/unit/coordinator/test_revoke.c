@@ -28,13 +28,7 @@ start_training(struct driver *driver)
 {
     driver_start(driver, yaml);
     driver_hello(driver, 0, no_token);
-    for (int i = 0; i < 100 && driver_phase(driver) != DPC_PHASE_TRAIN; i++) {
-        const struct dpc_msg *reply = driver_ask(driver, 0);
-        CU_ASSERT_EQUAL_FATAL(reply->type, DPC_MSG_LEASE);
-        struct dpc_msg_lease lease = reply->lease;
-        driver_submit(driver, 0, &lease);
-    }
-    CU_ASSERT_EQUAL_FATAL(driver_phase(driver), DPC_PHASE_TRAIN);
+    driver_reach_training(driver, 0);
 }
 
 static struct dpc_msg_lease
