@@ -280,20 +280,38 @@ dpc_experiment_paths(const struct dpc_experiment *experiment)
     return paths <= DPC_PATHS_MAX ? (uint32_t)paths : DPC_PATHS_MAX + 1;
 }
 
-int
-dpc_experiment_parse(const char *name, const char *text, size_t len,
-                     struct dpc_experiment *ret_experiment, struct dpc_error *err)
+/* Keys of another document, which take the place of the file's own. */
+struct overlay {
+    const struct dpc_yaml *yaml;
+    const struct dpc_yaml_node *map; /* NULL: none */
+    const char *prefix;
+};
+
+/* A broken rule is reported in the document that may have broken it. */
+static int
+read_keys(const struct dpc_yaml *yaml, const struct overlay *over,
+          struct dpc_experiment *experiment, struct dpc_error *err)
+{
+    int code = dpc_keys_read(&dpc_experiment_keys, yaml, experiment, err);
+    if (code == DPC_OK && over->map)
+        code = dpc_keys_read_over(&dpc_experiment_keys, over->yaml, over->map, over->prefix,
+                                  experiment, err);
+    if (code != DPC_OK)
+        return code;
+    complete(experiment);
+    return check(experiment, over->map ? over->yaml : yaml, err);
+}
+
+static int
+parse_with(const char *name, const char *text, size_t len, const struct overlay *over,
+           struct dpc_experiment *ret_experiment, struct dpc_error *err)
 {
     struct dpc_yaml *yaml;
     int code = dpc_yaml_parse(name, text, len, &yaml, err);
     if (code != DPC_OK)
         return code;
     struct dpc_experiment *made = dpc_alloc(1, sizeof *made);
-    code = dpc_keys_read(&dpc_experiment_keys, yaml, made, err);
-    if (code == DPC_OK) {
-        complete(made);
-        code = check(made, yaml, err);
-    }
+    code = read_keys(yaml, over, made, err);
     if (code == DPC_OK)
         memcpy(ret_experiment, made, sizeof *made);
     dpc_free(made);
@@ -302,16 +320,33 @@ dpc_experiment_parse(const char *name, const char *text, size_t len,
 }
 
 int
-dpc_experiment_load(const char *path, struct dpc_experiment *ret_experiment, struct dpc_error *err)
+dpc_experiment_parse(const char *name, const char *text, size_t len,
+                     struct dpc_experiment *ret_experiment, struct dpc_error *err)
 {
+    static const struct overlay nothing;
+    return parse_with(name, text, len, &nothing, ret_experiment, err);
+}
+
+int
+dpc_experiment_load_with(const char *path, const struct dpc_yaml *yaml,
+                         const struct dpc_yaml_node *map, const char *prefix,
+                         struct dpc_experiment *ret_experiment, struct dpc_error *err)
+{
+    const struct overlay over = {yaml, map, prefix};
     uint8_t *text;
     size_t len;
     int code = dpc_vfs_read_file(&dpc_vfs_posix, path, DPC_CONFIG_BYTES_MAX, &text, &len, err);
     if (code != DPC_OK)
         return code;
-    code = dpc_experiment_parse(path, (const char *)text, len, ret_experiment, err);
+    code = parse_with(path, (const char *)text, len, &over, ret_experiment, err);
     dpc_free(text);
     return code;
+}
+
+int
+dpc_experiment_load(const char *path, struct dpc_experiment *ret_experiment, struct dpc_error *err)
+{
+    return dpc_experiment_load_with(path, NULL, NULL, "", ret_experiment, err);
 }
 
 void

@@ -18,6 +18,7 @@
 #include "base/buf.h"
 #include "base/error.h"
 #include "base/limits.h"
+#include "base/yaml.h"
 
 enum dpc_mode { DPC_MODE_STRICT, DPC_MODE_ELASTIC };
 enum dpc_tokenizer_kind { DPC_TOKENIZER_BYTES };
@@ -148,6 +149,13 @@ int dpc_experiment_load(const char *path, struct dpc_experiment *ret_experiment,
 int dpc_experiment_parse(const char *name, const char *text, size_t len,
                          struct dpc_experiment *ret_experiment,
                          struct dpc_error *err) DPC_MUST_CHECK;
+
+/* An experiment file with the keys of `map`, a map of the document `yaml` at `prefix`
+ * ("rows[2].set."), in place of its own: a row of a comparison. NULL: with none. */
+int dpc_experiment_load_with(const char *path, const struct dpc_yaml *yaml,
+                             const struct dpc_yaml_node *map, const char *prefix,
+                             struct dpc_experiment *ret_experiment,
+                             struct dpc_error *err) DPC_MUST_CHECK;
 
 /* The whole experiment as canonical YAML (all keys, table order): what the store keeps and workers
  * get. Parsing it gives an equal struct. */

@@ -308,6 +308,7 @@ read_list(const struct scope *scope, const struct dpc_key *key, const struct dpc
     if (count == 0 || count > key->list.count_max)
         return dpc_keys_error_at(scope->yaml, node, path, scope->err, DPC_ERANGE,
                                  "has %zu items: allowed are 1 to %u", count, key->list.count_max);
+    memset(field_of(key, scope->target), 0, key->size);
     for (size_t i = 0; i < count; i++) {
         char prefix[PATH_MAX_SHOWN];
         (void)snprintf(prefix, sizeof prefix, "%s[%zu].", path, i);
@@ -575,14 +576,23 @@ has_key(const struct scope *scope, const struct dpc_yaml_node *map, const char *
 }
 
 static int
+check_map(const struct scope *scope, const struct dpc_yaml_node *map)
+{
+    if (dpc_yaml_kind(map) == DPC_YAML_MAP)
+        return DPC_OK;
+    return dpc_error_set(scope->err, DPC_EINVAL, "%s:%u: a map of keys is needed here",
+                         dpc_yaml_name(scope->yaml), dpc_yaml_line(map));
+}
+
+static int
 read_table(const struct scope *scope, const struct dpc_yaml_node *map)
 {
-    if (dpc_yaml_kind(map) != DPC_YAML_MAP)
-        return dpc_error_set(scope->err, DPC_EINVAL, "%s:%u: a map of keys is needed here",
-                             dpc_yaml_name(scope->yaml), dpc_yaml_line(map));
+    int code = check_map(scope, map);
+    if (code != DPC_OK)
+        return code;
     for (size_t i = 0; i < scope->keys->count; i++)
         set_default(&scope->keys->rows[i], scope->target);
-    int code = read_map(scope, map, "");
+    code = read_map(scope, map, "");
     for (size_t i = 0; code == DPC_OK && i < scope->keys->count; i++) {
         const struct dpc_key *key = &scope->keys->rows[i];
         if (key->required && !has_key(scope, map, key->path))
@@ -602,4 +612,14 @@ dpc_keys_read(const struct dpc_keys *keys, const struct dpc_yaml *yaml, void *ta
     if (!root)
         return dpc_error_set(err, DPC_EINVAL, "%s: the file is empty", dpc_yaml_name(yaml));
     return read_table(&scope, root);
+}
+
+int
+dpc_keys_read_over(const struct dpc_keys *keys, const struct dpc_yaml *yaml,
+                   const struct dpc_yaml_node *map, const char *prefix, void *target,
+                   struct dpc_error *err)
+{
+    struct scope scope = {keys, yaml, prefix, target, err};
+    int code = check_map(&scope, map);
+    return code == DPC_OK ? read_map(&scope, map, "") : code;
 }

@@ -86,6 +86,13 @@ struct dpc_key {
 int dpc_keys_read(const struct dpc_keys *keys, const struct dpc_yaml *yaml, void *target,
                   struct dpc_error *err) DPC_MUST_CHECK;
 
+/* The same for the keys of one map of the document alone, over the struct as it is: nothing gets its
+ * default, nothing is required, and a list replaces the one that was there. `prefix` is the map's
+ * own place, such as "rows[2].set.", for errors. */
+int dpc_keys_read_over(const struct dpc_keys *keys, const struct dpc_yaml *yaml,
+                       const struct dpc_yaml_node *map, const char *prefix, void *target,
+                       struct dpc_error *err) DPC_MUST_CHECK;
+
 /* Fills `err` with `file:line: "path" ` and the formatted text. `path` may be "levels[1].name";
  * when the file does not have it, the error names no line. Returns `code`. */
 int dpc_keys_error(const struct dpc_yaml *yaml, const char *path, struct dpc_error *err, int code,

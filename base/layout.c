@@ -84,6 +84,24 @@ dpc_layout_path_floats(const struct dpc_experiment *experiment)
     return floats;
 }
 
+double
+dpc_layout_forward_flops(const struct dpc_experiment *experiment)
+{
+    double dim = experiment->model.dim, blocks = 0;
+    double kv_dim = dim / experiment->model.heads * dpc_experiment_kv_heads(experiment);
+    double block = dim * (2 * dim + 2 * kv_dim) + 3 * dim * experiment->model.ffn;
+    for (uint32_t level = 0; level < experiment->levels_count; level++)
+        blocks += experiment->levels[level].blocks;
+    return 2 * (blocks * block + dim * experiment->model.vocab) +
+           2 * blocks * dim * experiment->model.context;
+}
+
+double
+dpc_layout_train_flops(const struct dpc_experiment *experiment)
+{
+    return 3 * dpc_layout_forward_flops(experiment);
+}
+
 const struct dpc_tensor *
 dpc_layout_find(const struct dpc_layout *layout, enum dpc_tensor_kind kind, uint32_t block)
 {

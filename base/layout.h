@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Where each tensor of a module stands in the module's one vector of fp32 parameters. All modules of
- * a level share a layout. Coordinator (validation, initial weights) and modules/ (compute) read the
- * same table, so a shape is decided in one place.
+ * Where each tensor of a module stands in the module's one vector of fp32 parameters. All modules
+ * of a level share a layout. Coordinator (validation, initial weights) and modules/ (compute) read
+ * the same table, so a shape is decided in one place.
  *
  * Matrices are row-major [rows = outputs, cols = inputs], as PyTorch's nn.Linear: y = x W^T.
- * Order: embedding [vocab, dim]; for each block norm_attention [dim], qkv [(heads + 2 kv_heads) size,
- * dim] with size = dim / heads (3 dim rows unless heads of keys and values are fewer),
+ * Order: embedding [vocab, dim]; for each block norm_attention [dim], qkv [(heads + 2 kv_heads)
+ * size, dim] with size = dim / heads (3 dim rows unless heads of keys and values are fewer),
  * attention_out [dim, dim], norm_ffn [dim], gate_up [2 ffn, dim] (gate first), down [dim, ffn];
  * then norm_final [dim] and, when not tied, head [vocab, dim].
  *
@@ -56,9 +56,15 @@ void dpc_layout_done(struct dpc_layout *layout);
 size_t dpc_layout_module_floats(const struct dpc_experiment *experiment, uint32_t level);
 size_t dpc_layout_path_floats(const struct dpc_experiment *experiment);
 
+/* Floating-point operations of a token's way through a path: two for each weight of a product, and
+ * causal attention over half the context at the mean. Training does three times as many: gradients
+ * of inputs and of weights cost a product each. */
+double dpc_layout_forward_flops(const struct dpc_experiment *experiment);
+double dpc_layout_train_flops(const struct dpc_experiment *experiment);
+
 /* The tensor of that kind and block, or NULL. */
-const struct dpc_tensor *dpc_layout_find(const struct dpc_layout *layout,
-                                         enum dpc_tensor_kind kind, uint32_t block);
+const struct dpc_tensor *dpc_layout_find(const struct dpc_layout *layout, enum dpc_tensor_kind kind,
+                                         uint32_t block);
 const char *dpc_tensor_name(enum dpc_tensor_kind kind);
 
 /* Initial weights of `level`'s dense module: normal(0, init_std), the two projections back to the

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/layout.h"
 #include "ops/card.h"
 
 static const struct dpc_bench_config configs[] = {
@@ -59,10 +60,8 @@ dpc_bench_experiment(const struct dpc_bench_config *config)
 double
 dpc_bench_flops_per_token(const struct dpc_bench_config *config)
 {
-    double dim = config->dim, blocks = config->blocks;
-    double block = 4.0 * dim * dim + 3.0 * dim * config->ffn;
-    double matrices = blocks * block + dim * config->vocab;
-    return 6.0 * matrices + 6.0 * blocks * dim * config->context;
+    struct dpc_experiment experiment = dpc_bench_experiment(config);
+    return dpc_layout_train_flops(&experiment);
 }
 
 /* The first card's table, of the plug-in that DPC_CARD_PLUGIN names; says on stderr why there is

@@ -1,32 +1,26 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Everything on one machine. What this file does in order: read the experiment, take the folder,
- * compare, look at the corpus, supervise, show the result. */
-#include <limits.h>
+ * Everything on one machine: read the experiment, take the folder, train, show the result. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/alloc.h"
-#include "base/layout.h"
 #include "base/vfs.h"
 #include "cli/commands.h"
-#include "cli/progress.h"
 #include "cli/result.h"
 #include "cli/run_folder.h"
 #include "cli/sample.h"
-#include "cli/supervisor.h"
 #include "cli/text.h"
-#include "data/tokens.h"
-#include "ops/card.h"
+#include "cli/training.h"
 
 enum { PROMPTS_DEFAULT = 3 };
 
 struct run_options {
-    const char *dir, *device, *card_plugin;
-    int64_t workers;
+    const char *dir;
+    struct dpc_training_options training;
     bool fresh, json;
     struct dpc_texts prompts;
 };
-static const struct run_options defaults = {.workers = 2, .device = "cpu"};
+static const struct run_options defaults = {.training = DPC_TRAINING_DEFAULTS};
 
 static const struct dpc_option options[] = {
     {.name = "dir",
@@ -34,25 +28,7 @@ static const struct dpc_option options[] = {
      .value_name = "DIR",
      .help = "folder of the run (default runs/NAME of the experiment)",
      .offset = offsetof(struct run_options, dir)},
-    {.name = "workers",
-     .kind = DPC_OPTION_INTEGER,
-     .value_name = "N",
-     .help = "worker processes (default 2)",
-     .offset = offsetof(struct run_options, workers),
-     .min = 1,
-     .max = DPC_SUPERVISED_WORKERS_MAX},
-    {.name = "device",
-     .kind = DPC_OPTION_TEXT,
-     .value_name = "DEVICE",
-     .help = "what workers compute with: cpu (default), auto, cuda (each a card, in turn) or "
-             "cuda:N; of "
-             "a list, such as cuda,cpu, each takes one in turn",
-     .offset = offsetof(struct run_options, device)},
-    {.name = "card-plugin",
-     .kind = DPC_OPTION_TEXT,
-     .value_name = "FILE",
-     .help = "what computes on cards (default " DPC_CARD_PLUGIN_FILE " where it was installed)",
-     .offset = offsetof(struct run_options, card_plugin)},
+    DPC_TRAINING_OPTIONS(offsetof(struct run_options, training)),
     {.name = "fresh",
      .kind = DPC_OPTION_FLAG,
      .help = "begin anew: what an earlier run left in DIR is removed",
@@ -71,15 +47,11 @@ static const struct dpc_option options[] = {
 struct run {
     const struct dpc_call *call;
     const struct run_options *given;
-    char file[PATH_MAX];        /* of the experiment, absolute */
-    char card_plugin[PATH_MAX]; /* likewise; "": the usual one */
-    uint32_t cards;             /* that workers take in turn; 0: none are */
+    char file[PATH_MAX]; /* of the experiment, absolute */
     struct dpc_experiment experiment;
+    struct dpc_training training;
     struct dpc_run_folder folder;
-    struct dpc_progress progress;
 };
-
-/* --- Before anything runs. */
 
 static int
 load_experiment(struct run *run)
@@ -91,149 +63,6 @@ load_experiment(struct run *run)
         return dpc_complain(run->call, dpc_exit_of_experiment(rc), "%s", err.text);
     if (!realpath(file, run->file))
         return dpc_complain(run->call, DPC_EXIT_FAILED, "could not find \"%s\" again", file);
-    return DPC_EXIT_OK;
-}
-
-/* A corpus that is missing, empty or too short is told before any process is started. */
-static int
-check_corpus(struct run *run, struct dpc_error *err)
-{
-    char folder[DPC_PATH_MAX], corpus[DPC_PATH_MAX];
-    dpc_path_folder(run->file, folder, sizeof folder);
-    int rc = dpc_path_join(folder, run->experiment.data.corpus, corpus, sizeof corpus);
-    if (rc != DPC_OK)
-        return dpc_error_set(err, rc, "the path of the corpus \"%.200s\" is too long",
-                             run->experiment.data.corpus);
-    struct dpc_tokens *tokens = NULL;
-    uint32_t *docs = NULL, docs_count, too_short;
-    rc = dpc_tokens_open(corpus, &tokens, err);
-    if (rc == DPC_ENOTFOUND)
-        dpc_error_prefix(err, rc,
-                         "there is no corpus (make one with dipaco data import SRC... --out DIR)");
-    if (rc == DPC_OK)
-        rc = dpc_tokens_longer_than(tokens, run->experiment.routing.prefix, &docs, &docs_count,
-                                    &too_short, err);
-    dpc_free(docs);
-    dpc_tokens_close(tokens);
-    return rc;
-}
-
-static bool
-has_begun(const struct run *run)
-{
-    char file[DPC_PATH_MAX];
-    return dpc_run_folder_file(&run->folder, "experiment.yaml", file, NULL) == DPC_OK &&
-           dpc_vfs_exists(&dpc_vfs_posix, file);
-}
-
-/* Nothing of a first start stays behind when its corpus is no good: the file may still change. */
-static int
-prepare(struct run *run)
-{
-    struct dpc_error err;
-    struct dpc_buf changes;
-    dpc_buf_init(&changes, 0);
-    int rc = DPC_OK;
-    if (run->given->fresh)
-        rc = dpc_run_folder_clear(&run->folder, &err);
-    if (rc == DPC_OK && !has_begun(run))
-        rc = check_corpus(run, &err);
-    if (rc == DPC_OK)
-        rc = dpc_run_folder_claim(&run->folder, &run->experiment, &changes, &err);
-    if (rc == DPC_OK)
-        rc = dpc_run_folder_prepare(&run->folder, (uint32_t)run->given->workers, &err);
-    int status = DPC_EXIT_OK;
-    if (rc != DPC_OK)
-        status = dpc_complain_error(run->call, &err);
-    if (changes.len)
-        fputs(dpc_buf_text(&changes), stderr);
-    dpc_buf_done(&changes);
-    return status;
-}
-
-static bool
-is_device(const char *word)
-{
-    const char *number = strncmp(word, "cuda:", 5) == 0 ? word + 5 : "";
-    return strcmp(word, "cpu") == 0 || strcmp(word, "auto") == 0 || strcmp(word, "cuda") == 0 ||
-           (*number && strspn(number, "0123456789") == strlen(number));
-}
-
-/* Every word of the list is a device; `*ret_cards`: one of them is "cuda". */
-static bool
-are_devices(const char *list, bool *ret_cards)
-{
-    char word[DPC_NAME_MAX];
-    *ret_cards = false;
-    for (uint32_t i = 0; i < dpc_device_words(list); i++) {
-        dpc_device_word(list, i, word, sizeof word);
-        if (!is_device(word))
-            return false;
-        *ret_cards = *ret_cards || strcmp(word, "cuda") == 0;
-    }
-    return true;
-}
-
-/* Workers run in another folder, so that the plug-in's name has to be absolute. */
-static int
-find_cards(struct run *run)
-{
-    const struct run_options *given = run->given;
-    struct dpc_error err;
-    bool cards;
-    if (!are_devices(given->device, &cards))
-        return dpc_complain(run->call, DPC_EXIT_USAGE,
-                            "--device takes cpu, auto, cuda or cuda:N, or a list of these, not "
-                            "\"%s\"",
-                            given->device);
-    if (given->card_plugin && !realpath(given->card_plugin, run->card_plugin))
-        return dpc_complain(run->call, DPC_EXIT_FAILED, "could not find plug-in \"%s\"",
-                            given->card_plugin);
-    if (cards &&
-        dpc_card_probe(*run->card_plugin ? run->card_plugin : NULL, &run->cards, &err) != DPC_OK)
-        return dpc_complain_error(run->call, &err);
-    return DPC_EXIT_OK;
-}
-
-/* --- While it runs. */
-
-static void
-on_status(void *context, const struct dpc_json *status)
-{
-    dpc_progress_show(&((struct run *)context)->progress, status);
-}
-
-static void
-on_note(void *context, const char *text)
-{
-    dpc_progress_note(&((struct run *)context)->progress, text);
-}
-
-static int
-supervise(struct run *run)
-{
-    struct dpc_supervisor_options supervisor = {
-        .folder = &run->folder,
-        .experiment_file = run->file,
-        .workers_count = (uint32_t)run->given->workers,
-        .device = run->given->device,
-        .cards = run->cards,
-        .card_plugin = *run->card_plugin ? run->card_plugin : NULL,
-        .on_status = on_status,
-        .on_note = on_note,
-        .context = run,
-    };
-    struct dpc_run_outcome outcome;
-    struct dpc_error err = {0};
-    dpc_progress_init(&run->progress, stderr);
-    dpc_supervise(&supervisor, &outcome, &err);
-    dpc_progress_done(&run->progress);
-    if (outcome.end == DPC_RUN_FAILED)
-        return dpc_complain(run->call, outcome.exit_code, "%s", err.text);
-    if (outcome.end == DPC_RUN_STOPPED)
-        return dpc_complain(run->call, outcome.exit_code,
-                            "stopped by SIG%s; the same command goes on",
-                            sigabbrev_np(outcome.signal));
     return DPC_EXIT_OK;
 }
 
@@ -310,15 +139,9 @@ show_result(struct run *run)
 static int
 run_in_folder(struct run *run)
 {
-    struct dpc_run_state state;
-    struct dpc_error err;
-    int status = prepare(run);
-    if (status != DPC_EXIT_OK)
-        return status;
-    if (dpc_run_state_load(&run->folder, &state, &err) != DPC_OK)
-        return dpc_complain_error(run->call, &err);
-    if (!state.finished)
-        status = supervise(run);
+    int signal;
+    int status = dpc_training_run(&run->training, run->file, &run->experiment, &run->folder,
+                                  run->given->fresh, &signal);
     return status == DPC_EXIT_OK ? show_result(run) : status;
 }
 
@@ -332,7 +155,7 @@ run_command(const struct dpc_call *call)
     run->given = call->options;
     int status = load_experiment(run);
     if (status == DPC_EXIT_OK)
-        status = find_cards(run);
+        status = dpc_training_init(&run->training, call, &run->given->training);
     if (status == DPC_EXIT_OK) {
         snprintf(folder, sizeof folder, "%s%s", run->given->dir ? "" : "runs/",
                  run->given->dir ? run->given->dir : run->experiment.name);

@@ -14,6 +14,7 @@ extern const struct dpc_program dpc_program_dipaco;
 extern const struct dpc_program dpc_program_dipacoctl;
 
 /* dipaco */
+extern const struct dpc_command dpc_command_compare;
 extern const struct dpc_command dpc_command_data_import;
 extern const struct dpc_command dpc_command_data_info;
 extern const struct dpc_command dpc_command_doctor;

@@ -8,7 +8,7 @@
  *     coordinator/      the coordinator's store
  *     worker-N/         a worker's cache and path states
  *     logs/NAME.log     what each process wrote
- *     report/           report.json, report.md, loss.svg, samples.txt
+ *     report/           report.json, report.md, documents.tsv, loss.svg, samples.txt
  *
  * Owns: the lock, until closed; the kernel releases it with the process. Threads: one.
  */

@@ -10,8 +10,8 @@
 #include "base/alloc.h"
 #include "base/json.h"
 #include "base/layout.h"
+#include "base/svg.h"
 #include "coordinator/report_routing.h"
-#include "coordinator/svg.h"
 #include "data/scores.h"
 
 struct sums {
@@ -35,6 +35,7 @@ struct report {
     struct dpc_path_record *records;   /* [paths_count] */
     struct dpc_module_record *modules; /* [modules_count] */
     struct dpc_report_routing *routing;
+    struct dpc_buf documents; /* documents.tsv */
     struct dpc_error *err;
     int code;
 };
@@ -56,7 +57,11 @@ add_scores(struct report *report, const struct dpc_result_record *record)
     if (code != DPC_OK)
         return code;
     struct sums *sums = &report->paths[record->path];
+    char name[2 * DPC_NAME_MAX];
+    dpc_topology_path_name(report->world->topology, record->path, name, sizeof name);
     for (size_t i = 0; i < count; i++) {
+        dpc_buf_printf(&report->documents, "%s\t%u\t%u\t%u\t%.17g\n", name, scores[i].id,
+                       scores[i].targets, scores[i].bytes, scores[i].nats);
         sums->nll += scores[i].nats;
         sums->targets += scores[i].targets;
         sums->bytes += scores[i].bytes;
@@ -300,6 +305,12 @@ write_file(const struct report *report, const char *name, const void *bytes, siz
 }
 
 static int
+write_documents(const struct report *report)
+{
+    return write_file(report, "documents.tsv", report->documents.data, report->documents.len);
+}
+
+static int
 write_routing(const struct report *report)
 {
     struct dpc_buf out;
@@ -447,6 +458,8 @@ dpc_report_write(const struct dpc_world *world, const struct dpc_phase_record *p
         .modules = dpc_alloc(topology->modules_count, sizeof *report.modules),
         .err = err,
     };
+    dpc_buf_init(&report.documents, 0);
+    dpc_buf_printf(&report.documents, "path\tdocument\ttargets\tbytes\tnats\n");
     int code = dpc_vfs_posix.ops->make_folder(&dpc_vfs_posix, world->report);
     if (code != DPC_OK)
         code = dpc_error_set(err, code, "could not make the folder \"%s\": %s", world->report,
@@ -460,6 +473,8 @@ dpc_report_write(const struct dpc_world *world, const struct dpc_phase_record *p
     if (code == DPC_OK)
         code = write_routing(&report);
     if (code == DPC_OK)
+        code = write_documents(&report);
+    if (code == DPC_OK)
         code = write_json(&report); /* last: who sees it finds the others */
     for (uint32_t i = 0; i < topology->paths_count; i++) {
         dpc_free(report.curves[i].x);
@@ -470,5 +485,6 @@ dpc_report_write(const struct dpc_world *world, const struct dpc_phase_record *p
     dpc_free(report.records);
     dpc_free(report.modules);
     dpc_report_routing_destroy(report.routing);
+    dpc_buf_done(&report.documents);
     return code;
 }

@@ -6,7 +6,7 @@
 #include <stdio.h>
 
 #include "base/alloc.h"
-#include "coordinator/svg.h"
+#include "base/svg.h"
 
 struct dpc_report_routing {
     uint32_t phases; /* shardings, the first one included */

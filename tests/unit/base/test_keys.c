@@ -179,6 +179,40 @@ lists_have_items_with_keys_of_their_own(void)
     CU_ASSERT_PTR_NOT_NULL(strstr(err.text, "has 3 items: allowed are 1 to 2"));
 }
 
+/* What a map of another document says; what it leaves out stays. */
+static void
+maps_are_read_over_a_struct(void)
+{
+    static const char over[] =
+        "here: {number: {inner: {small: 7}}}\nthere: {shelves: [{name: c}]}\n"
+        "odd: {number: {inner: {smal: 7}}}";
+    struct house house;
+    struct dpc_error err;
+    struct dpc_yaml *yaml;
+    CU_ASSERT_EQUAL_FATAL(read_text(&plain_keys, "{name: mine, number: {big: 12}}", &house, &err),
+                          DPC_OK);
+    CU_ASSERT_EQUAL_FATAL(dpc_yaml_parse("over", over, strlen(over), &yaml, NULL), DPC_OK);
+    const struct dpc_yaml_node *root = dpc_yaml_root(yaml);
+    CU_ASSERT_EQUAL(
+        dpc_keys_read_over(&plain_keys, yaml, dpc_yaml_at(yaml, root, 0), "here.", &house, &err),
+        DPC_OK);
+    CU_ASSERT(house.small == 7 && house.big == 12 && strcmp(house.name, "mine") == 0);
+    CU_ASSERT_EQUAL(
+        dpc_keys_read_over(&plain_keys, yaml, dpc_yaml_at(yaml, root, 2), "odd.", &house, &err),
+        DPC_EINVAL);
+    CU_ASSERT_PTR_NOT_NULL(strstr(err.text, "over:3: \"odd.number.inner.smal\" is unknown: did you "
+                                            "mean \"odd.number.inner.small\"?"));
+    CU_ASSERT_EQUAL_FATAL(
+        read_text(&list_keys, "shelves: [{name: a, load: {weight: 9}}, {name: b}]", &house, &err),
+        DPC_OK);
+    CU_ASSERT_EQUAL(
+        dpc_keys_read_over(&list_keys, yaml, dpc_yaml_at(yaml, root, 1), "there.", &house, &err),
+        DPC_OK);
+    CU_ASSERT(house.shelves_count == 1 && strcmp(house.shelves[0].name, "c") == 0 &&
+              house.shelves[0].weight == 2.5 && house.shelves[1].name[0] == 0);
+    dpc_yaml_destroy(yaml);
+}
+
 static void
 rules_find_the_line_of_a_path(void)
 {
@@ -222,6 +256,7 @@ static const struct dpc_test tests[] = {
     {"errors name the deepest key and its line", errors_name_the_deepest_key_and_its_line},
     {"open ends do not belong to a range", open_ends_do_not_belong_to_a_range},
     {"lists have items with keys of their own", lists_have_items_with_keys_of_their_own},
+    {"maps are read over a struct", maps_are_read_over_a_struct},
     {"rules find the line of a path", rules_find_the_line_of_a_path},
     {"nested groups are printed and read again", nested_groups_are_printed_and_read_again},
 };

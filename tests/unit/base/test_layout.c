@@ -21,6 +21,20 @@ quickstart_path_has_824448_parameters(void)
     CU_ASSERT_EQUAL(dpc_layout_path_floats(&experiment), 824448 + 256 * 128);
 }
 
+/* Four blocks of 4 x 128 x 128 and 3 x 128 x 344 weights, the tied head, attention over half of 256
+ * positions. */
+static void
+flops_count_products_and_attention(void)
+{
+    struct dpc_experiment experiment;
+    small_model(&experiment);
+    double weights = 4 * (4 * 128 * 128 + 3 * 128 * 344) + 128 * 256;
+    double attention = 4 * 2 * 2 * 128 * (256 / 2.0);
+    CU_ASSERT_EQUAL(experiment.model.context, 256);
+    CU_ASSERT_EQUAL(dpc_layout_forward_flops(&experiment), 2 * weights + attention);
+    CU_ASSERT_EQUAL(dpc_layout_train_flops(&experiment), 6 * weights + 3 * attention);
+}
+
 static void
 tensors_follow_each_other_without_a_gap(void)
 {
@@ -126,6 +140,7 @@ initial_weights_are_a_function_of_seed_and_level(void)
 
 static const struct dpc_test tests[] = {
     {"quickstart path has 824,448 parameters", quickstart_path_has_824448_parameters},
+    {"flops count products and attention", flops_count_products_and_attention},
     {"tensors follow each other without a gap", tensors_follow_each_other_without_a_gap},
     {"shapes are outputs by inputs", shapes_are_outputs_by_inputs},
     {"initial weights have their deviations", initial_weights_have_their_deviations},

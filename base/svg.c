@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Coordinates are mapped once (struct scale); everything else is text. */
-#include "coordinator/svg.h"
+#include "base/svg.h"
 
 #include <math.h>
+#include <stdio.h>
 
 enum { WIDTH = 860, HEIGHT = 460, LEFT = 70, RIGHT = 190, TOP = 50, BOTTOM = 60, TICKS = 6 };
 
@@ -73,15 +74,21 @@ put_text(struct dpc_buf *out, double x, double y, const char *style, const char 
     dpc_buf_printf(out, "</text>\n");
 }
 
+/* Lines down from `top` to `bottom` at the ticks of an axis along the bottom. */
 static void
-put_axes(struct dpc_buf *out, const struct scale *x, const struct scale *y)
+put_ticks(struct dpc_buf *out, const struct scale *x, int top, int bottom)
 {
     for (double v = x->low; v <= x->high + x->step / 2; v += x->step)
         dpc_buf_printf(out,
                        "<line x1=\"%.1f\" y1=\"%d\" x2=\"%.1f\" y2=\"%d\" stroke=\"#eee\"/>"
                        "<text x=\"%.1f\" y=\"%d\" text-anchor=\"middle\">%.6g</text>\n",
-                       place(x, v), TOP, place(x, v), HEIGHT - BOTTOM, place(x, v),
-                       HEIGHT - BOTTOM + 18, v);
+                       place(x, v), top, place(x, v), bottom, place(x, v), bottom + 18, v);
+}
+
+static void
+put_axes(struct dpc_buf *out, const struct scale *x, const struct scale *y)
+{
+    put_ticks(out, x, TOP, HEIGHT - BOTTOM);
     for (double v = y->low; v <= y->high + y->step / 2; v += y->step)
         dpc_buf_printf(out,
                        "<line x1=\"%d\" y1=\"%.1f\" x2=\"%d\" y2=\"%.1f\" stroke=\"#eee\"/>"
@@ -106,6 +113,17 @@ put_line(struct dpc_buf *out, const struct dpc_series *series, const struct scal
     dpc_buf_printf(out, "\"/>\n");
 }
 
+static void
+begin(struct dpc_buf *out, int height, const char *title)
+{
+    dpc_buf_printf(out,
+                   "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"%d\" height=\"%d\" "
+                   "font-family=\"sans-serif\" font-size=\"12\" fill=\"#333\">\n"
+                   "<rect width=\"100%%\" height=\"100%%\" fill=\"white\"/>\n",
+                   WIDTH, height);
+    put_text(out, LEFT, 28, "font-size=\"16\" font-weight=\"bold\"", title);
+}
+
 void
 dpc_svg_chart(struct dpc_buf *out, const char *title, const char *x_label, const char *y_label,
               const struct dpc_series *series, size_t series_count)
@@ -113,12 +131,7 @@ dpc_svg_chart(struct dpc_buf *out, const char *title, const char *x_label, const
     struct scale x = {.from = LEFT, .to = WIDTH - RIGHT};
     struct scale y = {.from = HEIGHT - BOTTOM, .to = TOP};
     find_range(series, series_count, &x, &y);
-    dpc_buf_printf(out,
-                   "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"%d\" height=\"%d\" "
-                   "font-family=\"sans-serif\" font-size=\"12\" fill=\"#333\">\n"
-                   "<rect width=\"100%%\" height=\"100%%\" fill=\"white\"/>\n",
-                   WIDTH, HEIGHT);
-    put_text(out, LEFT, 28, "font-size=\"16\" font-weight=\"bold\"", title);
+    begin(out, HEIGHT, title);
     put_axes(out, &x, &y);
     put_text(out, (LEFT + WIDTH - RIGHT) / 2.0, HEIGHT - 18, "text-anchor=\"middle\"", x_label);
     dpc_buf_printf(out, "<g transform=\"translate(18,%d) rotate(-90)\">",
@@ -140,5 +153,60 @@ dpc_svg_chart(struct dpc_buf *out, const char *title, const char *x_label, const
             put_text(out, WIDTH - RIGHT + 46, at + 4, "", series[s].name);
         }
     }
+    dpc_buf_printf(out, "</svg>\n");
+}
+
+/* --- Rows of dots. */
+
+enum { ROW_HEIGHT = 26, NAMES = 270, MEANS = 80 };
+
+static void
+put_row(struct dpc_buf *out, const struct dpc_svg_row *row, const struct scale *x, double at)
+{
+    double low = INFINITY, high = -INFINITY, sum = 0;
+    char mean[32];
+    size_t count = 0;
+    put_text(out, NAMES - 12, at + 4, "text-anchor=\"end\"", row->name);
+    for (size_t i = 0; i < row->count; i++) {
+        if (!isfinite(row->values[i]))
+            continue;
+        low = fmin(low, row->values[i]);
+        high = fmax(high, row->values[i]);
+        sum += row->values[i];
+        count++;
+        dpc_buf_printf(out, "<circle cx=\"%.1f\" cy=\"%.1f\" r=\"4.5\" fill=\"%s\"/>\n",
+                       place(x, row->values[i]), at, colours[1]);
+    }
+    if (count == 0)
+        return;
+    dpc_buf_printf(out,
+                   "<line x1=\"%.1f\" y1=\"%.1f\" x2=\"%.1f\" y2=\"%.1f\" stroke=\"%s\" "
+                   "stroke-width=\"2\"/>\n",
+                   place(x, low), at, place(x, high), at, colours[1]);
+    (void)snprintf(mean, sizeof mean, "%.3f", sum / (double)count);
+    put_text(out, WIDTH - MEANS + 20, at + 4, "", mean);
+}
+
+void
+dpc_svg_rows(struct dpc_buf *out, const char *title, const char *x_label,
+             const struct dpc_svg_row *rows, size_t rows_count)
+{
+    struct scale x = {.from = NAMES, .to = WIDTH - MEANS};
+    double low = INFINITY, high = -INFINITY;
+    int bottom = TOP + ROW_HEIGHT * (int)rows_count;
+    for (size_t row = 0; row < rows_count; row++) {
+        for (size_t i = 0; i < rows[row].count; i++) {
+            if (isfinite(rows[row].values[i])) {
+                low = fmin(low, rows[row].values[i]);
+                high = fmax(high, rows[row].values[i]);
+            }
+        }
+    }
+    round_scale(&x, isfinite(low) ? low : 0, isfinite(high) ? high : 1);
+    begin(out, bottom + BOTTOM, title);
+    put_ticks(out, &x, TOP, bottom);
+    for (size_t row = 0; row < rows_count; row++)
+        put_row(out, &rows[row], &x, TOP + ROW_HEIGHT * ((double)row + 0.5));
+    put_text(out, (NAMES + WIDTH - MEANS) / 2.0, bottom + 42, "text-anchor=\"middle\"", x_label);
     dpc_buf_printf(out, "</svg>\n");
 }

@@ -1,0 +1,290 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * A table of experiments: read, say what it costs, train what is missing one run after the other,
+ * tell. A run whose report is there is not trained again. */
+#include <errno.h>
+#include <inttypes.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/layout.h"
+#include "base/vfs.h"
+#include "cli/commands.h"
+#include "cli/comparison_report.h"
+#include "cli/plan.h"
+#include "cli/speed.h"
+#include "cli/text.h"
+#include "cli/training.h"
+
+struct compare_options {
+    const char *dir;
+    struct dpc_training_options training;
+    bool plan, json;
+};
+static const struct compare_options defaults = {.training = DPC_TRAINING_DEFAULTS};
+
+static const struct dpc_option options[] = {
+    {.name = "dir",
+     .kind = DPC_OPTION_TEXT,
+     .value_name = "DIR",
+     .help = "folder of the comparison (default compare/NAME of the file)",
+     .offset = offsetof(struct compare_options, dir)},
+    DPC_TRAINING_OPTIONS(offsetof(struct compare_options, training)),
+    {.name = "plan",
+     .kind = DPC_OPTION_FLAG,
+     .help = "say what it would cost, and end",
+     .offset = offsetof(struct compare_options, plan)},
+    {.name = "json",
+     .kind = DPC_OPTION_FLAG,
+     .help = "print the result as JSON",
+     .offset = offsetof(struct compare_options, json)},
+};
+
+struct compare {
+    const struct dpc_call *call;
+    const struct compare_options *given;
+    struct dpc_training training;
+    struct dpc_comparison *comparison;
+    struct dpc_comparison_runs runs;
+    char folder[DPC_PATH_MAX]; /* absolute */
+    uint32_t failed;
+};
+
+/* --- What it costs. */
+
+struct cost {
+    uint32_t left; /* runs to be trained */
+    double flops, seconds;
+    uint64_t disk_bytes;
+};
+
+/* Workers are one thread each here: more of them than processors do not make it faster. */
+static int
+add_cost(const struct compare *compare, const struct dpc_experiment *experiment, struct cost *cost,
+         struct dpc_error *err)
+{
+    struct dpc_plan plan;
+    double speed;
+    int rc = dpc_plan_make(experiment, &plan, err);
+    if (rc == DPC_OK)
+        rc = dpc_speed_measure(experiment, &speed, err);
+    if (rc != DPC_OK)
+        return rc;
+    double tokens = (double)plan.total_steps * experiment->inner.batch * experiment->model.context;
+    double flops = tokens * dpc_layout_train_flops(experiment);
+    double at_once =
+        fmin(plan.paths + experiment->baseline.dense,
+             fmin((double)compare->given->training.workers, (double)sysconf(_SC_NPROCESSORS_ONLN)));
+    cost->left++;
+    cost->flops += flops;
+    cost->seconds += flops / speed / at_once;
+    cost->disk_bytes += plan.disk_bytes;
+    return DPC_OK;
+}
+
+static int
+tell_cost(const struct compare *compare, struct dpc_error *err)
+{
+    struct cost cost = {0};
+    char disk[DPC_SHORT_TEXT_MAX], time[DPC_SHORT_TEXT_MAX];
+    int rc = DPC_OK;
+    for (uint32_t i = 0; rc == DPC_OK && i < compare->runs.count; i++) {
+        if (!dpc_comparison_run_is_finished(compare->folder, &compare->runs.runs[i]))
+            rc = add_cost(compare, &compare->runs.runs[i].experiment, &cost, err);
+    }
+    if (rc == DPC_OK)
+        fprintf(stderr,
+                "%" PRIu32 " rows, %" PRIu32 " runs, %" PRIu32
+                " of them to be trained: %.3g FLOPs, %s of disk, about %s here\n",
+                compare->comparison->rows_count, compare->runs.count, cost.left, cost.flops,
+                dpc_text_bytes((double)cost.disk_bytes, disk),
+                dpc_text_seconds(cost.seconds, time));
+    return rc;
+}
+
+/* --- Training. */
+
+static int
+write_experiment(const struct compare *compare, const struct dpc_comparison_run *run,
+                 char ret_file[DPC_PATH_MAX], struct dpc_error *err)
+{
+    struct dpc_buf yaml;
+    int length =
+        snprintf(ret_file, DPC_PATH_MAX, "%s/experiments/%s.yaml", compare->folder, run->name);
+    if (length < 0 || length >= DPC_PATH_MAX)
+        return dpc_error_set(err, DPC_ELIMIT, "the path \"%.200s/experiments\" is too long",
+                             compare->folder);
+    dpc_buf_init(&yaml, DPC_CONFIG_BYTES_MAX);
+    dpc_experiment_print(&run->experiment, &yaml);
+    int rc = dpc_vfs_write_file(&dpc_vfs_posix, ret_file, yaml.data, yaml.len, err);
+    dpc_buf_done(&yaml);
+    return rc;
+}
+
+static int
+write_results(const struct compare *compare, struct dpc_comparison_results **ret_results,
+              struct dpc_error *err)
+{
+    int rc = dpc_comparison_results_load(compare->comparison, &compare->runs, compare->folder,
+                                         ret_results, err);
+    return rc == DPC_OK ? dpc_comparison_results_write(*ret_results, compare->folder, err) : rc;
+}
+
+/* An exit code, and what stopped it. */
+static int
+train(const struct compare *compare, const struct dpc_comparison_run *run, int *ret_signal)
+{
+    char file[DPC_PATH_MAX], path[DPC_PATH_MAX];
+    struct dpc_run_folder folder;
+    struct dpc_error err;
+    *ret_signal = 0;
+    int rc = write_experiment(compare, run, file, &err);
+    if (rc == DPC_OK)
+        rc = dpc_comparison_run_folder(compare->folder, run, path, &err);
+    if (rc == DPC_OK)
+        rc = dpc_run_folder_open(path, &folder, &err);
+    if (rc != DPC_OK)
+        return dpc_complain_error(compare->call, &err);
+    int status =
+        dpc_training_run(&compare->training, file, &run->experiment, &folder, false, ret_signal);
+    dpc_run_folder_close(&folder);
+    return status;
+}
+
+/* A run that fails leaves its row empty; the others go on. */
+static int
+train_all(struct compare *compare)
+{
+    for (uint32_t i = 0; i < compare->runs.count; i++) {
+        const struct dpc_comparison_run *run = &compare->runs.runs[i];
+        struct dpc_comparison_results *results = NULL;
+        struct dpc_error err;
+        int signal = 0;
+        if (dpc_comparison_run_is_finished(compare->folder, run))
+            continue;
+        fprintf(stderr, "run %" PRIu32 " of %" PRIu32 ": %s, seed %" PRIu64 "\n", i + 1,
+                compare->runs.count, run->experiment.name, run->experiment.seed);
+        int status = train(compare, run, &signal);
+        if (signal)
+            return status;
+        compare->failed += status != DPC_EXIT_OK;
+        if (write_results(compare, &results, &err) != DPC_OK)
+            return dpc_complain_error(compare->call, &err);
+        dpc_comparison_results_destroy(results);
+    }
+    return DPC_EXIT_OK;
+}
+
+/* --- At the end. */
+
+static int
+tell(const struct compare *compare)
+{
+    struct dpc_comparison_results *results = NULL;
+    struct dpc_error err;
+    int rc = write_results(compare, &results, &err);
+    if (rc == DPC_OK && compare->given->json) {
+        struct dpc_json *json = dpc_comparison_results_json(results);
+        dpc_json_show(json, stdout);
+        dpc_json_destroy(json);
+    } else if (rc == DPC_OK) {
+        dpc_comparison_results_print(results, stdout);
+        printf("\ncomparison: %s/compare.md (compare.json, compare.svg)\n", compare->folder);
+    }
+    dpc_comparison_results_destroy(results);
+    if (rc != DPC_OK)
+        return dpc_complain_error(compare->call, &err);
+    if (compare->failed)
+        return dpc_complain(compare->call, DPC_EXIT_FAILED,
+                            "%" PRIu32 " of %" PRIu32 " runs failed, and their rows are empty; the "
+                            "same command tries them again",
+                            compare->failed, compare->runs.count);
+    return DPC_EXIT_OK;
+}
+
+/* --- In order. */
+
+static int
+make_folder(const char *path, struct dpc_error *err)
+{
+    int rc = dpc_vfs_posix.ops->make_folder(&dpc_vfs_posix, path);
+    if (rc != DPC_OK)
+        return dpc_error_set(err, rc, "could not make the folder \"%s\": %s", path,
+                             dpc_error_words(rc));
+    return DPC_OK;
+}
+
+static int
+open_folder(struct compare *compare, struct dpc_error *err)
+{
+    static const char *const inside[] = {"experiments", "runs"};
+    char path[DPC_PATH_MAX], absolute[PATH_MAX];
+    (void)snprintf(path, sizeof path, "%s%s", compare->given->dir ? "" : "compare/",
+                   compare->given->dir ? compare->given->dir : compare->comparison->name);
+    int rc = make_folder(path, err);
+    if (rc == DPC_OK && !realpath(path, absolute))
+        rc = dpc_error_set_errno(err, errno, "could not use the folder \"%.200s\"", path);
+    if (rc == DPC_OK && strlen(absolute) >= sizeof compare->folder)
+        rc = dpc_error_set(err, DPC_ELIMIT, "the path of the folder \"%.200s\" is too long", path);
+    if (rc == DPC_OK)
+        (void)snprintf(compare->folder, sizeof compare->folder, "%s", absolute);
+    for (size_t i = 0; rc == DPC_OK && i < DPC_COUNT(inside); i++) {
+        if (dpc_path_join(compare->folder, inside[i], path, sizeof path) != DPC_OK)
+            rc = dpc_error_set(err, DPC_ELIMIT, "the path of the folder \"%.200s\" is too long",
+                               compare->folder);
+        else
+            rc = make_folder(path, err);
+    }
+    return rc;
+}
+
+static int
+compare_in_folder(struct compare *compare)
+{
+    struct dpc_error err;
+    int rc = open_folder(compare, &err);
+    if (rc == DPC_OK)
+        rc = tell_cost(compare, &err);
+    if (rc != DPC_OK)
+        return dpc_complain_error(compare->call, &err);
+    if (compare->given->plan)
+        return DPC_EXIT_OK;
+    int status = train_all(compare);
+    return status == DPC_EXIT_OK ? tell(compare) : status;
+}
+
+static int
+run(const struct dpc_call *call)
+{
+    struct compare *compare = dpc_alloc(1, sizeof *compare);
+    struct dpc_error err;
+    compare->call = call;
+    compare->given = call->options;
+    int status = dpc_training_init(&compare->training, call, &compare->given->training);
+    if (status == DPC_EXIT_OK) {
+        int rc = dpc_comparison_load(call->arguments.items[0], &compare->comparison, &err);
+        if (rc == DPC_OK)
+            rc = dpc_comparison_make_runs(compare->comparison, &compare->runs, &err);
+        status = rc == DPC_OK ? compare_in_folder(compare)
+                              : dpc_complain(call, dpc_exit_of_experiment(rc), "%s", err.text);
+    }
+    dpc_comparison_runs_done(&compare->runs);
+    dpc_comparison_destroy(compare->comparison);
+    dpc_free(compare);
+    return status;
+}
+
+const struct dpc_command dpc_command_compare = {
+    .name = "compare",
+    .arguments = "FILE",
+    .summary = "Trains a table of experiments and says how far its rows are apart.",
+    .arguments_min = 1,
+    .arguments_max = 1,
+    .options = options,
+    .options_count = DPC_COUNT(options),
+    .defaults = &defaults,
+    .options_bytes = sizeof defaults,
+    .run = run,
+};

@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cli/losses.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/limits.h"
+#include "base/rng.h"
+#include "base/vfs.h"
+
+enum { RESAMPLES = 2000, BOOTSTRAP_SEED = 1 };
+#define FILE_BYTES_MAX (1024 * DPC_MIB)
+
+/* --- Reading. */
+
+static bool
+parse_line(const char *line, struct dpc_loss *ret_loss, bool *ret_dense)
+{
+    char path[2 * DPC_NAME_MAX];
+    int end = 0;
+    _Static_assert(sizeof path > 63, "the width below");
+    if (sscanf(line, "%63[^\t]\t%" SCNu32 "\t%" SCNu32 "\t%" SCNu32 "\t%lf%n", path,
+               &ret_loss->document, &ret_loss->targets, &ret_loss->bytes, &ret_loss->nats,
+               &end) != 5 ||
+        line[end] != 0 || !isfinite(ret_loss->nats))
+        return false;
+    *ret_dense = strcmp(path, "dense") == 0;
+    return true;
+}
+
+static int
+compare_documents(const void *one, const void *two)
+{
+    const struct dpc_loss *a = one, *b = two;
+    return a->document < b->document ? -1 : a->document > b->document;
+}
+
+/* The first line holds titles. `text` is cut at its newlines. */
+static int
+parse(const char *path, char *text, bool dense, struct dpc_losses *ret_losses,
+      struct dpc_error *err)
+{
+    struct dpc_losses losses = {.count = 0};
+    unsigned number = 0;
+    for (char *rest = text, *line; (line = strsep(&rest, "\n"));) {
+        struct dpc_loss loss;
+        bool is_dense;
+        if (++number == 1 || (!rest && !*line))
+            continue;
+        if (!parse_line(line, &loss, &is_dense)) {
+            dpc_losses_done(&losses);
+            return dpc_error_set(err, DPC_ECORRUPT,
+                                 "%s:%u: not a path, a document and three numbers: remove the "
+                                 "run's folder to train it again",
+                                 path, number);
+        }
+        if (is_dense != dense)
+            continue;
+        losses.items = dpc_grow(losses.items, losses.count + 1, sizeof *losses.items);
+        losses.items[losses.count++] = loss;
+    }
+    qsort(losses.items, losses.count, sizeof *losses.items, compare_documents);
+    *ret_losses = losses;
+    return DPC_OK;
+}
+
+int
+dpc_losses_load(const char *folder, bool dense, struct dpc_losses *ret_losses,
+                struct dpc_error *err)
+{
+    char path[DPC_PATH_MAX];
+    uint8_t *bytes = NULL;
+    size_t len = 0;
+    int rc = dpc_path_join(folder, "documents.tsv", path, sizeof path);
+    if (rc != DPC_OK)
+        return dpc_error_set(err, rc, "the path \"%.200s/documents.tsv\" is too long", folder);
+    rc = dpc_vfs_read_file(&dpc_vfs_posix, path, FILE_BYTES_MAX, &bytes, &len, err);
+    if (rc != DPC_OK)
+        return rc;
+    char *text = dpc_alloc(len + 1, 1);
+    memcpy(text, bytes, len);
+    dpc_free(bytes);
+    rc = parse(path, text, dense, ret_losses, err);
+    dpc_free(text);
+    return rc;
+}
+
+void
+dpc_losses_done(struct dpc_losses *losses)
+{
+    dpc_free(losses->items);
+    *losses = (struct dpc_losses){.count = 0};
+}
+
+/* --- Comparing. */
+
+bool
+dpc_losses_match(const struct dpc_losses *one, const struct dpc_losses *two)
+{
+    bool match = one->count == two->count && one->count > 0;
+    for (uint32_t i = 0; match && i < one->count; i++)
+        match = one->items[i].document == two->items[i].document &&
+                one->items[i].targets == two->items[i].targets;
+    return match;
+}
+
+/* Difference of the mean losses over the documents as they are (NULL), or over as many drawn ones.
+ */
+static double
+difference(const struct dpc_losses *one, const struct dpc_losses *two, struct dpc_rng *rng)
+{
+    double nats = 0, targets = 0;
+    for (uint32_t i = 0; i < one->count; i++) {
+        uint32_t drawn = rng ? (uint32_t)dpc_rng_below(rng, one->count) : i;
+        nats += one->items[drawn].nats - two->items[drawn].nats;
+        targets += one->items[drawn].targets;
+    }
+    return targets > 0 ? nats / targets : 0;
+}
+
+static int
+compare_numbers(const void *one, const void *two)
+{
+    double a = *(const double *)one, b = *(const double *)two;
+    return a < b ? -1 : a > b;
+}
+
+struct dpc_difference
+dpc_losses_compare(const struct dpc_losses *ones, const struct dpc_losses *twos, uint32_t count)
+{
+    struct dpc_difference found = {.mean = 0};
+    double *drawn = dpc_alloc(RESAMPLES, sizeof *drawn);
+    for (uint32_t pair = 0; pair < count; pair++) {
+        struct dpc_rng rng;
+        dpc_rng_init(&rng, BOOTSTRAP_SEED, DPC_RNG_BOOTSTRAP, pair, 0, 0);
+        found.mean += difference(&ones[pair], &twos[pair], NULL) / count;
+        for (uint32_t i = 0; i < RESAMPLES; i++)
+            drawn[i] += difference(&ones[pair], &twos[pair], &rng) / count;
+    }
+    qsort(drawn, RESAMPLES, sizeof *drawn, compare_numbers);
+    found.low = drawn[RESAMPLES / 40];
+    found.high = drawn[RESAMPLES - 1 - RESAMPLES / 40];
+    dpc_free(drawn);
+    return found;
+}

@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * In this order: the options, the folder and the corpus before anything runs, the children. */
+#include "cli/training.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/vfs.h"
+#include "cli/progress.h"
+#include "data/tokens.h"
+
+/* --- Devices. */
+
+static bool
+is_device(const char *word)
+{
+    const char *number = strncmp(word, "cuda:", 5) == 0 ? word + 5 : "";
+    return strcmp(word, "cpu") == 0 || strcmp(word, "auto") == 0 || strcmp(word, "cuda") == 0 ||
+           (*number && strspn(number, "0123456789") == strlen(number));
+}
+
+/* Every word of the list is a device; `*ret_cards`: one of them is "cuda". */
+static bool
+are_devices(const char *list, bool *ret_cards)
+{
+    char word[DPC_NAME_MAX];
+    *ret_cards = false;
+    for (uint32_t i = 0; i < dpc_device_words(list); i++) {
+        dpc_device_word(list, i, word, sizeof word);
+        if (!is_device(word))
+            return false;
+        *ret_cards = *ret_cards || strcmp(word, "cuda") == 0;
+    }
+    return true;
+}
+
+/* Workers run in another folder, so that the plug-in's name has to be absolute. */
+int
+dpc_training_init(struct dpc_training *training, const struct dpc_call *call,
+                  const struct dpc_training_options *given)
+{
+    struct dpc_error err;
+    bool cards;
+    *training = (struct dpc_training){.call = call, .given = given};
+    if (!are_devices(given->device, &cards))
+        return dpc_complain(call, DPC_EXIT_USAGE,
+                            "--device takes cpu, auto, cuda or cuda:N, or a list of these, not "
+                            "\"%s\"",
+                            given->device);
+    if (given->card_plugin && !realpath(given->card_plugin, training->card_plugin))
+        return dpc_complain(call, DPC_EXIT_FAILED, "could not find plug-in \"%s\"",
+                            given->card_plugin);
+    if (cards && dpc_card_probe(*training->card_plugin ? training->card_plugin : NULL,
+                                &training->cards, &err) != DPC_OK)
+        return dpc_complain_error(call, &err);
+    return DPC_EXIT_OK;
+}
+
+/* --- Before anything runs. */
+
+/* A corpus that is missing, empty or too short is told before any process is started. */
+static int
+check_corpus(const char *file, const struct dpc_experiment *experiment, struct dpc_error *err)
+{
+    char folder[DPC_PATH_MAX], corpus[DPC_PATH_MAX];
+    dpc_path_folder(file, folder, sizeof folder);
+    int rc = dpc_path_join(folder, experiment->data.corpus, corpus, sizeof corpus);
+    if (rc != DPC_OK)
+        return dpc_error_set(err, rc, "the path of the corpus \"%.200s\" is too long",
+                             experiment->data.corpus);
+    struct dpc_tokens *tokens = NULL;
+    uint32_t *docs = NULL, docs_count, too_short;
+    rc = dpc_tokens_open(corpus, &tokens, err);
+    if (rc == DPC_ENOTFOUND)
+        dpc_error_prefix(err, rc,
+                         "there is no corpus (make one with dipaco data import SRC... --out DIR)");
+    if (rc == DPC_OK)
+        rc = dpc_tokens_longer_than(tokens, experiment->routing.prefix, &docs, &docs_count,
+                                    &too_short, err);
+    dpc_free(docs);
+    dpc_tokens_close(tokens);
+    return rc;
+}
+
+static bool
+has_begun(const struct dpc_run_folder *folder)
+{
+    char file[DPC_PATH_MAX];
+    return dpc_run_folder_file(folder, "experiment.yaml", file, NULL) == DPC_OK &&
+           dpc_vfs_exists(&dpc_vfs_posix, file);
+}
+
+/* Nothing of a first start stays behind when its corpus is no good: the file may still change. */
+static int
+prepare(const struct dpc_training *training, const char *file,
+        const struct dpc_experiment *experiment, const struct dpc_run_folder *folder, bool fresh)
+{
+    struct dpc_error err;
+    struct dpc_buf changes;
+    dpc_buf_init(&changes, 0);
+    int rc = DPC_OK;
+    if (fresh)
+        rc = dpc_run_folder_clear(folder, &err);
+    if (rc == DPC_OK && !has_begun(folder))
+        rc = check_corpus(file, experiment, &err);
+    if (rc == DPC_OK)
+        rc = dpc_run_folder_claim(folder, experiment, &changes, &err);
+    if (rc == DPC_OK)
+        rc = dpc_run_folder_prepare(folder, (uint32_t)training->given->workers, &err);
+    int status = DPC_EXIT_OK;
+    if (rc != DPC_OK)
+        status = dpc_complain_error(training->call, &err);
+    if (changes.len)
+        fputs(dpc_buf_text(&changes), stderr);
+    dpc_buf_done(&changes);
+    return status;
+}
+
+/* --- While it runs. */
+
+static void
+on_status(void *context, const struct dpc_json *status)
+{
+    dpc_progress_show(context, status);
+}
+
+static void
+on_note(void *context, const char *text)
+{
+    dpc_progress_note(context, text);
+}
+
+static int
+supervise(const struct dpc_training *training, const char *file,
+          const struct dpc_run_folder *folder, int *ret_signal)
+{
+    struct dpc_progress progress;
+    struct dpc_supervisor_options supervisor = {
+        .folder = folder,
+        .experiment_file = file,
+        .workers_count = (uint32_t)training->given->workers,
+        .device = training->given->device,
+        .cards = training->cards,
+        .card_plugin = *training->card_plugin ? training->card_plugin : NULL,
+        .on_status = on_status,
+        .on_note = on_note,
+        .context = &progress,
+    };
+    struct dpc_run_outcome outcome;
+    struct dpc_error err = {0};
+    dpc_progress_init(&progress, stderr);
+    dpc_supervise(&supervisor, &outcome, &err);
+    dpc_progress_done(&progress);
+    if (outcome.end == DPC_RUN_FAILED)
+        return dpc_complain(training->call, outcome.exit_code, "%s", err.text);
+    if (outcome.end == DPC_RUN_STOPPED) {
+        *ret_signal = outcome.signal;
+        return dpc_complain(training->call, outcome.exit_code,
+                            "stopped by SIG%s; the same command goes on",
+                            sigabbrev_np(outcome.signal));
+    }
+    return DPC_EXIT_OK;
+}
+
+int
+dpc_training_run(const struct dpc_training *training, const char *file,
+                 const struct dpc_experiment *experiment, const struct dpc_run_folder *folder,
+                 bool fresh, int *ret_signal)
+{
+    struct dpc_run_state state;
+    struct dpc_error err;
+    *ret_signal = 0;
+    int status = prepare(training, file, experiment, folder, fresh);
+    if (status != DPC_EXIT_OK)
+        return status;
+    if (dpc_run_state_load(folder, &state, &err) != DPC_OK)
+        return dpc_complain_error(training->call, &err);
+    return state.finished ? DPC_EXIT_OK : supervise(training, file, folder, ret_signal);
+}

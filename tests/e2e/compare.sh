@@ -1,0 +1,90 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+# A table of experiments: cost, runs that are shared, an interruption, the files at the end.
+. "$(dirname "$0")/lib.sh"
+
+make_corpus
+make_experiment tiny.yaml
+cat >table.yaml <<'END'
+comparison: table
+base: tiny.yaml
+rows:
+  - {name: dense, measure: dense}
+  - {name: grid, title: two by two}
+  - name: flat
+    set: {levels: [{name: all, parts: [embedding, {blocks: 2}, head], modules: 4}]}
+  - name: longer
+    tokens_of: grid
+    against: grid
+    set:
+      levels: [{name: all, parts: [embedding, {blocks: 2}, head], modules: 1}]
+      outer: {lr: 1, momentum: 0, rescale: none}
+END
+
+# A row's figure out of compare.json: what stands between its name and the next row's.
+figure() { # ROW KEY
+    sed -n "/^      \"name\": *\"$1\"/,/^    }/p" table/compare.json | value_of "$2"
+}
+
+dipaco compare table.yaml --dir table --plan 2>plan.err || fail 'plan'
+check 'the cost is told' grep -q '^4 rows, 3 runs, 3 of them to be trained: .* FLOPs' plan.err
+check 'and nothing is trained' [ ! -e table/compare.json ]
+
+# --- Stopped while the second run trains, and gone on with.
+start_run stopped dipaco compare table.yaml --dir table
+wait_for 120 'the second run' grep -q '^run 2 of 3: flat' stopped.err
+kill -TERM "$supervisor"
+end_run
+check "a stopped comparison says so: $status" [ "$status" = 143 ]
+check 'the first run is told already' [ "$(figure grid finished)" = true ]
+check 'the second is not' [ "$(figure flat finished)" = false ]
+
+run_to_end table dipaco compare table.yaml --dir table
+[ "$status" = 0 ] || give_up "compare ended with $status"
+check 'what was finished is not trained again' grep -q '2 of them to be trained' table.err
+for file in compare.json compare.md compare.svg; do
+    check "there is $file" [ -s "table/$file" ]
+done
+check 'the table has all rows' [ "$(grep -cE '^(dense|grid|flat|longer) ' table.out)" = 4 ]
+check 'both blocks stand in Markdown' [ "$(grep -c '^## Equal' table/compare.md)" = 2 ]
+check 'the dense row shares the run of the grid' \
+    [ "$(figure dense run)" = "$(figure grid run)" ]
+check 'equal tokens' [ "$(figure longer tokens)" = "$(figure grid tokens)" ]
+check 'more steps for it' [ "$(figure longer steps)" -gt "$(figure grid steps)" ]
+
+# --- The same figures as the run's own report has.
+run=table/runs/$(figure grid run)
+for name in dense:dense grid:dipaco; do
+    reported=$(sed -n "/\"name\": *\"${name#*:}\"/,/}/p" "$run/report/report.json" | value_of ppl)
+    compared=$(figure "${name%:*}" ppl)
+    check "${name%:*} as its run says: $reported, $compared" awk "BEGIN {
+        exit !($reported > 1 && ($reported - $compared) ^ 2 < ($reported * 1e-9) ^ 2) }"
+done
+# The step from dense to grid is the ratio of their perplexities, and lies in its interval.
+check 'the step is the ratio' awk "BEGIN {
+    step = 100 * ($(figure grid ppl) / $(figure dense ppl) - 1)
+    exit !(($(figure grid percent) - step) ^ 2 < 1e-12 &&
+           $(figure grid low) <= step && step <= $(figure grid high)) }"
+
+# --- Again: nothing to be done, the same files.
+cp table/compare.json before.json
+run_to_end again dipaco compare table.yaml --dir table --json
+check 'a finished comparison trains nothing' grep -q ' 0 of them to be trained' again.err
+check 'and says the same' cmp -s before.json table/compare.json
+check 'as JSON, too' [ "$(value_of comparison <again.out)" = table ]
+
+# --- What is refused.
+sed 's/modules: 4/modules: 0/' table.yaml >bad.yaml
+run_to_end bad dipaco compare bad.yaml --dir bad
+check 'a mistake in a row is usage' [ "$status" = 2 ]
+check 'and names row and line' grep -q 'row "flat": bad.yaml:7: ' bad.err
+
+# --- A row that fails leaves the others.
+sed 's/modules: 4/modules: 300/' table.yaml >greedy.yaml
+run_to_end greedy dipaco compare greedy.yaml --dir table
+check 'a run that fails is an error at the end' [ "$status" = 1 ]
+check 'and says so' grep -q '1 of 3 runs failed' greedy.err
+check 'the others are told' [ "$(figure grid finished) $(figure longer finished)" = 'true true' ]
+check 'its row is empty' [ "$(figure flat finished)" = false ]
+
+finish

@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Intervals against what a normal approximation gives for the same documents. */
+#include "cli/losses.h"
+
+#include <math.h>
+
+#include "base/alloc.h"
+#include "base/rng.h"
+#include "base/vfs.h"
+#include "tests/unit/data/temp.h"
+
+enum { DOCUMENTS = 400, TARGETS = 100 };
+
+/* Losses of 2 nats a token and a document's own share; `gap` more, with noise of its own. */
+static struct dpc_losses
+make_losses(double gap, double noise, uint32_t stream)
+{
+    struct dpc_losses losses = {DOCUMENTS, dpc_alloc(DOCUMENTS, sizeof *losses.items)};
+    struct dpc_rng common, own;
+    dpc_rng_init(&common, 1, DPC_RNG_TEST, 0, 0, 0);
+    dpc_rng_init(&own, 1, DPC_RNG_TEST, 1, stream, 0);
+    for (uint32_t i = 0; i < DOCUMENTS; i++) {
+        double nats = 2 + dpc_rng_normal(&common) + gap + noise * dpc_rng_normal(&own);
+        losses.items[i] = (struct dpc_loss){i, TARGETS, TARGETS, TARGETS * nats};
+    }
+    return losses;
+}
+
+/* Documents differ by far more than models do: only pairs tell the models apart. */
+static void
+pairs_tell_small_differences(void)
+{
+    struct dpc_losses one = make_losses(0, 0.1, 1), two = make_losses(0.05, 0.1, 2);
+    struct dpc_difference found = dpc_losses_compare(&two, &one, 1);
+    double error = 0.1 * sqrt(2.0 / DOCUMENTS); /* of the mean of differences */
+    CU_ASSERT_DOUBLE_EQUAL(found.mean, 0.05, 3 * error);
+    CU_ASSERT_DOUBLE_EQUAL(found.high - found.low, 2 * 1.96 * error, 0.15 * 4 * error);
+    CU_ASSERT(found.low < found.mean && found.mean < found.high);
+    CU_ASSERT(found.low > 0);
+    dpc_losses_done(&one);
+    dpc_losses_done(&two);
+}
+
+static void
+equal_models_are_not_told_apart(void)
+{
+    struct dpc_losses one = make_losses(0, 0.1, 1), two = make_losses(0, 0.1, 2);
+    struct dpc_difference found = dpc_losses_compare(&one, &two, 1);
+    CU_ASSERT(found.low < 0 && found.high > 0);
+    found = dpc_losses_compare(&one, &one, 1);
+    CU_ASSERT(found.mean == 0 && found.low == 0 && found.high == 0);
+    dpc_losses_done(&one);
+    dpc_losses_done(&two);
+}
+
+/* Twice the documents: intervals shorter by the root of two, and the same ones each time. */
+static void
+seeds_make_intervals_shorter(void)
+{
+    struct dpc_losses ones[2] = {make_losses(0, 0.1, 1), make_losses(0, 0.1, 3)};
+    struct dpc_losses twos[2] = {make_losses(0.05, 0.1, 2), make_losses(0.05, 0.1, 4)};
+    struct dpc_difference one = dpc_losses_compare(ones, twos, 1);
+    struct dpc_difference both = dpc_losses_compare(ones, twos, 2);
+    struct dpc_difference again = dpc_losses_compare(ones, twos, 2);
+    double ratio = (both.high - both.low) / (one.high - one.low);
+    CU_ASSERT_DOUBLE_EQUAL(ratio, sqrt(0.5), 0.1);
+    CU_ASSERT(both.low == again.low && both.high == again.high);
+    for (int i = 0; i < 2; i++) {
+        dpc_losses_done(&ones[i]);
+        dpc_losses_done(&twos[i]);
+    }
+}
+
+static void
+other_documents_do_not_match(void)
+{
+    struct dpc_losses one = make_losses(0, 0, 1), two = make_losses(0, 0, 1);
+    struct dpc_losses none = {.count = 0};
+    CU_ASSERT_TRUE(dpc_losses_match(&one, &two));
+    two.items[7].targets++;
+    CU_ASSERT_FALSE(dpc_losses_match(&one, &two));
+    two.items[7] = one.items[7];
+    two.items[DOCUMENTS - 1].document++;
+    CU_ASSERT_FALSE(dpc_losses_match(&one, &two));
+    two.items[DOCUMENTS - 1] = one.items[DOCUMENTS - 1];
+    two.count--;
+    CU_ASSERT_FALSE(dpc_losses_match(&one, &two));
+    CU_ASSERT_FALSE(dpc_losses_match(&none, &none));
+    two.count++;
+    dpc_losses_done(&one);
+    dpc_losses_done(&two);
+}
+
+/* --- The file. */
+
+static int
+read_text(struct temp *temp, const char *text, bool dense, struct dpc_losses *ret_losses,
+          struct dpc_error *err)
+{
+    CU_ASSERT_EQUAL_FATAL(dpc_vfs_write_file(&dpc_vfs_posix, temp_path(temp, "documents.tsv"), text,
+                                             strlen(text), err),
+                          DPC_OK);
+    return dpc_losses_load(temp_path(temp, "."), dense, ret_losses, err);
+}
+
+static void
+files_are_read_by_model_and_in_order(void)
+{
+    static const char text[] = "path\tdocument\ttargets\tbytes\tnats\n"
+                               "0-1\t9\t10\t11\t12.5\n"
+                               "dense\t9\t10\t11\t14\n"
+                               "1-0\t4\t20\t21\t22.25\n";
+    struct dpc_losses losses;
+    struct dpc_error err;
+    struct temp temp;
+    temp_make(&temp);
+    CU_ASSERT_EQUAL_FATAL(read_text(&temp, text, false, &losses, &err), DPC_OK);
+    CU_ASSERT_EQUAL_FATAL(losses.count, 2);
+    CU_ASSERT(losses.items[0].document == 4 && losses.items[0].targets == 20 &&
+              losses.items[0].bytes == 21 && losses.items[0].nats == 22.25);
+    CU_ASSERT(losses.items[1].document == 9 && losses.items[1].nats == 12.5);
+    dpc_losses_done(&losses);
+    CU_ASSERT_EQUAL_FATAL(read_text(&temp, text, true, &losses, &err), DPC_OK);
+    CU_ASSERT(losses.count == 1 && losses.items[0].nats == 14);
+    dpc_losses_done(&losses);
+    temp_remove(&temp);
+}
+
+static void
+broken_lines_are_named(void)
+{
+    static const char *const lines[] = {"0-1\t9\t10\t11\n", "0-1\t9\t10\t11\tnan\n", "nothing\n",
+                                        "0-1\t9\t10\t11\t1.5 more\n", "\n\n"};
+    struct temp temp;
+    temp_make(&temp);
+    for (size_t i = 0; i < sizeof lines / sizeof *lines; i++) {
+        struct dpc_losses losses;
+        struct dpc_error err = {0};
+        char text[128];
+        (void)snprintf(text, sizeof text, "titles\n%s", lines[i]);
+        CU_ASSERT_EQUAL(read_text(&temp, text, false, &losses, &err), DPC_ECORRUPT);
+        CU_ASSERT_PTR_NOT_NULL(strstr(err.text, "documents.tsv:2"));
+    }
+    temp_remove(&temp);
+}
+
+static const struct dpc_test tests[] = {
+    {"pairs tell small differences", pairs_tell_small_differences},
+    {"equal models are not told apart", equal_models_are_not_told_apart},
+    {"seeds make intervals shorter", seeds_make_intervals_shorter},
+    {"other documents do not match", other_documents_do_not_match},
+    {"files are read by model and in order", files_are_read_by_model_and_in_order},
+    {"broken lines are named", broken_lines_are_named},
+};
+DPC_TEST_MAIN("cli/losses", tests)
