@@ -78,6 +78,8 @@ check_corpus(const char *file, const struct dpc_experiment *experiment, struct d
     if (rc == DPC_OK)
         rc = dpc_tokens_longer_than(tokens, experiment->routing.prefix, &docs, &docs_count,
                                     &too_short, err);
+    if (rc == DPC_OK)
+        rc = dpc_tokens_check_paths(tokens, experiment, err);
     dpc_free(docs);
     dpc_tokens_close(tokens);
     return rc;

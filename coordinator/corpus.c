@@ -141,6 +141,8 @@ prepare(const struct dpc_corpus *corpus, struct dpc_prepared *prepared, struct d
                              "%g) or give more documents",
                              corpus->docs_count, corpus->world->corpus, experiment->data.test);
     if (code == DPC_OK)
+        code = dpc_tokens_check_paths(corpus->tokens, experiment, err);
+    if (code == DPC_OK)
         code = dpc_corpus_check_scored(corpus, err);
     for (uint32_t level = 0; code == DPC_OK && level < experiment->levels_count; level++)
         code = put_initial_module(corpus->world, level, &prepared->modules[level], err);

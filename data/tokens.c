@@ -336,3 +336,25 @@ dpc_tokens_longer_than(const struct dpc_tokens *tokens, uint32_t prefix, uint32_
     *ret_short = documents - count;
     return DPC_OK;
 }
+
+int
+dpc_tokens_check_paths(const struct dpc_tokens *tokens, const struct dpc_experiment *experiment,
+                       struct dpc_error *err)
+{
+    uint32_t paths = dpc_experiment_paths(experiment), count = 0;
+    for (uint32_t doc = 0; doc < dpc_tokens_documents(tokens); doc++) {
+        enum dpc_split split = dpc_tokens_split(tokens, doc, experiment);
+        if (dpc_tokens_count(tokens, doc) > experiment->routing.prefix)
+            count += split == DPC_SPLIT_TRAIN || split == DPC_SPLIT_ROUTER;
+    }
+    uint64_t needed = (uint64_t)paths * experiment->routing.documents_min;
+    if ((uint64_t)count * experiment->routing.overlap >= needed)
+        return DPC_OK;
+    return dpc_error_set(err, DPC_EINVAL,
+                         "corpus \"%s\" has %" PRIu32
+                         " documents to train on (of train and router, "
+                         "longer than routing.prefix), and %" PRIu32 " paths of at least %" PRIu32
+                         " need %" PRIu64 ": use fewer modules, import more documents, or lower "
+                         "routing.documents_min",
+                         tokens->name, count, paths, experiment->routing.documents_min, needed);
+}

@@ -70,6 +70,12 @@ int dpc_tokens_longer_than(const struct dpc_tokens *tokens, uint32_t prefix, uin
                            uint32_t *ret_docs_count, uint32_t *ret_short,
                            struct dpc_error *err) DPC_MUST_CHECK;
 
+/* DPC_EINVAL, with what to do, when not even an even split would give each path of the experiment
+ * the documents that routing.documents_min asks for: of train and router, longer than the prefix.
+ */
+int dpc_tokens_check_paths(const struct dpc_tokens *tokens, const struct dpc_experiment *experiment,
+                           struct dpc_error *err) DPC_MUST_CHECK;
+
 /* Appends a token file with `docs_count` of the documents, in the order given, each cut at
  * `tokens_max` tokens (0: whole). Ids and content keys are kept. A pure function of its arguments:
  * shards are named by the hash of these bytes. DPC_EINVAL without documents, DPC_ELIMIT when `out`

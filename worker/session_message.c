@@ -84,7 +84,7 @@ end_lease(struct dpc_session *session, const char *how, const char *text)
     session_note(
         session, accepted ? DPC_LOG_INFO : DPC_LOG_WARNING,
         "lease ends verdict=%s kind=%s path=%u round=%u steps=%u loss=%.4f tokens_per_s=%.0f "
-        "seconds=%.1f%s%s%s",
+        "seconds=%.3f%s%s%s",
         how, dpc_task_name(session->lease.kind), session->lease.path, session->lease.round,
         submitted ? done->steps_count : session->steps_done, submitted ? done->loss : 0.0,
         session->tokens_per_s, submitted ? done->seconds : 0.0, text && *text ? " reason=\"" : "",

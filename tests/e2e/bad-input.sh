@@ -42,7 +42,7 @@ run_to_end run dipaco run bad.yaml --dir bad
 expect 'documents shorter than the prefix' 1 'prefix'
 make_experiment bad.yaml 's/documents_min: 2/documents_min: 200/'
 run_to_end run dipaco run bad.yaml --dir few
-expect 'too few documents for a path' 4 'documents'
+expect 'too few documents for a path' 1 'use fewer modules, import more documents'
 # The failed starts left nothing that a mended file would trip over.
 # Modules of this width are too large for the database: they stand in files.
 make_experiment bad.yaml 's/dim: 16/dim: 48/'

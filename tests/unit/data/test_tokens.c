@@ -349,10 +349,40 @@ a_full_disk_is_said_and_leaves_nothing(void)
     temp_remove(&temp);
 }
 
+/* Four texts, of which two are longer than the prefix and none is held out. */
+static void
+more_paths_than_documents_are_refused(void)
+{
+    static const char yaml[] = "experiment: e\n"
+                               "data: {corpus: c, test: 0, early_stop: 0, router: 0.5}\n"
+                               "model: {dim: 16, heads: 2, context: 32}\n"
+                               "levels: [{name: a, parts: [embedding, {blocks: 1}, head], modules: "
+                               "2}]\n"
+                               "routing: {prefix: 8, documents_min: 1}\n";
+    struct dpc_experiment experiment;
+    struct dpc_error err = {0};
+    struct temp temp;
+    temp_make(&temp);
+    corpus_build(&temp, "c", texts, COUNT);
+    struct dpc_tokens *corpus = corpus_open(&temp, "c");
+    CU_ASSERT_EQUAL_FATAL(dpc_experiment_parse("e", yaml, sizeof yaml - 1, &experiment, &err),
+                          DPC_OK);
+    CU_ASSERT_EQUAL(dpc_tokens_check_paths(corpus, &experiment, &err), DPC_OK);
+    experiment.levels[0].modules = 3;
+    CU_ASSERT_EQUAL(dpc_tokens_check_paths(corpus, &experiment, &err), DPC_EINVAL);
+    CU_ASSERT_PTR_NOT_NULL(strstr(err.text, "has 2 documents to train on"));
+    CU_ASSERT_PTR_NOT_NULL(strstr(err.text, "3 paths of at least 1 need 3"));
+    experiment.routing.overlap = 2; /* each document counts for two paths */
+    CU_ASSERT_EQUAL(dpc_tokens_check_paths(corpus, &experiment, &err), DPC_OK);
+    dpc_tokens_close(corpus);
+    temp_remove(&temp);
+}
+
 static const struct dpc_test tests[] = {
     {"what goes in comes out", what_goes_in_comes_out},
     {"copies stop at the document", copies_stop_at_the_document},
     {"short documents are left out and counted", short_documents_are_left_out_and_counted},
+    {"more paths than documents are refused", more_paths_than_documents_are_refused},
     {"a subset keeps ids, keys and order", a_subset_keeps_ids_keys_and_order},
     {"a subset of a subset keeps the corpus' ids", a_subset_of_a_subset_keeps_the_corpus_ids},
     {"a subset is appended to what stands there", a_subset_is_appended_to_what_stands_there},
