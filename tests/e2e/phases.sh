@@ -35,7 +35,7 @@ check 'the last router routes a prompt' [ "$status" = 0 ]
 run_to_end eval dipaco eval killed
 check 'and the held-out documents' [ "$status" = 0 ]
 
-make_experiment few.yaml 's/init: kmeans, documents_min: 2/init: kmeans, phases: 1, documents_min: 70/'
+make_experiment few.yaml 's/init: kmeans, documents_min: 2/init: kmeans, phases: 1, documents_min: 30/'
 run_to_end few dipaco run few.yaml --dir few
 check 'too few documents to score end the run' [ "$status" != 0 ]
 check 'and it says what to do' grep -rq 'raise data.router' few.out few.err few/logs
