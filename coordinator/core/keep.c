@@ -96,13 +96,19 @@ lower(uint32_t *value, uint32_t to)
     *value = *value < to ? *value : to;
 }
 
+void
+dpc_keep_forget_leases(struct dpc_keep *keep)
+{
+    memset(keep->module_leased, 0xff, keep->modules_count * sizeof *keep->module_leased);
+    memset(keep->path_leased, 0xff, keep->paths_count * sizeof *keep->path_leased);
+}
+
 static void
 note_leases(struct dpc_keep *keep, const struct dpc_core *core)
 {
     keep->module_leased = dpc_alloc(keep->modules_count, sizeof *keep->module_leased);
     keep->path_leased = dpc_alloc(keep->paths_count, sizeof *keep->path_leased);
-    memset(keep->module_leased, 0xff, keep->modules_count * sizeof *keep->module_leased);
-    memset(keep->path_leased, 0xff, keep->paths_count * sizeof *keep->path_leased);
+    dpc_keep_forget_leases(keep);
     for (uint32_t i = 0; i < core->leases_count; i++) {
         const struct dpc_lease_record *lease = &core->leases[i]->record;
         if (lease->kind != DPC_TASK_TRAIN)

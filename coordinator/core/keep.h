@@ -25,6 +25,11 @@ struct dpc_keep *dpc_keep_create(const struct dpc_core *core);
 /* Takes NULL. */
 struct dpc_keep *dpc_keep_destroy(struct dpc_keep *keep);
 
+/* Before _history, for who holds the list against the disk: history of rounds that only a lease asks
+ * for is left out. A lease spares what is there while it lasts; after rollbacks or revokes earlier
+ * versions of its round may have been swept before it was granted. */
+void dpc_keep_forget_leases(struct dpc_keep *keep);
+
 /* Adds what the records of history name, and completes it. What is committed meanwhile was touched
  * behind dpc_keep_create. */
 int dpc_keep_history(struct dpc_keep *keep, struct dpc_kv *kv,

@@ -65,6 +65,7 @@ audit_kept(struct sim *sim)
 {
     struct dpc_error err;
     struct dpc_keep *keep = dpc_keep_create(sim->coordinator.core);
+    dpc_keep_forget_leases(keep);
     if (dpc_keep_history(keep, sim->coordinator.kv, &err) != DPC_OK)
         sim_fail(sim, "it could not be told what a sweep keeps: %s", err.text);
     for (size_t i = 0; i < dpc_keep_count(keep); i++)
