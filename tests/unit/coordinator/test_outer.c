@@ -4,6 +4,7 @@
 #include "coordinator/outer.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/alloc.h"
@@ -269,10 +270,125 @@ gated_steps_follow_from_their_scales(void)
     scratch_remove(folder);
 }
 
+/* --- Modules of one path alone. */
+
+static const char own_yaml[] = "experiment: test\n"
+                               "data: {corpus: corpus}\n"
+                               "model: {dim: 8, heads: 2, ffn: 16, context: 16}\n"
+                               "levels:\n"
+                               "  - {name: lower, parts: [embedding, {blocks: 1}], modules: 2}\n"
+                               "  - {name: upper, parts: [{blocks: 1}], modules: 2}\n"
+                               "  - {name: own, parts: [{blocks: 1}, head], modules: path}\n"
+                               "routing: {prefix: 4}\n"
+                               "inner: {steps: 4, batch: 2}\n"
+                               "outer: {rounds: 3, lr: 0.7, momentum: 0.9, rescale: %s}\n"
+                               "baseline: {dense: false}\n"
+                               "warm_start: {steps: 4}\n";
+
+/* Modules 0 to 3 are shared by two paths each, 4 to 7 belong to one. */
+enum { OWN_FIRST = 4, OWN_BEHIND = 8, OWN_LEVEL = 2, OWN_ROUNDS = 3 };
+
+struct own {
+    struct driver *driver;
+    uint32_t module, round;
+    size_t count;
+    double *delta; /* the one contribution; NULL: none was found yet */
+};
+
+static bool
+take_contribution(void *context, const struct dpc_contribution_record *record)
+{
+    struct own *own = context;
+    if (record->module != own->module || record->round != own->round)
+        return true;
+    CU_ASSERT_PTR_NULL(own->delta);
+    own->delta = load(own->driver, &record->delta, own->count);
+    return true;
+}
+
+/* Deltas of two paths have nothing to do with one another here: at right angles every form but none
+ * makes their mean longer by the root of two. */
+static bool
+check_own_entry(void *context, const struct dpc_ledger_record *record)
+{
+    const struct driver *driver = context;
+    bool scaled = driver->experiment.outer.rescale != DPC_RESCALE_NONE;
+    if (record->module >= OWN_BEHIND)
+        return true;
+    if (record->module < OWN_FIRST) {
+        CU_ASSERT_EQUAL(record->entries_count, 2);
+        CU_ASSERT_DOUBLE_EQUAL(record->rescale, scaled ? sqrt(2.0) : 1, 0.1);
+        return true;
+    }
+    CU_ASSERT_EQUAL(record->entries_count, 1);
+    CU_ASSERT_EQUAL(record->entries[0].weight, 1);
+    CU_ASSERT_EQUAL(record->rescale, 1);
+    return true;
+}
+
+/* Its delta times the learning rate with Nesterov, to the bit: nothing divides it by a number of
+ * paths or multiplies it by the root of one. */
+static void
+check_own_step(struct own *own, double *theta, double *momentum)
+{
+    struct dpc_error err;
+    struct dpc_version_record version;
+    uint32_t wrong = 0;
+    own->delta = NULL;
+    CU_ASSERT_EQUAL(dpc_scan_contributions(own->driver->kv, take_contribution, own, &err), DPC_OK);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(own->delta);
+    CU_ASSERT_EQUAL_FATAL(
+        dpc_load_version(own->driver->kv, own->module, own->round + 1, &version, &err), DPC_OK);
+    double *found = load(own->driver, &version.master, own->count);
+    for (size_t i = 0; i < own->count; i++) {
+        momentum[i] = (double)(float)(0.9 * momentum[i] + own->delta[i]);
+        theta[i] = (double)(float)(theta[i] - 0.7 * (own->delta[i] + 0.9 * momentum[i]));
+        wrong += found[i] != theta[i];
+    }
+    CU_ASSERT_EQUAL(wrong, 0);
+    dpc_free(found);
+    dpc_free(own->delta);
+}
+
+static void
+check_own(const char *rescale)
+{
+    char text[1024], folder[SCRATCH_PATH_MAX];
+    struct driver driver;
+    struct dpc_error err;
+    (void)snprintf(text, sizeof text, own_yaml, rescale);
+    driver_start_with_store(&driver, text, scratch_make(folder));
+    CU_ASSERT_TRUE_FATAL(driver_finish(&driver, 2));
+    struct own own = {.driver = &driver,
+                      .count = dpc_layout_module_floats(&driver.experiment, OWN_LEVEL)};
+    CU_ASSERT_EQUAL(dpc_scan_ledger(driver.kv, 0, check_own_entry, &driver, &err), DPC_OK);
+    for (own.module = OWN_FIRST; own.module < OWN_BEHIND; own.module++) {
+        struct dpc_version_record version;
+        CU_ASSERT_EQUAL_FATAL(dpc_load_version(driver.kv, own.module, 0, &version, &err), DPC_OK);
+        double *theta = load(&driver, &version.master, own.count);
+        double *momentum = dpc_alloc(own.count, sizeof *momentum);
+        for (own.round = 0; own.round < OWN_ROUNDS; own.round++)
+            check_own_step(&own, theta, momentum);
+        dpc_free(theta);
+        dpc_free(momentum);
+    }
+    driver_stop(&driver);
+    scratch_remove(folder);
+}
+
+static void
+a_path_s_own_module_steps_by_its_one_contribution(void)
+{
+    check_own("sqrt");
+    check_own("none");
+}
+
 static const struct dpc_test tests[] = {
     {"two rounds equal the computation in double", two_rounds_equal_the_computation_in_double},
     {"any order of arrival gives the same bits", any_order_of_arrival_gives_the_same_bits},
     {"a damaged contribution is never merged", a_damaged_contribution_is_never_merged},
     {"gated steps follow from their scales", gated_steps_follow_from_their_scales},
+    {"a path's own module steps by its one contribution",
+     a_path_s_own_module_steps_by_its_one_contribution},
 };
 DPC_TEST_MAIN("coordinator/outer", tests)

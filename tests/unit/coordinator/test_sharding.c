@@ -189,10 +189,12 @@ mark(struct rig *rig, const struct dpc_blob_ref *file, uint32_t *seen, uint32_t 
     dpc_free(bytes);
 }
 
-/* Each document is in one file at most, and in the one that its split says. */
+/* Each document is in the files of the one split that is its own: for training on as many paths as
+ * overlap says, held out in one. */
 static void
 check_splits(struct rig *rig)
 {
+    uint32_t overlap = rig->experiment.routing.overlap;
     uint32_t train[DOCUMENTS] = {0}, test[DOCUMENTS] = {0}, scored[DOCUMENTS] = {0},
              kinds[PATHS] = {0};
     for (uint32_t path = 0; path < PATHS; path++) {
@@ -204,7 +206,7 @@ check_splits(struct rig *rig)
     struct dpc_tokens *tokens = corpus_open(&rig->temp, "corpus");
     for (uint32_t doc = 0; doc < DOCUMENTS; doc++) {
         enum dpc_split split = dpc_tokens_split(tokens, doc, &rig->experiment);
-        CU_ASSERT_EQUAL(train[doc], split == DPC_SPLIT_TRAIN);
+        CU_ASSERT_EQUAL(train[doc], split == DPC_SPLIT_TRAIN ? overlap : 0);
         CU_ASSERT_EQUAL(test[doc], split == DPC_SPLIT_TEST);
         CU_ASSERT_EQUAL(scored[doc], split == DPC_SPLIT_ROUTER);
     }
@@ -260,6 +262,36 @@ documents_go_where_the_scores_are_best(void)
     shard(&rig, DPC_PHASE_FIT); /* of the same scores */
     CU_ASSERT_EQUAL(count_stayed(&rig), DOCUMENTS);
     end(&rig);
+}
+
+/* Whatever the scores say, however many paths train on a document and under a capacity. */
+static void
+no_document_is_ever_in_two_splits(void)
+{
+    static const char *const yamls[] = {
+        YAML("documents_min: 2, phases: 2, overlap: 2"),
+        YAML("documents_min: 2, phases: 2, overlap: 4"),
+        YAML("documents_min: 2, phases: 2, overlap: 3, balance: capacity, capacity: 1.2"),
+        YAML("documents_min: 2, phases: 2, overlap: 2, init: spherical, features: whitened"),
+        YAML("documents_min: 2, phases: 2, overlap: 2, init: product"),
+    };
+    struct dpc_rng rng;
+    dpc_rng_init(&rng, 1, DPC_RNG_TEST, 1, 0, 0);
+    for (size_t i = 0; i < sizeof yamls / sizeof *yamls; i++) {
+        struct rig rig;
+        begin_sharded(&rig, yamls[i]);
+        check_splits(&rig);
+        for (uint32_t phase = 0; phase < 2; phase++) {
+            uint32_t best[PATHS];
+            for (uint32_t kind = 0; kind < PATHS; kind++)
+                best[kind] = (uint32_t)dpc_rng_below(&rng, PATHS);
+            put_scores(&rig, phase + 1, best);
+            rig.phase.routing_phases = phase;
+            shard(&rig, DPC_PHASE_FIT);
+            check_splits(&rig);
+        }
+        end(&rig);
+    }
 }
 
 /* One path is the best for all: without a capacity it would take every document. */
@@ -341,6 +373,7 @@ too_few_documents_to_score_are_refused_before_training(void)
 
 static const struct dpc_test tests[] = {
     {"documents go where the scores are best", documents_go_where_the_scores_are_best},
+    {"no document is ever in two splits", no_document_is_ever_in_two_splits},
     {"the capacity holds in a phase", the_capacity_holds_in_a_phase},
     {"no path starves in a phase", no_path_starves_in_a_phase},
     {"scores of another phase do not count", scores_of_another_phase_do_not_count},

@@ -141,20 +141,29 @@ rig_make_lease(struct task_rig *rig, enum dpc_task_kind kind)
     lease->data = rig_put(rig, rig->tokens.data, rig->tokens.len);
 }
 
+/* `rig` holds the experiment and nothing else. */
 static inline void
-rig_begin(struct task_rig *rig, enum dpc_task_kind kind)
+rig_begin_with(struct task_rig *rig, enum dpc_task_kind kind)
 {
     char cache[SCRATCH_PATH_MAX + 8];
-    memset(rig, 0, sizeof *rig);
     scratch_make(rig->folder);
     (void)snprintf(cache, sizeof cache, "%s/cache", rig->folder);
-    rig_experiment(&rig->experiment);
     CU_ASSERT_EQUAL_FATAL(
         dpc_cache_open(&dpc_vfs_posix, cache, RIG_CACHE_BYTES, &rig->cache, &rig->err), DPC_OK);
-    CU_ASSERT_EQUAL_FATAL(dpc_engine_create(&rig->experiment, &(struct dpc_engine_limits){0}, &rig->engine, &rig->err), DPC_OK);
+    CU_ASSERT_EQUAL_FATAL(dpc_engine_create(&rig->experiment, &(struct dpc_engine_limits){0},
+                                            &rig->engine, &rig->err),
+                          DPC_OK);
     rig_write_tokens(&rig->tokens, 256);
     rig_make_lease(rig, kind);
     rig->task = (struct dpc_task){&rig->lease, rig->cache, &rig->progress, NULL};
+}
+
+static inline void
+rig_begin(struct task_rig *rig, enum dpc_task_kind kind)
+{
+    memset(rig, 0, sizeof *rig);
+    rig_experiment(&rig->experiment);
+    rig_begin_with(rig, kind);
 }
 
 static inline void
