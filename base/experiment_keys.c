@@ -53,8 +53,8 @@ static const struct dpc_choice weights[] = {{"shard", DPC_WEIGHT_SHARD, false},
                                             {"uniform", DPC_WEIGHT_UNIFORM, false},
                                             {0}};
 static const struct dpc_choice rescales[] = {{"sqrt", DPC_RESCALE_SQRT, false},
+                                             {"rda", DPC_RESCALE_RDA, false},
                                              {"none", DPC_RESCALE_NONE, false},
-                                             {"rda", DPC_RESCALE_RDA, true},
                                              {0}};
 static const struct dpc_choice lates[] = {
     {"discount", DPC_LATE_DISCOUNT, false}, {"refuse", DPC_LATE_REFUSE, false}, {0}};
@@ -589,7 +589,10 @@ static const struct dpc_key rows[] = {
      FIELD(outer.rescale),
      .fallback = "sqrt",
      .choices = rescales,
-     .doc = "Factor on the mean delta; sqrt: the root of the effective number of paths merged"},
+     .doc =
+         "Length of the mean delta; sqrt: times the root of the effective number of paths merged; "
+         "rda: the mean of the deltas' lengths, in the mean of their directions, so that it "
+         "follows from how much they agree; none: as it is"},
     {.path = "outer.rounds",
      .type = DPC_KEY_UINT,
      FIELD(outer.rounds),

@@ -3,11 +3,16 @@
  */
 #include "coordinator/outer.h"
 
+#include <math.h>
 #include <string.h>
 
 #include "base/alloc.h"
 #include "base/tensor_blob.h"
 #include "coordinator/gates.h"
+
+/* A mean of unit vectors that is shorter than this is what rounding leaves of directions that
+ * cancel; 65,536 that have nothing to do with one another leave 4e-3. */
+#define COHERENCE_MIN 1e-6
 
 /* One module at work. Blobs are mapped into memory of ours, checked against their names. */
 struct step {
@@ -17,6 +22,10 @@ struct step {
     float *theta, *momentum;
     double *sum;
     struct dpc_judged *judged; /* [inputs_count]; NULL: there are no gates */
+    /* Of the outer step at hand. */
+    bool directed;          /* `sum` is of directions */
+    double weights, length; /* with `directed`: sums of weights, and of weights times lengths */
+    double rescale;         /* as the ledger has it */
 };
 
 static void
@@ -61,9 +70,21 @@ load_into(const struct step *step, const struct dpc_hash *hash, float *ret_value
     return DPC_OK;
 }
 
+/* What a direction of this length weighs in `sum`: one without length is none. */
+static double
+add_length(struct step *step, const float *delta, double weight)
+{
+    const struct dpc_piece whole = {.count = step->count};
+    double squares;
+    step->ops->squared_norms(&squares, delta, &whole, 1);
+    step->weights += weight;
+    step->length += weight * sqrt(squares);
+    return squares > 0 ? weight / sqrt(squares) : 0;
+}
+
 /* `scale` is the whole factor beside the weight, multiplied as the ledger has it. */
 static int
-add_contribution(const struct step *step, const struct dpc_fold_input *input, double scale,
+add_contribution(struct step *step, const struct dpc_fold_input *input, double scale,
                  struct dpc_error *err)
 {
     uint8_t *blob;
@@ -71,7 +92,10 @@ add_contribution(const struct step *step, const struct dpc_fold_input *input, do
     int code = load(step, &input->delta, &blob, &delta, err);
     if (code != DPC_OK)
         return dpc_error_prefix(err, code, "contribution of path %u", input->path);
-    step->ops->outer_accumulate(step->sum, delta, input->weight * scale, step->count);
+    double weight = input->weight * scale;
+    if (step->directed)
+        weight = add_length(step, delta, weight);
+    step->ops->outer_accumulate(step->sum, delta, weight, step->count);
     dpc_free(blob);
     return DPC_OK;
 }
@@ -145,18 +169,44 @@ begin(struct step *step, const struct dpc_fold *fold, struct dpc_error *err)
     return code;
 }
 
+/* The contribution of one path alone is its own mean in either form: plain, it keeps its bits. */
+static void
+begin_sum(struct step *step, const struct dpc_fold *fold)
+{
+    memset(step->sum, 0, step->count * sizeof *step->sum);
+    step->directed = fold->rda && fold->inputs_count > 1;
+    step->weights = step->length = 0;
+    step->rescale = fold->rescale;
+}
+
+/* The factor on `sum`. Directions give the way and the mean length how far; what the ledger notes
+ * is how much longer than the mean delta that makes the step where all are of one length. */
+static double
+factor_of(struct step *step)
+{
+    double squares = 0;
+    if (!step->directed)
+        return step->rescale;
+    for (size_t i = 0; i < step->count; i++)
+        squares += step->sum[i] * step->sum[i];
+    double coherent = sqrt(squares);
+    bool cancels = coherent <= COHERENCE_MIN * step->weights;
+    step->rescale = cancels ? 0 : step->weights / coherent;
+    return cancels ? 0 : step->length / coherent;
+}
+
 static int
 fold_all(struct step *step, const struct dpc_fold *fold, struct dpc_error *err)
 {
     int code = pass_gates(step, fold, err);
-    memset(step->sum, 0, step->count * sizeof *step->sum);
+    begin_sum(step, fold);
     for (uint32_t i = 0; i < fold->inputs_count && code == DPC_OK; i++) {
         double judged = step->judged ? step->judged[i].scale : 1;
         code = add_contribution(step, &fold->inputs[i], fold->inputs[i].scale * judged, err);
     }
     if (code == DPC_OK)
         step->ops->outer_nesterov(step->theta, step->momentum, step->sum, step->count,
-                                  fold->rescale, fold->lr, fold->mu);
+                                  factor_of(step), fold->lr, fold->mu);
     return code;
 }
 
@@ -164,7 +214,8 @@ static int
 name_all(const struct step *step, const struct dpc_fold *last, bool puts,
          struct dpc_folded *ret_folded, struct dpc_error *err)
 {
-    struct dpc_folded folded = {.module = last->module, .version = last->version};
+    struct dpc_folded folded = {
+        .module = last->module, .version = last->version, .rescale = step->rescale};
     int code = name(step, step->theta, puts, &folded.master, err);
     /* Without momentum there is nothing to keep: the next step begins from zero as well. */
     if (code == DPC_OK && last->mu != 0)

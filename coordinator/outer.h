@@ -7,6 +7,10 @@
  * D = s x sum_i a_i c_i delta_i; m = mu m + D;
  * theta = theta_old - lr (D + mu m).
  *
+ * With rda (Decoupled DiLoCo, arXiv 2604.21428) and several contributions D = n u / |u|, the mean
+ * length n = sum_i a_i c_i |delta_i| in the mean direction u = sum_i a_i c_i delta_i / |delta_i|. A
+ * delta of zero has no direction. D = 0 where all are zero, or where directions cancel.
+ *
  * Owns: nothing. Threads: any (executors), on different modules. Not here: who is merged and with
  * which weight (core/rounds.c).
  */

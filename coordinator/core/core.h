@@ -124,6 +124,7 @@ struct dpc_folded {
     uint32_t module;
     uint32_t version; /* that was made */
     struct dpc_hash master, published, momentum;
+    double rescale;            /* of a step with `rda`, which only who makes it knows */
     uint32_t judged_count;     /* inputs of the step, in their order; 0: there were no gates */
     struct dpc_judged *judged; /* whoever asked for the step dpc_free's it */
 };
@@ -214,12 +215,13 @@ struct dpc_fold {
     size_t count;     /* floats of the module */
     struct dpc_hash master, published, momentum;
     double lr, mu, rescale;
+    bool rda;   /* by lengths and directions, whatever `rescale` is */
     bool gated; /* by the gates of `trust: open` */
     uint32_t inputs_count;
     struct dpc_fold_input *inputs; /* in canonical path order; the taker dpc_free's it */
 };
 
-/* Learning rate and momentum of a module's outer steps. */
+/* Learning rate, momentum and form of a module's outer steps. */
 void dpc_fold_set_rates(struct dpc_fold *fold, const struct dpc_experiment *experiment, bool dense);
 /* Weights that sum to 1 over the inputs, at least one, and the rescale that follows from them. */
 void dpc_fold_normalise(struct dpc_fold *fold, const struct dpc_experiment *experiment);

@@ -93,6 +93,7 @@ dpc_fold_set_rates(struct dpc_fold *fold, const struct dpc_experiment *experimen
     /* The dense path trains alone: its outer step is the plain replacement old - delta. */
     fold->lr = dense ? 1.0 : experiment->outer.lr;
     fold->mu = dense ? 0.0 : experiment->outer.momentum;
+    fold->rda = !dense && experiment->outer.rescale == DPC_RESCALE_RDA;
 }
 
 /* Sqrt rescaling uses the effective number of contributions (sum w)^2 / sum w^2. */
@@ -205,7 +206,7 @@ put_ledger(struct dpc_core *core, const struct dpc_folded *folded, struct dpc_ac
     struct dpc_ledger_record record = {
         .module = folded->module,
         .version = folded->version,
-        .rescale = fold.rescale,
+        .rescale = fold.rda ? folded->rescale : fold.rescale,
         .master = folded->master,
         .momentum = folded->momentum,
         .entries_count = fold.inputs_count,

@@ -223,7 +223,7 @@ struct dpc_ledger_record {
     uint64_t sequence;
     uint32_t module;
     uint32_t version; /* that this step made */
-    double rescale;   /* factor on the weighted sum */
+    double rescale;   /* factor on the weighted sum; with rda on that of directions */
     struct dpc_hash master, momentum;
     struct dpc_hash previous; /* hash of the record before this one */
     uint32_t entries_count;

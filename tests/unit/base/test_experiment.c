@@ -110,6 +110,8 @@ values_that_are_only_named_are_accepted(void)
                     DPC_OK);
     CU_ASSERT(e.outer.rescale == DPC_RESCALE_NONE && e.outer.weight == DPC_WEIGHT_UNIFORM);
     CU_ASSERT_FALSE(e.baseline.dense);
+    CU_ASSERT_EQUAL(parse_with("outer: {rescale: rda}", &e, &err), DPC_OK);
+    CU_ASSERT_EQUAL(e.outer.rescale, DPC_RESCALE_RDA);
 }
 
 /* `more` stands in line 3 of the file. */
@@ -154,7 +156,8 @@ static const struct {
     {"? [a, b]\n: 5", DPC_EINVAL, "f.yaml:3: a key must be a word"},
 
     {"routing: {reroute: 64}", DPC_EUNSUPPORTED, "not supported yet"},
-    {"outer: {rescale: rda}", DPC_EUNSUPPORTED, "\"outer.rescale\" is rda"},
+    {"outer: {rescale: mean}", DPC_EINVAL,
+     "\"outer.rescale\" is mean: needed is one of sqrt, rda, none"},
     {"outer: {quorum: 2}", DPC_ERANGE, "above 0 to 1"},
     {"outer: {quorum: 0.75}", DPC_EINVAL,
      "\"outer.quorum\" is 0.75, and strict mode waits for all paths"},

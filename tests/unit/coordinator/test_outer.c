@@ -227,7 +227,7 @@ put_scaled(struct driver *driver, const struct dpc_hash *like, size_t count, flo
 
 /* The scales are all that a replay needs: without gates they give the same bits. */
 static void
-gated_steps_follow_from_their_scales(void)
+check_gated(bool rda)
 {
     static const float factors[5] = {1, 0.5f, 100, 2, -1};
     struct driver driver;
@@ -244,6 +244,7 @@ gated_steps_follow_from_their_scales(void)
                             .master = module->master,
                             .lr = 1,
                             .rescale = 1,
+                            .rda = rda,
                             .gated = true,
                             .inputs_count = 5,
                             .inputs = inputs};
@@ -268,6 +269,13 @@ gated_steps_follow_from_their_scales(void)
     dpc_free(gated.judged);
     driver_stop(&driver);
     scratch_remove(folder);
+}
+
+static void
+gated_steps_follow_from_their_scales(void)
+{
+    check_gated(false);
+    check_gated(true);
 }
 
 /* --- Modules of one path alone. */
@@ -380,7 +388,7 @@ static void
 a_path_s_own_module_steps_by_its_one_contribution(void)
 {
     check_own("sqrt");
-    check_own("none");
+    check_own("rda");
 }
 
 static const struct dpc_test tests[] = {

@@ -13,17 +13,18 @@
 #include "tests/unit/harness.h"
 #include "tests/unit/storage/scratch.h"
 
-static const char yaml[] = "experiment: test\n"
-                           "data: {corpus: corpus}\n"
-                           "model: {dim: 8, heads: 2, ffn: 16, context: 16}\n"
-                           "levels:\n"
-                           "  - {name: lower, parts: [embedding, {blocks: 1}], modules: 1}\n"
-                           "  - {name: upper, parts: [{blocks: 1}, head], modules: 3}\n"
-                           "routing: {prefix: 4}\n"
-                           "inner: {steps: 4, batch: 2}\n"
-                           "outer: {rounds: 5, lr: 0.7, momentum: 0.9, rescale: sqrt}\n"
-                           "baseline: {dense: false}\n"
-                           "warm_start: {steps: 4}\n";
+#define YAML(rescale)                                                                              \
+    "experiment: test\n"                                                                           \
+    "data: {corpus: corpus}\n"                                                                     \
+    "model: {dim: 8, heads: 2, ffn: 16, context: 16}\n"                                            \
+    "levels:\n"                                                                                    \
+    "  - {name: lower, parts: [embedding, {blocks: 1}], modules: 1}\n"                             \
+    "  - {name: upper, parts: [{blocks: 1}, head], modules: 3}\n"                                  \
+    "routing: {prefix: 4}\n"                                                                       \
+    "inner: {steps: 4, batch: 2}\n"                                                                \
+    "outer: {rounds: 5, lr: 0.7, momentum: 0.9, rescale: " rescale "}\n"                           \
+    "baseline: {dense: false}\n"                                                                   \
+    "warm_start: {steps: 4}\n"
 
 /* Path 0 is worker 0's, path 1 worker 1's, path 2 worker 2's; all modules of `lower` are one, 0. */
 enum { WORKERS = 3, ROUNDS = 3 };
@@ -54,7 +55,7 @@ train_round(struct driver *driver)
 }
 
 static void
-bench_init(struct bench *bench)
+bench_init_with(struct bench *bench, const char *yaml)
 {
     struct driver *driver = &bench->driver;
     driver_start_with_store(driver, yaml, scratch_make(bench->folder));
@@ -72,6 +73,12 @@ bench_init(struct bench *bench)
     for (int round = 0; round < ROUNDS; round++)
         train_round(driver);
     CU_ASSERT_EQUAL_FATAL(dpc_module_round(dpc_core_module(driver->core, 0)), ROUNDS);
+}
+
+static void
+bench_init(struct bench *bench)
+{
+    bench_init_with(bench, YAML("sqrt"));
 }
 
 static void
@@ -217,6 +224,23 @@ a_refold_equals_the_computation_in_double(void)
     bench_done(&bench);
 }
 
+/* Two are left of three, and of two one, whose own delta is then the step. */
+static void
+lengths_and_directions_are_folded_again(void)
+{
+    struct bench bench;
+    uint32_t left_out;
+    bench_init_with(&bench, YAML("rda"));
+    check_replay(&bench, dpc_core_module(bench.driver.core, 0)->version);
+    struct dpc_version_record now = revoke(&bench, 1, 1, &left_out);
+    CU_ASSERT_EQUAL(left_out, 2);
+    check_replay(&bench, now.version);
+    now = revoke(&bench, 2, 2, &left_out);
+    CU_ASSERT_EQUAL(left_out, 1);
+    check_replay(&bench, now.version);
+    bench_done(&bench);
+}
+
 /* A second one goes on from the first, and takes out no more than is still there. */
 static void
 revokes_add_up(void)
@@ -355,6 +379,7 @@ whoever_went_on_from_it_is_tainted(void)
 static const struct dpc_test tests[] = {
     {"whoever went on from it is tainted", whoever_went_on_from_it_is_tainted},
     {"a refold equals the computation in double", a_refold_equals_the_computation_in_double},
+    {"lengths and directions are folded again", lengths_and_directions_are_folded_again},
     {"revokes add up", revokes_add_up},
     {"a rollback is gone back over", a_rollback_is_gone_back_over},
     {"what is not kept is refused with the oldest possible",

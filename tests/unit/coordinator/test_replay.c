@@ -11,16 +11,17 @@
 #include "tests/unit/harness.h"
 #include "tests/unit/storage/scratch.h"
 
-static const char yaml[] = "experiment: test\n"
-                           "data: {corpus: corpus}\n"
-                           "model: {dim: 8, heads: 2, ffn: 16, context: 16}\n"
-                           "levels:\n"
-                           "  - {name: lower, parts: [embedding, {blocks: 1}], modules: 2}\n"
-                           "  - {name: upper, parts: [{blocks: 1}, head], modules: 2}\n"
-                           "routing: {prefix: 4}\n"
-                           "inner: {steps: 4, batch: 2}\n"
-                           "outer: {rounds: 3}\n"
-                           "warm_start: {steps: 8}\n";
+#define YAML(outer)                                                                                \
+    "experiment: test\n"                                                                           \
+    "data: {corpus: corpus}\n"                                                                     \
+    "model: {dim: 8, heads: 2, ffn: 16, context: 16}\n"                                            \
+    "levels:\n"                                                                                    \
+    "  - {name: lower, parts: [embedding, {blocks: 1}], modules: 2}\n"                             \
+    "  - {name: upper, parts: [{blocks: 1}, head], modules: 2}\n"                                  \
+    "routing: {prefix: 4}\n"                                                                       \
+    "inner: {steps: 4, batch: 2}\n"                                                                \
+    "outer: {rounds: 3" outer "}\n"                                                                \
+    "warm_start: {steps: 8}\n"
 
 struct bench {
     struct driver driver;
@@ -29,7 +30,7 @@ struct bench {
 };
 
 static void
-bench_init(struct bench *bench)
+bench_init_with(struct bench *bench, const char *yaml)
 {
     struct driver *driver = &bench->driver;
     driver_start_with_store(driver, yaml, scratch_make(bench->folder));
@@ -38,6 +39,12 @@ bench_init(struct bench *bench)
         .store = driver->store,
         .ops = dpc_ops_cpu(DPC_FP32),
     };
+}
+
+static void
+bench_init(struct bench *bench)
+{
+    bench_init_with(bench, YAML(""));
 }
 
 static void
@@ -78,16 +85,24 @@ write_batch(struct bench *bench, struct dpc_kv_batch *batch)
 }
 
 static void
-every_version_comes_out_as_it_is(void)
+check_all_versions(const char *yaml)
 {
     struct bench bench;
-    bench_init(&bench);
+    bench_init_with(&bench, yaml);
     CU_ASSERT_TRUE_FATAL(driver_finish(&bench.driver, 2));
     /* Four routed modules with versions 0 to 3, two dense ones with 0 to 5. */
     CU_ASSERT_EQUAL(count(&bench, DPC_REPLAY_OK), 4 * 4 + 2 * 5);
     CU_ASSERT_EQUAL(count(&bench, DPC_REPLAY_GIVEN), 2);
     CU_ASSERT_EQUAL(replay(&bench, 0, 2).contributions, 2);
     bench_done(&bench);
+}
+
+static void
+every_version_comes_out_as_it_is(void)
+{
+    check_all_versions(YAML(""));
+    check_all_versions(YAML(", rescale: none"));
+    check_all_versions(YAML(", rescale: rda"));
 }
 
 static void
