@@ -39,6 +39,7 @@ enum dpc_routing_balance { DPC_BALANCE_NONE, DPC_BALANCE_CAPACITY };
 enum dpc_path_state { DPC_STATE_SHIP, DPC_STATE_LOCAL, DPC_STATE_RESET };
 enum dpc_outer_late { DPC_LATE_REFUSE, DPC_LATE_DISCOUNT };
 enum dpc_outer_rescale { DPC_RESCALE_SQRT, DPC_RESCALE_RDA, DPC_RESCALE_NONE };
+enum dpc_begin { DPC_BEGIN_COPY, DPC_BEGIN_NOISE, DPC_BEGIN_DROP };
 
 /* A level: a slice of the network, with `modules` interchangeable modules, or with one of its own
  * for each path, which is never merged with another. Parts stand in this order. */
@@ -111,6 +112,9 @@ struct dpc_experiment {
     } transfer;
     struct {
         uint32_t steps;
+        enum dpc_begin init; /* of routed modules; base/upcycle.h */
+        double noise;        /* of a matrix's standard deviation */
+        double drop;         /* share of a feed-forward's inner units */
     } warm_start;
     struct {
         bool dense; /* train a dense model of one path's size beside the paths, and report it */

@@ -56,6 +56,10 @@ static const struct dpc_choice rescales[] = {{"sqrt", DPC_RESCALE_SQRT, false},
                                              {"rda", DPC_RESCALE_RDA, false},
                                              {"none", DPC_RESCALE_NONE, false},
                                              {0}};
+static const struct dpc_choice begins[] = {{"copy", DPC_BEGIN_COPY, false},
+                                           {"noise", DPC_BEGIN_NOISE, false},
+                                           {"drop", DPC_BEGIN_DROP, false},
+                                           {0}};
 static const struct dpc_choice lates[] = {
     {"discount", DPC_LATE_DISCOUNT, false}, {"refuse", DPC_LATE_REFUSE, false}, {0}};
 static const struct dpc_choice codecs[] = {{"fp32", 0, false}, {"bf16", 0, true}, {"int8", 0, true},
@@ -668,6 +672,31 @@ static const struct dpc_key rows[] = {
      .unit = "steps",
      .doc = "Steps of the dense model from which all paths start and that computes routing "
             "features"},
+    {.path = "warm_start.init",
+     .type = DPC_KEY_ENUM,
+     FIELD(warm_start.init),
+     .fallback = "copy",
+     .choices = begins,
+     .doc =
+         "How routed modules begin, where their level has several; copy: all as the dense model; "
+         "noise: as that with noise on its matrices; drop: as that with some of its feed-forward "
+         "weights drawn anew (Drop-Upcycling). What is drawn is another thing for each module, "
+         "the first one too"},
+    {.path = "warm_start.noise",
+     .type = DPC_KEY_REAL,
+     FIELD(warm_start.noise),
+     .fallback = "0.01",
+     .range = {.min = 0, .max = 10, .min_open = true},
+     .unit = "times the standard deviation of a matrix",
+     .doc = "Standard deviation of the noise, with init: noise"},
+    {.path = "warm_start.drop",
+     .type = DPC_KEY_REAL,
+     FIELD(warm_start.drop),
+     .fallback = "0.5",
+     .range = {.min = 0, .max = 1, .min_open = true},
+     .unit = "share of model.ffn",
+     .doc = "Inner units of each feed-forward whose weights are drawn anew, from a normal of the "
+            "mean and standard deviation that these weights had, with init: drop"},
 
     {.path = "baseline.dense",
      .type = DPC_KEY_BOOL,

@@ -21,6 +21,7 @@ enum dpc_rng_use {
     DPC_RNG_PAUSE    = 6, /* jitter of pauses between tries */
     DPC_RNG_SAMPLE   = 7, /* paths of a round: a = path, b = round */
     DPC_RNG_AUDIT    = 8, /* which tasks are repeated: a = path, b = round, c = of the ledger */
+    DPC_RNG_UPCYCLE  = 9, /* how routed modules begin: a = module, b = tensor, c = part of it */
     DPC_RNG_BOOTSTRAP = 10, /* documents drawn again: a = pair */
 };
 

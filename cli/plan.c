@@ -5,6 +5,7 @@
 
 #include "base/layout.h"
 #include "base/topology.h"
+#include "base/upcycle.h"
 #include "modules/compute.h"
 
 enum { BLOB_HEADER_BYTES = 64 };
@@ -38,6 +39,19 @@ plan_bytes(const struct dpc_experiment *experiment, struct dpc_plan *plan)
     plan->round_bytes_down = paths * plan->path_bytes_down;
 }
 
+/* What routed modules begin with is kept, where it is not the dense version that is kept anyway. */
+static uint64_t
+beginnings_bytes(const struct dpc_experiment *experiment, const struct dpc_plan *plan)
+{
+    uint64_t bytes = 0;
+    for (uint32_t level = 0; level < plan->levels_count; level++) {
+        const struct dpc_plan_level *row = &plan->levels[level];
+        if (dpc_upcycle_changes(experiment, level))
+            bytes += 4 * (uint64_t)row->module_params * row->modules;
+    }
+    return bytes;
+}
+
 /* Kept are the newest and `keep_rounds` before it; what was put since the sweep before the last one
  * began lies there as well, which is two rounds (coordinator/sweeps.c). Routed modules have a
  * momentum of their size; the dense ones have none, but a pinned version. */
@@ -53,7 +67,8 @@ plan_disk(const struct dpc_experiment *experiment, struct dpc_plan *plan)
     plan->keep_rounds = experiment->keep_rounds;
     plan->disk_bytes = versions * 8 * plan->total_params + (versions + 1) * path_bytes +
                        paths * contributions * path_bytes +
-                       paths * (1 + ROUNDS_SWEPT_LATE) * 2 * path_bytes;
+                       paths * (1 + ROUNDS_SWEPT_LATE) * 2 * path_bytes +
+                       beginnings_bytes(experiment, plan);
 }
 
 static void

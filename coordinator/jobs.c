@@ -3,6 +3,7 @@
 #include "coordinator/jobs.h"
 
 #include "base/alloc.h"
+#include "coordinator/beginnings.h"
 #include "coordinator/check.h"
 #include "coordinator/corpus.h"
 #include "coordinator/outer.h"
@@ -43,6 +44,18 @@ source_of(const struct dpc_world *world)
     };
 }
 
+/* Routed modules begin with the first sharding. */
+static int
+shard(struct dpc_job *job)
+{
+    struct dpc_replay_source source = source_of(job->world);
+    int code = dpc_corpus_shard(job->world, &job->phase, &job->sharded, &job->shards, &job->error);
+    if (code == DPC_OK && job->phase.phase == DPC_PHASE_SHARD)
+        code = dpc_beginnings_make(source.store, &source.records, &job->beginnings, &job->error);
+    job->sharded.modules = job->beginnings;
+    return code;
+}
+
 static int
 back_up(struct dpc_job *job)
 {
@@ -65,7 +78,7 @@ dpc_job_run(void *context)
         job->code = dpc_corpus_prepare(world, &job->prepared, &job->error);
         break;
     case DPC_JOB_SHARD:
-        job->code = dpc_corpus_shard(world, &job->phase, &job->sharded, &job->shards, &job->error);
+        job->code = shard(job);
         break;
     case DPC_JOB_FOLD:
         job->code = dpc_outer_fold(world->store, world->ops, &job->fold, &job->folded, &job->error);
@@ -109,6 +122,7 @@ dpc_job_drop(void *context)
     dpc_free(job->fold.inputs);
     dpc_free(job->folded.judged);
     dpc_free(job->shards);
+    dpc_free(job->beginnings);
     dpc_keep_destroy(job->keep);
     dpc_refold_done(&job->refold);
     dpc_free(job);
@@ -118,6 +132,7 @@ void
 dpc_job_renew(struct dpc_job *job)
 {
     job->shards = dpc_free(job->shards);
+    job->beginnings = dpc_free(job->beginnings);
     job->folded.judged = dpc_free(job->folded.judged);
     job->code = DPC_OK;
     job->error = (struct dpc_error){0};

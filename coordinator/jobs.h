@@ -74,7 +74,8 @@ struct dpc_job {
     struct dpc_error error;
     struct dpc_prepared prepared;
     struct dpc_sharded sharded;
-    struct dpc_shard *shards; /* what `sharded.paths` points at */
+    struct dpc_shard *shards;    /* what `sharded.paths` points at */
+    struct dpc_hash *beginnings; /* what `sharded.modules` points at */
     struct dpc_folded folded;
     struct dpc_submission_check check;
     struct dpc_swept swept;

@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0
  * By cause: an outer step is folded again with the weights of its ledger entry, a rollback must be
  * what its parent is, a revoke the steps behind it without what it took out, a routed module must
- * begin as the dense one stood when the warm start ended. */
+ * begin as the dense one stood when the warm start ended, or as what `warm_start.init` makes of it.
+ */
 #include "coordinator/replay.h"
 
 #include <stdio.h>
 
 #include "base/alloc.h"
+#include "base/upcycle.h"
+#include "coordinator/beginnings.h"
 #include "coordinator/outer.h"
 
 const char *
@@ -161,28 +164,49 @@ replay_revoke(struct replay *replay)
     dpc_lineage_done(&lineage);
 }
 
-/* The dense modules are drawn; the routed ones begin as these stood at the end of the warm start.
- */
+/* --- Where it begins. */
+
+static void
+begin_again(struct replay *replay)
+{
+    struct dpc_hash content;
+    const struct dpc_replay_source *source = replay->source;
+    if (!is_there(replay, &replay->parent.master)) {
+        decide(replay, DPC_REPLAY_NOT_KEPT, "");
+        return;
+    }
+    int code = dpc_beginnings_name(source->store, &source->records, replay->version.module,
+                                   &replay->parent.master, &content, &replay->err);
+    if (code == DPC_OK)
+        compare(replay, &content, &content, &replay->version.momentum);
+    else
+        decide_by_error(replay, code);
+}
+
+/* The dense modules are drawn; the routed ones begin as these stood at the end of the warm start,
+ * or as what the experiment makes of that. */
 static void
 replay_initial(struct replay *replay)
 {
     const struct dpc_lineage_source *records = &replay->source->records;
-    const struct dpc_experiment *experiment = records->experiment;
-    uint32_t module = replay->version.module, steps = experiment->inner.steps;
+    uint32_t module = replay->version.module;
+    uint32_t level = dpc_topology_module_level(records->topology, module);
     if (dpc_topology_module_is_dense(records->topology, module)) {
         decide(replay, DPC_REPLAY_GIVEN, "");
         return;
     }
     uint32_t dense =
-        dpc_topology_module(records->topology, dpc_topology_dense_path(records->topology),
-                            dpc_topology_module_level(records->topology, module));
-    uint32_t warm_rounds = (experiment->warm_start.steps + steps - 1) / steps;
-    int code = dpc_load_version(records->kv, dense, warm_rounds, &replay->parent, &replay->err);
-    if (code == DPC_OK)
+        dpc_topology_module(records->topology, dpc_topology_dense_path(records->topology), level);
+    int code =
+        dpc_load_version(records->kv, dense, dpc_beginnings_dense_version(records->experiment),
+                         &replay->parent, &replay->err);
+    if (code != DPC_OK)
+        decide(replay, DPC_REPLAY_DAMAGED, replay->err.text);
+    else if (dpc_upcycle_changes(records->experiment, level))
+        begin_again(replay);
+    else
         compare(replay, &replay->parent.master, &replay->parent.published,
                 &replay->version.momentum);
-    else
-        decide(replay, DPC_REPLAY_DAMAGED, replay->err.text);
 }
 
 void

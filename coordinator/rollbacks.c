@@ -34,8 +34,8 @@ is_there(const struct dpc_server *server, const struct dpc_version_record *versi
     return true;
 }
 
-/* --- One module. Where training began is always kept, for the warm start's sake: the oldest
- * possible is sought behind what was asked for. */
+/* --- One module. Where training began is always kept: the oldest possible is sought behind what
+ * was asked for. */
 
 static bool
 look_for_oldest_version(void *context, const struct dpc_version_record *version)

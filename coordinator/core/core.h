@@ -99,6 +99,8 @@ struct dpc_sharded {
     uint32_t scored_documents;
     uint32_t paths_count;
     const struct dpc_shard *paths; /* of the caller, [paths_count] */
+    /* SHARD: what routed modules begin with, of the caller; NULL: copies of the dense ones. */
+    const struct dpc_hash *modules;
 };
 
 /* Why a contribution counts less than it came with, or is told although it does not

@@ -13,7 +13,7 @@ struct dpc_keep {
     uint32_t rounds; /* keep_rounds */
     bool features;   /* are still to be read */
     uint32_t scored; /* discriminative phases whose scores are used */
-    uint32_t modules_count, paths_count;
+    uint32_t modules_count, routed_modules, paths_count;
     uint32_t *versions;    /* newest of each module */
     uint32_t *rounds_done; /* of each path */
     /* The oldest round that anybody is at work on, of each module and path; UINT32_MAX: none. In
@@ -129,6 +129,7 @@ dpc_keep_create(const struct dpc_core *core)
                      core->phase.routing_phases < core->experiment->routing.phases;
     keep->scored = core->phase.routing_phases;
     keep->modules_count = core->topology.modules_count;
+    keep->routed_modules = core->topology.routed_modules;
     keep->paths_count = core->topology.paths_count;
     keep->versions = dpc_alloc(keep->modules_count, sizeof *keep->versions);
     keep->rounds_done = dpc_alloc(keep->paths_count, sizeof *keep->rounds_done);
@@ -168,7 +169,8 @@ static bool
 add_version(void *context, const struct dpc_version_record *version)
 {
     struct dpc_keep *keep = context;
-    if (version->module >= keep->modules_count ||
+    bool pinned = version->version == 0 && version->module < keep->routed_modules;
+    if (pinned || version->module >= keep->modules_count ||
         dpc_version_round(version) >= keep->module_leased[version->module] ||
         is_recent(keep, version->version, keep->versions[version->module]))
         add_content(keep, &version->master, &version->published, &version->momentum);

@@ -5,7 +5,8 @@
  *   current path states, shards, held-out documents, the router and what this one or the next is
  *   fitted on, and what open audits repeat; leases, recovery, the report, `dipaco eval` and
  *   `generate` name nothing else;
- * - pinned versions: the dense model as the warm start left it, which computes routing features;
+ * - pinned versions: the dense model as the warm start left it, which computes routing features,
+ * and what routed modules began with;
  * - versions and contributions at most `keep_rounds` rounds older than the newest of their module
  *   or path, and those of rounds that a lease is still at work on.
  *

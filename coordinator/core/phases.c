@@ -149,18 +149,20 @@ core_on_prepared(struct dpc_core *core, const struct dpc_prepared *prepared,
     core_advance(core, actions);
 }
 
-/* Routed modules begin as copies of the dense ones, routed paths with the dense path's state. */
+/* Routed modules begin as copies of the dense ones, or as what was made of these; routed paths with
+ * the dense path's state. */
 static void
-begin_routed(struct dpc_core *core, uint32_t paths_count, struct dpc_actions *actions)
+begin_routed(struct dpc_core *core, const struct dpc_sharded *sharded, struct dpc_actions *actions)
 {
     uint32_t dense = dpc_topology_dense_path(&core->topology);
     if (core->phase.warm_state_bytes == 0) /* a store of format 1: states were of one size */
         core->phase.warm_state_bytes = core->paths[dense].record.state_bytes;
-    for (uint32_t module = 0; module < core->topology.routed_modules; module++)
-        put_initial(core, module,
-                    &core->warm[dpc_topology_module_level(&core->topology, module)].master,
-                    actions);
-    for (uint32_t i = 0; i < paths_count; i++) {
+    for (uint32_t module = 0; module < core->topology.routed_modules; module++) {
+        uint32_t level = dpc_topology_module_level(&core->topology, module);
+        const struct dpc_hash *copy = &core->warm[level].master;
+        put_initial(core, module, sharded->modules ? &sharded->modules[module] : copy, actions);
+    }
+    for (uint32_t i = 0; i < sharded->paths_count; i++) {
         struct dpc_path_record *path = &core->paths[i].record;
         path->rounds_done = core_next_round(core, i, 0);
         path->steps_done = core->experiment->warm_start.steps;
@@ -202,7 +204,7 @@ core_on_sharded(struct dpc_core *core, const struct dpc_sharded *sharded,
                 struct dpc_actions *actions)
 {
     if (core->phase.phase == DPC_PHASE_SHARD) {
-        begin_routed(core, sharded->paths_count, actions);
+        begin_routed(core, sharded, actions);
     } else if (core->phase.phase == DPC_PHASE_FIT) {
         core->phase.routing_phases++;
     } else {

@@ -81,6 +81,20 @@ test_disk(void)
                     6 * 8 * plan.total_params + 7 * path + paths * 5 * path + paths * 3 * 2 * path);
 }
 
+/* Of the three modules of `high`; the one of `low` begins as a copy. */
+static void
+test_beginnings(void)
+{
+    struct dpc_experiment experiment;
+    struct dpc_plan drawn;
+    struct dpc_error err = {0};
+    CU_ASSERT_EQUAL_FATAL(dpc_experiment_parse("planned", yaml, sizeof yaml - 1, &experiment, &err),
+                          DPC_OK);
+    experiment.warm_start.init = DPC_BEGIN_DROP;
+    CU_ASSERT_EQUAL_FATAL(dpc_plan_make(&experiment, &drawn, &err), DPC_OK);
+    CU_ASSERT_EQUAL(drawn.disk_bytes, plan.disk_bytes + 3 * 4 * plan.levels[1].module_params);
+}
+
 static const struct dpc_test tests[] = {
     {"a plan is made", test_make},
     {"parameters", test_parameters},
@@ -88,5 +102,6 @@ static const struct dpc_test tests[] = {
     {"steps and tokens", test_work},
     {"bytes and memory", test_bytes},
     {"disk", test_disk},
+    {"what routed modules begin with", test_beginnings},
 };
 DPC_TEST_MAIN("cli/plan", tests)

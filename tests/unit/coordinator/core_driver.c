@@ -8,6 +8,7 @@
 #include "base/layout.h"
 #include "base/rng.h"
 #include "base/tensor_blob.h"
+#include "coordinator/beginnings.h"
 #include "coordinator/outer.h"
 #include "tests/unit/harness.h"
 
@@ -86,13 +87,34 @@ answer_prepare(struct driver *driver)
     return event;
 }
 
+/* What routed modules begin with where they are no copies. */
+static void
+begin_modules(struct driver *driver)
+{
+    const struct dpc_topology *topology = dpc_core_topology(driver->core);
+    struct dpc_lineage_source records = {driver->kv, &driver->experiment, topology, 0};
+    struct dpc_error err;
+    driver->beginnings = dpc_free(driver->beginnings);
+    if (driver->store) {
+        CU_ASSERT_EQUAL_FATAL(
+            dpc_beginnings_make(driver->store, &records, &driver->beginnings, &err), DPC_OK);
+    } else if (driver->experiment.warm_start.init != DPC_BEGIN_COPY) {
+        driver->beginnings = dpc_alloc(topology->routed_modules, sizeof *driver->beginnings);
+        for (uint32_t i = 0; i < topology->routed_modules; i++)
+            driver->beginnings[i] = hash_of_numbers(i, 3, 0, &dpc_hash_none);
+    }
+}
+
 static struct dpc_event
-answer_shard(const struct driver *driver, struct dpc_shard *shards)
+answer_shard(struct driver *driver, struct dpc_shard *shards)
 {
     struct dpc_event event = {.type = DPC_EVENT_SHARDED};
     event.sharded.router = hash_of("router", 6);
     event.sharded.paths_count = dpc_core_topology(driver->core)->routed_paths;
     event.sharded.paths = shards;
+    if (driver_phase(driver) == DPC_PHASE_SHARD)
+        begin_modules(driver);
+    event.sharded.modules = driver->beginnings;
     if (driver->experiment.routing.phases) {
         event.sharded.scored = (struct dpc_blob_ref){hash_of("scored", 6), 6};
         event.sharded.scored_documents = 50;
@@ -273,6 +295,7 @@ void
 driver_stop(struct driver *driver)
 {
     dpc_core_destroy(driver->core);
+    dpc_free(driver->beginnings);
     while (driver->folds_count)
         dpc_free(driver->folds[--driver->folds_count].judged);
     dpc_store_close(driver->store);

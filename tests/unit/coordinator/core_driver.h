@@ -25,6 +25,7 @@ struct driver {
     uint32_t folds_count;
     struct dpc_folded folds[64];
     uint32_t folded_total;
+    struct dpc_hash *beginnings; /* of routed modules; NULL: copies of the dense ones */
 };
 
 void driver_start(struct driver *driver, const char *yaml);

@@ -8,17 +8,20 @@
 #include "tests/unit/coordinator/core_driver.h"
 #include "tests/unit/harness.h"
 
-static const char yaml[] = "experiment: test\n"
-                           "data: {corpus: corpus}\n"
-                           "model: {dim: 16, heads: 2, ffn: 32, context: 32}\n"
-                           "levels:\n"
-                           "  - {name: lower, parts: [embedding, {blocks: 1}], modules: 2}\n"
-                           "  - {name: upper, parts: [{blocks: 1}, head], modules: 2}\n"
-                           "routing: {prefix: 8}\n"
-                           "inner: {steps: 4, batch: 2}\n"
-                           "outer: {rounds: 6}\n"
-                           "warm_start: {steps: 8}\n"
-                           "keep_rounds: 2\n";
+#define YAML(warm_start)                                                                           \
+    "experiment: test\n"                                                                           \
+    "data: {corpus: corpus}\n"                                                                     \
+    "model: {dim: 16, heads: 2, ffn: 32, context: 32}\n"                                           \
+    "levels:\n"                                                                                    \
+    "  - {name: lower, parts: [embedding, {blocks: 1}], modules: 2}\n"                             \
+    "  - {name: upper, parts: [{blocks: 1}, head], modules: 2}\n"                                  \
+    "routing: {prefix: 8}\n"                                                                       \
+    "inner: {steps: 4, batch: 2}\n"                                                                \
+    "outer: {rounds: 6}\n"                                                                         \
+    "warm_start: {steps: 8" warm_start "}\n"                                                       \
+    "keep_rounds: 2\n"
+
+static const char yaml[] = YAML("");
 enum { KEEP_ROUNDS = 2 };
 
 static struct dpc_keep *
@@ -115,7 +118,7 @@ count_version(void *context, const struct dpc_version_record *version)
     uint32_t newest = dpc_core_module(core, version->module)->version;
     uint32_t pinned = dpc_topology_module_is_dense(dpc_core_topology(core), version->module)
                           ? dpc_core_warm_rounds(core)
-                          : 0; /* a copy of the dense one */
+                          : 0; /* where training goes back to at most */
     count(counts, version->version == pinned || newest - version->version <= KEEP_ROUNDS,
           &version->published);
     return true;
@@ -131,11 +134,11 @@ count_contribution(void *context, const struct dpc_contribution_record *contribu
 }
 
 static void
-old_rounds_are_not_kept_but_pinned_versions_are(void)
+check_history(const char *text)
 {
     struct driver driver;
     struct dpc_error err;
-    driver_start(&driver, yaml);
+    driver_start(&driver, text);
     CU_ASSERT_TRUE(driver_finish(&driver, 3));
     struct dpc_keep *keep = keep_now(&driver);
     struct counts counts = {.driver = &driver, .keep = keep};
@@ -145,6 +148,14 @@ old_rounds_are_not_kept_but_pinned_versions_are(void)
     CU_ASSERT_EQUAL(counts.kept, 4 * 4 + 2 * 4 + 5 * 2 * KEEP_ROUNDS);
     dpc_keep_destroy(keep);
     driver_stop(&driver);
+}
+
+/* Modules that begin as copies share their first content with the dense one, others do not. */
+static void
+old_rounds_are_not_kept_but_pinned_versions_are(void)
+{
+    check_history(yaml);
+    check_history(YAML(", init: drop"));
 }
 
 static const char yaml_phases[] = "experiment: test\n"

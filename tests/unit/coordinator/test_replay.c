@@ -11,7 +11,7 @@
 #include "tests/unit/harness.h"
 #include "tests/unit/storage/scratch.h"
 
-#define YAML(outer)                                                                                \
+#define YAML(outer, warm_start)                                                                    \
     "experiment: test\n"                                                                           \
     "data: {corpus: corpus}\n"                                                                     \
     "model: {dim: 8, heads: 2, ffn: 16, context: 16}\n"                                            \
@@ -21,7 +21,7 @@
     "routing: {prefix: 4}\n"                                                                       \
     "inner: {steps: 4, batch: 2}\n"                                                                \
     "outer: {rounds: 3" outer "}\n"                                                                \
-    "warm_start: {steps: 8}\n"
+    "warm_start: {steps: 8" warm_start "}\n"
 
 struct bench {
     struct driver driver;
@@ -44,7 +44,7 @@ bench_init_with(struct bench *bench, const char *yaml)
 static void
 bench_init(struct bench *bench)
 {
-    bench_init_with(bench, YAML(""));
+    bench_init_with(bench, YAML("", ""));
 }
 
 static void
@@ -100,9 +100,36 @@ check_all_versions(const char *yaml)
 static void
 every_version_comes_out_as_it_is(void)
 {
-    check_all_versions(YAML(""));
-    check_all_versions(YAML(", rescale: none"));
-    check_all_versions(YAML(", rescale: rda"));
+    check_all_versions(YAML("", ""));
+    check_all_versions(YAML(", rescale: none", ", init: noise, noise: 0.1"));
+    check_all_versions(YAML(", rescale: rda", ", init: drop"));
+}
+
+/* Of modules that begin as no copies each has a content of its own, which follows from the dense
+ * one alone. */
+static void
+another_beginning_is_found(void)
+{
+    struct bench bench;
+    struct dpc_error err;
+    struct dpc_version_record version;
+    struct dpc_hash contents[4];
+    bench_init_with(&bench, YAML("", ", init: drop"));
+    CU_ASSERT_TRUE_FATAL(driver_finish(&bench.driver, 1));
+    for (uint32_t module = 0; module < 4; module++) {
+        CU_ASSERT_EQUAL_FATAL(dpc_load_version(bench.driver.kv, module, 0, &version, &err), DPC_OK);
+        contents[module] = version.master;
+        for (uint32_t i = 0; i < module; i++)
+            CU_ASSERT_FALSE(dpc_hash_equal(&contents[i], &contents[module]));
+    }
+    struct dpc_kv_batch batch;
+    dpc_kv_batch_init(&batch);
+    version.master = version.published = contents[2];
+    dpc_put_version(&batch, &version);
+    write_batch(&bench, &batch);
+    CU_ASSERT_EQUAL(replay(&bench, 2, 0).verdict, DPC_REPLAY_OK);
+    CU_ASSERT_EQUAL(replay(&bench, 3, 0).verdict, DPC_REPLAY_DIFFERS);
+    bench_done(&bench);
 }
 
 static void
@@ -177,7 +204,7 @@ what_is_not_kept_is_told_as_such(void)
     struct bench bench;
     struct dpc_error err;
     struct dpc_swept swept;
-    bench_init(&bench);
+    bench_init_with(&bench, YAML("", ", init: noise"));
     CU_ASSERT_TRUE_FATAL(driver_finish(&bench.driver, 1));
     CU_ASSERT_EQUAL_FATAL(dpc_store_sweep(bench.driver.store,
                                           dpc_store_touches(bench.driver.store) + 1, keep_none,
@@ -185,6 +212,7 @@ what_is_not_kept_is_told_as_such(void)
                           DPC_OK);
     CU_ASSERT(swept.removed > 0);
     CU_ASSERT_EQUAL(replay(&bench, 0, 2).verdict, DPC_REPLAY_NOT_KEPT);
+    CU_ASSERT_EQUAL(replay(&bench, 0, 0).verdict, DPC_REPLAY_NOT_KEPT);
     CU_ASSERT_STRING_EQUAL(replay(&bench, 0, 2).text, "");
     CU_ASSERT_EQUAL(count(&bench, DPC_REPLAY_DAMAGED), 0);
     CU_ASSERT_EQUAL(replay(&bench, 0, 99).verdict, DPC_REPLAY_DAMAGED);
@@ -193,6 +221,7 @@ what_is_not_kept_is_told_as_such(void)
 
 static const struct dpc_test tests[] = {
     {"every version comes out as it is", every_version_comes_out_as_it_is},
+    {"another beginning is found", another_beginning_is_found},
     {"a rollback is held against its parent", a_rollback_is_held_against_its_parent},
     {"a wrong weight in the ledger is found", a_wrong_weight_in_the_ledger_is_found},
     {"what is not kept is told as such", what_is_not_kept_is_told_as_such},
