@@ -5,6 +5,7 @@
 
 #include "base/alloc.h"
 #include "base/tensor_blob.h"
+#include "base/upcycle.h"
 #include "coordinator/outer.h"
 #include "ops/ops.h"
 #include "tests/sim/sim.h"
@@ -83,6 +84,31 @@ add_features(void *context, const struct dpc_result_record *record)
     return true;
 }
 
+/* Each module with a content of its own, made of the dense one, where the experiment has it so. */
+static void
+begin_modules(struct sim *sim, struct sim_effect *effect)
+{
+    const struct dpc_topology *topology = dpc_core_topology(sim->coordinator.core);
+    uint32_t path = dpc_topology_dense_path(topology);
+    for (uint32_t module = 0; module < topology->routed_modules; module++) {
+        uint32_t level = dpc_topology_module_level(topology, module);
+        uint32_t dense = dpc_topology_module(topology, path, level);
+        struct dpc_version_record warm;
+        struct dpc_error err;
+        uint64_t key;
+        if (dpc_load_version(sim->coordinator.kv, dense,
+                             dpc_core_warm_rounds(sim->coordinator.core), &warm, &err) != DPC_OK) {
+            sim_fail(sim, "the warm start ended without its version: %s", err.text);
+            return;
+        }
+        memcpy(&key, warm.master.bytes, sizeof key);
+        effect->modules[module] = dpc_upcycle_changes(&sim->coordinator.experiment, level)
+                                      ? sim_put_tensor(sim, key + module)
+                                      : warm.master;
+    }
+    effect->event.sharded.modules = effect->modules;
+}
+
 /* The router depends on all features and scores, the shards on the router: a wrong one shows at the
  * end. */
 static void
@@ -103,6 +129,8 @@ shard(struct sim *sim, struct sim_effect *effect)
     }
     if (dpc_core_phase(sim->coordinator.core)->phase == DPC_PHASE_FIT)
         sim_mark(sim, SIM_MARK_ROUTED_ANEW);
+    else if (sim->coordinator.experiment.warm_start.init != DPC_BEGIN_COPY)
+        begin_modules(sim, effect);
     sharded->paths_count = dpc_core_topology(sim->coordinator.core)->routed_paths;
     for (uint32_t i = 0; i < sharded->paths_count; i++)
         effect->shards[i] = (struct dpc_shard){

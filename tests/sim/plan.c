@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What a seed means. Two streams: the experiment's is the same with and without faults. */
+ * What a seed means. Three streams; only that of faults is left out of the reference without any.
+ */
 #include <stdio.h>
 #include <string.h>
 
 #include "base/buf.h"
 #include "tests/sim/sim.h"
 
-enum { STREAM_EXPERIMENT = 1, STREAM_FAULTS = 2 };
+enum { STREAM_EXPERIMENT = 1, STREAM_FAULTS = 2, STREAM_FORMS = 4 };
 
 static uint32_t
 between(struct dpc_rng *rng, uint32_t least, uint32_t most)
@@ -49,14 +50,28 @@ draw_elastic(struct dpc_rng *rng, struct dpc_buf *yaml)
                    dpc_rng_below(rng, 3) ? "discount" : "refuse");
 }
 
+/* How deltas are merged, and how routed modules begin: other arithmetic on the same way. */
+static void
+draw_forms(uint64_t seed, struct dpc_buf *outer, struct dpc_buf *warm_start)
+{
+    static const char *const rescales[] = {"sqrt", "sqrt", "rda", "none"};
+    static const char *const begins[] = {"copy", "copy", "noise", "drop"};
+    struct dpc_rng rng;
+    dpc_rng_init(&rng, seed, DPC_RNG_TEST, STREAM_FORMS, 0, 0);
+    dpc_buf_printf(outer, ", rescale: %s", rescales[dpc_rng_below(&rng, 4)]);
+    dpc_buf_printf(warm_start, ", init: %s", begins[dpc_rng_below(&rng, 4)]);
+}
+
 static void
 draw_experiment(struct sim_plan *plan, struct dpc_rng *rng)
 {
     static const char *const states[] = {"ship", "ship", "reset", "local"};
     static const char *const weights[] = {"shard", "uniform", "tokens"};
-    struct dpc_buf yaml, outer;
+    struct dpc_buf yaml, outer, warm_start;
     dpc_buf_init(&yaml, 0);
     dpc_buf_init(&outer, 0);
+    dpc_buf_init(&warm_start, 0);
+    draw_forms(plan->seed, &outer, &warm_start);
     plan->elastic = dpc_rng_below(rng, 3) == 0;
     if (plan->elastic)
         draw_elastic(rng, &outer);
@@ -74,7 +89,8 @@ draw_experiment(struct sim_plan *plan, struct dpc_rng *rng)
                    weights[dpc_rng_below(rng, 3)], dpc_buf_text(&outer));
     dpc_buf_printf(&yaml, "routing: {prefix: 8, phases: %u}\n", phases);
     dpc_buf_printf(&yaml, "baseline: {dense: %s}\n", dpc_rng_below(rng, 4) ? "true" : "false");
-    dpc_buf_printf(&yaml, "warm_start: {steps: %u}\n", between(rng, 1, 3 * steps));
+    dpc_buf_printf(&yaml, "warm_start: {steps: %u%s}\n", between(rng, 1, 3 * steps),
+                   dpc_buf_text(&warm_start));
     dpc_buf_printf(&yaml, "transfer: {path_state: %s}\n",
                    states[dpc_rng_below(rng, plan->elastic ? 4 : 3)]);
     dpc_buf_printf(&yaml, "keep_rounds: 1\n"); /* a sweep then has most to remove */
@@ -82,6 +98,7 @@ draw_experiment(struct sim_plan *plan, struct dpc_rng *rng)
     plan->audits = !plan->elastic && dpc_rng_below(rng, 2) == 0;
     dpc_buf_printf(&yaml, "audit: %s\n", plan->audits ? "0.7" : "0");
     (void)snprintf(plan->yaml, sizeof plan->yaml, "%s", dpc_buf_text(&yaml));
+    dpc_buf_done(&warm_start);
     dpc_buf_done(&outer);
     dpc_buf_done(&yaml);
     plan->documents = between(rng, 100, 1800);

@@ -196,6 +196,7 @@ struct sim_effect {
     bool put_off;                                /* for want of room: it has yet to be done */
     struct dpc_event event;
     struct dpc_shard shards[SIM_PATHS_MAX];
+    struct dpc_hash modules[SIM_MODULES_MAX];
 };
 
 /* What the checker remembers of what was promised (check.c). */
