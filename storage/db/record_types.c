@@ -22,6 +22,8 @@ enum {
     LETTER_VOID = 'x',
     LETTER_CONDUCT = 'o',
     LETTER_SHARD = 's',
+    LETTER_BEST = 'b',
+    LETTER_CANDIDATE = 'e',
 };
 
 /* --- Store, phase, experiment: one of each. */
@@ -347,6 +349,85 @@ const struct dpc_record_type dpc_type_shard = {
     .fields_count = COUNT(shard_fields),
     .bytes = sizeof(struct dpc_shard_record),
     .key = shard_key,
+};
+
+/* --- Early stopping. */
+
+_Static_assert(DPC_LEVELS_MAX == 16, "the table of bests names each level");
+#define F(member) DPC_FIELD(struct dpc_best_record, member)
+static const struct dpc_field best_fields[] = {
+    F(path),
+    F(documents),
+    F(documents_bytes),
+    F(documents_count),
+    F(next_round),
+    F(read),
+    F(targets),
+    F(nats),
+    F(candidates_count),
+    F(first),
+    F(found),
+    F(round),
+    F(loss),
+    F(versions[0]),
+    F(versions[1]),
+    F(versions[2]),
+    F(versions[3]),
+    F(versions[4]),
+    F(versions[5]),
+    F(versions[6]),
+    F(versions[7]),
+    F(versions[8]),
+    F(versions[9]),
+    F(versions[10]),
+    F(versions[11]),
+    F(versions[12]),
+    F(versions[13]),
+    F(versions[14]),
+    F(versions[15]),
+};
+#undef F
+
+static void
+best_key(struct dpc_key *key, const void *record)
+{
+    dpc_key_add_u32(key, ((const struct dpc_best_record *)record)->path);
+}
+
+const struct dpc_record_type dpc_type_best = {
+    .name = "best",
+    .letter = LETTER_BEST,
+    .format = 1,
+    .family = DPC_KV_STATE,
+    .fields = best_fields,
+    .fields_count = COUNT(best_fields),
+    .bytes = sizeof(struct dpc_best_record),
+    .key = best_key,
+};
+
+#define F(member) DPC_FIELD(struct dpc_candidate_record, member)
+static const struct dpc_field candidate_fields[] = {
+    F(path), F(number), F(round), F(phase), F(documents), F(targets), F(nats),
+};
+#undef F
+
+static void
+candidate_key(struct dpc_key *key, const void *record)
+{
+    const struct dpc_candidate_record *candidate = record;
+    dpc_key_add_u32(key, candidate->path);
+    dpc_key_add_u32(key, candidate->number);
+}
+
+const struct dpc_record_type dpc_type_candidate = {
+    .name = "candidate",
+    .letter = LETTER_CANDIDATE,
+    .format = 1,
+    .family = DPC_KV_HISTORY,
+    .fields = candidate_fields,
+    .fields_count = COUNT(candidate_fields),
+    .bytes = sizeof(struct dpc_candidate_record),
+    .key = candidate_key,
 };
 
 /* --- The ledger. What varies in length follows these fields (ledger.c). */

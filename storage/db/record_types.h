@@ -22,6 +22,8 @@ extern const struct dpc_record_type dpc_type_void;
 extern const struct dpc_record_type dpc_type_conduct;
 extern const struct dpc_record_type dpc_type_result;
 extern const struct dpc_record_type dpc_type_shard;
+extern const struct dpc_record_type dpc_type_best;
+extern const struct dpc_record_type dpc_type_candidate;
 extern const struct dpc_record_type dpc_type_ledger; /* entries follow the fields */
 
 #endif

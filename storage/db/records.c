@@ -102,6 +102,18 @@ dpc_put_shard(struct dpc_kv_batch *batch, const struct dpc_shard_record *record)
     dpc_record_put(batch, &dpc_type_shard, record);
 }
 
+void
+dpc_put_best(struct dpc_kv_batch *batch, const struct dpc_best_record *record)
+{
+    dpc_record_put(batch, &dpc_type_best, record);
+}
+
+void
+dpc_put_candidate(struct dpc_kv_batch *batch, const struct dpc_candidate_record *record)
+{
+    dpc_record_put(batch, &dpc_type_candidate, record);
+}
+
 int
 dpc_load_store(struct dpc_kv *kv, struct dpc_store_record *ret, struct dpc_error *err)
 {
@@ -197,3 +209,5 @@ DPC_SCAN(voids, void)
 DPC_SCAN(conducts, conduct)
 DPC_SCAN(results, result)
 DPC_SCAN(shards, shard)
+DPC_SCAN(bests, best)
+DPC_SCAN(candidates, candidate)

@@ -207,6 +207,40 @@ struct dpc_shard_record {
     uint64_t stayed; /* and of these the ones that the router before it sent here, too */
 };
 
+/* Early stopping: a path's early-stop documents, which of its rounds is evaluated on them, and
+ * which was the best so far. A round's weights are those that its modules had when the round was
+ * over. */
+struct dpc_best_record {
+    uint32_t path;
+    struct dpc_hash documents; /* token file; none: the path has no such documents */
+    uint64_t documents_bytes;
+    uint32_t documents_count;
+    uint32_t next_round; /* to be evaluated: 0 is where training began */
+    /* Of that one, what leases have brought so far. */
+    uint32_t read; /* documents */
+    uint64_t targets;
+    double nats;
+    uint32_t candidates_count; /* rounds evaluated so far, and the number of the next */
+    uint32_t first;            /* number of the first that competes; those before it were of other
+                                * documents, or of versions that a rollback discarded */
+    uint32_t found;            /* 0: none that competes was evaluated yet */
+    uint32_t round;
+    double loss;                       /* nats a target */
+    uint32_t versions[DPC_LEVELS_MAX]; /* of the path's modules, level by level */
+};
+
+/* A round of a path, evaluated on its early-stop documents. */
+struct dpc_candidate_record {
+    uint32_t path;
+    uint32_t number; /* counts those of the path, from 0, in the order of their rounds */
+    uint32_t round;
+    uint32_t phase; /* discriminative phase that gave the path its documents; 0: the first
+                     * sharding, and the dense path */
+    uint32_t documents;
+    uint64_t targets;
+    double nats; /* over all targets */
+};
+
 /* One outer step: who contributed what to which version; nobody to a rollback. `previous` chains
  * the entries. */
 struct dpc_ledger_entry {
@@ -246,6 +280,8 @@ void dpc_put_void(struct dpc_kv_batch *batch, const struct dpc_void_record *reco
 void dpc_put_conduct(struct dpc_kv_batch *batch, const struct dpc_conduct_record *record);
 void dpc_put_result(struct dpc_kv_batch *batch, const struct dpc_result_record *record);
 void dpc_put_shard(struct dpc_kv_batch *batch, const struct dpc_shard_record *record);
+void dpc_put_best(struct dpc_kv_batch *batch, const struct dpc_best_record *record);
+void dpc_put_candidate(struct dpc_kv_batch *batch, const struct dpc_candidate_record *record);
 /* Also gives the entry's hash, which the next one names as `previous`. */
 void dpc_put_ledger(struct dpc_kv_batch *batch, const struct dpc_ledger_record *record,
                     struct dpc_hash *ret_hash);
@@ -268,7 +304,8 @@ int dpc_load_ledger(struct dpc_kv *kv, uint64_t sequence, struct dpc_ledger_reco
 /* --- Scanning all, in key order; stops early when `visit` returns false. Order of keys: modules by
  * id; versions by (module, version); paths by id; contributions by (round, module, path, part);
  * leases by serial; workers and conducts by key; voids by (lease, module); results by (kind, path,
- * from, phase); shards by (phase, path); ledger by sequence. */
+ * from, phase); shards by (phase, path); bests by path; candidates by (path, number);
+ * ledger by sequence. */
 int dpc_scan_modules(struct dpc_kv *kv, bool (*visit)(void *, const struct dpc_module_record *),
                      void *context, struct dpc_error *err) DPC_MUST_CHECK;
 int dpc_scan_versions(struct dpc_kv *kv, bool (*visit)(void *, const struct dpc_version_record *),
@@ -290,6 +327,11 @@ int dpc_scan_results(struct dpc_kv *kv, bool (*visit)(void *, const struct dpc_r
                      void *context, struct dpc_error *err) DPC_MUST_CHECK;
 int dpc_scan_shards(struct dpc_kv *kv, bool (*visit)(void *, const struct dpc_shard_record *),
                     void *context, struct dpc_error *err) DPC_MUST_CHECK;
+int dpc_scan_bests(struct dpc_kv *kv, bool (*visit)(void *, const struct dpc_best_record *),
+                   void *context, struct dpc_error *err) DPC_MUST_CHECK;
+int dpc_scan_candidates(struct dpc_kv *kv,
+                        bool (*visit)(void *, const struct dpc_candidate_record *), void *context,
+                        struct dpc_error *err) DPC_MUST_CHECK;
 /* From `sequence_first` on. Checks the chain of hashes: a gap or a difference is DPC_ECORRUPT. */
 int dpc_scan_ledger(struct dpc_kv *kv, uint64_t sequence_first,
                     bool (*visit)(void *, const struct dpc_ledger_record *), void *context,
