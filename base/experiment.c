@@ -239,12 +239,24 @@ check_routing(const struct dpc_experiment *experiment, const struct dpc_yaml *ya
 }
 
 static int
+check_early_stopping(const struct dpc_experiment *experiment, const struct dpc_yaml *yaml,
+                     struct dpc_error *err)
+{
+    if (!experiment->early_stopping || experiment->data.early_stop > 0)
+        return DPC_OK;
+    return dpc_keys_error(yaml, "data.early_stop", err, DPC_EINVAL,
+                          "is 0, and early_stopping chooses each path's best round by the "
+                          "documents of that split: raise it, to 0.02 for example, or leave "
+                          "early_stopping out");
+}
+
+static int
 check(const struct dpc_experiment *experiment, const struct dpc_yaml *yaml, struct dpc_error *err)
 {
     static int (*const rules[])(const struct dpc_experiment *, const struct dpc_yaml *,
-                                struct dpc_error *) = {check_model, check_shares, check_steps,
-                                                       check_mode,  check_levels, check_routing,
-                                                       check_phases};
+                                struct dpc_error *) = {
+        check_model,  check_shares,  check_steps,  check_mode,
+        check_levels, check_routing, check_phases, check_early_stopping};
     for (size_t i = 0; i < sizeof rules / sizeof *rules; i++) {
         int code = rules[i](experiment, yaml, err);
         if (code != DPC_OK)

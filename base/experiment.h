@@ -123,6 +123,7 @@ struct dpc_experiment {
         uint32_t windows; /* windows of `context` tokens that are read of each held-out document */
     } evaluation;
     double audit;         /* share of training tasks that another worker repeats */
+    bool early_stopping;  /* each path takes the best of its rounds */
     uint32_t keep_rounds; /* versions and contributions that the store keeps behind the newest */
 };
 
@@ -143,6 +144,13 @@ dpc_experiment_phase_rounds(const struct dpc_experiment *experiment)
     return experiment->routing.phase_rounds
                ? experiment->routing.phase_rounds
                : experiment->outer.rounds / (experiment->routing.phases + 1);
+}
+
+/* Rounds of the dense path that are the warm start; the last may have fewer steps. */
+static inline uint32_t
+dpc_experiment_warm_rounds(const struct dpc_experiment *experiment)
+{
+    return (experiment->warm_start.steps + experiment->inner.steps - 1) / experiment->inner.steps;
 }
 
 /* Reads and checks a file. On failure `*ret_experiment` is untouched. */

@@ -305,8 +305,8 @@ static const struct dpc_key rows[] = {
      .fallback = "0.02",
      .range = {.min = 0, .max = 0.5},
      .unit = "share of the documents",
-     .doc = "Documents kept apart for choosing each path's best version (early_stopping, not "
-            "supported yet); not trained on, not read"},
+     .doc = "Documents kept apart for choosing each path's best round (early_stopping); not "
+            "trained on, and without early_stopping not read"},
     {.path = "data.router",
      .type = DPC_KEY_REAL,
      FIELD(data.router),
@@ -713,7 +713,8 @@ static const struct dpc_key rows[] = {
      .range = {.min = 1, .max = 65536},
      .unit = "windows of model.context tokens",
      .may_change = true,
-     .doc = "How much of each held-out document is read, so that no giant decides the figure"},
+     .doc = "How much of each held-out document is read, so that no giant decides the figure; a "
+            "change in a run with early_stopping mixes losses that do not compare"},
 
     {.path = "audit",
      .type = DPC_KEY_REAL,
@@ -725,7 +726,13 @@ static const struct dpc_key rows[] = {
      .doc = "Training tasks that an idle worker of the same numeric class repeats once they are "
             "accepted; results must be the same to the bit, a third worker decides where they are "
             "not, and the odd one is barred"},
-    {.path = "early_stopping", .type = DPC_KEY_LATER, .doc = "Keep each path's best versions"},
+    {.path = "early_stopping",
+     .type = DPC_KEY_BOOL,
+     FIELD(early_stopping),
+     .fallback = "false",
+     .doc = "Evaluate each path after each of its rounds on the early-stop documents of its shard, "
+            "and take the round that is best in evaluation, `eval` and `generate`; training never "
+            "stops for it, and the dense baseline has its best round, too"},
     {.path = "keep_rounds",
      .type = DPC_KEY_UINT,
      FIELD(keep_rounds),

@@ -22,6 +22,7 @@ struct dpc_model {
     struct dpc_module_record *modules; /* [modules_count] */
     bool *modules_known;
     struct dpc_path_record *paths; /* [paths_count] */
+    struct dpc_best_record *bests; /* [paths_count]; early stopping: the round that each takes */
     struct dpc_router *router;     /* once it was needed */
     struct dpc_pool *pool;
     struct dpc_path *path;
@@ -64,6 +65,15 @@ keep_path(void *context, const struct dpc_path_record *record)
     return true;
 }
 
+static bool
+keep_best(void *context, const struct dpc_best_record *record)
+{
+    struct dpc_model *model = context;
+    if (record->path < model->topology.paths_count)
+        model->bests[record->path] = *record;
+    return true;
+}
+
 static int
 load_records(struct dpc_model *model, struct dpc_error *err)
 {
@@ -81,11 +91,14 @@ load_records(struct dpc_model *model, struct dpc_error *err)
     model->modules = dpc_alloc(model->topology.modules_count, sizeof *model->modules);
     model->modules_known = dpc_alloc(model->topology.modules_count, sizeof *model->modules_known);
     model->paths = dpc_alloc(model->topology.paths_count, sizeof *model->paths);
+    model->bests = dpc_alloc(model->topology.paths_count, sizeof *model->bests);
     rc = dpc_load_phase(kv, &model->phase, err);
     if (rc == DPC_OK)
         rc = dpc_scan_modules(kv, keep_module, model, err);
     if (rc == DPC_OK)
         rc = dpc_scan_paths(kv, keep_path, model, err);
+    if (rc == DPC_OK)
+        rc = dpc_scan_bests(kv, keep_best, model, err);
     return rc;
 }
 
@@ -133,6 +146,7 @@ dpc_model_close(struct dpc_model *model)
     dpc_free(model->modules);
     dpc_free(model->modules_known);
     dpc_free(model->paths);
+    dpc_free(model->bests);
     dpc_store_close(model->store);
     return dpc_free(model);
 }
@@ -207,7 +221,7 @@ load_module(struct dpc_model *model, uint32_t level, const struct dpc_hash *publ
     return rc;
 }
 
-/* Version of a module that a path takes: the current one, or for the routing model a given one. */
+/* Version of a module that a path takes: a given one, or the current one. */
 static int
 published_hash(const struct dpc_model *model, uint32_t module, const uint32_t *version,
                struct dpc_hash *ret_hash, struct dpc_error *err)
@@ -229,8 +243,9 @@ published_hash(const struct dpc_model *model, uint32_t module, const uint32_t *v
     return DPC_OK;
 }
 
+/* `versions`: of the path's modules, level by level; NULL: the current ones. */
 static int
-compose(struct dpc_model *model, uint32_t path, const uint32_t *version, int64_t as,
+compose(struct dpc_model *model, uint32_t path, const uint32_t *versions, int64_t as,
         struct dpc_error *err)
 {
     int rc = DPC_OK;
@@ -240,7 +255,7 @@ compose(struct dpc_model *model, uint32_t path, const uint32_t *version, int64_t
     for (uint32_t level = 0; rc == DPC_OK && level < model->topology.levels_count; level++) {
         struct dpc_hash hash;
         uint32_t module = dpc_topology_module(&model->topology, path, level);
-        rc = published_hash(model, module, version, &hash, err);
+        rc = published_hash(model, module, versions ? &versions[level] : NULL, &hash, err);
         if (rc == DPC_OK)
             rc = load_module(model, level, &hash, err);
     }
@@ -253,7 +268,8 @@ int
 dpc_model_path(struct dpc_model *model, uint32_t path, struct dpc_path **ret_path,
                struct dpc_error *err)
 {
-    int rc = compose(model, path, NULL, path, err);
+    const struct dpc_best_record *best = &model->bests[path];
+    int rc = compose(model, path, best->found ? best->versions : NULL, path, err);
     if (rc == DPC_OK)
         *ret_path = model->path;
     return rc;
@@ -281,13 +297,6 @@ load_router(struct dpc_model *model, struct dpc_error *err)
     return rc;
 }
 
-/* The dense modules' version at the end of the warm start. */
-static uint32_t
-warm_version(const struct dpc_experiment *experiment)
-{
-    return (experiment->warm_start.steps + experiment->inner.steps - 1) / experiment->inner.steps;
-}
-
 /* What there is of the text stands for the whole document: only a hash router looks at its key. */
 static uint32_t
 route(const struct dpc_model *model, const int32_t *tokens, uint32_t tokens_count,
@@ -306,14 +315,16 @@ int
 dpc_model_route(struct dpc_model *model, const int32_t *tokens, uint32_t tokens_count,
                 uint32_t *ret_path, struct dpc_error *err)
 {
-    uint32_t prefix = model->experiment.routing.prefix, version = warm_version(&model->experiment);
+    uint32_t prefix = model->experiment.routing.prefix, versions[DPC_LEVELS_MAX];
     uint32_t len = tokens_count < prefix ? tokens_count : prefix;
     if (len == 0)
         return dpc_error_set(err, DPC_EINVAL, "there is no text to route: the prompt is empty");
+    for (uint32_t level = 0; level < model->topology.levels_count; level++)
+        versions[level] = dpc_experiment_warm_rounds(&model->experiment);
     int rc = load_router(model, err);
     if (rc == DPC_OK)
         rc =
-            compose(model, dpc_topology_dense_path(&model->topology), &version, ROUTING_MODEL, err);
+            compose(model, dpc_topology_dense_path(&model->topology), versions, ROUTING_MODEL, err);
     if (rc != DPC_OK)
         return rc;
     float *feature = dpc_alloc(model->experiment.model.dim, sizeof *feature);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * A trained (or half trained) model in a coordinator's store, opened read-only: its experiment, its
- * router, and paths composed of the current versions of their modules. Works beside a coordinator
- * that goes on.
+ * router, and paths composed of the current versions of their modules, or with early stopping of
+ * those of each path's best round so far. Works beside a coordinator that goes on.
  *
  * Owns: the store's handle and one path for inference. Threads: one.
  */
@@ -33,8 +33,9 @@ const struct dpc_path_record *dpc_model_path_record(const struct dpc_model *mode
 int dpc_model_test_documents(struct dpc_model *model, uint32_t path, uint8_t **ret_bytes,
                              struct dpc_tokens **ret_tokens, struct dpc_error *err) DPC_MUST_CHECK;
 
-/* The path composed of its modules' current versions, checked against their hashes. It belongs to
- * the model and is valid until the next call; batches of up to dpc_model_batch_max sequences. */
+/* The path composed of the versions of its modules that it takes, checked against their hashes. It
+ * belongs to the model and is valid until the next call; batches of up to dpc_model_batch_max
+ * sequences. */
 int dpc_model_path(struct dpc_model *model, uint32_t path, struct dpc_path **ret_path,
                    struct dpc_error *err) DPC_MUST_CHECK;
 uint32_t dpc_model_batch_max(const struct dpc_model *model);

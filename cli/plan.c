@@ -54,7 +54,8 @@ beginnings_bytes(const struct dpc_experiment *experiment, const struct dpc_plan 
 
 /* Kept are the newest and `keep_rounds` before it; what was put since the sweep before the last one
  * began lies there as well, which is two rounds (coordinator/sweeps.c). Routed modules have a
- * momentum of their size; the dense ones have none, but a pinned version. */
+ * momentum of their size; the dense ones have none, but a pinned version. With early stopping each
+ * path pins its best round, whose modules may be of versions that nobody else keeps. */
 static void
 plan_disk(const struct dpc_experiment *experiment, struct dpc_plan *plan)
 {
@@ -68,6 +69,7 @@ plan_disk(const struct dpc_experiment *experiment, struct dpc_plan *plan)
     plan->disk_bytes = versions * 8 * plan->total_params + (versions + 1) * path_bytes +
                        paths * contributions * path_bytes +
                        paths * (1 + ROUNDS_SWEPT_LATE) * 2 * path_bytes +
+                       paths * experiment->early_stopping * path_bytes +
                        beginnings_bytes(experiment, plan);
 }
 

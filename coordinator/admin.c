@@ -336,6 +336,17 @@ set_path_state(const struct listing *listing, struct dpc_json *row, uint32_t pat
     dpc_json_set(row, "waiting_for", waiting);
 }
 
+/* Nothing where nobody measures it. */
+static void
+set_best(const struct listing *listing, struct dpc_json *row, uint32_t path)
+{
+    const struct dpc_best_record *best = dpc_core_best(listing->core, path);
+    if (!best || !best->found)
+        return;
+    dpc_json_set_integer(row, "best_round", best->round);
+    dpc_json_set_number(row, "best_loss", best->loss);
+}
+
 static int
 list_paths(struct listing *listing)
 {
@@ -354,6 +365,7 @@ list_paths(struct listing *listing)
         dpc_json_set_integer(row, "documents", (int64_t)record->shard_documents);
         dpc_json_set_integer(row, "tokens", (int64_t)record->shard_tokens);
         dpc_json_set_number(row, "loss", dpc_core_path_loss(listing->core, path));
+        set_best(listing, row, path);
         dpc_json_append(rows, row);
     }
     listing->next = i < listing->topology->paths_count ? i : 0;

@@ -155,6 +155,10 @@ check_result(struct dpc_store *store, const struct dpc_experiment *experiment,
         refuse(check, "the scores", "are not a table of scores");
     } else {
         check->rows = (uint32_t)count;
+        for (size_t i = 0; i < count; i++) {
+            check->targets += scores[i].targets;
+            check->nats += scores[i].nats;
+        }
         dpc_free(scores);
     }
     dpc_free(blob);

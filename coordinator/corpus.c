@@ -81,23 +81,33 @@ choose(const struct dpc_corpus *corpus, enum dpc_split split,
     return count;
 }
 
+/* A path may have no document of a split; there is then nothing to put. `docs` is room for all. */
+static int
+put_split(const struct dpc_corpus *corpus, enum dpc_split split,
+          const struct dpc_assignment *assignment, uint32_t path, uint32_t *docs,
+          struct dpc_blob_ref *ret_blob, uint32_t *ret_count, struct dpc_error *err)
+{
+    uint64_t tokens;
+    *ret_count = choose(corpus, split, assignment, path, docs, &tokens);
+    return *ret_count ? dpc_corpus_put_documents(corpus, docs, *ret_count, 0, ret_blob, err)
+                      : DPC_OK;
+}
+
 int
 dpc_corpus_put_shard(const struct dpc_corpus *corpus, const struct dpc_assignment *assignment,
                      uint32_t path, struct dpc_shard *ret_shard, struct dpc_error *err)
 {
-    uint64_t tokens;
     struct dpc_shard shard = {0};
     uint32_t *docs = dpc_alloc(corpus->docs_count, sizeof *docs);
     uint32_t count = choose(corpus, DPC_SPLIT_TRAIN, assignment, path, docs, &shard.train_tokens);
     shard.train_documents = count;
     int code = dpc_corpus_put_documents(corpus, docs, count, 0, &shard.train, err);
-    if (code == DPC_OK) {
-        shard.test_documents = choose(corpus, DPC_SPLIT_TEST, assignment, path, docs, &tokens);
-        /* A path may have no held-out document of its own; it then has nothing to evaluate. */
-        if (shard.test_documents)
-            code =
-                dpc_corpus_put_documents(corpus, docs, shard.test_documents, 0, &shard.test, err);
-    }
+    if (code == DPC_OK)
+        code = put_split(corpus, DPC_SPLIT_TEST, assignment, path, docs, &shard.test,
+                         &shard.test_documents, err);
+    if (code == DPC_OK && corpus->world->experiment->early_stopping)
+        code = put_split(corpus, DPC_SPLIT_EARLY_STOP, assignment, path, docs, &shard.early_stop,
+                         &shard.early_stop_documents, err);
     dpc_free(docs);
     if (code == DPC_OK)
         *ret_shard = shard;
@@ -153,6 +163,8 @@ prepare(const struct dpc_corpus *corpus, struct dpc_prepared *prepared, struct d
     prepared->train_tokens = all.train_tokens;
     prepared->test = all.test;
     prepared->test_documents = all.test_documents;
+    prepared->early_stop = all.early_stop;
+    prepared->early_stop_documents = all.early_stop_documents;
     return DPC_OK;
 }
 

@@ -41,7 +41,8 @@ void dpc_corpus_close(struct dpc_corpus *corpus);
 int dpc_corpus_put_documents(const struct dpc_corpus *corpus, const uint32_t *docs, uint32_t count,
                              uint32_t tokens_max, struct dpc_blob_ref *ret_blob,
                              struct dpc_error *err) DPC_MUST_CHECK;
-/* Train and test files of one path; `assignment` NULL: of all documents. */
+/* Files of a path's train, test and, with early stopping, early-stop documents; `assignment` NULL:
+ * of all documents. */
 int dpc_corpus_put_shard(const struct dpc_corpus *corpus, const struct dpc_assignment *assignment,
                          uint32_t path, struct dpc_shard *ret_shard,
                          struct dpc_error *err) DPC_MUST_CHECK;

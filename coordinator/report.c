@@ -11,6 +11,7 @@
 #include "base/json.h"
 #include "base/layout.h"
 #include "base/svg.h"
+#include "coordinator/report_best.h"
 #include "coordinator/report_routing.h"
 #include "data/scores.h"
 
@@ -36,6 +37,7 @@ struct report {
     struct dpc_module_record *modules; /* [modules_count] */
     struct dpc_report_routing *routing;
     struct dpc_buf documents; /* documents.tsv */
+    struct dpc_report_best *best;
     struct dpc_error *err;
     int code;
 };
@@ -133,6 +135,9 @@ gather(struct report *report)
         code = dpc_scan_modules(kv, gather_module, report, report->err);
     if (code == DPC_OK)
         code = dpc_report_routing_load(kv, report->world->topology, &report->routing, report->err);
+    if (code == DPC_OK)
+        code = dpc_report_best_load(kv, report->world->topology, report->world->experiment,
+                                    &report->best, report->err);
     return code;
 }
 
@@ -273,6 +278,7 @@ json_paths(const struct report *report)
         dpc_json_set_integer(path, "train_tokens", (int64_t)report->records[i].shard_tokens);
         set_sums(path, &report->paths[i]);
         dpc_json_set(path, "train_bits_per_token", json_curve(&report->curves[i]));
+        dpc_report_best_set(report->best, i, path);
         dpc_json_append(paths, path);
     }
     return paths;
@@ -345,6 +351,25 @@ write_json(const struct report *report)
 
 /* --- report.md */
 
+static void
+markdown_paths(const struct report *report, struct dpc_buf *out)
+{
+    char name[2 * DPC_NAME_MAX], text[32];
+    dpc_buf_printf(out, "| path | train documents | held-out documents | perplexity |");
+    dpc_report_best_head(report->best, out);
+    dpc_buf_printf(out, "\n|---|---|---|---|");
+    dpc_report_best_rule(report->best, out);
+    dpc_buf_printf(out, "\n");
+    for (uint32_t i = 0; i < report->world->topology->paths_count; i++) {
+        dpc_topology_path_name(report->world->topology, i, name, sizeof name);
+        dpc_buf_printf(out, "| %s | %llu | %u | %s |", name,
+                       (unsigned long long)report->records[i].shard_documents,
+                       report->paths[i].documents, shown(perplexity(&report->paths[i]), text));
+        dpc_report_best_cell(report->best, i, out);
+        dpc_buf_printf(out, "\n");
+    }
+}
+
 static int
 write_markdown(const struct report *report)
 {
@@ -371,15 +396,7 @@ write_markdown(const struct report *report)
                    "\nHeld-out documents, the first %u windows of each, the routing prefix left "
                    "out.\n\n![train loss](loss.svg)\n\n",
                    report->world->experiment->evaluation.windows);
-    dpc_buf_printf(&out, "| path | train documents | held-out documents | perplexity |\n"
-                         "|---|---|---|---|\n");
-    for (uint32_t i = 0; i < report->world->topology->paths_count; i++) {
-        char name[2 * DPC_NAME_MAX];
-        dpc_topology_path_name(report->world->topology, i, name, sizeof name);
-        dpc_buf_printf(&out, "| %s | %llu | %u | %s |\n", name,
-                       (unsigned long long)report->records[i].shard_documents,
-                       report->paths[i].documents, shown(perplexity(&report->paths[i]), text));
-    }
+    markdown_paths(report, &out);
     if (dpc_report_routing_has_phases(report->routing)) {
         dpc_buf_printf(&out, "\n![routing](routing.svg)\n\n");
         dpc_report_routing_markdown(report->routing, &out);
@@ -486,5 +503,6 @@ dpc_report_write(const struct dpc_world *world, const struct dpc_phase_record *p
     dpc_free(report.modules);
     dpc_report_routing_destroy(report.routing);
     dpc_buf_done(&report.documents);
+    dpc_report_best_destroy(report.best);
     return code;
 }

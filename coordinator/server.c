@@ -206,6 +206,21 @@ may_fail(struct dpc_server *server, const struct dpc_job *job)
            (job->code == DPC_ENOMEM || job->code == DPC_ELIMIT || job->code == DPC_ENOTFOUND);
 }
 
+/* A path of a small shard may have none: nobody can say which of its rounds is best. */
+static void
+log_early_stop(const struct dpc_server *server, const struct dpc_sharded *sharded)
+{
+    uint32_t count = 0;
+    if (!server->experiment.early_stopping)
+        return;
+    for (uint32_t i = 0; i < sharded->paths_count; i++)
+        count += sharded->paths[i].early_stop_documents == 0;
+    if (count)
+        dpc_log_warning("no early-stop documents paths=%u of=%u: these take their newest versions; "
+                        "more documents or a larger data.early_stop gives them some",
+                        count, sharded->paths_count);
+}
+
 static void
 finish_job(struct dpc_server *server, struct dpc_job *job)
 {
@@ -245,6 +260,7 @@ finish_job(struct dpc_server *server, struct dpc_job *job)
     case DPC_JOB_SHARD:
         event.type = DPC_EVENT_SHARDED;
         event.sharded = job->sharded;
+        log_early_stop(server, &job->sharded);
         break;
     case DPC_JOB_FOLD:
         event.type = DPC_EVENT_FOLDED;

@@ -168,20 +168,38 @@ restore_contribution(void *context, const struct dpc_contribution_record *record
     return true;
 }
 
+/* Which task the lease is on. An evaluation is a chunk of the phase of that name, and before it one
+ * for early stopping. */
+static bool
+find_task(struct dpc_core *core, const struct dpc_lease_record *record, enum core_sort *ret_sort,
+          uint32_t *ret_task)
+{
+    bool path_exists = record->path < core->topology.paths_count;
+    *ret_task = record->path;
+    *ret_sort = CORE_TRAINING;
+    if (record->kind == DPC_TASK_TRAIN)
+        return path_exists;
+    *ret_sort = CORE_RATING;
+    if (record->kind == DPC_TASK_EVALUATE && core->phase.phase != DPC_PHASE_EVALUATE)
+        return path_exists && core_rounds_unrated(core, record->path) > 0 &&
+               record->round == core->bests[record->path].record.next_round;
+    *ret_sort = CORE_CHUNKING;
+    struct core_chunk *chunk = core_find_chunk(core, record->path, record->from, record->to);
+    *ret_task = chunk ? (uint32_t)(chunk - core->chunks) : 0;
+    return chunk && record->kind == core_chunk_kind(core);
+}
+
 static bool
 restore_lease(void *context, const struct dpc_lease_record *record)
 {
     struct restore *restore = context;
-    struct dpc_core *core = restore->core;
-    const struct core_chunk *chunk = NULL;
-    bool trains = record->kind == DPC_TASK_TRAIN;
-    if (!trains && record->kind == core_chunk_kind(core))
-        chunk = core_find_chunk(core, record->path, record->from, record->to);
-    if (trains ? record->path >= core->topology.paths_count : !chunk) {
+    enum core_sort sort;
+    uint32_t task;
+    if (!find_task(restore->core, record, &sort, &task)) {
         restore->contradiction = "a lease on a task that there is not";
         return false;
     }
-    core_add_lease(core, record, trains ? record->path : (uint32_t)(chunk - core->chunks));
+    core_add_lease(restore->core, record, sort, task);
     return true;
 }
 
@@ -255,6 +273,7 @@ rebuild_indices(struct dpc_core *core, int64_t now_ms)
         if (path->accepted_serial && worker)
             core_note_trained(core, i, worker);
         core_refresh_path(core, i);
+        core_refresh_rating(core, i);
     }
     for (uint32_t i = 0; i < core->leases_count; i++) {
         core->leases[i]->granted_ms = core->leases[i]->progressed_ms = now_ms;
@@ -282,6 +301,8 @@ restore_all(struct dpc_core *core, struct dpc_kv *kv, int64_t now_ms, struct dpc
         code = dpc_scan_paths(kv, restore_path, &restore, err);
     if (code == DPC_OK)
         code = dpc_scan_contributions(kv, restore_contribution, &restore, err);
+    if (code == DPC_OK)
+        code = core_restore_bests(core, kv, err);
     if (code == DPC_OK) {
         core_plan_chunks(core);
         code = dpc_scan_results(kv, restore_result, &restore, err);
@@ -312,6 +333,11 @@ create_tables(struct dpc_core *core)
         dpc_alloc((size_t)topology->paths_count * topology->levels_count, sizeof *core->deltas);
     core_heap_init(&core->training.waiting, topology->paths_count);
     core_heap_init(&core->training.watched, topology->paths_count);
+    if (core->experiment->early_stopping) {
+        core->bests = dpc_alloc(topology->paths_count, sizeof *core->bests);
+        core_heap_init(&core->rating.waiting, topology->paths_count);
+        core_heap_init(&core->rating.watched, topology->paths_count);
+    }
     for (uint32_t i = 0; i < topology->modules_count; i++) {
         uint32_t level = dpc_topology_module_level(topology, i);
         core->modules[i].record.module = i;
@@ -321,6 +347,8 @@ create_tables(struct dpc_core *core)
     }
     for (uint32_t i = 0; i < topology->paths_count; i++) {
         core->paths[i].record.path = i;
+        if (core->bests)
+            core->bests[i].record.path = i;
         core->paths[i].deltas = core->deltas + (size_t)i * topology->levels_count;
         core->paths[i].loss = NAN;
         core->paths[i].trained_by = CORE_NOBODY;
@@ -343,8 +371,7 @@ dpc_core_create(const struct dpc_experiment *experiment, const struct dpc_core_o
     core->bulk_endpoint = dpc_strdup(options->bulk_endpoint);
     core->incarnation = options->incarnation;
     core->heartbeat_ms = options->heartbeat_ms;
-    core->warm_rounds =
-        (experiment->warm_start.steps + experiment->inner.steps - 1) / experiment->inner.steps;
+    core->warm_rounds = dpc_experiment_warm_rounds(experiment);
     create_tables(core);
     code = restore_all(core, kv, now_ms, err);
     if (code != DPC_OK) {
@@ -362,20 +389,25 @@ dpc_core_destroy(struct dpc_core *core)
         return NULL;
     dpc_free(core->experiment_yaml);
     dpc_free(core->bulk_endpoint);
-    for (uint32_t i = 0; core->modules && i < core->topology.modules_count; i++)
+    for (uint32_t i = 0; core->modules && i < core->topology.modules_count; i++) {
         dpc_free(core->modules[i].late);
+        dpc_free(core->modules[i].past);
+    }
     dpc_free(core->modules);
     dpc_free(core->deltas);
     for (uint32_t i = 0; i < core->topology.paths_count; i++)
         core_forget_failure(core, i);
     dpc_free(core->paths);
     dpc_free(core->chunks);
+    dpc_free(core->bests);
     dpc_free(core->voids);
     core_free_tables(core);
     core_heap_done(&core->training.waiting);
     core_heap_done(&core->training.watched);
     core_heap_done(&core->chunking.waiting);
     core_heap_done(&core->chunking.watched);
+    core_heap_done(&core->rating.waiting);
+    core_heap_done(&core->rating.watched);
     return dpc_free(core);
 }
 

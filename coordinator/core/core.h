@@ -69,10 +69,12 @@ enum dpc_event_type {
 struct dpc_submission_check {
     uint32_t missing_count; /* blobs that have not arrived */
     struct dpc_hash missing[DPC_LEVELS_MAX + 2];
-    uint32_t rows;   /* documents in the result (featurize, evaluate, score) */
-    bool damaged;    /* a blob is not what it must be: shape, finite values, norm */
-    bool not_finite; /* in particular that */
-    char text[160];  /* why */
+    uint32_t rows;    /* documents in the result (featurize, evaluate, score) */
+    uint64_t targets; /* that the rows count (evaluate, score), */
+    double nats;      /* and the sum of their losses */
+    bool damaged;     /* a blob is not what it must be: shape, finite values, norm */
+    bool not_finite;  /* in particular that */
+    char text[160];   /* why */
 };
 
 struct dpc_prepared {
@@ -84,12 +86,14 @@ struct dpc_prepared {
     uint64_t train_documents, train_tokens;
     struct dpc_blob_ref test; /* all held-out documents */
     uint32_t test_documents;
+    struct dpc_blob_ref early_stop; /* all early-stop documents, where anybody reads them */
+    uint32_t early_stop_documents;
 };
 
 struct dpc_shard {
-    struct dpc_blob_ref train, test;
+    struct dpc_blob_ref train, test, early_stop;
     uint64_t train_documents, train_tokens;
-    uint32_t test_documents;
+    uint32_t test_documents, early_stop_documents;
     uint64_t routed, stayed; /* as in struct dpc_shard_record */
 };
 
@@ -289,6 +293,8 @@ const struct dpc_phase_record *dpc_core_phase(const struct dpc_core *core);
 const struct dpc_topology *dpc_core_topology(const struct dpc_core *core);
 const struct dpc_module_record *dpc_core_module(const struct dpc_core *core, uint32_t module);
 const struct dpc_path_record *dpc_core_path(const struct dpc_core *core, uint32_t path);
+/* Early stopping: which of the path's rounds is best so far; NULL when nobody measures it. */
+const struct dpc_best_record *dpc_core_best(const struct dpc_core *core, uint32_t path);
 /* Rounds that a path owes in all: the dense path's warm start counts. */
 uint32_t dpc_core_path_rounds(const struct dpc_core *core, uint32_t path);
 /* The path trains in this round; a function of the experiment alone. */

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/planted.h"
 #include "coordinator/core/state.h"
 
 struct dpc_keep {
@@ -77,6 +78,25 @@ add_paths(struct dpc_keep *keep, const struct dpc_core *core)
     }
 }
 
+/* Early stopping: each path's best round, however old, what it is measured on, and rounds that are
+ * yet to be measured. */
+static void
+add_bests(struct dpc_keep *keep, const struct dpc_core *core)
+{
+    for (uint32_t i = 0; core->bests && i < keep->paths_count; i++) {
+        const struct dpc_hash *versions = core_best_versions(core, i);
+        add(keep, &core->bests[i].record.documents);
+        for (uint32_t level = 0; versions && level < core->topology.levels_count; level++) {
+            if (!DPC_PLANTED(DPC_PLANTED_BEST_SWEPT))
+                add(keep, &versions[level]);
+        }
+    }
+    for (uint32_t i = 0; i < keep->modules_count; i++) {
+        for (uint32_t k = 0; k < core->modules[i].past_count; k++)
+            add(keep, &core->modules[i].past[k].published);
+    }
+}
+
 /* What workers that repeat a task have to fetch. */
 static void
 add_audits(struct dpc_keep *keep, const struct dpc_core *core)
@@ -140,6 +160,7 @@ dpc_keep_create(const struct dpc_core *core)
     add_modules(keep, core);
     add_paths(keep, core);
     add_audits(keep, core);
+    add_bests(keep, core);
     note_leases(keep, core);
     return keep;
 }

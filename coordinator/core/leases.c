@@ -27,6 +27,16 @@ fill_versions(const struct dpc_core *core, uint32_t path, bool warm, struct dpc_
     }
 }
 
+/* What a path is in the end: its best round, or the newest versions where nobody measured it. */
+static void
+fill_best(const struct dpc_core *core, uint32_t path, struct dpc_msg_lease *lease)
+{
+    const struct dpc_hash *best = core_best_versions(core, path);
+    fill_versions(core, path, false, lease);
+    for (uint32_t level = 0; best && level < lease->levels_count; level++)
+        lease->versions[level].hash = best[level];
+}
+
 static void
 fill_train(const struct dpc_core *core, const struct dpc_lease_record *task,
            struct dpc_msg_lease *lease)
@@ -58,13 +68,15 @@ fill_lease(const struct dpc_core *core, const struct core_lease *granted, int64_
         .round = task->round,
         .time_left_ms = left_ms > 0 ? (uint32_t)left_ms : 0,
     };
-    if (task->kind == DPC_TASK_TRAIN) {
+    if (granted->sort == CORE_TRAINING) {
         fill_train(core, task, lease);
         return;
     }
     lease->from = task->from;
     lease->to = task->to;
-    if (task->kind == DPC_TASK_FEATURIZE) {
+    if (granted->sort == CORE_RATING) {
+        core_fill_rating(core, task, lease);
+    } else if (task->kind == DPC_TASK_FEATURIZE) {
         fill_versions(core, task->path, true, lease);
         lease->data = (struct dpc_blob_ref){core->phase.prefixes, core->phase.prefixes_bytes};
     } else if (task->kind == DPC_TASK_SCORE) {
@@ -72,18 +84,18 @@ fill_lease(const struct dpc_core *core, const struct core_lease *granted, int64_
         lease->data = (struct dpc_blob_ref){core->phase.scored, core->phase.scored_bytes};
     } else {
         const struct dpc_path_record *path = &core->paths[task->path].record;
-        fill_versions(core, task->path, false, lease);
+        fill_best(core, task->path, lease);
         lease->data = (struct dpc_blob_ref){path->test, path->test_bytes};
     }
 }
 
 static struct core_lease *
-grant(struct dpc_core *core, struct dpc_lease_record *task, uint32_t index, int64_t now_ms,
-      struct dpc_actions *actions)
+grant(struct dpc_core *core, struct dpc_lease_record *task, enum core_sort sort, uint32_t index,
+      int64_t now_ms, struct dpc_actions *actions)
 {
     task->serial = core->phase.next_serial++;
     task->time_left_ms = core_time_for(core, task);
-    struct core_lease *lease = core_add_lease(core, task, index);
+    struct core_lease *lease = core_add_lease(core, task, sort, index);
     lease->granted_ms = lease->progressed_ms = now_ms;
     core_hear_of(core, lease, now_ms);
     dpc_put_lease(&actions->batch, &lease->record);
@@ -96,10 +108,11 @@ grant(struct dpc_core *core, struct dpc_lease_record *task, uint32_t index, int6
 static int64_t
 until_quiet(const struct dpc_core *core, int64_t now_ms)
 {
-    const struct core_heap *heaps[] = {&core->training.watched, &core->chunking.watched};
+    const struct core_heap *heaps[] = {&core->training.watched, &core->chunking.watched,
+                                       &core->rating.watched};
     int64_t first_ms = INT64_MAX, key;
     uint32_t task;
-    for (int i = 0; i < 2; i++) {
+    for (int i = 0; i < 3; i++) {
         if (core_heap_first(heaps[i], &task, &key) && key < first_ms)
             first_ms = key;
     }
@@ -239,8 +252,9 @@ grant_next(struct dpc_core *core, struct core_worker *worker, int64_t now_ms,
            struct dpc_actions *actions)
 {
     struct dpc_lease_record task;
+    enum core_sort sort;
     uint32_t index;
-    if (!core_choose(core, worker, now_ms, &task, &index))
+    if (!core_choose(core, worker, now_ms, &task, &sort, &index))
         return NULL;
     memcpy(task.worker, worker->record.key, sizeof task.worker);
     if (task.kind == DPC_TASK_TRAIN) {
@@ -248,7 +262,7 @@ grant_next(struct dpc_core *core, struct core_worker *worker, int64_t now_ms,
         task.from = core->paths[index].record.part_steps;
         task.to = task.from + core_lease_steps(core, worker, index);
     }
-    struct core_lease *lease = grant(core, &task, index, now_ms, actions);
+    struct core_lease *lease = grant(core, &task, sort, index, now_ms, actions);
     worker->record.leases++;
     dpc_put_worker(&actions->batch, &worker->record);
     return lease;

@@ -117,6 +117,7 @@ put_initial(struct dpc_core *core, uint32_t module_id, const struct dpc_hash *co
     module->exists = true;
     module->begun_ms = core->now_ms;
     dpc_put_version(&actions->batch, &version);
+    core_note_past(core, &version);
     dpc_put_module(&actions->batch, &module->record);
     if (dpc_topology_module_is_dense(&core->topology, module_id) && core->warm_rounds == 0)
         core->warm[dpc_topology_module_level(&core->topology, module_id)] = version;
@@ -145,6 +146,8 @@ core_on_prepared(struct dpc_core *core, const struct dpc_prepared *prepared,
     core->phase.prefixes = prepared->prefixes.hash;
     core->phase.prefixes_bytes = prepared->prefixes.bytes;
     core->phase.documents = prepared->documents;
+    core_begin_best(core, dense, &prepared->early_stop,
+                    core->experiment->baseline.dense ? prepared->early_stop_documents : 0, actions);
     core_enter_phase(core, DPC_PHASE_WARM_START, actions);
     core_advance(core, actions);
 }
@@ -185,6 +188,7 @@ put_shards(struct dpc_core *core, const struct dpc_sharded *sharded, struct dpc_
         path->test_bytes = shard->test.bytes;
         path->test_documents = shard->test_documents;
         dpc_put_path(&actions->batch, path);
+        core_begin_best(core, i, &shard->early_stop, shard->early_stop_documents, actions);
         dpc_put_shard(&actions->batch,
                       &(struct dpc_shard_record){.phase = core->phase.routing_phases,
                                                  .path = i,
@@ -276,9 +280,9 @@ core_advance(struct dpc_core *core, struct dpc_actions *actions)
             core_enter_phase(core, DPC_PHASE_SHARD, actions);
         break;
     case DPC_PHASE_TRAIN:
-        if (phase_of_routing_is_due(core))
+        if (phase_of_routing_is_due(core) && core_all_are_rated(core, false))
             core_enter_phase(core, DPC_PHASE_SCORE, actions);
-        else if (training_is_over(core))
+        else if (training_is_over(core) && core_all_are_rated(core, true))
             core_enter_phase(core, DPC_PHASE_EVALUATE, actions);
         break;
     case DPC_PHASE_SCORE:

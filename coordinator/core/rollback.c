@@ -89,9 +89,11 @@ core_replace_version(struct dpc_core *core, struct dpc_version_record *version,
     core_append_version(core, version, actions);
     core_drop_audits(core, version->module);
     uint32_t count = dpc_topology_paths_through(&core->topology, version->module);
-    for (uint32_t i = 0; i < count; i++)
-        core_reset_path(core, dpc_topology_path_through(&core->topology, version->module, i),
-                        actions);
+    for (uint32_t i = 0; i < count; i++) {
+        uint32_t path = dpc_topology_path_through(&core->topology, version->module, i);
+        core_reset_path(core, path, actions);
+        core_discard_best(core, path, version, actions);
+    }
 }
 
 void

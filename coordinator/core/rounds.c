@@ -236,8 +236,11 @@ static void
 refresh_paths_through(struct dpc_core *core, uint32_t module)
 {
     uint32_t count = dpc_topology_paths_through(&core->topology, module);
-    for (uint32_t i = 0; i < count && !DPC_PLANTED(DPC_PLANTED_VERSION_NOT_PLACED); i++)
-        core_refresh_path(core, dpc_topology_path_through(&core->topology, module, i));
+    for (uint32_t i = 0; i < count && !DPC_PLANTED(DPC_PLANTED_VERSION_NOT_PLACED); i++) {
+        uint32_t path = dpc_topology_path_through(&core->topology, module, i);
+        core_refresh_path(core, path);
+        core_refresh_rating(core, path);
+    }
 }
 
 void
@@ -254,6 +257,7 @@ core_append_version(struct dpc_core *core, struct dpc_version_record *version,
     module->record.momentum = version->momentum;
     dpc_put_version(&actions->batch, version);
     dpc_put_module(&actions->batch, &module->record);
+    core_note_past(core, version);
     core_count_delivered(core, version->module);
     refresh_paths_through(core, version->module);
     core_put_phase(core, actions);
@@ -525,9 +529,10 @@ leaves_a_rest(const struct dpc_core *core, const struct dpc_msg_submit *submit)
 }
 
 static void
-accept(struct dpc_core *core, struct core_lease *lease, const struct dpc_msg_submit *submit,
+accept(struct dpc_core *core, struct core_lease *lease, const struct dpc_event *event,
        struct core_worker *worker, int64_t now_ms, struct dpc_actions *actions)
 {
+    const struct dpc_msg_submit *submit = event->submit.message;
     uint64_t serial = lease->record.serial;
     core_measure(core, lease, submit, now_ms);
     if (submit->kind == DPC_TASK_TRAIN) {
@@ -536,6 +541,8 @@ accept(struct dpc_core *core, struct core_lease *lease, const struct dpc_msg_sub
         core_note_trained(core, submit->path, worker);
         worker->record.merged++;
         worker->record.tokens += core_tokens_of(core, submit->steps_count);
+    } else if (lease->sort == CORE_RATING) {
+        core_accept_rating(core, lease, event->submit.check, actions);
     } else {
         accept_chunk(core, lease, submit, actions);
     }
@@ -650,5 +657,5 @@ core_on_submit(struct dpc_core *core, const struct dpc_event *event, int64_t now
         core_reply_submitted(actions, submit->token, DPC_VERDICT_SUPERSEDED);
         return;
     }
-    accept(core, lease, submit, worker, now_ms, actions);
+    accept(core, lease, event, worker, now_ms, actions);
 }

@@ -21,6 +21,12 @@ struct core_delta {
     uint8_t worker[DPC_WORKER_KEY_BYTES];
 };
 
+/* The last version of a round of a module (best.c). */
+struct core_past {
+    uint32_t round, version;
+    struct dpc_hash published;
+};
+
 struct core_module {
     struct dpc_module_record record;
     bool exists;        /* has its version 0 */
@@ -32,6 +38,9 @@ struct core_module {
     int64_t closes_ms; /* from then on it waits for nobody; INT64_MAX: not known */
     uint32_t late_count, late_capacity;
     struct core_delta *late; /* by path; they go into the round behind theirs */
+    /* Early stopping: of each round that some path is yet to be evaluated at, and the present. */
+    uint32_t past_count, past_capacity;
+    struct core_past *past; /* by round */
 };
 
 /* Tries of a path's present round that ended with a value that is not finite (failures.c). */
@@ -57,13 +66,28 @@ struct core_path {
     struct core_failure *failure; /* NULL: none */
 };
 
+/* Early stopping (best.c). */
+struct core_best {
+    struct dpc_best_record record;
+    struct dpc_hash versions[DPC_LEVELS_MAX]; /* published forms of the best round */
+    struct core_lease *leases;                /* on the evaluation of its next round */
+};
+
+/* What the task of a lease is one of. */
+enum core_sort {
+    CORE_TRAINING, /* a path */
+    CORE_CHUNKING, /* a chunk of the phase */
+    CORE_RATING,   /* a path, whose next round is evaluated for early stopping */
+};
+
 struct core_lease {
     struct dpc_lease_record record;
+    enum core_sort sort;
     int64_t heard_ms, granted_ms, progressed_ms;
     uint32_t steps_done;
     uint32_t steps_count;
     double tokens_per_s;
-    uint32_t task;           /* path or chunk, by the kind */
+    uint32_t task;           /* path or chunk, by the sort */
     struct core_lease *next; /* on the same task */
 };
 
@@ -151,7 +175,8 @@ struct dpc_core {
     uint32_t *worker_slots;      /* see tables.c */
     uint32_t chunks_count, chunks_left;
     struct core_chunk *chunks; /* of the phase, if it has any; by (path, from) */
-    struct core_tasks training, chunking;
+    struct core_tasks training, chunking, rating;
+    struct core_best *bests; /* [topology.paths_count]; NULL: there is no early stopping */
     uint32_t voids_count, voids_capacity;
     struct dpc_void_record *voids; /* ascending by lease and module */
     uint32_t audits_count;
@@ -206,9 +231,9 @@ struct core_worker *core_add_worker(struct dpc_core *core, const struct dpc_work
 struct core_lease *core_find_lease(struct dpc_core *core, uint64_t serial);
 /* The lease that a worker holds; NULL when it holds none. */
 struct core_lease *core_find_lease_of(struct dpc_core *core, const uint8_t *key);
-/* On the path or chunk number `task`; the caller places the task again. */
+/* Of the sort, on the path or chunk number `task`; the caller places the task again. */
 struct core_lease *core_add_lease(struct dpc_core *core, const struct dpc_lease_record *record,
-                                  uint32_t task);
+                                  enum core_sort sort, uint32_t task);
 void core_end_lease(struct dpc_core *core, struct core_lease *lease, struct dpc_actions *actions);
 /* Ends every lease on the same task as `of`, and `of` itself. */
 void core_end_task_leases(struct dpc_core *core, const struct core_lease *of,
@@ -219,13 +244,16 @@ void core_free_tables(struct dpc_core *core);
 void core_refresh_path(struct dpc_core *core, uint32_t path);
 void core_refresh_paths(struct dpc_core *core);
 void core_refresh_chunk(struct dpc_core *core, uint32_t chunk);
+void core_refresh_rating(struct dpc_core *core, uint32_t path);
+void core_refresh_task(struct dpc_core *core, enum core_sort sort, uint32_t task);
 /* A sign of life for a lease. */
 void core_hear_of(struct dpc_core *core, struct core_lease *lease, int64_t now_ms);
 /* `worker` has trained the path last, from now on. */
 void core_note_trained(struct dpc_core *core, uint32_t path, struct core_worker *worker);
-/* The task that this worker should do, and its number as path or chunk; false: none waits. */
+/* The task that this worker should do, of which sort it is, and its number as path or chunk; false:
+ * none waits. */
 bool core_choose(struct dpc_core *core, const struct core_worker *worker, int64_t now_ms,
-                 struct dpc_lease_record *ret_task, uint32_t *ret_index);
+                 struct dpc_lease_record *ret_task, enum core_sort *ret_sort, uint32_t *ret_index);
 
 /* --- times.c: how long a task should take. */
 /* Inner steps or documents. */
@@ -292,6 +320,31 @@ uint32_t core_lease_steps(const struct dpc_core *core, const struct core_worker 
                           uint32_t path);
 /* What the lease said when it was granted can be said again. */
 bool core_stands(const struct dpc_core *core, const struct core_lease *lease);
+
+/* --- best.c: early stopping. Without it all of this is idle. */
+/* Rounds of the path that are over and not evaluated on its early-stop documents. */
+uint32_t core_rounds_unrated(const struct dpc_core *core, uint32_t path);
+/* No path has any; the dense one may, unless asked for. */
+bool core_all_are_rated(const struct dpc_core *core, bool dense_too);
+/* A version that is the present one from now on. */
+void core_note_past(struct dpc_core *core, const struct dpc_version_record *version);
+/* The choice begins, with these documents and the versions as they are; 0 documents: there is none.
+ */
+void core_begin_best(struct dpc_core *core, uint32_t path, const struct dpc_blob_ref *documents,
+                     uint32_t documents_count, struct dpc_actions *actions);
+/* `version` has taken the place of one that is discarded. */
+void core_discard_best(struct dpc_core *core, uint32_t path,
+                       const struct dpc_version_record *version, struct dpc_actions *actions);
+/* Versions and data of a lease of the sort rating. */
+void core_fill_rating(const struct dpc_core *core, const struct dpc_lease_record *task,
+                      struct dpc_msg_lease *lease);
+void core_accept_rating(struct dpc_core *core, const struct core_lease *lease,
+                        const struct dpc_submission_check *check, struct dpc_actions *actions);
+/* Published forms of the path's best round, level by level; NULL: the newest are to be taken. */
+const struct dpc_hash *core_best_versions(const struct dpc_core *core, uint32_t path);
+/* After modules and paths. */
+int core_restore_bests(struct dpc_core *core, struct dpc_kv *kv,
+                       struct dpc_error *err) DPC_MUST_CHECK;
 
 /* --- trust.c: what the gates found, kept as the conduct of workers. */
 /* One of these deltas was handed in for another task before: nothing was trained for it. */

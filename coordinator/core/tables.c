@@ -99,21 +99,28 @@ core_find_lease_of(struct dpc_core *core, const uint8_t *key)
 static struct core_lease **
 task_leases(struct dpc_core *core, const struct core_lease *lease)
 {
-    if (lease->record.kind == DPC_TASK_TRAIN)
+    switch (lease->sort) {
+    case CORE_TRAINING:
         return &core->paths[lease->task].leases;
+    case CORE_RATING:
+        return &core->bests[lease->task].leases;
+    case CORE_CHUNKING:
+        break;
+    }
     assert(lease->task < core->chunks_count); /* a lease on a chunk is ended with its phase */
     return &core->chunks[lease->task].leases;
 }
 
 struct core_lease *
-core_add_lease(struct dpc_core *core, const struct dpc_lease_record *record, uint32_t task)
+core_add_lease(struct dpc_core *core, const struct dpc_lease_record *record, enum core_sort sort,
+               uint32_t task)
 {
     if (core->leases_count == core->leases_capacity) {
         core->leases_capacity = core->leases_capacity ? 2 * core->leases_capacity : 16;
         core->leases = dpc_grow(core->leases, core->leases_capacity, sizeof(struct core_lease *));
     }
     struct core_lease *lease = dpc_alloc(1, sizeof *lease);
-    *lease = (struct core_lease){.record = *record, .task = task};
+    *lease = (struct core_lease){.record = *record, .sort = sort, .task = task};
     lease->steps_count = core_units(core, record);
     uint32_t at = lower_bound(core, record->serial + 1);
     memmove(core->leases + at + 1, core->leases + at,
@@ -150,15 +157,12 @@ forget_lease(struct dpc_core *core, struct core_lease *lease)
 void
 core_end_lease(struct dpc_core *core, struct core_lease *lease, struct dpc_actions *actions)
 {
-    bool trains = lease->record.kind == DPC_TASK_TRAIN;
+    enum core_sort sort = lease->sort;
     uint32_t task = lease->task;
     dpc_remove_lease(&actions->batch, lease->record.serial);
     forget_lease(core, lease);
     dpc_free(lease);
-    if (trains)
-        core_refresh_path(core, task);
-    else
-        core_refresh_chunk(core, task);
+    core_refresh_task(core, sort, task);
 }
 
 void

@@ -89,13 +89,31 @@ core_refresh_chunk(struct dpc_core *core, uint32_t chunk)
 }
 
 void
+core_refresh_rating(struct dpc_core *core, uint32_t path)
+{
+    uint32_t left = core_rounds_unrated(core, path);
+    if (core->bests)
+        place(&core->rating, path, left > 0,
+              quiet_from(core, core->bests[path].leases, core->bests[path].record.next_round),
+              left);
+}
+
+void
+core_refresh_task(struct dpc_core *core, enum core_sort sort, uint32_t task)
+{
+    static void (*const refreshes[])(struct dpc_core *, uint32_t) = {
+        [CORE_TRAINING] = core_refresh_path,
+        [CORE_CHUNKING] = core_refresh_chunk,
+        [CORE_RATING] = core_refresh_rating,
+    };
+    refreshes[sort](core, task);
+}
+
+void
 core_hear_of(struct dpc_core *core, struct core_lease *lease, int64_t now_ms)
 {
     lease->heard_ms = now_ms;
-    if (lease->record.kind == DPC_TASK_TRAIN)
-        core_refresh_path(core, lease->task);
-    else
-        core_refresh_chunk(core, lease->task);
+    core_refresh_task(core, lease->sort, lease->task);
 }
 
 /* --- Who trained what last. */
@@ -179,31 +197,61 @@ prefer_apart(const struct dpc_core *core, const struct core_worker *worker, uint
 
 /* --- Choosing. */
 
-/* Leases on a task that is watched; `*ret_round`: those that count. */
+/* Leases on a task; `*ret_round`: those that count. */
 static const struct core_lease *
-leases_on(const struct dpc_core *core, bool trains, uint32_t task, uint32_t *ret_round)
+leases_on(const struct dpc_core *core, enum core_sort sort, uint32_t task, uint32_t *ret_round)
 {
-    *ret_round = trains ? core->paths[task].record.rounds_done : 0;
-    return trains ? core->paths[task].leases : core->chunks[task].leases;
+    switch (sort) {
+    case CORE_TRAINING:
+        *ret_round = core->paths[task].record.rounds_done;
+        return core->paths[task].leases;
+    case CORE_RATING:
+        *ret_round = core->bests[task].record.next_round;
+        return core->bests[task].leases;
+    case CORE_CHUNKING:
+        break;
+    }
+    *ret_round = 0;
+    return core->chunks[task].leases;
+}
+
+static struct core_tasks *
+tasks_of(struct dpc_core *core, enum core_sort sort)
+{
+    struct core_tasks *const tasks[] = {
+        [CORE_TRAINING] = &core->training,
+        [CORE_CHUNKING] = &core->chunking,
+        [CORE_RATING] = &core->rating,
+    };
+    return tasks[sort];
+}
+
+/* The merit of a task: more is sooner. */
+static int64_t
+merit_of(const struct dpc_core *core, enum core_sort sort, uint32_t task)
+{
+    if (sort == CORE_CHUNKING)
+        return 0;
+    return sort == CORE_TRAINING ? rounds_left(core, task) : core_rounds_unrated(core, task);
 }
 
 /* What was watched too long waits again, for a backup. When it was placed, leases may have been
  * measured shorter than they are now; then it is watched on. */
 static void
-release_quiet(const struct dpc_core *core, struct core_tasks *tasks, int64_t now_ms)
+release_quiet(struct dpc_core *core, enum core_sort sort, int64_t now_ms)
 {
-    bool trains = tasks == &core->training;
+    struct core_tasks *tasks = tasks_of(core, sort);
     uint32_t task, round;
     int64_t quiet_ms;
     while (core_heap_first(&tasks->watched, &task, &quiet_ms) && quiet_ms <= now_ms) {
-        const struct core_lease *leases = leases_on(core, trains, task, &round);
+        const struct core_lease *leases = leases_on(core, sort, task, &round);
         quiet_ms = quiet_from(core, leases, round);
         if (quiet_ms > now_ms) {
             core_heap_set(&tasks->watched, task, quiet_ms);
             continue;
         }
         core_heap_remove(&tasks->watched, task);
-        core_heap_set(&tasks->waiting, task, trains ? -rounds_left(core, task) : 0);
+        core_heap_set(&tasks->waiting, task, -merit_of(core, sort, task));
     }
 }
 
@@ -213,7 +261,7 @@ choose_chunk(struct dpc_core *core, int64_t now_ms, struct dpc_lease_record *ret
              uint32_t *ret_index)
 {
     int64_t key;
-    release_quiet(core, &core->chunking, now_ms);
+    release_quiet(core, CORE_CHUNKING, now_ms);
     if (!core_heap_first(&core->chunking.waiting, ret_index, &key))
         return false;
     const struct core_chunk *chunk = &core->chunks[*ret_index];
@@ -232,7 +280,7 @@ choose_training(struct dpc_core *core, const struct core_worker *worker, int64_t
                 struct dpc_lease_record *ret_task, uint32_t *ret_index)
 {
     int64_t key;
-    release_quiet(core, &core->training, now_ms);
+    release_quiet(core, CORE_TRAINING, now_ms);
     if (!core_heap_first(&core->training.waiting, ret_index, &key))
         return false;
     *ret_index = prefer_own(core, worker, *ret_index, key);
@@ -246,10 +294,45 @@ choose_training(struct dpc_core *core, const struct core_worker *worker, int64_t
     return true;
 }
 
+/* The path that is furthest behind with its evaluations; `urgent`: if its rounds would outlast
+ * those that the store keeps anyway. */
+static bool
+choose_rating(struct dpc_core *core, bool urgent, int64_t now_ms, struct dpc_lease_record *ret_task,
+              uint32_t *ret_index)
+{
+    int64_t key;
+    release_quiet(core, CORE_RATING, now_ms);
+    if (!core_heap_first(&core->rating.waiting, ret_index, &key) ||
+        (urgent && -key < core->experiment->keep_rounds))
+        return false;
+    const struct dpc_best_record *record = &core->bests[*ret_index].record;
+    uint32_t left = record->documents_count - record->read;
+    *ret_task = (struct dpc_lease_record){
+        .kind = DPC_TASK_EVALUATE,
+        .path = *ret_index,
+        .round = record->next_round,
+        .from = record->read,
+        .to = record->read +
+              (left < DPC_DOCUMENTS_PER_LEASE_MAX ? left : DPC_DOCUMENTS_PER_LEASE_MAX),
+    };
+    return true;
+}
+
+/* Evaluations for early stopping fill the time in which nobody can train, until they are too far
+ * behind. */
 bool
 core_choose(struct dpc_core *core, const struct core_worker *worker, int64_t now_ms,
-            struct dpc_lease_record *ret_task, uint32_t *ret_index)
+            struct dpc_lease_record *ret_task, enum core_sort *ret_sort, uint32_t *ret_index)
 {
-    return choose_chunk(core, now_ms, ret_task, ret_index) ||
-           choose_training(core, worker, now_ms, ret_task, ret_index);
+    *ret_sort = CORE_CHUNKING;
+    if (choose_chunk(core, now_ms, ret_task, ret_index))
+        return true;
+    *ret_sort = CORE_RATING;
+    if (choose_rating(core, true, now_ms, ret_task, ret_index))
+        return true;
+    *ret_sort = CORE_TRAINING;
+    if (choose_training(core, worker, now_ms, ret_task, ret_index))
+        return true;
+    *ret_sort = CORE_RATING;
+    return choose_rating(core, false, now_ms, ret_task, ret_index);
 }

@@ -187,7 +187,8 @@ static const struct {
     {"audit: 1.01", DPC_ERANGE, "\"audit\" is 1.01"},
     {"audit: -0.1", DPC_ERANGE, "\"audit\" is -0.1"},
     {"recompute: true", DPC_EINVAL, "\"recompute\" is true: needed is one of auto, none, block"},
-    {"early_stopping: {patience: 3}", DPC_EUNSUPPORTED, "\"early_stopping\" is not supported"},
+    {"early_stopping: {patience: 3}", DPC_EINVAL, "\"early_stopping\""},
+    {"early_stopping: 1", DPC_EINVAL, "\"early_stopping\" is 1: needed is true or false"},
     {"baseline: {n_times: [8]}", DPC_EUNSUPPORTED, "\"baseline.n_times\" is not supported yet"},
 
     {"model: {dim: 130, heads: 4}", DPC_EINVAL,
@@ -369,6 +370,24 @@ shares_leave_something_to_train_on(void)
                             levels);
     CU_ASSERT_EQUAL(parse(text, &e, &err), DPC_EINVAL);
     CU_ASSERT_PTR_NOT_NULL(strstr(err.text, "leaves nothing to train on"));
+    dpc_free(text);
+}
+
+static void
+early_stopping_needs_documents_to_choose_by(void)
+{
+    static const char head[] = "experiment: x\nearly_stopping: true\n";
+    struct dpc_experiment e;
+    struct dpc_error err;
+    char *text = dpc_format("%sdata: {corpus: c, early_stop: 0}\n%s", head, levels);
+    CU_ASSERT_EQUAL(parse(text, &e, &err), DPC_EINVAL);
+    CU_ASSERT_PTR_NOT_NULL(
+        strstr(err.text, "f.yaml:3: \"data.early_stop\" is 0, and early_stopping"));
+    CU_ASSERT_PTR_NOT_NULL(strstr(err.text, "raise it, to 0.02 for example"));
+    dpc_free(text);
+    text = dpc_format("%sdata: {corpus: c}\n%s", head, levels);
+    CU_ASSERT_EQUAL(parse(text, &e, &err), DPC_OK);
+    CU_ASSERT_TRUE(e.early_stopping);
     dpc_free(text);
 }
 
@@ -612,6 +631,7 @@ static const struct dpc_test tests[] = {
     {"bad levels are named", bad_levels_are_named},
     {"required keys are missed", required_keys_are_missed},
     {"shares leave something to train on", shares_leave_something_to_train_on},
+    {"early stopping needs documents to choose by", early_stopping_needs_documents_to_choose_by},
     {"printing and parsing again gives the same", printing_and_parsing_again_gives_the_same},
     {"canonical form has groups and levels", canonical_form_has_groups_and_levels},
     {"diff names changed keys", diff_names_changed_keys_and_whether_they_may},

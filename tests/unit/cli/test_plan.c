@@ -22,10 +22,11 @@ static const char yaml[] =
 
 static struct dpc_plan plan;
 
+static struct dpc_experiment experiment;
+
 static void
 test_make(void)
 {
-    struct dpc_experiment experiment;
     struct dpc_error err = {0};
     int rc = dpc_experiment_parse("planned", yaml, sizeof yaml - 1, &experiment, &err);
     CU_ASSERT_STRING_EQUAL(err.text, "");
@@ -85,14 +86,23 @@ test_disk(void)
 static void
 test_beginnings(void)
 {
-    struct dpc_experiment experiment;
+    struct dpc_experiment upcycled = experiment;
     struct dpc_plan drawn;
     struct dpc_error err = {0};
-    CU_ASSERT_EQUAL_FATAL(dpc_experiment_parse("planned", yaml, sizeof yaml - 1, &experiment, &err),
-                          DPC_OK);
-    experiment.warm_start.init = DPC_BEGIN_DROP;
-    CU_ASSERT_EQUAL_FATAL(dpc_plan_make(&experiment, &drawn, &err), DPC_OK);
+    upcycled.warm_start.init = DPC_BEGIN_DROP;
+    CU_ASSERT_EQUAL_FATAL(dpc_plan_make(&upcycled, &drawn, &err), DPC_OK);
     CU_ASSERT_EQUAL(drawn.disk_bytes, plan.disk_bytes + 3 * 4 * plan.levels[1].module_params);
+}
+
+/* Each path pins one more version of each of its modules. */
+static void
+test_disk_of_early_stopping(void)
+{
+    struct dpc_plan stopping;
+    struct dpc_error err;
+    experiment.early_stopping = true;
+    CU_ASSERT_EQUAL_FATAL(dpc_plan_make(&experiment, &stopping, &err), DPC_OK);
+    CU_ASSERT_EQUAL(stopping.disk_bytes - plan.disk_bytes, (3 + 1) * 4 * plan.path_params);
 }
 
 static const struct dpc_test tests[] = {
@@ -103,5 +113,6 @@ static const struct dpc_test tests[] = {
     {"bytes and memory", test_bytes},
     {"disk", test_disk},
     {"what routed modules begin with", test_beginnings},
+    {"disk of early stopping", test_disk_of_early_stopping},
 };
 DPC_TEST_MAIN("cli/plan", tests)

@@ -84,6 +84,10 @@ answer_prepare(struct driver *driver)
     prepared->train_documents = 600;
     prepared->test = (struct dpc_blob_ref){hash_of("test", 4), 4};
     prepared->test_documents = 70;
+    if (driver->experiment.early_stopping) {
+        prepared->early_stop = (struct dpc_blob_ref){hash_of("early stop", 10), 10};
+        prepared->early_stop_documents = 600;
+    }
     return event;
 }
 
@@ -105,6 +109,7 @@ begin_modules(struct driver *driver)
     }
 }
 
+/* The last path has no early-stop documents. */
 static struct dpc_event
 answer_shard(struct driver *driver, struct dpc_shard *shards)
 {
@@ -126,6 +131,11 @@ answer_shard(struct driver *driver, struct dpc_shard *shards)
             .train_documents = 100 + i,
             .test_documents = 40,
         };
+        if (driver->experiment.early_stopping && i + 1 < event.sharded.paths_count) {
+            shards[i].early_stop =
+                (struct dpc_blob_ref){hash_of_numbers(i, 3, 0, &event.sharded.router), 10};
+            shards[i].early_stop_documents = 40;
+        }
     }
     return event;
 }
@@ -398,11 +408,34 @@ driver_submit_message(struct driver *driver, uint8_t worker, const struct dpc_ms
     return &driver->actions.reply;
 }
 
+static double
+loss_of(const struct dpc_msg_lease *lease)
+{
+    struct dpc_hash hash = lease->data.hash;
+    for (uint32_t level = 0; level < lease->levels_count; level++) {
+        hash = hash_of_numbers(lease->path, level, 0, &hash);
+        for (int k = 0; k < DPC_HASH_BYTES; k++)
+            hash.bytes[k] ^= lease->versions[level].hash.bytes[k];
+    }
+    hash = hash_of(hash.bytes, DPC_HASH_BYTES);
+    return 1 + hash.bytes[0] / 256.0;
+}
+
+struct dpc_submission_check
+driver_check(const struct driver *driver, const struct dpc_msg_lease *lease)
+{
+    struct dpc_submission_check check = {.rows = lease->to - lease->from};
+    check.targets = 10 * (uint64_t)check.rows;
+    check.nats =
+        (double)check.targets * (driver->loss_of ? driver->loss_of(lease) : loss_of(lease));
+    return check;
+}
+
 const struct dpc_msg *
 driver_submit(struct driver *driver, uint8_t worker, const struct dpc_msg_lease *lease)
 {
     struct dpc_msg_submit submit;
-    struct dpc_submission_check fine = {.rows = lease->to - lease->from};
+    struct dpc_submission_check fine = driver_check(driver, lease);
     driver_fill_submission(driver, lease, &submit);
     return driver_submit_message(driver, worker, &submit, &fine);
 }

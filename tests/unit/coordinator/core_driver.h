@@ -22,6 +22,8 @@ struct driver {
     const char *numeric_class; /* that workers say hello with */
     bool crash_after_each;     /* rebuild the core after every event */
     bool hold_folds;           /* leave FOLD effects in `folds` instead of answering them */
+    /* Nats a target of an evaluation; NULL: a function of the path, its documents and versions. */
+    double (*loss_of)(const struct dpc_msg_lease *lease);
     uint32_t folds_count;
     struct dpc_folded folds[64];
     uint32_t folded_total;
@@ -46,6 +48,9 @@ const struct dpc_msg *driver_heartbeat(struct driver *driver, uint8_t worker,
 /* Hands in what `lease` owes: contents are a pure function of the task. */
 const struct dpc_msg *driver_submit(struct driver *driver, uint8_t worker,
                                     const struct dpc_msg_lease *lease);
+/* What it finds in the result of a lease on documents. */
+struct dpc_submission_check driver_check(const struct driver *driver,
+                                         const struct dpc_msg_lease *lease);
 void driver_fill_submission(struct driver *driver, const struct dpc_msg_lease *lease,
                             struct dpc_msg_submit *ret_submit);
 const struct dpc_msg *driver_submit_message(struct driver *driver, uint8_t worker,

@@ -131,7 +131,8 @@ whole_submissions_pass(void)
     found = check(&bench, &submit);
     CU_ASSERT_FALSE(found.damaged);
     CU_ASSERT_EQUAL(found.rows, 5);
-    struct dpc_score scores[3] = {{.id = 1, .targets = 2, .bytes = 2, .nats = 3.0}};
+    struct dpc_score scores[3] = {{.id = 1, .targets = 2, .bytes = 2, .nats = 3.0},
+                                  {.id = 4, .targets = 5, .bytes = 5, .nats = 4.5}};
     struct dpc_buf table;
     dpc_buf_init(&table, 0);
     dpc_scores_write(&table, scores, 3);
@@ -140,6 +141,8 @@ whole_submissions_pass(void)
     found = check(&bench, &submit);
     CU_ASSERT_FALSE(found.damaged);
     CU_ASSERT_EQUAL(found.rows, 3);
+    CU_ASSERT_EQUAL(found.targets, 2 + 5);
+    CU_ASSERT_EQUAL(found.nats, 3.0 + 4.5);
     dpc_buf_done(&table);
     stop(&bench);
 }

@@ -360,6 +360,40 @@ a_sample_of_the_router_split_is_scored(void)
     end(&rig);
 }
 
+/* One file a path, beside those of its other documents; the dense path reads all of them. */
+static void
+early_stop_documents_are_routed_as_held_out_ones_are(void)
+{
+    struct rig rig;
+    struct dpc_prepared prepared;
+    uint32_t early[DOCUMENTS] = {0}, all[DOCUMENTS] = {0}, kinds[PATHS] = {0};
+    begin_sharded(&rig, "early_stopping: true\n" YAML("documents_min: 2"));
+    CU_ASSERT_EQUAL_FATAL(dpc_corpus_prepare(&rig.world, &prepared, &rig.err), DPC_OK);
+    mark(&rig, &prepared.early_stop, all, kinds);
+    for (uint32_t path = 0; path < PATHS; path++) {
+        if (rig.shards[path].early_stop_documents)
+            mark(&rig, &rig.shards[path].early_stop, early, kinds);
+    }
+    struct dpc_tokens *tokens = corpus_open(&rig.temp, "corpus");
+    for (uint32_t doc = 0; doc < DOCUMENTS; doc++) {
+        bool expected = dpc_tokens_split(tokens, doc, &rig.experiment) == DPC_SPLIT_EARLY_STOP;
+        CU_ASSERT_EQUAL(early[doc], expected);
+        CU_ASSERT_EQUAL(all[doc], expected);
+    }
+    dpc_tokens_close(tokens);
+    end(&rig);
+}
+
+static void
+without_early_stopping_nothing_is_put_for_it(void)
+{
+    struct rig rig;
+    begin_sharded(&rig, YAML("documents_min: 2"));
+    for (uint32_t path = 0; path < PATHS; path++)
+        CU_ASSERT_TRUE(dpc_hash_is_none(&rig.shards[path].early_stop.hash));
+    end(&rig);
+}
+
 static void
 too_few_documents_to_score_are_refused_before_training(void)
 {
@@ -378,6 +412,9 @@ static const struct dpc_test tests[] = {
     {"no path starves in a phase", no_path_starves_in_a_phase},
     {"scores of another phase do not count", scores_of_another_phase_do_not_count},
     {"a sample of the router split is scored", a_sample_of_the_router_split_is_scored},
+    {"early-stop documents are routed as held-out ones are",
+     early_stop_documents_are_routed_as_held_out_ones_are},
+    {"without early stopping nothing is put for it", without_early_stopping_nothing_is_put_for_it},
     {"too few documents to score are refused before training",
      too_few_documents_to_score_are_refused_before_training},
 };
