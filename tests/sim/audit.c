@@ -46,6 +46,8 @@ put_tables(const struct dpc_core *core, struct dpc_kv_batch *batch)
         dpc_put_lease(batch, &core->leases[i]->record);
     for (uint32_t i = 0; i < core->voids_count; i++)
         dpc_put_void(batch, &core->voids[i]);
+    for (uint32_t i = 0; core->bests && i < core->topology.paths_count; i++)
+        dpc_put_best(batch, &core->bests[i].record);
 }
 
 /* Member by member: what lies between them is anything. */
@@ -101,6 +103,10 @@ sim_state_hash(const struct dpc_core *core)
     dpc_kv_batch_done(&batch);
     for (uint32_t i = 0; i < core->chunks_count; i++)
         hash = fnv(hash, &core->chunks[i].done, sizeof core->chunks[i].done);
+    for (uint32_t i = 0; i < core->topology.paths_count; i++) {
+        const struct dpc_hash *best = core_best_versions(core, i);
+        hash = best ? fnv(hash, best, core->topology.levels_count * sizeof *best) : hash;
+    }
     for (uint32_t level = 0; level < core->topology.levels_count; level++)
         hash = fnv(hash, core->warm[level].published.bytes, DPC_HASH_BYTES);
     return hash;
@@ -270,7 +276,8 @@ count_promises(struct audit *audit)
             contributions += memory->rounds[path][round].acknowledged;
     }
     for (uint64_t i = 0; i < memory->grants_count; i++)
-        results += memory->grants[i].acknowledged && memory->grants[i].lease.kind != DPC_TASK_TRAIN;
+        results += memory->grants[i].acknowledged && !memory->grants[i].rating &&
+                   memory->grants[i].lease.kind != DPC_TASK_TRAIN;
     if (audit->contributions < contributions * audit->topology->levels_count)
         sim_fail(audit->sim, "%u rounds were acknowledged; the disk holds %u contributions",
                  contributions, audit->contributions);
@@ -297,6 +304,7 @@ audit_disk(struct sim *sim)
     if (code != DPC_OK)
         sim_fail(sim, "the disk could not be read: %s", err.text);
     count_promises(&audit);
+    sim_audit_bests(sim, &audit.outcome);
     if (sim->plan.elastic)
         sim_audit_parts(sim, audit.contributions);
     dpc_hash_of(audit.outcome.data, audit.outcome.len, &hash);

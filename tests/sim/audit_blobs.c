@@ -74,6 +74,17 @@ audit_kept(struct sim *sim)
 }
 
 void
+sim_check_best_blobs(struct sim *sim)
+{
+    const struct dpc_core *core = sim->coordinator.core;
+    for (uint32_t i = 0; i < core->topology.paths_count; i++) {
+        const struct dpc_hash *versions = core_best_versions(core, i);
+        for (uint32_t level = 0; versions && level < core->topology.levels_count; level++)
+            audit_blob(sim, &versions[level], "best round of path", i);
+    }
+}
+
+void
 sim_check_blobs(struct sim *sim)
 {
     const struct dpc_core *core = sim->coordinator.core;
@@ -90,5 +101,6 @@ sim_check_blobs(struct sim *sim)
         audit_blob(sim, &core->paths[i].record.shard, "shard of path", i);
         audit_deltas(sim, i);
     }
+    sim_check_best_blobs(sim);
     audit_kept(sim);
 }

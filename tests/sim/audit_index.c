@@ -77,6 +77,38 @@ check_chunks(struct sim *sim, const struct dpc_core *core)
         sim_fail(sim, "%u chunks are left, and the core counts %u", left, core->chunks_left);
 }
 
+static bool
+knows_round(const struct core_module *module, uint32_t round)
+{
+    for (uint32_t i = 0; i < module->past_count; i++) {
+        if (module->past[i].round == round)
+            return true;
+    }
+    return false;
+}
+
+/* Rounds that are over wait to be evaluated, and it is known with which versions. */
+static void
+check_ratings(struct sim *sim, const struct dpc_core *core)
+{
+    for (uint32_t i = 0; core->bests && i < core->topology.paths_count; i++) {
+        const struct dpc_best_record *best = &core->bests[i].record;
+        bool open = best->documents_count > 0;
+        for (uint32_t k = 0; k < core->topology.modules_count && open; k++) {
+            if (dpc_topology_uses(&core->topology, i, k))
+                open = dpc_module_round(&core->modules[k].record) >= best->next_round;
+        }
+        if (!stands_right(&core->rating, i, open,
+                          is_held(core, DPC_TASK_EVALUATE, i, best->next_round, best->read)))
+            sim_fail(sim, "the evaluation of path %u stands wrong among the tasks", i);
+        for (uint32_t k = 0; k < core->topology.modules_count && open; k++) {
+            if (dpc_topology_uses(&core->topology, i, k) &&
+                !knows_round(&core->modules[k], best->next_round))
+                sim_fail(sim, "round %u of module %u is forgotten", best->next_round, k);
+        }
+    }
+}
+
 static void
 check_delivered(struct sim *sim, const struct dpc_core *core)
 {
@@ -120,6 +152,7 @@ sim_check_index(struct sim *sim)
         return;
     check_paths(sim, core);
     check_chunks(sim, core);
+    check_ratings(sim, core);
     check_delivered(sim, core);
     check_workers(sim, core);
 }

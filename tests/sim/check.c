@@ -150,6 +150,7 @@ record_rollback(struct sim *sim, const struct dpc_version_record *version)
         sim_fail(sim, "version %u of module %u is not what version %u was", version->version,
                  version->module, version->parent);
     memory->serial_first[version->module][version->version] = dpc_core_phase(core)->next_serial;
+    sim_note_discarded(sim, version);
 }
 
 static void
@@ -161,6 +162,7 @@ record_refolded(struct sim *sim, const struct dpc_version_record *version)
     sim->memory->serial_first[version->module][version->version] =
         dpc_core_phase(sim->coordinator.core)->next_serial;
     sim_check_refolded(sim, version);
+    sim_note_discarded(sim, version);
 }
 
 /* A new version: every path through the module has delivered its round. */
@@ -313,6 +315,8 @@ check_verdict(struct sim *sim, const struct dpc_event *event)
     if (accepted && !grant->accepted) {
         if (sim->plan.elastic && event->submit.message->kind == DPC_TASK_TRAIN)
             sim_note_accepted(sim, event->submit.message, grant);
+        if (grant->rating)
+            sim_note_rated(sim, event, grant);
         if (grant->left && grant->life < sim->coordinator.life)
             sim_mark(sim, SIM_MARK_LATE_SUBMISSION);
         grant->accepted = true;
@@ -337,6 +341,8 @@ sim_check_step(struct sim *sim, const struct dpc_event *event)
     if (has_reply && reply->type == DPC_MSG_HEARTBEAT_ACK &&
         reply->verdict.verdict == DPC_VERDICT_STALE)
         sim_mark(sim, SIM_MARK_STALE_HEARTBEAT);
+    if (sim->plan.early_stopping)
+        sim_check_bests(sim);
     sim->memory->leases_count = dpc_core_leases_count(sim->coordinator.core);
 }
 
@@ -391,7 +397,9 @@ check_lease(struct sim *sim, const struct dpc_event *event, const struct dpc_msg
 {
     uint32_t worker = sim_worker_of(sim, event->worker);
     struct sim_grant *grant = grant_of(sim, lease->token.serial);
-    bool audit = false;
+    bool audit = false, rating = sim_is_rating(sim, lease);
+    if (rating)
+        sim_check_rating_lease(sim, lease);
     if (lease->kind == DPC_TASK_TRAIN) {
         struct sim_round *round = &sim->memory->rounds[lease->path][lease->round];
         audit = lease->round < sim->memory->rounds_done[lease->path];
@@ -414,6 +422,7 @@ check_lease(struct sim *sim, const struct dpc_event *event, const struct dpc_msg
         sim_mark(sim, SIM_MARK_LEASE_AGAIN);
     grant->left = true;
     grant->audit = audit;
+    grant->rating = rating;
     grant->lease = *lease;
     grant->worker = worker;
     grant->life = sim->coordinator.life;

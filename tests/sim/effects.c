@@ -73,6 +73,10 @@ prepare(struct sim *sim, struct dpc_event *event)
     prepared->train_documents = sim->plan.documents;
     prepared->test = put_data(sim, "test", 0, NULL);
     prepared->test_documents = sim->plan.test_documents;
+    if (!sim->plan.early_stopping)
+        return;
+    prepared->early_stop = put_data(sim, "early stop", 0, NULL);
+    prepared->early_stop_documents = sim->plan.documents;
 }
 
 static bool
@@ -109,6 +113,17 @@ begin_modules(struct sim *sim, struct sim_effect *effect)
     effect->event.sharded.modules = effect->modules;
 }
 
+/* Some paths have none. */
+static void
+put_early_stop(struct sim *sim, uint32_t path, const struct dpc_hash *router,
+               struct dpc_shard *shard)
+{
+    if (!sim->plan.early_stopping || path % 4 == 2)
+        return;
+    shard->early_stop = put_data(sim, "early stop", 1 + path, router);
+    shard->early_stop_documents = sim->plan.test_documents;
+}
+
 /* The router depends on all features and scores, the shards on the router: a wrong one shows at the
  * end. */
 static void
@@ -132,7 +147,7 @@ shard(struct sim *sim, struct sim_effect *effect)
     else if (sim->coordinator.experiment.warm_start.init != DPC_BEGIN_COPY)
         begin_modules(sim, effect);
     sharded->paths_count = dpc_core_topology(sim->coordinator.core)->routed_paths;
-    for (uint32_t i = 0; i < sharded->paths_count; i++)
+    for (uint32_t i = 0; i < sharded->paths_count; i++) {
         effect->shards[i] = (struct dpc_shard){
             .train = put_data(sim, "shard", i, &sharded->router),
             .test = i % 3 == 1 ? (struct dpc_blob_ref){.bytes = 0}
@@ -141,6 +156,8 @@ shard(struct sim *sim, struct sim_effect *effect)
             .train_tokens = 10000,
             .test_documents = i % 3 == 1 ? 0 : sim->plan.test_documents,
         };
+        put_early_stop(sim, i, &sharded->router, &effect->shards[i]);
+    }
 }
 
 static void

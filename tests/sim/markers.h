@@ -93,7 +93,11 @@
     X(AUDIT_GRANTED, "an accepted task was given out again")                                       \
     X(AUDITED, "an audit brought the same bits")                                                   \
     X(AUDIT_DIFFERED, "an audit brought other bits")                                               \
-    X(AUDIT_BARRED, "an audit barred a worker")
+    X(AUDIT_BARRED, "an audit barred a worker")                                                    \
+    X(RATED, "a round was evaluated for early stopping")                                           \
+    X(RATED_BEHIND, "a round was evaluated when modules had gone on")                              \
+    X(BEST_OLDER, "a path takes another round than its last")                                      \
+    X(BEST_DISCARDED, "a rollback discarded the round that a path had taken")
 
 #define X(name, text) SIM_MARK_##name,
 enum sim_marker { SIM_MARKER_TABLE(X) SIM_MARKERS };

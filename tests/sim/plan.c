@@ -7,7 +7,13 @@
 #include "base/buf.h"
 #include "tests/sim/sim.h"
 
-enum { STREAM_EXPERIMENT = 1, STREAM_FAULTS = 2, STREAM_FORMS = 4 };
+/* 3 is the run's. */
+enum {
+    STREAM_EXPERIMENT = 1,
+    STREAM_FAULTS = 2,
+    STREAM_FORMS = 4,
+    STREAM_EARLY_STOPPING = 5,
+};
 
 static uint32_t
 between(struct dpc_rng *rng, uint32_t least, uint32_t most)
@@ -62,6 +68,16 @@ draw_forms(uint64_t seed, struct dpc_buf *outer, struct dpc_buf *warm_start)
     dpc_buf_printf(warm_start, ", init: %s", begins[dpc_rng_below(&rng, 4)]);
 }
 
+/* By a stream of its own: what the others draw stays what it is. */
+static void
+draw_early_stopping(struct sim_plan *plan, struct dpc_buf *yaml)
+{
+    struct dpc_rng rng;
+    dpc_rng_init(&rng, plan->seed, DPC_RNG_TEST, STREAM_EARLY_STOPPING, 0, 0);
+    plan->early_stopping = dpc_rng_below(&rng, 4) == 0;
+    dpc_buf_printf(yaml, "early_stopping: %s\n", plan->early_stopping ? "true" : "false");
+}
+
 static void
 draw_experiment(struct sim_plan *plan, struct dpc_rng *rng)
 {
@@ -97,6 +113,7 @@ draw_experiment(struct sim_plan *plan, struct dpc_rng *rng)
     dpc_buf_printf(&yaml, "mode: %s\n", plan->elastic ? "elastic" : "strict");
     plan->audits = !plan->elastic && dpc_rng_below(rng, 2) == 0;
     dpc_buf_printf(&yaml, "audit: %s\n", plan->audits ? "0.7" : "0");
+    draw_early_stopping(plan, &yaml);
     (void)snprintf(plan->yaml, sizeof plan->yaml, "%s", dpc_buf_text(&yaml));
     dpc_buf_done(&warm_start);
     dpc_buf_done(&outer);

@@ -131,6 +131,7 @@ sim_done(struct sim *sim)
     dpc_msg_arena_destroy(sim->arena);
     dpc_free(sim->memory->grants);
     dpc_free(sim->memory->parts);
+    dpc_free(sim->memory->candidates);
     dpc_free(sim->memory);
 }
 

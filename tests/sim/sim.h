@@ -65,7 +65,7 @@ struct sim_plan {
     double read_failure;
     bool lies;            /* the coordinator's disk may lose what it acknowledged */
     uint32_t cache_bytes; /* a worker's budget */
-    bool elastic, sampled;
+    bool elastic, sampled, early_stopping;
     uint32_t rollbacks; /* that the operator asks for while paths are trained */
     uint32_t revokes;   /* likewise */
     bool bars;          /* workers now and then */
@@ -210,6 +210,7 @@ struct sim_round {               /* of a path */
 struct sim_grant { /* a lease whose grant has left the coordinator */
     bool left, accepted, acknowledged;
     bool audit, audited; /* the task was accepted before; this answer is in */
+    bool rating;         /* an evaluation for early stopping */
     struct dpc_msg_lease lease;
     uint32_t worker, life, accepted_life;
 };
@@ -222,6 +223,19 @@ struct sim_part {
     enum dpc_lateness late[DPC_LEVELS_MAX]; /* as the disk says */
     uint32_t merged[DPC_LEVELS_MAX];        /* how often, as the ledger says */
 };
+/* Early stopping (best.c): of a round that is evaluated what was read so far, and those that were.
+ */
+struct sim_rating {
+    uint32_t read; /* documents */
+    uint64_t targets;
+    double nats;
+};
+struct sim_candidate {
+    uint32_t path, round;
+    bool out; /* it does not compete any more */
+    double loss;
+    uint32_t versions[DPC_LEVELS_MAX];
+};
 struct sim_memory {
     struct sim_round rounds[SIM_PATHS_MAX][SIM_ROUNDS_MAX];
     bool exists[SIM_MODULES_MAX][SIM_ROUNDS_MAX];
@@ -232,6 +246,10 @@ struct sim_memory {
     uint64_t inputs[SIM_MODULES_MAX][SIM_ROUNDS_MAX]; /* what the last of them was to take */
     uint32_t parts_count, parts_capacity;
     struct sim_part *parts;
+    struct sim_rating ratings[SIM_PATHS_MAX];
+    uint32_t candidates_count, candidates_capacity;
+    struct sim_candidate *candidates; /* in the order in which they came */
+    uint32_t phases;                  /* discriminative ones that are over */
     uint32_t rounds_done[SIM_PATHS_MAX];
     uint32_t leases_count;
     bool lied[SIM_WORKERS_MAX];       /* brought other bits to an audit */
@@ -355,6 +373,20 @@ void sim_check_audit_lease(struct sim *sim, const struct dpc_msg_lease *lease);
 /* An answer was told accepted: other bits are noticed, and held against whose they are. */
 void sim_check_audited(struct sim *sim, const struct dpc_event *event);
 
+/* --- best.c: early stopping. */
+/* An evaluation that is granted now is one for early stopping. */
+bool sim_is_rating(const struct sim *sim, const struct dpc_msg_lease *lease);
+/* It names the versions that its round ended with. */
+void sim_check_rating_lease(struct sim *sim, const struct dpc_msg_lease *lease);
+/* One was accepted. */
+void sim_note_rated(struct sim *sim, const struct dpc_event *event, const struct sim_grant *grant);
+/* The version has taken the place of one that is discarded. */
+void sim_note_discarded(struct sim *sim, const struct dpc_version_record *version);
+/* Each path takes the round of the least loss. */
+void sim_check_bests(struct sim *sim);
+/* The disk: what was acknowledged is there; adds bests and what they were chosen from. */
+void sim_audit_bests(struct sim *sim, struct dpc_buf *outcome);
+
 /* --- sweep.c: blobs that nothing needs are removed. */
 void sim_sweep(struct sim *sim);
 
@@ -416,6 +448,8 @@ void sim_check_reply(struct sim *sim, const struct dpc_event *event);
 void sim_check_disk(struct sim *sim);
 /* So are the blobs that its records name and that a sweep keeps (audit_blobs.c). */
 void sim_check_blobs(struct sim *sim);
+/* In particular those of the round that each path takes. */
+void sim_check_best_blobs(struct sim *sim);
 /* The core's indices are what looking through all its tables finds (audit_index.c). */
 void sim_check_index(struct sim *sim);
 void sim_check_bounds(struct sim *sim);

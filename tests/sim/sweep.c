@@ -52,6 +52,8 @@ sim_sweep(struct sim *sim)
         sim_coordinator_broke(sim, code, err.text);
     else if (code == DPC_OK && swept.removed)
         sim_mark(sim, SIM_MARK_SWEPT);
+    if (code == DPC_OK)
+        sim_check_best_blobs(sim);
     sim_note(sim, "sweep removed=%llu kept=%llu", (unsigned long long)swept.removed,
              (unsigned long long)swept.kept);
     sim_coordinator_end_if_broken(sim);
