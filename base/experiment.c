@@ -9,6 +9,7 @@
 
 #include "base/alloc.h"
 #include "base/experiment_keys.h"
+#include "base/experiment_paths.h"
 #include "base/topology.h"
 #include "base/vfs.h"
 
@@ -138,8 +139,6 @@ static int
 check_levels(const struct dpc_experiment *experiment, const struct dpc_yaml *yaml,
              struct dpc_error *err)
 {
-    struct dpc_topology topology;
-    struct dpc_error reason;
     uint64_t blocks = 0;
     uint32_t own = 0;
     for (uint32_t i = 0; i < experiment->levels_count; i++) {
@@ -158,8 +157,18 @@ check_levels(const struct dpc_experiment *experiment, const struct dpc_yaml *yam
             "a number at one of them");
     if (blocks == 0)
         return dpc_keys_error(yaml, "levels", err, DPC_EINVAL, "have no blocks: one is the least");
+    return dpc_experiment_check_paths(experiment, yaml, err);
+}
+
+static int
+check_topology(const struct dpc_experiment *experiment, const struct dpc_yaml *yaml,
+               struct dpc_error *err)
+{
+    struct dpc_topology topology;
+    struct dpc_error reason;
     if (dpc_topology_init(&topology, experiment, &reason) != DPC_OK)
         return dpc_keys_error(yaml, "levels", err, reason.code, "is too large: %s", reason.text);
+    dpc_topology_done(&topology);
     return DPC_OK;
 }
 
@@ -213,6 +222,23 @@ check_phases(const struct dpc_experiment *experiment, const struct dpc_yaml *yam
     return DPC_OK;
 }
 
+/* Paths of the same modules have the same losses, so that no classifier can tell them apart. */
+static int
+check_replicas(const struct dpc_experiment *experiment, const struct dpc_yaml *yaml,
+               struct dpc_error *err)
+{
+    bool apart = false;
+    for (uint32_t i = 0; i < experiment->levels_count; i++)
+        apart |= experiment->levels[i].own;
+    if (experiment->routing.phases == 0 || apart || !dpc_experiment_has_replicas(experiment))
+        return DPC_OK;
+    return dpc_keys_error(
+        yaml, "routing.phases", err, DPC_EINVAL,
+        "is %u, and replicas score all documents alike: write 0, or give each path "
+        "something of its own with modules: path",
+        experiment->routing.phases);
+}
+
 static int
 check_routing(const struct dpc_experiment *experiment, const struct dpc_yaml *yaml,
               struct dpc_error *err)
@@ -222,6 +248,11 @@ check_routing(const struct dpc_experiment *experiment, const struct dpc_yaml *ya
         return dpc_keys_error(yaml, "routing.init", err, DPC_EINVAL,
                               "is product, which clusters once a level, and there is one level: "
                               "write kmeans, or cut the network into more levels");
+    if (experiment->routing.init == DPC_ROUTING_PRODUCT &&
+        (experiment->listed_count || dpc_experiment_replicas(experiment) > 1))
+        return dpc_keys_error(yaml, "routing.init", err, DPC_EINVAL,
+                              "is product, which makes one path of every combination of modules, "
+                              "and paths or replicas say others: write kmeans, or leave them out");
     if (experiment->model.dim < experiment->levels_count)
         return dpc_keys_error(yaml, "model.dim", err, DPC_EINVAL, "is %u, less than the %u levels",
                               experiment->model.dim, experiment->levels_count);
@@ -255,8 +286,8 @@ check(const struct dpc_experiment *experiment, const struct dpc_yaml *yaml, stru
 {
     static int (*const rules[])(const struct dpc_experiment *, const struct dpc_yaml *,
                                 struct dpc_error *) = {
-        check_model,  check_shares,  check_steps,  check_mode,
-        check_levels, check_routing, check_phases, check_early_stopping};
+        check_model,    check_shares,  check_steps,    check_mode,   check_levels,
+        check_topology, check_routing, check_replicas, check_phases, check_early_stopping};
     for (size_t i = 0; i < sizeof rules / sizeof *rules; i++) {
         int code = rules[i](experiment, yaml, err);
         if (code != DPC_OK)
@@ -283,12 +314,22 @@ complete(struct dpc_experiment *experiment)
 
 /* --- The header's functions. */
 
+/* Of modules; more than DPC_PATHS_MAX are not counted to the end. */
+static uint64_t
+combinations(const struct dpc_experiment *experiment)
+{
+    uint64_t count = 1;
+    if (experiment->listed_count)
+        return experiment->listed_count;
+    for (uint32_t i = 0; i < experiment->levels_count && count <= DPC_PATHS_MAX; i++)
+        count *= experiment->levels[i].own ? 1 : experiment->levels[i].modules;
+    return count;
+}
+
 uint32_t
 dpc_experiment_paths(const struct dpc_experiment *experiment)
 {
-    uint64_t paths = 1;
-    for (uint32_t i = 0; i < experiment->levels_count && paths <= DPC_PATHS_MAX; i++)
-        paths *= experiment->levels[i].own ? 1 : experiment->levels[i].modules;
+    uint64_t paths = combinations(experiment) * dpc_experiment_replicas(experiment);
     return paths <= DPC_PATHS_MAX ? (uint32_t)paths : DPC_PATHS_MAX + 1;
 }
 

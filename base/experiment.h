@@ -52,6 +52,13 @@ struct dpc_level {
     bool own;
 };
 
+/* A path as the file lists it: the module that it takes of each level that is a digit of path
+ * names, in the order of the levels. */
+struct dpc_listed_path {
+    uint32_t digits;
+    uint16_t choices[DPC_LEVELS_MAX];
+};
+
 struct dpc_experiment {
     char name[DPC_NAME_MAX];
     enum dpc_mode mode;
@@ -73,6 +80,9 @@ struct dpc_experiment {
     } model;
     uint32_t levels_count;
     struct dpc_level levels[DPC_LEVELS_MAX];
+    uint32_t listed_count; /* 0: paths are all combinations of the levels' modules */
+    struct dpc_listed_path listed[DPC_PATHS_LISTED_MAX];
+    uint32_t replicas; /* of each; 0 stands for 1, dpc_experiment_replicas */
     struct {
         uint32_t prefix; /* tokens */
         enum dpc_routing_init init;
@@ -127,9 +137,15 @@ struct dpc_experiment {
     uint32_t keep_rounds; /* versions and contributions that the store keeps behind the newest */
 };
 
-/* Routed paths: the product of the modules of shared levels. At most DPC_PATHS_MAX + 1, whatever
- * the file says. */
+/* Routed paths: the listed ones, or the product of the modules of shared levels, times the
+ * replicas. At most DPC_PATHS_MAX + 1, whatever the file says. */
 uint32_t dpc_experiment_paths(const struct dpc_experiment *experiment);
+
+static inline uint32_t
+dpc_experiment_replicas(const struct dpc_experiment *experiment)
+{
+    return experiment->replicas ? experiment->replicas : 1;
+}
 
 static inline uint32_t
 dpc_experiment_kv_heads(const struct dpc_experiment *experiment)

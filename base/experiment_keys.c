@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/experiment.h"
+#include "base/experiment_paths.h"
 
 #define SIZE_OF(type, member) sizeof(((type *)NULL)->member)
 #define FIELD(member)                                                                              \
@@ -383,6 +384,24 @@ static const struct dpc_key rows[] = {
      .list = {&level_keys, sizeof(struct dpc_level),
               (long)offsetof(struct dpc_experiment, levels_count), DPC_LEVELS_MAX},
      .doc = "Slices of the network from input to output; a path takes one module of each"},
+    {.path = "paths",
+     .type = DPC_KEY_CUSTOM,
+     NO_FIELD,
+     .fallback = "all",
+     .custom = {dpc_experiment_paths_needed, dpc_experiment_read_paths, dpc_experiment_print_paths},
+     .doc = "Which combinations of modules there are; all: every one, or a list such as [0-0, 0-1, "
+            "1-1]: of each level that paths share the number of a module, from the first level to "
+            "the last, so that every module is on a path. A combination that is listed more than "
+            "once makes replicas, paths of the same modules with documents of their own, and they "
+            "are named 0-0.0, 0-0.1 and so on"},
+    {.path = "replicas",
+     .type = DPC_KEY_UINT,
+     FIELD(replicas),
+     .fallback = "1",
+     .range = {.min = 1, .max = DPC_PATHS_MAX},
+     .unit = "paths",
+     .doc = "How many paths there are of each combination; with one module a level this is DiLoCo: "
+            "so many workers train one model, each on documents of its own"},
 
     {.path = "routing.prefix",
      .type = DPC_KEY_UINT,

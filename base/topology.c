@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Everything follows from the number of modules of each level by counting: nothing is stored per
- * path, so that 65,536 paths cost no memory. */
+ * Without a list everything follows from the number of modules of each level by counting: nothing
+ * is stored per path, so that 65,536 paths cost no memory. Replicas are counted, too. */
 #include "base/topology.h"
 
 #include <assert.h>
@@ -8,44 +8,63 @@
 #include <stdlib.h>
 #include <string.h>
 
-int
-dpc_topology_init(struct dpc_topology *topology, const struct dpc_experiment *experiment,
-                  struct dpc_error *err)
+#include "base/alloc.h"
+
+static bool
+is_own(const struct dpc_topology *topology, uint32_t level)
 {
-    struct dpc_topology made = {.levels_count = experiment->levels_count, .experiment = experiment};
-    uint64_t modules = 0, paths = 1;
-    for (uint32_t level = 0; level < made.levels_count; level++) {
-        uint32_t count = experiment->levels[level].modules;
-        made.modules_per_level[level] = count;
-        made.choices[level] = experiment->levels[level].own ? 1 : count;
-        made.first_module[level] = (uint32_t)modules;
+    return topology->experiment->levels[level].own;
+}
+
+/* --- Making one. */
+
+static int
+count_modules(struct dpc_topology *topology, struct dpc_error *err)
+{
+    uint64_t modules = 0;
+    for (uint32_t level = 0; level < topology->levels_count; level++) {
+        uint32_t count = topology->experiment->levels[level].modules;
+        topology->modules_per_level[level] = count;
+        topology->choices[level] = is_own(topology, level) ? 1 : count;
+        topology->first_module[level] = (uint32_t)modules;
         modules += count;
-        paths *= made.choices[level];
-        if (modules + made.levels_count > DPC_MODULES_MAX)
-            return dpc_error_set(err, DPC_ELIMIT,
-                                 "the levels have %llu modules or more with one dense module each; "
-                                 "at most %d are possible",
-                                 (unsigned long long)(modules + made.levels_count),
-                                 DPC_MODULES_MAX);
-        if (paths > DPC_PATHS_MAX)
-            return dpc_error_set(
-                err, DPC_ELIMIT,
-                "the levels make %llu paths or more (the product of their modules); "
-                "at most %d are possible",
-                (unsigned long long)paths, DPC_PATHS_MAX);
     }
-    made.routed_modules = (uint32_t)modules;
-    made.modules_count = made.routed_modules + made.levels_count;
-    made.routed_paths = (uint32_t)paths;
-    made.paths_count = made.routed_paths + 1;
-    *topology = made;
+    if (modules + topology->levels_count > DPC_MODULES_MAX)
+        return dpc_error_set(err, DPC_ELIMIT,
+                             "the levels have %llu modules with one dense module each; at most %d "
+                             "are possible",
+                             (unsigned long long)(modules + topology->levels_count),
+                             DPC_MODULES_MAX);
+    topology->routed_modules = (uint32_t)modules;
+    topology->modules_count = topology->routed_modules + topology->levels_count;
     return DPC_OK;
 }
 
-uint32_t
-dpc_topology_dense_path(const struct dpc_topology *topology)
+static int
+count_paths(struct dpc_topology *topology, struct dpc_error *err)
 {
-    return topology->routed_paths;
+    uint64_t combinations = topology->experiment->listed_count;
+    for (uint32_t level = 0; level < topology->levels_count && !topology->experiment->listed_count;
+         level++) {
+        combinations = (level ? combinations : 1) * topology->choices[level];
+        if (combinations > DPC_PATHS_MAX)
+            return dpc_error_set(err, DPC_ELIMIT,
+                                 "the levels make %llu paths or more (the product of their "
+                                 "modules); at most %d are possible",
+                                 (unsigned long long)combinations, DPC_PATHS_MAX);
+    }
+    topology->replicas = dpc_experiment_replicas(topology->experiment);
+    if (combinations * topology->replicas > DPC_PATHS_MAX)
+        return dpc_error_set(
+            err, DPC_ELIMIT,
+            "%llu combinations of modules with %u replicas each are %llu paths; at "
+            "most %d are possible",
+            (unsigned long long)combinations, topology->replicas,
+            (unsigned long long)(combinations * topology->replicas), DPC_PATHS_MAX);
+    topology->combinations = (uint32_t)combinations;
+    topology->routed_paths = topology->combinations * topology->replicas;
+    topology->paths_count = topology->routed_paths + 1;
+    return DPC_OK;
 }
 
 /* Paths that differ only in the levels behind `level`: the weight of its digit in a path's number.
@@ -59,17 +78,92 @@ stride(const struct dpc_topology *topology, uint32_t level)
     return paths;
 }
 
-/* The module's index among those of its level. */
+/* Which of the digits of names the level is. */
 static uint32_t
-digit(const struct dpc_topology *topology, uint32_t path, uint32_t level)
+digit_of(const struct dpc_topology *topology, uint32_t level)
 {
-    return path / stride(topology, level) % topology->choices[level];
+    uint32_t digit = 0;
+    for (uint32_t before = 0; before < level; before++)
+        digit += !is_own(topology, before);
+    return digit;
 }
 
-static bool
-is_own(const struct dpc_topology *topology, uint32_t level)
+/* The module's index among those of a level that is a digit. */
+static uint32_t
+choice(const struct dpc_topology *topology, uint32_t combination, uint32_t level)
 {
-    return topology->experiment->levels[level].own;
+    const struct dpc_experiment *experiment = topology->experiment;
+    if (experiment->listed_count)
+        return experiment->listed[combination].choices[digit_of(topology, level)];
+    return combination / stride(topology, level) % topology->choices[level];
+}
+
+enum { OF_ITS_PATH = UINT32_MAX };
+
+/* Place `index` of the table of combinations by levels: the module there. */
+static uint32_t
+module_at(const struct dpc_topology *topology, size_t index)
+{
+    uint32_t level = (uint32_t)(index % topology->levels_count);
+    if (is_own(topology, level))
+        return OF_ITS_PATH;
+    uint32_t module = topology->first_module[level] +
+                      choice(topology, (uint32_t)(index / topology->levels_count), level);
+    assert(module < topology->routed_modules);
+    return module;
+}
+
+/* By counting: how many stand in front of each module's, then each into its place. */
+static void
+index_list(struct dpc_topology *topology)
+{
+    size_t count = (size_t)topology->combinations * topology->levels_count;
+    uint32_t *first = dpc_alloc(topology->routed_modules + 2, sizeof *first);
+    topology->first_through = first;
+    topology->through = dpc_alloc(count, sizeof *topology->through);
+    for (size_t i = 0; i < count; i++) {
+        uint32_t module = module_at(topology, i);
+        if (module != OF_ITS_PATH)
+            first[module + 2]++;
+    }
+    for (uint32_t module = 0; module < topology->routed_modules; module++)
+        first[module + 2] += first[module + 1];
+    for (size_t i = 0; i < count; i++) {
+        uint32_t module = module_at(topology, i);
+        if (module != OF_ITS_PATH)
+            topology->through[first[module + 1]++] = (uint32_t)i / topology->levels_count;
+    }
+}
+
+int
+dpc_topology_init(struct dpc_topology *topology, const struct dpc_experiment *experiment,
+                  struct dpc_error *err)
+{
+    struct dpc_topology made = {.levels_count = experiment->levels_count, .experiment = experiment};
+    int code = count_modules(&made, err);
+    if (code == DPC_OK)
+        code = count_paths(&made, err);
+    if (code != DPC_OK)
+        return code;
+    if (experiment->listed_count)
+        index_list(&made);
+    *topology = made;
+    return DPC_OK;
+}
+
+void
+dpc_topology_done(struct dpc_topology *topology)
+{
+    topology->through = dpc_free(topology->through);
+    topology->first_through = dpc_free(topology->first_through);
+}
+
+/* --- Paths and modules. */
+
+uint32_t
+dpc_topology_dense_path(const struct dpc_topology *topology)
+{
+    return topology->routed_paths;
 }
 
 uint32_t
@@ -79,7 +173,7 @@ dpc_topology_module(const struct dpc_topology *topology, uint32_t path, uint32_t
     if (path == topology->routed_paths)
         return topology->routed_modules + level;
     return topology->first_module[level] +
-           (is_own(topology, level) ? path : digit(topology, path, level));
+           (is_own(topology, level) ? path : choice(topology, path / topology->replicas, level));
 }
 
 uint32_t
@@ -107,13 +201,36 @@ dpc_topology_uses(const struct dpc_topology *topology, uint32_t path, uint32_t m
     return dpc_topology_module(topology, path, level) == module;
 }
 
+/* Combinations through a module of a level that is a digit. */
+static uint32_t
+combinations_through(const struct dpc_topology *topology, uint32_t module, uint32_t level)
+{
+    if (topology->first_through)
+        return topology->first_through[module + 1] - topology->first_through[module];
+    return topology->combinations / topology->choices[level];
+}
+
+static uint32_t
+combination_through(const struct dpc_topology *topology, uint32_t module, uint32_t level,
+                    uint32_t index)
+{
+    if (topology->through)
+        return topology->through[topology->first_through[module] + index];
+    /* The digits before the level's, the level's own, and those behind it. */
+    uint32_t behind = stride(topology, level), count = topology->choices[level];
+    uint32_t own = module - topology->first_module[level];
+    return (index / behind * count + own) * behind + index % behind;
+}
+
 uint32_t
 dpc_topology_paths_through(const struct dpc_topology *topology, uint32_t module)
 {
     if (dpc_topology_module_is_dense(topology, module))
         return 1;
     uint32_t level = dpc_topology_module_level(topology, module);
-    return is_own(topology, level) ? 1 : topology->routed_paths / topology->choices[level];
+    return is_own(topology, level)
+               ? 1
+               : combinations_through(topology, module, level) * topology->replicas;
 }
 
 uint32_t
@@ -122,14 +239,14 @@ dpc_topology_path_through(const struct dpc_topology *topology, uint32_t module, 
     assert(index < dpc_topology_paths_through(topology, module));
     if (dpc_topology_module_is_dense(topology, module))
         return dpc_topology_dense_path(topology);
-    /* The digits before the level's, the level's own, and those behind it. */
-    uint32_t level = dpc_topology_module_level(topology, module);
-    uint32_t behind = stride(topology, level), count = topology->choices[level];
-    uint32_t own = module - topology->first_module[level];
+    uint32_t level = dpc_topology_module_level(topology, module), replicas = topology->replicas;
     if (is_own(topology, level))
-        return own;
-    return (index / behind * count + own) * behind + index % behind;
+        return module - topology->first_module[level];
+    return combination_through(topology, module, level, index / replicas) * replicas +
+           index % replicas;
 }
+
+/* --- Names. */
 
 void
 dpc_topology_module_name(const struct dpc_topology *topology, uint32_t module, char *ret_name,
@@ -141,6 +258,21 @@ dpc_topology_module_name(const struct dpc_topology *topology, uint32_t module, c
         (void)snprintf(ret_name, size, "dense.%s", name);
     else
         (void)snprintf(ret_name, size, "%s.%u", name, module - topology->first_module[level]);
+}
+
+/* The path's number among those of its combination, and how many these are. */
+static uint32_t
+count_replicas(const struct dpc_topology *topology, uint32_t path, uint32_t *ret_count)
+{
+    const struct dpc_listed_path *listed = topology->experiment->listed;
+    uint32_t combination = path / topology->replicas, count = !topology->through, before = 0;
+    for (uint32_t i = 0; topology->through && i < topology->combinations; i++) {
+        bool same = memcmp(&listed[i], &listed[combination], sizeof *listed) == 0;
+        count += same;
+        before += same && i < combination;
+    }
+    *ret_count = count * topology->replicas;
+    return before * topology->replicas + path % topology->replicas;
 }
 
 void
@@ -156,8 +288,11 @@ dpc_topology_path_name(const struct dpc_topology *topology, uint32_t path, char 
     for (uint32_t level = 0; level < topology->levels_count; level++) {
         if (!is_own(topology, level))
             used += (size_t)snprintf(ret_name + used, size - used, "%s%u", used ? "-" : "",
-                                     digit(topology, path, level));
+                                     choice(topology, path / topology->replicas, level));
     }
+    uint32_t replicas, replica = count_replicas(topology, path, &replicas);
+    if (replicas > 1)
+        (void)snprintf(ret_name + used, size - used, ".%u", replica);
 }
 
 bool
@@ -175,30 +310,51 @@ dpc_topology_module_find(const struct dpc_topology *topology, const char *name,
     return false;
 }
 
-/* The number of the routed path with these digits, or any number: the caller compares the name. */
+/* The number of the combination with these digits, or any number; `*name` stands behind them then.
+ */
 static uint32_t
-read_path_name(const struct dpc_topology *topology, const char *name)
+read_digits(const struct dpc_topology *topology, const char **name)
 {
-    uint64_t path = 0;
+    uint64_t combination = 0;
     for (uint32_t level = 0; level < topology->levels_count; level++) {
         char *end;
         if (is_own(topology, level))
             continue;
-        path = path * topology->choices[level] + strtoul(name, &end, 10);
-        path %= topology->routed_paths;
-        name = *end ? end + 1 : end;
+        combination = combination * topology->choices[level] + strtoul(*name, &end, 10);
+        combination %= topology->combinations;
+        *name = *end == '-' ? end + 1 : end;
     }
-    return (uint32_t)path;
+    return (uint32_t)combination;
 }
 
+/* The number of the routed path of that name, or any number: the caller compares the name. */
+static uint32_t
+read_path_name(const struct dpc_topology *topology, const char *name)
+{
+    uint32_t combination = read_digits(topology, &name);
+    uint64_t replica = *name == '.' ? strtoul(name + 1, NULL, 10) : 0;
+    return (uint32_t)((combination * (uint64_t)topology->replicas + replica % topology->replicas) %
+                      topology->routed_paths);
+}
+
+static bool
+is_called(const struct dpc_topology *topology, uint32_t path, const char *name)
+{
+    char known[2 * DPC_NAME_MAX];
+    dpc_topology_path_name(topology, path, known, sizeof known);
+    return strcmp(known, name) == 0;
+}
+
+/* A list is looked through: it is short, and people ask. */
 bool
 dpc_topology_path_find(const struct dpc_topology *topology, const char *name, uint32_t *ret_path)
 {
-    char known[2 * DPC_NAME_MAX];
-    uint32_t path =
-        strcmp(name, "dense") == 0 ? topology->routed_paths : read_path_name(topology, name);
-    dpc_topology_path_name(topology, path, known, sizeof known);
-    if (strcmp(known, name) != 0)
+    uint32_t path = strcmp(name, "dense") == 0 ? topology->routed_paths
+                    : topology->through        ? 0
+                                               : read_path_name(topology, name);
+    while (topology->through && path < topology->routed_paths && !is_called(topology, path, name))
+        path++;
+    if (!is_called(topology, path, name))
         return false;
     *ret_path = path;
     return true;

@@ -1,12 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Modules and paths of an experiment, numbered. Routed modules come first, level by level
- * (0 .. routed_modules-1); behind them stands one dense module per level. Routed paths are numbered
- * in mixed radix with the last level fastest (0 .. routed_paths-1); a level that has a module of its
- * own for each path is no digit of it. Behind them stands the dense path, which is composed of the
- * dense modules: it is the warm start, the routing model and the dense baseline.
+ * (0 .. routed_modules-1); behind them stands one dense module per level. Routed paths are the
+ * combinations of modules, each `replicas` times in a row (0 .. routed_paths-1). Combinations stand
+ * in the order of the experiment's list, or, without one, in mixed radix with the last level
+ * fastest; a level that has a module of its own for each path is no digit of it. Behind them stands
+ * the dense path, which is composed of the dense modules: it is the warm start, the routing model
+ * and the dense baseline.
  *
- * Owns: nothing; a pure function of the levels. Threads: read-only after _init.
+ * Paths that take the same modules of all shared levels are replicas: "0-1.0", "0-1.1". One that
+ * has none is called by its digits alone, "0-1".
+ *
+ * Owns: an index of the list's paths by module; without a list nothing, it is a pure function of
+ * the levels then. Threads: read-only between _init and _done. Limits: DPC_PATHS_MAX,
+ * DPC_PATHS_LISTED_MAX, DPC_MODULES_MAX.
  */
 #ifndef DPC_BASE_TOPOLOGY_H
 #define DPC_BASE_TOPOLOGY_H
@@ -19,19 +26,27 @@
 struct dpc_topology {
     uint32_t levels_count;
     uint32_t modules_per_level[DPC_LEVELS_MAX];
-    uint32_t choices[DPC_LEVELS_MAX]; /* that paths have at a level: these, or 1 where each has its
-                                         own */
+    uint32_t choices[DPC_LEVELS_MAX]; /* that combinations have at a level: these, or 1 where each
+                                         path has its own */
     uint32_t first_module[DPC_LEVELS_MAX]; /* id of a level's module 0 */
     uint32_t routed_modules;               /* sum of K_l */
     uint32_t modules_count;                /* with the dense ones */
-    uint32_t routed_paths;                 /* product of the choices */
+    uint32_t combinations;                 /* listed, or the product of the choices */
+    uint32_t replicas;                     /* of each */
+    uint32_t routed_paths;                 /* combinations x replicas */
     uint32_t paths_count;                  /* with the dense one */
+    /* With a list: the combinations through module m, ascending, are through[first_through[m]] to
+     * before through[first_through[m + 1]]. NULL without. */
+    uint32_t *through, *first_through;
     const struct dpc_experiment *experiment;
 };
 
-/* The experiment must outlive it. DPC_ELIMIT when modules or paths pass base/limits.h. */
+/* The experiment must outlive it; its list of paths was checked (base/experiment.h). DPC_ELIMIT
+ * when modules or paths pass base/limits.h. Release with _done. */
 int dpc_topology_init(struct dpc_topology *topology, const struct dpc_experiment *experiment,
                       struct dpc_error *err) DPC_MUST_CHECK;
+/* Takes one that is all zeros, too. */
+void dpc_topology_done(struct dpc_topology *topology);
 
 uint32_t dpc_topology_dense_path(const struct dpc_topology *topology);
 /* Id of the module that `path` takes at `level`. */
@@ -46,7 +61,7 @@ uint32_t dpc_topology_paths_through(const struct dpc_topology *topology, uint32_
 uint32_t dpc_topology_path_through(const struct dpc_topology *topology, uint32_t module,
                                    uint32_t index);
 
-/* "lower.1", "dense.lower"; "0-1", "dense". `size` at least 2 * DPC_NAME_MAX. */
+/* "lower.1", "dense.lower"; "0-1", "0-1.2", "dense". `size` at least 2 * DPC_NAME_MAX. */
 void dpc_topology_module_name(const struct dpc_topology *topology, uint32_t module, char *ret_name,
                               size_t size);
 void dpc_topology_path_name(const struct dpc_topology *topology, uint32_t path, char *ret_name,

@@ -27,6 +27,7 @@ print_json(const struct dpc_plan *plan)
         dpc_json_set_integer(row, "modules", level->modules);
         dpc_json_set_integer(row, "params_module", (int64_t)level->module_params);
         dpc_json_set_integer(row, "paths_through", level->paths_through);
+        dpc_json_set_integer(row, "paths_through_least", level->paths_through_least);
         dpc_json_set_bool(row, "couples_all", level->couples_all);
         dpc_json_append(levels, row);
     }
@@ -49,6 +50,18 @@ print_json(const struct dpc_plan *plan)
     dpc_json_destroy(root);
 }
 
+/* "3", or "1 to 3" where modules differ. */
+static const char *
+through_text(const struct dpc_plan_level *level, char text[DPC_SHORT_TEXT_MAX])
+{
+    if (level->paths_through_least == level->paths_through)
+        (void)snprintf(text, DPC_SHORT_TEXT_MAX, "%" PRIu32, level->paths_through);
+    else
+        (void)snprintf(text, DPC_SHORT_TEXT_MAX, "%" PRIu32 " to %" PRIu32,
+                       level->paths_through_least, level->paths_through);
+    return text;
+}
+
 static void
 print_levels(const struct dpc_plan *plan)
 {
@@ -57,18 +70,17 @@ print_levels(const struct dpc_plan *plan)
     struct dpc_table *table = dpc_table_create(titles, DPC_COUNT(titles));
     for (uint32_t i = 0; i < plan->levels_count; i++) {
         const struct dpc_plan_level *level = &plan->levels[i];
-        char count[DPC_SHORT_TEXT_MAX];
+        char count[DPC_SHORT_TEXT_MAX], through[DPC_SHORT_TEXT_MAX];
         dpc_table_add(table, "%s", level->name);
         dpc_table_add(table, "%" PRIu32, level->modules);
         dpc_table_add(table, "%s", dpc_text_count((double)level->module_params, count));
-        dpc_table_add(table, "%" PRIu32, level->paths_through);
+        dpc_table_add(table, "%s", through_text(level, through));
         if (level->couples_all)
             dpc_table_add(table, "all paths: every round waits for the slowest");
         else if (level->paths_through == 1)
             dpc_table_add(table, "nobody: it belongs to one path");
         else
-            dpc_table_add(table, "the %" PRIu32 " paths through the same module",
-                          level->paths_through);
+            dpc_table_add(table, "the %s paths through the same module", through);
     }
     dpc_table_print(table, stdout);
     dpc_table_destroy(table);

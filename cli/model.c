@@ -147,6 +147,7 @@ dpc_model_close(struct dpc_model *model)
     dpc_free(model->modules_known);
     dpc_free(model->paths);
     dpc_free(model->bests);
+    dpc_topology_done(&model->topology);
     dpc_store_close(model->store);
     return dpc_free(model);
 }

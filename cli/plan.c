@@ -11,6 +11,20 @@
 enum { BLOB_HEADER_BYTES = 64 };
 
 static void
+count_paths(const struct dpc_topology *topology, uint32_t level, struct dpc_plan_level *row)
+{
+    row->paths_through_least = topology->routed_paths;
+    for (uint32_t i = 0; i < row->modules; i++) {
+        uint32_t count = dpc_topology_paths_through(topology, topology->first_module[level] + i);
+        if (count > row->paths_through)
+            row->paths_through = count;
+        if (count < row->paths_through_least)
+            row->paths_through_least = count;
+    }
+    row->couples_all = row->paths_through == topology->routed_paths && topology->routed_paths > 1;
+}
+
+static void
 plan_levels(const struct dpc_experiment *experiment, const struct dpc_topology *topology,
             struct dpc_plan *plan)
 {
@@ -20,8 +34,7 @@ plan_levels(const struct dpc_experiment *experiment, const struct dpc_topology *
         row->name = experiment->levels[level].name;
         row->modules = experiment->levels[level].modules;
         row->module_params = dpc_layout_module_floats(experiment, level);
-        row->paths_through = dpc_topology_paths_through(topology, topology->first_module[level]);
-        row->couples_all = row->modules == 1 && topology->routed_paths > 1;
+        count_paths(topology, level, row);
         plan->path_params += row->module_params;
         plan->total_params += row->module_params * row->modules;
     }
@@ -114,6 +127,7 @@ dpc_plan_make(const struct dpc_experiment *experiment, struct dpc_plan *ret_plan
     plan_bytes(experiment, &plan);
     plan_disk(experiment, &plan);
     plan_steps(experiment, &plan);
+    dpc_topology_done(&topology);
     rc = plan_memory(experiment, &plan, err);
     if (rc == DPC_OK)
         *ret_plan = plan;

@@ -19,8 +19,9 @@ struct dpc_plan_level {
     const char *name;
     uint32_t modules;
     size_t module_params;
-    uint32_t paths_through; /* routed paths through each of its modules */
-    bool couples_all;       /* one module: every path waits for every other */
+    uint32_t paths_through; /* most routed paths through one of its modules, and the fewest */
+    uint32_t paths_through_least;
+    bool couples_all; /* every path waits for every other */
 };
 
 struct dpc_plan {

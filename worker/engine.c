@@ -100,6 +100,7 @@ dpc_engine_destroy(struct dpc_engine *engine)
     dpc_free(engine->received);
     engine->adamw = dpc_adamw_destroy(engine->adamw);
     engine->path = dpc_path_destroy(engine->path);
+    dpc_topology_done(&engine->topology);
     return dpc_free(engine);
 }
 

@@ -398,6 +398,7 @@ dpc_core_destroy(struct dpc_core *core)
     for (uint32_t i = 0; i < core->topology.paths_count; i++)
         core_forget_failure(core, i);
     dpc_free(core->paths);
+    dpc_topology_done(&core->topology);
     dpc_free(core->chunks);
     dpc_free(core->bests);
     dpc_free(core->voids);

@@ -13,6 +13,14 @@ enum {
     STREAM_FAULTS = 2,
     STREAM_FORMS = 4,
     STREAM_EARLY_STOPPING = 5,
+    STREAM_PATHS = 6,
+};
+enum { LISTED_MAX = 12, LEVELS_MAX = 3 };
+
+/* The modules of levels that paths share, in the order of a path's name. */
+struct shape {
+    uint32_t digits, modules[LEVELS_MAX];
+    bool own; /* beside a level of modules: path */
 };
 
 static uint32_t
@@ -21,9 +29,8 @@ between(struct dpc_rng *rng, uint32_t least, uint32_t most)
     return least + (uint32_t)dpc_rng_below(rng, most - least + 1);
 }
 
-/* Levels whose product is at most `paths_most`. */
 static void
-draw_levels(struct dpc_rng *rng, struct dpc_buf *yaml)
+draw_levels(struct dpc_rng *rng, struct shape *shared, struct dpc_buf *yaml)
 {
     static const uint32_t shapes[][3] = {
         {1, 1, 0}, {2, 1, 0}, {2, 2, 0}, {2, 2, 0}, {2, 3, 0}, {3, 2, 0},
@@ -40,11 +47,74 @@ draw_levels(struct dpc_rng *rng, struct dpc_buf *yaml)
         const char *parts = i == 0           ? "embedding, {blocks: 1}"
                             : i == count - 1 ? "{blocks: 1}, head"
                                              : "{blocks: 1}";
-        if (i == own)
+        if (i == own) {
             dpc_buf_printf(yaml, "  - {name: l%u, parts: [%s], modules: path}\n", i, parts);
-        else
-            dpc_buf_printf(yaml, "  - {name: l%u, parts: [%s], modules: %u}\n", i, parts, shape[i]);
+            shared->own = true;
+            continue;
+        }
+        dpc_buf_printf(yaml, "  - {name: l%u, parts: [%s], modules: %u}\n", i, parts, shape[i]);
+        shared->modules[shared->digits++] = shape[i];
     }
+}
+
+/* The first entries take one module after the other, so that none is left out. */
+static void
+draw_entry(struct dpc_rng *rng, const struct shape *shape, uint32_t index, uint32_t *ret_choices)
+{
+    for (uint32_t i = 0; i < shape->digits; i++)
+        ret_choices[i] =
+            index < shape->modules[i] ? index : (uint32_t)dpc_rng_below(rng, shape->modules[i]);
+}
+
+static bool
+is_among(uint32_t choices[LISTED_MAX][LEVELS_MAX], uint32_t count, const uint32_t *entry)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        if (memcmp(choices[i], entry, sizeof choices[i]) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* A list with holes, of which some entries may stand twice. */
+static void
+draw_list(struct dpc_rng *rng, const struct shape *shape, bool twice, struct dpc_buf *yaml)
+{
+    uint32_t choices[LISTED_MAX][LEVELS_MAX] = {0}, count = 0, least = 1;
+    for (uint32_t i = 0; i < shape->digits; i++)
+        least = shape->modules[i] > least ? shape->modules[i] : least;
+    uint32_t tries = between(rng, least, LISTED_MAX);
+    for (uint32_t i = 0; i < tries; i++) {
+        uint32_t entry[LEVELS_MAX] = {0};
+        draw_entry(rng, shape, i, entry);
+        if (!twice && is_among(choices, count, entry))
+            continue;
+        memcpy(choices[count], entry, sizeof entry);
+        for (uint32_t digit = 0; digit < shape->digits; digit++)
+            dpc_buf_printf(yaml, "%s%u", digit ? "-" : count ? ", " : "paths: [", entry[digit]);
+        count++;
+    }
+    dpc_buf_printf(yaml, "]\n");
+}
+
+/* In a fifth of the seeds not all combinations, each once: a list, or replicas. Those score all
+ * documents alike, so that documents cannot be routed anew where nothing else tells them apart. */
+static void
+draw_paths(struct sim_plan *plan, const struct shape *shape, uint32_t phases, struct dpc_buf *yaml)
+{
+    struct dpc_rng rng;
+    bool twice = phases == 0 || shape->own;
+    uint32_t combinations = 1;
+    dpc_rng_init(&rng, plan->seed, DPC_RNG_TEST, STREAM_PATHS, 0, 0);
+    plan->listed = dpc_rng_below(&rng, 5) == 0;
+    if (!plan->listed)
+        return;
+    for (uint32_t i = 0; i < shape->digits; i++)
+        combinations *= shape->modules[i];
+    if (twice && combinations <= LISTED_MAX / 2 && dpc_rng_below(&rng, 3) == 0)
+        dpc_buf_printf(yaml, "replicas: %u\n", between(&rng, 2, LISTED_MAX / combinations));
+    else
+        draw_list(&rng, shape, twice, yaml);
 }
 
 /* Modules that wait for a part of their paths, for a while. */
@@ -84,6 +154,7 @@ draw_experiment(struct sim_plan *plan, struct dpc_rng *rng)
     static const char *const states[] = {"ship", "ship", "reset", "local"};
     static const char *const weights[] = {"shard", "uniform", "tokens"};
     struct dpc_buf yaml, outer, warm_start;
+    struct shape shape = {0};
     dpc_buf_init(&yaml, 0);
     dpc_buf_init(&outer, 0);
     dpc_buf_init(&warm_start, 0);
@@ -97,13 +168,14 @@ draw_experiment(struct sim_plan *plan, struct dpc_rng *rng)
     dpc_buf_printf(&yaml, "experiment: sim\n"
                           "data: {corpus: corpus}\n"
                           "model: {dim: 16, heads: 2, ffn: 32, context: 32}\n");
-    draw_levels(rng, &yaml);
+    draw_levels(rng, &shape, &yaml);
     uint32_t steps = between(rng, 2, 6);
     dpc_buf_printf(&yaml, "inner: {steps: %u, batch: 2}\n", steps);
     uint32_t rounds = between(rng, 1, 4), phases = (uint32_t)dpc_rng_below(rng, rounds);
     dpc_buf_printf(&yaml, "outer: {rounds: %u, weight: %s%s}\n", rounds,
                    weights[dpc_rng_below(rng, 3)], dpc_buf_text(&outer));
     dpc_buf_printf(&yaml, "routing: {prefix: 8, phases: %u}\n", phases);
+    draw_paths(plan, &shape, phases, &yaml);
     dpc_buf_printf(&yaml, "baseline: {dense: %s}\n", dpc_rng_below(rng, 4) ? "true" : "false");
     dpc_buf_printf(&yaml, "warm_start: {steps: %u%s}\n", between(rng, 1, 3 * steps),
                    dpc_buf_text(&warm_start));

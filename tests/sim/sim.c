@@ -208,6 +208,8 @@ sim_run(struct sim *sim)
     for (uint32_t i = 0; i < sim->plan.workers; i++)
         sim_add(sim, sim_draw_ms(sim, 1000),
                 (struct sim_event){.type = SIM_WORKER_START, .worker = i});
+    if (sim->plan.listed)
+        sim_mark(sim, SIM_MARK_LISTED);
     if (sim->plan.faults)
         sim_add(sim, sim_draw_ms(sim, sim->plan.chaos_ms), (struct sim_event){.type = SIM_CHAOS});
     while (!sim->failure[0] && !has_ended(sim) && sim_queue_take(&sim->queue, &event)) {

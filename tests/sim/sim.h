@@ -46,7 +46,7 @@ struct sim_plan {
     uint64_t seed;
     bool faults;
     /* What is computed; the same without faults. */
-    char yaml[1024];
+    char yaml[2048];
     uint32_t documents, test_documents;
     /* By whom and through what. */
     uint32_t workers;
@@ -65,7 +65,7 @@ struct sim_plan {
     double read_failure;
     bool lies;            /* the coordinator's disk may lose what it acknowledged */
     uint32_t cache_bytes; /* a worker's budget */
-    bool elastic, sampled, early_stopping;
+    bool elastic, sampled, early_stopping, listed;
     uint32_t rollbacks; /* that the operator asks for while paths are trained */
     uint32_t revokes;   /* likewise */
     bool bars;          /* workers now and then */

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/experiment_paths.h"
 #include "base/layout.h"
 #include "base/rng.h"
 #include "base/vfs.h"
@@ -228,6 +229,33 @@ static const struct {
     {"warm_start: {drop: 0}", DPC_ERANGE, "\"warm_start.drop\" is 0"},
     {"warm_start: {drop: 1.01}", DPC_ERANGE, "\"warm_start.drop\" is 1.01"},
     {"routing: {field: a b}", DPC_EINVAL, "\"routing.field\" is a b"},
+    {"paths: some", DPC_EINVAL, "f.yaml:3: \"paths\" is some: needed is all, or a list"},
+    {"paths: {a: b}", DPC_EINVAL, "\"paths\" is no list: needed is all"},
+    {"paths: []", DPC_ERANGE, "\"paths\" has 0 items: allowed are 1 to 512"},
+    {"paths:\n- 0-0\n- 0-01\n", DPC_EINVAL, "f.yaml:5: \"paths[1]\" is 0-01: needed is a path's"},
+    {"paths: [0-0, 0-, 1-1]", DPC_EINVAL, "\"paths[1]\" is 0-: needed is a path's name"},
+    {"paths: [0-0, [1, 1]]", DPC_EINVAL, "\"paths[1]\" is no name: needed is a path's name"},
+    {"paths: [0-0, dense]", DPC_EINVAL, "\"paths[1]\" is dense: needed is a path's name"},
+    {"paths: [0-0, 0-0.1]", DPC_EINVAL, "\"paths[1]\" is 0-0.1: needed is a path's name"},
+    {"paths: [0-0, 12345-0]", DPC_EINVAL, "\"paths[1]\" is 12345-0: needed is a path's name"},
+    {"paths: [0-0-0-0-0-0-0-0-0-0-0-0-0-0-0-0-0]", DPC_EINVAL, "\"paths[0]\" is 0-0-0-0"},
+    {"paths:\n- 0-0\n- 1-2\n- 1-1", DPC_EINVAL,
+     "f.yaml:5: \"paths[1]\" takes module 2 of level upper, which has 2, numbered from 0"},
+    {"paths: [0-0, 1-1-1]", DPC_EINVAL,
+     "\"paths[1]\" names 3 modules, and there are 2 levels that paths share"},
+    {"paths: [0-0, 1]", DPC_EINVAL, "\"paths[1]\" names 1 modules"},
+    {"paths: [0-0, 0-1]", DPC_EINVAL,
+     "f.yaml:3: \"paths\" leave out the module lower.1, which nothing would train: list a path"},
+    {"paths: [0-0, 1-1]\nrouting: {init: product}", DPC_EINVAL,
+     "f.yaml:4: \"routing.init\" is product, which makes one path of every combination"},
+    {"replicas: 2\nrouting: {init: product}", DPC_EINVAL, "and paths or replicas say others"},
+    {"replicas: 2\nrouting: {phases: 1}", DPC_EINVAL,
+     "f.yaml:4: \"routing.phases\" is 1, and replicas score all documents alike"},
+    {"paths: [0-0, 1-1, 0-0]\nrouting: {phases: 1}", DPC_EINVAL, "replicas score all documents"},
+    {"replicas: 0", DPC_ERANGE, "\"replicas\" is 0: needed is a whole number from 1 to 65536"},
+    {"replicas: 65537", DPC_ERANGE, "\"replicas\" is 65537"},
+    {"replicas: 16385", DPC_ELIMIT, "4 combinations of modules with 16385 replicas each"},
+    {"paths: [0-0, 1-1]\nrouting: {overlap: 3}", DPC_EINVAL, "and there are 2 paths"},
     {"routing: {init: hash, balance: capacity}", DPC_EINVAL,
      "\"routing.balance\" is capacity, which init: hash cannot keep to"},
     {"routing: {init: metadata, overlap: 2}", DPC_EINVAL,
@@ -418,6 +446,98 @@ printing_and_parsing_again_gives_the_same(void)
     dpc_buf_done(&out_again);
 }
 
+/* A list is printed as it was read, behind the levels or in front of them; so are the largest. */
+static void
+lists_of_paths_are_printed_and_read(void)
+{
+    struct dpc_experiment e, again;
+    struct dpc_error err;
+    struct dpc_buf list, out;
+    memset(&e, 0, sizeof e);
+    memset(&again, 0, sizeof again);
+    CU_ASSERT_EQUAL_FATAL(parse_with("paths: [0-0, 1-1, 0-1, 1-1]\nreplicas: 3", &e, &err), DPC_OK);
+    CU_ASSERT_EQUAL(e.listed_count, 4);
+    CU_ASSERT_EQUAL(dpc_experiment_paths(&e), 12);
+    dpc_buf_init(&out, 0);
+    dpc_experiment_print(&e, &out);
+    CU_ASSERT_PTR_NOT_NULL(
+        strstr(dpc_buf_text(&out), "\npaths: [0-0, 1-1, 0-1, 1-1]\nreplicas: 3\nrouting:\n"));
+    CU_ASSERT_EQUAL_FATAL(parse(dpc_buf_text(&out), &again, &err), DPC_OK);
+    CU_ASSERT_EQUAL(memcmp(&e, &again, sizeof e), 0);
+    dpc_buf_done(&out);
+    dpc_buf_init(&list, 0);
+    for (int i = 0; i < DPC_PATHS_LISTED_MAX; i++)
+        dpc_buf_printf(&list, "%s%d-%d", i ? ", " : "paths: [", i % 2, i / 2 % 2);
+    char *longer = dpc_format("%s, 0-0]", dpc_buf_text(&list));
+    dpc_buf_printf(&list, "]");
+    CU_ASSERT_EQUAL(parse_with(dpc_buf_text(&list), &e, &err), DPC_OK);
+    CU_ASSERT_EQUAL(dpc_experiment_paths(&e), DPC_PATHS_LISTED_MAX);
+    CU_ASSERT_EQUAL(parse_with(longer, &e, &err), DPC_ERANGE);
+    dpc_free(longer);
+    dpc_buf_done(&list);
+}
+
+/* A comparison's row reads its keys over those of its file. */
+static void
+a_list_replaces_the_one_before(void)
+{
+    static const char *const lists[] = {"[1-1, 0-0, 0-1]", "[0-0]", "all"};
+    static const uint32_t counts[] = {3, 1, 0};
+    struct dpc_experiment e;
+    struct dpc_error err;
+    memset(&e, 0, sizeof e);
+    for (int i = 0; i < 3; i++) {
+        struct dpc_yaml *yaml;
+        CU_ASSERT_EQUAL_FATAL(dpc_yaml_parse("f", lists[i], strlen(lists[i]), &yaml, &err), DPC_OK);
+        CU_ASSERT_EQUAL(dpc_experiment_read_paths(yaml, dpc_yaml_root(yaml), "paths", &e, &err),
+                        DPC_OK);
+        CU_ASSERT_EQUAL(e.listed_count, counts[i]);
+        CU_ASSERT_EQUAL(e.listed[0].digits, i < 2 ? 2 : 0);
+        CU_ASSERT_EQUAL(e.listed[1].digits, i < 1 ? 2 : 0);
+        dpc_yaml_destroy(yaml);
+    }
+}
+
+/* Levels of modules: path are no digit, and have one for each path of the list. */
+static void
+listed_paths_have_modules_of_their_own(void)
+{
+    static const char text[] = "experiment: x\ndata: {corpus: c}\nlevels:\n"
+                               "  - {name: a, parts: [embedding, {blocks: 1}], modules: 2}\n"
+                               "  - {name: b, parts: [{blocks: 1}], modules: path}\n"
+                               "  - {name: c, parts: [{blocks: 1}, head], modules: 2}\n"
+                               "paths: [0-0, 1-1, 1-1]\nrouting: {phases: 1}\n";
+    struct dpc_experiment e;
+    struct dpc_error err;
+    CU_ASSERT_EQUAL_FATAL(parse(text, &e, &err), DPC_OK);
+    CU_ASSERT_EQUAL(e.levels[1].modules, 3);
+}
+
+/* The longest that may be listed still travels in one message. */
+static void
+the_longest_list_fits_a_message(void)
+{
+    struct dpc_experiment e;
+    struct dpc_error err;
+    struct dpc_buf text;
+    dpc_buf_init(&text, 0);
+    dpc_buf_printf(&text, "experiment: x\ndata: {corpus: c}\nlevels:\n");
+    for (int i = 0; i < DPC_LEVELS_MAX; i++)
+        dpc_buf_printf(&text, "  - {name: l%d, parts: [%s{blocks: 1}%s], modules: 250}\n", i,
+                       i ? "" : "embedding, ", i == DPC_LEVELS_MAX - 1 ? ", head" : "");
+    for (int i = 0; i < DPC_PATHS_LISTED_MAX; i++) {
+        dpc_buf_printf(&text, i ? ", " : "paths: [");
+        for (int k = 0; k < DPC_LEVELS_MAX; k++)
+            dpc_buf_printf(&text, "%s%d", k ? "-" : "", 249 - i % 250);
+    }
+    dpc_buf_printf(&text, "]\n");
+    CU_ASSERT_EQUAL_FATAL(parse(dpc_buf_text(&text), &e, &err), DPC_OK);
+    dpc_buf_reset(&text);
+    dpc_experiment_print(&e, &text);
+    CU_ASSERT(text.len < DPC_CONTROL_BYTES_MAX - 16 * DPC_KIB);
+    dpc_buf_done(&text);
+}
+
 /* The canonical form is part of the store: it may gain keys, but what it says stays. */
 static void
 canonical_form_has_groups_and_levels(void)
@@ -434,7 +554,8 @@ canonical_form_has_groups_and_levels(void)
         strstr(text, "\ndata:\n  corpus: c\n  tokenizer:\n    kind: bytes\n  test: 0.1\n"));
     CU_ASSERT_PTR_NOT_NULL(
         strstr(text, "\nlevels:\n  - {name: lower, parts: [embedding, {blocks: 2}], modules: 2}\n"
-                     "  - {name: upper, parts: [{blocks: 2}, head], modules: 2}\nrouting:\n"));
+                     "  - {name: upper, parts: [{blocks: 2}, head], modules: 2}\n"
+                     "paths: all\nreplicas: 1\nrouting:\n"));
     dpc_buf_done(&out);
 }
 
@@ -633,6 +754,10 @@ static const struct dpc_test tests[] = {
     {"shares leave something to train on", shares_leave_something_to_train_on},
     {"early stopping needs documents to choose by", early_stopping_needs_documents_to_choose_by},
     {"printing and parsing again gives the same", printing_and_parsing_again_gives_the_same},
+    {"lists of paths are printed and read", lists_of_paths_are_printed_and_read},
+    {"a list replaces the one before", a_list_replaces_the_one_before},
+    {"listed paths have modules of their own", listed_paths_have_modules_of_their_own},
+    {"the longest list fits a message", the_longest_list_fits_a_message},
     {"canonical form has groups and levels", canonical_form_has_groups_and_levels},
     {"diff names changed keys", diff_names_changed_keys_and_whether_they_may},
     {"example is up to date", example_is_up_to_date_and_holds_the_defaults},

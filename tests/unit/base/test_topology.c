@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/topology.h"
 
+#include <stdio.h>
 #include <string.h>
 
+#include "base/rng.h"
 #include "tests/unit/base/small_model.h"
 #include "tests/unit/harness.h"
 
@@ -192,6 +194,148 @@ too_many_are_refused(void)
     experiment.levels[1].modules = 1;
     CU_ASSERT_EQUAL(dpc_topology_init(&topology, &experiment, &err), DPC_ELIMIT);
     CU_ASSERT_PTR_NOT_NULL(strstr(err.text, "at most 4096"));
+    experiment.levels[0].modules = 2;
+    experiment.replicas = 32769;
+    CU_ASSERT_EQUAL(dpc_topology_init(&topology, &experiment, &err), DPC_ELIMIT);
+    CU_ASSERT_PTR_NOT_NULL(strstr(err.text, "are 65538 paths"));
+}
+
+/* Two levels of two modules without the combination 1-0, and 0-1 twice. */
+static void
+make_listed(struct dpc_experiment *experiment, struct dpc_topology *topology)
+{
+    small_model(experiment);
+    experiment->listed_count = 4;
+    static const uint16_t choices[4][2] = {{1, 1}, {0, 1}, {0, 0}, {0, 1}};
+    for (uint32_t i = 0; i < 4; i++) {
+        experiment->listed[i].digits = 2;
+        memcpy(experiment->listed[i].choices, choices[i], sizeof choices[i]);
+    }
+    CU_ASSERT_EQUAL_FATAL(dpc_topology_init(topology, experiment, NULL), DPC_OK);
+}
+
+static void
+a_list_leaves_out_and_repeats(void)
+{
+    static const char *const names[] = {"1-1", "0-1.0", "0-0", "0-1.1", "dense"};
+    struct dpc_experiment experiment;
+    struct dpc_topology topology;
+    uint32_t found;
+    make_listed(&experiment, &topology);
+    CU_ASSERT_EQUAL(topology.routed_paths, 4);
+    CU_ASSERT_EQUAL(dpc_experiment_paths(&experiment), 4);
+    for (uint32_t path = 0; path < topology.paths_count; path++) {
+        char name[2 * DPC_NAME_MAX];
+        dpc_topology_path_name(&topology, path, name, sizeof name);
+        CU_ASSERT_STRING_EQUAL(name, names[path]);
+        CU_ASSERT(dpc_topology_path_find(&topology, name, &found) && found == path);
+    }
+    static const char *const none[] = {"0-1", "1-0", "1-1.0", "0-1.2", "0-1.", "", "x"};
+    for (size_t i = 0; i < sizeof none / sizeof *none; i++)
+        CU_ASSERT_FALSE(dpc_topology_path_find(&topology, none[i], &found));
+    CU_ASSERT_EQUAL(dpc_topology_module(&topology, 3, 0), 0);
+    CU_ASSERT_EQUAL(dpc_topology_module(&topology, 3, 1), 3);
+    CU_ASSERT_EQUAL(dpc_topology_paths_through(&topology, 0), 3);
+    CU_ASSERT_EQUAL(dpc_topology_paths_through(&topology, 1), 1);
+    CU_ASSERT_EQUAL(dpc_topology_path_through(&topology, 1, 0), 0);
+    CU_ASSERT_EQUAL(dpc_topology_path_through(&topology, 3, 2), 3);
+    dpc_topology_done(&topology);
+}
+
+/* One model, and so many paths through all of it. */
+static void
+replicas_of_one_model_are_diloco(void)
+{
+    struct dpc_experiment experiment;
+    struct dpc_topology topology;
+    char name[2 * DPC_NAME_MAX];
+    uint32_t found;
+    small_model(&experiment);
+    experiment.levels[0].modules = experiment.levels[1].modules = 1;
+    experiment.replicas = 4;
+    CU_ASSERT_EQUAL_FATAL(dpc_topology_init(&topology, &experiment, NULL), DPC_OK);
+    CU_ASSERT_EQUAL(topology.routed_paths, 4);
+    CU_ASSERT_EQUAL(topology.routed_modules, 2);
+    for (uint32_t path = 0; path < 4; path++) {
+        CU_ASSERT_EQUAL(dpc_topology_module(&topology, path, 0), 0);
+        CU_ASSERT_EQUAL(dpc_topology_module(&topology, path, 1), 1);
+        CU_ASSERT_EQUAL(dpc_topology_path_through(&topology, 1, path), path);
+    }
+    dpc_topology_path_name(&topology, 2, name, sizeof name);
+    CU_ASSERT_STRING_EQUAL(name, "0-0.2");
+    CU_ASSERT(dpc_topology_path_find(&topology, "0-0.3", &found) && found == 3);
+    CU_ASSERT_FALSE(dpc_topology_path_find(&topology, "0-0.4", &found));
+    CU_ASSERT_FALSE(dpc_topology_path_find(&topology, "0-0", &found));
+    dpc_topology_done(&topology);
+}
+
+/* --- Any topology: what is counted or indexed against looking through all paths. */
+
+static void
+draw(struct dpc_rng *rng, struct dpc_experiment *experiment)
+{
+    *experiment = (struct dpc_experiment){.levels_count = 1 + (uint32_t)dpc_rng_below(rng, 4)};
+    uint32_t own = (uint32_t)dpc_rng_below(rng, 8), shared = 0;
+    for (uint32_t i = 0; i < experiment->levels_count; i++) {
+        struct dpc_level *level = &experiment->levels[i];
+        (void)snprintf(level->name, sizeof level->name, "l%u", i);
+        level->modules = 1 + (uint32_t)dpc_rng_below(rng, 3);
+        level->own = i == own && experiment->levels_count > 1;
+        shared += !level->own;
+    }
+    experiment->replicas = (uint32_t)dpc_rng_below(rng, 4);
+    experiment->listed_count = dpc_rng_below(rng, 3) ? 1 + (uint32_t)dpc_rng_below(rng, 12) : 0;
+    for (uint32_t i = 0; i < experiment->listed_count; i++) {
+        uint32_t digit = 0;
+        for (uint32_t k = 0; k < experiment->levels_count; k++) {
+            if (!experiment->levels[k].own)
+                experiment->listed[i].choices[digit++] =
+                    (uint16_t)dpc_rng_below(rng, experiment->levels[k].modules);
+        }
+        experiment->listed[i].digits = shared;
+    }
+    for (uint32_t i = 0; i < experiment->levels_count; i++) {
+        if (experiment->levels[i].own)
+            experiment->levels[i].modules = dpc_experiment_paths(experiment);
+    }
+}
+
+static void
+check_modules_of(const struct dpc_topology *topology)
+{
+    for (uint32_t module = 0; module < topology->modules_count; module++) {
+        uint32_t through = 0;
+        for (uint32_t path = 0; path < topology->paths_count; path++) {
+            if (!dpc_topology_uses(topology, path, module))
+                continue;
+            CU_ASSERT_FATAL(through < dpc_topology_paths_through(topology, module));
+            CU_ASSERT_EQUAL(dpc_topology_path_through(topology, module, through), path);
+            through++;
+        }
+        CU_ASSERT_EQUAL(dpc_topology_paths_through(topology, module), through);
+    }
+}
+
+static void
+any_topology_holds_together(void)
+{
+    struct dpc_rng rng;
+    dpc_rng_init(&rng, 1, DPC_RNG_TEST, 0, 0, 0);
+    for (int trial = 0; trial < 300; trial++) {
+        struct dpc_experiment experiment;
+        struct dpc_topology topology;
+        draw(&rng, &experiment);
+        CU_ASSERT_EQUAL_FATAL(dpc_topology_init(&topology, &experiment, NULL), DPC_OK);
+        CU_ASSERT_EQUAL(topology.routed_paths, dpc_experiment_paths(&experiment));
+        check_modules_of(&topology);
+        for (uint32_t path = 0; path < topology.paths_count; path++) {
+            char name[2 * DPC_NAME_MAX];
+            uint32_t found;
+            dpc_topology_path_name(&topology, path, name, sizeof name);
+            CU_ASSERT(dpc_topology_path_find(&topology, name, &found) && found == path);
+        }
+        dpc_topology_done(&topology);
+    }
 }
 
 static const struct dpc_test tests[] = {
@@ -203,5 +347,8 @@ static const struct dpc_test tests[] = {
     {"names of nothing are not found", names_of_nothing_are_not_found},
     {"longest path name fits", longest_path_name_fits},
     {"too many are refused", too_many_are_refused},
+    {"a list leaves out and repeats", a_list_leaves_out_and_repeats},
+    {"replicas of one model are DiLoCo", replicas_of_one_model_are_diloco},
+    {"any topology holds together", any_topology_holds_together},
 };
 DPC_TEST_MAIN("base/topology", tests)

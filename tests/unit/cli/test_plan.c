@@ -2,6 +2,9 @@
  * Figures of a small experiment, worked out by hand. */
 #include "cli/plan.h"
 
+#include <string.h>
+
+#include "base/alloc.h"
 #include "tests/unit/harness.h"
 
 /* dim 16, ffn 24, vocabulary 256: a block is 2*16 norms + 4*16*16 attention + 3*16*24 ffn = 2208.
@@ -53,6 +56,7 @@ test_coupling(void)
     CU_ASSERT_FALSE(plan.levels[1].couples_all);
     CU_ASSERT_EQUAL(plan.levels[0].paths_through, 3);
     CU_ASSERT_EQUAL(plan.levels[1].paths_through, 1);
+    CU_ASSERT_EQUAL(plan.levels[0].paths_through_least, 3);
 }
 
 static void
@@ -105,6 +109,27 @@ test_disk_of_early_stopping(void)
     CU_ASSERT_EQUAL(stopping.disk_bytes - plan.disk_bytes, (3 + 1) * 4 * plan.path_params);
 }
 
+/* Where paths are listed, modules of a level differ in how many take them. */
+static void
+test_listed(void)
+{
+    struct dpc_experiment several;
+    struct dpc_plan listed;
+    struct dpc_error err = {0};
+    char *text = dpc_format("%spaths: [0-0, 0-1, 0-1, 0-2]\nreplicas: 2\n", yaml);
+    CU_ASSERT_EQUAL_FATAL(dpc_experiment_parse("planned", text, strlen(text), &several, &err),
+                          DPC_OK);
+    CU_ASSERT_EQUAL_FATAL(dpc_plan_make(&several, &listed, &err), DPC_OK);
+    CU_ASSERT_EQUAL(listed.paths, 8);
+    CU_ASSERT_TRUE(listed.levels[0].couples_all);
+    CU_ASSERT_FALSE(listed.levels[1].couples_all);
+    CU_ASSERT_EQUAL(listed.levels[1].paths_through, 4);
+    CU_ASSERT_EQUAL(listed.levels[1].paths_through_least, 2);
+    CU_ASSERT_EQUAL(listed.total_params, plan.total_params);
+    CU_ASSERT_EQUAL(listed.round_bytes_up, 9 * plan.path_bytes_up);
+    dpc_free(text);
+}
+
 static const struct dpc_test tests[] = {
     {"a plan is made", test_make},
     {"parameters", test_parameters},
@@ -114,5 +139,6 @@ static const struct dpc_test tests[] = {
     {"disk", test_disk},
     {"what routed modules begin with", test_beginnings},
     {"disk of early stopping", test_disk_of_early_stopping},
+    {"paths of a list", test_listed},
 };
 DPC_TEST_MAIN("cli/plan", tests)
