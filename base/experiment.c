@@ -132,6 +132,15 @@ check_level_parts(const struct dpc_experiment *experiment, uint32_t index,
         return level_error(yaml, index, "parts", err, "must end with the head in the last level");
     if (!last && level->head)
         return level_error(yaml, index, "parts", err, "has a head: only the last level may");
+    if (level->identity && (first || last))
+        return level_error(yaml, index, "identity", err,
+                           "is true, and no path can do without the %s: leave it out, or put the "
+                           "%s into a level of its own",
+                           first ? "embedding" : "head", first ? "embedding" : "head");
+    if (level->identity && level->own)
+        return level_error(yaml, index, "identity", err,
+                           "is true beside modules: path, which gives every path a module: write a "
+                           "number of modules");
     return DPC_OK;
 }
 
@@ -322,7 +331,9 @@ combinations(const struct dpc_experiment *experiment)
     if (experiment->listed_count)
         return experiment->listed_count;
     for (uint32_t i = 0; i < experiment->levels_count && count <= DPC_PATHS_MAX; i++)
-        count *= experiment->levels[i].own ? 1 : experiment->levels[i].modules;
+        count *= experiment->levels[i].own
+                     ? 1
+                     : experiment->levels[i].modules + experiment->levels[i].identity;
     return count;
 }
 
@@ -331,6 +342,18 @@ dpc_experiment_paths(const struct dpc_experiment *experiment)
 {
     uint64_t paths = combinations(experiment) * dpc_experiment_replicas(experiment);
     return paths <= DPC_PATHS_MAX ? (uint32_t)paths : DPC_PATHS_MAX + 1;
+}
+
+void
+dpc_experiment_take_levels(const struct dpc_experiment *experiment, uint32_t levels,
+                           struct dpc_experiment *ret_experiment)
+{
+    memcpy(ret_experiment, experiment, sizeof *experiment);
+    ret_experiment->levels_count = ret_experiment->listed_count = 0;
+    for (uint32_t i = 0; i < experiment->levels_count; i++) {
+        if (levels >> i & 1)
+            ret_experiment->levels[ret_experiment->levels_count++] = experiment->levels[i];
+    }
 }
 
 /* Keys of another document, which take the place of the file's own. */

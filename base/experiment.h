@@ -42,7 +42,8 @@ enum dpc_outer_rescale { DPC_RESCALE_SQRT, DPC_RESCALE_RDA, DPC_RESCALE_NONE };
 enum dpc_begin { DPC_BEGIN_COPY, DPC_BEGIN_NOISE, DPC_BEGIN_DROP };
 
 /* A level: a slice of the network, with `modules` interchangeable modules, or with one of its own
- * for each path, which is never merged with another. Parts stand in this order. */
+ * for each path, which is never merged with another. Paths may go straight on at a level that has
+ * `identity`, as one more choice behind its modules. Parts stand in this order. */
 struct dpc_level {
     char name[DPC_NAME_MAX];
     bool embedding;
@@ -50,10 +51,12 @@ struct dpc_level {
     bool head;
     uint32_t modules; /* `own`: as many as there are paths */
     bool own;
+    bool identity;
 };
 
 /* A path as the file lists it: the module that it takes of each level that is a digit of path
- * names, in the order of the levels. */
+ * names, in the order of the levels, or DPC_CHOICE_IDENTITY. */
+enum { DPC_CHOICE_IDENTITY = UINT16_MAX };
 struct dpc_listed_path {
     uint32_t digits;
     uint16_t choices[DPC_LEVELS_MAX];
@@ -140,6 +143,11 @@ struct dpc_experiment {
 /* Routed paths: the listed ones, or the product of the modules of shared levels, times the
  * replicas. At most DPC_PATHS_MAX + 1, whatever the file says. */
 uint32_t dpc_experiment_paths(const struct dpc_experiment *experiment);
+
+/* The experiment with those of its levels alone whose bit is set in `levels`: what a path that
+ * skips the others is composed of. What is said of paths is left out. */
+void dpc_experiment_take_levels(const struct dpc_experiment *experiment, uint32_t levels,
+                                struct dpc_experiment *ret_experiment);
 
 static inline uint32_t
 dpc_experiment_replicas(const struct dpc_experiment *experiment)

@@ -175,8 +175,10 @@ read_modules(const struct dpc_yaml *yaml, const struct dpc_yaml_node *node, cons
     const char *text = dpc_yaml_text(node);
     uint64_t modules = 1;
     if (text && strcmp(text, "identity") == 0)
-        return dpc_keys_error_at(yaml, node, path, err, DPC_EUNSUPPORTED,
-                                 "is identity, which is not supported yet");
+        return dpc_keys_error_at(
+            yaml, node, path, err, DPC_EINVAL,
+            "is identity, which is a key of its own: write a number of modules "
+            "and, beside it, identity: true");
     level->own = text && strcmp(text, "path") == 0;
     int code = level->own ? DPC_OK : dpc_keys_read_uint(node, &modules_range, &modules);
     if (code != DPC_OK)
@@ -217,6 +219,14 @@ static const struct dpc_key level_rows[] = {
      .doc =
          "Interchangeable modules of the level, one of which a path takes; with 1 it is shared by "
          "all paths, with path each has its own, which is never merged with another"},
+    {.path = "identity",
+     .type = DPC_KEY_BOOL,
+     LEVEL_FIELD(identity),
+     .fallback = "false",
+     .doc = "Paths may also go straight on here, without a module: one more choice, written x in "
+            "the names of paths (0-x-1), for shorter paths that smaller machines can train. Not "
+            "for levels with the embedding or the head, nor beside modules: path; every path keeps "
+            "a block at least"},
 };
 static const struct dpc_keys level_keys = {level_rows, sizeof level_rows / sizeof *level_rows};
 
@@ -390,8 +400,9 @@ static const struct dpc_key rows[] = {
      .fallback = "all",
      .custom = {dpc_experiment_paths_needed, dpc_experiment_read_paths, dpc_experiment_print_paths},
      .doc = "Which combinations of modules there are; all: every one, or a list such as [0-0, 0-1, "
-            "1-1]: of each level that paths share the number of a module, from the first level to "
-            "the last, so that every module is on a path. A combination that is listed more than "
+            "1-1]: of each level that paths share the number of a module, or x for its identity, "
+            "from the first level to the last, so that every module is on a path. A combination "
+            "that is listed more than "
             "once makes replicas, paths of the same modules with documents of their own, and they "
             "are named 0-0.0, 0-0.1 and so on"},
     {.path = "replicas",

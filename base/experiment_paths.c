@@ -14,16 +14,21 @@ _Static_assert(DPC_MODULES_MAX < 10000, "a digit fits its characters");
 
 const char dpc_experiment_paths_needed[] =
     "all, or a list of 1 to 512 paths such as 0-1: of each level that paths share the number of a "
-    "module";
+    "module, or x";
 _Static_assert(DPC_PATHS_LISTED_MAX == 512, "dpc_experiment_paths_needed says so");
 
 /* --- Reading and printing. */
 
-/* A number as a path's name has it; false when there is none. */
+/* A number or x as a path's name has it; false when there is none. */
 static bool
 parse_digit(const char **text, uint16_t *ret_choice)
 {
     size_t len = strspn(*text, "0123456789");
+    if (**text == 'x') {
+        *ret_choice = DPC_CHOICE_IDENTITY;
+        ++*text;
+        return true;
+    }
     if (len == 0 || len > DIGIT_CHARACTERS_MAX || (len > 1 && **text == '0'))
         return false;
     *ret_choice = (uint16_t)strtoul(*text, NULL, 10);
@@ -87,6 +92,15 @@ dpc_experiment_read_paths(const struct dpc_yaml *yaml, const struct dpc_yaml_nod
     return DPC_OK;
 }
 
+static void
+print_digit(uint16_t choice, const char *separator, struct dpc_buf *out)
+{
+    if (choice == DPC_CHOICE_IDENTITY)
+        dpc_buf_printf(out, "%sx", separator);
+    else
+        dpc_buf_printf(out, "%s%u", separator, choice);
+}
+
 void
 dpc_experiment_print_paths(const void *target, struct dpc_buf *out)
 {
@@ -99,12 +113,30 @@ dpc_experiment_print_paths(const void *target, struct dpc_buf *out)
         const struct dpc_listed_path *path = &experiment->listed[i];
         dpc_buf_printf(out, i ? ", " : "[");
         for (uint32_t digit = 0; digit < path->digits; digit++)
-            dpc_buf_printf(out, "%s%u", digit ? "-" : "", path->choices[digit]);
+            print_digit(path->choices[digit], digit ? "-" : "", out);
     }
     dpc_buf_printf(out, "]");
 }
 
 /* --- Rules. */
+
+/* An entry's choice at a level that is a digit. */
+static int
+check_choice(const struct dpc_level *level, uint16_t choice, const char *key,
+             const struct dpc_yaml *yaml, struct dpc_error *err)
+{
+    if (choice == DPC_CHOICE_IDENTITY && !level->identity)
+        return dpc_keys_error(
+            yaml, key, err, DPC_EINVAL,
+            "skips level %s, which has no identity: write the number of a module, "
+            "or identity: true at the level",
+            level->name);
+    if (choice != DPC_CHOICE_IDENTITY && choice >= level->modules)
+        return dpc_keys_error(yaml, key, err, DPC_EINVAL,
+                              "takes module %u of level %s, which has %u, numbered from 0", choice,
+                              level->name, level->modules);
+    return DPC_OK;
+}
 
 static int
 check_entry(const struct dpc_experiment *experiment, uint32_t index, const struct dpc_yaml *yaml,
@@ -113,22 +145,25 @@ check_entry(const struct dpc_experiment *experiment, uint32_t index, const struc
     const struct dpc_listed_path *path = &experiment->listed[index];
     char key[DPC_NAME_MAX];
     uint32_t digit = 0;
+    uint64_t blocks = 0;
     (void)snprintf(key, sizeof key, "paths[%u]", index);
     for (uint32_t i = 0; i < experiment->levels_count; i++) {
         const struct dpc_level *level = &experiment->levels[i];
-        if (level->own)
-            continue;
-        if (digit < path->digits && path->choices[digit] >= level->modules)
-            return dpc_keys_error(yaml, key, err, DPC_EINVAL,
-                                  "takes module %u of level %s, which has %u, numbered from 0",
-                                  path->choices[digit], level->name, level->modules);
-        digit++;
+        bool counts = !level->own && digit < path->digits;
+        int code = counts ? check_choice(level, path->choices[digit], key, yaml, err) : DPC_OK;
+        if (code != DPC_OK)
+            return code;
+        blocks += counts && path->choices[digit] == DPC_CHOICE_IDENTITY ? 0 : level->blocks;
+        digit += !level->own;
     }
     if (digit != path->digits)
         return dpc_keys_error(yaml, key, err, DPC_EINVAL,
                               "names %u modules, and there are %u levels that paths share: write "
                               "one number for each of these",
                               path->digits, digit);
+    if (blocks == 0)
+        return dpc_keys_error(yaml, key, err, DPC_EINVAL,
+                              "takes no block at all: give it the module of a level that has some");
     return DPC_OK;
 }
 
@@ -161,6 +196,21 @@ check_cover(const struct dpc_experiment *experiment, const struct dpc_yaml *yaml
     return DPC_OK;
 }
 
+/* Of all combinations one takes the identity wherever it can. */
+static int
+check_shortest(const struct dpc_experiment *experiment, const struct dpc_yaml *yaml,
+               struct dpc_error *err)
+{
+    uint64_t blocks = 0;
+    for (uint32_t i = 0; i < experiment->levels_count; i++)
+        blocks += experiment->levels[i].identity ? 0 : experiment->levels[i].blocks;
+    if (blocks)
+        return DPC_OK;
+    return dpc_keys_error(yaml, "levels", err, DPC_EINVAL,
+                          "have blocks only where there is an identity, so that a path could be "
+                          "without any: leave one of these out, or list the paths that there are");
+}
+
 int
 dpc_experiment_check_paths(const struct dpc_experiment *experiment, const struct dpc_yaml *yaml,
                            struct dpc_error *err)
@@ -170,7 +220,8 @@ dpc_experiment_check_paths(const struct dpc_experiment *experiment, const struct
         if (code != DPC_OK)
             return code;
     }
-    return experiment->listed_count ? check_cover(experiment, yaml, err) : DPC_OK;
+    return experiment->listed_count ? check_cover(experiment, yaml, err)
+                                    : check_shortest(experiment, yaml, err);
 }
 
 bool

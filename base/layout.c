@@ -78,9 +78,15 @@ dpc_layout_module_floats(const struct dpc_experiment *experiment, uint32_t level
 size_t
 dpc_layout_path_floats(const struct dpc_experiment *experiment)
 {
+    return dpc_layout_levels_floats(experiment, UINT32_MAX);
+}
+
+size_t
+dpc_layout_levels_floats(const struct dpc_experiment *experiment, uint32_t levels)
+{
     size_t floats = 0;
     for (uint32_t level = 0; level < experiment->levels_count; level++)
-        floats += dpc_layout_module_floats(experiment, level);
+        floats += levels >> level & 1 ? dpc_layout_module_floats(experiment, level) : 0;
     return floats;
 }
 
@@ -130,7 +136,8 @@ dpc_tensor_name(enum dpc_tensor_kind kind)
     return names[kind];
 }
 
-/* Standard deviation of a tensor's initial weights; `depth` is the number of blocks of a path. */
+/* Standard deviation of a tensor's initial weights; `depth` is the number of blocks of all levels.
+ */
 static double
 initial_std(const struct dpc_experiment *experiment, enum dpc_tensor_kind kind, uint32_t depth)
 {

@@ -52,9 +52,11 @@ void dpc_layout_init(struct dpc_layout *layout, const struct dpc_experiment *exp
                      uint32_t level);
 void dpc_layout_done(struct dpc_layout *layout);
 
-/* Floats of one module of `level`, and of a whole path (every path has the same shape). */
+/* Floats of one module of `level`, of a path that takes one at every level, and of one that takes
+ * them at the levels whose bits are set (base/topology.h). */
 size_t dpc_layout_module_floats(const struct dpc_experiment *experiment, uint32_t level);
 size_t dpc_layout_path_floats(const struct dpc_experiment *experiment);
+size_t dpc_layout_levels_floats(const struct dpc_experiment *experiment, uint32_t levels);
 
 /* Floating-point operations of a token's way through a path: two for each weight of a product, and
  * causal attention over half the context at the mean. Training does three times as many: gradients
@@ -68,8 +70,8 @@ const struct dpc_tensor *dpc_layout_find(const struct dpc_layout *layout, enum d
 const char *dpc_tensor_name(enum dpc_tensor_kind kind);
 
 /* Initial weights of `level`'s dense module: normal(0, init_std), the two projections back to the
- * residual stream times 1/sqrt(2 x blocks of a path) (GPT-2, section 2.3), norms 1. A pure function
- * of (experiment, level). `ret_floats` takes dpc_layout_module_floats values. */
+ * residual stream times 1/sqrt(2 x blocks of all levels) (GPT-2, section 2.3), norms 1. A pure
+ * function of (experiment, level). `ret_floats` takes dpc_layout_module_floats values. */
 void dpc_layout_fill_initial(const struct dpc_experiment *experiment, uint32_t level,
                              float *ret_floats);
 

@@ -25,7 +25,9 @@ count_modules(struct dpc_topology *topology, struct dpc_error *err)
     for (uint32_t level = 0; level < topology->levels_count; level++) {
         uint32_t count = topology->experiment->levels[level].modules;
         topology->modules_per_level[level] = count;
-        topology->choices[level] = is_own(topology, level) ? 1 : count;
+        bool identity = topology->experiment->levels[level].identity;
+        topology->choices[level] = is_own(topology, level) ? 1 : count + identity;
+        topology->skips |= identity;
         topology->first_module[level] = (uint32_t)modules;
         modules += count;
     }
@@ -88,29 +90,36 @@ digit_of(const struct dpc_topology *topology, uint32_t level)
     return digit;
 }
 
-/* The module's index among those of a level that is a digit. */
+/* The module's index among those of a level that is a digit; as many as these: the identity. */
 static uint32_t
 choice(const struct dpc_topology *topology, uint32_t combination, uint32_t level)
 {
     const struct dpc_experiment *experiment = topology->experiment;
-    if (experiment->listed_count)
-        return experiment->listed[combination].choices[digit_of(topology, level)];
+    if (experiment->listed_count) {
+        uint16_t listed = experiment->listed[combination].choices[digit_of(topology, level)];
+        return listed == DPC_CHOICE_IDENTITY ? topology->modules_per_level[level] : listed;
+    }
     return combination / stride(topology, level) % topology->choices[level];
 }
 
-enum { OF_ITS_PATH = UINT32_MAX };
+/* The shared module that a combination takes at a level. */
+static uint32_t
+module_of(const struct dpc_topology *topology, uint32_t combination, uint32_t level)
+{
+    uint32_t taken = choice(topology, combination, level);
+    assert(taken < topology->choices[level]);
+    return taken < topology->modules_per_level[level] ? topology->first_module[level] + taken
+                                                      : DPC_TOPOLOGY_NONE;
+}
 
-/* Place `index` of the table of combinations by levels: the module there. */
+/* Place `index` of the table of combinations by levels: the shared module there, if any. */
 static uint32_t
 module_at(const struct dpc_topology *topology, size_t index)
 {
     uint32_t level = (uint32_t)(index % topology->levels_count);
-    if (is_own(topology, level))
-        return OF_ITS_PATH;
-    uint32_t module = topology->first_module[level] +
-                      choice(topology, (uint32_t)(index / topology->levels_count), level);
-    assert(module < topology->routed_modules);
-    return module;
+    return is_own(topology, level)
+               ? DPC_TOPOLOGY_NONE
+               : module_of(topology, (uint32_t)(index / topology->levels_count), level);
 }
 
 /* By counting: how many stand in front of each module's, then each into its place. */
@@ -123,14 +132,14 @@ index_list(struct dpc_topology *topology)
     topology->through = dpc_alloc(count, sizeof *topology->through);
     for (size_t i = 0; i < count; i++) {
         uint32_t module = module_at(topology, i);
-        if (module != OF_ITS_PATH)
+        if (module != DPC_TOPOLOGY_NONE)
             first[module + 2]++;
     }
     for (uint32_t module = 0; module < topology->routed_modules; module++)
         first[module + 2] += first[module + 1];
     for (size_t i = 0; i < count; i++) {
         uint32_t module = module_at(topology, i);
-        if (module != OF_ITS_PATH)
+        if (module != DPC_TOPOLOGY_NONE)
             topology->through[first[module + 1]++] = (uint32_t)i / topology->levels_count;
     }
 }
@@ -172,8 +181,35 @@ dpc_topology_module(const struct dpc_topology *topology, uint32_t path, uint32_t
     assert(path < topology->paths_count && level < topology->levels_count);
     if (path == topology->routed_paths)
         return topology->routed_modules + level;
-    return topology->first_module[level] +
-           (is_own(topology, level) ? path : choice(topology, path / topology->replicas, level));
+    return is_own(topology, level) ? topology->first_module[level] + path
+                                   : module_of(topology, path / topology->replicas, level);
+}
+
+uint32_t
+dpc_topology_path_levels(const struct dpc_topology *topology, uint32_t path)
+{
+    uint32_t levels = 0;
+    for (uint32_t level = 0; level < topology->levels_count; level++)
+        levels |= (uint32_t)(dpc_topology_module(topology, path, level) != DPC_TOPOLOGY_NONE)
+                  << level;
+    return levels;
+}
+
+uint32_t
+dpc_topology_path_length(const struct dpc_topology *topology, uint32_t path)
+{
+    return topology->skips ? (uint32_t)__builtin_popcount(dpc_topology_path_levels(topology, path))
+                           : topology->levels_count;
+}
+
+uint32_t
+dpc_topology_path_module(const struct dpc_topology *topology, uint32_t path, uint32_t index)
+{
+    uint32_t level = 0;
+    while (topology->skips &&
+           (dpc_topology_module(topology, path, level) == DPC_TOPOLOGY_NONE || index-- > 0))
+        level++;
+    return dpc_topology_module(topology, path, topology->skips ? level : index);
 }
 
 uint32_t
@@ -275,6 +311,16 @@ count_replicas(const struct dpc_topology *topology, uint32_t path, uint32_t *ret
     return before * topology->replicas + path % topology->replicas;
 }
 
+static size_t
+write_digit(const struct dpc_topology *topology, uint32_t path, uint32_t level, char *text,
+            size_t size)
+{
+    uint32_t taken = choice(topology, path / topology->replicas, level);
+    if (taken == topology->modules_per_level[level])
+        return (size_t)snprintf(text, size, "x");
+    return (size_t)snprintf(text, size, "%u", taken);
+}
+
 void
 dpc_topology_path_name(const struct dpc_topology *topology, uint32_t path, char *ret_name,
                        size_t size)
@@ -286,9 +332,10 @@ dpc_topology_path_name(const struct dpc_topology *topology, uint32_t path, char 
     }
     size_t used = 0;
     for (uint32_t level = 0; level < topology->levels_count; level++) {
+        if (used && !is_own(topology, level))
+            ret_name[used++] = '-';
         if (!is_own(topology, level))
-            used += (size_t)snprintf(ret_name + used, size - used, "%s%u", used ? "-" : "",
-                                     choice(topology, path / topology->replicas, level));
+            used += write_digit(topology, path, level, ret_name + used, size - used);
     }
     uint32_t replicas, replica = count_replicas(topology, path, &replicas);
     if (replicas > 1)
@@ -310,6 +357,19 @@ dpc_topology_module_find(const struct dpc_topology *topology, const char *name,
     return false;
 }
 
+static uint64_t
+read_digit(const struct dpc_topology *topology, uint32_t level, const char **name)
+{
+    char *end;
+    if (**name == 'x') {
+        ++*name;
+        return topology->modules_per_level[level];
+    }
+    uint64_t digit = strtoul(*name, &end, 10);
+    *name = end;
+    return digit;
+}
+
 /* The number of the combination with these digits, or any number; `*name` stands behind them then.
  */
 static uint32_t
@@ -317,12 +377,11 @@ read_digits(const struct dpc_topology *topology, const char **name)
 {
     uint64_t combination = 0;
     for (uint32_t level = 0; level < topology->levels_count; level++) {
-        char *end;
         if (is_own(topology, level))
             continue;
-        combination = combination * topology->choices[level] + strtoul(*name, &end, 10);
+        combination = combination * topology->choices[level] + read_digit(topology, level, name);
         combination %= topology->combinations;
-        *name = *end == '-' ? end + 1 : end;
+        *name += **name == '-';
     }
     return (uint32_t)combination;
 }

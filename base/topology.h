@@ -4,12 +4,13 @@
  * (0 .. routed_modules-1); behind them stands one dense module per level. Routed paths are the
  * combinations of modules, each `replicas` times in a row (0 .. routed_paths-1). Combinations stand
  * in the order of the experiment's list, or, without one, in mixed radix with the last level
- * fastest; a level that has a module of its own for each path is no digit of it. Behind them stands
- * the dense path, which is composed of the dense modules: it is the warm start, the routing model
- * and the dense baseline.
+ * fastest; a level that has a module of its own for each path is no digit of it, and at one that
+ * has an identity a path may take no module, as its last choice. Behind them stands the dense path,
+ * which is composed of the dense modules: it is the warm start, the routing model and the dense
+ * baseline.
  *
  * Paths that take the same modules of all shared levels are replicas: "0-1.0", "0-1.1". One that
- * has none is called by its digits alone, "0-1".
+ * has none is called by its digits alone, "0-1". The identity's digit is x, "0-x-1".
  *
  * Owns: an index of the list's paths by module; without a list nothing, it is a pure function of
  * the levels then. Threads: read-only between _init and _done. Limits: DPC_PATHS_MAX,
@@ -26,8 +27,8 @@
 struct dpc_topology {
     uint32_t levels_count;
     uint32_t modules_per_level[DPC_LEVELS_MAX];
-    uint32_t choices[DPC_LEVELS_MAX]; /* that combinations have at a level: these, or 1 where each
-                                         path has its own */
+    uint32_t choices[DPC_LEVELS_MAX]; /* that combinations have at a level: these and the identity,
+                                         or 1 where each path has its own */
     uint32_t first_module[DPC_LEVELS_MAX]; /* id of a level's module 0 */
     uint32_t routed_modules;               /* sum of K_l */
     uint32_t modules_count;                /* with the dense ones */
@@ -35,6 +36,7 @@ struct dpc_topology {
     uint32_t replicas;                     /* of each */
     uint32_t routed_paths;                 /* combinations x replicas */
     uint32_t paths_count;                  /* with the dense one */
+    bool skips;                            /* there are identities */
     /* With a list: the combinations through module m, ascending, are through[first_through[m]] to
      * before through[first_through[m + 1]]. NULL without. */
     uint32_t *through, *first_through;
@@ -49,8 +51,16 @@ int dpc_topology_init(struct dpc_topology *topology, const struct dpc_experiment
 void dpc_topology_done(struct dpc_topology *topology);
 
 uint32_t dpc_topology_dense_path(const struct dpc_topology *topology);
-/* Id of the module that `path` takes at `level`. */
+/* No module: the path goes straight on. */
+enum { DPC_TOPOLOGY_NONE = UINT32_MAX };
+/* Id of the module that `path` takes at `level`, or DPC_TOPOLOGY_NONE. */
 uint32_t dpc_topology_module(const struct dpc_topology *topology, uint32_t path, uint32_t level);
+/* The levels at which it takes one, as bits; the dense path takes one at each. */
+uint32_t dpc_topology_path_levels(const struct dpc_topology *topology, uint32_t path);
+/* Its modules from input to output: their number, and the id of the `index`-th. */
+uint32_t dpc_topology_path_length(const struct dpc_topology *topology, uint32_t path);
+uint32_t dpc_topology_path_module(const struct dpc_topology *topology, uint32_t path,
+                                  uint32_t index);
 uint32_t dpc_topology_module_level(const struct dpc_topology *topology, uint32_t module);
 bool dpc_topology_module_is_dense(const struct dpc_topology *topology, uint32_t module);
 bool dpc_topology_uses(const struct dpc_topology *topology, uint32_t path, uint32_t module);

@@ -28,12 +28,14 @@ print_json(const struct dpc_plan *plan)
         dpc_json_set_integer(row, "params_module", (int64_t)level->module_params);
         dpc_json_set_integer(row, "paths_through", level->paths_through);
         dpc_json_set_integer(row, "paths_through_least", level->paths_through_least);
+        dpc_json_set_bool(row, "identity", level->identity);
         dpc_json_set_bool(row, "couples_all", level->couples_all);
         dpc_json_append(levels, row);
     }
     dpc_json_set(root, "levels", levels);
     dpc_json_set_integer(root, "paths", plan->paths);
     dpc_json_set_integer(root, "params_path", (int64_t)plan->path_params);
+    dpc_json_set_integer(root, "params_path_least", (int64_t)plan->path_params_least);
     dpc_json_set_integer(root, "params_total", (int64_t)plan->total_params);
     dpc_json_set_integer(root, "path_steps", (int64_t)plan->path_steps);
     dpc_json_set_integer(root, "total_steps", (int64_t)plan->total_steps);
@@ -44,6 +46,7 @@ print_json(const struct dpc_plan *plan)
     dpc_json_set_integer(root, "round_bytes_down", (int64_t)plan->round_bytes_down);
     dpc_json_set_integer(root, "worker_bytes", (int64_t)plan->worker_bytes);
     dpc_json_set_integer(root, "worker_bytes_least", (int64_t)plan->worker_bytes_least);
+    dpc_json_set_integer(root, "worker_bytes_short", (int64_t)plan->worker_bytes_short);
     dpc_json_set_integer(root, "keep_rounds", plan->keep_rounds);
     dpc_json_set_integer(root, "disk_bytes", (int64_t)plan->disk_bytes);
     dpc_json_show(root, stdout);
@@ -72,7 +75,7 @@ print_levels(const struct dpc_plan *plan)
         const struct dpc_plan_level *level = &plan->levels[i];
         char count[DPC_SHORT_TEXT_MAX], through[DPC_SHORT_TEXT_MAX];
         dpc_table_add(table, "%s", level->name);
-        dpc_table_add(table, "%" PRIu32, level->modules);
+        dpc_table_add(table, "%" PRIu32 "%s", level->modules, level->identity ? " + x" : "");
         dpc_table_add(table, "%s", dpc_text_count((double)level->module_params, count));
         dpc_table_add(table, "%s", through_text(level, through));
         if (level->couples_all)
@@ -90,8 +93,11 @@ static void
 print_text(const struct dpc_plan *plan)
 {
     char one[DPC_SHORT_TEXT_MAX], two[DPC_SHORT_TEXT_MAX];
+    bool differ = plan->path_params_least < plan->path_params;
     print_levels(plan);
-    printf("\nparameters  %s a path, %s in total over %" PRIu32 " paths\n",
+    printf("\nparameters  %s%s", differ ? dpc_text_count((double)plan->path_params_least, one) : "",
+           differ ? " to " : "");
+    printf("%s a path, %s in total over %" PRIu32 " paths\n",
            dpc_text_count((double)plan->path_params, one),
            dpc_text_count((double)plan->total_params, two), plan->paths);
     printf("steps       %" PRIu64 " a path (%s tokens), %" PRIu64 " of all paths together\n",
@@ -100,9 +106,12 @@ print_text(const struct dpc_plan *plan)
            dpc_text_bytes((double)plan->path_bytes_up, one),
            dpc_text_bytes((double)plan->round_bytes_up, two),
            dpc_text_bytes((double)plan->round_bytes_down, (char[DPC_SHORT_TEXT_MAX]){0}));
-    printf("memory      %s a worker, at least %s\n",
+    printf("memory      %s a worker, at least %s%s%s\n",
            dpc_text_bytes((double)plan->worker_bytes, one),
-           dpc_text_bytes((double)plan->worker_bytes_least, two));
+           dpc_text_bytes((double)plan->worker_bytes_least, two),
+           differ ? "; for the smallest paths " : "",
+           differ ? dpc_text_bytes((double)plan->worker_bytes_short, (char[DPC_SHORT_TEXT_MAX]){0})
+                  : "");
     printf("disk        %s at the coordinator (keep_rounds %" PRIu32
            "), and about twice the corpus\n",
            dpc_text_bytes((double)plan->disk_bytes, one), plan->keep_rounds);

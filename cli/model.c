@@ -25,8 +25,10 @@ struct dpc_model {
     struct dpc_best_record *bests; /* [paths_count]; early stopping: the round that each takes */
     struct dpc_router *router;     /* once it was needed */
     struct dpc_pool *pool;
-    struct dpc_path *path;
-    int64_t loaded; /* what `path` holds: a path, NONE or ROUTING_MODEL */
+    struct dpc_path_options options;
+    struct dpc_path *path; /* NULL: none was needed yet */
+    uint32_t levels;       /* that it takes modules at, as bits */
+    int64_t loaded;        /* what `path` holds: a path, NONE or ROUTING_MODEL */
 };
 
 /* --- Opening. */
@@ -104,14 +106,31 @@ load_records(struct dpc_model *model, struct dpc_error *err)
 
 /* With the numbers that the workers computed in, and on all processors. */
 static int
-create_path(struct dpc_model *model, struct dpc_error *err)
+choose_options(struct dpc_model *model, struct dpc_error *err)
 {
     struct dpc_path_options options = {.batch_max = BATCH_MAX, .use = DPC_PATH_INFER};
     int rc = dpc_compute_choose(model->experiment.compute, NULL, &options.ops, err);
     if (rc != DPC_OK)
         return rc;
     model->pool = options.pool = dpc_pool_create(dpc_processors_count());
-    return dpc_path_create(&model->experiment, &options, &model->path, err);
+    model->options = options;
+    return DPC_OK;
+}
+
+/* Paths that skip levels are of other shapes; the one at hand is made anew for another shape. */
+static int
+shape_path(struct dpc_model *model, uint32_t path, struct dpc_error *err)
+{
+    uint32_t levels = dpc_topology_path_levels(&model->topology, path);
+    if (model->path && model->levels == levels)
+        return DPC_OK;
+    model->path = dpc_path_destroy(model->path);
+    struct dpc_experiment *taken = dpc_alloc(1, sizeof *taken);
+    dpc_experiment_take_levels(&model->experiment, levels, taken);
+    int rc = dpc_path_create(taken, &model->options, &model->path, err);
+    dpc_free(taken);
+    model->levels = levels;
+    return rc;
 }
 
 int
@@ -126,7 +145,7 @@ dpc_model_open(const char *folder, struct dpc_model **ret_model, struct dpc_erro
     if (rc == DPC_OK)
         rc = load_records(model, err);
     if (rc == DPC_OK)
-        rc = create_path(model, err);
+        rc = choose_options(model, err);
     if (rc != DPC_OK) {
         dpc_model_close(model);
         return rc;
@@ -203,11 +222,11 @@ dpc_model_test_documents(struct dpc_model *model, uint32_t path, uint8_t **ret_b
 /* --- Composing a path. */
 
 static int
-load_module(struct dpc_model *model, uint32_t level, const struct dpc_hash *published,
+load_module(struct dpc_model *model, uint32_t index, const struct dpc_hash *published,
             struct dpc_error *err)
 {
     uint8_t *bytes = NULL;
-    size_t len = 0, floats = dpc_path_module_floats(model->path, level);
+    size_t len = 0, floats = dpc_path_module_floats(model->path, index);
     const float *values;
     int rc = dpc_store_blob_load(model->store, published, &bytes, &len, err);
     if (rc == DPC_ENOTFOUND)
@@ -217,7 +236,7 @@ load_module(struct dpc_model *model, uint32_t level, const struct dpc_hash *publ
     if (rc == DPC_OK)
         rc = dpc_tensor_blob_read(bytes, len, floats, &values, err);
     if (rc == DPC_OK)
-        dpc_path_write_module(model->path, level, values);
+        dpc_path_write_module(model->path, index, values);
     dpc_free(bytes);
     return rc;
 }
@@ -249,16 +268,17 @@ static int
 compose(struct dpc_model *model, uint32_t path, const uint32_t *versions, int64_t as,
         struct dpc_error *err)
 {
-    int rc = DPC_OK;
     if (model->loaded == as)
         return DPC_OK;
     model->loaded = NONE;
-    for (uint32_t level = 0; rc == DPC_OK && level < model->topology.levels_count; level++) {
+    int rc = shape_path(model, path, err);
+    uint32_t length = dpc_topology_path_length(&model->topology, path);
+    for (uint32_t i = 0; rc == DPC_OK && i < length; i++) {
         struct dpc_hash hash;
-        uint32_t module = dpc_topology_module(&model->topology, path, level);
-        rc = published_hash(model, module, versions ? &versions[level] : NULL, &hash, err);
+        uint32_t module = dpc_topology_path_module(&model->topology, path, i);
+        rc = published_hash(model, module, versions ? &versions[i] : NULL, &hash, err);
         if (rc == DPC_OK)
-            rc = load_module(model, level, &hash, err);
+            rc = load_module(model, i, &hash, err);
     }
     if (rc == DPC_OK)
         model->loaded = as;

@@ -3,6 +3,7 @@
  * header and 8. Memory is asked of a path that is made for the purpose. */
 #include "cli/plan.h"
 
+#include "base/alloc.h"
 #include "base/layout.h"
 #include "base/topology.h"
 #include "base/upcycle.h"
@@ -33,23 +34,53 @@ plan_levels(const struct dpc_experiment *experiment, const struct dpc_topology *
         struct dpc_plan_level *row = &plan->levels[level];
         row->name = experiment->levels[level].name;
         row->modules = experiment->levels[level].modules;
+        row->identity = experiment->levels[level].identity;
         row->module_params = dpc_layout_module_floats(experiment, level);
         count_paths(topology, level, row);
-        plan->path_params += row->module_params;
+        plan->dense_params += row->module_params;
         plan->total_params += row->module_params * row->modules;
     }
 }
 
-static void
-plan_bytes(const struct dpc_experiment *experiment, struct dpc_plan *plan)
+/* A path's deltas or versions, and its state. */
+static uint64_t
+bytes_of(uint64_t params, uint32_t parts)
 {
-    uint64_t tensors =
-        4 * (uint64_t)plan->path_params + BLOB_HEADER_BYTES * (uint64_t)plan->levels_count;
-    uint64_t state = 8 * (uint64_t)plan->path_params + BLOB_HEADER_BYTES;
-    uint64_t paths = plan->paths + experiment->baseline.dense;
-    plan->path_bytes_up = plan->path_bytes_down = tensors + state;
-    plan->round_bytes_up = paths * plan->path_bytes_up;
-    plan->round_bytes_down = paths * plan->path_bytes_down;
+    return (4 * params + BLOB_HEADER_BYTES * (uint64_t)parts) + (8 * params + BLOB_HEADER_BYTES);
+}
+
+static void
+plan_path(const struct dpc_topology *topology, uint32_t path, struct dpc_plan *plan)
+{
+    uint32_t levels = dpc_topology_path_levels(topology, path);
+    size_t params = 0;
+    for (uint32_t level = 0; level < plan->levels_count; level++)
+        params += levels >> level & 1 ? plan->levels[level].module_params : 0;
+    uint64_t bytes = bytes_of(params, dpc_topology_path_length(topology, path));
+    if (params > plan->path_params) {
+        plan->path_params = params;
+        plan->path_bytes_up = plan->path_bytes_down = bytes;
+    }
+    if (path == 0 || params < plan->path_params_least) {
+        plan->path_params_least = params;
+        plan->smallest = path;
+    }
+    plan->paths_params += params;
+    plan->round_bytes_up += bytes;
+    plan->round_bytes_down += bytes;
+}
+
+static void
+plan_paths(const struct dpc_experiment *experiment, const struct dpc_topology *topology,
+           struct dpc_plan *plan)
+{
+    plan->paths = topology->routed_paths;
+    for (uint32_t path = 0; path < plan->paths; path++)
+        plan_path(topology, path, plan);
+    if (!experiment->baseline.dense)
+        return;
+    plan->round_bytes_up += bytes_of(plan->dense_params, plan->levels_count);
+    plan->round_bytes_down += bytes_of(plan->dense_params, plan->levels_count);
 }
 
 /* What routed modules begin with is kept, where it is not the dense version that is kept anyway. */
@@ -76,13 +107,13 @@ plan_disk(const struct dpc_experiment *experiment, struct dpc_plan *plan)
     uint64_t rounds = (uint64_t)experiment->keep_rounds + ROUNDS_SWEPT_LATE;
     uint64_t contributions = rounds < experiment->outer.rounds ? rounds : experiment->outer.rounds;
     uint64_t versions = contributions + 1;
-    uint64_t paths = (uint64_t)plan->paths + 1; /* the dense one, at least for the warm start */
-    uint64_t path_bytes = 4 * (uint64_t)plan->path_params;
+    uint64_t dense_bytes = 4 * (uint64_t)plan->dense_params;
+    /* The dense one, too, at least for the warm start. */
+    uint64_t paths_bytes = 4 * plan->paths_params + dense_bytes;
     plan->keep_rounds = experiment->keep_rounds;
-    plan->disk_bytes = versions * 8 * plan->total_params + (versions + 1) * path_bytes +
-                       paths * contributions * path_bytes +
-                       paths * (1 + ROUNDS_SWEPT_LATE) * 2 * path_bytes +
-                       paths * experiment->early_stopping * path_bytes +
+    plan->disk_bytes = versions * 8 * plan->total_params + (versions + 1) * dense_bytes +
+                       contributions * paths_bytes + (1 + ROUNDS_SWEPT_LATE) * 2 * paths_bytes +
+                       experiment->early_stopping * paths_bytes +
                        beginnings_bytes(experiment, plan);
 }
 
@@ -97,7 +128,8 @@ plan_steps(const struct dpc_experiment *experiment, struct dpc_plan *plan)
 }
 
 static int
-plan_memory(const struct dpc_experiment *experiment, struct dpc_plan *plan, struct dpc_error *err)
+plan_memory(const struct dpc_experiment *experiment, const struct dpc_topology *topology,
+            struct dpc_plan *plan, struct dpc_error *err)
 {
     struct dpc_path_options options = {.batch_max = experiment->inner.batch, .use = DPC_PATH_TRAIN};
     size_t bytes = 0;
@@ -109,7 +141,15 @@ plan_memory(const struct dpc_experiment *experiment, struct dpc_plan *plan, stru
     plan->worker_bytes = bytes;
     options.recompute = true;
     rc = dpc_compute_bytes(experiment, &options, &bytes, err);
+    if (rc != DPC_OK)
+        return rc;
     plan->worker_bytes_least = bytes;
+    struct dpc_experiment *small = dpc_alloc(1, sizeof *small);
+    dpc_experiment_take_levels(experiment, dpc_topology_path_levels(topology, plan->smallest),
+                               small);
+    rc = dpc_compute_bytes(small, &options, &bytes, err);
+    plan->worker_bytes_short = bytes;
+    dpc_free(small);
     return rc;
 }
 
@@ -122,13 +162,12 @@ dpc_plan_make(const struct dpc_experiment *experiment, struct dpc_plan *ret_plan
     int rc = dpc_topology_init(&topology, experiment, err);
     if (rc != DPC_OK)
         return rc;
-    plan.paths = topology.routed_paths;
     plan_levels(experiment, &topology, &plan);
-    plan_bytes(experiment, &plan);
+    plan_paths(experiment, &topology, &plan);
     plan_disk(experiment, &plan);
     plan_steps(experiment, &plan);
+    rc = plan_memory(experiment, &topology, &plan, err);
     dpc_topology_done(&topology);
-    rc = plan_memory(experiment, &plan, err);
     if (rc == DPC_OK)
         *ret_plan = plan;
     return rc;

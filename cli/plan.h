@@ -18,6 +18,7 @@
 struct dpc_plan_level {
     const char *name;
     uint32_t modules;
+    bool identity; /* and paths that take none of them */
     size_t module_params;
     uint32_t paths_through; /* most routed paths through one of its modules, and the fewest */
     uint32_t paths_through_least;
@@ -28,9 +29,13 @@ struct dpc_plan {
     uint32_t levels_count;
     struct dpc_plan_level levels[DPC_LEVELS_MAX];
     uint32_t paths;              /* routed */
-    size_t path_params;          /* what inference needs */
+    size_t path_params;          /* what inference needs, with the largest path */
+    size_t path_params_least;    /* and with the smallest, where paths skip levels */
+    uint32_t smallest;           /* that path */
+    size_t dense_params;         /* of a path through all levels */
+    uint64_t paths_params;       /* of all routed paths, each counted whole */
     size_t total_params;         /* of all routed modules */
-    uint64_t path_bytes_up;      /* of one path in one round: deltas and path state */
+    uint64_t path_bytes_up;      /* of the largest path in one round: deltas and path state */
     uint64_t path_bytes_down;    /* new versions, and the path state when the worker lacks it */
     uint64_t round_bytes_up;     /* of all paths, the dense baseline included */
     uint64_t round_bytes_down;   /* at most */
@@ -39,6 +44,7 @@ struct dpc_plan {
     uint64_t path_tokens;        /* tokens that a path reads */
     uint64_t worker_bytes;       /* memory of a worker that keeps activations */
     uint64_t worker_bytes_least; /* of one that computes them again */
+    uint64_t worker_bytes_short; /* likewise, with the smallest path */
     uint32_t keep_rounds;
     uint64_t disk_bytes; /* of the coordinator's store at most, the corpus's own copies left out */
 };

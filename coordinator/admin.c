@@ -321,9 +321,10 @@ set_path_state(const struct listing *listing, struct dpc_json *row, uint32_t pat
     } else if (dpc_core_path_is_ready(listing->core, path)) {
         state = "ready";
     } else {
-        for (uint32_t level = 0; level < listing->topology->levels_count; level++) {
+        uint32_t length = dpc_topology_path_length(listing->topology, path);
+        for (uint32_t i = 0; i < length; i++) {
             char name[2 * DPC_NAME_MAX];
-            uint32_t module = dpc_topology_module(listing->topology, path, level);
+            uint32_t module = dpc_topology_path_module(listing->topology, path, i);
             const struct dpc_module_record *now = dpc_core_module(listing->core, module);
             dpc_topology_module_name(listing->topology, module, name, sizeof name);
             if (!now)

@@ -90,13 +90,14 @@ check_tensor(struct dpc_store *store, const struct dpc_blob_ref *ref, size_t cou
 /* m and v of every parameter behind a header of a tensor's size (modules/adamw.h): the claimed
  * size, which later leases repeat, the magic and the values. */
 static int
-check_state(struct dpc_store *store, const struct dpc_experiment *experiment,
+check_state(struct dpc_store *store, const struct dpc_topology *topology, uint32_t path,
             const struct dpc_blob_ref *state, struct dpc_submission_check *check,
             struct dpc_error *err)
 {
     static const char magic[8] = "DPCSTAT1";
     uint8_t *blob;
-    size_t len, floats = 2 * dpc_layout_path_floats(experiment);
+    size_t len, floats = 2 * dpc_layout_levels_floats(topology->experiment,
+                                                      dpc_topology_path_levels(topology, path));
     if (state->bytes != dpc_tensor_blob_bytes(floats) || !has_size(store, state, state->bytes)) {
         refuse(check, "the path state", "has not the size of the path's two moments");
         return DPC_OK;
@@ -182,8 +183,12 @@ check_training(struct dpc_store *store, const struct dpc_experiment *experiment,
                             DPC_DELTA_RMS_MAX, check, err);
     }
     /* Whether there may be none is the core's to say. */
-    if (code == DPC_OK && !check->damaged && !dpc_hash_is_none(&submit->state.hash))
-        code = check_state(store, experiment, &submit->state, check, err);
+    if (code != DPC_OK || check->damaged || dpc_hash_is_none(&submit->state.hash))
+        return code;
+    if (submit->path >= topology->paths_count)
+        refuse(check, "the path state", "is of a path that does not exist");
+    else
+        code = check_state(store, topology, submit->path, &submit->state, check, err);
     return code;
 }
 

@@ -192,19 +192,34 @@ dense_row(const struct report *report)
                         .params_total = params};
 }
 
-/* Tokens of the warm start count once: all paths share it. */
+static size_t
+larger(size_t a, size_t b)
+{
+    return a > b ? a : b;
+}
+
+static size_t
+params_of(const struct report *report, uint32_t path)
+{
+    return dpc_layout_levels_floats(report->world->experiment,
+                                    dpc_topology_path_levels(report->world->topology, path));
+}
+
+/* Tokens of the warm start count once: all paths share it. Of paths that differ in length the
+ * largest speaks for all. */
 static struct row
 dipaco_row(const struct report *report)
 {
     const struct dpc_topology *topology = report->world->topology;
     const struct dpc_experiment *experiment = report->world->experiment;
-    struct row row = {.name = "dipaco", .params_path = dpc_layout_path_floats(experiment)};
+    struct row row = {.name = "dipaco"};
     row.tokens = (uint64_t)experiment->warm_start.steps * experiment->inner.batch *
                  experiment->model.context;
     for (uint32_t path = 0; path < topology->routed_paths; path++) {
         add_sums(&row.sums, &report->paths[path]);
         row.steps = report->records[path].steps_done;
         row.tokens += report->records[path].tokens_done;
+        row.params_path = larger(row.params_path, params_of(report, path));
     }
     for (uint32_t module = 0; module < topology->routed_modules; module++)
         row.params_total +=
@@ -274,6 +289,7 @@ json_paths(const struct report *report)
         struct dpc_json *path = dpc_json_object();
         dpc_topology_path_name(report->world->topology, i, name, sizeof name);
         dpc_json_set_text(path, "path", name);
+        dpc_json_set_integer(path, "params", (int64_t)params_of(report, i));
         dpc_json_set_integer(path, "train_documents", (int64_t)report->records[i].shard_documents);
         dpc_json_set_integer(path, "train_tokens", (int64_t)report->records[i].shard_tokens);
         set_sums(path, &report->paths[i]);

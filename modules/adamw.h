@@ -59,4 +59,15 @@ int dpc_adamw_write(const struct dpc_adamw *adamw, struct dpc_buf *out) DPC_MUST
 int dpc_adamw_read(struct dpc_adamw *adamw, const void *bytes, size_t len,
                    struct dpc_error *err) DPC_MUST_CHECK;
 
+/* Values from .. from + count of a path's parameters. */
+struct dpc_adamw_span {
+    size_t from, count;
+};
+
+/* Appends the state blob of a path that has only the spans' values, in their order, out of that of
+ * a path of `floats` values; check out->failed. Errors are those of _read. */
+int dpc_adamw_narrow(const void *bytes, size_t len, size_t floats,
+                     const struct dpc_adamw_span *spans, uint32_t spans_count, struct dpc_buf *out,
+                     struct dpc_error *err) DPC_MUST_CHECK;
+
 #endif

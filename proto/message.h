@@ -93,11 +93,11 @@ struct dpc_msg_lease {
     enum dpc_task_kind kind;
     uint32_t path;
     uint32_t round;
-    uint64_t step_first;  /* position in the schedule of the first step (train) */
-    uint32_t steps_count; /* (train) */
-    uint32_t from, to;    /* documents of `data` (featurize, evaluate) */
-    uint32_t levels_count;
-    struct dpc_blob_ref versions[DPC_LEVELS_MAX]; /* published form, one a level */
+    uint64_t step_first;   /* position in the schedule of the first step (train) */
+    uint32_t steps_count;  /* (train) */
+    uint32_t from, to;     /* documents of `data` (featurize, evaluate) */
+    uint32_t levels_count; /* at which the path takes a module */
+    struct dpc_blob_ref versions[DPC_LEVELS_MAX]; /* published form, one for each of these */
     uint32_t modules[DPC_LEVELS_MAX];             /* their module ids */
     /* What a part of this round that was handed in before moved each module by, which is where the
      * lease goes on: version - begins. Of the whole path or of none of it (train). */

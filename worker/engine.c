@@ -7,6 +7,7 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "base/layout.h"
 #include "base/tensor_blob.h"
 #include "modules/compute.h"
 
@@ -16,17 +17,17 @@ enum { SCORE_BATCH_MIN = 8 };
 /* Keeps activations where they fit, and else computes them again, unless the experiment says which.
  */
 static int
-fit(const struct dpc_engine *engine, const struct dpc_engine_limits *limits,
+fit(const struct dpc_experiment *experiment, const struct dpc_engine_limits *limits,
     struct dpc_path_options *options, struct dpc_error *err)
 {
-    enum dpc_recompute wanted = engine->experiment.recompute;
+    enum dpc_recompute wanted = experiment->recompute;
     uint64_t memory_bytes =
         limits->card ? dpc_card_memory_bytes(limits->card) : limits->memory_bytes;
     size_t bytes = 0;
     for (int turn = wanted == DPC_RECOMPUTE_BLOCK; turn <= (wanted != DPC_RECOMPUTE_NONE); turn++) {
         options->recompute = turn > 0;
-        int code = limits->card ? dpc_compute_card_bytes(&engine->experiment, options, &bytes, err)
-                                : dpc_compute_bytes(&engine->experiment, options, &bytes, err);
+        int code = limits->card ? dpc_compute_card_bytes(experiment, options, &bytes, err)
+                                : dpc_compute_bytes(experiment, options, &bytes, err);
         if (code != DPC_OK)
             return code;
         if (memory_bytes == 0 || bytes <= memory_bytes)
@@ -41,31 +42,74 @@ fit(const struct dpc_engine *engine, const struct dpc_engine_limits *limits,
                                       : "--memory-mib");
 }
 
-static int
-allocate(struct dpc_engine *engine, const struct dpc_engine_limits *limits, struct dpc_error *err)
+static void
+drop_path(struct dpc_engine *engine)
 {
-    const struct dpc_experiment *experiment = &engine->experiment;
-    size_t positions = (size_t)engine->batch_max * experiment->model.context;
-    struct dpc_path_options options = {
-        .pool = limits->pool, .batch_max = engine->batch_max, .use = DPC_PATH_TRAIN};
-    int code = dpc_compute_choose(experiment->compute, limits->card, &options.ops, err);
-    if (limits->card)
-        options.pool = NULL; /* a whole table computes for the calling thread alone */
+    engine->received = dpc_free(engine->received);
+    engine->adamw = dpc_adamw_destroy(engine->adamw);
+    engine->path = dpc_path_destroy(engine->path);
+    engine->levels = 0;
+}
+
+/* A path of the levels of `taken`. */
+static int
+lay_out(struct dpc_engine *engine, const struct dpc_experiment *taken, struct dpc_error *err)
+{
+    const struct dpc_engine_limits *limits = &engine->limits;
+    /* A whole table computes for the calling thread alone. */
+    struct dpc_path_options options = {.ops = engine->ops,
+                                       .pool = limits->card ? NULL : limits->pool,
+                                       .batch_max = engine->batch_max,
+                                       .use = DPC_PATH_TRAIN};
+    int code = fit(taken, limits, &options, err);
     if (code == DPC_OK)
-        code = fit(engine, limits, &options, err);
-    if (code == DPC_OK)
-        code = dpc_path_create(experiment, &options, &engine->path, err);
-    engine->ops = options.ops;
+        code = dpc_path_create(taken, &options, &engine->path, err);
     if (code == DPC_OK)
         code = dpc_adamw_create(engine->path, &engine->adamw, err);
     if (code != DPC_OK)
         return code;
     engine->received = dpc_try_alloc_vector(dpc_path_floats(engine->path), sizeof(float));
-    engine->tokens = dpc_try_alloc(positions, sizeof(int32_t));
-    engine->targets = dpc_try_alloc(positions, sizeof(int32_t));
-    if (!engine->received || !engine->tokens || !engine->targets)
+    if (!engine->received)
         return dpc_error_set(err, DPC_ENOMEM, "could not lay out a path of %zu parameters: %s",
                              dpc_path_floats(engine->path), dpc_error_words(DPC_ENOMEM));
+    return DPC_OK;
+}
+
+/* The former shape goes first, so that two never take memory at a time. */
+static int
+shape(struct dpc_engine *engine, uint32_t levels, struct dpc_error *err)
+{
+    if (engine->path && engine->levels == levels)
+        return DPC_OK;
+    drop_path(engine);
+    struct dpc_experiment *taken = dpc_alloc(1, sizeof *taken);
+    dpc_experiment_take_levels(&engine->experiment, levels, taken);
+    int code = lay_out(engine, taken, err);
+    dpc_free(taken);
+    if (code == DPC_OK)
+        engine->levels = levels;
+    else
+        drop_path(engine);
+    return code;
+}
+
+/* Where paths differ in their shape, the first lease says which one is needed. */
+static int
+allocate(struct dpc_engine *engine, struct dpc_error *err)
+{
+    const struct dpc_experiment *experiment = &engine->experiment;
+    size_t positions = (size_t)engine->batch_max * experiment->model.context;
+    uint32_t dense = dpc_topology_dense_path(&engine->topology);
+    int code = dpc_compute_choose(experiment->compute, engine->limits.card, &engine->ops, err);
+    if (code == DPC_OK && !engine->topology.skips)
+        code = shape(engine, dpc_topology_path_levels(&engine->topology, dense), err);
+    if (code != DPC_OK)
+        return code;
+    engine->tokens = dpc_try_alloc(positions, sizeof(int32_t));
+    engine->targets = dpc_try_alloc(positions, sizeof(int32_t));
+    if (!engine->tokens || !engine->targets)
+        return dpc_error_set(err, DPC_ENOMEM, "could not lay out a batch of %zu tokens: %s",
+                             positions, dpc_error_words(DPC_ENOMEM));
     return DPC_OK;
 }
 
@@ -75,12 +119,13 @@ dpc_engine_create(const struct dpc_experiment *experiment, const struct dpc_engi
 {
     struct dpc_engine *engine = dpc_alloc(1, sizeof *engine);
     engine->experiment = *experiment;
+    engine->limits = *limits;
     engine->batch_max =
         experiment->inner.batch > SCORE_BATCH_MIN ? experiment->inner.batch : SCORE_BATCH_MIN;
     dpc_buf_init(&engine->blob, DPC_BLOB_BYTES_MAX);
     int code = dpc_topology_init(&engine->topology, &engine->experiment, err);
     if (code == DPC_OK)
-        code = allocate(engine, limits, err);
+        code = allocate(engine, err);
     if (code != DPC_OK) {
         dpc_engine_destroy(engine);
         return code;
@@ -97,9 +142,7 @@ dpc_engine_destroy(struct dpc_engine *engine)
     dpc_buf_done(&engine->blob);
     dpc_free(engine->targets);
     dpc_free(engine->tokens);
-    dpc_free(engine->received);
-    engine->adamw = dpc_adamw_destroy(engine->adamw);
-    engine->path = dpc_path_destroy(engine->path);
+    drop_path(engine);
     dpc_topology_done(&engine->topology);
     return dpc_free(engine);
 }
@@ -109,16 +152,17 @@ check_lease(const struct dpc_engine *engine, const struct dpc_msg_lease *lease,
             struct dpc_error *err)
 {
     const struct dpc_topology *topology = &engine->topology;
-    if (lease->path >= topology->paths_count || lease->levels_count != topology->levels_count)
+    if (lease->path >= topology->paths_count ||
+        lease->levels_count != dpc_topology_path_length(topology, lease->path))
         return dpc_error_set(err, DPC_EPROTO,
                              "the lease does not fit the experiment: path %u, %u levels",
                              lease->path, lease->levels_count);
-    for (uint32_t level = 0; level < lease->levels_count; level++) {
-        if (lease->modules[level] != dpc_topology_module(topology, lease->path, level))
+    for (uint32_t i = 0; i < lease->levels_count; i++) {
+        if (lease->modules[i] != dpc_topology_path_module(topology, lease->path, i))
             return dpc_error_set(err, DPC_EPROTO,
-                                 "the lease does not fit the experiment: path %u has no module %u "
-                                 "at level %u",
-                                 lease->path, lease->modules[level], level);
+                                 "the lease does not fit the experiment: module %u is not that "
+                                 "of path %u at place %u",
+                                 lease->modules[i], lease->path, i);
     }
     return DPC_OK;
 }
@@ -191,11 +235,40 @@ int
 dpc_engine_load(struct dpc_engine *engine, const struct dpc_task *task, struct dpc_error *err)
 {
     int code = check_lease(engine, task->lease, err);
+    if (code == DPC_OK)
+        code = shape(engine, dpc_topology_path_levels(&engine->topology, task->lease->path), err);
     float *received = engine->received;
     for (uint32_t level = 0; code == DPC_OK && level < task->lease->levels_count; level++) {
         code = load_module(engine, task, level, received, err);
         received += dpc_path_module_floats(engine->path, level);
     }
+    return code;
+}
+
+int
+dpc_engine_read_state(struct dpc_engine *engine, const uint8_t *bytes, size_t len,
+                      struct dpc_error *err)
+{
+    struct dpc_adamw_span spans[DPC_LEVELS_MAX];
+    struct dpc_buf own;
+    uint32_t count = 0;
+    size_t from = 0;
+    if (len == dpc_adamw_state_bytes(engine->adamw) || !engine->topology.skips)
+        return dpc_adamw_read(engine->adamw, bytes, len, err);
+    for (uint32_t level = 0; level < engine->experiment.levels_count; level++) {
+        size_t floats = dpc_layout_module_floats(&engine->experiment, level);
+        if (engine->levels >> level & 1)
+            spans[count++] = (struct dpc_adamw_span){from, floats};
+        from += floats;
+    }
+    dpc_buf_init(&own, DPC_BLOB_BYTES_MAX);
+    int code = dpc_adamw_narrow(bytes, len, from, spans, count, &own, err);
+    if (code == DPC_OK && own.failed)
+        code = dpc_error_set(err, DPC_ENOMEM, "could not take a part of a path state: %s",
+                             dpc_error_words(DPC_ENOMEM));
+    if (code == DPC_OK)
+        code = dpc_adamw_read(engine->adamw, own.data, own.len, err);
+    dpc_buf_done(&own);
     return code;
 }
 

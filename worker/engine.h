@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * What computing needs and keeps over leases: one path with its gradients and activations, its
- * optimizer, and the buffers of a batch, laid out once for an experiment. The tasks (train.h,
- * featurize.h, evaluate.h) compute in it.
+ * optimizer, and the buffers of a batch, laid out for an experiment, and again only for a path that
+ * takes modules at other levels. The tasks (train.h, featurize.h, evaluate.h) compute in it.
  *
  * Owns: all of that. Threads: the compute thread's alone, but for `struct dpc_progress`, which the
  * event loop reads. Limits: memory, DPC_ENOMEM. Not here: when a task runs (runner.h).
@@ -32,7 +32,9 @@ struct dpc_engine_limits {
 struct dpc_engine {
     struct dpc_experiment experiment;
     struct dpc_topology topology;
+    struct dpc_engine_limits limits;
     const struct dpc_ops *ops;
+    uint32_t levels; /* that the path takes modules at, as bits */
     struct dpc_path *path;
     struct dpc_adamw *adamw;
     float *received; /* the path's parameters as they came; deltas are taken against them */
@@ -74,8 +76,9 @@ int dpc_engine_create(const struct dpc_experiment *experiment,
                       struct dpc_error *err) DPC_MUST_CHECK;
 struct dpc_engine *dpc_engine_destroy(struct dpc_engine *engine);
 
-/* Checks path, levels and modules of the lease, and loads its module versions into the path. A blob
- * that is not what it says: DPC_EPROTO. Damage of a cached one: DPC_ECORRUPT. */
+/* Checks path, levels and modules of the lease, gives the path its shape, and loads its module
+ * versions into it. A blob that is not what it says: DPC_EPROTO. Damage of a cached one:
+ * DPC_ECORRUPT. DPC_ELIMIT as _create, for this path. */
 int dpc_engine_load(struct dpc_engine *engine, const struct dpc_task *task,
                     struct dpc_error *err) DPC_MUST_CHECK;
 
@@ -83,6 +86,12 @@ int dpc_engine_load(struct dpc_engine *engine, const struct dpc_task *task,
  */
 int dpc_engine_open_tokens(const struct dpc_engine *engine, const struct dpc_task *task,
                            struct dpc_tokens **ret_tokens, struct dpc_error *err) DPC_MUST_CHECK;
+
+/* Takes the optimizer's state from a path state blob: the path's own, or that of the dense path,
+ * with which paths begin, and of which a path that skips levels takes the rest. Errors are those of
+ * dpc_adamw_read. */
+int dpc_engine_read_state(struct dpc_engine *engine, const uint8_t *bytes, size_t len,
+                          struct dpc_error *err) DPC_MUST_CHECK;
 
 /* Puts `engine->blob` into the cache. */
 int dpc_engine_put(struct dpc_engine *engine, const struct dpc_task *task,

@@ -43,7 +43,7 @@ load_state(struct training *training, struct dpc_error *err)
     }
     if (code != DPC_OK)
         return code;
-    code = dpc_adamw_read(adamw, bytes, ref->bytes, err);
+    code = dpc_engine_read_state(training->engine, bytes, ref->bytes, err);
     dpc_free(bytes);
     training->tally.began = ref->hash;
     return code == DPC_ECORRUPT ? DPC_EPROTO : code;

@@ -41,9 +41,10 @@ can_be_repeated(const struct dpc_core *core, const struct core_lease *lease,
     if (core->experiment->transfer.path_state == DPC_STATE_LOCAL || lease->record.from > 0 ||
         submit->steps_count != dpc_core_round_steps(core, submit->path, submit->round))
         return false;
-    for (uint32_t level = 0; level < core->topology.levels_count; level++) {
+    uint32_t length = dpc_topology_path_length(&core->topology, submit->path);
+    for (uint32_t i = 0; i < length; i++) {
         const struct dpc_module_record *module =
-            &core->modules[dpc_topology_module(&core->topology, submit->path, level)].record;
+            &core->modules[dpc_topology_path_module(&core->topology, submit->path, i)].record;
         if (dpc_module_round(module) != submit->round ||
             lease->record.serial < module->serial_first)
             return false;
@@ -79,8 +80,8 @@ take_answer(struct core_audit *audit, const uint8_t *worker, uint64_t serial,
     answer->serial = serial;
     answer->state = submit->state.hash;
     memcpy(answer->worker, worker, sizeof answer->worker);
-    for (uint32_t level = 0; level < submit->parts_count; level++)
-        answer->deltas[level] = submit->parts[level].delta.hash;
+    for (uint32_t i = 0; i < submit->parts_count; i++)
+        answer->deltas[i] = submit->parts[i].delta.hash;
 }
 
 void
@@ -100,10 +101,9 @@ core_consider_audit(struct dpc_core *core, const struct core_lease *lease,
         .data = {path->shard, path->shard_bytes},
         .state = {lease->record.state, path->state_bytes},
     };
-    for (uint32_t level = 0; level < core->topology.levels_count; level++) {
-        uint32_t module = dpc_topology_module(&core->topology, submit->path, level);
-        audit->versions[level] = (struct dpc_blob_ref){core->modules[module].record.published,
-                                                       core->modules[module].bytes};
+    for (uint32_t i = 0; i < submit->parts_count; i++) {
+        const struct core_module *module = &core->modules[submit->parts[i].module];
+        audit->versions[i] = (struct dpc_blob_ref){module->record.published, module->bytes};
     }
     memcpy(audit->numeric_class, worker->numeric_class, sizeof audit->numeric_class);
     take_answer(audit, worker->record.key, lease->record.serial, submit);
@@ -152,14 +152,14 @@ fill_audit(const struct dpc_core *core, const struct core_audit *audit,
         .round = audit->round,
         .step_first = audit->step_first,
         .steps_count = dpc_core_round_steps(core, audit->path, audit->round),
-        .levels_count = core->topology.levels_count,
+        .levels_count = dpc_topology_path_length(&core->topology, audit->path),
         .data = audit->data,
         .state = audit->state,
         .time_left_ms = core_time_for(core, &task),
     };
-    for (uint32_t level = 0; level < ret_lease->levels_count; level++) {
-        ret_lease->modules[level] = dpc_topology_module(&core->topology, audit->path, level);
-        ret_lease->versions[level] = audit->versions[level];
+    for (uint32_t i = 0; i < ret_lease->levels_count; i++) {
+        ret_lease->modules[i] = dpc_topology_path_module(&core->topology, audit->path, i);
+        ret_lease->versions[i] = audit->versions[i];
     }
 }
 
@@ -233,8 +233,8 @@ static bool
 is_same(const struct dpc_core *core, const struct core_answer *a, const struct core_answer *b)
 {
     bool same = dpc_hash_equal(&a->state, &b->state);
-    for (uint32_t level = 0; same && level < core->topology.levels_count; level++)
-        same = dpc_hash_equal(&a->deltas[level], &b->deltas[level]);
+    for (uint32_t i = 0; same && i < core->topology.levels_count; i++)
+        same = dpc_hash_equal(&a->deltas[i], &b->deltas[i]);
     return same || DPC_PLANTED(DPC_PLANTED_AUDIT_BLIND);
 }
 
@@ -306,7 +306,8 @@ is_owed(const struct dpc_core *core, const struct core_audit *audit,
         const struct dpc_msg_submit *submit)
 {
     return submit->kind == DPC_TASK_TRAIN && submit->path == audit->path &&
-           submit->round == audit->round && submit->parts_count == core->topology.levels_count &&
+           submit->round == audit->round &&
+           submit->parts_count == dpc_topology_path_length(&core->topology, audit->path) &&
            submit->steps_count == dpc_core_round_steps(core, audit->path, audit->round);
 }
 

@@ -17,8 +17,9 @@ is_discarded(const struct dpc_core *core, const struct dpc_msg_submit *submit)
 {
     if (dpc_hash_is_none(&core->paths[submit->path].record.state))
         return true;
-    for (uint32_t level = 0; level < core->topology.levels_count; level++) {
-        uint32_t module = dpc_topology_module(&core->topology, submit->path, level);
+    uint32_t length = dpc_topology_path_length(&core->topology, submit->path);
+    for (uint32_t i = 0; i < length; i++) {
+        uint32_t module = dpc_topology_path_module(&core->topology, submit->path, i);
         if (submit->token.serial < core->modules[module].record.serial_first)
             return true;
     }
@@ -29,10 +30,14 @@ static bool
 same_training(const struct dpc_core *core, const struct dpc_msg_submit *submit)
 {
     const struct core_path *path = &core->paths[submit->path];
-    bool same = submit->parts_count == core->topology.levels_count &&
+    const struct dpc_topology *topology = &core->topology;
+    bool same = submit->parts_count == dpc_topology_path_length(topology, submit->path) &&
                 dpc_hash_equal(&submit->state.hash, &path->record.state);
-    for (uint32_t level = 0; same && level < submit->parts_count; level++)
-        same = dpc_hash_equal(&submit->parts[level].delta.hash, &path->latest[level]);
+    for (uint32_t i = 0; same && i < submit->parts_count; i++) {
+        uint32_t module = dpc_topology_path_module(topology, submit->path, i);
+        same = dpc_hash_equal(&submit->parts[i].delta.hash,
+                              &path->latest[dpc_topology_module_level(topology, module)]);
+    }
     return same;
 }
 

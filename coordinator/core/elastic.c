@@ -21,17 +21,24 @@
 enum { SLOW_FACTOR = 2, LEASES_A_ROUND = 8 };
 
 static uint32_t
-module_of(const struct dpc_core *core, uint32_t path, uint32_t level)
+length_of(const struct dpc_core *core, uint32_t path)
 {
-    return dpc_topology_module(&core->topology, path, level);
+    return dpc_topology_path_length(&core->topology, path);
+}
+
+static uint32_t
+module_of(const struct dpc_core *core, uint32_t path, uint32_t index)
+{
+    return dpc_topology_path_module(&core->topology, path, index);
 }
 
 /* --- What comes late. */
 
 enum dpc_lateness
-core_lateness(const struct dpc_core *core, uint32_t path, uint32_t level, uint32_t round)
+core_lateness(const struct dpc_core *core, uint32_t path, uint32_t module_id, uint32_t round)
 {
-    const struct core_module *module = &core->modules[module_of(core, path, level)];
+    const struct core_module *module = &core->modules[module_id];
+    uint32_t level = dpc_topology_module_level(&core->topology, module_id);
     const struct core_delta *in_time = &core->paths[path].deltas[level];
     uint32_t open = dpc_module_round(&module->record) +
                     (module->folding && !DPC_PLANTED(DPC_PLANTED_FOLDING_OPEN));
@@ -145,8 +152,8 @@ core_refresh_closing(struct dpc_core *core, uint32_t module_id)
 void
 core_refresh_closing_along(struct dpc_core *core, uint32_t path)
 {
-    for (uint32_t level = 0; level < core->topology.levels_count; level++)
-        core_refresh_closing(core, module_of(core, path, level));
+    for (uint32_t i = 0; i < length_of(core, path); i++)
+        core_refresh_closing(core, module_of(core, path, i));
 }
 
 bool
@@ -173,8 +180,8 @@ core_is_wanted(const struct dpc_core *core, uint32_t path_id, uint32_t round)
     bool wanted = false;
     if (round >= path->rounds_done)
         return true;
-    for (uint32_t level = 0; level < core->topology.levels_count; level++)
-        wanted |= core_lateness(core, path_id, level, round) != DPC_TOO_LATE;
+    for (uint32_t i = 0; i < length_of(core, path_id); i++)
+        wanted |= core_lateness(core, path_id, module_of(core, path_id, i), round) != DPC_TOO_LATE;
     return wanted && path->missed == round + 1;
 }
 
@@ -201,8 +208,8 @@ miss_round(struct dpc_core *core, uint32_t path_id, uint32_t round, struct dpc_a
     path->record.part_steps = path->record.parts = 0;
     dpc_put_path(&actions->batch, &path->record);
     core_forget_failure(core, path_id);
-    for (uint32_t level = 0; level < core->topology.levels_count; level++)
-        core_count_delivered(core, module_of(core, path_id, level));
+    for (uint32_t i = 0; i < length_of(core, path_id); i++)
+        core_count_delivered(core, module_of(core, path_id, i));
     core_refresh_path(core, path_id);
 }
 

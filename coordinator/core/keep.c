@@ -105,8 +105,8 @@ add_audits(struct dpc_keep *keep, const struct dpc_core *core)
         const struct core_audit *audit = &core->audits[i];
         add(keep, &audit->data.hash);
         add(keep, &audit->state.hash);
-        for (uint32_t level = 0; level < core->topology.levels_count; level++)
-            add(keep, &audit->versions[level].hash);
+        for (uint32_t k = 0; k < core->topology.levels_count; k++)
+            add(keep, &audit->versions[k].hash);
     }
 }
 
@@ -134,8 +134,9 @@ note_leases(struct dpc_keep *keep, const struct dpc_core *core)
         if (lease->kind != DPC_TASK_TRAIN)
             continue;
         lower(&keep->path_leased[lease->path], lease->round);
-        for (uint32_t level = 0; level < core->topology.levels_count; level++)
-            lower(&keep->module_leased[dpc_topology_module(&core->topology, lease->path, level)],
+        uint32_t length = dpc_topology_path_length(&core->topology, lease->path);
+        for (uint32_t k = 0; k < length; k++)
+            lower(&keep->module_leased[dpc_topology_path_module(&core->topology, lease->path, k)],
                   lease->round);
     }
 }

@@ -15,15 +15,16 @@
 static void
 fill_versions(const struct dpc_core *core, uint32_t path, bool warm, struct dpc_msg_lease *lease)
 {
-    lease->levels_count = core->topology.levels_count;
-    for (uint32_t level = 0; level < lease->levels_count; level++) {
-        uint32_t module = dpc_topology_module(&core->topology, path, level);
-        lease->modules[level] = module;
+    lease->levels_count = dpc_topology_path_length(&core->topology, path);
+    for (uint32_t i = 0; i < lease->levels_count; i++) {
+        uint32_t module = dpc_topology_path_module(&core->topology, path, i);
+        uint32_t level = dpc_topology_module_level(&core->topology, module);
+        lease->modules[i] = module;
         /* Features come from the dense model as the warm start left it, which is what the routed
          * modules begin with; the dense path itself may have gone on. */
-        lease->versions[level].hash =
+        lease->versions[i].hash =
             warm ? core->warm[level].published : core->modules[module].record.published;
-        lease->versions[level].bytes = core->modules[module].bytes;
+        lease->versions[i].bytes = core->modules[module].bytes;
     }
 }
 
@@ -44,9 +45,11 @@ fill_train(const struct dpc_core *core, const struct dpc_lease_record *task,
     const struct dpc_path_record *path = &core->paths[task->path].record;
     fill_versions(core, task->path, false, lease);
     bool goes_on = task->from > 0 && !DPC_PLANTED(DPC_PLANTED_PART_FORGOTTEN);
-    for (uint32_t level = 0; goes_on && level < lease->levels_count; level++)
-        lease->begins[level] = (struct dpc_blob_ref){core->paths[task->path].latest[level],
-                                                     lease->versions[level].bytes};
+    for (uint32_t i = 0; goes_on && i < lease->levels_count; i++) {
+        uint32_t level = dpc_topology_module_level(&core->topology, lease->modules[i]);
+        lease->begins[i] =
+            (struct dpc_blob_ref){core->paths[task->path].latest[level], lease->versions[i].bytes};
+    }
     lease->step_first = dpc_core_round_place(core, task->path, task->round) + task->from;
     lease->steps_count = core_units(core, task);
     lease->data = (struct dpc_blob_ref){path->shard, path->shard_bytes};

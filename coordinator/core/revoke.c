@@ -70,12 +70,12 @@ make_void(struct dpc_core *core, uint64_t lease, uint32_t module, struct dpc_act
     dpc_put_void(&actions->batch, &record);
 }
 
-/* What the path's module of that level has yet to merge. */
+/* What one of the path's modules has yet to merge. */
 static void
-void_pending(struct dpc_core *core, const struct dpc_tainted *tainted, uint32_t level,
+void_pending(struct dpc_core *core, const struct dpc_tainted *tainted, uint32_t number,
              struct dpc_actions *actions)
 {
-    uint32_t number = dpc_topology_module(&core->topology, tainted->path, level);
+    uint32_t level = dpc_topology_module_level(&core->topology, number);
     const struct core_module *module = &core->modules[number];
     const struct core_delta *delta = &core->paths[tainted->path].deltas[level];
     if (delta->serial == tainted->lease && delta->round >= dpc_module_round(&module->record) &&
@@ -93,8 +93,10 @@ static void
 take_out(struct dpc_core *core, const struct dpc_tainted *tainted, struct dpc_actions *actions)
 {
     const struct core_path *path = &core->paths[tainted->path];
-    for (uint32_t level = 0; level < core->topology.levels_count; level++)
-        void_pending(core, tainted, level, actions);
+    uint32_t length = dpc_topology_path_length(&core->topology, tainted->path);
+    for (uint32_t i = 0; i < length; i++)
+        void_pending(core, tainted, dpc_topology_path_module(&core->topology, tainted->path, i),
+                     actions);
     if (path->accepted_serial == tainted->lease && !dpc_hash_is_none(&path->record.state))
         core_reset_path(core, tainted->path, actions);
 }

@@ -38,9 +38,10 @@ bool
 core_round_is_ready(const struct dpc_core *core, uint32_t path)
 {
     uint32_t round = core->paths[path].record.rounds_done;
-    for (uint32_t level = 0; level < core->topology.levels_count; level++) {
+    uint32_t length = dpc_topology_path_length(&core->topology, path);
+    for (uint32_t i = 0; i < length; i++) {
         const struct core_module *module =
-            &core->modules[dpc_topology_module(&core->topology, path, level)];
+            &core->modules[dpc_topology_path_module(&core->topology, path, i)];
         uint32_t begins = dpc_module_round(&module->record);
         bool early = DPC_PLANTED(DPC_PLANTED_READY_EARLY) && begins + 1 == round;
         if (!module->exists || module->folding || (begins != round && !early))
@@ -372,15 +373,15 @@ find_fault(const struct dpc_core *core, const struct core_lease *lease,
     if (submit->steps_count == 0 || submit->steps_count > lease->steps_count ||
         (submit->steps_count < lease->steps_count && core->experiment->mode == DPC_MODE_STRICT))
         return "it has not the number of steps that the lease asked for";
-    if (submit->parts_count != core->topology.levels_count)
-        return "it has not one part a level";
+    if (submit->parts_count != dpc_topology_path_length(&core->topology, submit->path))
+        return "it has not one part for each module of its path";
     if (core->paths[submit->path].record.parts + 1 >= DPC_PARTS_MAX &&
         lease->record.from + submit->steps_count <
             dpc_core_round_steps(core, submit->path, submit->round))
         return "its round has come in as many parts as it may, and this is not the last";
-    for (uint32_t level = 0; level < submit->parts_count; level++) {
-        const struct dpc_part *part = &submit->parts[level];
-        if (part->module != dpc_topology_module(&core->topology, submit->path, level))
+    for (uint32_t i = 0; i < submit->parts_count; i++) {
+        const struct dpc_part *part = &submit->parts[i];
+        if (part->module != dpc_topology_path_module(&core->topology, submit->path, i))
             return "a part is for a module that the path does not use";
         if (part->delta.bytes != core->modules[part->module].bytes)
             return "a part has not its module's size";
@@ -425,18 +426,19 @@ put_contributions(struct dpc_core *core, const struct core_lease *lease,
                   const struct dpc_msg_submit *submit, struct dpc_actions *actions)
 {
     bool missed = submit->round < core->paths[submit->path].record.rounds_done;
-    for (uint32_t level = 0; level < submit->parts_count; level++) {
+    for (uint32_t i = 0; i < submit->parts_count; i++) {
+        const struct dpc_part *part = &submit->parts[i];
         struct dpc_contribution_record record = {
             .round = submit->round,
             .path = submit->path,
-            .module = submit->parts[level].module,
+            .module = part->module,
             .part = missed ? 0 : core->paths[submit->path].record.parts,
-            .late = core_lateness(core, submit->path, level, submit->round),
+            .late = core_lateness(core, submit->path, part->module, submit->round),
             .from = lease->record.from,
             .began = submit->began,
-            .delta = submit->parts[level].delta.hash,
-            .bytes = submit->parts[level].delta.bytes,
-            .norm = submit->parts[level].norm,
+            .delta = part->delta.hash,
+            .bytes = part->delta.bytes,
+            .norm = part->norm,
             .steps = lease->record.from + submit->steps_count,
             .loss = submit->loss,
             .loss_last = submit->loss_last,
@@ -493,9 +495,8 @@ accept_training(struct dpc_core *core, const struct core_lease *lease,
     core_forget_failure(core, submit->path);
     count_steps(core, lease, submit);
     dpc_put_path(&actions->batch, &path->record);
-    for (uint32_t level = 0; level < core->topology.levels_count; level++) {
-        struct core_module *module =
-            &core->modules[dpc_topology_module(&core->topology, submit->path, level)];
+    for (uint32_t i = 0; i < submit->parts_count; i++) {
+        struct core_module *module = &core->modules[submit->parts[i].module];
         uint32_t round = dpc_module_round(&module->record);
         module->delivered += rounds_before <= round && path->record.rounds_done > round;
     }

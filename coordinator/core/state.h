@@ -53,7 +53,8 @@ struct core_failure {
 
 struct core_path {
     struct dpc_path_record record;
-    /* Of each level the last that came in time: what its module's fold takes. */
+    /* Of each level the last that came in time: what its module's fold takes. Nothing at levels
+     * that the path skips; likewise below. */
     struct core_delta *deltas;
     /* The last submission that was accepted, and who brought it. */
     struct dpc_hash latest[DPC_LEVELS_MAX];
@@ -102,8 +103,8 @@ struct core_pace {
 /* What one worker brought for an audited task. */
 struct core_answer {
     uint8_t worker[DPC_WORKER_KEY_BYTES];
-    uint64_t serial; /* of its lease */
-    struct dpc_hash deltas[DPC_LEVELS_MAX], state;
+    uint64_t serial;                               /* of its lease */
+    struct dpc_hash deltas[DPC_LEVELS_MAX], state; /* of the path's modules in their order */
 };
 
 /* At most so many at a time: what they name is kept from the sweep. */
@@ -300,8 +301,8 @@ bool core_round_is_ready(const struct dpc_core *core, uint32_t path);
 uint32_t core_next_round(const struct dpc_core *core, uint32_t path, uint32_t round);
 
 /* --- elastic.c: modules that do not wait for everybody. In strict mode all of it is idle. */
-/* How late a contribution to the module of that level would be now. */
-enum dpc_lateness core_lateness(const struct dpc_core *core, uint32_t path, uint32_t level,
+/* How late a contribution of the path to one of its modules would be now. */
+enum dpc_lateness core_lateness(const struct dpc_core *core, uint32_t path, uint32_t module,
                                 uint32_t round);
 /* Keeps a late one for the next round, in place of an earlier part of it. */
 void core_add_late(struct core_module *module, const struct core_delta *delta);

@@ -162,8 +162,10 @@ static uint32_t
 count_given(const struct dpc_core *core, const struct core_worker *worker, uint32_t path)
 {
     uint32_t given = 0, round = core->paths[path].record.rounds_done;
-    for (uint32_t level = 0; level < core->topology.levels_count; level++) {
-        uint32_t module = dpc_topology_module(&core->topology, path, level);
+    uint32_t length = dpc_topology_path_length(&core->topology, path);
+    for (uint32_t k = 0; k < length; k++) {
+        uint32_t module = dpc_topology_path_module(&core->topology, path, k);
+        uint32_t level = dpc_topology_module_level(&core->topology, module);
         uint32_t count = dpc_topology_paths_through(&core->topology, module);
         for (uint32_t i = 0; i < count && i < AFFINE_MAX; i++) {
             uint32_t other = dpc_topology_path_through(&core->topology, module, i);

@@ -69,9 +69,10 @@ fetch_ms(const struct dpc_core *core, const struct dpc_lease_record *task)
 {
     const struct dpc_path_record *path = &core->paths[task->path].record;
     double bytes = (double)path->state_bytes + (double)path->shard_bytes;
-    for (uint32_t level = 0; level < core->topology.levels_count; level++)
+    uint32_t length = dpc_topology_path_length(&core->topology, task->path);
+    for (uint32_t i = 0; i < length; i++)
         bytes +=
-            (double)core->modules[dpc_topology_module(&core->topology, task->path, level)].bytes;
+            (double)core->modules[dpc_topology_path_module(&core->topology, task->path, i)].bytes;
     return 1000.0 * bytes / DPC_SLOW_LINK_BYTES_S;
 }
 

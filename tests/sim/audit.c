@@ -270,17 +270,20 @@ static void
 count_promises(struct audit *audit)
 {
     const struct sim_memory *memory = audit->sim->memory;
-    uint32_t contributions = 0, results = 0;
+    uint32_t rounds = 0, contributions = 0, results = 0;
     for (uint32_t path = 0; path < audit->topology->paths_count; path++) {
-        for (uint32_t round = 0; round < SIM_ROUNDS_MAX; round++)
-            contributions += memory->rounds[path][round].acknowledged;
+        uint32_t length = dpc_topology_path_length(audit->topology, path);
+        for (uint32_t round = 0; round < SIM_ROUNDS_MAX; round++) {
+            rounds += memory->rounds[path][round].acknowledged;
+            contributions += memory->rounds[path][round].acknowledged ? length : 0;
+        }
     }
     for (uint64_t i = 0; i < memory->grants_count; i++)
         results += memory->grants[i].acknowledged && !memory->grants[i].rating &&
                    memory->grants[i].lease.kind != DPC_TASK_TRAIN;
-    if (audit->contributions < contributions * audit->topology->levels_count)
-        sim_fail(audit->sim, "%u rounds were acknowledged; the disk holds %u contributions",
-                 contributions, audit->contributions);
+    if (audit->contributions < contributions)
+        sim_fail(audit->sim, "%u rounds were acknowledged; the disk holds %u contributions", rounds,
+                 audit->contributions);
     if (audit->results < results)
         sim_fail(audit->sim, "%u results were acknowledged; the disk holds %u", results,
                  audit->results);

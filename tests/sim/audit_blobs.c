@@ -46,8 +46,10 @@ audit_deltas(struct sim *sim, uint32_t path_id)
 {
     const struct dpc_core *core = sim->coordinator.core;
     const struct core_path *path = &core->paths[path_id];
-    for (uint32_t level = 0; level < core->topology.levels_count; level++) {
-        uint32_t module = dpc_topology_module(&core->topology, path_id, level);
+    uint32_t length = dpc_topology_path_length(&core->topology, path_id);
+    for (uint32_t i = 0; i < length; i++) {
+        uint32_t module = dpc_topology_path_module(&core->topology, path_id, i);
+        uint32_t level = dpc_topology_module_level(&core->topology, module);
         const struct core_delta *delta = &path->deltas[level];
         const struct core_delta *late = core_find_late(&core->modules[module], path_id);
         if (delta->serial && delta->round == dpc_module_round(&core->modules[module].record))

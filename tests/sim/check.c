@@ -65,8 +65,9 @@ first_serial_of(const struct sim *sim, uint32_t path)
     const struct dpc_core *core = sim->coordinator.core;
     const struct dpc_topology *topology = dpc_core_topology(core);
     uint64_t first = 0;
-    for (uint32_t level = 0; level < topology->levels_count; level++) {
-        uint32_t module = dpc_topology_module(topology, path, level);
+    uint32_t length = dpc_topology_path_length(topology, path);
+    for (uint32_t i = 0; i < length; i++) {
+        uint32_t module = dpc_topology_path_module(topology, path, i);
         uint32_t version = dpc_core_module(core, module)->version;
         uint64_t serial = sim->memory->serial_first[module][version];
         first = serial > first ? serial : first;
@@ -98,8 +99,10 @@ record_round(struct sim *sim, uint32_t path, const struct dpc_event *event)
     round->accepted = true;
     round->serial = submit->token.serial;
     memcpy(round->worker, event->worker, sizeof round->worker);
-    for (uint32_t level = 0; level < submit->parts_count; level++)
-        round->parts[level] = submit->parts[level].delta.hash;
+    const struct dpc_topology *topology = dpc_core_topology(sim->coordinator.core);
+    for (uint32_t i = 0; i < submit->parts_count; i++)
+        round->parts[dpc_topology_module_level(topology, submit->parts[i].module)] =
+            submit->parts[i].delta.hash;
 }
 
 /* The next in which the path trains, by the experiment's own draw. */
@@ -352,6 +355,11 @@ static void
 check_training_lease(struct sim *sim, const struct dpc_msg_lease *lease)
 {
     const struct sim_memory *memory = sim->memory;
+    const struct dpc_topology *topology = dpc_core_topology(sim->coordinator.core);
+    if (lease->levels_count != dpc_topology_path_length(topology, lease->path))
+        sim_fail(sim, "path %u is leased with %u modules", lease->path, lease->levels_count);
+    if (lease->levels_count < topology->levels_count)
+        sim_mark(sim, SIM_MARK_LEVEL_SKIPPED);
     if (lease->round != memory->rounds_done[lease->path])
         sim_fail(sim, "path %u is leased for round %u, it has done %u", lease->path, lease->round,
                  memory->rounds_done[lease->path]);

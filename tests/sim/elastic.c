@@ -39,8 +39,10 @@ sim_note_accepted(struct sim *sim, const struct dpc_msg_submit *submit,
         .steps = (uint32_t)(grant->lease.step_first - place) + submit->steps_count,
         .serial = submit->token.serial,
     };
-    for (uint32_t level = 0; level < submit->parts_count; level++)
-        part->deltas[level] = submit->parts[level].delta.hash;
+    const struct dpc_topology *topology = dpc_core_topology(core);
+    for (uint32_t i = 0; i < submit->parts_count; i++)
+        part->deltas[dpc_topology_module_level(topology, submit->parts[i].module)] =
+            submit->parts[i].delta.hash;
     if (part->steps < dpc_core_round_steps(core, part->path, part->round))
         sim_mark(sim, SIM_MARK_PART);
 }
@@ -67,11 +69,14 @@ sim_note_acknowledged(struct sim *sim, uint64_t serial)
 }
 
 static bool
-ends_there(const struct sim_part *part, const struct dpc_msg_lease *lease, uint32_t steps)
+ends_there(const struct dpc_topology *topology, const struct sim_part *part,
+           const struct dpc_msg_lease *lease, uint32_t steps)
 {
     bool same = part->path == lease->path && part->round == lease->round && part->steps == steps;
-    for (uint32_t level = 0; same && level < lease->levels_count; level++)
-        same = dpc_hash_equal(&part->deltas[level], &lease->begins[level].hash);
+    for (uint32_t i = 0; same && i < lease->levels_count; i++) {
+        uint32_t level = dpc_topology_module_level(topology, lease->modules[i]);
+        same = dpc_hash_equal(&part->deltas[level], &lease->begins[i].hash);
+    }
     return same;
 }
 
@@ -82,7 +87,8 @@ sim_check_begins(struct sim *sim, const struct dpc_msg_lease *lease)
     uint32_t steps = (uint32_t)(lease->step_first - place);
     bool found = steps == 0 && dpc_hash_is_none(&lease->begins[0].hash);
     for (uint32_t i = 0; i < sim->memory->parts_count && !found; i++)
-        found = ends_there(&sim->memory->parts[i], lease, steps);
+        found = ends_there(dpc_core_topology(sim->coordinator.core), &sim->memory->parts[i], lease,
+                           steps);
     if (!found)
         sim_fail(sim, "path %u is leased from step %u of round %u on, where nothing ended",
                  lease->path, steps, lease->round);
@@ -218,10 +224,8 @@ count_merges(const struct sim *sim, const struct sim_part *part, uint32_t level)
 }
 
 static void
-audit_level(struct sim *sim, const struct sim_part *part, uint32_t level)
+audit_level(struct sim *sim, const struct sim_part *part, uint32_t module, uint32_t level)
 {
-    const struct dpc_topology *topology = dpc_core_topology(sim->coordinator.core);
-    uint32_t module = dpc_topology_module(topology, part->path, level);
     uint32_t version = version_behind(sim, module, part->round + part->late[level]);
     if (count_merges(sim, part, level) > 1)
         sim_fail(sim, "module %u has round %u of path %u twice", module, part->round, part->path);
@@ -239,21 +243,25 @@ audit_level(struct sim *sim, const struct sim_part *part, uint32_t level)
 void
 sim_audit_parts(struct sim *sim, uint32_t contributions)
 {
-    uint32_t levels = dpc_core_topology(sim->coordinator.core)->levels_count;
-    uint32_t acknowledged = 0;
+    const struct dpc_topology *topology = dpc_core_topology(sim->coordinator.core);
+    uint32_t acknowledged = 0, owed = 0;
     for (uint32_t i = 0; i < sim->memory->parts_count && !sim->failure[0]; i++) {
         const struct sim_part *part = &sim->memory->parts[i];
         bool late = false, in_time = false;
+        uint32_t length = dpc_topology_path_length(topology, part->path);
         acknowledged += part->acknowledged;
-        for (uint32_t level = 0; level < levels; level++) {
-            audit_level(sim, part, level);
+        owed += part->acknowledged ? length : 0;
+        for (uint32_t k = 0; k < length; k++) {
+            uint32_t module = dpc_topology_path_module(topology, part->path, k);
+            uint32_t level = dpc_topology_module_level(topology, module);
+            audit_level(sim, part, module, level);
             late |= part->late[level] != DPC_IN_TIME;
             in_time |= part->late[level] == DPC_IN_TIME;
         }
         if (late && in_time)
             sim_mark(sim, SIM_MARK_IN_TIME_ELSEWHERE);
     }
-    if (contributions < acknowledged * levels)
+    if (contributions < owed)
         sim_fail(sim, "%u submissions were acknowledged; the disk holds %u contributions",
                  acknowledged, contributions);
 }

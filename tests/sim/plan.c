@@ -14,12 +14,14 @@ enum {
     STREAM_FORMS = 4,
     STREAM_EARLY_STOPPING = 5,
     STREAM_PATHS = 6,
+    STREAM_IDENTITY = 7,
 };
 enum { LISTED_MAX = 12, LEVELS_MAX = 3 };
 
 /* The modules of levels that paths share, in the order of a path's name. */
 struct shape {
     uint32_t digits, modules[LEVELS_MAX];
+    bool identity[LEVELS_MAX];
     bool own; /* beside a level of modules: path */
 };
 
@@ -29,8 +31,17 @@ between(struct dpc_rng *rng, uint32_t least, uint32_t most)
     return least + (uint32_t)dpc_rng_below(rng, most - least + 1);
 }
 
+/* Half of the levels that can be skipped. */
+static bool
+draw_identity(uint64_t seed, bool may)
+{
+    struct dpc_rng rng;
+    dpc_rng_init(&rng, seed, DPC_RNG_TEST, STREAM_IDENTITY, 0, 0);
+    return may && dpc_rng_below(&rng, 2);
+}
+
 static void
-draw_levels(struct dpc_rng *rng, struct shape *shared, struct dpc_buf *yaml)
+draw_levels(uint64_t seed, struct dpc_rng *rng, struct shape *shared, struct dpc_buf *yaml)
 {
     static const uint32_t shapes[][3] = {
         {1, 1, 0}, {2, 1, 0}, {2, 2, 0}, {2, 2, 0}, {2, 3, 0}, {3, 2, 0},
@@ -52,7 +63,10 @@ draw_levels(struct dpc_rng *rng, struct shape *shared, struct dpc_buf *yaml)
             shared->own = true;
             continue;
         }
-        dpc_buf_printf(yaml, "  - {name: l%u, parts: [%s], modules: %u}\n", i, parts, shape[i]);
+        bool identity = draw_identity(seed, i > 0 && i < count - 1);
+        dpc_buf_printf(yaml, "  - {name: l%u, parts: [%s], modules: %u, identity: %s}\n", i, parts,
+                       shape[i], identity ? "true" : "false");
+        shared->identity[shared->digits] = identity;
         shared->modules[shared->digits++] = shape[i];
     }
 }
@@ -61,9 +75,21 @@ draw_levels(struct dpc_rng *rng, struct shape *shared, struct dpc_buf *yaml)
 static void
 draw_entry(struct dpc_rng *rng, const struct shape *shape, uint32_t index, uint32_t *ret_choices)
 {
-    for (uint32_t i = 0; i < shape->digits; i++)
-        ret_choices[i] =
-            index < shape->modules[i] ? index : (uint32_t)dpc_rng_below(rng, shape->modules[i]);
+    for (uint32_t i = 0; i < shape->digits; i++) {
+        uint32_t choices = shape->modules[i] + shape->identity[i];
+        ret_choices[i] = index < shape->modules[i] ? index : (uint32_t)dpc_rng_below(rng, choices);
+    }
+}
+
+static void
+print_entry(const struct shape *shape, const uint32_t *choices, struct dpc_buf *yaml)
+{
+    for (uint32_t i = 0; i < shape->digits; i++) {
+        if (choices[i] == shape->modules[i])
+            dpc_buf_printf(yaml, "%sx", i ? "-" : "");
+        else
+            dpc_buf_printf(yaml, "%s%u", i ? "-" : "", choices[i]);
+    }
 }
 
 static bool
@@ -90,8 +116,8 @@ draw_list(struct dpc_rng *rng, const struct shape *shape, bool twice, struct dpc
         if (!twice && is_among(choices, count, entry))
             continue;
         memcpy(choices[count], entry, sizeof entry);
-        for (uint32_t digit = 0; digit < shape->digits; digit++)
-            dpc_buf_printf(yaml, "%s%u", digit ? "-" : count ? ", " : "paths: [", entry[digit]);
+        dpc_buf_printf(yaml, count ? ", " : "paths: [");
+        print_entry(shape, entry, yaml);
         count++;
     }
     dpc_buf_printf(yaml, "]\n");
@@ -110,7 +136,7 @@ draw_paths(struct sim_plan *plan, const struct shape *shape, uint32_t phases, st
     if (!plan->listed)
         return;
     for (uint32_t i = 0; i < shape->digits; i++)
-        combinations *= shape->modules[i];
+        combinations *= shape->modules[i] + shape->identity[i];
     if (twice && combinations <= LISTED_MAX / 2 && dpc_rng_below(&rng, 3) == 0)
         dpc_buf_printf(yaml, "replicas: %u\n", between(&rng, 2, LISTED_MAX / combinations));
     else
@@ -168,7 +194,7 @@ draw_experiment(struct sim_plan *plan, struct dpc_rng *rng)
     dpc_buf_printf(&yaml, "experiment: sim\n"
                           "data: {corpus: corpus}\n"
                           "model: {dim: 16, heads: 2, ffn: 32, context: 32}\n");
-    draw_levels(rng, &shape, &yaml);
+    draw_levels(plan->seed, rng, &shape, &yaml);
     uint32_t steps = between(rng, 2, 6);
     dpc_buf_printf(&yaml, "inner: {steps: %u, batch: 2}\n", steps);
     uint32_t rounds = between(rng, 1, 4), phases = (uint32_t)dpc_rng_below(rng, rounds);

@@ -335,8 +335,31 @@ static const struct {
      "  - {name: b, parts: [{blocks: 1}], modules: 64}\n"
      "  - {name: c, parts: [{blocks: 1}, head], modules: path}",
      DPC_ELIMIT, "at most 4096 are possible"},
-    {"  - {name: a, parts: [embedding, {blocks: 1}, head], modules: identity}", DPC_EUNSUPPORTED,
-     "not supported yet"},
+    {"  - {name: a, parts: [embedding, {blocks: 1}, head], modules: identity}", DPC_EINVAL,
+     "is identity, which is a key of its own"},
+    {"  - {name: a, parts: [embedding, {blocks: 1}, head], modules: 1, identity: true}", DPC_EINVAL,
+     "f.yaml:4: \"levels[0].identity\" is true, and no path can do without the embedding"},
+    {"  - {name: a, parts: [embedding], modules: 1}\n"
+     "  - {name: b, parts: [{blocks: 1}, head], modules: 1, identity: true}",
+     DPC_EINVAL, "f.yaml:5: \"levels[1].identity\" is true, and no path can do without the head"},
+    {"  - {name: a, parts: [embedding, {blocks: 1}], modules: 1}\n"
+     "  - {name: b, parts: [{blocks: 1}], modules: path, identity: true}\n"
+     "  - {name: c, parts: [head], modules: 1}",
+     DPC_EINVAL, "f.yaml:5: \"levels[1].identity\" is true beside modules: path"},
+    {"  - {name: a, parts: [embedding], modules: 1}\n"
+     "  - {name: b, parts: [{blocks: 1}], modules: 1, identity: true}\n"
+     "  - {name: c, parts: [head], modules: 1}",
+     DPC_EINVAL, "\"levels\" have blocks only where there is an identity"},
+    {"  - {name: a, parts: [embedding], modules: 1}\n"
+     "  - {name: b, parts: [{blocks: 1}], modules: 1, identity: true}\n"
+     "  - {name: c, parts: [head], modules: 1}\n"
+     "paths: [0-0-0, 0-x-0]",
+     DPC_EINVAL, "f.yaml:7: \"paths[1]\" takes no block at all"},
+    {"  - {name: a, parts: [embedding, {blocks: 1}], modules: 1}\n"
+     "  - {name: b, parts: [{blocks: 1}], modules: 1}\n"
+     "  - {name: c, parts: [head], modules: 1}\n"
+     "paths: [0-0-0, 0-x-0]",
+     DPC_EINVAL, "f.yaml:7: \"paths[1]\" skips level b, which has no identity"},
     {"  - {name: a, parts: [embedding, {blocks: 1}, head]}", DPC_EINVAL,
      "f.yaml:4: \"levels[0].modules\" is missing"},
     {"  - {name: a, parts: [embedding, {blocks: 1}, head], modules: 1, module: 2}", DPC_EINVAL,
@@ -513,6 +536,52 @@ listed_paths_have_modules_of_their_own(void)
     CU_ASSERT_EQUAL(e.levels[1].modules, 3);
 }
 
+/* A level that paths may skip is one more choice, and x in the list. */
+static void
+identities_are_printed_and_read(void)
+{
+    static const char text[] = "experiment: x\ndata: {corpus: c}\nlevels:\n"
+                               "  - {name: a, parts: [embedding, {blocks: 1}], modules: 2}\n"
+                               "  - {name: b, parts: [{blocks: 1}], modules: 2, identity: true}\n"
+                               "  - {name: c, parts: [{blocks: 1}, head], modules: 2}\n";
+    struct dpc_experiment e, again;
+    struct dpc_error err;
+    struct dpc_buf out;
+    memset(&e, 0, sizeof e);
+    memset(&again, 0, sizeof again);
+    CU_ASSERT_EQUAL_FATAL(parse(text, &e, &err), DPC_OK);
+    CU_ASSERT_EQUAL(dpc_experiment_paths(&e), 2 * 3 * 2);
+    char *listed = dpc_format("%spaths: [0-x-1, 1-0-0, 0-1-0]\n", text);
+    memset(&e, 0, sizeof e);
+    CU_ASSERT_EQUAL_FATAL(parse(listed, &e, &err), DPC_OK);
+    dpc_free(listed);
+    CU_ASSERT_EQUAL(e.listed[0].choices[1], DPC_CHOICE_IDENTITY);
+    dpc_buf_init(&out, 0);
+    dpc_experiment_print(&e, &out);
+    CU_ASSERT_PTR_NOT_NULL(strstr(dpc_buf_text(&out), "modules: 2, identity: true}\n"));
+    CU_ASSERT_PTR_NOT_NULL(strstr(dpc_buf_text(&out), "\npaths: [0-x-1, 1-0-0, 0-1-0]\n"));
+    CU_ASSERT_EQUAL_FATAL(parse(dpc_buf_text(&out), &again, &err), DPC_OK);
+    CU_ASSERT_EQUAL(memcmp(&e, &again, sizeof e), 0);
+    dpc_buf_done(&out);
+}
+
+/* What a path that skips a level is composed of is an experiment of its own. */
+static void
+levels_are_taken_out(void)
+{
+    struct dpc_experiment e, taken;
+    struct dpc_error err;
+    CU_ASSERT_EQUAL_FATAL(parse_with("replicas: 2", &e, &err), DPC_OK);
+    dpc_experiment_take_levels(&e, 3, &taken);
+    CU_ASSERT_EQUAL(taken.levels_count, 2);
+    dpc_experiment_take_levels(&e, 2, &taken);
+    CU_ASSERT_EQUAL(taken.levels_count, 1);
+    CU_ASSERT_STRING_EQUAL(taken.levels[0].name, "upper");
+    CU_ASSERT_EQUAL(dpc_layout_path_floats(&taken), dpc_layout_module_floats(&e, 1));
+    CU_ASSERT_EQUAL(dpc_layout_levels_floats(&e, 2), dpc_layout_module_floats(&e, 1));
+    CU_ASSERT_EQUAL(dpc_layout_levels_floats(&e, 3), dpc_layout_path_floats(&e));
+}
+
 /* The longest that may be listed still travels in one message. */
 static void
 the_longest_list_fits_a_message(void)
@@ -553,8 +622,9 @@ canonical_form_has_groups_and_levels(void)
     CU_ASSERT_PTR_NOT_NULL(
         strstr(text, "\ndata:\n  corpus: c\n  tokenizer:\n    kind: bytes\n  test: 0.1\n"));
     CU_ASSERT_PTR_NOT_NULL(
-        strstr(text, "\nlevels:\n  - {name: lower, parts: [embedding, {blocks: 2}], modules: 2}\n"
-                     "  - {name: upper, parts: [{blocks: 2}, head], modules: 2}\n"
+        strstr(text, "\nlevels:\n  - {name: lower, parts: [embedding, {blocks: 2}], modules: 2, "
+                     "identity: false}\n"
+                     "  - {name: upper, parts: [{blocks: 2}, head], modules: 2, identity: false}\n"
                      "paths: all\nreplicas: 1\nrouting:\n"));
     dpc_buf_done(&out);
 }
@@ -586,12 +656,15 @@ diff_names_changed_keys_and_whether_they_may(void)
     b.evaluation.windows = 9;
     b.levels[1].modules = 3;
     dpc_experiment_diff(&a, &b, note, &seen);
-    CU_ASSERT_STRING_EQUAL(dpc_buf_text(&seen.text),
-                           "levels [{name: lower, parts: [embedding, {blocks: 2}], modules: 2}, "
-                           "{name: upper, parts: [{blocks: 2}, head], modules: 2}] -> "
-                           "[{name: lower, parts: [embedding, {blocks: 2}], modules: 2}, "
-                           "{name: upper, parts: [{blocks: 2}, head], modules: 3}] fixed\n"
-                           "inner.lr 0.001 -> 0.002 fixed\nevaluation.windows 8 -> 9 may\n");
+    CU_ASSERT_STRING_EQUAL(
+        dpc_buf_text(&seen.text),
+        "levels [{name: lower, parts: [embedding, {blocks: 2}], modules: 2, "
+        "identity: false}, "
+        "{name: upper, parts: [{blocks: 2}, head], modules: 2, identity: false}]"
+        " -> [{name: lower, parts: [embedding, {blocks: 2}], modules: 2, "
+        "identity: false}, {name: upper, parts: [{blocks: 2}, head], modules: 3, "
+        "identity: false}] fixed\n"
+        "inner.lr 0.001 -> 0.002 fixed\nevaluation.windows 8 -> 9 may\n");
     dpc_buf_done(&seen.text);
 }
 
@@ -757,6 +830,8 @@ static const struct dpc_test tests[] = {
     {"lists of paths are printed and read", lists_of_paths_are_printed_and_read},
     {"a list replaces the one before", a_list_replaces_the_one_before},
     {"listed paths have modules of their own", listed_paths_have_modules_of_their_own},
+    {"identities are printed and read", identities_are_printed_and_read},
+    {"levels are taken out", levels_are_taken_out},
     {"the longest list fits a message", the_longest_list_fits_a_message},
     {"canonical form has groups and levels", canonical_form_has_groups_and_levels},
     {"diff names changed keys", diff_names_changed_keys_and_whether_they_may},

@@ -269,7 +269,52 @@ replicas_of_one_model_are_diloco(void)
     dpc_topology_done(&topology);
 }
 
+/* Three levels, of which paths may skip the middle one: 2 x (2 + 1) x 1. */
+static void
+paths_skip_levels(void)
+{
+    static const char *const names[] = {"0-0-0", "0-1-0", "0-x-0", "1-0-0", "1-1-0", "1-x-0"};
+    struct dpc_experiment experiment = {
+        .levels_count = 3,
+        .levels = {{.name = "low", .modules = 2},
+                   {.name = "mid", .modules = 2, .identity = true},
+                   {.name = "top", .modules = 1}},
+    };
+    struct dpc_topology topology;
+    char name[2 * DPC_NAME_MAX];
+    uint32_t found;
+    CU_ASSERT_EQUAL(dpc_experiment_paths(&experiment), 6);
+    CU_ASSERT_EQUAL_FATAL(dpc_topology_init(&topology, &experiment, NULL), DPC_OK);
+    CU_ASSERT(topology.routed_paths == 6 && topology.routed_modules == 5 && topology.skips);
+    for (uint32_t path = 0; path < 6; path++) {
+        bool skips = path % 3 == 2;
+        dpc_topology_path_name(&topology, path, name, sizeof name);
+        CU_ASSERT_STRING_EQUAL(name, names[path]);
+        CU_ASSERT(dpc_topology_path_find(&topology, name, &found) && found == path);
+        CU_ASSERT_EQUAL(dpc_topology_module(&topology, path, 1) == DPC_TOPOLOGY_NONE, skips);
+        CU_ASSERT_EQUAL(dpc_topology_path_length(&topology, path), skips ? 2 : 3);
+        CU_ASSERT_EQUAL(dpc_topology_path_levels(&topology, path), skips ? 5 : 7);
+        CU_ASSERT_EQUAL(dpc_topology_path_module(&topology, path, 0), path / 3);
+        CU_ASSERT_EQUAL(dpc_topology_path_module(&topology, path, skips ? 1 : 2), 4);
+    }
+    CU_ASSERT_EQUAL(dpc_topology_paths_through(&topology, 2), 2);
+    CU_ASSERT_EQUAL(dpc_topology_path_through(&topology, 3, 1), 4);
+    CU_ASSERT_EQUAL(dpc_topology_paths_through(&topology, 4), 6);
+    CU_ASSERT_EQUAL(dpc_topology_path_length(&topology, dpc_topology_dense_path(&topology)), 3);
+    CU_ASSERT_EQUAL(dpc_topology_path_module(&topology, 6, 1), 6);
+    CU_ASSERT_FALSE(dpc_topology_path_find(&topology, "x-0-0", &found));
+    CU_ASSERT_FALSE(dpc_topology_path_find(&topology, "0-2-0", &found));
+    dpc_topology_done(&topology);
+}
+
 /* --- Any topology: what is counted or indexed against looking through all paths. */
+
+static uint16_t
+draw_choice(struct dpc_rng *rng, const struct dpc_level *level)
+{
+    uint16_t choice = (uint16_t)dpc_rng_below(rng, level->modules + level->identity);
+    return choice < level->modules ? choice : DPC_CHOICE_IDENTITY;
+}
 
 static void
 draw(struct dpc_rng *rng, struct dpc_experiment *experiment)
@@ -281,6 +326,7 @@ draw(struct dpc_rng *rng, struct dpc_experiment *experiment)
         (void)snprintf(level->name, sizeof level->name, "l%u", i);
         level->modules = 1 + (uint32_t)dpc_rng_below(rng, 3);
         level->own = i == own && experiment->levels_count > 1;
+        level->identity = !level->own && dpc_rng_below(rng, 3) == 0;
         shared += !level->own;
     }
     experiment->replicas = (uint32_t)dpc_rng_below(rng, 4);
@@ -289,8 +335,7 @@ draw(struct dpc_rng *rng, struct dpc_experiment *experiment)
         uint32_t digit = 0;
         for (uint32_t k = 0; k < experiment->levels_count; k++) {
             if (!experiment->levels[k].own)
-                experiment->listed[i].choices[digit++] =
-                    (uint16_t)dpc_rng_below(rng, experiment->levels[k].modules);
+                experiment->listed[i].choices[digit++] = draw_choice(rng, &experiment->levels[k]);
         }
         experiment->listed[i].digits = shared;
     }
@@ -316,6 +361,24 @@ check_modules_of(const struct dpc_topology *topology)
     }
 }
 
+/* Walked by level and by module. */
+static void
+check_walk(const struct dpc_topology *topology, uint32_t path)
+{
+    uint32_t index = 0;
+    for (uint32_t level = 0; level < topology->levels_count; level++) {
+        uint32_t module = dpc_topology_module(topology, path, level);
+        bool taken = dpc_topology_path_levels(topology, path) >> level & 1;
+        CU_ASSERT_EQUAL(taken, module != DPC_TOPOLOGY_NONE);
+        if (taken) {
+            CU_ASSERT_EQUAL(dpc_topology_module_level(topology, module), level);
+            CU_ASSERT_EQUAL(dpc_topology_path_module(topology, path, index), module);
+            index++;
+        }
+    }
+    CU_ASSERT_EQUAL(dpc_topology_path_length(topology, path), index);
+}
+
 static void
 any_topology_holds_together(void)
 {
@@ -331,6 +394,7 @@ any_topology_holds_together(void)
         for (uint32_t path = 0; path < topology.paths_count; path++) {
             char name[2 * DPC_NAME_MAX];
             uint32_t found;
+            check_walk(&topology, path);
             dpc_topology_path_name(&topology, path, name, sizeof name);
             CU_ASSERT(dpc_topology_path_find(&topology, name, &found) && found == path);
         }
@@ -349,6 +413,7 @@ static const struct dpc_test tests[] = {
     {"too many are refused", too_many_are_refused},
     {"a list leaves out and repeats", a_list_leaves_out_and_repeats},
     {"replicas of one model are DiLoCo", replicas_of_one_model_are_diloco},
+    {"paths skip levels", paths_skip_levels},
     {"any topology holds together", any_topology_holds_together},
 };
 DPC_TEST_MAIN("base/topology", tests)

@@ -74,6 +74,7 @@ test_bytes(void)
     CU_ASSERT_EQUAL(plan.path_bytes_up, 4 * params + 2 * 64 + 8 * params + 64);
     CU_ASSERT_EQUAL(plan.round_bytes_up, 4 * plan.path_bytes_up);
     CU_ASSERT(plan.worker_bytes > 16 * params);
+    CU_ASSERT_EQUAL(plan.worker_bytes_short, plan.worker_bytes_least);
 }
 
 /* keep_rounds is 3: five rounds of contributions lie on the disk, and six versions. */
@@ -130,6 +131,38 @@ test_listed(void)
     dpc_free(text);
 }
 
+/* Paths that skip a level are smaller, and so is what they need. */
+static void
+test_identity(void)
+{
+    static const char text[] =
+        "experiment: planned\n"
+        "data: {corpus: c}\n"
+        "model: {dim: 16, heads: 2, ffn: 24, context: 32, tie_embeddings: true}\n"
+        "levels:\n"
+        "  - {name: low, parts: [embedding, {blocks: 1}], modules: 1}\n"
+        "  - {name: mid, parts: [{blocks: 3}], modules: 2, identity: true}\n"
+        "  - {name: high, parts: [head], modules: 1}\n"
+        "routing: {prefix: 8}\n"
+        "inner: {batch: 4, steps: 10}\n";
+    struct dpc_experiment experiment;
+    struct dpc_plan short_ones;
+    struct dpc_error err = {0};
+    size_t least = EMBEDDING + BLOCK + 16, most = least + 3 * BLOCK;
+    CU_ASSERT_EQUAL_FATAL(dpc_experiment_parse("planned", text, sizeof text - 1, &experiment, &err),
+                          DPC_OK);
+    CU_ASSERT_EQUAL_FATAL(dpc_plan_make(&experiment, &short_ones, &err), DPC_OK);
+    CU_ASSERT_EQUAL(short_ones.paths, 3);
+    CU_ASSERT(short_ones.path_params == most && short_ones.path_params_least == least);
+    CU_ASSERT_EQUAL(short_ones.total_params, least + 2 * 3 * BLOCK);
+    CU_ASSERT(short_ones.levels[1].identity && !short_ones.levels[1].couples_all);
+    CU_ASSERT_EQUAL(short_ones.levels[1].paths_through, 1);
+    uint64_t long_bytes = 12 * most + 4 * 64, short_bytes = 12 * least + 3 * 64;
+    CU_ASSERT_EQUAL(short_ones.path_bytes_up, long_bytes);
+    CU_ASSERT_EQUAL(short_ones.round_bytes_up, 3 * long_bytes + short_bytes);
+    CU_ASSERT(short_ones.worker_bytes_short < short_ones.worker_bytes_least);
+}
+
 static const struct dpc_test tests[] = {
     {"a plan is made", test_make},
     {"parameters", test_parameters},
@@ -140,5 +173,6 @@ static const struct dpc_test tests[] = {
     {"what routed modules begin with", test_beginnings},
     {"disk of early stopping", test_disk_of_early_stopping},
     {"paths of a list", test_listed},
+    {"paths that skip a level", test_identity},
 };
 DPC_TEST_MAIN("cli/plan", tests)

@@ -376,12 +376,15 @@ driver_fill_submission(struct driver *driver, const struct dpc_msg_lease *lease,
         for (uint32_t level = 0; level < lease->levels_count; level++)
             ret_submit->parts[level] = (struct dpc_part){
                 .module = lease->modules[level],
-                .delta = {driver->store
-                              ? put_tensor(driver,
-                                           dpc_layout_module_floats(&driver->experiment, level),
-                                           lease->path, lease->round, level)
-                              : hash_of_numbers(lease->path, lease->round, level,
-                                                &lease->versions[level].hash),
+                .delta = {driver->store ? put_tensor(driver,
+                                                     dpc_layout_module_floats(
+                                                         &driver->experiment,
+                                                         dpc_topology_module_level(
+                                                             dpc_core_topology(driver->core),
+                                                             lease->modules[level])),
+                                                     lease->path, lease->round, level)
+                                        : hash_of_numbers(lease->path, lease->round, level,
+                                                          &lease->versions[level].hash),
                           lease->versions[level].bytes},
             };
         struct dpc_blob_ref state = {

@@ -78,11 +78,11 @@ put_tensor(struct bench *bench, size_t count, float value, float last)
     return ref;
 }
 
-/* A path state whose last value is `last`. */
+/* A state of a path at these levels, whose last value is `last`. */
 static struct dpc_blob_ref
-put_state(struct bench *bench, float last)
+put_state_of(struct bench *bench, uint32_t levels, float last)
 {
-    size_t floats = 2 * dpc_layout_path_floats(&bench->experiment);
+    size_t floats = 2 * dpc_layout_levels_floats(&bench->experiment, levels);
     size_t len = dpc_tensor_blob_bytes(floats);
     uint8_t *bytes = dpc_alloc(len, 1);
     memcpy(bytes, "DPCSTAT1", 8);
@@ -90,6 +90,12 @@ put_state(struct bench *bench, float last)
     struct dpc_blob_ref ref = put(bench, bytes, len);
     dpc_free(bytes);
     return ref;
+}
+
+static struct dpc_blob_ref
+put_state(struct bench *bench, float last)
+{
+    return put_state_of(bench, 3, last);
 }
 
 static struct dpc_submission_check
@@ -232,6 +238,35 @@ features_smaller_than_a_header_are_refused(void)
 }
 
 /* Nothing in place of a result was once looked up as a blob, and not found ended the daemon. */
+/* Where paths skip levels, a state is as large as its own path. */
+static void
+a_short_path_has_a_short_state(void)
+{
+    struct bench bench;
+    start(&bench);
+    dpc_topology_done(&bench.topology);
+    bench.experiment.levels_count = 3;
+    bench.experiment.levels[2] = bench.experiment.levels[1];
+    bench.experiment.levels[1] =
+        (struct dpc_level){.name = "middle", .blocks = 1, .modules = 1, .identity = true};
+    CU_ASSERT_EQUAL_FATAL(dpc_topology_init(&bench.topology, &bench.experiment, NULL), DPC_OK);
+    uint32_t path;
+    CU_ASSERT_FATAL(dpc_topology_path_find(&bench.topology, "0-x-0", &path));
+    struct dpc_msg_submit submit = {.kind = DPC_TASK_TRAIN, .path = path, .parts_count = 2};
+    for (uint32_t i = 0; i < 2; i++) {
+        submit.parts[i].module = dpc_topology_path_module(&bench.topology, path, i);
+        submit.parts[i].delta =
+            put_tensor(&bench, dpc_layout_module_floats(&bench.experiment, 2 * i), 0.5f, 0.25f);
+    }
+    submit.state = put_state_of(&bench, 7, 0.5f);
+    CU_ASSERT_TRUE(check(&bench, &submit).damaged);
+    submit.state = put_state_of(&bench, 5, 0.5f);
+    CU_ASSERT_FALSE(check(&bench, &submit).damaged);
+    submit.path = bench.topology.paths_count;
+    CU_ASSERT_TRUE(check(&bench, &submit).damaged);
+    stop(&bench);
+}
+
 static void
 no_result_is_refused(void)
 {
@@ -248,6 +283,7 @@ static const struct dpc_test tests[] = {
     {"whole submissions pass", whole_submissions_pass},
     {"what has not arrived is listed", what_has_not_arrived_is_listed},
     {"wrong shapes and values are refused", wrong_shapes_and_values_are_refused},
+    {"a short path has a short state", a_short_path_has_a_short_state},
     {"no result is refused", no_result_is_refused},
     {"features smaller than a header are refused", features_smaller_than_a_header_are_refused},
 };

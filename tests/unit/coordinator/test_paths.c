@@ -17,6 +17,7 @@ enum { TRIALS = 60, LEVELS_MAX = 3, LISTED_MAX = 10 };
 struct shape {
     uint32_t levels, modules[LEVELS_MAX];
     uint32_t own; /* level of modules: path; none from `levels` on */
+    bool skips;   /* paths may go straight on at the second of three levels */
 };
 
 static void
@@ -24,6 +25,7 @@ draw_levels(struct dpc_rng *rng, struct shape *shape, struct dpc_buf *yaml)
 {
     shape->levels = 2 + (uint32_t)dpc_rng_below(rng, 2);
     shape->own = (uint32_t)dpc_rng_below(rng, 8);
+    shape->skips = shape->levels == 3 && shape->own != 1 && dpc_rng_below(rng, 2);
     dpc_buf_printf(yaml, "levels:\n");
     for (uint32_t i = 0; i < shape->levels; i++) {
         const char *parts = i == 0                   ? "embedding, {blocks: 1}"
@@ -34,7 +36,8 @@ draw_levels(struct dpc_rng *rng, struct shape *shape, struct dpc_buf *yaml)
         if (i == shape->own)
             dpc_buf_printf(yaml, "path}\n");
         else
-            dpc_buf_printf(yaml, "%u}\n", shape->modules[i]);
+            dpc_buf_printf(yaml, "%u, identity: %s}\n", shape->modules[i],
+                           shape->skips && i == 1 ? "true" : "false");
     }
 }
 
@@ -48,7 +51,10 @@ draw_entry(struct dpc_rng *rng, const struct shape *shape, uint32_t index, struc
         /* The first ones see to it that no module is left out. */
         uint32_t modules = shape->modules[i];
         uint32_t choice = index < 3 ? index % modules : (uint32_t)dpc_rng_below(rng, modules);
-        dpc_buf_printf(yaml, "%s%u", separator, choice);
+        if (index >= 3 && shape->skips && i == 1 && dpc_rng_below(rng, 2))
+            dpc_buf_printf(yaml, "%sx", separator);
+        else
+            dpc_buf_printf(yaml, "%s%u", separator, choice);
         separator = "-";
     }
 }

@@ -121,6 +121,43 @@ training_goes_on_from_a_state(void)
     trainer_done(&there);
 }
 
+/* The moments of some values, as the state of a path that has no others. */
+static void
+a_state_is_narrowed(void)
+{
+    enum { HEADER = 64 };
+    struct trainer t;
+    struct dpc_buf state, narrow;
+    struct dpc_error err;
+    trainer_init(&t);
+    train(&t, 1e-2);
+    train(&t, 1e-2);
+    size_t floats = dpc_path_floats(t.path);
+    const struct dpc_adamw_span spans[] = {{1, 3}, {10, 5}};
+    static const size_t places[] = {1, 2, 3, 10, 11, 12, 13, 14};
+    dpc_buf_init(&state, 0);
+    dpc_buf_init(&narrow, 0);
+    CU_ASSERT_EQUAL(dpc_adamw_write(t.adamw, &state), DPC_OK);
+    CU_ASSERT_EQUAL(dpc_adamw_narrow(state.data, state.len, floats, spans, 2, &narrow, &err),
+                    DPC_OK);
+    CU_ASSERT_EQUAL_FATAL(narrow.len, HEADER + 2 * 8 * sizeof(float));
+    CU_ASSERT_EQUAL(memcmp(narrow.data, state.data, 24), 0); /* the steps are the same */
+    CU_ASSERT_EQUAL(narrow.data[24], 8);
+    for (size_t i = 0; i < 16; i++) {
+        size_t at = (i / 8 * floats + places[i % 8]) * sizeof(float);
+        CU_ASSERT_EQUAL(memcmp(narrow.data + HEADER + i * sizeof(float), state.data + HEADER + at,
+                               sizeof(float)),
+                        0);
+    }
+    CU_ASSERT_EQUAL(dpc_adamw_narrow(state.data, state.len, floats - 1, spans, 2, &narrow, &err),
+                    DPC_ECORRUPT);
+    CU_ASSERT_EQUAL(dpc_adamw_narrow(state.data, 30, floats, spans, 2, &narrow, &err),
+                    DPC_ECORRUPT);
+    dpc_buf_done(&state);
+    dpc_buf_done(&narrow);
+    trainer_done(&t);
+}
+
 static void
 a_reset_state_is_a_new_one(void)
 {
@@ -195,6 +232,7 @@ static const struct dpc_test tests[] = {
     {"a gradient that is not finite changes nothing",
      a_gradient_that_is_not_finite_changes_nothing},
     {"training goes on from a state", training_goes_on_from_a_state},
+    {"a state is narrowed", a_state_is_narrowed},
     {"a reset state is a new one", a_reset_state_is_a_new_one},
     {"damaged states are refused", damaged_states_are_refused},
     {"the schedule warms up and falls", the_schedule_warms_up_and_falls},
