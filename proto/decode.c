@@ -264,6 +264,7 @@ read_give_back(struct decoding *d, const Dpc__Wire__Envelope *in)
     d->msg.give_back.token = take_token(in->give_back->token);
     d->msg.give_back.reason = take_text(d, in->give_back->reason, DPC_TEXT_MAX, "reason");
     d->msg.give_back.not_finite = in->give_back->not_finite;
+    d->msg.give_back.too_large = in->give_back->too_large;
 }
 
 static void

@@ -255,6 +255,7 @@ fill_give_back(const struct dpc_msg *msg, struct scratch *s)
     s->give_back.token = token(s, msg->give_back.token);
     s->give_back.reason = text(s, msg->give_back.reason, DPC_TEXT_MAX, "reason");
     s->give_back.not_finite = msg->give_back.not_finite;
+    s->give_back.too_large = msg->give_back.too_large;
     s->envelope.give_back = &s->give_back;
 }
 

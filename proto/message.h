@@ -165,6 +165,7 @@ struct dpc_msg_give_back {
     struct dpc_token token;
     const char *reason;
     bool not_finite; /* the task itself failed: a loss or a gradient was not finite */
+    bool too_large;  /* the path does not fit the worker's memory */
 };
 
 struct dpc_msg_error {

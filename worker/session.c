@@ -272,6 +272,7 @@ dpc_session_failed(struct dpc_session *session, struct dpc_token token, int code
         session_fetch(session);
     } else {
         session->not_finite = code == DPC_ENOTFINITE;
+        session->too_large = code == DPC_ELIMIT;
         session_give_back(session, text);
     }
 }

@@ -50,7 +50,7 @@ on_lease(struct dpc_session *session, const struct dpc_msg_lease *lease)
     session->refetches = session->missings = 0;
     session->upload_at_ms = 0;
     session->parting = DPC_PARTING_NOTHING;
-    session->not_finite = false;
+    session->not_finite = session->too_large = false;
     session->hello_errors = 0;
     session_want_nothing(session);
     session_note(session, DPC_LOG_INFO,

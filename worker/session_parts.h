@@ -50,6 +50,7 @@ struct dpc_session {
     double up_bytes_per_s;    /* of the last one; 0: none yet */
     char reason[256];         /* of giving back */
     bool not_finite;          /* and whether it is that */
+    bool too_large;           /* or that */
 
     bool paused;
     bool stopping;

@@ -122,6 +122,7 @@ session_send_request(struct dpc_session *session)
         msg->give_back.token = session->lease.token;
         msg->give_back.reason = session->reason;
         msg->give_back.not_finite = session->not_finite;
+        msg->give_back.too_large = session->too_large;
     }
     request->at_ms = session->now_ms + request->pause_ms;
     request->pause_ms = session_clamp(2 * request->pause_ms, 1, 8 * session->heartbeat_ms);

@@ -177,7 +177,7 @@ choose(struct dpc_core *core, const struct core_worker *worker, bool overdue, in
     for (uint32_t i = 0; !held && i < core->audits_count; i++) {
         struct core_audit *audit = &core->audits[i];
         if (!is_taken(core, audit, now_ms) && may_take(audit, worker) &&
-            (!overdue || is_overdue(core, audit)))
+            core_fits(core, worker, audit->path) && (!overdue || is_overdue(core, audit)))
             return audit;
     }
     return held;

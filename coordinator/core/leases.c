@@ -137,14 +137,16 @@ retry_after(const struct dpc_core *core, int64_t now_ms)
 }
 
 static void
-reply_wait(struct dpc_core *core, int64_t now_ms, struct dpc_actions *actions)
+reply_wait(struct dpc_core *core, const struct core_worker *worker, int64_t now_ms,
+           struct dpc_actions *actions)
 {
     struct dpc_msg *reply = core_reply(actions, DPC_MSG_WAIT);
     reply->wait.finished = core->phase.phase == DPC_PHASE_FINISHED;
     reply->wait.retry_ms =
         reply->wait.finished ? 30 * core->heartbeat_ms : retry_after(core, now_ms);
-    (void)snprintf(actions->reply_text, sizeof actions->reply_text, "phase %s: no task is ready",
-                   dpc_phase_name(core->phase.phase));
+    (void)snprintf(actions->reply_text, sizeof actions->reply_text, "phase %s: no task is ready%s",
+                   dpc_phase_name(core->phase.phase),
+                   worker->too_large ? " that fits this worker's memory" : "");
     reply->wait.reason = actions->reply_text;
 }
 
@@ -219,6 +221,7 @@ core_on_hello(struct dpc_core *core, const struct dpc_event *event, int64_t now_
     (void)snprintf(worker->record.name, sizeof worker->record.name, "%s", hello->name);
     worker->heard_ms = now_ms;
     core_set_connected(core, worker, true);
+    worker->too_large = 0; /* it may have more by now */
     worker->tokens_per_s = hello->tokens_per_s;
     dpc_put_worker(&actions->batch, &worker->record);
     (void)snprintf(worker->numeric_class, sizeof worker->numeric_class, "%s", hello->numeric_class);
@@ -288,7 +291,7 @@ core_on_ask(struct dpc_core *core, const struct dpc_event *event, int64_t now_ms
         lease = grant_next(core, worker, now_ms, actions);
     if (!lease) {
         if (!core_grant_audit(core, worker, false, now_ms, actions))
-            reply_wait(core, now_ms, actions);
+            reply_wait(core, worker, now_ms, actions);
         return;
     }
     core_hear_of(core, lease, now_ms);
@@ -333,6 +336,14 @@ core_on_heartbeat(struct dpc_core *core, const struct dpc_event *event, int64_t 
     reply_verdict(actions, message->token, DPC_VERDICT_CONTINUE);
 }
 
+static void
+note_too_large(const struct dpc_core *core, struct core_worker *worker, uint32_t path)
+{
+    uint64_t bytes = core_path_bytes(core, path);
+    if (worker->too_large == 0 || bytes < worker->too_large)
+        worker->too_large = bytes;
+}
+
 void
 core_on_give_back(struct dpc_core *core, const struct dpc_event *event, int64_t now_ms,
                   struct dpc_actions *actions)
@@ -341,7 +352,10 @@ core_on_give_back(struct dpc_core *core, const struct dpc_event *event, int64_t 
     struct core_worker *worker = heard(core, event->worker, now_ms, actions);
     if (!worker)
         return;
-    if (core_find_audit(core, worker, message->token))
+    const struct core_audit *audit = core_find_audit(core, worker, message->token);
+    if (audit && message->too_large)
+        note_too_large(core, worker, audit->path);
+    if (audit)
         core_leave_audit(core, worker, 0);
     struct core_lease *lease = message->token.incarnation == core->incarnation
                                    ? core_find_lease(core, message->token.serial)
@@ -349,6 +363,8 @@ core_on_give_back(struct dpc_core *core, const struct dpc_event *event, int64_t 
     if (lease && memcmp(lease->record.worker, event->worker, DPC_WORKER_KEY_BYTES) == 0) {
         if (message->not_finite)
             core_note_failure(core, &lease->record, message->reason);
+        if (message->too_large)
+            note_too_large(core, worker, lease->record.path);
         core_end_lease(core, lease, actions);
     }
     core_reply(actions, DPC_MSG_ACK);

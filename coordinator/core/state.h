@@ -130,8 +130,11 @@ struct core_worker {
     int64_t heard_ms;
     bool connected;
     double tokens_per_s;
-    char numeric_class[DPC_NAME_MAX];     /* of its last hello; "": none since the start */
-    struct core_lease *lease;             /* NULL: holds none, or that of an audit */
+    char numeric_class[DPC_NAME_MAX]; /* of its last hello; "": none since the start */
+    struct core_lease *lease;         /* NULL: holds none, or that of an audit */
+    /* core_path_bytes of the smallest path that did not fit its memory since its last hello; 0:
+     * none. It gets smaller ones alone. */
+    uint64_t too_large;
     uint32_t first_trained, last_trained; /* its paths, the longest ago first */
 };
 
@@ -255,8 +258,12 @@ void core_note_trained(struct dpc_core *core, uint32_t path, struct core_worker 
  * none waits. */
 bool core_choose(struct dpc_core *core, const struct core_worker *worker, int64_t now_ms,
                  struct dpc_lease_record *ret_task, enum core_sort *ret_sort, uint32_t *ret_index);
+/* As far as the worker has said, it has the memory for the path. */
+bool core_fits(const struct dpc_core *core, const struct core_worker *worker, uint32_t path);
 
-/* --- times.c: how long a task should take. */
+/* --- times.c: how long a task should take, and how large it is. */
+/* Of the versions of its modules. */
+uint64_t core_path_bytes(const struct dpc_core *core, uint32_t path);
 /* Inner steps or documents. */
 uint32_t core_units(const struct dpc_core *core, const struct dpc_lease_record *task);
 void core_measure(struct dpc_core *core, const struct core_lease *lease,

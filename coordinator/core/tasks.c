@@ -150,7 +150,7 @@ prefer_own(struct dpc_core *core, const struct core_worker *worker, uint32_t bes
     uint32_t path = worker->first_trained;
     for (int i = 0; i < AFFINE_MAX && path != CORE_NOBODY; i++, path = core->paths[path].behind) {
         if (core_heap_has(&core->training.waiting, path) &&
-            core->training.waiting.keys[path] == key)
+            core->training.waiting.keys[path] == key && core_fits(core, worker, path))
             return path;
     }
     return best;
@@ -188,7 +188,8 @@ prefer_apart(const struct dpc_core *core, const struct core_worker *worker, uint
     uint32_t least = count_given(core, worker, best);
     for (uint32_t i = 0; i < waiting->count && i < AFFINE_MAX && least; i++) {
         uint32_t path = waiting->items[i];
-        uint32_t given = waiting->keys[path] == key ? count_given(core, worker, path) : least;
+        bool may = waiting->keys[path] == key && core_fits(core, worker, path);
+        uint32_t given = may ? count_given(core, worker, path) : least;
         if (given < least) {
             least = given;
             best = path;
@@ -257,14 +258,43 @@ release_quiet(struct dpc_core *core, enum core_sort sort, int64_t now_ms)
     }
 }
 
+bool
+core_fits(const struct dpc_core *core, const struct core_worker *worker, uint32_t path)
+{
+    return worker->too_large == 0 || core_path_bytes(core, path) < worker->too_large;
+}
+
+/* The first of the tasks that wait that the worker has the memory for. Only for one that lacks it
+ * all of them are looked at. */
+static bool
+first_waiting(const struct dpc_core *core, const struct core_tasks *tasks,
+              const struct core_worker *worker, uint32_t *ret_task, int64_t *ret_key)
+{
+    const struct core_heap *waiting = &tasks->waiting;
+    bool chunks = tasks == &core->chunking, found = false;
+    if (worker->too_large == 0)
+        return core_heap_first(waiting, ret_task, ret_key);
+    for (uint32_t i = 0; i < waiting->count; i++) {
+        uint32_t task = waiting->items[i];
+        int64_t key = waiting->keys[task];
+        bool sooner = !found || key < *ret_key || (key == *ret_key && task < *ret_task);
+        if (!sooner || !core_fits(core, worker, chunks ? core->chunks[task].path : task))
+            continue;
+        *ret_task = task;
+        *ret_key = key;
+        found = true;
+    }
+    return found;
+}
+
 /* The first chunk that nobody is at work on. */
 static bool
-choose_chunk(struct dpc_core *core, int64_t now_ms, struct dpc_lease_record *ret_task,
-             uint32_t *ret_index)
+choose_chunk(struct dpc_core *core, const struct core_worker *worker, int64_t now_ms,
+             struct dpc_lease_record *ret_task, uint32_t *ret_index)
 {
     int64_t key;
     release_quiet(core, CORE_CHUNKING, now_ms);
-    if (!core_heap_first(&core->chunking.waiting, ret_index, &key))
+    if (!first_waiting(core, &core->chunking, worker, ret_index, &key))
         return false;
     const struct core_chunk *chunk = &core->chunks[*ret_index];
     *ret_task = (struct dpc_lease_record){
@@ -283,7 +313,7 @@ choose_training(struct dpc_core *core, const struct core_worker *worker, int64_t
 {
     int64_t key;
     release_quiet(core, CORE_TRAINING, now_ms);
-    if (!core_heap_first(&core->training.waiting, ret_index, &key))
+    if (!first_waiting(core, &core->training, worker, ret_index, &key))
         return false;
     *ret_index = prefer_own(core, worker, *ret_index, key);
     if (core->experiment->trust == DPC_TRUST_OPEN)
@@ -299,12 +329,12 @@ choose_training(struct dpc_core *core, const struct core_worker *worker, int64_t
 /* The path that is furthest behind with its evaluations; `urgent`: if its rounds would outlast
  * those that the store keeps anyway. */
 static bool
-choose_rating(struct dpc_core *core, bool urgent, int64_t now_ms, struct dpc_lease_record *ret_task,
-              uint32_t *ret_index)
+choose_rating(struct dpc_core *core, const struct core_worker *worker, bool urgent, int64_t now_ms,
+              struct dpc_lease_record *ret_task, uint32_t *ret_index)
 {
     int64_t key;
     release_quiet(core, CORE_RATING, now_ms);
-    if (!core_heap_first(&core->rating.waiting, ret_index, &key) ||
+    if (!first_waiting(core, &core->rating, worker, ret_index, &key) ||
         (urgent && -key < core->experiment->keep_rounds))
         return false;
     const struct dpc_best_record *record = &core->bests[*ret_index].record;
@@ -327,14 +357,14 @@ core_choose(struct dpc_core *core, const struct core_worker *worker, int64_t now
             struct dpc_lease_record *ret_task, enum core_sort *ret_sort, uint32_t *ret_index)
 {
     *ret_sort = CORE_CHUNKING;
-    if (choose_chunk(core, now_ms, ret_task, ret_index))
+    if (choose_chunk(core, worker, now_ms, ret_task, ret_index))
         return true;
     *ret_sort = CORE_RATING;
-    if (choose_rating(core, true, now_ms, ret_task, ret_index))
+    if (choose_rating(core, worker, true, now_ms, ret_task, ret_index))
         return true;
     *ret_sort = CORE_TRAINING;
     if (choose_training(core, worker, now_ms, ret_task, ret_index))
         return true;
     *ret_sort = CORE_RATING;
-    return choose_rating(core, false, now_ms, ret_task, ret_index);
+    return choose_rating(core, worker, false, now_ms, ret_task, ret_index);
 }

@@ -64,15 +64,22 @@ core_time_for(const struct dpc_core *core, const struct dpc_lease_record *task)
     return expected > 0 && ms < (double)UINT32_MAX ? (uint32_t)ms : UINT32_MAX;
 }
 
+uint64_t
+core_path_bytes(const struct dpc_core *core, uint32_t path)
+{
+    uint64_t bytes = 0;
+    uint32_t length = dpc_topology_path_length(&core->topology, path);
+    for (uint32_t i = 0; i < length; i++)
+        bytes += core->modules[dpc_topology_path_module(&core->topology, path, i)].bytes;
+    return bytes;
+}
+
 static double
 fetch_ms(const struct dpc_core *core, const struct dpc_lease_record *task)
 {
     const struct dpc_path_record *path = &core->paths[task->path].record;
-    double bytes = (double)path->state_bytes + (double)path->shard_bytes;
-    uint32_t length = dpc_topology_path_length(&core->topology, task->path);
-    for (uint32_t i = 0; i < length; i++)
-        bytes +=
-            (double)core->modules[dpc_topology_path_module(&core->topology, task->path, i)].bytes;
+    double bytes = (double)path->state_bytes + (double)path->shard_bytes +
+                   (double)core_path_bytes(core, task->path);
     return 1000.0 * bytes / DPC_SLOW_LINK_BYTES_S;
 }
 

@@ -132,6 +132,10 @@ check_workers(struct sim *sim, struct dpc_core *core)
         if (core_find_lease(core, lease->record.serial) != lease ||
             core_find_lease_of(core, lease->record.worker) != lease)
             sim_fail(sim, "lease %llu is not found", (unsigned long long)lease->record.serial);
+        const struct core_worker *holder = core_find_worker(core, lease->record.worker);
+        if (holder && !core_fits(core, holder, lease->record.path))
+            sim_fail(sim, "lease %llu is too large for its worker",
+                     (unsigned long long)lease->record.serial);
     }
     uint32_t connected = 0;
     for (uint32_t i = 0; i < core->workers_count; i++) {

@@ -74,6 +74,7 @@
     X(PARTLY_MERGED, "an outer step left out what was learned from a discarded version")           \
     X(LISTED, "paths were a list with holes or replicas")                                          \
     X(LEVEL_SKIPPED, "a path that goes straight on at a level was leased")                         \
+    X(TOO_LARGE, "a worker had no memory for a path")                                              \
     X(ROUND_SKIPPED, "a path does not train in the first round")                                   \
     X(PART, "a part of a round was accepted")                                                      \
     X(WENT_ON_FROM_PART, "a lease went on where a part of the round had ended")                    \

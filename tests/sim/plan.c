@@ -15,6 +15,7 @@ enum {
     STREAM_EARLY_STOPPING = 5,
     STREAM_PATHS = 6,
     STREAM_IDENTITY = 7,
+    STREAM_WEAK = 8,
 };
 enum { LISTED_MAX = 12, LEVELS_MAX = 3 };
 
@@ -195,6 +196,8 @@ draw_experiment(struct sim_plan *plan, struct dpc_rng *rng)
                           "data: {corpus: corpus}\n"
                           "model: {dim: 16, heads: 2, ffn: 32, context: 32}\n");
     draw_levels(plan->seed, rng, &shape, &yaml);
+    for (uint32_t i = 0; i < shape.digits; i++)
+        plan->skips |= shape.identity[i];
     uint32_t steps = between(rng, 2, 6);
     dpc_buf_printf(&yaml, "inner: {steps: %u, batch: 2}\n", steps);
     uint32_t rounds = between(rng, 1, 4), phases = (uint32_t)dpc_rng_below(rng, rounds);
@@ -254,6 +257,15 @@ draw_disk_faults(struct sim_plan *plan, struct dpc_rng *rng)
     plan->lies = dpc_rng_below(rng, 3) == 0;
 }
 
+/* Half of the runs in which it could train anything. */
+static bool
+draw_weak(const struct sim_plan *plan)
+{
+    struct dpc_rng rng;
+    dpc_rng_init(&rng, plan->seed, DPC_RNG_TEST, STREAM_WEAK, 0, 0);
+    return plan->skips && dpc_rng_below(&rng, 2);
+}
+
 void
 sim_plan_draw(struct sim_plan *plan, uint64_t seed, bool faults)
 {
@@ -273,6 +285,7 @@ sim_plan_draw(struct sim_plan *plan, uint64_t seed, bool faults)
     draw_faults(plan, &rng);
     draw_disk_faults(plan, &rng);
     plan->rollbacks = dpc_rng_below(&rng, 2) ? between(&rng, 1, 3) : 0;
+    plan->weak = draw_weak(plan);
     plan->bars = dpc_rng_below(&rng, 3) == 0;
     plan->revokes = dpc_rng_below(&rng, 2) ? 0 : between(&rng, 1, 3);
     /* A pause doubles to two minutes. */

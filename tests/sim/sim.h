@@ -66,6 +66,8 @@ struct sim_plan {
     bool lies;            /* the coordinator's disk may lose what it acknowledged */
     uint32_t cache_bytes; /* a worker's budget */
     bool elastic, sampled, early_stopping, listed;
+    bool skips;         /* paths may skip a level */
+    bool weak;          /* the first worker has no memory for paths that do not */
     uint32_t rollbacks; /* that the operator asks for while paths are trained */
     uint32_t revokes;   /* likewise */
     bool bars;          /* workers now and then */

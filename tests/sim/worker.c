@@ -342,6 +342,14 @@ on_transferred(struct sim *sim, struct sim_worker *worker, const struct sim_even
     act_all(sim, worker);
 }
 
+static bool
+is_too_large(const struct sim *sim, const struct sim_worker *worker,
+             const struct dpc_msg_lease *lease)
+{
+    return sim->plan.weak && worker == &sim->workers[0] && !sim_healed(sim) &&
+           lease->levels_count == sim->coordinator.experiment.levels_count;
+}
+
 static void
 on_job_done(struct sim *sim, struct sim_worker *worker, const struct sim_event *event)
 {
@@ -364,6 +372,10 @@ on_job_done(struct sim *sim, struct sim_worker *worker, const struct sim_event *
         code = DPC_ENOTFINITE;
     else if (code != DPC_ENOTFOUND)
         sim_worker_excuse(sim, worker, code, err.text);
+    if (is_too_large(sim, worker, &lease)) {
+        sim_mark(sim, SIM_MARK_TOO_LARGE);
+        code = DPC_ELIMIT;
+    }
     if (code != DPC_OK) {
         worker->begun = (struct dpc_token){0};
         dpc_session_failed(worker->session, worker->lease.token, code, err.text,

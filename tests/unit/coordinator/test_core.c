@@ -457,7 +457,8 @@ fails_once(struct driver *driver, uint8_t worker, uint32_t path)
             driver_submit(driver, worker, &lease);
             continue;
         }
-        struct dpc_msg_give_back message = {lease.token, "step 3: not finite", true};
+        struct dpc_msg_give_back message = {
+            .token = lease.token, .reason = "step 3: not finite", .not_finite = true};
         struct dpc_event event = {.type = DPC_EVENT_GIVE_BACK};
         memset(event.worker, worker + 1, sizeof event.worker);
         event.give_back.message = &message;

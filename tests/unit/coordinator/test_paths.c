@@ -188,8 +188,71 @@ replicas_train_one_model(void)
     CU_ASSERT_TRUE(dpc_hash_equal(&outcomes[0], &outcomes[1]));
 }
 
+/* --- Workers that a path is too large for. */
+
+static void
+give_back_as_too_large(struct driver *driver, uint8_t worker, struct dpc_token token)
+{
+    struct dpc_msg_give_back message = {.token = token, .reason = "no room", .too_large = true};
+    struct dpc_event event = {.type = DPC_EVENT_GIVE_BACK, .give_back.message = &message};
+    memset(event.worker, worker + 1, sizeof event.worker);
+    driver_step(driver, &event);
+    CU_ASSERT_EQUAL(driver->actions.reply.type, DPC_MSG_ACK);
+}
+
+static struct dpc_msg_lease
+must_lease(struct driver *driver, uint8_t worker, uint32_t path, uint32_t length)
+{
+    const struct dpc_msg *reply = driver_ask(driver, worker);
+    CU_ASSERT_EQUAL_FATAL(reply->type, DPC_MSG_LEASE);
+    CU_ASSERT_EQUAL(reply->lease.path, path);
+    CU_ASSERT_EQUAL(reply->lease.levels_count, length);
+    return reply->lease;
+}
+
+static void
+must_wait_for_room(struct driver *driver, uint8_t worker)
+{
+    const struct dpc_msg *reply = driver_ask(driver, worker);
+    CU_ASSERT_EQUAL_FATAL(reply->type, DPC_MSG_WAIT);
+    CU_ASSERT_PTR_NOT_NULL(strstr(reply->wait.reason, "fits this worker's memory"));
+}
+
+/* Path 0 is 0-0-0, path 1 0-x-0, path 2 the dense one. */
+static void
+a_small_worker_gets_short_paths_alone(void)
+{
+    static const char yaml[] = "experiment: test\ndata: {corpus: c}\nrouting: {prefix: 8}\n"
+                               "model: {dim: 16, heads: 2, ffn: 32, context: 32}\n"
+                               "levels:\n"
+                               "  - {name: a, parts: [embedding, {blocks: 1}], modules: 1}\n"
+                               "  - {name: b, parts: [{blocks: 1}], modules: 1, identity: true}\n"
+                               "  - {name: c, parts: [head], modules: 1}\n"
+                               "inner: {steps: 2, batch: 2}\nwarm_start: {steps: 2}\n"
+                               "outer: {rounds: 2}\nbaseline: {dense: false}\n";
+    enum { SMALL = 0, LARGE = 1 };
+    struct driver driver;
+    driver_start(&driver, yaml);
+    driver_hello(&driver, LARGE, (struct dpc_token){0, 0});
+    for (int i = 0; i < 2; i++) {
+        driver_hello(&driver, SMALL, (struct dpc_token){0, 0}); /* it may have more room by now */
+        give_back_as_too_large(&driver, SMALL, must_lease(&driver, SMALL, 2, 3).token);
+        must_wait_for_room(&driver, SMALL);
+    }
+    driver_reach_training(&driver, LARGE);
+    struct dpc_msg_lease lease = must_lease(&driver, SMALL, 1, 2);
+    CU_ASSERT_EQUAL(driver_submit(&driver, SMALL, &lease)->verdict.verdict, DPC_VERDICT_ACCEPTED);
+    must_wait_for_room(&driver, SMALL);
+    lease = must_lease(&driver, LARGE, 0, 3);
+    CU_ASSERT_EQUAL(driver_submit(&driver, LARGE, &lease)->verdict.verdict, DPC_VERDICT_ACCEPTED);
+    lease = must_lease(&driver, SMALL, 1, 2);
+    CU_ASSERT_EQUAL(lease.round, 1);
+    driver_stop(&driver);
+}
+
 static const struct dpc_test tests[] = {
     {"weights sum to one whatever the paths", weights_sum_to_one_whatever_the_paths},
     {"replicas train one model", replicas_train_one_model},
+    {"a small worker gets short paths alone", a_small_worker_gets_short_paths_alone},
 };
 DPC_TEST_MAIN("coordinator/core/paths", tests)

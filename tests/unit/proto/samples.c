@@ -145,7 +145,7 @@ sample_texts(struct dpc_msg *msg, bool largest)
         msg->wait = (struct dpc_msg_wait){largest ? UINT32_MAX : 17, true, reason};
         break;
     case DPC_MSG_GIVE_BACK:
-        msg->give_back = (struct dpc_msg_give_back){token_of(largest), reason, largest};
+        msg->give_back = (struct dpc_msg_give_back){token_of(largest), reason, largest, largest};
         break;
     case DPC_MSG_ERROR:
         msg->error = (struct dpc_msg_error){largest ? INT32_MIN : DPC_ENOSPACE, reason};

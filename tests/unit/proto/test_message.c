@@ -111,7 +111,8 @@ same_texts(const struct dpc_msg *a, const struct dpc_msg *b)
     case DPC_MSG_GIVE_BACK:
         return dpc_token_equal(a->give_back.token, b->give_back.token) &&
                same_text(a->give_back.reason, b->give_back.reason) &&
-               a->give_back.not_finite == b->give_back.not_finite;
+               a->give_back.not_finite == b->give_back.not_finite &&
+               a->give_back.too_large == b->give_back.too_large;
     case DPC_MSG_ERROR:
         return a->error.code == b->error.code && same_text(a->error.text, b->error.text);
     case DPC_MSG_ADMIN_REQUEST:

@@ -71,9 +71,22 @@ a_job_that_fails_gives_back_with_its_reason(void)
     CU_ASSERT_PTR_NOT_NULL_FATAL(back);
     CU_ASSERT_STRING_EQUAL(back->give_back.reason, "it failed");
     CU_ASSERT_TRUE(back->give_back.not_finite);
+    CU_ASSERT_FALSE(back->give_back.too_large);
     CU_ASSERT(dpc_token_equal(back->give_back.token, token));
     /* Its answer lost: repeated. */
     CU_ASSERT_PTR_NOT_NULL(wait_for(&rig, DPC_MSG_GIVE_BACK, 3 * HEARTBEAT));
+    end(&rig);
+}
+
+static void
+a_path_that_does_not_fit_is_given_back_as_that(void)
+{
+    struct rig rig = reach(DPC_WORK_RUNNING, NULL);
+    fail(&rig, SERIAL, DPC_ELIMIT);
+    struct dpc_msg *back = sent(&rig, DPC_MSG_GIVE_BACK);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(back);
+    CU_ASSERT_TRUE(back->give_back.too_large);
+    CU_ASSERT_FALSE(back->give_back.not_finite);
     end(&rig);
 }
 
@@ -373,6 +386,8 @@ static const struct dpc_test tests[] = {
      an_upload_that_fails_is_tried_again_with_the_lease_kept},
     {"damaged blobs are fetched again a few times", damaged_blobs_are_fetched_again_a_few_times},
     {"a job that fails gives back with its reason", a_job_that_fails_gives_back_with_its_reason},
+    {"a path that does not fit is given back as that",
+     a_path_that_does_not_fit_is_given_back_as_that},
     {"results of an old lease are dropped", results_of_an_old_lease_are_dropped},
     {"errors to a submission", errors_to_a_submission},
     {"an unknown protocol ends the worker", an_unknown_protocol_ends_the_worker},
