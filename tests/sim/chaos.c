@@ -185,7 +185,8 @@ heal_worker(struct sim_worker *worker)
         sim_disk_calm(worker->disk);
 }
 
-/* Slow machines stay slow; nothing else is wrong any more. */
+/* Slow machines stay slow; nothing else is wrong any more. The weak worker has memory again, and
+ * says so by saying hello anew. */
 void
 sim_heal(struct sim *sim)
 {
@@ -193,4 +194,6 @@ sim_heal(struct sim *sim)
     for (uint32_t i = 0; i < sim->plan.workers; i++)
         heal_worker(&sim->workers[i]);
     sim_disk_calm(sim->coordinator.disk);
+    if (sim->plan.weak)
+        sim_worker_crash(sim, 0, 1);
 }
