@@ -15,10 +15,17 @@
 
 #include "base/alloc.h"
 
+/* The `index`-th of the path's modules: versions of a path stand in that order. */
 static struct core_module *
-module_of(const struct dpc_core *core, uint32_t path, uint32_t level)
+module_of(const struct dpc_core *core, uint32_t path, uint32_t index)
 {
-    return &core->modules[dpc_topology_module(&core->topology, path, level)];
+    return &core->modules[dpc_topology_path_module(&core->topology, path, index)];
+}
+
+static uint32_t
+length_of(const struct dpc_core *core, uint32_t path)
+{
+    return dpc_topology_path_length(&core->topology, path);
 }
 
 /* --- Rounds that are over. */
@@ -28,8 +35,8 @@ static uint32_t
 rounds_over(const struct dpc_core *core, uint32_t path)
 {
     uint32_t least = UINT32_MAX;
-    for (uint32_t level = 0; level < core->topology.levels_count; level++) {
-        uint32_t round = dpc_module_round(&module_of(core, path, level)->record);
+    for (uint32_t i = 0; i < length_of(core, path); i++) {
+        uint32_t round = dpc_module_round(&module_of(core, path, i)->record);
         least = round < least ? round : least;
     }
     return least;
@@ -40,8 +47,8 @@ static uint32_t
 newest_round(const struct dpc_core *core, uint32_t path)
 {
     uint32_t newest = core_is_dense(core, path) ? core->warm_rounds : 0;
-    for (uint32_t level = 0; level < core->topology.levels_count; level++) {
-        uint32_t round = dpc_module_round(&module_of(core, path, level)->record);
+    for (uint32_t i = 0; i < length_of(core, path); i++) {
+        uint32_t round = dpc_module_round(&module_of(core, path, i)->record);
         newest = round > newest ? round : newest;
     }
     return newest;
@@ -102,8 +109,8 @@ forget_past(struct dpc_core *core, uint32_t module_id)
 static void
 forget_past_along(struct dpc_core *core, uint32_t path)
 {
-    for (uint32_t level = 0; level < core->topology.levels_count; level++)
-        forget_past(core, dpc_topology_module(&core->topology, path, level));
+    for (uint32_t i = 0; i < length_of(core, path); i++)
+        forget_past(core, module_of(core, path, i)->record.module);
 }
 
 void
@@ -170,12 +177,14 @@ core_discard_best(struct dpc_core *core, uint32_t path, const struct dpc_version
     if (!core->bests || core->bests[path].record.documents_count == 0)
         return;
     struct core_best *best = &core->bests[path];
-    uint32_t level = dpc_topology_module_level(&core->topology, version->module);
+    uint32_t index = 0;
+    while (module_of(core, path, index)->record.module != version->module)
+        index++;
     /* What is revoked may stand in any version but the first. */
     uint32_t kept = version->cause == DPC_CAUSE_ROLLBACK ? version->parent : 0;
     while (best->leases)
         core_end_lease(core, best->leases, actions);
-    if (best->record.found && best->record.versions[level] > kept)
+    if (best->record.found && best->record.versions[index] > kept)
         forget_best(&best->record);
     go_on_with_newest(core, path, actions);
 }
@@ -187,13 +196,13 @@ core_fill_rating(const struct dpc_core *core, const struct dpc_lease_record *tas
                  struct dpc_msg_lease *lease)
 {
     const struct dpc_best_record *record = &core->bests[task->path].record;
-    lease->levels_count = core->topology.levels_count;
-    for (uint32_t level = 0; level < lease->levels_count; level++) {
-        const struct core_module *module = module_of(core, task->path, level);
+    lease->levels_count = length_of(core, task->path);
+    for (uint32_t i = 0; i < lease->levels_count; i++) {
+        const struct core_module *module = module_of(core, task->path, i);
         const struct core_past *past = find_past(module, task->round);
         assert(past); /* it was there when the lease was granted, and the lease is ended with it */
-        lease->modules[level] = module->record.module;
-        lease->versions[level] = (struct dpc_blob_ref){past->published, module->bytes};
+        lease->modules[i] = module->record.module;
+        lease->versions[i] = (struct dpc_blob_ref){past->published, module->bytes};
     }
     lease->data = (struct dpc_blob_ref){record->documents, record->documents_bytes};
 }
@@ -211,11 +220,11 @@ take_best(struct dpc_core *core, struct core_best *best, double loss)
     record->found = 1;
     record->round = record->next_round;
     record->loss = loss;
-    for (uint32_t level = 0; level < core->topology.levels_count; level++) {
+    for (uint32_t i = 0; i < length_of(core, record->path); i++) {
         const struct core_past *past =
-            find_past(module_of(core, record->path, level), record->next_round);
-        record->versions[level] = past->version;
-        best->versions[level] = past->published;
+            find_past(module_of(core, record->path, i), record->next_round);
+        record->versions[i] = past->version;
+        best->versions[i] = past->published;
     }
 }
 
@@ -288,13 +297,13 @@ load_versions(struct dpc_core *core, struct core_best *best, struct dpc_kv *kv,
               struct dpc_error *err)
 {
     int code = DPC_OK;
-    for (uint32_t level = 0;
-         code == DPC_OK && best->record.found && level < core->topology.levels_count; level++) {
+    uint32_t count = best->record.found ? length_of(core, best->record.path) : 0;
+    for (uint32_t i = 0; code == DPC_OK && i < count; i++) {
         struct dpc_version_record version;
-        uint32_t module = dpc_topology_module(&core->topology, best->record.path, level);
-        code = dpc_load_version(kv, module, best->record.versions[level], &version, err);
+        uint32_t module = module_of(core, best->record.path, i)->record.module;
+        code = dpc_load_version(kv, module, best->record.versions[i], &version, err);
         if (code == DPC_OK)
-            best->versions[level] = version.published;
+            best->versions[i] = version.published;
     }
     return code;
 }
@@ -306,9 +315,9 @@ past_is_whole(const struct dpc_core *core, uint32_t path)
     uint32_t first = core->bests[path].record.next_round;
     uint32_t count = core_rounds_unrated(core, path);
     bool whole = true;
-    for (uint32_t level = 0; level < core->topology.levels_count; level++) {
-        for (uint32_t i = 0; i < count && whole; i++)
-            whole = find_past(module_of(core, path, level), first + i);
+    for (uint32_t i = 0; i < length_of(core, path); i++) {
+        for (uint32_t k = 0; k < count && whole; k++)
+            whole = find_past(module_of(core, path, i), first + k);
     }
     return whole && core->bests[path].record.read <= core->bests[path].record.documents_count;
 }

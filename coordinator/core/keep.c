@@ -86,9 +86,10 @@ add_bests(struct dpc_keep *keep, const struct dpc_core *core)
     for (uint32_t i = 0; core->bests && i < keep->paths_count; i++) {
         const struct dpc_hash *versions = core_best_versions(core, i);
         add(keep, &core->bests[i].record.documents);
-        for (uint32_t level = 0; versions && level < core->topology.levels_count; level++) {
+        uint32_t length = dpc_topology_path_length(&core->topology, i);
+        for (uint32_t k = 0; versions && k < length; k++) {
             if (!DPC_PLANTED(DPC_PLANTED_BEST_SWEPT))
-                add(keep, &versions[level]);
+                add(keep, &versions[k]);
         }
     }
     for (uint32_t i = 0; i < keep->modules_count; i++) {

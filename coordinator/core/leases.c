@@ -34,8 +34,8 @@ fill_best(const struct dpc_core *core, uint32_t path, struct dpc_msg_lease *leas
 {
     const struct dpc_hash *best = core_best_versions(core, path);
     fill_versions(core, path, false, lease);
-    for (uint32_t level = 0; best && level < lease->levels_count; level++)
-        lease->versions[level].hash = best[level];
+    for (uint32_t i = 0; best && i < lease->levels_count; i++)
+        lease->versions[i].hash = best[i];
 }
 
 static void

@@ -348,7 +348,7 @@ void core_fill_rating(const struct dpc_core *core, const struct dpc_lease_record
                       struct dpc_msg_lease *lease);
 void core_accept_rating(struct dpc_core *core, const struct core_lease *lease,
                         const struct dpc_submission_check *check, struct dpc_actions *actions);
-/* Published forms of the path's best round, level by level; NULL: the newest are to be taken. */
+/* Published forms of the path's best round, in its order; NULL: the newest are to be taken. */
 const struct dpc_hash *core_best_versions(const struct dpc_core *core, uint32_t path);
 /* After modules and paths. */
 int core_restore_bests(struct dpc_core *core, struct dpc_kv *kv,

@@ -226,7 +226,7 @@ struct dpc_best_record {
     uint32_t found;            /* 0: none that competes was evaluated yet */
     uint32_t round;
     double loss;                       /* nats a target */
-    uint32_t versions[DPC_LEVELS_MAX]; /* of the path's modules, level by level */
+    uint32_t versions[DPC_LEVELS_MAX]; /* of the path's modules, in its order */
 };
 
 /* A round of a path, evaluated on its early-stop documents. */

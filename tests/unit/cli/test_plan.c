@@ -145,13 +145,13 @@ test_identity(void)
         "  - {name: high, parts: [head], modules: 1}\n"
         "routing: {prefix: 8}\n"
         "inner: {batch: 4, steps: 10}\n";
-    struct dpc_experiment experiment;
+    struct dpc_experiment several;
     struct dpc_plan short_ones;
     struct dpc_error err = {0};
     size_t least = EMBEDDING + BLOCK + 16, most = least + 3 * BLOCK;
-    CU_ASSERT_EQUAL_FATAL(dpc_experiment_parse("planned", text, sizeof text - 1, &experiment, &err),
+    CU_ASSERT_EQUAL_FATAL(dpc_experiment_parse("planned", text, sizeof text - 1, &several, &err),
                           DPC_OK);
-    CU_ASSERT_EQUAL_FATAL(dpc_plan_make(&experiment, &short_ones, &err), DPC_OK);
+    CU_ASSERT_EQUAL_FATAL(dpc_plan_make(&several, &short_ones, &err), DPC_OK);
     CU_ASSERT_EQUAL(short_ones.paths, 3);
     CU_ASSERT(short_ones.path_params == most && short_ones.path_params_least == least);
     CU_ASSERT_EQUAL(short_ones.total_params, least + 2 * 3 * BLOCK);
