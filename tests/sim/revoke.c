@@ -116,7 +116,8 @@ add_task(struct sim *sim, enum dpc_refold_kind kind, uint32_t module)
     if (kind == DPC_REFOLD_MODULE) {
         task->tainted_count = revoke->tainted_count;
         task->tainted = dpc_alloc(revoke->tainted_count + 1u, sizeof *task->tainted);
-        memcpy(task->tainted, revoke->tainted, revoke->tainted_count * sizeof *task->tainted);
+        if (revoke->tainted_count) /* no list at all otherwise, which memcpy may not be given */
+            memcpy(task->tainted, revoke->tainted, revoke->tainted_count * sizeof *task->tainted);
     }
 }
 
