@@ -174,11 +174,21 @@ begin_routed(struct dpc_core *core, const struct dpc_sharded *sharded, struct dp
     }
 }
 
+/* In elastic mode rounds may have gone on without somebody who still trains: on documents that are
+ * the path's no longer, and that nobody keeps for a fetch. */
+static void
+end_leases_on_old_shard(struct dpc_core *core, uint32_t path, struct dpc_actions *actions)
+{
+    while (core->paths[path].leases)
+        core_end_lease(core, core->paths[path].leases, actions);
+}
+
 static void
 put_shards(struct dpc_core *core, const struct dpc_sharded *sharded, struct dpc_actions *actions)
 {
     for (uint32_t i = 0; i < sharded->paths_count; i++) {
         struct dpc_path_record *path = &core->paths[i].record;
+        end_leases_on_old_shard(core, i, actions);
         const struct dpc_shard *shard = &sharded->paths[i];
         path->shard = shard->train.hash;
         path->shard_bytes = shard->train.bytes;

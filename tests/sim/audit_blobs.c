@@ -81,8 +81,9 @@ sim_check_best_blobs(struct sim *sim)
     const struct dpc_core *core = sim->coordinator.core;
     for (uint32_t i = 0; i < core->topology.paths_count; i++) {
         const struct dpc_hash *versions = core_best_versions(core, i);
-        for (uint32_t level = 0; versions && level < core->topology.levels_count; level++)
-            audit_blob(sim, &versions[level], "best round of path", i);
+        uint32_t length = dpc_topology_path_length(&core->topology, i);
+        for (uint32_t k = 0; versions && k < length; k++)
+            audit_blob(sim, &versions[k], "best round of path", i);
     }
 }
 

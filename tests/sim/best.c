@@ -110,7 +110,6 @@ void
 sim_note_discarded(struct sim *sim, const struct dpc_version_record *version)
 {
     const struct dpc_topology *topology = dpc_core_topology(sim->coordinator.core);
-    uint32_t level = dpc_topology_module_level(topology, version->module);
     uint32_t kept = version->cause == DPC_CAUSE_ROLLBACK ? version->parent : 0;
     const struct sim_candidate *bests[SIM_PATHS_MAX];
     find_bests(sim, bests);
@@ -118,8 +117,11 @@ sim_note_discarded(struct sim *sim, const struct dpc_version_record *version)
         if (!dpc_topology_uses(topology, path, version->module))
             continue;
         const struct sim_candidate *best = bests[path];
+        uint32_t index = 0; /* of the module among the path's */
+        while (dpc_topology_path_module(topology, path, index) != version->module)
+            index++;
         sim->memory->ratings[path] = (struct sim_rating){0};
-        if (best && best->versions[level] > kept) {
+        if (best && best->versions[index] > kept) {
             put_out(sim, path);
             sim_mark(sim, SIM_MARK_BEST_DISCARDED);
         }
