@@ -86,9 +86,9 @@ struct dpc_key {
 int dpc_keys_read(const struct dpc_keys *keys, const struct dpc_yaml *yaml, void *target,
                   struct dpc_error *err) DPC_MUST_CHECK;
 
-/* The same for the keys of one map of the document alone, over the struct as it is: nothing gets its
- * default, nothing is required, and a list replaces the one that was there. `prefix` is the map's
- * own place, such as "rows[2].set.", for errors. */
+/* The same for the keys of one map of the document alone, over the struct as it is: nothing gets
+ * its default, nothing is required, and a list replaces the one that was there. `prefix` is the
+ * map's own place, such as "rows[2].set.", for errors. */
 int dpc_keys_read_over(const struct dpc_keys *keys, const struct dpc_yaml *yaml,
                        const struct dpc_yaml_node *map, const char *prefix, void *target,
                        struct dpc_error *err) DPC_MUST_CHECK;
