@@ -12,7 +12,8 @@ enum { PATHS = 4, LOWER_0 = 0, UPPER_0 = 2, STEPS = 4 };
 static const struct dpc_token no_token;
 
 static void
-start_long(struct driver *driver, const char *mode, const char *outer, int steps)
+start_routed(struct driver *driver, const char *mode, const char *routing, const char *outer,
+             int steps)
 {
     char yaml[1024];
     (void)snprintf(yaml, sizeof yaml,
@@ -23,16 +24,22 @@ start_long(struct driver *driver, const char *mode, const char *outer, int steps
                    "levels:\n"
                    "  - {name: lower, parts: [embedding, {blocks: 1}], modules: 2}\n"
                    "  - {name: upper, parts: [{blocks: 1}, head], modules: 2}\n"
-                   "routing: {prefix: 8}\n"
+                   "routing: {prefix: 8%s}\n"
                    "inner: {steps: %d, batch: 2}\n"
                    "outer: {rounds: 3, weight: uniform%s}\n"
                    "baseline: {dense: false}\n"
                    "warm_start: {steps: 4}\n",
-                   mode, steps, outer);
+                   mode, routing, steps, outer);
     driver_start(driver, yaml);
     for (uint8_t worker = 0; worker < PATHS; worker++)
         driver_hello(driver, worker, no_token);
     driver_reach_training(driver, 0);
+}
+
+static void
+start_long(struct driver *driver, const char *mode, const char *outer, int steps)
+{
+    start_routed(driver, mode, "", outer, steps);
 }
 
 static void
@@ -360,6 +367,31 @@ undisturbed_it_is_strict_mode(void)
     CU_ASSERT_TRUE(dpc_hash_equal(&outcomes[0], &outcomes[2]));
 }
 
+/* One of the four trains on while rounds end without it and documents are sharded anew. */
+static void
+a_lease_ends_when_its_documents_change(void)
+{
+    struct driver driver;
+    struct dpc_msg_lease leases[PATHS];
+    uint8_t holders[PATHS];
+    start_routed(&driver, "elastic", ", phases: 1", ", quorum: 0.5, grace: 0.1", STEPS);
+    lease_all(&driver, leases, holders);
+    const struct dpc_msg_lease *slow = &leases[PATHS - 1];
+    for (uint32_t path = 0; path + 1 < PATHS; path++)
+        hand_in(&driver, holders[path], &leases[path], STEPS);
+    for (int i = 0; i < 100 && driver_phase(&driver) == DPC_PHASE_TRAIN; i++) {
+        pass(&driver, 1000);
+        CU_ASSERT_EQUAL(
+            driver_heartbeat(&driver, holders[slow->path], slow->token)->verdict.verdict,
+            DPC_VERDICT_CONTINUE);
+    }
+    CU_ASSERT_EQUAL_FATAL(driver_phase(&driver), DPC_PHASE_SCORE);
+    driver_reach_training(&driver, holders[0]);
+    CU_ASSERT_EQUAL(driver_heartbeat(&driver, holders[slow->path], slow->token)->verdict.verdict,
+                    DPC_VERDICT_STALE);
+    driver_stop(&driver);
+}
+
 static const struct dpc_test tests[] = {
     {"a module closes when quorum and grace are over",
      a_module_closes_when_quorum_and_grace_are_over},
@@ -374,6 +406,7 @@ static const struct dpc_test tests[] = {
     {"the number of parts is bounded", the_number_of_parts_is_bounded},
     {"strict mode takes no parts", strict_mode_takes_no_parts},
     {"a slow machine gets a part", a_slow_machine_gets_a_part},
+    {"a lease ends when its documents change", a_lease_ends_when_its_documents_change},
     {"undisturbed it is strict mode", undisturbed_it_is_strict_mode},
 };
 DPC_TEST_MAIN("coordinator/core/elastic", tests)
