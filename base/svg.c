@@ -158,7 +158,7 @@ dpc_svg_chart(struct dpc_buf *out, const char *title, const char *x_label, const
 
 /* --- Rows of dots. */
 
-enum { ROW_HEIGHT = 26, NAMES = 270, MEANS = 80 };
+enum { ROW_HEIGHT = 26, NAMES = 320, MEANS = 80 };
 
 static void
 put_row(struct dpc_buf *out, const struct dpc_svg_row *row, const struct scale *x, double at)

@@ -426,6 +426,15 @@ put_figures(const struct dpc_comparison_results *results, const struct result *r
                    dpc_text_seconds(seconds(results, result), time));
 }
 
+static uint32_t
+seeds_finished(const struct dpc_comparison_results *results, const struct result *result)
+{
+    uint32_t count = 0;
+    for (uint32_t seed = 0; seed < results->seeds; seed++)
+        count += result->witnesses[seed].finished;
+    return count;
+}
+
 static void
 put_row(const struct dpc_comparison_results *results, uint32_t index, struct dpc_buf *out)
 {
@@ -433,7 +442,8 @@ put_row(const struct dpc_comparison_results *results, uint32_t index, struct dpc
     char first[64], step[64];
     dpc_buf_printf(out, "| %s | ", result->row->title);
     if (!result->finished) {
-        dpc_buf_printf(out, "not trained | | | | | | | | | | | |\n");
+        dpc_buf_printf(out, "%" PRIu32 " of %" PRIu32 " seeds trained | | | | | | | | | | | |\n",
+                       seeds_finished(results, result), results->seeds);
         return;
     }
     dpc_buf_printf(out, "%.3f | %.3f | %s |", perplexity(results, result),
