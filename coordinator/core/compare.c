@@ -10,12 +10,15 @@
 #include "base/planted.h"
 
 /* Is the lease older than a rollback of one of the path's modules? Then its worker trained from a
- * version that does not count any more, and may well have learned something else. A path without a
- * state was reset since its last round was accepted: there is nothing to compare with. */
+ * version that does not count any more, and may well have learned something else; likewise when the
+ * path was reset since, so that the round that was accepted began with another state. A path
+ * without a state was reset since that round: there is nothing to compare with. */
 static bool
 is_discarded(const struct dpc_core *core, const struct dpc_msg_submit *submit)
 {
-    if (dpc_hash_is_none(&core->paths[submit->path].record.state))
+    const struct core_path *path = &core->paths[submit->path];
+    if (dpc_hash_is_none(&path->record.state) ||
+        !dpc_hash_equal(&submit->began, &path->accepted_began))
         return true;
     uint32_t length = dpc_topology_path_length(&core->topology, submit->path);
     for (uint32_t i = 0; i < length; i++) {

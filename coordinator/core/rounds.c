@@ -417,6 +417,7 @@ core_take_contribution(struct dpc_core *core, const struct dpc_contribution_reco
         core_add_late(module, &delta);
     path->latest[level] = record->delta;
     path->accepted_serial = record->lease;
+    path->accepted_began = record->began;
     path->loss = record->loss_last;
     memcpy(path->accepted_worker, record->worker, DPC_WORKER_KEY_BYTES);
 }

@@ -58,7 +58,8 @@ struct core_path {
     struct core_delta *deltas;
     /* The last submission that was accepted, and who brought it. */
     struct dpc_hash latest[DPC_LEVELS_MAX];
-    uint64_t accepted_serial; /* 0: none */
+    uint64_t accepted_serial;       /* 0: none */
+    struct dpc_hash accepted_began; /* path state that it was trained from; none: zero moments */
     uint8_t accepted_worker[DPC_WORKER_KEY_BYTES];
     double loss;
     struct core_lease *leases; /* on its training */

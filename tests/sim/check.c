@@ -268,6 +268,19 @@ is_last_accepted(const struct sim *sim, const struct dpc_msg_submit *submit)
     return round == submit->round + 1;
 }
 
+/* The lease that was accepted and the one of this submission named the same path state; a reset may
+ * lie between them otherwise. */
+static bool
+began_alike(const struct sim *sim, const struct dpc_msg_submit *submit)
+{
+    const struct sim_memory *memory = sim->memory;
+    uint64_t accepted = memory->rounds[submit->path][submit->round].serial;
+    uint64_t second = submit->token.serial;
+    return accepted < memory->grants_count && second < memory->grants_count &&
+           dpc_hash_equal(&memory->grants[accepted].lease.state.hash,
+                          &memory->grants[second].lease.state.hash);
+}
+
 /* Two results of one task differ exactly where one was made to. */
 static void
 check_alarm(struct sim *sim, const struct dpc_event *event)
@@ -279,7 +292,7 @@ check_alarm(struct sim *sim, const struct dpc_event *event)
                   submit->kind == DPC_TASK_TRAIN && is_last_accepted(sim, submit);
     /* What was trained from a version that a rollback discarded may well differ. */
     if (submit->kind == DPC_TASK_TRAIN &&
-        (submit->token.serial < first_serial_of(sim, submit->path) ||
+        (submit->token.serial < first_serial_of(sim, submit->path) || !began_alike(sim, submit) ||
          dpc_hash_is_none(&dpc_core_path(coordinator->core, submit->path)->state)))
         second = false;
     if (coordinator->actions.reply.verdict.verdict == DPC_VERDICT_ACCEPTED &&
