@@ -362,6 +362,9 @@ a_backup_that_brings_other_bits_is_an_alarm(void)
     CU_ASSERT_EQUAL(driver_submit_message(&driver, 1, &other, &check)->verdict.verdict,
                     DPC_VERDICT_SUPERSEDED);
     CU_ASSERT_PTR_NOT_NULL(strstr(driver.actions.alarm, "different bits"));
+    other.began.bytes[0] ^= 1; /* another state to begin with is another task */
+    driver_submit_message(&driver, 1, &other, &check);
+    CU_ASSERT_STRING_EQUAL(driver.actions.alarm, "");
     driver_submit(&driver, 0, &first); /* its own again is none */
     CU_ASSERT_STRING_EQUAL(driver.actions.alarm, "");
     driver_stop(&driver);
