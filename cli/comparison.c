@@ -185,9 +185,9 @@ check_rows(struct dpc_comparison *comparison, struct dpc_error *err)
         struct dpc_comparison_row *row = &comparison->rows[i];
         code = check_row(comparison, i, err);
         if (!*row->title)
-            (void)snprintf(row->title, sizeof row->title, "%s", row->name);
+            memcpy(row->title, row->name, sizeof row->name);
         if (!*row->against && i > 0)
-            (void)snprintf(row->against, sizeof row->against, "%s", comparison->rows[i - 1].name);
+            memcpy(row->against, comparison->rows[i - 1].name, sizeof row->against);
     }
     return code;
 }
