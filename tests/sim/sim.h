@@ -141,7 +141,7 @@ struct sim_worker {
     int64_t clock_ms;               /* what its clock is ahead of ours */
     struct dpc_session_blobs blobs; /* of the transfer */
     bool uploads;
-    struct dpc_token begun; /* the last job that this process began and that did not fail */
+    struct dpc_token begun; /* the last job that this process began, and did not give up */
     int64_t job_begin_ms, job_ms;
     uint32_t job_steps, job_before; /* all of them, and those that an earlier process did */
     uint32_t cut_steps;             /* it ends after so many; 0: after all */

@@ -107,6 +107,8 @@ act(struct sim *sim, struct sim_worker *worker, const struct dpc_session_action 
         sim_note(sim, "worker %u says type=%s request=%llu", index_of(sim, worker),
                  dpc_msg_name(action->msg.type), (unsigned long long)action->msg.request);
         sim_send_up(sim, index_of(sim, worker), &action->msg);
+        if (action->msg.type == DPC_MSG_GIVE_BACK) /* it may not be heard, and the lease hold on */
+            worker->begun = (struct dpc_token){0};
         break;
     case DPC_SESSION_FETCH:
         begin_transfer(sim, worker, &action->blobs, false);
