@@ -9,13 +9,6 @@
 #include "base/tensor_blob.h"
 #include "base/upcycle.h"
 
-uint32_t
-dpc_beginnings_dense_version(const struct dpc_experiment *experiment)
-{
-    uint32_t steps = experiment->inner.steps;
-    return (experiment->warm_start.steps + steps - 1) / steps;
-}
-
 /* A copy of a tensor blob's values; dpc_free it. */
 static int
 load(struct dpc_store *store, const struct dpc_hash *hash, size_t count, float **ret_values,
@@ -81,8 +74,8 @@ make_one(struct dpc_store *store, const struct dpc_lineage_source *records, uint
     uint32_t level = dpc_topology_module_level(topology, module);
     uint32_t dense = dpc_topology_module(topology, dpc_topology_dense_path(topology), level);
     struct dpc_version_record version;
-    int code = dpc_load_version(records->kv, dense,
-                                dpc_beginnings_dense_version(records->experiment), &version, err);
+    int code = dpc_load_version(records->kv, dense, dpc_experiment_warm_rounds(records->experiment),
+                                &version, err);
     if (code == DPC_OK && dpc_upcycle_changes(records->experiment, level))
         return make(store, records, module, &version.master, true, ret_content, err);
     if (code == DPC_OK)

@@ -12,9 +12,6 @@
 #include "coordinator/lineage.h"
 #include "storage/db/store.h"
 
-/* The number of the dense modules' version at the end of the warm start. */
-uint32_t dpc_beginnings_dense_version(const struct dpc_experiment *experiment);
-
 /* Contents of all routed modules, by number (dpc_free them), in the store; NULL: each is its
  * level's dense module as it is. */
 int dpc_beginnings_make(struct dpc_store *store, const struct dpc_lineage_source *records,

@@ -197,9 +197,8 @@ replay_initial(struct replay *replay)
     }
     uint32_t dense =
         dpc_topology_module(records->topology, dpc_topology_dense_path(records->topology), level);
-    int code =
-        dpc_load_version(records->kv, dense, dpc_beginnings_dense_version(records->experiment),
-                         &replay->parent, &replay->err);
+    int code = dpc_load_version(records->kv, dense, dpc_experiment_warm_rounds(records->experiment),
+                                &replay->parent, &replay->err);
     if (code != DPC_OK)
         decide(replay, DPC_REPLAY_DAMAGED, replay->err.text);
     else if (dpc_upcycle_changes(records->experiment, level))
