@@ -275,6 +275,16 @@ write_temp(const struct dpc_vfs *vfs, const char *path, const void *bytes, size_
 }
 
 int
+dpc_vfs_make_folder(const struct dpc_vfs *vfs, const char *path, struct dpc_error *err)
+{
+    int code = vfs->ops->make_folder(vfs, path);
+    if (code == DPC_OK)
+        return code;
+    return dpc_error_set(err, code, "could not make the folder \"%s\": %s", path,
+                         dpc_error_words(code));
+}
+
+int
 dpc_vfs_write_file(const struct dpc_vfs *vfs, const char *path, const void *bytes, size_t len,
                    struct dpc_error *err)
 {

@@ -70,6 +70,10 @@ int dpc_vfs_read_file(const struct dpc_vfs *vfs, const char *path, size_t bytes_
 int dpc_vfs_write_file(const struct dpc_vfs *vfs, const char *path, const void *bytes, size_t len,
                        struct dpc_error *err) DPC_MUST_CHECK;
 
+/* Makes a folder and those above it that are missing; one that is there is fine. */
+int dpc_vfs_make_folder(const struct dpc_vfs *vfs, const char *path,
+                        struct dpc_error *err) DPC_MUST_CHECK;
+
 /* Makes a folder and those above it that are missing, so that they are there after a power loss,
  * too: each is named in a folder that is synced, this one also when it exists already. */
 int dpc_vfs_make_lasting_folder(const struct dpc_vfs *vfs, const char *path) DPC_MUST_CHECK;

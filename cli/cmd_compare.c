@@ -222,23 +222,13 @@ tell(const struct compare *compare)
 /* --- In order. */
 
 static int
-make_folder(const char *path, struct dpc_error *err)
-{
-    int rc = dpc_vfs_posix.ops->make_folder(&dpc_vfs_posix, path);
-    if (rc != DPC_OK)
-        return dpc_error_set(err, rc, "could not make the folder \"%s\": %s", path,
-                             dpc_error_words(rc));
-    return DPC_OK;
-}
-
-static int
 open_folder(struct compare *compare, struct dpc_error *err)
 {
     static const char *const inside[] = {"experiments", "runs"};
     char path[DPC_PATH_MAX], absolute[PATH_MAX];
     (void)snprintf(path, sizeof path, "%s%s", compare->given->dir ? "" : "compare/",
                    compare->given->dir ? compare->given->dir : compare->comparison->name);
-    int rc = make_folder(path, err);
+    int rc = dpc_vfs_make_folder(&dpc_vfs_posix, path, err);
     if (rc == DPC_OK && !realpath(path, absolute))
         rc = dpc_error_set_errno(err, errno, "could not use the folder \"%.200s\"", path);
     if (rc == DPC_OK && strlen(absolute) >= sizeof compare->folder)
@@ -250,7 +240,7 @@ open_folder(struct compare *compare, struct dpc_error *err)
             rc = dpc_error_set(err, DPC_ELIMIT, "the path of the folder \"%.200s\" is too long",
                                compare->folder);
         else
-            rc = make_folder(path, err);
+            rc = dpc_vfs_make_folder(&dpc_vfs_posix, path, err);
     }
     return rc;
 }

@@ -81,11 +81,8 @@ dpc_losses_load(const char *folder, bool dense, struct dpc_losses *ret_losses,
     rc = dpc_vfs_read_file(&dpc_vfs_posix, path, FILE_BYTES_MAX, &bytes, &len, err);
     if (rc != DPC_OK)
         return rc;
-    char *text = dpc_alloc(len + 1, 1);
-    memcpy(text, bytes, len);
+    rc = parse(path, (char *)bytes, dense, ret_losses, err);
     dpc_free(bytes);
-    rc = parse(path, text, dense, ret_losses, err);
-    dpc_free(text);
     return rc;
 }
 

@@ -70,10 +70,9 @@ int
 dpc_run_folder_open(const char *path, struct dpc_run_folder *ret_folder, struct dpc_error *err)
 {
     struct dpc_run_folder folder = {.fd = -1, .lock_fd = -1};
-    int rc = dpc_vfs_posix.ops->make_folder(&dpc_vfs_posix, path);
+    int rc = dpc_vfs_make_folder(&dpc_vfs_posix, path, err);
     if (rc != DPC_OK)
-        return dpc_error_set(err, rc, "could not make the folder \"%s\": %s", path,
-                             dpc_error_words(rc));
+        return rc;
     char absolute[PATH_MAX];
     if (!realpath(path, absolute))
         return dpc_error_set_errno(err, errno, "could not use the folder \"%.200s\"", path);
@@ -252,13 +251,7 @@ make_folder(const struct dpc_run_folder *folder, const char *name, struct dpc_er
 {
     char path[DPC_PATH_MAX];
     int rc = dpc_run_folder_file(folder, name, path, err);
-    if (rc != DPC_OK)
-        return rc;
-    rc = dpc_vfs_posix.ops->make_folder(&dpc_vfs_posix, path);
-    if (rc != DPC_OK)
-        return dpc_error_set(err, rc, "could not make the folder \"%s\": %s", path,
-                             dpc_error_words(rc));
-    return DPC_OK;
+    return rc == DPC_OK ? dpc_vfs_make_folder(&dpc_vfs_posix, path, err) : rc;
 }
 
 /* A key without its public half was left by a start that died in between: both are made again. */

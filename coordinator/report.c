@@ -493,10 +493,7 @@ dpc_report_write(const struct dpc_world *world, const struct dpc_phase_record *p
     };
     dpc_buf_init(&report.documents, 0);
     dpc_buf_printf(&report.documents, "path\tdocument\ttargets\tbytes\tnats\n");
-    int code = dpc_vfs_posix.ops->make_folder(&dpc_vfs_posix, world->report);
-    if (code != DPC_OK)
-        code = dpc_error_set(err, code, "could not make the folder \"%s\": %s", world->report,
-                             dpc_error_words(code));
+    int code = dpc_vfs_make_folder(&dpc_vfs_posix, world->report, err);
     if (code == DPC_OK)
         code = gather(&report);
     if (code == DPC_OK)
