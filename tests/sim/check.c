@@ -459,6 +459,7 @@ sim_check_reply(struct sim *sim, const struct dpc_event *event)
     if (reply->type != DPC_MSG_SUBMITTED || reply->verdict.verdict != DPC_VERDICT_ACCEPTED)
         return;
     const struct dpc_msg_submit *submit = event->submit.message;
+    sim->accepted_ms = sim->now_ms;
     grant_of(sim, submit->token.serial)->acknowledged = true;
     if (submit->kind != DPC_TASK_TRAIN || sim_is_audit(sim, submit))
         return;

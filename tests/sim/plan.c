@@ -288,8 +288,7 @@ sim_plan_draw(struct sim_plan *plan, uint64_t seed, bool faults)
     plan->weak = draw_weak(plan);
     plan->bars = dpc_rng_below(&rng, 3) == 0;
     plan->revokes = dpc_rng_below(&rng, 2) ? 0 : between(&rng, 1, 3);
-    /* A pause doubles to two minutes; early stopping more than doubles the tasks. */
-    plan->limit_ms = plan->heal_ms + (plan->early_stopping ? 8 : 4) * 3600 * 1000;
+    plan->limit_ms = plan->heal_ms + 48 * 3600 * 1000;
 }
 
 void

@@ -176,13 +176,27 @@ has_ended(const struct sim *sim)
            dpc_core_phase(sim->coordinator.core)->phase == DPC_PHASE_FINISHED;
 }
 
+/* Pauses double to two minutes, and no lease takes longer: without faults nothing is quiet for so
+ * long. How long all of it takes follows from paths, workers and their pace. */
+enum { QUIET_MS_MAX = 3600 * 1000 };
+
+static bool
+is_late(const struct sim *sim)
+{
+    int64_t moved_ms = sim->plan.heal_ms > sim->accepted_ms ? sim->plan.heal_ms : sim->accepted_ms;
+    return sim->now_ms > moved_ms + QUIET_MS_MAX || sim->now_ms > sim->plan.limit_ms;
+}
+
 /* Where it got stuck, in words. */
 static void
 fail_late(struct sim *sim)
 {
     const struct dpc_core *core = sim->coordinator.core;
-    sim_fail(sim, "the experiment has not ended after %lld s, healed for %lld s: phase %s",
+    sim_fail(sim,
+             "the experiment has not ended after %lld s, healed for %lld s, and accepted nothing "
+             "for %lld s: phase %s",
              (long long)sim->now_ms / 1000, (long long)(sim->now_ms - sim->plan.heal_ms) / 1000,
+             (long long)(sim->now_ms - sim->accepted_ms) / 1000,
              core ? dpc_phase_name(dpc_core_phase(core)->phase) : "none, for it is down");
 }
 
@@ -216,7 +230,7 @@ sim_run(struct sim *sim)
         sim->now_ms = event.at_ms;
         sim->events_count++;
         trace_event(sim, &event);
-        if (sim->now_ms > sim->plan.limit_ms)
+        if (is_late(sim))
             fail_late(sim);
         else
             dispatch(sim, &event);

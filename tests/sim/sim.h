@@ -268,6 +268,7 @@ struct sim {
     struct sim_queue queue;
     int64_t now_ms;
     int64_t healed_ms;
+    int64_t accepted_ms; /* when a submission was told accepted last */
     uint64_t trace; /* hash of all that happened */
     uint64_t events_count;
     struct dpc_msg_arena *arena;
