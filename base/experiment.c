@@ -10,6 +10,7 @@
 #include "base/alloc.h"
 #include "base/experiment_keys.h"
 #include "base/experiment_paths.h"
+#include "base/experiment_reroute.h"
 #include "base/topology.h"
 #include "base/vfs.h"
 
@@ -294,9 +295,17 @@ static int
 check(const struct dpc_experiment *experiment, const struct dpc_yaml *yaml, struct dpc_error *err)
 {
     static int (*const rules[])(const struct dpc_experiment *, const struct dpc_yaml *,
-                                struct dpc_error *) = {
-        check_model,    check_shares,  check_steps,    check_mode,   check_levels,
-        check_topology, check_routing, check_replicas, check_phases, check_early_stopping};
+                                struct dpc_error *) = {check_model,
+                                                       check_shares,
+                                                       check_steps,
+                                                       check_mode,
+                                                       check_levels,
+                                                       check_topology,
+                                                       check_routing,
+                                                       check_replicas,
+                                                       check_phases,
+                                                       check_early_stopping,
+                                                       dpc_experiment_check_reroute};
     for (size_t i = 0; i < sizeof rules / sizeof *rules; i++) {
         int code = rules[i](experiment, yaml, err);
         if (code != DPC_OK)

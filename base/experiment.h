@@ -102,6 +102,13 @@ struct dpc_experiment {
         uint32_t documents_min;   /* train and router documents of a path, else an error */
     } routing;
     struct {
+        uint32_t every_count;             /* 0: documents are routed once */
+        uint32_t every[DPC_REROUTES_MAX]; /* tokens between two routes at evaluation, ascending */
+        uint32_t ahead;                   /* tokens whose best path the router network foretells */
+        uint32_t steps;                   /* of training it */
+        double lr;                        /* peak */
+    } reroute;
+    struct {
         double lr, lr_end; /* peak, and its share at the end of the cosine */
         uint32_t warmup;   /* steps */
         double weight_decay, beta1, beta2, epsilon, clip;
@@ -175,6 +182,13 @@ static inline uint32_t
 dpc_experiment_warm_rounds(const struct dpc_experiment *experiment)
 {
     return (experiment->warm_start.steps + experiment->inner.steps - 1) / experiment->inner.steps;
+}
+
+/* Pieces of a document that evaluation reads. */
+static inline uint64_t
+dpc_experiment_pieces(const struct dpc_experiment *experiment)
+{
+    return (uint64_t)experiment->evaluation.windows * experiment->model.context / DPC_PIECE_TOKENS;
 }
 
 /* Reads and checks a file. On failure `*ret_experiment` is untouched. */

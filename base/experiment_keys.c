@@ -7,6 +7,7 @@
 
 #include "base/experiment.h"
 #include "base/experiment_paths.h"
+#include "base/experiment_reroute.h"
 
 #define SIZE_OF(type, member) sizeof(((type *)NULL)->member)
 #define FIELD(member)                                                                              \
@@ -514,7 +515,40 @@ static const struct dpc_key rows[] = {
      .range = {.min = 0, .max = 1000000},
      .unit = "windows",
      .doc = "First windows of a document that are scored; 0: evaluation.windows"},
-    {.path = "routing.reroute", .type = DPC_KEY_LATER, .doc = "New routes at evaluation"},
+
+    {.path = "reroute.every",
+     .type = DPC_KEY_CUSTOM,
+     NO_FIELD,
+     .fallback = "never",
+     .custom = {dpc_experiment_reroute_needed, dpc_experiment_read_reroute,
+                dpc_experiment_print_reroute},
+     .doc =
+         "Evaluate the paths a second time with a new route after every so many tokens, once for "
+         "each number: a router network, the warm-started model trained on, foretells from the "
+         "tokens so far which path is the best for those that follow. Every path reads all "
+         "held-out documents and those of the router split for it"},
+    {.path = "reroute.ahead",
+     .type = DPC_KEY_UINT,
+     FIELD(reroute.ahead),
+     .fallback = "64",
+     .range = {.min = DPC_PIECE_TOKENS, .max = DPC_CONTEXT_MAX},
+     .unit = "tokens, a multiple of 16",
+     .doc = "How far the router network looks ahead: its target is the path with the least loss on "
+            "so many tokens behind a place"},
+    {.path = "reroute.steps",
+     .type = DPC_KEY_UINT,
+     FIELD(reroute.steps),
+     .fallback = "200",
+     .range = {.min = 1, .max = DPC_STEPS_MAX},
+     .unit = "steps of inner.batch sequences",
+     .doc = "Steps of training the router network, on one worker"},
+    {.path = "reroute.lr",
+     .type = DPC_KEY_REAL,
+     FIELD(reroute.lr),
+     .fallback = "1e-3",
+     .range = {.min = 0, .max = 10, .min_open = true},
+     .doc = "Peak learning rate of the router network; a tenth of the steps warm up, a cosine "
+            "follows"},
 
     {.path = "inner.optimizer",
      .type = DPC_KEY_ENUM,

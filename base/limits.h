@@ -14,32 +14,32 @@
 
 enum {
     /* --- Texts, bytes with the final zero. */
-    DPC_NAME_MAX     = 64,   /* experiment, level, module, worker: fits a table column */
-    DPC_PATH_MAX     = 1024, /* file names; well below PATH_MAX so that suffixes fit */
+    DPC_NAME_MAX = 64,       /* experiment, level, module, worker: fits a table column */
+    DPC_PATH_MAX = 1024,     /* file names; well below PATH_MAX so that suffixes fit */
     DPC_ENDPOINT_MAX = 256,  /* "tcp://host:port", "ipc:///path" */
-    DPC_LABEL_MAX    = 128,  /* build, numeric class: a hash in hex fits */
-    DPC_TEXT_MAX     = 1024, /* a reason for people, an argument; DPC_ERROR_TEXT_MAX fits */
+    DPC_LABEL_MAX = 128,     /* build, numeric class: a hash in hex fits */
+    DPC_TEXT_MAX = 1024,     /* a reason for people, an argument; DPC_ERROR_TEXT_MAX fits */
     DPC_LOG_LINE_MAX = 2048, /* below PIPE_BUF: one write is one line */
 
     DPC_CONFIG_DEPTH_MAX = 16, /* lists and maps inside each other in a file; ours need 5 */
 
     /* --- Topology. */
-    DPC_LEVELS_MAX  = 16,    /* levels of a network; the paper uses 2 to 4 */
-    DPC_MODULES_MAX = 4096,  /* modules of all levels together */
-    DPC_PATHS_MAX   = 65536, /* the paper's 16x16 is 256; 65,536 is what the core is sized for */
+    DPC_LEVELS_MAX = 16,        /* levels of a network; the paper uses 2 to 4 */
+    DPC_MODULES_MAX = 4096,     /* modules of all levels together */
+    DPC_PATHS_MAX = 65536,      /* the paper's 16x16 is 256; 65,536 is what the core is sized for */
     DPC_PATHS_LISTED_MAX = 512, /* combinations that a list names: written by hand, and the whole
                                    experiment still fits a control message */
-    DPC_BLOCKS_MAX  = 512,   /* blocks of one level */
+    DPC_BLOCKS_MAX = 512,       /* blocks of one level */
 
     /* --- Model. */
-    DPC_DIM_MAX     = 16384,
+    DPC_DIM_MAX = 16384,
     DPC_WHITEN_DIM_MAX = 4096, /* dimensions that routing whitens: a triangle of 64 MiB */
-    DPC_CONTEXT_MAX = 65536,  /* tokens */
-    DPC_VOCAB_MAX   = 65536,  /* a token fits 16 bits */
-    DPC_BATCH_MAX   = 65536,  /* sequences of one inner step */
-    DPC_STEPS_MAX   = 1000000, /* inner steps of one round */
-    DPC_ROUNDS_MAX  = 1000000,
-    DPC_PARTS_MAX   = 64, /* of one round of a path: each takes as much disk as the whole */
+    DPC_CONTEXT_MAX = 65536,   /* tokens */
+    DPC_VOCAB_MAX = 65536,     /* a token fits 16 bits */
+    DPC_BATCH_MAX = 65536,     /* sequences of one inner step */
+    DPC_STEPS_MAX = 1000000,   /* inner steps of one round */
+    DPC_ROUNDS_MAX = 1000000,
+    DPC_PARTS_MAX = 64, /* of one round of a path: each takes as much disk as the whole */
     DPC_STEPS_TOTAL_MAX = 1000000000, /* warm start and all rounds: a step's number fits 32 bits */
 
     DPC_POOL_THREADS_MAX = 256, /* of one process: scratch grows with each */
@@ -48,26 +48,35 @@ enum {
     DPC_DOCUMENTS_MAX = 1 << 26, /* documents of one corpus: 2 GiB of document table */
 
     /* --- Workers. */
-    DPC_WORKERS_MAX = 16384, /* identities that one coordinator knows */
+    DPC_WORKERS_MAX = 16384,           /* identities that one coordinator knows */
     DPC_DOCUMENTS_PER_LEASE_MAX = 512, /* featurize and evaluate: some seconds of a small model */
+    DPC_PIECE_TOKENS = 16,           /* routes at evaluation change between pieces of this length */
+    DPC_PIECES_PER_LEASE_MAX = 8192, /* a lease's losses by piece: 160 KiB */
+    DPC_REROUTES_MAX = 8,            /* distances between routes that one evaluation compares */
 };
 
 /* --- Sizes in bytes. */
-#define DPC_CONFIG_BYTES_MAX  (1 * DPC_MIB)  /* an experiment file; larger is a mistake */
-#define DPC_CONTROL_BYTES_MAX (64 * DPC_KIB) /* one control message: bounds what decoding can allocate */
-#define DPC_CHUNK_BYTES_MAX   (1 * DPC_MIB)  /* one bulk frame; ZMQ_MAXMSGSIZE stands just above it */
-#define DPC_ADMIN_BYTES_MAX   (1 * DPC_MIB)  /* one page of a listing */
+#define DPC_CONFIG_BYTES_MAX (1 * DPC_MIB) /* an experiment file; larger is a mistake */
+#define DPC_CONTROL_BYTES_MAX                                                                      \
+    (64 * DPC_KIB) /* one control message: bounds what decoding can allocate */
+#define DPC_CHUNK_BYTES_MAX (1 * DPC_MIB)   /* one bulk frame; ZMQ_MAXMSGSIZE stands just above it \
+                                             */
+#define DPC_ADMIN_BYTES_MAX   (1 * DPC_MIB) /* one page of a listing */
 #define DPC_BLOB_INLINE_MAX   (64 * DPC_KIB) /* blobs up to this stand in RocksDB itself */
-#define DPC_SLOW_LINK_BYTES_S 125000 /* a slow home uplink: assumed until one is measured */
-#define DPC_STORE_RESERVE_BYTES (32 * DPC_MIB) /* free room that a coordinator leaves: what RocksDB gathers in memory (25 MiB) fits */
-#define DPC_BLOB_BYTES_MAX    (64 * DPC_GIB) /* one blob: module version, path state or shard */
-#define DPC_DOCUMENT_BYTES_MAX (256 * DPC_MIB) /* one document at import; larger is cut by its owner */
+#define DPC_SLOW_LINK_BYTES_S 125000         /* a slow home uplink: assumed until one is measured */
+#define DPC_STORE_RESERVE_BYTES                                                                    \
+    (32 * DPC_MIB) /* free room that a coordinator leaves: what RocksDB gathers in memory (25 MiB) \
+                      fits */
+#define DPC_BLOB_BYTES_MAX (64 * DPC_GIB) /* one blob: module version, path state or shard */
+#define DPC_DOCUMENT_BYTES_MAX                                                                     \
+    (256 * DPC_MIB) /* one document at import; larger is cut by its owner */
 
-/* A contribution's root mean square, a value. Weights are drawn near 0.02 and stay near 1; what moves
- * all of them by more in one round is no training, whoever sent it. */
+/* A contribution's root mean square, a value. Weights are drawn near 0.02 and stay near 1; what
+ * moves all of them by more in one round is no training, whoever sent it. */
 #define DPC_DELTA_RMS_MAX 16.0
 
-_Static_assert(DPC_CONTROL_BYTES_MAX <= DPC_CHUNK_BYTES_MAX, "a control message fits a chunk's frame");
+_Static_assert(DPC_CONTROL_BYTES_MAX <= DPC_CHUNK_BYTES_MAX,
+               "a control message fits a chunk's frame");
 _Static_assert(DPC_BLOB_INLINE_MAX <= DPC_CHUNK_BYTES_MAX, "an inline blob travels in one chunk");
 
 #endif

@@ -51,6 +51,9 @@ enum dpc_planted {
     DPC_PLANTED_SCORES_AGAIN = 41, /* after a restart scores of an earlier phase count again */
     /* of early stopping */
     DPC_PLANTED_BEST_SWEPT = 42, /* the versions of a path's best round are not kept */
+    /* of new routes at evaluation */
+    DPC_PLANTED_ROUTES_OLD = 43,   /* the network learns without what traces found */
+    DPC_PLANTED_TRACED_SWEPT = 44, /* what is traced is not kept */
 };
 
 #define DPC_PLANTED(bug) (DPC_SIM_BUG == (bug))

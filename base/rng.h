@@ -13,16 +13,17 @@
 
 /* What a stream is for, so that two uses of one seed never share numbers. */
 enum dpc_rng_use {
-    DPC_RNG_INIT     = 1, /* initial weights: a = level, b = module, c = tensor */
-    DPC_RNG_BATCH    = 2, /* batches: a = path, b = round, c = step */
-    DPC_RNG_KMEANS   = 3, /* seeding: a = phase, b = trial */
+    DPC_RNG_INIT = 1,     /* initial weights: a = level, b = module, c = tensor */
+    DPC_RNG_BATCH = 2,    /* batches: a = path, b = round, c = step */
+    DPC_RNG_KMEANS = 3,   /* seeding: a = phase, b = trial */
     DPC_RNG_GENERATE = 4, /* sampling of text: a = prompt */
-    DPC_RNG_TEST     = 5,
-    DPC_RNG_PAUSE    = 6, /* jitter of pauses between tries */
-    DPC_RNG_SAMPLE   = 7, /* paths of a round: a = path, b = round */
-    DPC_RNG_AUDIT    = 8, /* which tasks are repeated: a = path, b = round, c = of the ledger */
-    DPC_RNG_UPCYCLE  = 9, /* how routed modules begin: a = module, b = tensor, c = part of it */
+    DPC_RNG_TEST = 5,
+    DPC_RNG_PAUSE = 6,      /* jitter of pauses between tries */
+    DPC_RNG_SAMPLE = 7,     /* paths of a round: a = path, b = round */
+    DPC_RNG_AUDIT = 8,      /* which tasks are repeated: a = path, b = round, c = of the ledger */
+    DPC_RNG_UPCYCLE = 9,    /* how routed modules begin: a = module, b = tensor, c = part of it */
     DPC_RNG_BOOTSTRAP = 10, /* documents drawn again: a = pair */
+    DPC_RNG_REROUTE = 11,   /* windows that train the router network: a = step */
 };
 
 struct dpc_rng {

@@ -119,6 +119,8 @@ why_nothing_moves(const struct listing *listing)
     case DPC_PHASE_TRAIN:
     case DPC_PHASE_EVALUATE:
     case DPC_PHASE_SCORE:
+    case DPC_PHASE_TRACE:
+    case DPC_PHASE_REROUTE:
         return count_connected(listing) ? "" : "no worker is connected";
     default:
         return "";

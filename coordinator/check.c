@@ -9,6 +9,7 @@
 #include "base/alloc.h"
 #include "base/layout.h"
 #include "base/tensor_blob.h"
+#include "data/routes.h"
 #include "data/scores.h"
 
 static void
@@ -114,37 +115,67 @@ check_state(struct dpc_store *store, const struct dpc_topology *topology, uint32
     return DPC_OK;
 }
 
-static uint64_t
-scores_bytes_max(void)
+/* Features are a tensor of whole rows, scores and routes a table; how many rows there must be, the
+ * core knows. */
+static int
+check_features(struct dpc_store *store, const struct dpc_experiment *experiment,
+               const struct dpc_blob_ref *result, struct dpc_submission_check *check,
+               struct dpc_error *err)
 {
-    return DPC_SCORES_HEADER_BYTES + (uint64_t)DPC_SCORES_ENTRY_BYTES * DPC_DOCUMENTS_PER_LEASE_MAX;
+    if (result->bytes < dpc_tensor_blob_bytes(0) || result->bytes > DPC_BLOB_BYTES_MAX) {
+        refuse(check, "the features", "have not the size of a tensor");
+        return DPC_OK;
+    }
+    size_t count = (result->bytes - dpc_tensor_blob_bytes(0)) / sizeof(float);
+    if (result->bytes != dpc_tensor_blob_bytes(count) || count % experiment->model.dim) {
+        refuse(check, "the features", "are not whole rows");
+        return DPC_OK;
+    }
+    check->rows = (uint32_t)(count / experiment->model.dim);
+    return check_tensor(store, result, count, "the features", INFINITY, check, err);
 }
 
-/* Features are a tensor of whole rows, scores a table; how many rows there must be, the core knows.
- */
 static int
-check_result(struct dpc_store *store, const struct dpc_experiment *experiment,
-             const struct dpc_msg_submit *submit, struct dpc_submission_check *check,
+check_routes(struct dpc_store *store, const struct dpc_topology *topology,
+             const struct dpc_blob_ref *result, struct dpc_submission_check *check,
              struct dpc_error *err)
+{
+    uint8_t *blob;
+    struct dpc_route *routes;
+    size_t len, count = (result->bytes - dpc_routes_bytes(0)) / DPC_ROUTES_ENTRY_BYTES;
+    if (result->bytes < dpc_routes_bytes(0) || count > DPC_ROUTES_MAX ||
+        !has_size(store, result, dpc_routes_bytes(count))) {
+        refuse(check, "the routes", "have not the size of a table");
+        return DPC_OK;
+    }
+    int code = dpc_store_blob_load(store, &result->hash, &blob, &len, err);
+    if (code != DPC_OK)
+        return code;
+    if (dpc_routes_read(blob, len, count, topology->routed_paths, &routes, NULL) == DPC_OK) {
+        check->rows = (uint32_t)count;
+        dpc_free(routes);
+    } else {
+        refuse(check, "the routes", "are not a table of paths");
+    }
+    dpc_free(blob);
+    return DPC_OK;
+}
+
+static uint64_t
+scores_bytes_max(enum dpc_task_kind kind)
+{
+    uint64_t rows = kind == DPC_TASK_TRACE ? DPC_PIECES_PER_LEASE_MAX : DPC_DOCUMENTS_PER_LEASE_MAX;
+    return DPC_SCORES_HEADER_BYTES + DPC_SCORES_ENTRY_BYTES * rows;
+}
+
+static int
+check_scores(struct dpc_store *store, const struct dpc_msg_submit *submit,
+             struct dpc_submission_check *check, struct dpc_error *err)
 {
     uint8_t *blob;
     size_t len, count;
     struct dpc_score *scores;
-    if (submit->kind == DPC_TASK_FEATURIZE) {
-        if (submit->result.bytes < dpc_tensor_blob_bytes(0) ||
-            submit->result.bytes > DPC_BLOB_BYTES_MAX) {
-            refuse(check, "the features", "have not the size of a tensor");
-            return DPC_OK;
-        }
-        count = (submit->result.bytes - dpc_tensor_blob_bytes(0)) / sizeof(float);
-        if (submit->result.bytes != dpc_tensor_blob_bytes(count) || count % experiment->model.dim) {
-            refuse(check, "the features", "are not whole rows");
-            return DPC_OK;
-        }
-        check->rows = (uint32_t)(count / experiment->model.dim);
-        return check_tensor(store, &submit->result, count, "the features", INFINITY, check, err);
-    }
-    if (submit->result.bytes > scores_bytes_max() ||
+    if (submit->result.bytes > scores_bytes_max(submit->kind) ||
         !has_size(store, &submit->result, submit->result.bytes)) {
         refuse(check, "the scores", "are larger than a lease's");
         return DPC_OK;
@@ -164,6 +195,21 @@ check_result(struct dpc_store *store, const struct dpc_experiment *experiment,
     }
     dpc_free(blob);
     return DPC_OK;
+}
+
+static int
+check_result(struct dpc_store *store, const struct dpc_experiment *experiment,
+             const struct dpc_topology *topology, const struct dpc_msg_submit *submit,
+             struct dpc_submission_check *check, struct dpc_error *err)
+{
+    switch (submit->kind) {
+    case DPC_TASK_FEATURIZE:
+        return check_features(store, experiment, &submit->result, check, err);
+    case DPC_TASK_REROUTE:
+        return check_routes(store, topology, &submit->result, check, err);
+    default:
+        return check_scores(store, submit, check, err);
+    }
 }
 
 static int
@@ -206,7 +252,7 @@ dpc_check_submission(struct dpc_store *store, const struct dpc_experiment *exper
     if (!check.missing_count && submit->kind == DPC_TASK_TRAIN)
         code = check_training(store, experiment, topology, submit, &check, err);
     else if (!check.missing_count)
-        code = check_result(store, experiment, submit, &check, err);
+        code = check_result(store, experiment, topology, submit, &check, err);
     if (code == DPC_OK)
         *ret_check = check;
     return code;

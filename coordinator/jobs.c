@@ -8,6 +8,7 @@
 #include "coordinator/corpus.h"
 #include "coordinator/outer.h"
 #include "coordinator/report.h"
+#include "coordinator/reroute.h"
 
 struct dpc_job *
 dpc_job_create(enum dpc_job_type type, const struct dpc_world *world)
@@ -86,6 +87,9 @@ dpc_job_run(void *context)
     case DPC_JOB_REPORT:
         job->code = dpc_report_write(world, &job->phase, &job->error);
         break;
+    case DPC_JOB_LABEL:
+        job->code = dpc_reroute_label(world, &job->phase, &job->labelled, &job->error);
+        break;
     case DPC_JOB_CHECK:
         job->code = dpc_check_submission(world->store, world->experiment, world->topology,
                                          &job->submit, &job->check, &job->error);
@@ -146,6 +150,7 @@ dpc_job_name(enum dpc_job_type type)
         [DPC_JOB_SHARD] = "sharding",
         [DPC_JOB_FOLD] = "outer step",
         [DPC_JOB_REPORT] = "writing the report",
+        [DPC_JOB_LABEL] = "finding the best routes",
         [DPC_JOB_CHECK] = "checking a submission",
         [DPC_JOB_BACKUP] = "backup",
         [DPC_JOB_SCRUB] = "scrubbing",

@@ -34,6 +34,7 @@ enum dpc_job_type {
     DPC_JOB_SHARD,
     DPC_JOB_FOLD,
     DPC_JOB_REPORT,
+    DPC_JOB_LABEL,
     DPC_JOB_CHECK, /* of a submission, before the core sees it */
     DPC_JOB_BACKUP,
     DPC_JOB_SCRUB,  /* hashes of a few blobs */
@@ -58,7 +59,7 @@ struct dpc_job {
     const struct dpc_world *world;
     uint64_t epoch; /* sweeps that had begun when it was made (sweeps.c) */
     /* input */
-    struct dpc_phase_record phase; /* SHARD, REPORT: as it was when the job began */
+    struct dpc_phase_record phase; /* SHARD, LABEL, REPORT: as it was when the job began */
     struct dpc_fold fold;          /* FOLD */
     struct dpc_msg_submit submit;  /* CHECK */
     struct dpc_peer peer;
@@ -76,6 +77,7 @@ struct dpc_job {
     struct dpc_sharded sharded;
     struct dpc_shard *shards;    /* what `sharded.paths` points at */
     struct dpc_hash *beginnings; /* what `sharded.modules` points at */
+    struct dpc_blob_ref labelled;
     struct dpc_folded folded;
     struct dpc_submission_check check;
     struct dpc_swept swept;

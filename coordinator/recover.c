@@ -37,7 +37,7 @@ compare(const struct dpc_server *server, const char *file, const char *yaml, siz
     struct dpc_phase_record phase;
     struct changes changes = {0};
     if (dpc_load_phase(dpc_store_kv(server->store), &phase, NULL) == DPC_OK)
-        changes.late = phase.phase >= DPC_PHASE_EVALUATE && phase.phase <= DPC_PHASE_FINISHED;
+        changes.late = dpc_phase_is_late(phase.phase);
     dpc_buf_init(&changes.refused, DPC_ERROR_TEXT_MAX / 2);
     int code = dpc_experiment_parse("the stored experiment", yaml, len, old, err);
     if (code == DPC_OK) {

@@ -12,6 +12,7 @@
 #include "base/layout.h"
 #include "base/svg.h"
 #include "coordinator/report_best.h"
+#include "coordinator/report_reroute.h"
 #include "coordinator/report_routing.h"
 #include "data/scores.h"
 
@@ -36,6 +37,7 @@ struct report {
     struct dpc_path_record *records;   /* [paths_count] */
     struct dpc_module_record *modules; /* [modules_count] */
     struct dpc_report_routing *routing;
+    struct dpc_report_reroute *reroute;
     struct dpc_buf documents; /* documents.tsv */
     struct dpc_report_best *best;
     struct dpc_error *err;
@@ -138,6 +140,8 @@ gather(struct report *report)
     if (code == DPC_OK)
         code = dpc_report_best_load(kv, report->world->topology, report->world->experiment,
                                     &report->best, report->err);
+    if (code == DPC_OK)
+        code = dpc_report_reroute_load(report->world, report->phase, &report->reroute, report->err);
     return code;
 }
 
@@ -346,6 +350,15 @@ write_routing(const struct report *report)
 }
 
 static int
+write_reroute(const struct report *report)
+{
+    if (!dpc_report_reroute_has_rows(report->reroute))
+        return DPC_OK;
+    const struct dpc_buf *tsv = dpc_report_reroute_tsv(report->reroute);
+    return write_file(report, "reroute.tsv", tsv->data, tsv->len);
+}
+
+static int
 write_json(const struct report *report)
 {
     struct dpc_json *root = dpc_json_object();
@@ -358,6 +371,7 @@ write_json(const struct report *report)
     dpc_json_set_integer(root, "seconds", (int64_t)report->phase->seconds);
     dpc_json_set(root, "versions", json_versions(report));
     dpc_json_set(root, "routing", dpc_report_routing_json(report->routing));
+    dpc_json_set(root, "reroute", dpc_report_reroute_json(report->reroute));
     char *text = dpc_json_print(root, true);
     int code = write_file(report, "report.json", text, strlen(text));
     dpc_free(text);
@@ -416,6 +430,10 @@ write_markdown(const struct report *report)
     if (dpc_report_routing_has_phases(report->routing)) {
         dpc_buf_printf(&out, "\n![routing](routing.svg)\n\n");
         dpc_report_routing_markdown(report->routing, &out);
+    }
+    if (dpc_report_reroute_has_rows(report->reroute)) {
+        dpc_buf_printf(&out, "\n");
+        dpc_report_reroute_markdown(report->reroute, &out);
     }
     dpc_buf_printf(&out, "\n%.1f MB went from the workers up, %.1f MB down to them, in %llu s.\n",
                    (double)report->phase->bytes_up / 1e6, (double)report->phase->bytes_down / 1e6,
@@ -505,6 +523,8 @@ dpc_report_write(const struct dpc_world *world, const struct dpc_phase_record *p
     if (code == DPC_OK)
         code = write_documents(&report);
     if (code == DPC_OK)
+        code = write_reroute(&report);
+    if (code == DPC_OK)
         code = write_json(&report); /* last: who sees it finds the others */
     for (uint32_t i = 0; i < topology->paths_count; i++) {
         dpc_free(report.curves[i].x);
@@ -515,6 +535,7 @@ dpc_report_write(const struct dpc_world *world, const struct dpc_phase_record *p
     dpc_free(report.records);
     dpc_free(report.modules);
     dpc_report_routing_destroy(report.routing);
+    dpc_report_reroute_destroy(report.reroute);
     dpc_buf_done(&report.documents);
     dpc_report_best_destroy(report.best);
     return code;

@@ -7,6 +7,7 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "data/routes.h"
 #include "proto/serve.h"
 
 /* Messages of one listener in one turn of the loop, so that bulk never starves control. */
@@ -379,6 +380,18 @@ fail_if_ours_is_lost(struct dpc_server *server, const struct dpc_hash *hash)
     server_fail(server, &err);
 }
 
+/* The router network answers for all documents at once. */
+static uint64_t
+largest_now(const struct dpc_server *server)
+{
+    const struct dpc_phase_record *phase = dpc_core_phase(server->core);
+    uint64_t documents = phase->traced_documents - phase->traced_learned;
+    uint64_t routes = dpc_routes_bytes(documents * dpc_experiment_pieces(&server->experiment));
+    return phase->phase == DPC_PHASE_REROUTE && routes > server->blob_bytes_max
+               ? routes
+               : server->blob_bytes_max;
+}
+
 void
 server_serve_bulk(struct dpc_server *server)
 {
@@ -389,7 +402,7 @@ server_serve_bulk(struct dpc_server *server)
         .append = blob_append,
         .finish = blob_finish,
         .context = server,
-        .total_max = server->blob_bytes_max,
+        .total_max = largest_now(server),
     };
     struct dpc_peer peer;
     struct dpc_msg msg, reply;

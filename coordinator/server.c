@@ -14,6 +14,7 @@
 #include "base/notify.h"
 #include "base/signals.h"
 #include "base/tensor_blob.h"
+#include "data/scores.h"
 
 /* Outer steps of different modules run side by side; more threads than that only compete with the
  * workers of a small machine. */
@@ -48,10 +49,9 @@ static void
 start_effects(struct dpc_server *server)
 {
     static const enum dpc_job_type job_of[] = {
-        [DPC_EFFECT_PREPARE] = DPC_JOB_PREPARE,
-        [DPC_EFFECT_SHARD] = DPC_JOB_SHARD,
-        [DPC_EFFECT_FOLD] = DPC_JOB_FOLD,
-        [DPC_EFFECT_REPORT] = DPC_JOB_REPORT,
+        [DPC_EFFECT_PREPARE] = DPC_JOB_PREPARE, [DPC_EFFECT_SHARD] = DPC_JOB_SHARD,
+        [DPC_EFFECT_FOLD] = DPC_JOB_FOLD,       [DPC_EFFECT_REPORT] = DPC_JOB_REPORT,
+        [DPC_EFFECT_LABEL] = DPC_JOB_LABEL,
     };
     for (uint32_t i = 0; i < server->actions.effects_count; i++) {
         struct dpc_effect *effect = &server->actions.effects[i];
@@ -268,6 +268,10 @@ finish_job(struct dpc_server *server, struct dpc_job *job)
         server->sweeps.folds++;
         log_fold(server, job, &job->folded);
         break;
+    case DPC_JOB_LABEL:
+        event.type = DPC_EVENT_LABELLED;
+        event.labelled = job->labelled;
+        break;
     case DPC_JOB_REPORT:
         event.type = DPC_EVENT_REPORTED;
         break;
@@ -397,14 +401,18 @@ open_net(struct dpc_server *server, const struct dpc_server_options *options, st
 }
 
 /* The largest blob that a worker of this experiment has reason to upload: a path's state, or the
- * scores and features of a chunk, which are smaller than a chunk frame each. */
+ * features or scores of a chunk. New routes of all held-out documents may be larger
+ * (server_serve_bulk). */
 static uint64_t
 largest_upload(const struct dpc_experiment *experiment)
 {
     uint64_t state = dpc_tensor_blob_bytes(2 * dpc_layout_path_floats(experiment));
     uint64_t features =
         dpc_tensor_blob_bytes((size_t)experiment->model.dim * DPC_DOCUMENTS_PER_LEASE_MAX);
-    return state > features ? state : features;
+    uint64_t scores =
+        DPC_SCORES_HEADER_BYTES + (uint64_t)DPC_SCORES_ENTRY_BYTES * DPC_PIECES_PER_LEASE_MAX;
+    uint64_t tables = features > scores ? features : scores;
+    return state > tables ? state : tables;
 }
 
 int

@@ -310,6 +310,8 @@ shard(const struct dpc_corpus *corpus, const struct dpc_features *features,
     if (code == DPC_OK)
         code = dpc_corpus_put_scored(corpus, sharded, err);
     if (code == DPC_OK)
+        code = dpc_corpus_put_traced(corpus, &assignment, sharded, err);
+    if (code == DPC_OK)
         code = put_router(corpus->world, router, &sharded->router, err);
     dpc_router_destroy(router);
     dpc_free(assignment.paths);

@@ -96,11 +96,22 @@ int dpc_path_score(struct dpc_path *path, const int32_t *tokens, const int32_t *
                    uint32_t batch, uint32_t length, double *ret_loss_sums,
                    uint64_t *ret_counts) DPC_MUST_CHECK;
 
+/* The same for each piece of `piece` positions, which divides `length`; both arrays are [batch,
+ * length / piece]. Also DPC_EINVAL for one that does not. */
+int dpc_path_score_pieces(struct dpc_path *path, const int32_t *tokens, const int32_t *targets,
+                          uint32_t batch, uint32_t length, uint32_t piece, double *ret_loss_sums,
+                          uint64_t *ret_counts) DPC_MUST_CHECK;
+
 /* Routing features (DiPaCo, section 2.4): for each sequence the mean over its first lengths[i]
  * positions (1 .. length) of the last block's output, the residual stream before the final norm.
  * `ret_features` is [batch, dim]. */
 int dpc_path_features(struct dpc_path *path, const int32_t *tokens, const uint32_t *lengths,
                       uint32_t batch, uint32_t length, float *ret_features) DPC_MUST_CHECK;
+
+/* The logits that follow the last position of each piece: `ret_logits` is [batch, length / piece,
+ * vocab]. */
+int dpc_path_logits_pieces(struct dpc_path *path, const int32_t *tokens, uint32_t batch,
+                           uint32_t length, uint32_t piece, float *ret_logits) DPC_MUST_CHECK;
 
 /* The logits [vocab] that follow `length` tokens. */
 int dpc_path_logits(struct dpc_path *path, const int32_t *tokens, uint32_t length,

@@ -57,18 +57,37 @@ int
 dpc_path_score(struct dpc_path *path, const int32_t *tokens, const int32_t *targets, uint32_t batch,
                uint32_t length, double *ret_loss_sums, uint64_t *ret_counts)
 {
+    return dpc_path_score_pieces(path, tokens, targets, batch, length, length, ret_loss_sums,
+                                 ret_counts);
+}
+
+/* A piece that divides the length: sums then follow one another over all sequences. */
+static int
+check_pieces(const struct dpc_path *path, const int32_t *tokens, const int32_t *targets,
+             uint32_t batch, uint32_t length, uint32_t piece)
+{
     int status = dpc_path_check(path, tokens, targets, batch, length);
+    return status == DPC_OK && (piece == 0 || length % piece) ? DPC_EINVAL : status;
+}
+
+int
+dpc_path_score_pieces(struct dpc_path *path, const int32_t *tokens, const int32_t *targets,
+                      uint32_t batch, uint32_t length, uint32_t piece, double *ret_loss_sums,
+                      uint64_t *ret_counts)
+{
+    int status = check_pieces(path, tokens, targets, batch, length, piece);
     if (status < 0)
         return status;
-    memset(ret_loss_sums, 0, batch * sizeof *ret_loss_sums);
-    memset(ret_counts, 0, batch * sizeof *ret_counts);
+    size_t pieces = length / piece;
+    memset(ret_loss_sums, 0, batch * pieces * sizeof *ret_loss_sums);
+    memset(ret_counts, 0, batch * pieces * sizeof *ret_counts);
     struct dpc_slice slice;
     dpc_path_pack(path);
     for (size_t b = 0; b < batch; b += slice.B) {
         slice = slice_at(path, b, batch, length);
         dpc_trunk_forward(path, path->acts, tokens + b * length, slice);
         dpc_loss_slice(path, targets + b * length, slice, 0.0f);
-        dpc_loss_sums(path, length, ret_loss_sums + b, ret_counts + b);
+        dpc_loss_sums(path, piece, ret_loss_sums + b * pieces, ret_counts + b * pieces);
     }
     return path->ops->memory->finish();
 }
@@ -115,13 +134,25 @@ dpc_path_row_logits(const struct dpc_path *path, size_t row, float *ret_logits)
 }
 
 int
-dpc_path_logits(struct dpc_path *path, const int32_t *tokens, uint32_t length, float *ret_logits)
+dpc_path_logits_pieces(struct dpc_path *path, const int32_t *tokens, uint32_t batch,
+                       uint32_t length, uint32_t piece, float *ret_logits)
 {
-    int status = dpc_path_check(path, tokens, NULL, 1, length);
+    int status = check_pieces(path, tokens, NULL, batch, length, piece);
     if (status < 0)
         return status;
+    struct dpc_slice slice;
     dpc_path_pack(path);
-    dpc_trunk_forward(path, path->acts, tokens, dpc_slice_of(1, length, 0));
-    dpc_path_row_logits(path, length - 1, ret_logits);
+    for (size_t b = 0; b < batch; b += slice.B) {
+        slice = slice_at(path, b, batch, length);
+        dpc_trunk_forward(path, path->acts, tokens + b * length, slice);
+        for (size_t row = piece - 1; row < slice.rows; row += piece, ret_logits += path->V)
+            dpc_path_row_logits(path, row, ret_logits);
+    }
     return path->ops->memory->finish();
+}
+
+int
+dpc_path_logits(struct dpc_path *path, const int32_t *tokens, uint32_t length, float *ret_logits)
+{
+    return dpc_path_logits_pieces(path, tokens, 1, length, length, ret_logits);
 }

@@ -184,7 +184,7 @@ read_lease(struct decoding *d, const Dpc__Wire__Envelope *in)
     const Dpc__Wire__Lease *from = in->lease;
     struct dpc_msg_lease *to = &d->msg.lease;
     to->token = take_token(from->token);
-    to->kind = take_choice(d, from->kind, DPC_TASK_TRAIN, DPC_TASK_SCORE, "kind");
+    to->kind = take_choice(d, from->kind, DPC_TASK_TRAIN, DPC_TASK_REROUTE, "kind");
     to->path = take_u32(d, from->path, DPC_CODEC_PATH_MAX, "path");
     to->round = take_u32(d, from->round, DPC_ROUNDS_MAX, "round");
     to->step_first = from->step_first;
@@ -238,7 +238,7 @@ read_submit(struct decoding *d, const Dpc__Wire__Envelope *in)
     const Dpc__Wire__Submit *from = in->submit;
     struct dpc_msg_submit *to = &d->msg.submit;
     to->token = take_token(from->token);
-    to->kind = take_choice(d, from->kind, DPC_TASK_TRAIN, DPC_TASK_SCORE, "kind");
+    to->kind = take_choice(d, from->kind, DPC_TASK_TRAIN, DPC_TASK_REROUTE, "kind");
     to->path = take_u32(d, from->path, DPC_CODEC_PATH_MAX, "path");
     to->round = take_u32(d, from->round, DPC_ROUNDS_MAX, "round");
     to->steps_count = take_u32(d, from->steps_count, DPC_STEPS_MAX, "steps");

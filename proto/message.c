@@ -31,10 +31,9 @@ static const char *const type_names[] = {
 };
 
 static const char *const task_names[] = {
-    [DPC_TASK_TRAIN] = "train",
-    [DPC_TASK_FEATURIZE] = "featurize",
-    [DPC_TASK_EVALUATE] = "evaluate",
-    [DPC_TASK_SCORE] = "score",
+    [DPC_TASK_TRAIN] = "train",       [DPC_TASK_FEATURIZE] = "featurize",
+    [DPC_TASK_EVALUATE] = "evaluate", [DPC_TASK_SCORE] = "score",
+    [DPC_TASK_TRACE] = "trace",       [DPC_TASK_REROUTE] = "reroute",
 };
 
 static const char *const verdict_names[] = {

@@ -55,6 +55,10 @@ enum dpc_task_kind {
     DPC_TASK_FEATURIZE = 2,
     DPC_TASK_EVALUATE = 3,
     DPC_TASK_SCORE = 4, /* as evaluate, of documents of the router split */
+    DPC_TASK_TRACE = 5, /* as evaluate, piece by piece */
+    /* To train the router network on documents [0, from) of `data`, whose routes `state` has, and
+     * to route [from, to), whose own paths it has. */
+    DPC_TASK_REROUTE = 6,
 };
 
 /* A lease's fencing token. `incarnation` is drawn anew when a store is made or restored; `serial`
@@ -93,9 +97,10 @@ struct dpc_msg_lease {
     enum dpc_task_kind kind;
     uint32_t path;
     uint32_t round;
-    uint64_t step_first;   /* position in the schedule of the first step (train) */
+    uint64_t step_first;   /* position in the schedule of the first step (train); first document
+                            * whose routes follow from losses (reroute) */
     uint32_t steps_count;  /* (train) */
-    uint32_t from, to;     /* documents of `data` (featurize, evaluate) */
+    uint32_t from, to;     /* documents of `data` (all but train) */
     uint32_t levels_count; /* at which the path takes a module */
     struct dpc_blob_ref versions[DPC_LEVELS_MAX]; /* published form, one for each of these */
     uint32_t modules[DPC_LEVELS_MAX];             /* their module ids */
@@ -103,7 +108,7 @@ struct dpc_msg_lease {
      * lease goes on: version - begins. Of the whole path or of none of it (train). */
     struct dpc_blob_ref begins[DPC_LEVELS_MAX];
     struct dpc_blob_ref data;  /* a token file */
-    struct dpc_blob_ref state; /* path state; none: zero moments (train) */
+    struct dpc_blob_ref state; /* path state; none: zero moments (train). Routes (reroute) */
     struct dpc_blob_ref kept;  /* in its place: one that this worker kept, if it still has it */
     uint32_t time_left_ms;
 };
@@ -158,7 +163,7 @@ struct dpc_msg_submit {
     struct dpc_blob_ref state;  /* path state after the last step (train) */
     struct dpc_blob_ref kept;   /* in its place: one that stays with the worker */
     struct dpc_hash began;      /* path state that the first step took; none: zero moments */
-    struct dpc_blob_ref result; /* features or scores (featurize, evaluate) */
+    struct dpc_blob_ref result; /* features, scores or routes (all but train) */
 };
 
 struct dpc_msg_give_back {

@@ -245,6 +245,55 @@ dpc_engine_load(struct dpc_engine *engine, const struct dpc_task *task, struct d
     return code;
 }
 
+/* A level's module of the network: what was received up to the head, and zeros for that. */
+static int
+write_network_module(struct dpc_engine *engine, const struct dpc_experiment *network,
+                     uint32_t level, const float *received)
+{
+    struct dpc_layout layout;
+    dpc_layout_init(&layout, network, level);
+    const struct dpc_tensor *head = dpc_layout_find(&layout, DPC_TENSOR_HEAD, 0);
+    float *values = dpc_try_alloc_vector(layout.floats_count, sizeof *values);
+    if (values) {
+        memset(values, 0, layout.floats_count * sizeof *values);
+        memcpy(values, received, (head ? head->offset : layout.floats_count) * sizeof *values);
+        dpc_path_write_module(engine->path, level, values);
+    }
+    dpc_layout_done(&layout);
+    dpc_free(values);
+    return values ? DPC_OK : DPC_ENOMEM;
+}
+
+static int
+write_network(struct dpc_engine *engine, const struct dpc_experiment *network,
+              const float *received, struct dpc_error *err)
+{
+    int code = DPC_OK;
+    for (uint32_t level = 0; code == DPC_OK && level < network->levels_count; level++) {
+        code = write_network_module(engine, network, level, received);
+        received += dpc_layout_module_floats(&engine->experiment, level);
+    }
+    return code == DPC_OK ? code
+                          : dpc_error_set(err, code, "could not make the router network: %s",
+                                          dpc_error_words(code));
+}
+
+int
+dpc_engine_become_router(struct dpc_engine *engine, const struct dpc_experiment *network,
+                         struct dpc_error *err)
+{
+    float *received = engine->received;
+    engine->received = NULL;
+    drop_path(engine);
+    int code = lay_out(engine, network, err);
+    if (code == DPC_OK)
+        code = write_network(engine, network, received, err);
+    if (code != DPC_OK)
+        drop_path(engine);
+    dpc_free(received);
+    return code;
+}
+
 int
 dpc_engine_read_state(struct dpc_engine *engine, const uint8_t *bytes, size_t len,
                       struct dpc_error *err)

@@ -82,6 +82,13 @@ struct dpc_engine *dpc_engine_destroy(struct dpc_engine *engine);
 int dpc_engine_load(struct dpc_engine *engine, const struct dpc_task *task,
                     struct dpc_error *err) DPC_MUST_CHECK;
 
+/* Makes the path that was loaded into the router network: a path of `network`, which has the same
+ * levels and a head of its own, with the trunk as it was received, a head of zeros and an optimizer
+ * that has done no step. The next _load makes it a path of the experiment again. DPC_ENOMEM, and
+ * DPC_ELIMIT as _create. */
+int dpc_engine_become_router(struct dpc_engine *engine, const struct dpc_experiment *network,
+                             struct dpc_error *err) DPC_MUST_CHECK;
+
 /* Opens the lease's token file, and checks its vocabulary and that documents [from, to) are in it.
  */
 int dpc_engine_open_tokens(const struct dpc_engine *engine, const struct dpc_task *task,

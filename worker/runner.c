@@ -14,6 +14,7 @@
 #include "worker/evaluate.h"
 #include "worker/featurize.h"
 #include "worker/keep.h"
+#include "worker/reroute.h"
 #include "worker/train.h"
 
 struct job {
@@ -48,7 +49,10 @@ task_of(enum dpc_task_kind kind)
         return dpc_featurize_run;
     case DPC_TASK_EVALUATE:
     case DPC_TASK_SCORE:
+    case DPC_TASK_TRACE:
         return dpc_evaluate_run;
+    case DPC_TASK_REROUTE:
+        return dpc_reroute_run;
     }
     return NULL;
 }

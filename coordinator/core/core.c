@@ -21,6 +21,8 @@ static const char *const phase_names[] = {
     [DPC_PHASE_TRAIN] = "train",         [DPC_PHASE_EVALUATE] = "evaluate",
     [DPC_PHASE_REPORT] = "report",       [DPC_PHASE_FINISHED] = "finished",
     [DPC_PHASE_SCORE] = "score",         [DPC_PHASE_FIT] = "fit",
+    [DPC_PHASE_TRACE] = "trace",         [DPC_PHASE_LABEL] = "label",
+    [DPC_PHASE_REROUTE] = "reroute",
 };
 
 const char *
@@ -28,6 +30,13 @@ dpc_phase_name(enum dpc_phase phase)
 {
     size_t count = sizeof phase_names / sizeof *phase_names;
     return (size_t)phase < count && phase_names[phase] ? phase_names[phase] : "?";
+}
+
+bool
+dpc_phase_is_late(enum dpc_phase phase)
+{
+    return (phase >= DPC_PHASE_EVALUATE && phase <= DPC_PHASE_FINISHED) ||
+           (phase >= DPC_PHASE_TRACE && phase <= DPC_PHASE_REROUTE);
 }
 
 void
@@ -416,10 +425,9 @@ void
 dpc_core_resume(struct dpc_core *core, struct dpc_actions *actions)
 {
     static const enum dpc_effect_type effect_of[] = {
-        [DPC_PHASE_PREPARE] = DPC_EFFECT_PREPARE,
-        [DPC_PHASE_SHARD] = DPC_EFFECT_SHARD,
-        [DPC_PHASE_REPORT] = DPC_EFFECT_REPORT,
-        [DPC_PHASE_FIT] = DPC_EFFECT_SHARD,
+        [DPC_PHASE_PREPARE] = DPC_EFFECT_PREPARE, [DPC_PHASE_SHARD] = DPC_EFFECT_SHARD,
+        [DPC_PHASE_REPORT] = DPC_EFFECT_REPORT,   [DPC_PHASE_FIT] = DPC_EFFECT_SHARD,
+        [DPC_PHASE_LABEL] = DPC_EFFECT_LABEL,     [DPC_PHASE_REROUTE] = 0,
     };
     if (effect_of[core->phase.phase])
         core_add_effect(actions, effect_of[core->phase.phase]);
@@ -479,6 +487,9 @@ dpc_core_step(struct dpc_core *core, const struct dpc_event *event, int64_t now_
         break;
     case DPC_EVENT_SHARDED:
         core_on_sharded(core, &event->sharded, actions);
+        break;
+    case DPC_EVENT_LABELLED:
+        core_on_labelled(core, &event->labelled, actions);
         break;
     case DPC_EVENT_FOLDED:
         core_on_folded(core, &event->folded, actions);

@@ -8,9 +8,11 @@
  * An experiment goes through its phases with no hand on it:
  *   prepare -> warm_start -> featurize -> shard -> train -> evaluate -> report -> finished
  * where train is left routing.phases times (train -> score -> fit -> train) to route all documents
- * anew by what paths have learned; and each phase is made of leases (train, featurize, score,
- * evaluate) and of effects that the server runs (prepare, shard, fold, report). Both can be lost at
- * any instant: what is not in the store has not happened, and dpc_core_resume asks for it again.
+ * anew by what paths have learned, and for new routes at evaluation left by way of three more
+ * (train -> trace -> label -> reroute -> evaluate); and each phase is made of leases (train,
+ * featurize, score, trace, reroute, evaluate) and of effects that the server runs (prepare, shard,
+ * fold, label, report). Both can be lost at any instant: what is not in the store has not happened,
+ * and dpc_core_resume asks for it again.
  *
  * A path is *ready* when all its modules have made as many outer steps as it has rounds done; so it
  * waits for the rows and columns that it shares, not for everybody (ARCHITECTURE.md, the life of a
@@ -40,7 +42,13 @@ enum dpc_phase {
     /* Between two parts of training, routing.phases times. */
     DPC_PHASE_SCORE = 9,
     DPC_PHASE_FIT = 10,
+    /* Between training and evaluation, where that has new routes. */
+    DPC_PHASE_TRACE = 11,
+    DPC_PHASE_LABEL = 12,
+    DPC_PHASE_REROUTE = 13,
 };
+/* Training is over: what paths are does not change any more. */
+bool dpc_phase_is_late(enum dpc_phase phase);
 const char *dpc_phase_name(enum dpc_phase phase);
 
 /* --- Events. */
@@ -57,6 +65,7 @@ enum dpc_event_type {
     /* an effect is done; its results are blobs in the store */
     DPC_EVENT_PREPARED,
     DPC_EVENT_SHARDED,
+    DPC_EVENT_LABELLED,
     DPC_EVENT_FOLDED,
     DPC_EVENT_REPORTED,
     /* the operator's */
@@ -69,8 +78,8 @@ enum dpc_event_type {
 struct dpc_submission_check {
     uint32_t missing_count; /* blobs that have not arrived */
     struct dpc_hash missing[DPC_LEVELS_MAX + 2];
-    uint32_t rows;    /* documents in the result (featurize, evaluate, score) */
-    uint64_t targets; /* that the rows count (evaluate, score), */
+    uint32_t rows;    /* in the result: of documents, or of their pieces (trace, reroute) */
+    uint64_t targets; /* that the rows count (evaluate, score, trace), */
     double nats;      /* and the sum of their losses */
     bool damaged;     /* a blob is not what it must be: shape, finite values, norm */
     bool not_finite;  /* in particular that */
@@ -101,6 +110,9 @@ struct dpc_sharded {
     struct dpc_hash router;
     struct dpc_blob_ref scored; /* documents of the router split; none without phases */
     uint32_t scored_documents;
+    /* New routes at evaluation; as in struct dpc_phase_record. */
+    struct dpc_blob_ref traced, routes;
+    uint32_t traced_documents, traced_train, traced_learned, traced_router;
     uint32_t paths_count;
     const struct dpc_shard *paths; /* of the caller, [paths_count] */
     /* SHARD: what routed modules begin with, of the caller; NULL: copies of the dense ones. */
@@ -188,6 +200,7 @@ struct dpc_event {
         } give_back;
         struct dpc_prepared prepared;
         struct dpc_sharded sharded;
+        struct dpc_blob_ref labelled; /* routes of the documents that the router network learns */
         struct dpc_folded folded;
         struct dpc_rollback rollback;
         enum dpc_standing standing;
@@ -202,6 +215,7 @@ enum dpc_effect_type {
     DPC_EFFECT_SHARD,       /* features (and scores) to router to shards; SHARDED */
     DPC_EFFECT_FOLD,        /* one outer step of one module; FOLDED */
     DPC_EFFECT_REPORT,      /* report.json, .md, .svg; REPORTED */
+    DPC_EFFECT_LABEL,       /* traces to the best routes; LABELLED */
 };
 
 struct dpc_fold_input {

@@ -158,6 +158,9 @@ dpc_keep_create(const struct dpc_core *core)
     add(keep, &core->phase.prefixes);
     add(keep, &core->phase.router);
     add(keep, &core->phase.scored);
+    if (!DPC_PLANTED(DPC_PLANTED_TRACED_SWEPT))
+        add(keep, &core->phase.traced);
+    add(keep, &core->phase.routes);
     add(keep, &core->phase.warm_state);
     add_modules(keep, core);
     add_paths(keep, core);
@@ -211,8 +214,8 @@ add_contribution(void *context, const struct dpc_contribution_record *contributi
     return true;
 }
 
-/* Features are read by each sharding, scores of a discriminative phase by the one that ends it,
- * those of the evaluation by the report, which may be written again. */
+/* Features are read by each sharding, scores of a discriminative phase by the one that ends it, all
+ * else by the report, which may be written again. */
 static bool
 add_result(void *context, const struct dpc_result_record *result)
 {

@@ -85,6 +85,14 @@ fill_lease(const struct dpc_core *core, const struct core_lease *granted, int64_
     } else if (task->kind == DPC_TASK_SCORE) {
         fill_versions(core, task->path, false, lease);
         lease->data = (struct dpc_blob_ref){core->phase.scored, core->phase.scored_bytes};
+    } else if (task->kind == DPC_TASK_TRACE) {
+        fill_best(core, task->path, lease);
+        lease->data = (struct dpc_blob_ref){core->phase.traced, core->phase.traced_bytes};
+    } else if (task->kind == DPC_TASK_REROUTE) {
+        fill_best(core, task->path, lease);
+        lease->data = (struct dpc_blob_ref){core->phase.traced, core->phase.traced_bytes};
+        lease->state = (struct dpc_blob_ref){core->phase.routes, core->phase.routes_bytes};
+        lease->step_first = core->phase.traced_train;
     } else {
         const struct dpc_path_record *path = &core->paths[task->path].record;
         fill_best(core, task->path, lease);

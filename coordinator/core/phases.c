@@ -6,35 +6,66 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/planted.h"
 
 /* Documents of one lease: enough pieces for several workers. Evaluating reads a document's first
  * windows, featurizing only its prefix. */
 enum { FEATURIZE_CHUNK = DPC_DOCUMENTS_PER_LEASE_MAX, EVALUATE_CHUNK = 32 };
 
-static void
-add_chunks(struct dpc_core *core, uint32_t path, uint32_t documents, uint32_t size)
+/* A lease's table has at most DPC_PIECES_PER_LEASE_MAX rows. */
+static uint32_t
+trace_chunk(const struct dpc_core *core)
 {
-    uint32_t count = (documents + size - 1) / size;
+    uint32_t most = DPC_PIECES_PER_LEASE_MAX / (uint32_t)dpc_experiment_pieces(core->experiment);
+    return most < EVALUATE_CHUNK ? most : EVALUATE_CHUNK;
+}
+
+uint64_t
+core_rows_of(const struct dpc_core *core, const struct dpc_lease_record *task)
+{
+    bool pieces = task->kind == DPC_TASK_TRACE || task->kind == DPC_TASK_REROUTE;
+    return (task->to - task->from) *
+           (pieces ? dpc_experiment_pieces(core->experiment) : (uint64_t)1);
+}
+
+static void
+add_chunks_from(struct dpc_core *core, uint32_t path, uint32_t first, uint32_t documents,
+                uint32_t size)
+{
+    uint32_t count = (documents - first + size - 1) / size;
     core->chunks = dpc_grow(core->chunks, core->chunks_count + count, sizeof *core->chunks);
-    for (uint32_t from = 0; from < documents; from += size) {
+    for (uint32_t from = first; from < documents; from += size) {
         uint32_t to = documents - from < size ? documents : from + size;
         core->chunks[core->chunks_count++] =
             (struct core_chunk){.path = path, .from = from, .to = to};
     }
 }
 
+static void
+add_chunks(struct dpc_core *core, uint32_t path, uint32_t documents, uint32_t size)
+{
+    add_chunks_from(core, path, 0, documents, size);
+}
+
 void
 core_plan_chunks(struct dpc_core *core)
 {
+    uint32_t phase = core->phase.phase, dense = dpc_topology_dense_path(&core->topology);
     core->chunks_count = 0;
-    for (uint32_t path = 0;
-         core->phase.phase == DPC_PHASE_SCORE && path < core->topology.routed_paths; path++)
-        add_chunks(core, path, core->phase.scored_documents, EVALUATE_CHUNK);
-    if (core->phase.phase == DPC_PHASE_FEATURIZE)
-        add_chunks(core, dpc_topology_dense_path(&core->topology), core->phase.documents,
-                   FEATURIZE_CHUNK);
-    for (uint32_t path = 0;
-         core->phase.phase == DPC_PHASE_EVALUATE && path < core->topology.paths_count; path++) {
+    for (uint32_t path = 0; path < core->topology.routed_paths; path++) {
+        if (phase == DPC_PHASE_SCORE)
+            add_chunks(core, path, core->phase.scored_documents, EVALUATE_CHUNK);
+        if (phase == DPC_PHASE_TRACE)
+            add_chunks_from(core, path, core->phase.traced_train, core->phase.traced_documents,
+                            trace_chunk(core));
+    }
+    if (phase == DPC_PHASE_FEATURIZE)
+        add_chunks(core, dense, core->phase.documents, FEATURIZE_CHUNK);
+    if (phase == DPC_PHASE_REROUTE)
+        add_chunks_from(core, dense, core->phase.traced_learned, core->phase.traced_documents,
+                        core->phase.traced_documents); /* one network routes them all */
+    for (uint32_t path = 0; phase == DPC_PHASE_EVALUATE && path < core->topology.paths_count;
+         path++) {
         if (!core_is_dense(core, path) || core->experiment->baseline.dense)
             add_chunks(core, path, core->paths[path].record.test_documents, EVALUATE_CHUNK);
     }
@@ -53,6 +84,10 @@ core_chunk_kind(const struct dpc_core *core)
         return DPC_TASK_FEATURIZE;
     case DPC_PHASE_SCORE:
         return DPC_TASK_SCORE;
+    case DPC_PHASE_TRACE:
+        return DPC_TASK_TRACE;
+    case DPC_PHASE_REROUTE:
+        return DPC_TASK_REROUTE;
     default:
         return DPC_TASK_EVALUATE;
     }
@@ -99,6 +134,8 @@ core_enter_phase(struct dpc_core *core, enum dpc_phase phase, struct dpc_actions
     core_put_phase(core, actions);
     if (phase == DPC_PHASE_SHARD || phase == DPC_PHASE_FIT)
         core_add_effect(actions, DPC_EFFECT_SHARD);
+    if (phase == DPC_PHASE_LABEL)
+        core_add_effect(actions, DPC_EFFECT_LABEL);
     if (phase == DPC_PHASE_REPORT)
         core_add_effect(actions, DPC_EFFECT_REPORT);
 }
@@ -211,6 +248,14 @@ put_shards(struct dpc_core *core, const struct dpc_sharded *sharded, struct dpc_
     core->phase.scored = sharded->scored.hash;
     core->phase.scored_bytes = sharded->scored.bytes;
     core->phase.scored_documents = sharded->scored_documents;
+    core->phase.traced = sharded->traced.hash;
+    core->phase.traced_bytes = sharded->traced.bytes;
+    core->phase.traced_documents = sharded->traced_documents;
+    core->phase.traced_train = sharded->traced_train;
+    core->phase.traced_learned = sharded->traced_learned;
+    core->phase.traced_router = sharded->traced_router;
+    core->phase.routes = sharded->routes.hash;
+    core->phase.routes_bytes = sharded->routes.bytes;
 }
 
 void
@@ -233,6 +278,19 @@ core_on_sharded(struct dpc_core *core, const struct dpc_sharded *sharded,
     core_enter_phase(core, DPC_PHASE_TRAIN, actions);
     core_fold_what_is_complete(core, actions);
     core_advance(core, actions);
+}
+
+void
+core_on_labelled(struct dpc_core *core, const struct dpc_blob_ref *routes,
+                 struct dpc_actions *actions)
+{
+    if (core->phase.phase != DPC_PHASE_LABEL)
+        return;
+    if (!DPC_PLANTED(DPC_PLANTED_ROUTES_OLD)) {
+        core->phase.routes = routes->hash;
+        core->phase.routes_bytes = routes->bytes;
+    }
+    core_enter_phase(core, DPC_PHASE_REROUTE, actions);
 }
 
 static bool
@@ -293,6 +351,15 @@ core_advance(struct dpc_core *core, struct dpc_actions *actions)
         if (phase_of_routing_is_due(core) && core_all_are_rated(core, false))
             core_enter_phase(core, DPC_PHASE_SCORE, actions);
         else if (training_is_over(core) && core_all_are_rated(core, true))
+            core_enter_phase(
+                core, core->phase.traced_documents ? DPC_PHASE_TRACE : DPC_PHASE_EVALUATE, actions);
+        break;
+    case DPC_PHASE_TRACE:
+        if (core->chunks_left == 0)
+            core_enter_phase(core, DPC_PHASE_LABEL, actions);
+        break;
+    case DPC_PHASE_REROUTE:
+        if (core->chunks_left == 0)
             core_enter_phase(core, DPC_PHASE_EVALUATE, actions);
         break;
     case DPC_PHASE_SCORE:
@@ -306,6 +373,7 @@ core_advance(struct dpc_core *core, struct dpc_actions *actions)
     case DPC_PHASE_PREPARE:
     case DPC_PHASE_SHARD:
     case DPC_PHASE_FIT:
+    case DPC_PHASE_LABEL:
     case DPC_PHASE_REPORT:
     case DPC_PHASE_FINISHED:
         break;

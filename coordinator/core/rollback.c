@@ -16,7 +16,7 @@ dpc_core_check_rollback(const struct dpc_core *core, struct dpc_error *err)
     uint32_t phase = core->phase.phase;
     if (phase == DPC_PHASE_TRAIN)
         return DPC_OK;
-    if (phase < DPC_PHASE_TRAIN || phase == DPC_PHASE_SCORE || phase == DPC_PHASE_FIT)
+    if (!dpc_phase_is_late(phase))
         return dpc_error_set(err, DPC_EBUSY,
                              "modules can be rolled back while they are trained, and this "
                              "experiment is in phase %s: wait for phase train",

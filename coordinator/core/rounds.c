@@ -367,9 +367,9 @@ find_fault(const struct dpc_core *core, const struct core_lease *lease,
         (submit->round != lease->record.round && !DPC_PLANTED(DPC_PLANTED_NO_FENCE)))
         return "it is for another task than its lease";
     if (submit->kind != DPC_TASK_TRAIN)
-        return check->rows == lease->record.to - lease->record.from
+        return check->rows == core_rows_of(core, &lease->record)
                    ? NULL
-                   : "its result has not one row a document";
+                   : "its result has not the rows of its documents";
     if (submit->steps_count == 0 || submit->steps_count > lease->steps_count ||
         (submit->steps_count < lease->steps_count && core->experiment->mode == DPC_MODE_STRICT))
         return "it has not the number of steps that the lease asked for";

@@ -93,7 +93,7 @@ struct core_lease {
     struct core_lease *next; /* on the same task */
 };
 
-enum { CORE_TASK_KINDS = DPC_TASK_SCORE + 1 };
+enum { CORE_TASK_KINDS = DPC_TASK_REROUTE + 1 };
 
 /* Measured over accepted leases of a kind; 0: none yet (times.c). */
 struct core_pace {
@@ -430,6 +430,10 @@ void core_plan_chunks(struct dpc_core *core);
 enum dpc_task_kind core_chunk_kind(const struct dpc_core *core);
 /* `phase` of its result. */
 uint32_t core_chunk_phase(const struct dpc_core *core);
+/* Rows of the result that a task of a chunk owes. */
+uint64_t core_rows_of(const struct dpc_core *core, const struct dpc_lease_record *task);
+void core_on_labelled(struct dpc_core *core, const struct dpc_blob_ref *routes,
+                      struct dpc_actions *actions);
 /* The chunk with these bounds; NULL when there is none. */
 struct core_chunk *core_find_chunk(struct dpc_core *core, uint32_t path, uint32_t from,
                                    uint32_t to);

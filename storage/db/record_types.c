@@ -44,21 +44,25 @@ const struct dpc_record_type dpc_type_store = {
 
 #define F(member) DPC_FIELD(struct dpc_phase_record, member)
 static const struct dpc_field phase_fields[] = {
-    F(phase),          F(next_serial),    F(ledger_next),  F(ledger_head),      F(corpus),
-    F(prefixes),       F(prefixes_bytes), F(documents),    F(router),           F(warm_state),
-    F(seconds),        F(bytes_up),       F(bytes_down),   F(numeric_class),    F(warm_state_bytes),
-    F(routing_phases), F(scored),         F(scored_bytes), F(scored_documents),
+    F(phase),         F(next_serial),      F(ledger_next),      F(ledger_head),
+    F(corpus),        F(prefixes),         F(prefixes_bytes),   F(documents),
+    F(router),        F(warm_state),       F(seconds),          F(bytes_up),
+    F(bytes_down),    F(numeric_class),    F(warm_state_bytes), F(routing_phases),
+    F(scored),        F(scored_bytes),     F(scored_documents), F(traced),
+    F(traced_bytes),  F(traced_documents), F(traced_train),     F(traced_learned),
+    F(traced_router), F(routes),           F(routes_bytes),
 };
 #undef F
 
 const struct dpc_record_type dpc_type_phase = {
     .name = "phase",
     .letter = LETTER_PHASE,
-    .format = 2,
+    .format = 3,
     .family = DPC_KV_STATE,
     .fields = phase_fields,
     .fields_count = COUNT(phase_fields),
-    .fields_count_format_1 = COUNT(phase_fields) - 5, /* up to numeric_class */
+    .fields_count_format_1 = COUNT(phase_fields) - 13, /* up to numeric_class */
+    .fields_count_format_2 = COUNT(phase_fields) - 8,  /* without new routes at evaluation */
     .bytes = sizeof(struct dpc_phase_record),
 };
 

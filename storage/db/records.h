@@ -48,6 +48,15 @@ struct dpc_phase_record {
     struct dpc_hash scored;           /* token file of the router split, which they score */
     uint64_t scored_bytes;
     uint32_t scored_documents;
+    /* New routes at evaluation; 0 before format 3. */
+    struct dpc_hash traced; /* token file: documents of train, then router's, then held-out ones */
+    uint64_t traced_bytes;
+    uint32_t traced_documents; /* in all */
+    /* The first ones: those of train; with them those of router that the network learns from; with
+     * them those that it is set by. */
+    uint32_t traced_train, traced_learned, traced_router;
+    struct dpc_hash routes; /* the paths that they are on; once traced, a route for each piece */
+    uint64_t routes_bytes;
 };
 
 /* Current version of a module. `version` counts its versions; 0 is where training began. Most are

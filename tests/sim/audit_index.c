@@ -63,9 +63,12 @@ static void
 check_chunks(struct sim *sim, const struct dpc_core *core)
 {
     uint32_t left = 0;
-    uint32_t kind = core->phase.phase == DPC_PHASE_FEATURIZE ? DPC_TASK_FEATURIZE
-                    : core->phase.phase == DPC_PHASE_SCORE   ? DPC_TASK_SCORE
-                                                             : DPC_TASK_EVALUATE;
+    static const uint32_t kinds[] = {
+        [DPC_PHASE_FEATURIZE] = DPC_TASK_FEATURIZE, [DPC_PHASE_SCORE] = DPC_TASK_SCORE,
+        [DPC_PHASE_EVALUATE] = DPC_TASK_EVALUATE,   [DPC_PHASE_TRACE] = DPC_TASK_TRACE,
+        [DPC_PHASE_REROUTE] = DPC_TASK_REROUTE,
+    };
+    uint32_t kind = core->chunks_count ? kinds[core->phase.phase] : 0;
     for (uint32_t i = 0; i < core->chunks_count; i++) {
         const struct core_chunk *chunk = &core->chunks[i];
         left += !chunk->done;

@@ -407,6 +407,8 @@ mark_lease(struct sim *sim, const struct dpc_msg_lease *lease)
         if (view.serial < lease->token.serial && same_task(lease, &view))
             sim_mark(sim, SIM_MARK_BACKUP_GRANTED);
     }
+    if (lease->kind == DPC_TASK_REROUTE)
+        sim_check_reroute_lease(sim, lease);
     if (lease->kind == DPC_TASK_FEATURIZE &&
         dpc_core_module(core, lease->modules[0])->version > dpc_core_warm_rounds(core))
         sim_mark(sim, SIM_MARK_DENSE_AHEAD);

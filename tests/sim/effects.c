@@ -142,6 +142,14 @@ shard(struct sim *sim, struct sim_effect *effect)
         sharded->scored = put_data(sim, "scored", 0, NULL);
         sharded->scored_documents = sim->plan.test_documents;
     }
+    if (sim->coordinator.experiment.reroute.every_count) {
+        sharded->traced = put_data(sim, "traced", 0, &sharded->router);
+        sharded->routes = put_data(sim, "routes", 0, &sharded->router);
+        sharded->traced_train = 5;
+        sharded->traced_learned = 5 + sim->plan.test_documents / 3;
+        sharded->traced_router = 5 + sim->plan.test_documents / 2;
+        sharded->traced_documents = 5 + sim->plan.test_documents;
+    }
     if (dpc_core_phase(sim->coordinator.core)->phase == DPC_PHASE_FIT)
         sim_mark(sim, SIM_MARK_ROUTED_ANEW);
     else if (sim->coordinator.experiment.warm_start.init != DPC_BEGIN_COPY)
@@ -198,6 +206,9 @@ do_effect(struct sim *sim, struct sim_effect *effect)
         break;
     case DPC_EFFECT_FOLD:
         fold(sim, &effect->asked.fold, event);
+        break;
+    case DPC_EFFECT_LABEL:
+        sim_label(sim, event);
         break;
     case DPC_EFFECT_REPORT:
         event->type = DPC_EVENT_REPORTED;

@@ -32,6 +32,7 @@
     X(FOLD_AGAIN, "a lost outer step was asked for again")                                         \
     X(DENSE_AHEAD, "features were asked for while the dense path had gone on")                     \
     X(ROUTED_ANEW, "documents were routed anew between two rounds")                                \
+    X(REROUTED, "new routes at evaluation were found")                                             \
     X(CLOCK_BACK, "a restarted coordinator's clock stood before the old one's")                    \
     X(COORDINATOR_SILENT, "a worker met a coordinator that was down")                              \
     X(COMPARED, "a second submission of a task was held against the first")                        \

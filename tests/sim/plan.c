@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/alloc.h"
 #include "base/buf.h"
 #include "tests/sim/sim.h"
 
@@ -16,6 +17,7 @@ enum {
     STREAM_PATHS = 6,
     STREAM_IDENTITY = 7,
     STREAM_WEAK = 8,
+    STREAM_REROUTE = 9,
 };
 enum { LISTED_MAX = 12, LEVELS_MAX = 3 };
 
@@ -175,6 +177,21 @@ draw_early_stopping(struct sim_plan *plan, struct dpc_buf *yaml)
     dpc_buf_printf(yaml, "early_stopping: %s\n", plan->early_stopping ? "true" : "false");
 }
 
+/* New routes at evaluation need several paths. */
+static void
+draw_reroute(const struct sim_plan *plan, struct dpc_buf *yaml)
+{
+    struct dpc_rng rng;
+    struct dpc_error err;
+    struct dpc_experiment *experiment = dpc_alloc(1, sizeof *experiment);
+    dpc_rng_init(&rng, plan->seed, DPC_RNG_TEST, STREAM_REROUTE, 0, 0);
+    if (dpc_rng_below(&rng, 3) == 0 &&
+        dpc_experiment_parse("plan", dpc_buf_text(yaml), yaml->len, experiment, &err) == DPC_OK &&
+        dpc_experiment_paths(experiment) > 1)
+        dpc_buf_printf(yaml, "reroute: {every: [16, 64]}\n");
+    dpc_free(experiment);
+}
+
 static void
 draw_experiment(struct sim_plan *plan, struct dpc_rng *rng)
 {
@@ -215,6 +232,7 @@ draw_experiment(struct sim_plan *plan, struct dpc_rng *rng)
     plan->audits = !plan->elastic && dpc_rng_below(rng, 2) == 0;
     dpc_buf_printf(&yaml, "audit: %s\n", plan->audits ? "0.7" : "0");
     draw_early_stopping(plan, &yaml);
+    draw_reroute(plan, &yaml);
     (void)snprintf(plan->yaml, sizeof plan->yaml, "%s", dpc_buf_text(&yaml));
     dpc_buf_done(&warm_start);
     dpc_buf_done(&outer);

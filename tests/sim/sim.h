@@ -30,6 +30,7 @@ enum {
     SIM_WORKERS_MAX = 16,
     SIM_EVENTS_MAX = 4096, /* that wait at one time; more means that something runs away */
     SIM_FLOATS = 64,       /* of a module */
+    SIM_PIECES = 16,       /* of a document: dpc_experiment_pieces of what plans say */
     SIM_HEARTBEAT_MS = 1000,
     SIM_PATHS_MAX = 65,
     SIM_MODULES_MAX = 32,
@@ -269,7 +270,7 @@ struct sim {
     int64_t now_ms;
     int64_t healed_ms;
     int64_t accepted_ms; /* when a submission was told accepted last */
-    uint64_t trace; /* hash of all that happened */
+    uint64_t trace;      /* hash of all that happened */
     uint64_t events_count;
     struct dpc_msg_arena *arena;
     struct sim_coordinator coordinator;
@@ -325,6 +326,10 @@ bool sim_effect_is_done(struct sim *sim, const struct sim_event *event);
 struct dpc_hash sim_put_blob(struct sim *sim, const void *bytes, size_t len);
 bool sim_has_blob(struct sim *sim, const struct dpc_hash *hash);
 struct dpc_hash sim_put_tensor(struct sim *sim, uint64_t key);
+
+/* --- reroute.c: new routes at evaluation. */
+void sim_label(struct sim *sim, struct dpc_event *event);
+void sim_check_reroute_lease(struct sim *sim, const struct dpc_msg_lease *lease);
 
 /* --- space.c: a full disk pauses the coordinator. */
 /* Is there room to commit and to store? Pauses, or goes on. */

@@ -107,7 +107,8 @@ make_rows(struct dpc_cache *cache, const struct dpc_msg_lease *lease, const stru
           struct dpc_msg_submit *result, struct dpc_error *err)
 {
     uint8_t rows[sizeof(uint32_t) + DPC_HASH_BYTES];
-    uint32_t count = lease->to - lease->from;
+    bool pieces = lease->kind == DPC_TASK_TRACE || lease->kind == DPC_TASK_REROUTE;
+    uint32_t count = (lease->to - lease->from) * (pieces ? SIM_PIECES : 1);
     memcpy(rows, &count, sizeof count);
     memcpy(rows + sizeof count, inputs->bytes, DPC_HASH_BYTES);
     return dpc_cache_put(cache, rows, sizeof rows, &result->result, err);

@@ -173,7 +173,20 @@ static const struct {
     {"experiment: y", DPC_EINVAL, "f.yaml:3: \"experiment\" stands twice: first in line 1"},
     {"? [a, b]\n: 5", DPC_EINVAL, "f.yaml:3: a key must be a word"},
 
-    {"routing: {reroute: 64}", DPC_EUNSUPPORTED, "not supported yet"},
+    {"routing: {reroute: 64}", DPC_EINVAL, "\"routing.reroute\" is unknown"},
+    {"reroute: {every: 64}", DPC_EINVAL, "f.yaml:3: \"reroute.every\" needs never, or a list of"},
+    {"reroute: {every: []}", DPC_EINVAL, "\"reroute.every\" needs never"},
+    {"reroute: {every: [24]}", DPC_EINVAL, "rising multiples of 16"},
+    {"reroute: {every: [64, 64]}", DPC_EINVAL, "rising multiples of 16"},
+    {"reroute: {every: [16, 32, 48, 64, 80, 96, 112, 128, 144]}", DPC_EINVAL, "1 to 8"},
+    {"reroute: {every: [64], ahead: 40}", DPC_EINVAL,
+     "\"reroute.ahead\" is 40: needed is a multiple of 16"},
+    {"reroute: {every: [64]}\nreplicas: 100", DPC_EINVAL,
+     "\"reroute.every\" chooses between 400 paths, and a model of 256 tokens"},
+    {"reroute: {every: [64]}\nmodel: {context: 200}", DPC_EINVAL,
+     "\"model.context\" is 200, and reroute.every cuts windows into pieces of 16 tokens"},
+    {"reroute: {every: [64]}\nevaluation: {windows: 4096}", DPC_ELIMIT,
+     "\"evaluation.windows\" makes 65536 pieces of 16 tokens of a document"},
     {"outer: {rescale: mean}", DPC_EINVAL,
      "\"outer.rescale\" is mean: needed is one of sqrt, rda, none"},
     {"outer: {quorum: 2}", DPC_ERANGE, "above 0 to 1"},
@@ -440,6 +453,31 @@ early_stopping_needs_documents_to_choose_by(void)
     CU_ASSERT_EQUAL(parse(text, &e, &err), DPC_OK);
     CU_ASSERT_TRUE(e.early_stopping);
     dpc_free(text);
+}
+
+static void
+new_routes_need_documents_to_learn_from(void)
+{
+    struct dpc_experiment e;
+    struct dpc_error err;
+    struct dpc_buf out;
+    char *text = dpc_format("experiment: x\nreroute: {every: [16, 64, 1024], steps: 7}\n"
+                            "data: {corpus: c, router: 0}\n%s",
+                            levels);
+    CU_ASSERT_EQUAL(parse(text, &e, &err), DPC_EINVAL);
+    CU_ASSERT_PTR_NOT_NULL(
+        strstr(err.text, "f.yaml:3: \"data.router\" is 0, and reroute.every learns from"));
+    dpc_free(text);
+    CU_ASSERT_EQUAL_FATAL(parse_with("reroute: {every: [16, 64, 1024], steps: 7}", &e, &err),
+                          DPC_OK);
+    CU_ASSERT(e.reroute.every_count == 3 && e.reroute.every[2] == 1024 && e.reroute.steps == 7);
+    CU_ASSERT_EQUAL(dpc_experiment_pieces(&e), 8 * 256 / 16);
+    dpc_buf_init(&out, 0);
+    dpc_experiment_print(&e, &out);
+    CU_ASSERT_PTR_NOT_NULL(strstr(dpc_buf_text(&out), "  every: [16, 64, 1024]\n"));
+    dpc_buf_done(&out);
+    CU_ASSERT_EQUAL_FATAL(parse_with("", &e, &err), DPC_OK);
+    CU_ASSERT_EQUAL(e.reroute.every_count, 0);
 }
 
 static void
@@ -826,6 +864,7 @@ static const struct dpc_test tests[] = {
     {"required keys are missed", required_keys_are_missed},
     {"shares leave something to train on", shares_leave_something_to_train_on},
     {"early stopping needs documents to choose by", early_stopping_needs_documents_to_choose_by},
+    {"new routes need documents to learn from", new_routes_need_documents_to_learn_from},
     {"printing and parsing again gives the same", printing_and_parsing_again_gives_the_same},
     {"lists of paths are printed and read", lists_of_paths_are_printed_and_read},
     {"a list replaces the one before", a_list_replaces_the_one_before},

@@ -124,6 +124,14 @@ answer_shard(struct driver *driver, struct dpc_shard *shards)
         event.sharded.scored = (struct dpc_blob_ref){hash_of("scored", 6), 6};
         event.sharded.scored_documents = 50;
     }
+    if (driver->experiment.reroute.every_count) {
+        event.sharded.traced = (struct dpc_blob_ref){hash_of("traced", 6), 6};
+        event.sharded.routes = (struct dpc_blob_ref){hash_of("routes", 6), 6};
+        event.sharded.traced_train = 30;
+        event.sharded.traced_learned = 80;
+        event.sharded.traced_router = 100;
+        event.sharded.traced_documents = 150;
+    }
     for (uint32_t i = 0; i < event.sharded.paths_count; i++) {
         shards[i] = (struct dpc_shard){
             .train = {hash_of_numbers(i, 1, 0, &event.sharded.router), 10},
@@ -208,6 +216,9 @@ answer_effects(struct driver *driver, struct dpc_actions *actions)
             event = answer_prepare(driver);
         } else if (effect->type == DPC_EFFECT_SHARD) {
             event = answer_shard(driver, shards);
+        } else if (effect->type == DPC_EFFECT_LABEL) {
+            event = (struct dpc_event){.type = DPC_EVENT_LABELLED,
+                                       .labelled = {hash_of("labelled", 8), 8}};
         } else {
             event = (struct dpc_event){.type = DPC_EVENT_REPORTED};
         }
@@ -427,7 +438,9 @@ loss_of(const struct dpc_msg_lease *lease)
 struct dpc_submission_check
 driver_check(const struct driver *driver, const struct dpc_msg_lease *lease)
 {
-    struct dpc_submission_check check = {.rows = lease->to - lease->from};
+    bool pieces = lease->kind == DPC_TASK_TRACE || lease->kind == DPC_TASK_REROUTE;
+    uint32_t each = pieces ? (uint32_t)dpc_experiment_pieces(&driver->experiment) : 1;
+    struct dpc_submission_check check = {.rows = (lease->to - lease->from) * each};
     check.targets = 10 * (uint64_t)check.rows;
     check.nats =
         (double)check.targets * (driver->loss_of ? driver->loss_of(lease) : loss_of(lease));

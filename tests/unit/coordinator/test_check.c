@@ -8,6 +8,7 @@
 #include "base/alloc.h"
 #include "base/layout.h"
 #include "base/tensor_blob.h"
+#include "data/routes.h"
 #include "data/scores.h"
 #include "tests/unit/harness.h"
 #include "tests/unit/storage/scratch.h"
@@ -153,6 +154,45 @@ whole_submissions_pass(void)
     stop(&bench);
 }
 
+/* Each route is a path, or none; and so many scores as a trace may have. */
+static void
+tables_of_pieces_pass(void)
+{
+    struct bench bench;
+    struct dpc_buf table;
+    start(&bench);
+    struct dpc_route routes[5] = {{0, 0}, {3, 1}, {DPC_ROUTE_NONE, 0}, {1, 2}, {2, 0}};
+    dpc_buf_init(&table, 0);
+    dpc_routes_write(&table, routes, 5);
+    struct dpc_msg_submit submit = {.kind = DPC_TASK_REROUTE,
+                                    .result = put(&bench, table.data, table.len)};
+    struct dpc_submission_check found = check(&bench, &submit);
+    CU_ASSERT_FALSE(found.damaged);
+    CU_ASSERT_EQUAL(found.rows, 5);
+    submit.result = put(&bench, table.data, table.len - 1);
+    CU_ASSERT_TRUE(check(&bench, &submit).damaged);
+    submit.result = put(&bench, table.data, 4);
+    CU_ASSERT_TRUE(check(&bench, &submit).damaged);
+    routes[1].path = 4;
+    dpc_buf_reset(&table);
+    dpc_routes_write(&table, routes, 5);
+    submit.result = put(&bench, table.data, table.len);
+    CU_ASSERT_TRUE(check(&bench, &submit).damaged);
+    struct dpc_score *scores = dpc_alloc(DPC_PIECES_PER_LEASE_MAX + 1, sizeof *scores);
+    for (size_t more = 0; more < 2; more++) {
+        dpc_buf_reset(&table);
+        dpc_scores_write(&table, scores, DPC_PIECES_PER_LEASE_MAX + more);
+        submit = (struct dpc_msg_submit){.kind = DPC_TASK_TRACE,
+                                         .result = put(&bench, table.data, table.len)};
+        CU_ASSERT_EQUAL(check(&bench, &submit).damaged, more);
+    }
+    submit.kind = DPC_TASK_EVALUATE; /* which has a row a document */
+    CU_ASSERT_TRUE(check(&bench, &submit).damaged);
+    dpc_free(scores);
+    dpc_buf_done(&table);
+    stop(&bench);
+}
+
 static void
 what_has_not_arrived_is_listed(void)
 {
@@ -281,6 +321,7 @@ no_result_is_refused(void)
 
 static const struct dpc_test tests[] = {
     {"whole submissions pass", whole_submissions_pass},
+    {"tables of pieces pass", tables_of_pieces_pass},
     {"what has not arrived is listed", what_has_not_arrived_is_listed},
     {"wrong shapes and values are refused", wrong_shapes_and_values_are_refused},
     {"a short path has a short state", a_short_path_has_a_short_state},

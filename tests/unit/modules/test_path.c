@@ -342,6 +342,44 @@ score_and_logits_agree(void)
     dpc_path_destroy(train);
 }
 
+/* Five positions a piece: sums of pieces are the whole, and each piece's logits are those behind
+ * all that is before its end. */
+static void
+pieces_are_parts_of_the_whole(void)
+{
+    enum { PIECE = 5, PIECES = LENGTH / PIECE, VOCAB = 11 };
+    struct dpc_experiment experiment = small_experiment(true);
+    struct dpc_path *path = small_path(&experiment, dpc_ops_cpu(DPC_FP32), BATCH, DPC_PATH_INFER);
+    struct batch batch;
+    double sums[BATCH], pieces[BATCH * PIECES];
+    uint64_t counts[BATCH], pieces_counts[BATCH * PIECES];
+    float logits[BATCH * PIECES * VOCAB], one[VOCAB];
+    small_batch(&experiment, BATCH, LENGTH, PREFIX, batch.tokens, batch.targets);
+    CU_ASSERT_EQUAL_FATAL(
+        dpc_path_score(path, batch.tokens, batch.targets, BATCH, LENGTH, sums, counts), DPC_OK);
+    CU_ASSERT_EQUAL_FATAL(dpc_path_score_pieces(path, batch.tokens, batch.targets, BATCH, LENGTH,
+                                                PIECE, pieces, pieces_counts),
+                          DPC_OK);
+    CU_ASSERT_EQUAL_FATAL(dpc_path_logits_pieces(path, batch.tokens, BATCH, LENGTH, PIECE, logits),
+                          DPC_OK);
+    for (int b = 0; b < BATCH; b++) {
+        CU_ASSERT_DOUBLE_EQUAL(pieces[2 * b] + pieces[2 * b + 1], sums[b], 1e-9);
+        CU_ASSERT_EQUAL(pieces_counts[2 * b] + pieces_counts[2 * b + 1], counts[b]);
+        for (int piece = 0; piece < PIECES; piece++) {
+            CU_ASSERT_EQUAL_FATAL(
+                dpc_path_logits(path, batch.tokens + b * LENGTH, (piece + 1) * PIECE, one), DPC_OK);
+            for (int v = 0; v < VOCAB; v++)
+                CU_ASSERT_DOUBLE_EQUAL(logits[(b * PIECES + piece) * VOCAB + v], one[v], 1e-5);
+        }
+    }
+    CU_ASSERT_EQUAL(dpc_path_score_pieces(path, batch.tokens, batch.targets, BATCH, LENGTH, 3,
+                                          pieces, pieces_counts),
+                    DPC_EINVAL);
+    CU_ASSERT_EQUAL(dpc_path_logits_pieces(path, batch.tokens, BATCH, LENGTH, 0, logits),
+                    DPC_EINVAL);
+    dpc_path_destroy(path);
+}
+
 static void
 bad_calls_are_refused(void)
 {
@@ -443,6 +481,7 @@ static const struct dpc_test tests[] = {
     {"nothing unmasked gives zero", nothing_unmasked_gives_zero},
     {"later tokens change nothing", later_tokens_change_nothing},
     {"score and logits agree", score_and_logits_agree},
+    {"pieces are parts of the whole", pieces_are_parts_of_the_whole},
     {"bad calls are refused", bad_calls_are_refused},
     {"bad shapes are refused", bad_shapes_are_refused},
     {"modules stand in level order", modules_stand_in_level_order},

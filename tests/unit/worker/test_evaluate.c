@@ -132,6 +132,50 @@ scoring_has_its_own_number_of_windows(void)
     rig_end(&rig);
 }
 
+/* A trace is an evaluation, cut into pieces. */
+static void
+pieces_sum_to_their_document(void)
+{
+    enum { PIECES = 6 };
+    struct task_rig rig;
+    struct dpc_msg_submit submit;
+    struct dpc_score *pieces = NULL;
+    size_t count, pieces_count;
+    memset(&rig, 0, sizeof rig);
+    rig_experiment(&rig.experiment);
+    rig.experiment.model.context = 32;
+    rig.experiment.reroute.every_count = 1;
+    rig_begin_with(&rig, DPC_TASK_EVALUATE);
+    struct dpc_score *whole = run(&rig, &count);
+    rig.lease.kind = DPC_TASK_TRACE;
+    CU_ASSERT_EQUAL_FATAL(dpc_evaluate_run(rig.engine, &rig.task, &submit, &rig.err), DPC_OK);
+    uint8_t *bytes = rig_load(&rig, &submit.result);
+    CU_ASSERT_EQUAL_FATAL(
+        dpc_scores_read(bytes, submit.result.bytes, &pieces, &pieces_count, &rig.err), DPC_OK);
+    CU_ASSERT_EQUAL_FATAL(pieces_count, count * PIECES);
+    for (size_t i = 0; i < count; i++) {
+        double nats = 0;
+        uint32_t targets = 0;
+        for (size_t k = i * PIECES; k < (i + 1) * PIECES; k++) {
+            CU_ASSERT_EQUAL(pieces[k].id, whole[i].id);
+            CU_ASSERT(pieces[k].targets <= DPC_PIECE_TOKENS);
+            nats += pieces[k].nats;
+            targets += pieces[k].targets;
+        }
+        CU_ASSERT_EQUAL(targets, whole[i].targets);
+        CU_ASSERT_DOUBLE_EQUAL(nats, whole[i].nats, 1e-9 * whole[i].nats);
+        CU_ASSERT_EQUAL(pieces[i * PIECES].targets, /* the first 4 tokens chose the path */
+                        whole[i].targets < DPC_PIECE_TOKENS - 3 ? whole[i].targets
+                                                                : DPC_PIECE_TOKENS - 3);
+    }
+    rig.engine->experiment.reroute.every_count = 0;
+    CU_ASSERT_EQUAL(dpc_evaluate_run(rig.engine, &rig.task, &submit, &rig.err), DPC_EPROTO);
+    dpc_free(bytes);
+    dpc_free(pieces);
+    dpc_free(whole);
+    rig_end(&rig);
+}
+
 static void
 documents_past_the_end_are_refused(void)
 {
@@ -160,6 +204,7 @@ a_cancelled_lease_ends(void)
 static const struct dpc_test tests[] = {
     {"every document as if alone", every_document_as_if_alone},
     {"parts of a file sum to the whole", parts_of_a_file_sum_to_the_whole},
+    {"pieces sum to their document", pieces_sum_to_their_document},
     {"scoring has its own number of windows", scoring_has_its_own_number_of_windows},
     {"documents past the end are refused", documents_past_the_end_are_refused},
     {"a cancelled lease ends", a_cancelled_lease_ends},

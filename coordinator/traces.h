@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The losses of all routed paths on the same documents, piece by piece, as the tasks `trace` found
+ * them: the router split's documents, then the held-out ones.
+ *
+ * Owns: the list of results; a block owns its losses. Threads: an executor. Limits: one block is in
+ * memory at a time, the documents of one lease under every path.
+ */
+#ifndef DPC_COORDINATOR_TRACES_H
+#define DPC_COORDINATOR_TRACES_H
+
+#include "coordinator/jobs.h"
+
+struct dpc_traces;
+
+/* Losses on documents [from, to) of the traced file. */
+struct dpc_traces_block {
+    uint32_t from, to, paths;
+    size_t pieces;     /* of a document */
+    double *nats;      /* [paths, to - from, pieces] */
+    uint32_t *targets; /* [to - from, pieces]; the same for every path */
+    uint32_t *ids;     /* [to - from] of the documents, in the corpus */
+};
+
+/* DPC_ECORRUPT when a path has not traced all documents. */
+int dpc_traces_open(const struct dpc_world *world, const struct dpc_phase_record *phase,
+                    struct dpc_traces **ret_traces, struct dpc_error *err) DPC_MUST_CHECK;
+/* Takes NULL; returns NULL. */
+struct dpc_traces *dpc_traces_close(struct dpc_traces *traces);
+
+uint32_t dpc_traces_blocks(const struct dpc_traces *traces);
+/* Release with _done. DPC_ECORRUPT when the results do not fit one another, DPC_ENOMEM. */
+int dpc_traces_read(const struct dpc_traces *traces, uint32_t index,
+                    struct dpc_traces_block *ret_block, struct dpc_error *err) DPC_MUST_CHECK;
+void dpc_traces_block_done(struct dpc_traces_block *block);
+
+/* Loss of a path on a piece of document `doc` of the block. */
+static inline double
+dpc_traces_nats(const struct dpc_traces_block *block, uint32_t path, uint32_t doc, size_t piece)
+{
+    return block->nats[((size_t)path * (block->to - block->from) + doc) * block->pieces + piece];
+}
+
+#endif
