@@ -57,6 +57,14 @@ static const struct dpc_key row_rows[] = {
      .fallback = "dipaco",
      .choices = measures,
      .doc = "The routed model, or the dense one that is trained beside it"},
+    {.path = "every",
+     .type = DPC_KEY_UINT,
+     ROW_FIELD(every),
+     .fallback = "0",
+     .range = {.min = 0, .max = DPC_CONTEXT_MAX},
+     .unit = "tokens",
+     .doc = "The routed model with a new route after so many tokens, one of its reroute.every; 0: "
+            "routed once"},
     {.path = "against",
      .type = DPC_KEY_NAME,
      ROW_FIELD(against),
@@ -165,6 +173,10 @@ check_row(const struct dpc_comparison *comparison, uint32_t index, struct dpc_er
     if (*row->against && (against < 0 || against >= (int)index))
         return row_error(comparison, index, "against", err,
                          "is %s, and no row before this one has that name", row->against);
+    if (row->every && row->measure == DPC_MEASURE_DENSE)
+        return row_error(comparison, index, "every", err,
+                         "is %u, and a dense model has no routes: leave one of the two out",
+                         row->every);
     int tokens_of = dpc_comparison_find(comparison, row->tokens_of);
     if (*row->tokens_of && (tokens_of < 0 || *comparison->rows[tokens_of].tokens_of))
         return row_error(comparison, index, "tokens_of", err,
@@ -293,6 +305,21 @@ check_again(struct dpc_experiment *experiment, const char *name, struct dpc_erro
     return code;
 }
 
+/* A route that the row measures must be one that its experiment evaluates. */
+static int
+check_every(const struct making *making, uint32_t index, const struct dpc_experiment *experiment)
+{
+    uint32_t every = making->comparison->rows[index].every;
+    bool found = every == 0;
+    for (uint32_t i = 0; i < experiment->reroute.every_count; i++)
+        found |= experiment->reroute.every[i] == every;
+    return found ? DPC_OK
+                 : row_error(making->comparison, index, "every", making->err,
+                             "is %u, which is none of reroute.every of its experiment: write it "
+                             "there",
+                             every);
+}
+
 /* The row's experiment but for rounds that follow from another row, of the base's seed. */
 static int
 read_row(const struct making *making, uint32_t index, struct dpc_experiment *ret_experiment)
@@ -306,7 +333,7 @@ read_row(const struct making *making, uint32_t index, struct dpc_experiment *ret
         code = find_corpus(making, ret_experiment);
     if (code == DPC_OK)
         ret_experiment->baseline.dense = row->measure == DPC_MEASURE_DENSE;
-    return code;
+    return code == DPC_OK ? check_every(making, index, ret_experiment) : code;
 }
 
 static int

@@ -31,6 +31,7 @@ struct dpc_comparison_row {
     char name[DPC_NAME_MAX];
     char title[DPC_PATH_MAX]; /* for people; the name where there is none */
     enum dpc_measure measure;
+    uint32_t every; /* the routed model with a new route after so many tokens; 0: routed once */
     char against[DPC_NAME_MAX];      /* the row that its step is measured from; "" for the first */
     char tokens_of[DPC_NAME_MAX];    /* "": outer.rounds as it is; else as many as make its paths
                                       * train on as many tokens as those of that row */

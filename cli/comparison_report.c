@@ -36,6 +36,7 @@ struct result {
     const struct dpc_experiment *experiment;
     bool finished; /* with every seed */
     int64_t steps, tokens, params_path, params_total;
+    double passes;             /* through a path's model that a token takes */
     uint64_t round_bytes;      /* 0 for a dense model, which needs none */
     struct witness *witnesses; /* [seeds] */
     struct step against, first;
@@ -118,25 +119,50 @@ take_row(struct result *result, struct witness *witness, const struct dpc_json *
     witness->finished = true;
 }
 
+static const struct dpc_json *
+find_rerouted(const struct dpc_json *report, uint32_t every)
+{
+    const struct dpc_json *rows = dpc_json_get(report, "reroute");
+    for (size_t i = 0; i < dpc_json_count(rows); i++) {
+        if (integer(dpc_json_at(rows, i), "every") == every)
+            return dpc_json_at(rows, i);
+    }
+    return NULL;
+}
+
+/* Of the same model: what its documents lose with new routes, and what these cost: a network beside
+ * the path, and the tokens that paths read again. */
+static void
+take_rerouted(struct result *result, struct witness *witness, const struct dpc_json *row)
+{
+    witness->perplexity = dpc_json_number(dpc_json_get(row, "ppl"), NAN);
+    witness->bits_per_byte = dpc_json_number(dpc_json_get(row, "bits_per_byte"), NAN);
+    result->passes = 2 + (double)integer(row, "recomputed") / (double)integer(row, "targets");
+}
+
 static int
 load_witness(const char *report_path, struct result *result, struct witness *witness,
              struct dpc_error *err)
 {
-    bool dense = result->row->measure == DPC_MEASURE_DENSE;
+    struct dpc_losses_of of = {.dense = result->row->measure == DPC_MEASURE_DENSE,
+                               .every = result->row->every};
     struct dpc_json *report = NULL;
     int rc = dpc_result_load(report_path, &report, err);
     if (rc != DPC_OK)
         return rc;
-    const struct dpc_json *row = find_row(report, dense ? "dense" : "dipaco");
-    if (!row)
+    const struct dpc_json *row = find_row(report, of.dense ? "dense" : "dipaco");
+    const struct dpc_json *rerouted = of.every ? find_rerouted(report, of.every) : NULL;
+    if (!row || (of.every && !rerouted))
         rc = dpc_error_set(err, DPC_ECORRUPT,
                            "\"%s/report.json\" has no row of the model: remove the run's folder to "
                            "train it again",
                            report_path);
     if (rc == DPC_OK)
-        rc = dpc_losses_load(report_path, dense, &witness->losses, err);
+        rc = dpc_losses_load(report_path, of, &witness->losses, err);
     if (rc == DPC_OK)
         take_row(result, witness, report, row);
+    if (rc == DPC_OK && rerouted)
+        take_rerouted(result, witness, rerouted);
     dpc_json_destroy(report);
     return rc;
 }
@@ -169,6 +195,7 @@ load_result(struct dpc_comparison_results *results, uint32_t index, const char *
     result->experiment = &results->runs->runs[of[0]].experiment;
     result->witnesses = dpc_alloc(results->seeds, sizeof *result->witnesses);
     result->finished = true;
+    result->passes = 1;
     int rc = plan_bytes(result, err);
     for (uint32_t seed = 0; rc == DPC_OK && seed < results->seeds; seed++) {
         const struct dpc_comparison_run *run = &results->runs->runs[of[seed]];
@@ -284,6 +311,12 @@ seconds(const struct dpc_comparison_results *results, const struct result *resul
 }
 
 static double
+token_flops(const struct result *result)
+{
+    return result->passes * dpc_layout_forward_flops(result->experiment);
+}
+
+static double
 train_flops(const struct result *result)
 {
     return (double)result->tokens * dpc_layout_train_flops(result->experiment);
@@ -375,7 +408,7 @@ json_row(const struct dpc_comparison_results *results, uint32_t index)
     dpc_json_set_integer(object, "params_path", result->params_path);
     dpc_json_set_integer(object, "params_total", result->params_total);
     dpc_json_set_number(object, "train_flops", train_flops(result));
-    dpc_json_set_number(object, "flops_per_token", dpc_layout_forward_flops(result->experiment));
+    dpc_json_set_number(object, "flops_per_token", token_flops(result));
     dpc_json_set_integer(object, "round_bytes", (int64_t)result->round_bytes);
     dpc_json_set_number(object, "seconds", seconds(results, result));
     if ((step = json_step(results, &result->against)))
@@ -419,8 +452,7 @@ put_figures(const struct dpc_comparison_results *results, const struct result *r
     char bytes[DPC_SHORT_TEXT_MAX], time[DPC_SHORT_TEXT_MAX];
     dpc_buf_printf(out, " %" PRId64 " | %s | %.3g | %.3g | %s | %s | %s | %s |\n", result->steps,
                    dpc_text_count((double)result->tokens, tokens), train_flops(result),
-                   dpc_layout_forward_flops(result->experiment),
-                   dpc_text_count((double)result->params_path, path),
+                   token_flops(result), dpc_text_count((double)result->params_path, path),
                    dpc_text_count((double)result->params_total, total),
                    result->round_bytes ? dpc_text_bytes((double)result->round_bytes, bytes) : "-",
                    dpc_text_seconds(seconds(results, result), time));

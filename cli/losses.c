@@ -18,18 +18,22 @@ enum { RESAMPLES = 2000, BOOTSTRAP_SEED = 1 };
 /* --- Reading. */
 
 static bool
-parse_line(const char *line, struct dpc_loss *ret_loss, bool *ret_dense)
+parse_line(const char *line, struct dpc_loss *ret_loss, char ret_name[2 * DPC_NAME_MAX])
 {
-    char path[2 * DPC_NAME_MAX];
     int end = 0;
-    _Static_assert(sizeof path > 63, "the width below");
-    if (sscanf(line, "%63[^\t]\t%" SCNu32 "\t%" SCNu32 "\t%" SCNu32 "\t%lf%n", path,
-               &ret_loss->document, &ret_loss->targets, &ret_loss->bytes, &ret_loss->nats,
-               &end) != 5 ||
-        line[end] != 0 || !isfinite(ret_loss->nats))
-        return false;
-    *ret_dense = strcmp(path, "dense") == 0;
-    return true;
+    _Static_assert(2 * DPC_NAME_MAX > 63, "the width below");
+    return sscanf(line, "%63[^\t]\t%" SCNu32 "\t%" SCNu32 "\t%" SCNu32 "\t%lf%n", ret_name,
+                  &ret_loss->document, &ret_loss->targets, &ret_loss->bytes, &ret_loss->nats,
+                  &end) == 5 &&
+           line[end] == 0 && isfinite(ret_loss->nats);
+}
+
+/* Is a line with this in its first column of them? */
+static bool
+is_wanted(const char *name, struct dpc_losses_of of)
+{
+    return of.every ? strtoul(name, NULL, 10) == of.every
+                    : (strcmp(name, "dense") == 0) == of.dense;
 }
 
 static int
@@ -41,24 +45,24 @@ compare_documents(const void *one, const void *two)
 
 /* The first line holds titles. `text` is cut at its newlines. */
 static int
-parse(const char *path, char *text, bool dense, struct dpc_losses *ret_losses,
+parse(const char *path, char *text, struct dpc_losses_of of, struct dpc_losses *ret_losses,
       struct dpc_error *err)
 {
     struct dpc_losses losses = {.count = 0};
     unsigned number = 0;
     for (char *rest = text, *line; (line = strsep(&rest, "\n"));) {
         struct dpc_loss loss;
-        bool is_dense;
+        char name[2 * DPC_NAME_MAX];
         if (++number == 1 || (!rest && !*line))
             continue;
-        if (!parse_line(line, &loss, &is_dense)) {
+        if (!parse_line(line, &loss, name)) {
             dpc_losses_done(&losses);
             return dpc_error_set(err, DPC_ECORRUPT,
-                                 "%s:%u: not a path, a document and three numbers: remove the "
+                                 "%s:%u: not a name, a document and three numbers: remove the "
                                  "run's folder to train it again",
                                  path, number);
         }
-        if (is_dense != dense)
+        if (!is_wanted(name, of))
             continue;
         losses.items = dpc_grow(losses.items, losses.count + 1, sizeof *losses.items);
         losses.items[losses.count++] = loss;
@@ -69,19 +73,20 @@ parse(const char *path, char *text, bool dense, struct dpc_losses *ret_losses,
 }
 
 int
-dpc_losses_load(const char *folder, bool dense, struct dpc_losses *ret_losses,
+dpc_losses_load(const char *folder, struct dpc_losses_of of, struct dpc_losses *ret_losses,
                 struct dpc_error *err)
 {
+    const char *name = of.every ? "reroute.tsv" : "documents.tsv";
     char path[DPC_PATH_MAX];
     uint8_t *bytes = NULL;
     size_t len = 0;
-    int rc = dpc_path_join(folder, "documents.tsv", path, sizeof path);
+    int rc = dpc_path_join(folder, name, path, sizeof path);
     if (rc != DPC_OK)
-        return dpc_error_set(err, rc, "the path \"%.200s/documents.tsv\" is too long", folder);
+        return dpc_error_set(err, rc, "the path \"%.200s/%s\" is too long", folder, name);
     rc = dpc_vfs_read_file(&dpc_vfs_posix, path, FILE_BYTES_MAX, &bytes, &len, err);
     if (rc != DPC_OK)
         return rc;
-    rc = parse(path, (char *)bytes, dense, ret_losses, err);
+    rc = parse(path, (char *)bytes, of, ret_losses, err);
     dpc_free(bytes);
     return rc;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * What a model lost on each held-out document, as a run's report has it (report/documents.tsv), and
- * how far two models are apart on the same documents.
+ * What a model lost on each held-out document, as a run's report has it (report/documents.tsv, and
+ * reroute.tsv), and how far two models are apart on the same documents.
  *
  * Owns: losses own their items. Threads: any.
  */
@@ -24,9 +24,16 @@ struct dpc_losses {
     struct dpc_loss *items; /* by document */
 };
 
-/* Those of the dense model, or of all routed paths together, out of a report's folder. Release with
- * _done. DPC_ENOTFOUND, DPC_ECORRUPT (with the line), DPC_EIO. */
-int dpc_losses_load(const char *folder, bool dense, struct dpc_losses *ret_losses,
+/* Whose losses: those of the dense model, or of all routed paths together, whose documents are
+ * routed once or, `every` not 0, anew after so many tokens. */
+struct dpc_losses_of {
+    bool dense;
+    uint32_t every;
+};
+
+/* Out of a report's folder. Release with _done. DPC_ENOTFOUND, DPC_ECORRUPT (with the line),
+ * DPC_EIO. */
+int dpc_losses_load(const char *folder, struct dpc_losses_of of, struct dpc_losses *ret_losses,
                     struct dpc_error *err) DPC_MUST_CHECK;
 void dpc_losses_done(struct dpc_losses *losses);
 

@@ -197,6 +197,8 @@ mistakes_are_named(void)
         {"comparison: c\nbase: base.yaml\nrows: [{name: a}, {name: b, tokens_of: a, measure: "
          "dense}]\n",
          "counts tokens of routed paths"},
+        {"comparison: c\nbase: base.yaml\nrows: [{name: a, every: 64, measure: dense}]\n",
+         "a dense model has no routes"},
         {"comparison: c\nbase: base.yaml\nseeds: [1, 1]\nrows: [{name: a}]\n", "one seed twice"},
         {"comparison: c\nbase: base.yaml\nseeds: []\nrows: [{name: a}]\n", "1 to 16"},
         {"comparison: c\nbase: base.yaml\nrows: [{name: a, set: 7}]\n",

@@ -100,7 +100,8 @@ read_text(struct temp *temp, const char *text, bool dense, struct dpc_losses *re
     CU_ASSERT_EQUAL_FATAL(dpc_vfs_write_file(&dpc_vfs_posix, temp_path(temp, "documents.tsv"), text,
                                              strlen(text), err),
                           DPC_OK);
-    return dpc_losses_load(temp_path(temp, "."), dense, ret_losses, err);
+    return dpc_losses_load(temp_path(temp, "."), (struct dpc_losses_of){.dense = dense}, ret_losses,
+                           err);
 }
 
 static void
@@ -122,6 +123,30 @@ files_are_read_by_model_and_in_order(void)
     dpc_losses_done(&losses);
     CU_ASSERT_EQUAL_FATAL(read_text(&temp, text, true, &losses, &err), DPC_OK);
     CU_ASSERT(losses.count == 1 && losses.items[0].nats == 14);
+    dpc_losses_done(&losses);
+    temp_remove(&temp);
+}
+
+static void
+new_routes_have_a_file_of_their_own(void)
+{
+    static const char text[] = "every\tdocument\ttargets\tbytes\tnats\n"
+                               "0\t9\t10\t11\t12.5\n"
+                               "16\t9\t10\t11\t14\n"
+                               "64\t9\t10\t11\t13\n"
+                               "64\t4\t20\t21\t22.25\n";
+    struct dpc_losses losses;
+    struct dpc_error err;
+    struct temp temp;
+    temp_make(&temp);
+    CU_ASSERT_EQUAL_FATAL(dpc_vfs_write_file(&dpc_vfs_posix, temp_path(&temp, "reroute.tsv"), text,
+                                             sizeof text - 1, &err),
+                          DPC_OK);
+    CU_ASSERT_EQUAL_FATAL(
+        dpc_losses_load(temp_path(&temp, "."), (struct dpc_losses_of){.every = 64}, &losses, &err),
+        DPC_OK);
+    CU_ASSERT_EQUAL_FATAL(losses.count, 2);
+    CU_ASSERT(losses.items[0].document == 4 && losses.items[1].nats == 13);
     dpc_losses_done(&losses);
     temp_remove(&temp);
 }
@@ -150,6 +175,7 @@ static const struct dpc_test tests[] = {
     {"seeds make intervals shorter", seeds_make_intervals_shorter},
     {"other documents do not match", other_documents_do_not_match},
     {"files are read by model and in order", files_are_read_by_model_and_in_order},
+    {"new routes have a file of their own", new_routes_have_a_file_of_their_own},
     {"broken lines are named", broken_lines_are_named},
 };
 DPC_TEST_MAIN("cli/losses", tests)
