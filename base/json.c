@@ -202,6 +202,12 @@ dpc_json_append_text(struct dpc_json *array, const char *text)
 }
 
 void
+dpc_json_append_integer(struct dpc_json *array, int64_t value)
+{
+    append(array, integer_node(value));
+}
+
+void
 dpc_json_append_number(struct dpc_json *array, double value)
 {
     append(array, number_node(value));
@@ -331,16 +337,29 @@ dpc_json_print(const struct dpc_json *root, bool pretty)
 
 /* --- Reading. */
 
-int
-dpc_json_parse(const char *text, size_t len, struct dpc_json **ret_root, struct dpc_error *err)
+static int
+parse(const char *text, size_t len, size_t flags, struct dpc_json **ret_root, struct dpc_error *err)
 {
     json_error_t fault;
-    json_t *root = json_loadb(text, len, JSON_DECODE_ANY | JSON_ALLOW_NUL, &fault);
+    json_t *root = json_loadb(text, len, JSON_DECODE_ANY | JSON_ALLOW_NUL | flags, &fault);
     if (!root)
         return dpc_error_set(err, DPC_EPARSE, "line %d, column %d: %s", fault.line, fault.column,
                              fault.text);
     *ret_root = wrap(root);
     return DPC_OK;
+}
+
+int
+dpc_json_parse(const char *text, size_t len, struct dpc_json **ret_root, struct dpc_error *err)
+{
+    return parse(text, len, 0, ret_root, err);
+}
+
+int
+dpc_json_parse_unique(const char *text, size_t len, struct dpc_json **ret_root,
+                      struct dpc_error *err)
+{
+    return parse(text, len, JSON_REJECT_DUPLICATES, ret_root, err);
 }
 
 const struct dpc_json *
@@ -373,6 +392,36 @@ dpc_json_key_at(const struct dpc_json *object, size_t index, const struct dpc_js
         return NULL;
     *ret_value = wrap(json_object_iter_value(at));
     return json_object_iter_key(at);
+}
+
+void
+dpc_json_each(const struct dpc_json *object,
+              bool (*visit)(void *context, const char *key, const struct dpc_json *value),
+              void *context)
+{
+    json_t *node = unwrap(object);
+    for (void *at = json_object_iter(node); at; at = json_object_iter_next(node, at)) {
+        if (!visit(context, json_object_iter_key(at), wrap(json_object_iter_value(at))))
+            return;
+    }
+}
+
+bool
+dpc_json_is_object(const struct dpc_json *node)
+{
+    return json_is_object(unwrap(node));
+}
+
+bool
+dpc_json_is_array(const struct dpc_json *node)
+{
+    return json_is_array(unwrap(node));
+}
+
+bool
+dpc_json_is_null(const struct dpc_json *node)
+{
+    return json_is_null(unwrap(node));
 }
 
 const char *

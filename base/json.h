@@ -31,6 +31,7 @@ void dpc_json_append(struct dpc_json *array, struct dpc_json *value);
 /* A tree of its own; a node cannot leave the one that it is in. */
 struct dpc_json *dpc_json_copy(const struct dpc_json *node);
 void dpc_json_append_text(struct dpc_json *array, const char *text);
+void dpc_json_append_integer(struct dpc_json *array, int64_t value);
 void dpc_json_append_number(struct dpc_json *array, double value);
 
 /* Text in fresh memory (dpc_free it): indented by two with `pretty`, else on one line. */
@@ -39,6 +40,9 @@ char *dpc_json_print(const struct dpc_json *root, bool pretty);
 /* DPC_EPARSE with line and column in `err`. Depth and size are bounded by the caller's `len`. */
 int dpc_json_parse(const char *text, size_t len, struct dpc_json **ret_root,
                    struct dpc_error *err) DPC_MUST_CHECK;
+/* The same, and DPC_EPARSE where an object has a key twice: readers would take different ones. */
+int dpc_json_parse_unique(const char *text, size_t len, struct dpc_json **ret_root,
+                          struct dpc_error *err) DPC_MUST_CHECK;
 
 /* Reading. All take NULL and nodes of another type, and then give the fallback. */
 const struct dpc_json *dpc_json_get(const struct dpc_json *object, const char *key);
@@ -47,6 +51,14 @@ size_t dpc_json_count(const struct dpc_json *array_or_object);
 /* The key and value at `index` of an object, in order; NULL past the end. */
 const char *dpc_json_key_at(const struct dpc_json *object, size_t index,
                             const struct dpc_json **ret_value);
+/* Calls `visit` for each key of an object, in order, until it answers false: an object of a hundred
+ * thousand keys is walked over once. */
+void dpc_json_each(const struct dpc_json *object,
+                   bool (*visit)(void *context, const char *key, const struct dpc_json *value),
+                   void *context);
+bool dpc_json_is_object(const struct dpc_json *node);
+bool dpc_json_is_array(const struct dpc_json *node);
+bool dpc_json_is_null(const struct dpc_json *node);
 const char *dpc_json_text(const struct dpc_json *node, const char *fallback);
 /* The text with its length, since a JSON string may hold zero bytes; NULL when it is no text. */
 const char *dpc_json_text_bytes(const struct dpc_json *node, size_t *ret_len);

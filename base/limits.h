@@ -68,6 +68,8 @@ enum {
     (32 * DPC_MIB) /* free room that a coordinator leaves: what RocksDB gathers in memory (25 MiB) \
                       fits */
 #define DPC_BLOB_BYTES_MAX (64 * DPC_GIB) /* one blob: module version, path state or shard */
+#define DPC_SAFETENSORS_HEADER_BYTES_MAX                                                           \
+    (16 * DPC_MIB) /* lists 100,000 tensors, which a model of 10,000 blocks has */
 #define DPC_DOCUMENT_BYTES_MAX                                                                     \
     (256 * DPC_MIB) /* one document at import; larger is cut by its owner */
 

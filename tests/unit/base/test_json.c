@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/buf.h"
 #include "tests/unit/harness.h"
 
 static void
@@ -197,6 +198,53 @@ bad_input_is_an_error_with_its_place(void)
 }
 
 static void
+a_key_that_stands_twice_is_refused_where_asked(void)
+{
+    static const char text[] = "{\"a\": {\"b\": 1, \"b\": 2}}";
+    struct dpc_json *root;
+    struct dpc_error err;
+    CU_ASSERT_EQUAL(dpc_json_parse_unique(text, sizeof text - 1, &root, &err), DPC_EPARSE);
+    CU_ASSERT_EQUAL_FATAL(dpc_json_parse(text, sizeof text - 1, &root, &err), DPC_OK);
+    CU_ASSERT_EQUAL(dpc_json_integer(dpc_json_get(dpc_json_get(root, "a"), "b"), 0), 2);
+    dpc_json_destroy(root);
+}
+
+/* Stops at the second. */
+static bool
+visit(void *context, const char *key, const struct dpc_json *value)
+{
+    struct dpc_buf *seen = context;
+    dpc_buf_printf(seen, "%s%lld", key, (long long)dpc_json_integer(value, 0));
+    return strcmp(key, "a") != 0;
+}
+
+static void
+each_key_is_visited_in_order_until_told_to_stop(void)
+{
+    struct dpc_json *root = parse("{\"z\":1,\"a\":2,\"m\":3}");
+    struct dpc_buf seen;
+    dpc_buf_init(&seen, 0);
+    dpc_json_each(root, visit, &seen);
+    dpc_json_each(NULL, visit, &seen);
+    CU_ASSERT_STRING_EQUAL(dpc_buf_text(&seen), "z1a2");
+    dpc_buf_done(&seen);
+    dpc_json_destroy(root);
+}
+
+static void
+kinds_are_told_apart(void)
+{
+    struct dpc_json *root = parse("[{}, [], null, 7]");
+    CU_ASSERT_TRUE(dpc_json_is_array(root));
+    CU_ASSERT_TRUE(dpc_json_is_object(dpc_json_at(root, 0)));
+    CU_ASSERT_TRUE(dpc_json_is_array(dpc_json_at(root, 1)));
+    CU_ASSERT_TRUE(dpc_json_is_null(dpc_json_at(root, 2)));
+    CU_ASSERT_FALSE(dpc_json_is_object(dpc_json_at(root, 3)));
+    CU_ASSERT_FALSE(dpc_json_is_array(NULL) || dpc_json_is_object(NULL) || dpc_json_is_null(NULL));
+    dpc_json_destroy(root);
+}
+
+static void
 deep_nesting_is_refused(void)
 {
     enum { DEPTH = 100000 };
@@ -221,6 +269,11 @@ a_copy_is_a_tree_of_its_own(void)
 
 static const struct dpc_test tests[] = {
     {"a copy is a tree of its own", a_copy_is_a_tree_of_its_own},
+    {"a key that stands twice is refused where asked",
+     a_key_that_stands_twice_is_refused_where_asked},
+    {"each key is visited in order until told to stop",
+     each_key_is_visited_in_order_until_told_to_stop},
+    {"kinds are told apart", kinds_are_told_apart},
     {"prints keys in order and numbers short", prints_keys_in_order_and_numbers_short},
     {"prints indented", prints_indented},
     {"numbers that are not finite become null", numbers_that_are_not_finite_become_null},
