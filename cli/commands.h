@@ -19,6 +19,7 @@ extern const struct dpc_command dpc_command_data_import;
 extern const struct dpc_command dpc_command_data_info;
 extern const struct dpc_command dpc_command_doctor;
 extern const struct dpc_command dpc_command_eval;
+extern const struct dpc_command dpc_command_export;
 extern const struct dpc_command dpc_command_generate;
 extern const struct dpc_command dpc_command_plan;
 extern const struct dpc_command dpc_command_run;

@@ -40,6 +40,8 @@ run_to_end eval dipaco eval skip
 check 'both kinds are evaluated' [ "$status" = 0 ]
 run_to_end text dipaco generate skip --prompt 'ab' --tokens 4 --path 1-x-0
 check 'a short one writes' [ "$status" = 0 ]
+run_to_end export dipaco export skip --path 1-x-0 --out short
+check 'and leaves as a model of fewer layers' grep -q '"num_hidden_layers": 1,' short/config.json
 run_to_end plan dipaco plan skip.yaml
 check 'the plan shows both sizes' grep -q 'parameters .* to .* a path' plan.out
 

@@ -1,0 +1,324 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Weights go from the path to the file in pieces, so that a large path needs no second copy. Each
+ * file is written beside its name and renamed. */
+#include "cli/export.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/llama.h"
+
+enum { PIECE_VALUES = 1 << 16 };
+
+static const char config_name[] = "config.json", weights_name[] = "model.safetensors";
+
+struct export
+{
+    const struct dpc_export_settings *settings;
+    const char *folder;
+    char path_name[2 * DPC_NAME_MAX];
+    const struct dpc_experiment *whole; /* the run's */
+    struct dpc_experiment taken;        /* with the path's levels alone */
+    struct dpc_path *path;
+    struct dpc_llama llama;
+    struct dpc_error *err;
+};
+
+static int
+file_in(const struct export *export, const char *name, char ret_path[DPC_PATH_MAX])
+{
+    int code = dpc_path_join(export->folder, name, ret_path, DPC_PATH_MAX);
+    if (code != DPC_OK)
+        dpc_error_set(export->err, code, "the path \"%.200s/%s\" is too long", export->folder,
+                      name);
+    return code;
+}
+
+/* --- model.safetensors. */
+
+static int
+put_header(const struct export *export, struct dpc_buf *out)
+{
+    const struct dpc_llama *llama = &export->llama;
+    struct dpc_safetensor *tensors = dpc_alloc(llama->count, sizeof *tensors);
+    for (uint32_t i = 0; i < llama->count; i++) {
+        const struct dpc_llama_tensor *ours = &llama->tensors[i];
+        struct dpc_safetensor *tensor = &tensors[i];
+        *tensor =
+            (struct dpc_safetensor){.type = export->settings->type,
+                                    .dims_count = ours->rows ? 2 : 1,
+                                    .dims = {ours->rows ? ours->rows : ours->cols, ours->cols}};
+        (void)snprintf(tensor->name, sizeof tensor->name, "%s", ours->name);
+    }
+    (void)dpc_safetensors_place(tensors, llama->count);
+    dpc_safetensors_put_header(tensors, llama->count, "pt", out);
+    dpc_free(tensors);
+    return out->failed ? DPC_ENOMEM : DPC_OK;
+}
+
+static int
+write_values(const struct export *export, struct dpc_vfs_file *file, uint64_t *offset)
+{
+    enum dpc_safetensors_type type = export->settings->type;
+    size_t value_bytes = dpc_safetensors_value_bytes(type);
+    uint8_t *piece = dpc_alloc(PIECE_VALUES, sizeof(float));
+    int code = DPC_OK;
+    for (uint32_t i = 0; code == DPC_OK && i < export->llama.count; i++) {
+        const struct dpc_llama_tensor *tensor = &export->llama.tensors[i];
+        const float *values = dpc_path_module_params(export->path, tensor->level) + tensor->offset;
+        size_t count = dpc_llama_values(tensor);
+        for (size_t at = 0; code == DPC_OK && at < count; at += PIECE_VALUES) {
+            size_t some = count - at < PIECE_VALUES ? count - at : PIECE_VALUES;
+            dpc_safetensors_encode(type, values + at, some, piece);
+            code = dpc_vfs_posix.ops->write(file, piece, some * value_bytes, *offset);
+            *offset += some * value_bytes;
+        }
+    }
+    dpc_free(piece);
+    return code;
+}
+
+static int
+write_open_file(const struct export *export, struct dpc_vfs_file *file)
+{
+    struct dpc_buf header;
+    uint64_t offset;
+    dpc_buf_init(&header, 0);
+    int code = put_header(export, &header);
+    offset = header.len;
+    if (code == DPC_OK)
+        code = dpc_vfs_posix.ops->truncate(file, 0);
+    if (code == DPC_OK)
+        code = dpc_vfs_posix.ops->write(file, header.data, header.len, 0);
+    if (code == DPC_OK)
+        code = write_values(export, file, &offset);
+    if (code == DPC_OK)
+        code = dpc_vfs_posix.ops->sync(file);
+    dpc_buf_done(&header);
+    return code;
+}
+
+static int
+write_weights(const struct export *export)
+{
+    const struct dpc_vfs *vfs = &dpc_vfs_posix;
+    char path[DPC_PATH_MAX], temp[DPC_PATH_MAX];
+    struct dpc_vfs_file *file;
+    int code = file_in(export, weights_name, path);
+    if (code == DPC_OK)
+        code = file_in(export, "model.safetensors.new", temp);
+    if (code != DPC_OK)
+        return code;
+    code = vfs->ops->open(vfs, temp, DPC_VFS_WRITE | DPC_VFS_CREATE, &file);
+    if (code == DPC_OK) {
+        code = write_open_file(export, file);
+        vfs->ops->close(file);
+        if (code == DPC_OK)
+            code = vfs->ops->rename(vfs, temp, path);
+        if (code != DPC_OK)
+            (void)vfs->ops->remove(vfs, temp); /* a full disk gets its bytes back */
+    }
+    if (code != DPC_OK)
+        dpc_error_set(export->err, code, "could not write \"%.300s\": %s", path,
+                      dpc_error_words(code));
+    return code;
+}
+
+/* --- The small files. */
+
+static int
+write_text(const struct export *export, const char *name, const char *text)
+{
+    char path[DPC_PATH_MAX];
+    int code = file_in(export, name, path);
+    if (code == DPC_OK)
+        code = dpc_vfs_write_file(&dpc_vfs_posix, path, text, strlen(text), export->err);
+    return code;
+}
+
+static int
+write_json(const struct export *export, const char *name, struct dpc_json *root)
+{
+    char *text = dpc_json_print(root, true);
+    int code = write_text(export, name, text);
+    dpc_free(text);
+    dpc_json_destroy(root);
+    return code;
+}
+
+/* Readers keep keys that they do not know: what it comes from stands with it. */
+static int
+write_config(const struct export *export)
+{
+    struct dpc_json *config = dpc_llama_config(&export->taken, export->settings->type);
+    struct dpc_json *origin = dpc_json_object();
+    dpc_json_set_text(origin, "experiment", export->whole->name);
+    dpc_json_set_text(origin, "path", export->path_name);
+    dpc_json_set_text(origin, "tokens", "bytes");
+    dpc_json_set_integer(origin, "routing_prefix", export->whole->routing.prefix);
+    dpc_json_set(config, "dipaco", origin);
+    return write_json(export, config_name, config);
+}
+
+/* The letter that the tokenizers library's ByteLevel writes for a byte: itself where it can be
+ * seen, else one of those from U+0100 on, in order (GPT-2's bytes_to_unicode). */
+static void
+put_letter(uint32_t byte, uint32_t *hidden, char ret_letter[3])
+{
+    bool seen = (byte >= '!' && byte <= '~') || (byte >= 0xA1 && byte != 0xAD);
+    uint32_t letter = seen ? byte : 0x100 + (*hidden)++;
+    ret_letter[0] = (char)letter;
+    ret_letter[1] = ret_letter[2] = 0;
+    if (letter < 0x80)
+        return;
+    ret_letter[0] = (char)(0xC0 | letter >> 6);
+    ret_letter[1] = (char)(0x80 | (letter & 0x3F));
+}
+
+static struct dpc_json *
+byte_level(void)
+{
+    struct dpc_json *level = dpc_json_object();
+    dpc_json_set_text(level, "type", "ByteLevel");
+    dpc_json_set_bool(level, "add_prefix_space", false);
+    dpc_json_set_bool(level, "trim_offsets", false);
+    dpc_json_set_bool(level, "use_regex", false);
+    return level;
+}
+
+/* Byte-pair encoding without pairs: token N is byte N. */
+static struct dpc_json *
+make_tokenizer(void)
+{
+    struct dpc_json *root = dpc_json_object(), *model = dpc_json_object(),
+                    *vocabulary = dpc_json_object();
+    uint32_t hidden = 0;
+    for (uint32_t byte = 0; byte < 256; byte++) {
+        char letter[3];
+        put_letter(byte, &hidden, letter);
+        dpc_json_set_integer(vocabulary, letter, byte);
+    }
+    dpc_json_set_text(model, "type", "BPE");
+    dpc_json_set(model, "vocab", vocabulary);
+    dpc_json_set(model, "merges", dpc_json_array());
+    dpc_json_set_text(root, "version", "1.0");
+    dpc_json_set(root, "added_tokens", dpc_json_array());
+    dpc_json_set(root, "normalizer", NULL);
+    dpc_json_set(root, "pre_tokenizer", byte_level());
+    dpc_json_set(root, "post_processor", NULL);
+    dpc_json_set(root, "decoder", byte_level());
+    dpc_json_set(root, "model", model);
+    return root;
+}
+
+static int
+write_tokenizer(const struct export *export)
+{
+    struct dpc_json *config = dpc_json_object();
+    dpc_json_set_text(config, "tokenizer_class", "PreTrainedTokenizerFast");
+    dpc_json_set_integer(config, "model_max_length", export->whole->model.context);
+    dpc_json_set_bool(config, "clean_up_tokenization_spaces", false);
+    int code = write_json(export, "tokenizer_config.json", config);
+    struct dpc_json *tokenizer = make_tokenizer();
+    if (code == DPC_OK)
+        return write_json(export, "tokenizer.json", tokenizer);
+    dpc_json_destroy(tokenizer);
+    return code;
+}
+
+static int
+write_readme(const struct export *export, uint64_t values)
+{
+    char *text = dpc_format(
+        "# %s, path %s\n"
+        "\n"
+        "A path of a DiPaCo model as a LlamaForCausalLM of %llu parameters. Tokens are bytes: "
+        "token N is byte N, none begins or ends a text, and `tokenizer.json` says so to others. "
+        "In training windows were of %u tokens, and a document's first %u, by which a router "
+        "chooses its path, were context alone.\n"
+        "\n"
+        "    from transformers import AutoModelForCausalLM, AutoTokenizer\n"
+        "    model = AutoModelForCausalLM.from_pretrained(\".\")\n"
+        "    tokenizer = AutoTokenizer.from_pretrained(\".\")\n",
+        export->whole->name, export->path_name, (unsigned long long)values,
+        export->whole->model.context, export->whole->routing.prefix);
+    int code = write_text(export, "README.md", text);
+    dpc_free(text);
+    return code;
+}
+
+/* --- All of it. */
+
+static void
+count_name(void *context, const char *name)
+{
+    (void)name;
+    ++*(uint32_t *)context;
+}
+
+/* What was there is written over file by file; without its config.json it is no model meanwhile. */
+static int
+claim_folder(const struct export *export)
+{
+    const struct dpc_vfs *vfs = &dpc_vfs_posix;
+    char config[DPC_PATH_MAX];
+    uint32_t names = 0;
+    int code = dpc_vfs_make_folder(vfs, export->folder, export->err);
+    if (code == DPC_OK)
+        code = file_in(export, config_name, config);
+    if (code != DPC_OK)
+        return code;
+    code = vfs->ops->list(vfs, export->folder, count_name, &names);
+    if (code == DPC_OK && names && !export->settings->force)
+        return dpc_error_set(export->err, DPC_EPERM,
+                             "\"%.300s\" is not empty: name another folder, or write over what is "
+                             "there with --force",
+                             export->folder);
+    if (code == DPC_OK && names && dpc_vfs_exists(vfs, config))
+        code = vfs->ops->remove(vfs, config);
+    if (code != DPC_OK)
+        dpc_error_set(export->err, code, "could not use the folder \"%.300s\": %s", export->folder,
+                      dpc_error_words(code));
+    return code;
+}
+
+static int
+write_all(const struct export *export, uint64_t values)
+{
+    int code = claim_folder(export);
+    if (code == DPC_OK)
+        code = write_weights(export);
+    if (code == DPC_OK)
+        code = write_tokenizer(export);
+    if (code == DPC_OK)
+        code = write_readme(export, values);
+    return code == DPC_OK ? write_config(export) : code;
+}
+
+int
+dpc_export_path(struct dpc_model *model, uint32_t path, const char *folder,
+                const struct dpc_export_settings *settings, uint64_t *ret_values,
+                struct dpc_error *err)
+{
+    const struct dpc_topology *topology = dpc_model_topology(model);
+    struct export *export = dpc_alloc(1, sizeof *export);
+    uint64_t values = 0;
+    *export = (struct export){
+        .settings = settings, .folder = folder, .whole = dpc_model_experiment(model), .err = err};
+    dpc_topology_path_name(topology, path, export->path_name, sizeof export->path_name);
+    int code = dpc_model_path(model, path, &export->path, err);
+    if (code == DPC_OK) {
+        dpc_experiment_take_levels(export->whole, dpc_topology_path_levels(topology, path),
+                                   &export->taken);
+        dpc_llama_init(&export->llama, &export->taken);
+        for (uint32_t i = 0; i < export->llama.count; i++)
+            values += dpc_llama_values(&export->llama.tensors[i]);
+        code = write_all(export, values);
+        dpc_llama_done(&export->llama);
+    }
+    dpc_free(export);
+    if (code == DPC_OK)
+        *ret_values = values;
+    return code;
+}
