@@ -69,6 +69,17 @@ check_steps(const struct dpc_experiment *experiment, const struct dpc_yaml *yaml
 }
 
 static int
+check_warm_start(const struct dpc_experiment *experiment, const struct dpc_yaml *yaml,
+                 struct dpc_error *err)
+{
+    if (experiment->warm_start.steps || dpc_experiment_imports(experiment))
+        return DPC_OK;
+    return dpc_keys_error(yaml, "warm_start.steps", err, DPC_EINVAL,
+                          "is 0, and features of random weights route nothing: raise it, or name a "
+                          "model in warm_start.from");
+}
+
+static int
 check_mode(const struct dpc_experiment *experiment, const struct dpc_yaml *yaml,
            struct dpc_error *err)
 {
@@ -295,17 +306,10 @@ static int
 check(const struct dpc_experiment *experiment, const struct dpc_yaml *yaml, struct dpc_error *err)
 {
     static int (*const rules[])(const struct dpc_experiment *, const struct dpc_yaml *,
-                                struct dpc_error *) = {check_model,
-                                                       check_shares,
-                                                       check_steps,
-                                                       check_mode,
-                                                       check_levels,
-                                                       check_topology,
-                                                       check_routing,
-                                                       check_replicas,
-                                                       check_phases,
-                                                       check_early_stopping,
-                                                       dpc_experiment_check_reroute};
+                                struct dpc_error *) = {
+        check_model,    check_shares, check_steps,          check_warm_start,
+        check_mode,     check_levels, check_topology,       check_routing,
+        check_replicas, check_phases, check_early_stopping, dpc_experiment_check_reroute};
     for (size_t i = 0; i < sizeof rules / sizeof *rules; i++) {
         int code = rules[i](experiment, yaml, err);
         if (code != DPC_OK)
@@ -351,6 +355,13 @@ dpc_experiment_paths(const struct dpc_experiment *experiment)
 {
     uint64_t paths = combinations(experiment) * dpc_experiment_replicas(experiment);
     return paths <= DPC_PATHS_MAX ? (uint32_t)paths : DPC_PATHS_MAX + 1;
+}
+
+bool
+dpc_experiment_imports(const struct dpc_experiment *experiment)
+{
+    const char *from = experiment->warm_start.from;
+    return *from && strcmp(from, "none") != 0;
 }
 
 void

@@ -132,7 +132,8 @@ struct dpc_experiment {
     } transfer;
     struct {
         uint32_t steps;
-        enum dpc_begin init; /* of routed modules; base/upcycle.h */
+        char from[DPC_PATH_MAX]; /* as written; dpc_experiment_imports */
+        enum dpc_begin init;     /* of routed modules; base/upcycle.h */
         double noise;        /* of a matrix's standard deviation */
         double drop;         /* share of a feed-forward's inner units */
     } warm_start;
@@ -167,6 +168,9 @@ dpc_experiment_kv_heads(const struct dpc_experiment *experiment)
 {
     return experiment->model.kv_heads ? experiment->model.kv_heads : experiment->model.heads;
 }
+
+/* Whether the dense model begins as the one in the folder `warm_start.from`. */
+bool dpc_experiment_imports(const struct dpc_experiment *experiment);
 
 /* Rounds between two routings of the documents. */
 static inline uint32_t

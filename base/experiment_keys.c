@@ -732,10 +732,18 @@ static const struct dpc_key rows[] = {
      .type = DPC_KEY_UINT,
      FIELD(warm_start.steps),
      .fallback = "200",
-     .range = {.min = 1, .max = DPC_STEPS_MAX},
+     .range = {.min = 0, .max = DPC_STEPS_MAX},
      .unit = "steps",
      .doc = "Steps of the dense model from which all paths start and that computes routing "
-            "features"},
+            "features; 0: it is the model of warm_start.from as it came"},
+    {.path = "warm_start.from",
+     .type = DPC_KEY_PATH,
+     FIELD(warm_start.from),
+     .fallback = "none",
+     .doc = "Folder of a model, relative to this file, that the dense one begins as, instead of "
+            "random weights: a LlamaForCausalLM (config.json, and model.safetensors in F32, BF16 "
+            "or F16, whole or in parts), such as `dipaco export` writes, of the shape that model "
+            "and levels say; it is read once, when the run begins. none: random weights"},
     {.path = "warm_start.init",
      .type = DPC_KEY_ENUM,
      FIELD(warm_start.init),

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/imported.h"
 #include "base/keys.h"
 #include "base/vfs.h"
 #include "data/tokens.h"
@@ -273,24 +274,33 @@ tokens_a_step(const struct dpc_experiment *experiment)
     return (double)experiment->inner.batch * experiment->model.context;
 }
 
-/* A run lies in another folder than the base: its corpus gets a name that holds everywhere. */
+/* A run lies in another folder than the base: what it reads gets a name that holds everywhere. */
 static int
-find_corpus(const struct making *making, struct dpc_experiment *experiment)
+find_folder(const struct making *making, const char *what, const char *way_out,
+            char name[DPC_PATH_MAX])
 {
-    char folder[DPC_PATH_MAX], corpus[DPC_PATH_MAX], absolute[PATH_MAX];
+    char folder[DPC_PATH_MAX], found[DPC_PATH_MAX], absolute[PATH_MAX];
     dpc_path_folder(making->base, folder, sizeof folder);
-    int code = dpc_path_join(folder, experiment->data.corpus, corpus, sizeof corpus);
-    if (code == DPC_OK && !realpath(corpus, absolute))
-        return dpc_error_set_errno(making->err, errno,
-                                   "could not find the corpus \"%.200s\" (make one with dipaco "
-                                   "data import SRC... --out DIR)",
-                                   corpus);
-    if (code != DPC_OK || strlen(absolute) >= sizeof experiment->data.corpus)
-        return dpc_error_set(making->err, DPC_ELIMIT,
-                             "the path of the corpus \"%.200s\" is too long",
-                             experiment->data.corpus);
-    (void)snprintf(experiment->data.corpus, sizeof experiment->data.corpus, "%s", absolute);
+    int code = dpc_path_join(folder, name, found, sizeof found);
+    if (code == DPC_OK && !realpath(found, absolute))
+        return dpc_error_set_errno(making->err, errno, "could not find the %s \"%.200s\" (%s)",
+                                   what, found, way_out);
+    if (code != DPC_OK || strlen(absolute) >= DPC_PATH_MAX)
+        return dpc_error_set(making->err, DPC_ELIMIT, "the path of the %s \"%.200s\" is too long",
+                             what, name);
+    (void)snprintf(name, DPC_PATH_MAX, "%s", absolute);
     return DPC_OK;
+}
+
+static int
+find_inputs(const struct making *making, struct dpc_experiment *experiment)
+{
+    int code = find_folder(making, "corpus", "make one with dipaco data import SRC... --out DIR",
+                           experiment->data.corpus);
+    if (code == DPC_OK && dpc_experiment_imports(experiment))
+        code =
+            find_folder(making, "model", "warm_start.from names it", experiment->warm_start.from);
+    return code;
 }
 
 /* What was changed behind the back of the file's check is checked again. */
@@ -330,7 +340,7 @@ read_row(const struct making *making, uint32_t index, struct dpc_experiment *ret
     int code = dpc_experiment_load_with(making->base, making->comparison->yaml, row->set, prefix,
                                         ret_experiment, making->err);
     if (code == DPC_OK)
-        code = find_corpus(making, ret_experiment);
+        code = find_inputs(making, ret_experiment);
     if (code == DPC_OK)
         ret_experiment->baseline.dense = row->measure == DPC_MEASURE_DENSE;
     return code == DPC_OK ? check_every(making, index, ret_experiment) : code;
@@ -395,20 +405,46 @@ place_run(struct dpc_comparison_runs *runs, const char *row,
     return index;
 }
 
-/* A changed row is another run, and what it was trained as stays where it is. */
+static int
+hash_corpus(const struct dpc_experiment *experiment, struct dpc_hash *ret_hash,
+            struct dpc_error *err)
+{
+    struct dpc_tokens *corpus;
+    int code = dpc_tokens_open(experiment->data.corpus, &corpus, err);
+    if (code != DPC_OK)
+        return code;
+    dpc_tokens_hash(corpus, ret_hash);
+    dpc_tokens_close(corpus);
+    return DPC_OK;
+}
+
+static int
+hash_imported(const struct dpc_experiment *experiment, struct dpc_hash *ret_hash,
+              struct dpc_error *err)
+{
+    struct dpc_imported *imported = NULL;
+    int code =
+        dpc_imported_open(&dpc_vfs_posix, experiment->warm_start.from, experiment, &imported, err);
+    if (code == DPC_OK)
+        code = dpc_imported_hash(imported, ret_hash, err);
+    dpc_imported_close(imported);
+    return code;
+}
+
+/* A changed row is another run, and what it was trained as stays where it is; so is another corpus
+ * and another model to begin as. */
 static int
 name_run(struct dpc_comparison_run *run, struct dpc_error *err)
 {
-    struct dpc_tokens *corpus;
-    struct dpc_hash both[2], hash;
+    struct dpc_hash inputs[3] = {run->content}, hash;
+    bool imports = dpc_experiment_imports(&run->experiment);
     char hex[DPC_HASH_HEX_MAX];
-    int code = dpc_tokens_open(run->experiment.data.corpus, &corpus, err);
+    int code = hash_corpus(&run->experiment, &inputs[1], err);
+    if (code == DPC_OK && imports)
+        code = hash_imported(&run->experiment, &inputs[2], err);
     if (code != DPC_OK)
         return code;
-    both[0] = run->content;
-    dpc_tokens_hash(corpus, &both[1]);
-    dpc_tokens_close(corpus);
-    dpc_hash_of(both, sizeof both, &hash);
+    dpc_hash_of(inputs, (imports ? 3 : 2) * sizeof *inputs, &hash);
     dpc_hash_hex(&hash, hex, sizeof hex);
     (void)snprintf(run->name, sizeof run->name, "%s-%llu-%.8s%s", run->experiment.name,
                    (unsigned long long)run->experiment.seed, hex,

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/imported.h"
 #include "base/vfs.h"
 #include "cli/progress.h"
 #include "data/tokens.h"
@@ -85,6 +86,24 @@ check_corpus(const char *file, const struct dpc_experiment *experiment, struct d
     return rc;
 }
 
+/* So is a model that the dense one is to begin as, and that does not fit. */
+static int
+check_imported(const char *file, const struct dpc_experiment *experiment, struct dpc_error *err)
+{
+    char folder[DPC_PATH_MAX], model[DPC_PATH_MAX];
+    struct dpc_imported *imported = NULL;
+    if (!dpc_experiment_imports(experiment))
+        return DPC_OK;
+    dpc_path_folder(file, folder, sizeof folder);
+    int rc = dpc_path_join(folder, experiment->warm_start.from, model, sizeof model);
+    if (rc != DPC_OK)
+        return dpc_error_set(err, rc, "the path of the model \"%.200s\" is too long",
+                             experiment->warm_start.from);
+    rc = dpc_imported_open(&dpc_vfs_posix, model, experiment, &imported, err);
+    dpc_imported_close(imported);
+    return rc == DPC_OK ? rc : dpc_error_prefix(err, rc, "warm_start.from");
+}
+
 static bool
 has_begun(const struct dpc_run_folder *folder)
 {
@@ -93,7 +112,15 @@ has_begun(const struct dpc_run_folder *folder)
            dpc_vfs_exists(&dpc_vfs_posix, file);
 }
 
-/* Nothing of a first start stays behind when its corpus is no good: the file may still change. */
+static int
+check_inputs(const char *file, const struct dpc_experiment *experiment, struct dpc_error *err)
+{
+    int rc = check_corpus(file, experiment, err);
+    return rc == DPC_OK ? check_imported(file, experiment, err) : rc;
+}
+
+/* Nothing of a first start stays behind when its corpus or model is no good: the file may still
+ * change. */
 static int
 prepare(const struct dpc_training *training, const char *file,
         const struct dpc_experiment *experiment, const struct dpc_run_folder *folder, bool fresh)
@@ -105,7 +132,7 @@ prepare(const struct dpc_training *training, const char *file,
     if (fresh)
         rc = dpc_run_folder_clear(folder, &err);
     if (rc == DPC_OK && !has_begun(folder))
-        rc = check_corpus(file, experiment, &err);
+        rc = check_inputs(file, experiment, &err);
     if (rc == DPC_OK)
         rc = dpc_run_folder_claim(folder, experiment, &changes, &err);
     if (rc == DPC_OK)

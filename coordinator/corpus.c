@@ -7,8 +7,10 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/imported.h"
 #include "base/layout.h"
 #include "base/tensor_blob.h"
+#include "base/vfs.h"
 #include "data/tokens.h"
 
 int
@@ -114,23 +116,45 @@ dpc_corpus_put_shard(const struct dpc_corpus *corpus, const struct dpc_assignmen
     return code;
 }
 
+/* `imported` NULL: random weights. */
 static int
-put_initial_module(const struct dpc_world *world, uint32_t level, struct dpc_hash *ret_hash,
-                   struct dpc_error *err)
+put_initial_module(const struct dpc_world *world, const struct dpc_imported *imported,
+                   uint32_t level, struct dpc_hash *ret_hash, struct dpc_error *err)
 {
+    int code = DPC_OK;
     size_t count = dpc_layout_module_floats(world->experiment, level);
     float *values = dpc_try_alloc_vector(count, sizeof *values);
     if (!values)
         return dpc_error_set(err, DPC_ENOMEM, "no memory for a module of %zu values", count);
     struct dpc_buf blob;
     dpc_buf_init(&blob, 0);
-    dpc_layout_fill_initial(world->experiment, level, values);
-    dpc_tensor_blob_write(&blob, values, count);
-    int code = blob.failed
-                   ? dpc_error_set(err, DPC_ENOMEM, "no memory for a module of %zu values", count)
-                   : dpc_store_blob_put(world->store, blob.data, blob.len, ret_hash, err);
+    if (imported)
+        code = dpc_imported_read(imported, level, values, err);
+    else
+        dpc_layout_fill_initial(world->experiment, level, values);
+    if (code == DPC_OK)
+        dpc_tensor_blob_write(&blob, values, count);
+    if (blob.failed)
+        code = dpc_error_set(err, DPC_ENOMEM, "no memory for a module of %zu values", count);
+    if (code == DPC_OK)
+        code = dpc_store_blob_put(world->store, blob.data, blob.len, ret_hash, err);
     dpc_buf_done(&blob);
     dpc_free(values);
+    return code;
+}
+
+static int
+put_initial_modules(const struct dpc_world *world, struct dpc_hash *ret_hashes,
+                    struct dpc_error *err)
+{
+    struct dpc_imported *imported = NULL;
+    int code = DPC_OK;
+    if (*world->imported)
+        code =
+            dpc_imported_open(&dpc_vfs_posix, world->imported, world->experiment, &imported, err);
+    for (uint32_t level = 0; code == DPC_OK && level < world->experiment->levels_count; level++)
+        code = put_initial_module(world, imported, level, &ret_hashes[level], err);
+    dpc_imported_close(imported);
     return code;
 }
 
@@ -154,8 +178,8 @@ prepare(const struct dpc_corpus *corpus, struct dpc_prepared *prepared, struct d
         code = dpc_tokens_check_paths(corpus->tokens, experiment, err);
     if (code == DPC_OK)
         code = dpc_corpus_check_scored(corpus, err);
-    for (uint32_t level = 0; code == DPC_OK && level < experiment->levels_count; level++)
-        code = put_initial_module(corpus->world, level, &prepared->modules[level], err);
+    if (code == DPC_OK)
+        code = put_initial_modules(corpus->world, prepared->modules, err);
     if (code != DPC_OK)
         return code;
     prepared->train = all.train;

@@ -23,8 +23,9 @@ struct dpc_world {
     const struct dpc_experiment *experiment;
     const struct dpc_topology *topology;
     const struct dpc_ops *ops;
-    char corpus[DPC_PATH_MAX]; /* token file */
-    char report[DPC_PATH_MAX]; /* folder */
+    char corpus[DPC_PATH_MAX];   /* token file */
+    char imported[DPC_PATH_MAX]; /* folder of `warm_start.from`; "" without */
+    char report[DPC_PATH_MAX];   /* folder */
     /* What a backup takes. */
     char store_folder[DPC_PATH_MAX], key_file[DPC_PATH_MAX], workers_folder[DPC_PATH_MAX];
 };

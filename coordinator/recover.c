@@ -79,15 +79,22 @@ agree_on_experiment(struct dpc_server *server, const char *file, const struct dp
     return code;
 }
 
+/* Corpus and model stand where the experiment file says, seen from its folder. */
 static int
-find_corpus(struct dpc_server *server, const char *experiment_file, struct dpc_error *err)
+find_inputs(struct dpc_server *server, const char *experiment_file, struct dpc_error *err)
 {
+    const struct dpc_experiment *experiment = &server->experiment;
     char folder[DPC_PATH_MAX];
     dpc_path_folder(experiment_file, folder, sizeof folder);
-    if (dpc_path_join(folder, server->experiment.data.corpus, server->world.corpus,
+    if (dpc_path_join(folder, experiment->data.corpus, server->world.corpus,
                       sizeof server->world.corpus) != DPC_OK)
         return dpc_error_set(err, DPC_ELIMIT, "the name of the corpus \"%s\" is too long",
-                             server->experiment.data.corpus);
+                             experiment->data.corpus);
+    if (dpc_experiment_imports(experiment) &&
+        dpc_path_join(folder, experiment->warm_start.from, server->world.imported,
+                      sizeof server->world.imported) != DPC_OK)
+        return dpc_error_set(err, DPC_ELIMIT, "the name of the model \"%s\" is too long",
+                             experiment->warm_start.from);
     return DPC_OK;
 }
 
@@ -98,7 +105,7 @@ server_recover(struct dpc_server *server, const struct dpc_server_options *optio
     struct dpc_buf yaml;
     dpc_buf_init(&yaml, DPC_CONFIG_BYTES_MAX);
     dpc_experiment_print(&server->experiment, &yaml);
-    int code = find_corpus(server, options->experiment_file, err);
+    int code = find_inputs(server, options->experiment_file, err);
     if (code == DPC_OK)
         code = dpc_store_open(options->folder, DPC_KV_READ_WRITE, &server->store, err);
     if (code == DPC_OK)

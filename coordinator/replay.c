@@ -183,8 +183,8 @@ begin_again(struct replay *replay)
         decide_by_error(replay, code);
 }
 
-/* The dense modules are drawn; the routed ones begin as these stood at the end of the warm start,
- * or as what the experiment makes of that. */
+/* The dense modules are drawn or imported; the routed ones begin as these stood at the end of the
+ * warm start, or as what the experiment makes of that. */
 static void
 replay_initial(struct replay *replay)
 {

@@ -16,7 +16,7 @@
 
 enum dpc_replay_verdict {
     DPC_REPLAY_OK = 1,
-    DPC_REPLAY_GIVEN,    /* drawn at the beginning: made of nothing */
+    DPC_REPLAY_GIVEN,    /* drawn or imported at the beginning: made of nothing here */
     DPC_REPLAY_NOT_KEPT, /* what it was made of is not kept any more */
     DPC_REPLAY_DIFFERS,  /* something else comes out */
     DPC_REPLAY_DAMAGED,  /* a record or a blob is not what it must be */

@@ -195,7 +195,8 @@ static void
 begin_routed(struct dpc_core *core, const struct dpc_sharded *sharded, struct dpc_actions *actions)
 {
     uint32_t dense = dpc_topology_dense_path(&core->topology);
-    if (core->phase.warm_state_bytes == 0) /* a store of format 1: states were of one size */
+    if (core->phase.warm_state_bytes == 0 && !dpc_hash_is_none(&core->phase.warm_state))
+        /* A store of format 1: states were of one size. */
         core->phase.warm_state_bytes = core->paths[dense].record.state_bytes;
     for (uint32_t module = 0; module < core->topology.routed_modules; module++) {
         uint32_t level = dpc_topology_module_level(&core->topology, module);

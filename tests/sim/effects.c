@@ -63,6 +63,8 @@ static void
 prepare(struct sim *sim, struct dpc_event *event)
 {
     struct dpc_prepared *prepared = &event->prepared;
+    if (dpc_core_warm_rounds(sim->coordinator.core) == 0)
+        sim_mark(sim, SIM_MARK_IMPORTED);
     event->type = DPC_EVENT_PREPARED;
     prepared->corpus = put_data(sim, "corpus", 0, NULL).hash;
     for (uint32_t level = 0; level < sim->coordinator.experiment.levels_count; level++)

@@ -101,7 +101,8 @@
     X(RATED, "a round was evaluated for early stopping")                                           \
     X(RATED_BEHIND, "a round was evaluated when modules had gone on")                              \
     X(BEST_OLDER, "a path takes another round than its last")                                      \
-    X(BEST_DISCARDED, "a rollback discarded the round that a path had taken")
+    X(BEST_DISCARDED, "a rollback discarded the round that a path had taken")                      \
+    X(IMPORTED, "paths began as a model that came trained")
 
 #define X(name, text) SIM_MARK_##name,
 enum sim_marker { SIM_MARKER_TABLE(X) SIM_MARKERS };

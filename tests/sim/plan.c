@@ -18,6 +18,7 @@ enum {
     STREAM_IDENTITY = 7,
     STREAM_WEAK = 8,
     STREAM_REROUTE = 9,
+    STREAM_IMPORTED = 10,
 };
 enum { LISTED_MAX = 12, LEVELS_MAX = 3 };
 
@@ -192,6 +193,17 @@ draw_reroute(const struct sim_plan *plan, struct dpc_buf *yaml)
     dpc_free(experiment);
 }
 
+/* Some have no warm start, since the model came trained. */
+static void
+put_warm_start(uint64_t seed, uint32_t steps, const char *forms, struct dpc_buf *yaml)
+{
+    struct dpc_rng rng;
+    dpc_rng_init(&rng, seed, DPC_RNG_TEST, STREAM_IMPORTED, 0, 0);
+    bool imported = dpc_rng_below(&rng, 8) == 0;
+    dpc_buf_printf(yaml, "warm_start: {steps: %u, from: %s%s}\n", imported ? 0 : steps,
+                   imported ? "model" : "none", forms);
+}
+
 static void
 draw_experiment(struct sim_plan *plan, struct dpc_rng *rng)
 {
@@ -223,8 +235,7 @@ draw_experiment(struct sim_plan *plan, struct dpc_rng *rng)
     dpc_buf_printf(&yaml, "routing: {prefix: 8, phases: %u}\n", phases);
     draw_paths(plan, &shape, phases, &yaml);
     dpc_buf_printf(&yaml, "baseline: {dense: %s}\n", dpc_rng_below(rng, 4) ? "true" : "false");
-    dpc_buf_printf(&yaml, "warm_start: {steps: %u%s}\n", between(rng, 1, 3 * steps),
-                   dpc_buf_text(&warm_start));
+    put_warm_start(plan->seed, between(rng, 1, 3 * steps), dpc_buf_text(&warm_start), &yaml);
     dpc_buf_printf(&yaml, "transfer: {path_state: %s}\n",
                    states[dpc_rng_below(rng, plan->elastic ? 4 : 3)]);
     dpc_buf_printf(&yaml, "keep_rounds: 1\n"); /* a sweep then has most to remove */

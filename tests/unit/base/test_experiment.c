@@ -115,23 +115,6 @@ values_that_are_only_named_are_accepted(void)
     CU_ASSERT_EQUAL(e.outer.rescale, DPC_RESCALE_RDA);
 }
 
-static void
-routed_modules_begin_as_copies_unless_told(void)
-{
-    struct dpc_experiment e;
-    struct dpc_error err;
-    CU_ASSERT_EQUAL_FATAL(parse_with("", &e, &err), DPC_OK);
-    CU_ASSERT_EQUAL(e.warm_start.init, DPC_BEGIN_COPY);
-    CU_ASSERT(e.warm_start.noise == 0.01 && e.warm_start.drop == 0.5);
-    CU_ASSERT_EQUAL_FATAL(parse_with("warm_start: {init: noise, noise: 10, drop: 1}", &e, &err),
-                          DPC_OK);
-    CU_ASSERT_EQUAL(e.warm_start.init, DPC_BEGIN_NOISE);
-    CU_ASSERT(e.warm_start.noise == 10 && e.warm_start.drop == 1);
-    CU_ASSERT_EQUAL_FATAL(parse_with("warm_start: {init: drop, noise: 1e-9, drop: 1e-9}", &e, &err),
-                          DPC_OK);
-    CU_ASSERT_EQUAL(e.warm_start.init, DPC_BEGIN_DROP);
-}
-
 /* `more` stands in line 3 of the file. */
 static const struct {
     const char *more;
@@ -235,12 +218,6 @@ static const struct {
      "f.yaml:3: \"routing.phases\" is 3, and outer.rounds, 3, leaves fewer than 4"},
     {"routing: {phases: 3, phase_rounds: 2}\nouter: {rounds: 6}", DPC_EINVAL,
      "give more rounds, or lower it or routing.phase_rounds"},
-    {"warm_start: {init: random}", DPC_EINVAL,
-     "\"warm_start.init\" is random: needed is one of copy, noise, drop"},
-    {"warm_start: {noise: 0}", DPC_ERANGE, "\"warm_start.noise\" is 0"},
-    {"warm_start: {noise: 10.1}", DPC_ERANGE, "\"warm_start.noise\" is 10.1"},
-    {"warm_start: {drop: 0}", DPC_ERANGE, "\"warm_start.drop\" is 0"},
-    {"warm_start: {drop: 1.01}", DPC_ERANGE, "\"warm_start.drop\" is 1.01"},
     {"routing: {field: a b}", DPC_EINVAL, "\"routing.field\" is a b"},
     {"paths: some", DPC_EINVAL, "f.yaml:3: \"paths\" is some: needed is all, or a list"},
     {"paths: {a: b}", DPC_EINVAL, "\"paths\" is no list: needed is all"},
@@ -858,7 +835,6 @@ static const struct dpc_test tests[] = {
      volunteers_trusts_nobody_and_waits_for_nobody},
     {"what is left out gets its default", what_is_left_out_gets_its_default},
     {"values that are only named are accepted", values_that_are_only_named_are_accepted},
-    {"routed modules begin as copies unless told", routed_modules_begin_as_copies_unless_told},
     {"bad files: line, key and range", bad_files_are_named_with_line_key_and_range},
     {"bad levels are named", bad_levels_are_named},
     {"required keys are missed", required_keys_are_missed},

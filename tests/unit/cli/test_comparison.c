@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 
+#include "tests/unit/base/llama_folder.h"
 #include "tests/unit/data/corpus.h"
 
 static const char base[] = "experiment: base\n"
@@ -177,6 +178,50 @@ another_corpus_is_another_run(void)
     temp_remove(&temp);
 }
 
+static void
+write_model(enum dpc_safetensors_type type)
+{
+    struct dpc_experiment experiment;
+    struct llama_folder folder;
+    struct dpc_error err;
+    CU_ASSERT_EQUAL_FATAL(dpc_experiment_parse("base", base, strlen(base), &experiment, &err),
+                          DPC_OK);
+    llama_folder_make(&folder, &experiment, 1, type);
+    CU_ASSERT_EQUAL_FATAL(dpc_vfs_make_folder(&dpc_vfs_posix, temp_path(&temp, "model"), &err),
+                          DPC_OK);
+    write_text("model/config.json", folder.config);
+    CU_ASSERT_EQUAL_FATAL(dpc_vfs_write_file(&dpc_vfs_posix,
+                                             temp_path(&temp, "model/model.safetensors"),
+                                             folder.weights[0].data, folder.weights[0].len, &err),
+                          DPC_OK);
+    llama_folder_done(&folder);
+}
+
+/* What is rounded to bf16 is another model. */
+static void
+another_model_to_begin_as_is_another_run(void)
+{
+    struct dpc_comparison_runs before, after;
+    struct dpc_error err = {0};
+    set_up();
+    write_model(DPC_SAFETENSORS_F32);
+    struct dpc_comparison *comparison =
+        load("comparison: c\nbase: base.yaml\nrows:\n  - {name: plain}\n"
+             "  - {name: imported, set: {warm_start: {steps: 0, from: model}}}\n",
+             &err);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(comparison);
+    CU_ASSERT_EQUAL_FATAL(dpc_comparison_make_runs(comparison, &before, &err), DPC_OK);
+    write_model(DPC_SAFETENSORS_BF16);
+    CU_ASSERT_EQUAL_FATAL(dpc_comparison_make_runs(comparison, &after, &err), DPC_OK);
+    CU_ASSERT_EQUAL(before.runs[1].experiment.warm_start.from[0], '/');
+    CU_ASSERT_STRING_EQUAL(before.runs[0].name, after.runs[0].name);
+    CU_ASSERT_STRING_NOT_EQUAL(before.runs[1].name, after.runs[1].name);
+    dpc_comparison_runs_done(&before);
+    dpc_comparison_runs_done(&after);
+    dpc_comparison_destroy(comparison);
+    temp_remove(&temp);
+}
+
 /* --- What is refused, each with the place and the way out. */
 
 static void
@@ -223,6 +268,7 @@ mistakes_in_a_row_name_the_row(void)
         {"{outer: {rounds: 0}}", "compare.yaml:5: \"rows[1].set.outer.rounds\" is 0"},
         {"{routing: {prefix: 32}}", "less than model.context"},
         {"{data: {corpus: nowhere}}", "could not find the corpus"},
+        {"{warm_start: {from: nowhere}}", "could not find the model"},
     };
     set_up();
     for (size_t i = 0; i < sizeof mistakes / sizeof *mistakes; i++) {
@@ -249,6 +295,7 @@ static const struct dpc_test tests[] = {
     {"keys of a row stand over the base", keys_of_a_row_stand_over_the_base},
     {"equal tokens make more rounds", equal_tokens_make_more_rounds},
     {"another corpus is another run", another_corpus_is_another_run},
+    {"another model to begin as is another run", another_model_to_begin_as_is_another_run},
     {"mistakes are named", mistakes_are_named},
     {"mistakes in a row name the row", mistakes_in_a_row_name_the_row},
 };

@@ -6,10 +6,13 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/imported.h"
+#include "base/layout.h"
 #include "base/rng.h"
 #include "base/tensor_blob.h"
 #include "data/scores.h"
 #include "storage/blob/blob.h"
+#include "tests/unit/base/llama_folder.h"
 #include "tests/unit/data/corpus.h"
 #include "tests/unit/harness.h"
 
@@ -405,7 +408,54 @@ too_few_documents_to_score_are_refused_before_training(void)
     end(&rig);
 }
 
+static void
+put_file(struct rig *rig, const char *name, const void *bytes, size_t len)
+{
+    CU_ASSERT_EQUAL_FATAL(
+        dpc_vfs_write_file(&dpc_vfs_posix, temp_path(&rig->temp, name), bytes, len, &rig->err),
+        DPC_OK);
+}
+
+/* The dense modules are those of the folder to the bit, and a function of nothing else. */
+static void
+the_dense_model_begins_as_the_imported_one(void)
+{
+    struct rig rig;
+    struct dpc_prepared prepared;
+    struct llama_folder folder;
+    struct dpc_imported *imported = NULL;
+    begin(&rig, YAML("documents_min: 2") "warm_start: {steps: 0, from: .}\n");
+    llama_folder_make(&folder, &rig.experiment, 1, DPC_SAFETENSORS_F32);
+    put_file(&rig, "config.json", folder.config, strlen(folder.config));
+    put_file(&rig, "model.safetensors", folder.weights[0].data, folder.weights[0].len);
+    (void)snprintf(rig.world.imported, sizeof rig.world.imported, "%s", rig.temp.folder);
+    CU_ASSERT_EQUAL_FATAL(dpc_corpus_prepare(&rig.world, &prepared, &rig.err), DPC_OK);
+    CU_ASSERT_EQUAL_FATAL(dpc_imported_open(&folder.vfs, "m", &rig.experiment, &imported, &rig.err),
+                          DPC_OK);
+    for (uint32_t level = 0; level < 2; level++) {
+        size_t count = dpc_layout_module_floats(&rig.experiment, level);
+        float *values = dpc_alloc(count, sizeof *values);
+        struct dpc_buf blob;
+        struct dpc_hash hash;
+        CU_ASSERT_EQUAL(dpc_imported_read(imported, level, values, &rig.err), DPC_OK);
+        dpc_buf_init(&blob, 0);
+        dpc_tensor_blob_write(&blob, values, count);
+        dpc_hash_of(blob.data, blob.len, &hash);
+        CU_ASSERT_TRUE(dpc_hash_equal(&prepared.modules[level], &hash));
+        dpc_buf_done(&blob);
+        dpc_free(values);
+    }
+    folder.weights[0].data[folder.weights[0].len - 1] = 0xFF; /* the last value: no number */
+    folder.weights[0].data[folder.weights[0].len - 2] = 0xFF;
+    put_file(&rig, "model.safetensors", folder.weights[0].data, folder.weights[0].len);
+    CU_ASSERT_EQUAL(dpc_corpus_prepare(&rig.world, &prepared, &rig.err), DPC_ENOTFINITE);
+    dpc_imported_close(imported);
+    llama_folder_done(&folder);
+    end(&rig);
+}
+
 static const struct dpc_test tests[] = {
+    {"the dense model begins as the imported one", the_dense_model_begins_as_the_imported_one},
     {"documents go where the scores are best", documents_go_where_the_scores_are_best},
     {"no document is ever in two splits", no_document_is_ever_in_two_splits},
     {"the capacity holds in a phase", the_capacity_holds_in_a_phase},
