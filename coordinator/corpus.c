@@ -179,6 +179,8 @@ prepare(const struct dpc_corpus *corpus, struct dpc_prepared *prepared, struct d
     if (code == DPC_OK)
         code = dpc_corpus_check_scored(corpus, err);
     if (code == DPC_OK)
+        code = dpc_corpus_check_traced(corpus, err);
+    if (code == DPC_OK)
         code = put_initial_modules(corpus->world, prepared->modules, err);
     if (code != DPC_OK)
         return code;

@@ -54,16 +54,21 @@ int dpc_corpus_check_scored(const struct dpc_corpus *corpus, struct dpc_error *e
 /* Puts their token file; nothing when the experiment has no such phase. */
 int dpc_corpus_put_scored(const struct dpc_corpus *corpus, struct dpc_sharded *sharded,
                           struct dpc_error *err) DPC_MUST_CHECK;
-/* For new routes at evaluation, what the router network learns from and routes, and the paths that
- * have them: some documents of train, those of the router split, and the held-out ones. Nothing
- * when the experiment has no new routes. */
-int dpc_corpus_put_traced(const struct dpc_corpus *corpus, const struct dpc_assignment *assignment,
-                          struct dpc_sharded *sharded, struct dpc_error *err) DPC_MUST_CHECK;
 /* The router that sends a document where the scores of the phase under way are best; `seen` are the
  * documents that its bias is moved for. */
 int dpc_corpus_fit_to_scores(const struct dpc_corpus *corpus, const struct dpc_features *features,
                              const struct dpc_phase_record *phase,
                              const struct dpc_router_sample *seen, struct dpc_router **ret_router,
                              struct dpc_error *err) DPC_MUST_CHECK;
+
+/* --- New routes at evaluation (traced.c). */
+
+/* DPC_EINVAL or DPC_ELIMIT when the splits are too small or too large for them, with what to do. */
+int dpc_corpus_check_traced(const struct dpc_corpus *corpus, struct dpc_error *err) DPC_MUST_CHECK;
+/* Puts what the router network learns from and routes, and the paths that have them: some documents
+ * of train, those of the router split, and the held-out ones. Nothing when the experiment has no
+ * new routes. */
+int dpc_corpus_put_traced(const struct dpc_corpus *corpus, const struct dpc_assignment *assignment,
+                          struct dpc_sharded *sharded, struct dpc_error *err) DPC_MUST_CHECK;
 
 #endif

@@ -25,6 +25,36 @@ count_split(const struct dpc_corpus *corpus, enum dpc_split split)
     return count;
 }
 
+/* Documents whose pieces fit into a table of routes. */
+static uint64_t
+most_documents(const struct dpc_experiment *experiment)
+{
+    return DPC_ROUTES_MAX / dpc_experiment_pieces(experiment);
+}
+
+int
+dpc_corpus_check_traced(const struct dpc_corpus *corpus, struct dpc_error *err)
+{
+    const struct dpc_experiment *experiment = corpus->world->experiment;
+    if (experiment->reroute.every_count == 0)
+        return DPC_OK;
+    uint32_t router = count_split(corpus, DPC_SPLIT_ROUTER);
+    uint64_t needed = (uint64_t)router + count_split(corpus, DPC_SPLIT_TEST);
+    if (router < 2)
+        return dpc_error_set(err, DPC_EINVAL,
+                             "reroute.every learns from the router split, which has %u documents: "
+                             "raise data.router (now %g) or give more documents",
+                             router, experiment->data.router);
+    if (needed > most_documents(experiment))
+        return dpc_error_set(err, DPC_ELIMIT,
+                             "reroute.every would route %llu documents of the router and test "
+                             "splits, and with evaluation.windows %u at most %llu are possible: "
+                             "lower that, data.test or data.router",
+                             (unsigned long long)needed, experiment->evaluation.windows,
+                             (unsigned long long)most_documents(experiment));
+    return DPC_OK;
+}
+
 static void
 add(struct traced *traced, uint32_t index)
 {
@@ -78,6 +108,17 @@ put_routes(const struct traced *traced, struct dpc_blob_ref *ret_routes, struct 
     return code;
 }
 
+/* More than one for each sequence would not be read, and the others take their room first. */
+static uint64_t
+most_of_train(const struct dpc_corpus *corpus)
+{
+    const struct dpc_experiment *experiment = corpus->world->experiment;
+    uint64_t read = (uint64_t)experiment->reroute.steps * experiment->inner.batch;
+    uint64_t room = most_documents(experiment) - count_split(corpus, DPC_SPLIT_ROUTER) -
+                    count_split(corpus, DPC_SPLIT_TEST);
+    return read < room ? read : room;
+}
+
 int
 dpc_corpus_put_traced(const struct dpc_corpus *corpus, const struct dpc_assignment *assignment,
                       struct dpc_sharded *sharded, struct dpc_error *err)
@@ -88,9 +129,7 @@ dpc_corpus_put_traced(const struct dpc_corpus *corpus, const struct dpc_assignme
         return DPC_OK;
     traced.docs = dpc_alloc(corpus->docs_count, sizeof *traced.docs);
     traced.routes = dpc_alloc(corpus->docs_count, sizeof *traced.routes);
-    /* More than one for each sequence would not be read. */
-    add_split(&traced, DPC_SPLIT_TRAIN,
-              (uint64_t)experiment->reroute.steps * experiment->inner.batch);
+    add_split(&traced, DPC_SPLIT_TRAIN, most_of_train(corpus));
     sharded->traced_train = traced.count;
     add_every_second(&traced, DPC_SPLIT_ROUTER, 0);
     sharded->traced_learned = traced.count;

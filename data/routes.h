@@ -17,7 +17,7 @@
 #include "base/error.h"
 
 enum {
-    DPC_ROUTES_MAX = 1 << 26, /* a million documents of 64 pieces */
+    DPC_ROUTES_MAX = 1 << 24, /* a quarter of a million documents of 64 pieces; 100 MB */
     DPC_ROUTES_HEADER_BYTES = 16,
     DPC_ROUTES_ENTRY_BYTES = 6,
     DPC_ROUTE_NONE = UINT16_MAX,

@@ -10,6 +10,7 @@
 #include "base/layout.h"
 #include "base/rng.h"
 #include "base/tensor_blob.h"
+#include "data/routes.h"
 #include "data/scores.h"
 #include "storage/blob/blob.h"
 #include "tests/unit/base/llama_folder.h"
@@ -363,6 +364,71 @@ a_sample_of_the_router_split_is_scored(void)
     end(&rig);
 }
 
+/* What is learned from, set by and routed, each with the path that has it. */
+static void
+new_routes_have_documents_of_three_splits(void)
+{
+    struct rig rig;
+    uint32_t of[DOCUMENTS], count = 0;
+    begin_sharded(&rig, "reroute: {every: [16], steps: 5}\ninner: {batch: 4}\n" YAML(
+                            "documents_min: 2, overlap: 2"));
+    for (uint32_t path = 0; path < PATHS; path++) {
+        uint32_t seen[DOCUMENTS] = {0}, kinds[PATHS] = {0};
+        if (rig.shards[path].test_documents)
+            mark(&rig, &rig.shards[path].test, seen, kinds);
+        for (uint32_t doc = 0; doc < DOCUMENTS; doc++)
+            of[doc] = seen[doc] ? path : of[doc];
+    }
+    uint8_t *bytes, *table;
+    size_t len, table_len;
+    struct dpc_tokens *tokens;
+    struct dpc_route *routes;
+    const struct dpc_sharded *sharded = &rig.sharded;
+    CU_ASSERT_EQUAL_FATAL(
+        dpc_store_blob_load(rig.world.store, &sharded->traced.hash, &bytes, &len, &rig.err),
+        DPC_OK);
+    CU_ASSERT_EQUAL_FATAL(dpc_tokens_open_bytes("traced", bytes, len, &tokens, &rig.err), DPC_OK);
+    CU_ASSERT_EQUAL_FATAL(
+        dpc_store_blob_load(rig.world.store, &sharded->routes.hash, &table, &table_len, &rig.err),
+        DPC_OK);
+    CU_ASSERT_EQUAL_FATAL(
+        dpc_routes_read(table, table_len, sharded->traced_documents, PATHS, &routes, &rig.err),
+        DPC_OK);
+    CU_ASSERT_EQUAL_FATAL(dpc_tokens_documents(tokens), sharded->traced_documents);
+    CU_ASSERT_EQUAL(sharded->traced_train, 5 * 4);
+    for (uint32_t i = 0; i < sharded->traced_documents; i++) {
+        enum dpc_split split = i < sharded->traced_train    ? DPC_SPLIT_TRAIN
+                               : i < sharded->traced_router ? DPC_SPLIT_ROUTER
+                                                            : DPC_SPLIT_TEST;
+        CU_ASSERT_EQUAL(dpc_tokens_split(tokens, i, &rig.experiment), split);
+        CU_ASSERT(split != DPC_SPLIT_TEST || routes[i].path == of[dpc_tokens_id(tokens, i)]);
+        count += split == DPC_SPLIT_ROUTER;
+    }
+    uint32_t first = sharded->traced_learned - sharded->traced_train;
+    CU_ASSERT(first == count / 2 || first == count / 2 + 1);
+    dpc_free(routes);
+    dpc_free(table);
+    dpc_tokens_close(tokens);
+    dpc_free(bytes);
+    end(&rig);
+}
+
+static void
+more_to_route_than_a_table_holds_is_refused_before_training(void)
+{
+    struct rig rig;
+    struct dpc_prepared prepared;
+    begin(&rig, "reroute: {every: [16]}\nevaluation: {windows: 4096}\n" YAML("documents_min: 2"));
+    CU_ASSERT_EQUAL(dpc_corpus_prepare(&rig.world, &prepared, &rig.err), DPC_OK);
+    rig.experiment.evaluation.windows = DPC_ROUTES_MAX / 200;
+    CU_ASSERT_EQUAL(dpc_corpus_prepare(&rig.world, &prepared, &rig.err), DPC_ELIMIT);
+    CU_ASSERT_PTR_NOT_NULL(strstr(rig.err.text, "lower that, data.test or data.router"));
+    rig.experiment.data.router = 0;
+    CU_ASSERT_EQUAL(dpc_corpus_prepare(&rig.world, &prepared, &rig.err), DPC_EINVAL);
+    CU_ASSERT_PTR_NOT_NULL(strstr(rig.err.text, "raise data.router"));
+    end(&rig);
+}
+
 /* One file a path, beside those of its other documents; the dense path reads all of them. */
 static void
 early_stop_documents_are_routed_as_held_out_ones_are(void)
@@ -462,6 +528,9 @@ static const struct dpc_test tests[] = {
     {"no path starves in a phase", no_path_starves_in_a_phase},
     {"scores of another phase do not count", scores_of_another_phase_do_not_count},
     {"a sample of the router split is scored", a_sample_of_the_router_split_is_scored},
+    {"new routes have documents of three splits", new_routes_have_documents_of_three_splits},
+    {"more to route than a table holds is refused before training",
+     more_to_route_than_a_table_holds_is_refused_before_training},
     {"early-stop documents are routed as held-out ones are",
      early_stop_documents_are_routed_as_held_out_ones_are},
     {"without early stopping nothing is put for it", without_early_stopping_nothing_is_put_for_it},
