@@ -461,6 +461,15 @@ dpc_experiment_diff(const struct dpc_experiment *old, const struct dpc_experimen
 }
 
 void
+dpc_experiment_diff_fork(const struct dpc_experiment *old, const struct dpc_experiment *now,
+                         void (*visit)(void *context, const char *key, const char *old_value,
+                                       const char *new_value, bool may_fork),
+                         void *context)
+{
+    dpc_keys_diff_fork(&dpc_experiment_keys, old, now, visit, context);
+}
+
+void
 dpc_experiment_write_example(struct dpc_buf *out)
 {
     dpc_buf_printf(out, "# SPDX-License-Identifier: Apache-2.0\n"

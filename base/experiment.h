@@ -221,6 +221,11 @@ void dpc_experiment_diff(const struct dpc_experiment *old, const struct dpc_expe
                          void (*visit)(void *context, const char *key, const char *old_value,
                                        const char *new_value, bool may_change),
                          void *context);
+/* The same with whether a fork may change it, as far as a key alone can tell. */
+void dpc_experiment_diff_fork(const struct dpc_experiment *old, const struct dpc_experiment *now,
+                              void (*visit)(void *context, const char *key, const char *old_value,
+                                            const char *new_value, bool may_fork),
+                              void *context);
 
 /* The commented example with every key, its default, range and unit; and the same as man text. */
 void dpc_experiment_write_example(struct dpc_buf *out);

@@ -239,12 +239,14 @@ static const struct dpc_key rows[] = {
      FIELD(name),
      .required = true,
      .example = "quickstart",
+     .may_fork = true,
      .doc = "Name of the experiment"},
     {.path = "mode",
      .type = DPC_KEY_ENUM,
      FIELD(mode),
      .fallback = "strict",
      .choices = modes,
+     .may_fork = true,
      .doc = "strict: every path trains every step of every round, and versions are a pure function "
             "of this file and the corpus"},
     {.path = "seed",
@@ -258,6 +260,7 @@ static const struct dpc_key rows[] = {
      FIELD(compute),
      .fallback = "fp32",
      .choices = computes,
+     .may_fork = true,
      .doc = "Number format in which workers multiply matrices, with sums in fp32; bf16 takes half "
             "the time and needs a processor that has it (AVX-512 BF16) or a card of capability 80, "
             "auto takes bf16 where it runs; tf32 is fp32 in which a card may round what its "
@@ -267,6 +270,7 @@ static const struct dpc_key rows[] = {
      FIELD(numeric_class),
      .fallback = "one",
      .choices = classes,
+     .may_fork = true,
      .doc = "Whose results go together in strict mode; one: only machines that compute the same "
             "bits as the first worker, any: all machines, so that versions also depend on who "
             "trained what, and two workers may differ without an alarm"},
@@ -297,6 +301,7 @@ static const struct dpc_key rows[] = {
      FIELD(data.corpus),
      .required = true,
      .example = "corpus/",
+     .may_fork = true,
      .doc = "Corpus folder that `dipaco data import` made, relative to this file"},
     {.path = "data.tokenizer.kind",
      .type = DPC_KEY_ENUM,
@@ -499,6 +504,7 @@ static const struct dpc_key rows[] = {
      .fallback = "0",
      .range = {.min = 0, .max = 1000000},
      .unit = "rounds",
+     .may_fork = true,
      .doc = "Rounds before each of routing.phases; 0: outer.rounds in even parts"},
     {.path = "routing.score_documents",
      .type = DPC_KEY_UINT,
@@ -561,6 +567,7 @@ static const struct dpc_key rows[] = {
      FIELD(inner.lr),
      .fallback = "1e-3",
      .range = {.min = 0, .max = 10, .min_open = true},
+     .may_fork = true,
      .doc = "Peak learning rate"},
     {.path = "inner.lr_end",
      .type = DPC_KEY_REAL,
@@ -568,6 +575,7 @@ static const struct dpc_key rows[] = {
      .fallback = "0.1",
      .range = {.min = 0, .max = 1},
      .unit = "share of lr",
+     .may_fork = true,
      .doc = "Learning rate at the end of the experiment"},
     {.path = "inner.warmup",
      .type = DPC_KEY_UINT,
@@ -575,6 +583,7 @@ static const struct dpc_key rows[] = {
      .fallback = "50",
      .range = {.min = 0, .max = DPC_STEPS_MAX},
      .unit = "steps",
+     .may_fork = true,
      .doc = "Steps in which the learning rate rises linearly from 0"},
     {.path = "inner.schedule",
      .type = DPC_KEY_ENUM,
@@ -587,30 +596,35 @@ static const struct dpc_key rows[] = {
      FIELD(inner.weight_decay),
      .fallback = "0.1",
      .range = {.min = 0, .max = 10},
+     .may_fork = true,
      .doc = "Decoupled weight decay of matrices"},
     {.path = "inner.beta1",
      .type = DPC_KEY_REAL,
      FIELD(inner.beta1),
      .fallback = "0.9",
      .range = {.min = 0, .max = 1, .max_open = true},
+     .may_fork = true,
      .doc = "Decay of AdamW's first moment"},
     {.path = "inner.beta2",
      .type = DPC_KEY_REAL,
      FIELD(inner.beta2),
      .fallback = "0.99",
      .range = {.min = 0, .max = 1, .max_open = true},
+     .may_fork = true,
      .doc = "Decay of AdamW's second moment"},
     {.path = "inner.epsilon",
      .type = DPC_KEY_REAL,
      FIELD(inner.epsilon),
      .fallback = "1e-8",
      .range = {.min = 0, .max = 1, .min_open = true},
+     .may_fork = true,
      .doc = "Added to the root of AdamW's second moment"},
     {.path = "inner.clip",
      .type = DPC_KEY_REAL,
      FIELD(inner.clip),
      .fallback = "1.0",
      .range = {.min = 0, .max = 1e6, .min_open = true},
+     .may_fork = true,
      .doc = "Largest norm of a path's gradient; a longer one is scaled down"},
     {.path = "inner.batch",
      .type = DPC_KEY_UINT,
@@ -618,6 +632,7 @@ static const struct dpc_key rows[] = {
      .fallback = "8",
      .range = {.min = 1, .max = DPC_BATCH_MAX},
      .unit = "sequences",
+     .may_fork = true,
      .doc = "Sequences of one step"},
     {.path = "inner.steps",
      .type = DPC_KEY_UINT,
@@ -625,6 +640,7 @@ static const struct dpc_key rows[] = {
      .fallback = "60",
      .range = {.min = 1, .max = DPC_STEPS_MAX},
      .unit = "steps",
+     .may_fork = true,
      .doc = "Steps that a path trains in one round"},
 
     {.path = "outer.optimizer",
@@ -638,18 +654,21 @@ static const struct dpc_key rows[] = {
      FIELD(outer.lr),
      .fallback = "0.7",
      .range = {.min = 0, .max = 10, .min_open = true},
+     .may_fork = true,
      .doc = "Learning rate of a round"},
     {.path = "outer.momentum",
      .type = DPC_KEY_REAL,
      FIELD(outer.momentum),
      .fallback = "0.9",
      .range = {.min = 0, .max = 1, .max_open = true},
+     .may_fork = true,
      .doc = "Nesterov momentum of a round"},
     {.path = "outer.weight",
      .type = DPC_KEY_ENUM,
      FIELD(outer.weight),
      .fallback = "shard",
      .choices = weights,
+     .may_fork = true,
      .doc = "What a path's delta weighs in a module: the size of its shard, the tokens it trained "
             "on, or the same for all"},
     {.path = "outer.rescale",
@@ -657,6 +676,7 @@ static const struct dpc_key rows[] = {
      FIELD(outer.rescale),
      .fallback = "sqrt",
      .choices = rescales,
+     .may_fork = true,
      .doc =
          "Length of the mean delta; sqrt: times the root of the effective number of paths merged; "
          "rda: the mean of the deltas' lengths, in the mean of their directions, so that it "
@@ -667,6 +687,7 @@ static const struct dpc_key rows[] = {
      .fallback = "10",
      .range = {.min = 1, .max = DPC_ROUNDS_MAX},
      .unit = "rounds",
+     .may_fork = true,
      .doc = "Outer steps of the experiment"},
     {.path = "outer.sample",
      .type = DPC_KEY_REAL,
@@ -674,6 +695,7 @@ static const struct dpc_key rows[] = {
      .fallback = "1",
      .range = {.min = 0, .max = 1, .min_open = true},
      .unit = "share of the paths",
+     .may_fork = true,
      .doc =
          "Paths that train in a round, drawn anew for each round; the others skip it, and a module "
          "that none of them uses stays as it is"},
@@ -683,6 +705,7 @@ static const struct dpc_key rows[] = {
      .fallback = "1",
      .range = {.min = 0, .max = 1, .min_open = true},
      .unit = "share of a module's paths",
+     .may_fork = true,
      .doc = "Paths that a module waits for, however long they take; less than 1 in elastic mode "
             "alone"},
     {.path = "outer.grace",
@@ -691,12 +714,14 @@ static const struct dpc_key rows[] = {
      .fallback = "0.5",
      .range = {.min = 0, .max = 1000},
      .unit = "times what the quorum took",
+     .may_fork = true,
      .doc = "How long a module waits for the rest once the quorum is in (elastic mode)"},
     {.path = "outer.late",
      .type = DPC_KEY_ENUM,
      FIELD(outer.late),
      .fallback = "discount",
      .choices = lates,
+     .may_fork = true,
      .doc = "What becomes of a delta that comes after its module closed the round (elastic mode): "
             "merged with the next round at a smaller weight, or refused"},
     {.path = "outer.late_discount",
@@ -705,6 +730,7 @@ static const struct dpc_key rows[] = {
      .fallback = "0.5",
      .range = {.min = 0, .max = 1, .min_open = true},
      .unit = "times the weight",
+     .may_fork = true,
      .doc = "Weight of a delta that came a round late"},
 
     {.path = "transfer.upload",
@@ -724,6 +750,7 @@ static const struct dpc_key rows[] = {
      FIELD(transfer.path_state),
      .fallback = "ship",
      .choices = path_states,
+     .may_fork = true,
      .doc = "What becomes of a path's optimizer state, which is twice the size of its deltas, "
             "between two leases; ship: it travels with them; local: it stays with its worker, and "
             "another one begins from moments of zero (elastic mode); reset: every lease does"},
@@ -774,6 +801,7 @@ static const struct dpc_key rows[] = {
      .type = DPC_KEY_BOOL,
      FIELD(baseline.dense),
      .fallback = "true",
+     .may_fork = true,
      .doc = "Train the dense model on beside the paths, for as many steps as one path, and report "
             "both"},
     {.path = "baseline.n_times", .type = DPC_KEY_LATER, .doc = "A dense model with more steps"},
@@ -802,6 +830,7 @@ static const struct dpc_key rows[] = {
      .type = DPC_KEY_BOOL,
      FIELD(early_stopping),
      .fallback = "false",
+     .may_fork = true,
      .doc = "Evaluate each path after each of its rounds on the early-stop documents of its shard, "
             "and take the round that is best in evaluation, `eval` and `generate`; training never "
             "stops for it, and the dense baseline has its best round, too"},
@@ -812,7 +841,9 @@ static const struct dpc_key rows[] = {
      .range = {.min = 1, .max = DPC_ROUNDS_MAX},
      .unit = "rounds",
      .may_change = true,
-     .doc = "How far back the coordinator keeps module versions and contributions; what is older "
-            "is removed from its disk, its records stay"},
+     .doc = "How far back the coordinator keeps module versions, contributions and the path states "
+            "that rounds began with, which is how far `dipacoctl rollback` and `dipaco run --from` "
+            "can go back (always to round 0, too, unless documents were routed anew since); what "
+            "is older is removed from its disk, its records stay"},
 };
 const struct dpc_keys dpc_experiment_keys = {rows, sizeof rows / sizeof *rows};

@@ -233,9 +233,9 @@ dpc_keys_print(const struct dpc_keys *keys, const void *target, struct dpc_buf *
     }
 }
 
-void
-dpc_keys_diff(const struct dpc_keys *keys, const void *old, const void *now,
-              void (*visit)(void *, const char *, const char *, const char *, bool), void *context)
+static void
+diff(const struct dpc_keys *keys, bool fork, const void *old, const void *now,
+     void (*visit)(void *, const char *, const char *, const char *, bool), void *context)
 {
     for (size_t i = 0; i < keys->count; i++) {
         const struct dpc_key *key = &keys->rows[i];
@@ -247,10 +247,26 @@ dpc_keys_diff(const struct dpc_keys *keys, const void *old, const void *now,
         print_value(key, old, &a);
         print_value(key, now, &b);
         if (strcmp(dpc_buf_text(&a), dpc_buf_text(&b)) != 0)
-            visit(context, key->path, dpc_buf_text(&a), dpc_buf_text(&b), key->may_change);
+            visit(context, key->path, dpc_buf_text(&a), dpc_buf_text(&b),
+                  key->may_change || (fork && key->may_fork));
         dpc_buf_done(&a);
         dpc_buf_done(&b);
     }
+}
+
+void
+dpc_keys_diff(const struct dpc_keys *keys, const void *old, const void *now,
+              void (*visit)(void *, const char *, const char *, const char *, bool), void *context)
+{
+    diff(keys, false, old, now, visit, context);
+}
+
+void
+dpc_keys_diff_fork(const struct dpc_keys *keys, const void *old, const void *now,
+                   void (*visit)(void *, const char *, const char *, const char *, bool),
+                   void *context)
+{
+    diff(keys, true, old, now, visit, context);
 }
 
 /* --- The table in words. */
@@ -344,6 +360,8 @@ describe_fully(const struct dpc_key *key, struct dpc_buf *out)
         dpc_buf_printf(out, ". Default: %s.", key->fallback ? key->fallback : key->fallback_words);
     if (key->may_change)
         dpc_buf_printf(out, " May change in a running experiment.");
+    else if (key->may_fork)
+        dpc_buf_printf(out, " A fork may change it.");
 }
 
 /* `text` as comment lines of at most COMMENT_COLUMNS, broken between words. */

@@ -15,7 +15,7 @@
 enum { PROMPTS_DEFAULT = 3 };
 
 struct run_options {
-    const char *dir;
+    const char *dir, *from;
     struct dpc_training_options training;
     bool fresh, json;
     struct dpc_texts prompts;
@@ -29,6 +29,12 @@ static const struct dpc_option options[] = {
      .help = "folder of the run (default runs/NAME of the experiment)",
      .offset = offsetof(struct run_options, dir)},
     DPC_TRAINING_OPTIONS(offsetof(struct run_options, training)),
+    {.name = "from",
+     .kind = DPC_OPTION_TEXT,
+     .value_name = "RUN",
+     .help = "go on from another run's folder, DIR, as it stood after a round, DIR@ROUND (default: "
+             "its newest)",
+     .offset = offsetof(struct run_options, from)},
     {.name = "fresh",
      .kind = DPC_OPTION_FLAG,
      .help = "begin anew: what an earlier run left in DIR is removed",
@@ -157,6 +163,7 @@ run_command(const struct dpc_call *call)
     if (status == DPC_EXIT_OK)
         status = dpc_training_init(&run->training, call, &run->given->training);
     if (status == DPC_EXIT_OK) {
+        run->training.from = run->given->from;
         snprintf(folder, sizeof folder, "%s%s", run->given->dir ? "" : "runs/",
                  run->given->dir ? run->given->dir : run->experiment.name);
         if (dpc_run_folder_open(folder, &run->folder, &err) != DPC_OK) {

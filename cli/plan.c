@@ -96,6 +96,13 @@ beginnings_bytes(const struct dpc_experiment *experiment, const struct dpc_plan 
     return bytes;
 }
 
+/* Path states travel with the deltas; kept are the newest and those that kept rounds began with. */
+static uint64_t
+states_bytes(const struct dpc_experiment *experiment, uint64_t rounds, uint64_t paths_bytes)
+{
+    return experiment->transfer.path_state == DPC_STATE_SHIP ? (rounds + 1) * 2 * paths_bytes : 0;
+}
+
 /* Kept are the newest and `keep_rounds` before it; what was put since the sweep before the last one
  * began lies there as well, which is two rounds (coordinator/sweeps.c). Routed modules have a
  * momentum of their size; the dense ones have none, but a pinned version. With early stopping each
@@ -111,10 +118,10 @@ plan_disk(const struct dpc_experiment *experiment, struct dpc_plan *plan)
     /* The dense one, too, at least for the warm start. */
     uint64_t paths_bytes = 4 * plan->paths_params + dense_bytes;
     plan->keep_rounds = experiment->keep_rounds;
-    plan->disk_bytes = versions * 8 * plan->total_params + (versions + 1) * dense_bytes +
-                       contributions * paths_bytes + (1 + ROUNDS_SWEPT_LATE) * 2 * paths_bytes +
-                       experiment->early_stopping * paths_bytes +
-                       beginnings_bytes(experiment, plan);
+    plan->disk_bytes =
+        versions * 8 * plan->total_params + (versions + 1) * dense_bytes +
+        contributions * paths_bytes + states_bytes(experiment, contributions, paths_bytes) +
+        experiment->early_stopping * paths_bytes + beginnings_bytes(experiment, plan);
 }
 
 static void

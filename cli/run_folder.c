@@ -97,6 +97,67 @@ dpc_run_folder_open(const char *path, struct dpc_run_folder *ret_folder, struct 
     return DPC_OK;
 }
 
+/* Who holds a lock, from the kernel's list; 0: it does not say. */
+static int
+lock_holder(int fd)
+{
+    struct stat about;
+    char line[256];
+    FILE *locks = fstat(fd, &about) == 0 ? fopen("/proc/locks", "re") : NULL;
+    int holder = 0;
+    while (locks && !holder && fgets(line, sizeof line, locks)) {
+        int pid;
+        unsigned long long inode;
+        if (sscanf(line, "%*d: FLOCK %*s %*s %d %*x:%*x:%llu", &pid, &inode) == 2 &&
+            inode == (unsigned long long)about.st_ino)
+            holder = pid;
+    }
+    if (locks)
+        fclose(locks);
+    return holder;
+}
+
+static int
+share_lock(struct dpc_run_folder *folder, struct dpc_error *err)
+{
+    folder->lock_fd = openat(folder->fd, "lock", O_RDONLY | O_CLOEXEC);
+    if (folder->lock_fd < 0 && errno == ENOENT)
+        return dpc_error_set(err, DPC_ENOTFOUND, "\"%s\" holds no run", folder->path);
+    if (folder->lock_fd < 0)
+        return dpc_error_set_errno(err, errno, "could not open \"%s/lock\"", folder->path);
+    if (flock(folder->lock_fd, LOCK_SH | LOCK_NB) == 0)
+        return DPC_OK;
+    if (errno != EWOULDBLOCK)
+        return dpc_error_set_errno(err, errno, "could not lock \"%s/lock\"", folder->path);
+    return dpc_error_set(err, DPC_EBUSY,
+                         "process %d runs \"%s\": stop it first, or wait for its end",
+                         lock_holder(folder->lock_fd), folder->path);
+}
+
+int
+dpc_run_folder_open_source(const char *path, struct dpc_run_folder *ret_folder,
+                           struct dpc_error *err)
+{
+    struct dpc_run_folder folder = {.fd = -1, .lock_fd = -1};
+    char absolute[PATH_MAX];
+    if (!realpath(path, absolute))
+        return dpc_error_set_errno(err, errno, "could not find the run \"%.200s\"", path);
+    if (strlen(absolute) >= sizeof folder.path)
+        return dpc_error_set(err, DPC_ELIMIT, "the path of the folder \"%.200s\" is too long",
+                             path);
+    snprintf(folder.path, sizeof folder.path, "%s", absolute);
+    folder.fd = open(folder.path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int rc = folder.fd < 0
+                 ? dpc_error_set_errno(err, errno, "could not open the folder \"%s\"", folder.path)
+                 : share_lock(&folder, err);
+    if (rc != DPC_OK) {
+        dpc_run_folder_close(&folder);
+        return rc;
+    }
+    *ret_folder = folder;
+    return DPC_OK;
+}
+
 void
 dpc_run_folder_close(struct dpc_run_folder *folder)
 {
@@ -143,8 +204,9 @@ remove_tree(const struct dpc_run_folder *folder, const char *name, struct dpc_er
 static bool
 is_written_by_run(const char *name)
 {
-    static const char *const names[] = {
-        "experiment.yaml", "run.json", "coordinator", "logs", "report", DPC_RUN_ADMIN_SOCKET};
+    static const char *const names[] = {"experiment.yaml",     "run.json", "coordinator",
+                                        "coordinator.forking", "logs",     "report",
+                                        DPC_RUN_ADMIN_SOCKET};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         if (strcmp(name, names[i]) == 0)
             return true;

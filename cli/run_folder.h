@@ -32,6 +32,10 @@ struct dpc_run_folder {
  * DPC_EPERM when the folder holds something else than a run. */
 int dpc_run_folder_open(const char *path, struct dpc_run_folder *ret_folder,
                         struct dpc_error *err) DPC_MUST_CHECK;
+/* The folder of a run that nobody may go on with meanwhile; nothing in it is changed, and others
+ * may open it in this way, too. DPC_ENOTFOUND when it holds no run, DPC_EBUSY as above. */
+int dpc_run_folder_open_source(const char *path, struct dpc_run_folder *ret_folder,
+                               struct dpc_error *err) DPC_MUST_CHECK;
 void dpc_run_folder_close(struct dpc_run_folder *folder);
 
 /* Path of a name inside. DPC_ELIMIT when it does not fit. */

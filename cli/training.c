@@ -2,12 +2,14 @@
  * In this order: the options, the folder and the corpus before anything runs, the children. */
 #include "cli/training.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/alloc.h"
 #include "base/imported.h"
 #include "base/vfs.h"
+#include "cli/origin.h"
 #include "cli/progress.h"
 #include "data/tokens.h"
 
@@ -119,6 +121,22 @@ check_inputs(const char *file, const struct dpc_experiment *experiment, struct d
     return rc == DPC_OK ? check_imported(file, experiment, err) : rc;
 }
 
+/* What was begun before stands. */
+static int
+take_origin(const struct dpc_training *training, const char *file,
+            const struct dpc_run_folder *folder, struct dpc_error *err)
+{
+    struct dpc_buf notes;
+    if (has_begun(folder))
+        return dpc_origin_agree(training->from, folder, err);
+    dpc_buf_init(&notes, 0);
+    int rc = dpc_origin_take(training->from, file, folder, &notes, err);
+    if (notes.len)
+        fprintf(stderr, "%s\n", dpc_buf_text(&notes));
+    dpc_buf_done(&notes);
+    return rc;
+}
+
 /* Nothing of a first start stays behind when its corpus or model is no good: the file may still
  * change. */
 static int
@@ -133,6 +151,8 @@ prepare(const struct dpc_training *training, const char *file,
         rc = dpc_run_folder_clear(folder, &err);
     if (rc == DPC_OK && !has_begun(folder))
         rc = check_inputs(file, experiment, &err);
+    if (rc == DPC_OK && training->from)
+        rc = take_origin(training, file, folder, &err);
     if (rc == DPC_OK)
         rc = dpc_run_folder_claim(folder, experiment, &changes, &err);
     if (rc == DPC_OK)

@@ -52,6 +52,7 @@ struct dpc_training {
     const struct dpc_training_options *given;
     char card_plugin[PATH_MAX]; /* absolute; "": the usual one */
     uint32_t cards;             /* that workers take in turn; 0: none are */
+    const char *from;           /* run that a new one is made from, DIR or DIR@ROUND; NULL: none */
 };
 
 /* Looks at the options, and at this machine's cards where workers are to take them. An exit code.

@@ -13,6 +13,7 @@
 #include "base/clock.h"
 #include "base/json.h"
 #include "base/layout.h"
+#include "coordinator/fork.h"
 
 /* Rows of a page. A ledger entry of many paths is long, so its page is bounded by bytes as well. */
 enum { PAGE_ROWS = 500, PAGE_LEDGER_ENTRIES = 1000 };
@@ -215,7 +216,7 @@ list_status(struct listing *listing)
     (void)snprintf(incarnation, sizeof incarnation, "%016" PRIx64,
                    dpc_store_incarnation(listing->server->store));
     dpc_json_set_text(root, "incarnation", incarnation);
-    return DPC_OK;
+    return dpc_fork_tell_origin(dpc_store_kv(listing->server->store), root, listing->err);
 }
 
 /* --- workers */

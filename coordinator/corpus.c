@@ -107,7 +107,7 @@ dpc_corpus_put_shard(const struct dpc_corpus *corpus, const struct dpc_assignmen
     if (code == DPC_OK)
         code = put_split(corpus, DPC_SPLIT_TEST, assignment, path, docs, &shard.test,
                          &shard.test_documents, err);
-    if (code == DPC_OK && corpus->world->experiment->early_stopping)
+    if (code == DPC_OK)
         code = put_split(corpus, DPC_SPLIT_EARLY_STOP, assignment, path, docs, &shard.early_stop,
                          &shard.early_stop_documents, err);
     dpc_free(docs);

@@ -60,6 +60,41 @@ dpc_serials_done(struct dpc_serials *set)
 
 /* --- One step. */
 
+/* The rates of outer steps up to some round are those of the experiment that this store was forked
+ * from (struct dpc_origin_record). */
+struct rates {
+    uint32_t round; /* that the step made */
+    bool found;
+    struct dpc_origin_record origin;
+};
+
+static bool
+look_for_rates(void *context, const struct dpc_origin_record *origin)
+{
+    struct rates *rates = context;
+    rates->found = rates->round <= origin->round;
+    rates->origin = *origin;
+    return !rates->found;
+}
+
+static int
+set_rates(const struct dpc_lineage_source *source, const struct dpc_version_record *version,
+          struct dpc_fold *fold, enum dpc_outer_rescale *ret_rescale, struct dpc_error *err)
+{
+    bool dense = dpc_topology_module_is_dense(source->topology, version->module);
+    struct rates rates = {.round = dpc_version_round(version)};
+    dpc_fold_set_rates(fold, source->experiment, dense);
+    *ret_rescale = source->experiment->outer.rescale;
+    int code = dpc_scan_origins(source->kv, look_for_rates, &rates, err);
+    if (code != DPC_OK || dense || !rates.found)
+        return code;
+    fold->lr = rates.origin.lr;
+    fold->mu = rates.origin.momentum;
+    fold->rda = rates.origin.rescale == DPC_RESCALE_RDA;
+    *ret_rescale = rates.origin.rescale;
+    return DPC_OK;
+}
+
 static int
 load_entry(const struct dpc_lineage_source *source, const struct dpc_version_record *version,
            struct dpc_ledger_record *ret_record, struct dpc_error *err)
@@ -77,8 +112,8 @@ load_entry(const struct dpc_lineage_source *source, const struct dpc_version_rec
 }
 
 static void
-list_inputs(const struct dpc_lineage_source *source, const struct dpc_ledger_record *record,
-            const struct dpc_serials *without, struct dpc_fold *fold)
+list_inputs(const struct dpc_ledger_record *record, const struct dpc_serials *without,
+            enum dpc_outer_rescale rescale, struct dpc_fold *fold)
 {
     fold->rescale = record->rescale;
     fold->inputs = dpc_alloc(record->entries_count + 1u, sizeof *fold->inputs); /* never none */
@@ -94,7 +129,7 @@ list_inputs(const struct dpc_lineage_source *source, const struct dpc_ledger_rec
                                                                      .late = entry->late};
     }
     if (fold->inputs_count && fold->inputs_count < record->entries_count)
-        dpc_fold_normalise(fold, source->experiment);
+        dpc_fold_normalise(fold, rescale);
 }
 
 static void
@@ -111,8 +146,6 @@ describe(const struct dpc_lineage_source *source, const struct dpc_version_recor
         .published = parent->published,
         .momentum = parent->momentum,
     };
-    dpc_fold_set_rates(fold, source->experiment,
-                       dpc_topology_module_is_dense(source->topology, version->module));
 }
 
 int
@@ -122,13 +155,19 @@ dpc_lineage_fold(const struct dpc_lineage_source *source, const struct dpc_versi
 {
     struct dpc_ledger_record record;
     struct dpc_version_record parent;
+    struct dpc_fold fold;
+    enum dpc_outer_rescale rescale = DPC_RESCALE_NONE;
     int code = dpc_load_version(source->kv, version->module, version->parent, &parent, err);
+    if (code == DPC_OK) {
+        describe(source, version, &parent, &fold);
+        code = set_rates(source, version, &fold, &rescale, err);
+    }
     if (code == DPC_OK)
         code = load_entry(source, version, &record, err);
     if (code != DPC_OK)
         return code;
-    describe(source, version, &parent, ret_fold);
-    list_inputs(source, &record, without, ret_fold);
+    list_inputs(&record, without, rescale, &fold);
+    *ret_fold = fold;
     dpc_free(record.entries);
     return DPC_OK;
 }

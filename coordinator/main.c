@@ -9,6 +9,7 @@
 #include "base/exit.h"
 #include "base/log.h"
 #include "coordinator/backup.h"
+#include "coordinator/fork.h"
 #include "coordinator/server.h"
 #include "base/vfs.h"
 
@@ -27,6 +28,11 @@ static const char usage[] =
     "SIGHUP\n"
     "                     (default DIR/workers)\n"
     "  --restore FOLDER   make --dir, missing or empty, from a backup (dipacoctl backup), and end\n"
+    "  --fork STORE       make --dir, missing or empty, from another store for --experiment, which "
+    "may\n"
+    "                     differ in what only the future depends on, and end\n"
+    "  --round N          as that stood when N rounds of routed paths were over (default: the "
+    "newest)\n"
     "  --report FOLDER    where the report goes (default DIR/report)\n"
     "  --log-level LEVEL  error, warning, info or debug (default info)\n"
     "  --version, --help\n"
@@ -45,10 +51,18 @@ static const struct option long_options[] = {
     {"workers", required_argument, NULL, 'w'},
     {"report", required_argument, NULL, 'r'},
     {"restore", required_argument, NULL, 'R'},
+    {"fork", required_argument, NULL, 'f'},
+    {"round", required_argument, NULL, 'n'},
     {"log-level", required_argument, NULL, 'v'},
     {"version", no_argument, NULL, 'V'},
     {"help", no_argument, NULL, 'h'},
     {NULL, 0, NULL, 0},
+};
+
+/* What it does instead of serving. */
+struct making {
+    const char *restore, *fork;
+    uint32_t round; /* of the fork */
 };
 
 /* Where options that were not given stand, below --dir. */
@@ -63,9 +77,32 @@ refuse_usage(const char *why, const char *what)
     return DPC_EXIT_USAGE;
 }
 
+static bool
+read_round(const char *text, uint32_t *ret_round)
+{
+    char *behind;
+    unsigned long round = strtoul(text, &behind, 10);
+    *ret_round = (uint32_t)round;
+    return text[0] >= '0' && text[0] <= '9' && !*behind && round <= DPC_ROUNDS_MAX;
+}
+
+static int
+check_options(const struct dpc_server_options *options, const struct making *making)
+{
+    if (making->restore && making->fork)
+        return refuse_usage("--restore and --fork both make --dir: give one", "");
+    if (making->round != DPC_FORK_NEWEST && !making->fork)
+        return refuse_usage("--round belongs to --fork", "");
+    if (making->restore && options->folder)
+        return -1;
+    if (!options->folder || !options->experiment_file)
+        return refuse_usage(options->folder ? "--experiment is missing" : "--dir is missing", "");
+    return -1;
+}
+
 /* -1: go on; else the exit code. */
 static int
-parse(int argc, char **argv, struct dpc_server_options *options, const char **ret_restore)
+parse(int argc, char **argv, struct dpc_server_options *options, struct making *making)
 {
     enum dpc_log_level level;
     int option;
@@ -96,7 +133,14 @@ parse(int argc, char **argv, struct dpc_server_options *options, const char **re
             options->report_folder = optarg;
             break;
         case 'R':
-            *ret_restore = optarg;
+            making->restore = optarg;
+            break;
+        case 'f':
+            making->fork = optarg;
+            break;
+        case 'n':
+            if (!read_round(optarg, &making->round))
+                return refuse_usage("no number of a round: ", optarg);
             break;
         case 'v':
             if (!dpc_log_level_parse(optarg, &level))
@@ -115,11 +159,7 @@ parse(int argc, char **argv, struct dpc_server_options *options, const char **re
     }
     if (optind < argc)
         return refuse_usage("unexpected argument: ", argv[optind]);
-    if (*ret_restore && options->folder)
-        return -1;
-    if (!options->folder || !options->experiment_file)
-        return refuse_usage(options->folder ? "--experiment is missing" : "--dir is missing", "");
-    return -1;
+    return check_options(options, making);
 }
 
 static int
@@ -161,10 +201,35 @@ restore(const char *from, const char *to)
     return code == DPC_EEXIST ? DPC_EXIT_REFUSED : dpc_exit_of(code);
 }
 
+/* Returns an exit code. */
+static int
+fork_store(const struct making *making, const struct dpc_server_options *options)
+{
+    struct dpc_forked forked;
+    struct dpc_error err;
+    int code = dpc_fork_make(making->fork, making->round, options->experiment_file, options->folder,
+                             &forked, &err);
+    if (code != DPC_OK) {
+        dpc_log_error("%s", err.text);
+        return code == DPC_EEXIST ? DPC_EXIT_REFUSED : dpc_exit_of(code);
+    }
+    dpc_log_info("forked from=\"%s\" dir=\"%s\" round=%u blobs=%llu", making->fork, options->folder,
+                 forked.round, (unsigned long long)forked.blobs);
+    if (forked.restarts)
+        dpc_log_warning("early stopping begins anew at round %u for %u paths: what was best so far "
+                        "is not kept, or was measured otherwise",
+                        forked.round, forked.restarts);
+    if (forked.states_left_out)
+        dpc_log_warning("%u paths begin from moments of zero: their states were not with the "
+                        "coordinator",
+                        forked.states_left_out);
+    return DPC_EXIT_OK;
+}
+
 int
 main(int argc, char **argv)
 {
-    const char *restore_from = NULL;
+    struct making making = {.round = DPC_FORK_NEWEST};
     static struct defaults defaults;
     struct dpc_server_options options = {
         .control_endpoint = "tcp://*:7600",
@@ -174,11 +239,13 @@ main(int argc, char **argv)
     struct dpc_server *server = NULL;
     struct dpc_error err = {0};
     dpc_log_set_name("coordinator");
-    int code = parse(argc, argv, &options, &restore_from);
+    int code = parse(argc, argv, &options, &making);
     if (code >= 0)
         return code;
-    if (restore_from)
-        return restore(restore_from, options.folder);
+    if (making.restore)
+        return restore(making.restore, options.folder);
+    if (making.fork)
+        return fork_store(&making, &options);
     code = fill_defaults(&options, &defaults);
     if (code != DPC_OK)
         (void)dpc_error_set(&err, code, "could not make \"%s\": %s", options.folder,

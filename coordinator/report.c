@@ -11,6 +11,7 @@
 #include "base/json.h"
 #include "base/layout.h"
 #include "base/svg.h"
+#include "coordinator/fork.h"
 #include "coordinator/report_best.h"
 #include "coordinator/report_reroute.h"
 #include "coordinator/report_routing.h"
@@ -364,6 +365,7 @@ write_json(const struct report *report)
     struct dpc_json *root = dpc_json_object();
     dpc_json_set_integer(root, "format", 1);
     dpc_json_set_text(root, "experiment", report->world->experiment->name);
+    int code = dpc_fork_tell_origin(dpc_store_kv(report->world->store), root, report->err);
     dpc_json_set(root, "rows", json_rows(report));
     dpc_json_set(root, "paths", json_paths(report));
     dpc_json_set_integer(root, "bytes_up", (int64_t)report->phase->bytes_up);
@@ -373,7 +375,8 @@ write_json(const struct report *report)
     dpc_json_set(root, "routing", dpc_report_routing_json(report->routing));
     dpc_json_set(root, "reroute", dpc_report_reroute_json(report->reroute));
     char *text = dpc_json_print(root, true);
-    int code = write_file(report, "report.json", text, strlen(text));
+    if (code == DPC_OK)
+        code = write_file(report, "report.json", text, strlen(text));
     dpc_free(text);
     dpc_json_destroy(root);
     return code;

@@ -95,7 +95,7 @@ struct dpc_prepared {
     uint64_t train_documents, train_tokens;
     struct dpc_blob_ref test; /* all held-out documents */
     uint32_t test_documents;
-    struct dpc_blob_ref early_stop; /* all early-stop documents, where anybody reads them */
+    struct dpc_blob_ref early_stop; /* all early-stop documents */
     uint32_t early_stop_documents;
 };
 
@@ -244,7 +244,7 @@ struct dpc_fold {
 /* Learning rate, momentum and form of a module's outer steps. */
 void dpc_fold_set_rates(struct dpc_fold *fold, const struct dpc_experiment *experiment, bool dense);
 /* Weights that sum to 1 over the inputs, at least one, and the rescale that follows from them. */
-void dpc_fold_normalise(struct dpc_fold *fold, const struct dpc_experiment *experiment);
+void dpc_fold_normalise(struct dpc_fold *fold, enum dpc_outer_rescale rescale);
 
 struct dpc_effect {
     enum dpc_effect_type type;
@@ -311,7 +311,9 @@ const struct dpc_path_record *dpc_core_path(const struct dpc_core *core, uint32_
 const struct dpc_best_record *dpc_core_best(const struct dpc_core *core, uint32_t path);
 /* Rounds that a path owes in all: the dense path's warm start counts. */
 uint32_t dpc_core_path_rounds(const struct dpc_core *core, uint32_t path);
-/* The path trains in this round; a function of the experiment alone. */
+/* The path trains in this round; a function of the experiment alone. Of a routed path: */
+bool dpc_experiment_plans(const struct dpc_experiment *experiment, uint32_t path, uint32_t round);
+/* Of any. */
 bool dpc_core_plans(const struct dpc_core *core, uint32_t path, uint32_t round);
 /* Those of them that it may train before the next discriminative phase. */
 uint32_t dpc_core_rounds_open(const struct dpc_core *core, uint32_t path);

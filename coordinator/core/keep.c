@@ -13,6 +13,7 @@
 struct dpc_keep {
     uint32_t rounds; /* keep_rounds */
     bool features;   /* are still to be read */
+    bool states;     /* of paths are with the coordinator */
     uint32_t scored; /* discriminative phases whose scores are used */
     uint32_t modules_count, routed_modules, paths_count;
     uint32_t *versions;    /* newest of each module */
@@ -60,6 +61,24 @@ add_modules(struct dpc_keep *keep, const struct dpc_core *core)
                     &core->warm[level].momentum);
 }
 
+/* What its modules have yet to merge, and what the next part of a round goes on from; the rest is
+ * history. */
+static void
+add_deltas(struct dpc_keep *keep, const struct dpc_core *core, uint32_t path_id)
+{
+    const struct core_path *path = &core->paths[path_id];
+    uint32_t length = dpc_topology_path_length(&core->topology, path_id);
+    for (uint32_t i = 0; i < length; i++) {
+        uint32_t module = dpc_topology_path_module(&core->topology, path_id, i);
+        uint32_t level = dpc_topology_module_level(&core->topology, module);
+        const struct core_delta *delta = &path->deltas[level];
+        if (delta->serial && delta->round >= dpc_module_round(&core->modules[module].record))
+            add(keep, &delta->hash);
+        if (path->record.part_steps)
+            add(keep, &path->latest[level]);
+    }
+}
+
 static void
 add_paths(struct dpc_keep *keep, const struct dpc_core *core)
 {
@@ -69,10 +88,7 @@ add_paths(struct dpc_keep *keep, const struct dpc_core *core)
         add(keep, &path->record.state);
         add(keep, &path->record.shard);
         add(keep, &path->record.test);
-        for (uint32_t level = 0; level < core->topology.levels_count; level++) {
-            add(keep, &path->deltas[level].hash);
-            add(keep, &path->latest[level]);
-        }
+        add_deltas(keep, core, i);
         for (const struct core_lease *lease = path->leases; lease; lease = lease->next)
             add(keep, &lease->record.state);
     }
@@ -149,6 +165,7 @@ dpc_keep_create(const struct dpc_core *core)
     keep->rounds = core->experiment->keep_rounds;
     keep->features = core->phase.phase <= DPC_PHASE_SHARD ||
                      core->phase.routing_phases < core->experiment->routing.phases;
+    keep->states = core->experiment->transfer.path_state == DPC_STATE_SHIP;
     keep->scored = core->phase.routing_phases;
     keep->modules_count = core->topology.modules_count;
     keep->routed_modules = core->topology.routed_modules;
@@ -203,14 +220,27 @@ add_version(void *context, const struct dpc_version_record *version)
     return true;
 }
 
+/* With the state that the round began with its path can be taken up again at that round by a fork
+ * (coordinator/fork.h). */
 static bool
 add_contribution(void *context, const struct dpc_contribution_record *contribution)
 {
     struct dpc_keep *keep = context;
-    if (contribution->path >= keep->paths_count ||
-        contribution->round >= keep->path_leased[contribution->path] ||
-        is_recent(keep, contribution->round, keep->rounds_done[contribution->path]))
-        add(keep, &contribution->delta);
+    if (contribution->path < keep->paths_count &&
+        contribution->round < keep->path_leased[contribution->path] &&
+        !is_recent(keep, contribution->round, keep->rounds_done[contribution->path]))
+        return true;
+    add(keep, &contribution->delta);
+    if (keep->states && contribution->from == 0)
+        add(keep, &contribution->began);
+    return true;
+}
+
+/* Without early stopping nobody reads them but a fork that has it. */
+static bool
+add_documents(void *context, const struct dpc_best_record *best)
+{
+    add(context, &best->documents);
     return true;
 }
 
@@ -255,6 +285,8 @@ dpc_keep_history(struct dpc_keep *keep, struct dpc_kv *kv, struct dpc_error *err
         code = dpc_scan_contributions(kv, add_contribution, keep, err);
     if (code == DPC_OK)
         code = dpc_scan_results(kv, add_result, keep, err);
+    if (code == DPC_OK)
+        code = dpc_scan_bests(kv, add_documents, keep, err);
     complete(keep);
     return code;
 }

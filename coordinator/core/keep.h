@@ -9,7 +9,8 @@
  *   and what routed modules began with; with early stopping each path's best round, however old,
  *   and rounds that are yet to be evaluated;
  * - versions and contributions at most `keep_rounds` rounds older than the newest of their module
- *   or path, and those of rounds that a lease is still at work on.
+ *   or path, with the path states that these rounds began with, and those of rounds that a lease is
+ *   still at work on.
  *
  * Owns: its list. Threads: made by the core's, then anybody's, one at a time; complete it is
  * read-only. Not here: the records, which stay: the ledger is whole for ever, and the report draws
@@ -27,9 +28,9 @@ struct dpc_keep *dpc_keep_create(const struct dpc_core *core);
 /* Takes NULL. */
 struct dpc_keep *dpc_keep_destroy(struct dpc_keep *keep);
 
-/* Before _history, for who holds the list against the disk: history of rounds that only a lease asks
- * for is left out. A lease spares what is there while it lasts; after rollbacks or revokes earlier
- * versions of its round may have been swept before it was granted. */
+/* Before _history, for who holds the list against the disk: history of rounds that only a lease
+ * asks for is left out. A lease spares what is there while it lasts; after rollbacks or revokes
+ * earlier versions of its round may have been swept before it was granted. */
 void dpc_keep_forget_leases(struct dpc_keep *keep);
 
 /* Adds what the records of history name, and completes it. What is committed meanwhile was touched

@@ -16,13 +16,19 @@
 #include "base/rng.h"
 
 bool
-dpc_core_plans(const struct dpc_core *core, uint32_t path, uint32_t round)
+dpc_experiment_plans(const struct dpc_experiment *experiment, uint32_t path, uint32_t round)
 {
     struct dpc_rng rng;
-    if (core->experiment->outer.sample >= 1 || core_is_dense(core, path))
+    if (experiment->outer.sample >= 1)
         return true;
-    dpc_rng_init(&rng, core->experiment->seed, DPC_RNG_SAMPLE, path, round, 0);
-    return dpc_rng_unit(&rng) < core->experiment->outer.sample;
+    dpc_rng_init(&rng, experiment->seed, DPC_RNG_SAMPLE, path, round, 0);
+    return dpc_rng_unit(&rng) < experiment->outer.sample;
+}
+
+bool
+dpc_core_plans(const struct dpc_core *core, uint32_t path, uint32_t round)
+{
+    return core_is_dense(core, path) || dpc_experiment_plans(core->experiment, path, round);
 }
 
 uint32_t
@@ -99,7 +105,7 @@ dpc_fold_set_rates(struct dpc_fold *fold, const struct dpc_experiment *experimen
 
 /* Sqrt rescaling uses the effective number of contributions (sum w)^2 / sum w^2. */
 void
-dpc_fold_normalise(struct dpc_fold *fold, const struct dpc_experiment *experiment)
+dpc_fold_normalise(struct dpc_fold *fold, enum dpc_outer_rescale rescale)
 {
     double sum = 0, squares = 0;
     for (uint32_t i = 0; i < fold->inputs_count; i++)
@@ -108,7 +114,7 @@ dpc_fold_normalise(struct dpc_fold *fold, const struct dpc_experiment *experimen
         fold->inputs[i].weight /= sum;
         squares += fold->inputs[i].weight * fold->inputs[i].weight;
     }
-    fold->rescale = experiment->outer.rescale == DPC_RESCALE_SQRT ? sqrt(1.0 / squares) : 1.0;
+    fold->rescale = rescale == DPC_RESCALE_SQRT ? sqrt(1.0 / squares) : 1.0;
 }
 
 /* A planted bug, see planted.h. */
@@ -194,7 +200,7 @@ describe_fold(const struct dpc_core *core, uint32_t module_id, struct dpc_fold *
         sort_by_arrival(fold);
     fold->rescale = core->experiment->outer.rescale == DPC_RESCALE_SQRT ? 0.0 : 1.0;
     if (fold->inputs_count)
-        dpc_fold_normalise(fold, core->experiment);
+        dpc_fold_normalise(fold, core->experiment->outer.rescale);
     dpc_fold_set_rates(fold, core->experiment, dense);
     fold->gated = core->experiment->trust == DPC_TRUST_OPEN;
 }

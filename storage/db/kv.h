@@ -71,6 +71,9 @@ enum dpc_kv_open_mode { DPC_KV_READ_WRITE, DPC_KV_READ_ONLY };
  * checksums verified. Held by another process: DPC_EBUSY. Damage: DPC_ECORRUPT with the way out. */
 int dpc_kv_open_rocks(const char *folder, enum dpc_kv_open_mode mode, struct dpc_kv **ret_kv,
                       struct dpc_error *err) DPC_MUST_CHECK;
+/* The other process that holds the database in `folder` open for writing; 0: none, or it cannot be
+ * told. */
+int dpc_kv_rocks_holder(const char *folder);
 int dpc_kv_open_memory(struct dpc_kv **ret_kv) DPC_MUST_CHECK;
 /* Takes NULL. */
 struct dpc_kv *dpc_kv_close(struct dpc_kv *kv);

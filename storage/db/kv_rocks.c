@@ -219,8 +219,8 @@ create(const char *folder, enum dpc_kv_open_mode mode)
 
 /* The process that holds the lock file, 0 when it cannot be told. Only asked about other processes:
  * closing a lock file gives up the locks that this process has on it. */
-static int
-lock_holder(const char *folder)
+int
+dpc_kv_rocks_holder(const char *folder)
 {
     char path[DPC_PATH_MAX];
     if (dpc_path_join(folder, "LOCK", path, sizeof path) != DPC_OK)
@@ -238,7 +238,7 @@ static int
 report_busy(const struct rocks_kv *rocks, char *status, struct dpc_error *err)
 {
     bool ourselves = strstr(status, "lock hold by current process") != NULL;
-    int holder = ourselves ? (int)getpid() : lock_holder(rocks->folder);
+    int holder = ourselves ? (int)getpid() : dpc_kv_rocks_holder(rocks->folder);
     rocksdb_free(status);
     if (holder > 0)
         return dpc_error_set(err, DPC_EBUSY,

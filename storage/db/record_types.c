@@ -24,6 +24,7 @@ enum {
     LETTER_SHARD = 's',
     LETTER_BEST = 'b',
     LETTER_CANDIDATE = 'e',
+    LETTER_ORIGIN = 'f',
 };
 
 /* --- Store, phase, experiment: one of each. */
@@ -71,6 +72,29 @@ const struct dpc_record_type dpc_type_experiment = {
     .letter = LETTER_EXPERIMENT,
     .format = 1,
     .family = DPC_KV_STATE,
+};
+
+#define F(member) DPC_FIELD(struct dpc_origin_record, member)
+static const struct dpc_field origin_fields[] = {
+    F(number), F(round), F(incarnation), F(lr), F(momentum), F(rescale),
+};
+#undef F
+
+static void
+origin_key(struct dpc_key *key, const void *record)
+{
+    dpc_key_add_u32(key, ((const struct dpc_origin_record *)record)->number);
+}
+
+const struct dpc_record_type dpc_type_origin = {
+    .name = "origin",
+    .letter = LETTER_ORIGIN,
+    .format = 1,
+    .family = DPC_KV_HISTORY,
+    .fields = origin_fields,
+    .fields_count = COUNT(origin_fields),
+    .bytes = sizeof(struct dpc_origin_record),
+    .key = origin_key,
 };
 
 /* --- Modules and their versions. */

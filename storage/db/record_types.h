@@ -12,6 +12,7 @@
 extern const struct dpc_record_type dpc_type_store;
 extern const struct dpc_record_type dpc_type_phase;
 extern const struct dpc_record_type dpc_type_experiment; /* no fields: a text */
+extern const struct dpc_record_type dpc_type_origin;
 extern const struct dpc_record_type dpc_type_module;
 extern const struct dpc_record_type dpc_type_version;
 extern const struct dpc_record_type dpc_type_path;

@@ -35,6 +35,12 @@ dpc_put_experiment(struct dpc_kv_batch *batch, const char *yaml, size_t len)
 }
 
 void
+dpc_put_origin(struct dpc_kv_batch *batch, const struct dpc_origin_record *record)
+{
+    dpc_record_put(batch, &dpc_type_origin, record);
+}
+
+void
 dpc_put_module(struct dpc_kv_batch *batch, const struct dpc_module_record *record)
 {
     dpc_record_put(batch, &dpc_type_module, record);
@@ -199,6 +205,7 @@ dpc_load_experiment(struct dpc_kv *kv, char **ret_yaml, size_t *ret_len, struct 
         return dpc_record_scan(kv, &dpc_type_##object, &record, visit_##object, &visitor, err);    \
     }
 
+DPC_SCAN(origins, origin)
 DPC_SCAN(modules, module)
 DPC_SCAN(versions, version)
 DPC_SCAN(paths, path)

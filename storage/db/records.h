@@ -59,6 +59,17 @@ struct dpc_phase_record {
     uint64_t routes_bytes;
 };
 
+/* A fork: this store was made of another one, as that stood when so many rounds of routed paths
+ * were over. Older forks of which that one was made itself come before it. */
+struct dpc_origin_record {
+    uint32_t number; /* counts them, from 0 */
+    uint32_t round;
+    uint64_t incarnation; /* of the store that it was made of */
+    /* What outer steps up to that round were made with; the present experiment may differ. */
+    double lr, momentum;
+    uint32_t rescale; /* enum dpc_outer_rescale */
+};
+
 /* Current version of a module. `version` counts its versions; 0 is where training began. Most are
  * outer steps; `rollbacks` counts those that are not. */
 struct dpc_module_record {
@@ -278,6 +289,7 @@ void dpc_put_store(struct dpc_kv_batch *batch, const struct dpc_store_record *re
 void dpc_put_phase(struct dpc_kv_batch *batch, const struct dpc_phase_record *record);
 /* Canonical YAML of the experiment. */
 void dpc_put_experiment(struct dpc_kv_batch *batch, const char *yaml, size_t len);
+void dpc_put_origin(struct dpc_kv_batch *batch, const struct dpc_origin_record *record);
 void dpc_put_module(struct dpc_kv_batch *batch, const struct dpc_module_record *record);
 void dpc_put_version(struct dpc_kv_batch *batch, const struct dpc_version_record *record);
 void dpc_put_path(struct dpc_kv_batch *batch, const struct dpc_path_record *record);
@@ -310,11 +322,13 @@ int dpc_load_version(struct dpc_kv *kv, uint32_t module, uint32_t version,
 int dpc_load_ledger(struct dpc_kv *kv, uint64_t sequence, struct dpc_ledger_record *ret,
                     struct dpc_error *err) DPC_MUST_CHECK;
 
-/* --- Scanning all, in key order; stops early when `visit` returns false. Order of keys: modules by
- * id; versions by (module, version); paths by id; contributions by (round, module, path, part);
- * leases by serial; workers and conducts by key; voids by (lease, module); results by (kind, path,
- * from, phase); shards by (phase, path); bests by path; candidates by (path, number);
- * ledger by sequence. */
+/* --- Scanning all, in key order; stops early when `visit` returns false. Order of keys: origins by
+ * number; modules by id; versions by (module, version); paths by id; contributions by (round,
+ * module, path, part); leases by serial; workers and conducts by key; voids by (lease, module);
+ * results by (kind, path, from, phase); shards by (phase, path); bests by path; candidates by
+ * (path, number); ledger by sequence. */
+int dpc_scan_origins(struct dpc_kv *kv, bool (*visit)(void *, const struct dpc_origin_record *),
+                     void *context, struct dpc_error *err) DPC_MUST_CHECK;
 int dpc_scan_modules(struct dpc_kv *kv, bool (*visit)(void *, const struct dpc_module_record *),
                      void *context, struct dpc_error *err) DPC_MUST_CHECK;
 int dpc_scan_versions(struct dpc_kv *kv, bool (*visit)(void *, const struct dpc_version_record *),

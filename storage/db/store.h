@@ -72,6 +72,11 @@ int dpc_store_blob_append(struct dpc_store *store, const struct dpc_hash *hash, 
 int dpc_store_blob_finish(struct dpc_store *store, const struct dpc_hash *hash,
                           struct dpc_error *err) DPC_MUST_CHECK;
 
+/* A blob of another store into this one; its file gets a second name where the two share a file
+ * system, else it is copied and checked. There already: DPC_OK. Not in the other: DPC_ENOTFOUND. */
+int dpc_store_blob_adopt(struct dpc_store *to, struct dpc_store *from, const struct dpc_hash *hash,
+                         struct dpc_error *err) DPC_MUST_CHECK;
+
 /* --- Sweeping. A blob is touched when it is put, grows, or its size is asked: then a commit may
  * soon name it. */
 

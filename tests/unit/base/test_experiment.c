@@ -669,7 +669,14 @@ diff_names_changed_keys_and_whether_they_may(void)
     CU_ASSERT_EQUAL(seen.text.len, 0);
     b.inner.lr = 2e-3;
     b.evaluation.windows = 9;
+    dpc_experiment_diff_fork(&a, &b, note, &seen);
+    CU_ASSERT_PTR_NOT_NULL(strstr(dpc_buf_text(&seen.text), "inner.lr 0.001 -> 0.002 may\n"));
+    CU_ASSERT_PTR_NOT_NULL(strstr(dpc_buf_text(&seen.text), "evaluation.windows 8 -> 9 may\n"));
     b.levels[1].modules = 3;
+    dpc_buf_reset(&seen.text);
+    dpc_experiment_diff_fork(&a, &b, note, &seen);
+    CU_ASSERT_PTR_NOT_NULL(strstr(dpc_buf_text(&seen.text), "] fixed\n"));
+    dpc_buf_reset(&seen.text);
     dpc_experiment_diff(&a, &b, note, &seen);
     CU_ASSERT_STRING_EQUAL(
         dpc_buf_text(&seen.text),
@@ -745,7 +752,7 @@ man_text_has_every_key(void)
     dpc_experiment_write_man(&out);
     const char *text = dpc_buf_text(&out);
     CU_ASSERT_PTR_NOT_NULL(strstr(text, ".TP\n.B inner.lr\nPeak learning rate. Allowed: a number "
-                                        "above 0 to 10. Default: 1e\\-3.\n"));
+                                        "above 0 to 10. Default: 1e\\-3. A fork may change it.\n"));
     CU_ASSERT_PTR_NOT_NULL(strstr(text, ".B levels[].modules\n"));
     CU_ASSERT_PTR_NOT_NULL(strstr(text, ".B routing.phases\n"));
     dpc_buf_done(&out);

@@ -77,14 +77,15 @@ test_bytes(void)
     CU_ASSERT_EQUAL(plan.worker_bytes_short, plan.worker_bytes_least);
 }
 
-/* keep_rounds is 3: five rounds of contributions lie on the disk, and six versions. */
+/* keep_rounds is 3: five rounds of contributions lie on the disk, six versions, and the
+ * path states of six rounds. */
 static void
 test_disk(void)
 {
     uint64_t path = 4 * plan.path_params, paths = 3 + 1;
     CU_ASSERT_EQUAL(plan.keep_rounds, 3);
     CU_ASSERT_EQUAL(plan.disk_bytes,
-                    6 * 8 * plan.total_params + 7 * path + paths * 5 * path + paths * 3 * 2 * path);
+                    6 * 8 * plan.total_params + 7 * path + paths * 5 * path + paths * 6 * 2 * path);
 }
 
 /* Of the three modules of `high`; the one of `low` begins as a copy. */

@@ -84,10 +84,8 @@ answer_prepare(struct driver *driver)
     prepared->train_documents = 600;
     prepared->test = (struct dpc_blob_ref){hash_of("test", 4), 4};
     prepared->test_documents = 70;
-    if (driver->experiment.early_stopping) {
-        prepared->early_stop = (struct dpc_blob_ref){hash_of("early stop", 10), 10};
-        prepared->early_stop_documents = 600;
-    }
+    prepared->early_stop = (struct dpc_blob_ref){hash_of("early stop", 10), 10};
+    prepared->early_stop_documents = 600;
     return event;
 }
 
@@ -139,7 +137,7 @@ answer_shard(struct driver *driver, struct dpc_shard *shards)
             .train_documents = 100 + i,
             .test_documents = 40,
         };
-        if (driver->experiment.early_stopping && i + 1 < event.sharded.paths_count) {
+        if (i + 1 < event.sharded.paths_count) {
             shards[i].early_stop =
                 (struct dpc_blob_ref){hash_of_numbers(i, 3, 0, &event.sharded.router), 10};
             shards[i].early_stop_documents = 40;
@@ -398,6 +396,8 @@ driver_fill_submission(struct driver *driver, const struct dpc_msg_lease *lease,
                                                           &lease->versions[level].hash),
                           lease->versions[level].bytes},
             };
+        bool kept = !dpc_hash_is_none(&lease->kept.hash);
+        ret_submit->began = kept ? lease->kept.hash : lease->state.hash;
         struct dpc_blob_ref state = {
             hash_of_numbers(lease->path, lease->round, 99, &lease->state.hash), 64};
         if (driver->experiment.transfer.path_state == DPC_STATE_SHIP)

@@ -129,7 +129,10 @@ count_contribution(void *context, const struct dpc_contribution_record *contribu
 {
     struct counts *counts = context;
     uint32_t done = dpc_core_path(counts->driver->core, contribution->path)->rounds_done;
-    count(counts, contribution->round + KEEP_ROUNDS >= done, &contribution->delta);
+    bool kept = contribution->round + KEEP_ROUNDS >= done;
+    count(counts, kept, &contribution->delta);
+    CU_ASSERT(!kept || dpc_hash_is_none(&contribution->began) ||
+              dpc_keep_holds(counts->keep, &contribution->began)); /* for forks */
     return true;
 }
 

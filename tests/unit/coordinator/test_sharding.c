@@ -431,12 +431,12 @@ more_to_route_than_a_table_holds_is_refused_before_training(void)
 
 /* One file a path, beside those of its other documents; the dense path reads all of them. */
 static void
-early_stop_documents_are_routed_as_held_out_ones_are(void)
+check_early_stop(const char *text)
 {
     struct rig rig;
     struct dpc_prepared prepared;
     uint32_t early[DOCUMENTS] = {0}, all[DOCUMENTS] = {0}, kinds[PATHS] = {0};
-    begin_sharded(&rig, "early_stopping: true\n" YAML("documents_min: 2"));
+    begin_sharded(&rig, text);
     CU_ASSERT_EQUAL_FATAL(dpc_corpus_prepare(&rig.world, &prepared, &rig.err), DPC_OK);
     mark(&rig, &prepared.early_stop, all, kinds);
     for (uint32_t path = 0; path < PATHS; path++) {
@@ -454,13 +454,16 @@ early_stop_documents_are_routed_as_held_out_ones_are(void)
 }
 
 static void
-without_early_stopping_nothing_is_put_for_it(void)
+early_stop_documents_are_routed_as_held_out_ones_are(void)
 {
-    struct rig rig;
-    begin_sharded(&rig, YAML("documents_min: 2"));
-    for (uint32_t path = 0; path < PATHS; path++)
-        CU_ASSERT_TRUE(dpc_hash_is_none(&rig.shards[path].early_stop.hash));
-    end(&rig);
+    check_early_stop("early_stopping: true\n" YAML("documents_min: 2"));
+}
+
+/* A fork may read them. */
+static void
+without_early_stopping_they_are_put_aside_too(void)
+{
+    check_early_stop(YAML("documents_min: 2"));
 }
 
 static void
@@ -533,7 +536,8 @@ static const struct dpc_test tests[] = {
      more_to_route_than_a_table_holds_is_refused_before_training},
     {"early-stop documents are routed as held-out ones are",
      early_stop_documents_are_routed_as_held_out_ones_are},
-    {"without early stopping nothing is put for it", without_early_stopping_nothing_is_put_for_it},
+    {"without early stopping they are put aside, too",
+     without_early_stopping_they_are_put_aside_too},
     {"too few documents to score are refused before training",
      too_few_documents_to_score_are_refused_before_training},
 };

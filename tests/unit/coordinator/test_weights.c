@@ -37,7 +37,7 @@ weights_of_any_set_are_normalised(void)
         for (uint32_t i = 0; i < fold.inputs_count; i++)
             inputs[i].weight = exp(20 * dpc_rng_unit(&rng)); /* shards of 1 to 5e8 documents */
         double ratio = inputs[fold.inputs_count - 1].weight / inputs[0].weight;
-        dpc_fold_normalise(&fold, &experiment);
+        dpc_fold_normalise(&fold, experiment.outer.rescale);
         for (uint32_t i = 0; i < fold.inputs_count; i++) {
             sum += inputs[i].weight;
             squares += inputs[i].weight * inputs[i].weight;

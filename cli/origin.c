@@ -1,0 +1,213 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * A run that goes on again has its origin on record, so the same command line may be given again,
+ * also when the source is gone meanwhile. */
+#include "cli/origin.h"
+
+#include <limits.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+
+#include "base/exit.h"
+#include "base/vfs.h"
+#include "cli/process.h"
+#include "storage/db/store.h"
+
+enum { WAIT_MS = 20, LAST_LINES = 8, ROUND_DIGITS_MAX = 9 };
+
+/* "DIR@ROUND" in two; a name without digits behind its last @ is one. */
+struct place {
+    char folder[DPC_PATH_MAX];
+    const char *round; /* digits; NULL: the newest */
+};
+
+static int
+split(const char *text, struct place *ret_place, struct dpc_error *err)
+{
+    const char *at = strrchr(text, '@');
+    bool round = at && at[1] && !at[1 + strspn(at + 1, "0123456789")];
+    size_t len = round ? (size_t)(at - text) : strlen(text);
+    if (len == 0 || len >= sizeof ret_place->folder || (round && strlen(at + 1) > ROUND_DIGITS_MAX))
+        return dpc_error_set(err, DPC_EINVAL,
+                             "--from takes the folder of a run, or DIR@ROUND, not \"%.200s\"",
+                             text);
+    memcpy(ret_place->folder, text, len);
+    ret_place->folder[len] = 0;
+    ret_place->round = round ? at + 1 : NULL;
+    return DPC_OK;
+}
+
+/* --- The child. */
+
+static int
+wait_for(pid_t pid)
+{
+    int status;
+    while (!dpc_process_ended(pid, &status))
+        poll(NULL, 0, WAIT_MS);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : DPC_EXIT_FAILED;
+}
+
+/* Lines of its log that hold `word`, from there on. */
+static void
+collect(const char *log, const char *word, struct dpc_buf *out)
+{
+    struct dpc_buf lines;
+    dpc_buf_init(&lines, 0);
+    dpc_process_last_lines(log, 0, LAST_LINES, &lines);
+    char *line = lines.len ? (char *)lines.data : NULL;
+    for (char *next; line && *line; line = next) {
+        next = strchr(line, '\n');
+        if (next)
+            *next++ = 0;
+        const char *found = strstr(line, word);
+        if (found)
+            dpc_buf_printf(out, "%s%s", out->len ? "\n" : "", found + strlen(word));
+    }
+    dpc_buf_done(&lines);
+}
+
+static int
+tell_failure(int status, const char *log, struct dpc_error *err)
+{
+    int code = status == DPC_EXIT_REFUSED ? DPC_EPERM
+               : status == DPC_EXIT_USAGE ? DPC_EINVAL
+                                          : DPC_EIO;
+    struct dpc_buf text;
+    dpc_buf_init(&text, 0);
+    collect(log, "error: ", &text);
+    if (text.len)
+        (void)dpc_error_set(err, code, "%s", dpc_buf_text(&text));
+    else
+        (void)dpc_error_set(err, code, "dipaco-coordinator --fork failed; its log is %s", log);
+    dpc_buf_done(&text);
+    return code;
+}
+
+struct command {
+    char program[DPC_PATH_MAX], store[DPC_PATH_MAX], to[DPC_PATH_MAX], log[DPC_PATH_MAX];
+};
+
+static int
+name_files(const struct dpc_run_folder *source, const struct dpc_run_folder *folder,
+           struct command *command, struct dpc_error *err)
+{
+    char logs[DPC_PATH_MAX];
+    int rc = dpc_process_find("dipaco-coordinator", command->program, err);
+    if (rc == DPC_OK)
+        rc = dpc_run_folder_file(source, "coordinator", command->store, err);
+    if (rc == DPC_OK)
+        rc = dpc_run_folder_file(folder, "coordinator", command->to, err);
+    if (rc == DPC_OK)
+        rc = dpc_run_folder_file(folder, "logs", logs, err);
+    if (rc == DPC_OK)
+        rc = dpc_run_folder_file(folder, "logs/fork.log", command->log, err);
+    return rc == DPC_OK ? dpc_vfs_make_folder(&dpc_vfs_posix, logs, err) : rc;
+}
+
+static int
+make(const struct dpc_run_folder *source, const char *round, const char *file,
+     const struct dpc_run_folder *folder, struct dpc_buf *notes, struct dpc_error *err)
+{
+    struct command command;
+    pid_t pid;
+    int rc = name_files(source, folder, &command, err);
+    if (rc != DPC_OK)
+        return rc;
+    char *argv[] = {command.program, "--dir",  command.to,    "--experiment",
+                    (char *)file,    "--fork", command.store, round ? "--round" : NULL,
+                    (char *)round,   NULL};
+    rc = dpc_process_start(argv, folder->path, command.log, &pid, err);
+    if (rc != DPC_OK)
+        return rc;
+    int status = wait_for(pid);
+    if (status != DPC_EXIT_OK)
+        return tell_failure(status, command.log, err);
+    collect(command.log, "warning: ", notes);
+    return DPC_OK;
+}
+
+int
+dpc_origin_take(const char *text, const char *file, const struct dpc_run_folder *folder,
+                struct dpc_buf *notes, struct dpc_error *err)
+{
+    struct place place;
+    struct dpc_run_folder source;
+    char absolute[PATH_MAX];
+    int rc = split(text, &place, err);
+    if (rc == DPC_OK && realpath(place.folder, absolute) && strcmp(absolute, folder->path) == 0)
+        rc = dpc_error_set(err, DPC_EPERM,
+                           "a run cannot be made from itself: give the new one another --dir");
+    if (rc == DPC_OK)
+        rc = dpc_run_folder_open_source(place.folder, &source, err);
+    if (rc != DPC_OK)
+        return rc;
+    rc = dpc_run_folder_clear(folder, err); /* what a start that was broken off has left */
+    if (rc == DPC_OK)
+        rc = make(&source, place.round, file, folder, notes, err);
+    dpc_run_folder_close(&source);
+    return rc;
+}
+
+/* --- Going on. */
+
+static bool
+keep_last(void *context, const struct dpc_origin_record *origin)
+{
+    *(struct dpc_origin_record *)context = *origin;
+    return true;
+}
+
+static int
+load_origin(const struct dpc_run_folder *folder, struct dpc_origin_record *ret_origin,
+            struct dpc_error *err)
+{
+    struct dpc_store *store;
+    char path[DPC_PATH_MAX];
+    int rc = dpc_run_folder_file(folder, "coordinator", path, err);
+    if (rc == DPC_OK)
+        rc = dpc_store_open(path, DPC_KV_READ_ONLY, &store, err);
+    if (rc != DPC_OK)
+        return rc;
+    *ret_origin = (struct dpc_origin_record){.round = UINT32_MAX};
+    rc = dpc_scan_origins(dpc_store_kv(store), keep_last, ret_origin, err);
+    dpc_store_close(store);
+    return rc;
+}
+
+/* False also when nobody can tell any more. */
+static bool
+is_another(const char *run, const struct dpc_origin_record *origin)
+{
+    struct dpc_store *store;
+    char path[DPC_PATH_MAX];
+    if (dpc_path_join(run, "coordinator", path, sizeof path) != DPC_OK ||
+        dpc_store_open(path, DPC_KV_READ_ONLY, &store, NULL) != DPC_OK)
+        return false;
+    bool another = dpc_store_incarnation(store) != origin->incarnation;
+    dpc_store_close(store);
+    return another;
+}
+
+int
+dpc_origin_agree(const char *text, const struct dpc_run_folder *folder, struct dpc_error *err)
+{
+    struct place place;
+    struct dpc_origin_record origin;
+    int rc = split(text, &place, err);
+    if (rc == DPC_OK)
+        rc = load_origin(folder, &origin, err);
+    if (rc != DPC_OK)
+        return rc;
+    bool forked = origin.round != UINT32_MAX;
+    bool round_differs =
+        forked && place.round && strtoul(place.round, NULL, 10) != (unsigned long)origin.round;
+    if (forked && !round_differs && !is_another(place.folder, &origin))
+        return DPC_OK;
+    return dpc_error_set(err, DPC_EPERM,
+                         "the run in \"%s\" has begun, and not from %.200s: go on with it without "
+                         "--from, give the new one another --dir, or begin anew with --fresh",
+                         folder->path, text);
+}

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * `dipaco run --from DIR@ROUND`: the store of a new run made from that of another, by the
+ * coordinator's program (coordinator/fork.h).
+ *
+ * Owns: nothing; the source's lock only while it works. Threads: one; starts a child process.
+ */
+#ifndef DPC_CLI_ORIGIN_H
+#define DPC_CLI_ORIGIN_H
+
+#include "base/buf.h"
+#include "cli/run_folder.h"
+
+/* Makes the store of `folder`, which has not begun, from the run that `text` names ("DIR", its
+ * newest round, or "DIR@ROUND") for the experiment in `file` (absolute). What there is to be told
+ * is appended to `notes`. DPC_ENOTFOUND, DPC_EBUSY while a run holds the source, DPC_EPERM where
+ * the coordinator refuses it. */
+int dpc_origin_take(const char *text, const char *file, const struct dpc_run_folder *folder,
+                    struct dpc_buf *notes, struct dpc_error *err) DPC_MUST_CHECK;
+
+/* The run in `folder` has begun: was it made from what `text` names? Else DPC_EPERM. */
+int dpc_origin_agree(const char *text, const struct dpc_run_folder *folder,
+                     struct dpc_error *err) DPC_MUST_CHECK;
+
+#endif

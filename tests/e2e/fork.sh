@@ -1,0 +1,100 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+# Runs that are made from another one: with the same file the same bits, with another the same up to
+# where they part, further rounds; what cannot be is refused with its reason, and the source is only read.
+. "$(dirname "$0")/lib.sh"
+
+make_corpus
+# Wide enough for blobs in files beside those in the database.
+wider='s/dim: 16/dim: 32/; s/ffn: 32/ffn: 64/'
+make_experiment tiny.yaml "$wider" 's/rounds: 3/rounds: 6/' '$ a keep_rounds: 100'
+run_to_end run dipaco run tiny.yaml --dir run
+[ "$status" = 0 ] || give_up "the source ended with $status"
+find run/coordinator -type f -exec cksum {} + | sort >before.sums
+
+run_to_end same dipaco run tiny.yaml --from run@3 --dir same
+[ "$status" = 0 ] || give_up "the fork with the same file ended with $status"
+check 'with the same file the versions are the same' same_versions run same
+steps_of() { # DIR: outer steps that its coordinator made, up to the hash
+    sed -n 's/.*outer step \(module=[^ ]* version=[0-9]*\) .*\(hash=[0-9a-f]*\).*/\1 \2/p' \
+        "$1/logs/coordinator.log" | sort
+}
+step() { # DIR MODULE VERSION
+    steps_of "$1" | grep "^module=$2 version=$3 "
+}
+check 'files of blobs are shared' [ -n "$(find same/coordinator/blobs -type f -links +1)" ]
+check 'nothing before round 3 is trained again' [ -z "$(step same lower.0 3)" ]
+check 'and what follows is' [ "$(step same lower.0 4)" = "$(step run lower.0 4)" ]
+check 'the report says where it comes from' grep -q '"round": 3' same/report/report.json
+run_to_end again dipaco run tiny.yaml --from run@3 --dir same
+check 'the same command again is at its end at once' [ "$status" = 0 ]
+run_to_end again dipaco run tiny.yaml --from run@2 --dir same
+check 'another round is another run' [ "$status" = 4 ]
+check 'and told so' grep -q 'has begun, and not from run@2' again.err
+
+# Another outer step from round 3 on, held while it is looked at.
+make_experiment other.yaml "$wider" 's/rounds: 3/rounds: 30/; s/lr: 0.7/lr: 0.2/; s/steps: 20,/steps: 400,/' \
+    's/experiment: tiny/experiment: other/' '$ a keep_rounds: 100'
+run_to_end steps dipaco run other.yaml --from run@3 --dir other
+check 'steps that would change the warm start are refused' grep -q 'inner.steps (20 -> 400)' steps.err
+sed -i 's/steps: 400,/steps: 20,/' other.yaml
+start_run other dipaco run other.yaml --from run@3 --dir other
+hold_in_training other
+dipacoctl --dir other versions lower.0 --json >other.versions
+for version in 1 2 3; do
+    hash=$(step run lower.0 "$version" | sed 's/.*hash=//')
+    check "version $version is the source's" grep -q "\"hash\": \"${hash:-none}" other.versions
+done
+dipacoctl --dir other status --json >status.json
+check 'status says where it comes from' [ "$(sed -n '/"from"/,/}/p' status.json | value_of round)" = 3 ]
+run_to_end busy dipaco run tiny.yaml --from other --dir third
+check 'a run that is under way is refused' [ "$status" = 4 ]
+check 'and told who runs it' grep -q "process [1-9][0-9]* runs" busy.err
+run_to_end replay dipacoctl --dir other replay lower.0
+check 'versions of before are computed again with the rates of then' \
+    grep -q '^lower.0 version 3 (outer_step): ok$' replay.out
+check 'all of them' [ "$status" = 0 ]
+release_workers other
+end_run
+[ "$status" = 0 ] || give_up "the fork with another lr ended with $status"
+check 'and later ones are others' [ "$(step other lower.0 4)" != "$(step run lower.0 4)" ]
+
+# Further rounds from the newest on, of which few are kept; early stopping begins there.
+make_experiment more.yaml "$wider" 's/rounds: 3/rounds: 12/' '$ a keep_rounds: 1' '$ a early_stopping: true'
+run_to_end more dipaco run more.yaml --from run --dir more
+[ "$status" = 0 ] || give_up "the fork with more rounds ended with $status"
+check 'it goes on from the newest round' grep -q '"round": 6' more/report/report.json
+check 'and trains the rest' [ -n "$(step more upper.1 12)" ]
+check 'alone' [ -z "$(step more upper.1 6)" ]
+run_to_end gone dipaco run more.yaml --from more@7 --dir third
+check 'a round that is not kept is refused' [ "$status" = 4 ]
+check 'with the oldest possible' grep -qE 'the oldest possible after it is (8|9|10|11)' gone.err
+
+# What cannot be.
+run_to_end nowhere dipaco run tiny.yaml --from nowhere --dir third
+check 'a folder that there is not' grep -q 'could not find the run "nowhere"' nowhere.err
+run_to_end corpus dipaco run tiny.yaml --from corpus --dir third
+check 'a folder of something else' grep -q 'holds no run' corpus.err
+run_to_end late dipaco run tiny.yaml --from run@99 --dir third
+check 'a round that is still to come' grep -q 'the newest that is over everywhere is 6' late.err
+run_to_end itself dipaco run tiny.yaml --from run@3 --dir run
+check 'a run that has begun is not made anew' [ "$status" = 4 ]
+make_experiment wide.yaml 's/rounds: 3/rounds: 6/; s/dim: 16/dim: 64/; s/ffn: 32/ffn: 64/; s/seed: 7/seed: 8/'
+run_to_end wide dipaco run wide.yaml --from run@3 --dir third
+check 'another model is refused' [ "$status" = 4 ]
+check 'naming the key with both values' grep -q 'model.dim (32 -> 64)' wide.err
+check 'and every other' grep -q 'seed (7 -> 8)' wide.err
+check 'no store is left behind' [ ! -e third/coordinator ]
+check 'nor half of one' [ ! -e third/coordinator.forking ]
+
+# One that was broken off is no store, and is made anew.
+mkdir -p third/coordinator.forking/db
+: >third/coordinator.forking/db/CURRENT
+run_to_end third dipaco run tiny.yaml --from run@5 --dir third
+check 'what a broken fork has left does no harm' [ "$status" = 0 ]
+check 'and the versions are the same again' same_versions run third
+
+find run/coordinator -type f -exec cksum {} + | sort >after.sums
+check 'the source is as it was' cmp -s before.sums after.sums
+
+finish

@@ -1,0 +1,396 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Forks of a store: the same bits with the same file, other ones with another, only what is kept,
+ * and nothing of what came later. Blobs are names here; what the source's sweep keeps is there. */
+#include "coordinator/fork.h"
+
+#include <string.h>
+
+#include "base/alloc.h"
+#include "coordinator/core/keep.h"
+#include "tests/unit/coordinator/core_driver.h"
+#include "tests/unit/harness.h"
+#include "tests/unit/storage/scratch.h"
+
+enum { ROUNDS = 6, KEEP_ROUNDS = 2 };
+
+#define YAML(rounds, outer, more)                                                                  \
+    "experiment: test\n"                                                                           \
+    "data: {corpus: corpus}\n"                                                                     \
+    "model: {dim: 16, heads: 2, ffn: 32, context: 32}\n"                                           \
+    "levels:\n"                                                                                    \
+    "  - {name: lower, parts: [embedding, {blocks: 1}], modules: 2}\n"                             \
+    "  - {name: upper, parts: [{blocks: 1}, head], modules: 2}\n"                                  \
+    "inner: {steps: 4, batch: 2}\n"                                                                \
+    "warm_start: {steps: 8}\n"                                                                     \
+    "keep_rounds: 2\n"                                                                             \
+    "outer: {rounds: " rounds outer "}\n" more
+#define ROUTING "routing: {prefix: 8}\n"
+static const char yaml[] = YAML("6", "", ROUTING);
+
+/* --- A fork of what a driver has come to. */
+
+static int
+size_of(void *context, const struct dpc_hash *hash, uint64_t *ret_bytes)
+{
+    *ret_bytes = 64;
+    return dpc_keep_holds(context, hash) ? DPC_OK : DPC_ENOTFOUND;
+}
+
+struct fork {
+    struct driver driver;
+    struct dpc_forked forked;
+    struct dpc_error err;
+    char folder[SCRATCH_PATH_MAX];
+};
+
+static int
+make(struct driver *source, uint32_t round, const char *text, struct fork *fork)
+{
+    struct driver *driver = &fork->driver;
+    memset(fork, 0, sizeof *fork);
+    dpc_actions_init(&driver->actions);
+    driver->now_ms = 1000;
+    driver->numeric_class = "test";
+    CU_ASSERT_EQUAL_FATAL(
+        dpc_experiment_parse("fork", text, strlen(text), &driver->experiment, &fork->err), DPC_OK);
+    CU_ASSERT_EQUAL_FATAL(dpc_kv_open_memory(&driver->kv), DPC_OK);
+    scratch_make(fork->folder);
+    struct dpc_store *to;
+    CU_ASSERT_EQUAL_FATAL(dpc_blobs_open(&dpc_vfs_posix, fork->folder, &driver->blobs, &fork->err),
+                          DPC_OK);
+    CU_ASSERT_EQUAL_FATAL(dpc_store_open_on(driver->kv, driver->blobs, &to, &fork->err), DPC_OK);
+    struct dpc_keep *keep = dpc_keep_create(source->core);
+    CU_ASSERT_EQUAL_FATAL(dpc_keep_history(keep, source->kv, &fork->err), DPC_OK);
+    struct dpc_fork_source from = {source->kv, size_of, keep};
+    int code = dpc_fork_records(&from, round, &driver->experiment, to, &fork->forked, &fork->err);
+    dpc_keep_destroy(keep);
+    dpc_store_close(to);
+    if (code == DPC_OK)
+        driver_crash(driver); /* a core of these records */
+    return code;
+}
+
+static void
+drop(struct fork *fork)
+{
+    driver_stop(&fork->driver);
+    scratch_remove(fork->folder);
+}
+
+/* A store holds its experiment only where a server put it. */
+static void
+start(struct driver *driver, const char *text)
+{
+    struct dpc_error err;
+    struct dpc_kv_batch batch;
+    struct dpc_store_record record = {.schema = DPC_SCHEMA_VERSION, .incarnation = 77};
+    driver_start(driver, text);
+    dpc_kv_batch_init(&batch);
+    dpc_put_store(&batch, &record);
+    dpc_put_experiment(&batch, text, strlen(text));
+    CU_ASSERT_EQUAL(driver->kv->ops->write(driver->kv, &batch, true, &err), DPC_OK);
+    dpc_kv_batch_done(&batch);
+}
+
+static uint32_t
+least_round(const struct driver *driver)
+{
+    uint32_t least = UINT32_MAX;
+    for (uint32_t i = 0; i < dpc_core_topology(driver->core)->routed_modules; i++) {
+        const struct dpc_module_record *module = dpc_core_module(driver->core, i);
+        uint32_t round = module ? dpc_module_round(module) : 0;
+        least = round < least ? round : least;
+    }
+    return least;
+}
+
+/* One worker, until so many rounds are over everywhere. */
+static void
+run_to(struct driver *driver, uint32_t round)
+{
+    driver_hello(driver, 0, (struct dpc_token){0});
+    for (int i = 0; i < 1000 && least_round(driver) < round; i++) {
+        driver->now_ms += 10;
+        const struct dpc_msg *reply = driver_ask(driver, 0);
+        CU_ASSERT_EQUAL_FATAL(reply->type, DPC_MSG_LEASE);
+        struct dpc_msg_lease lease = reply->lease;
+        driver_submit(driver, 0, &lease);
+    }
+    CU_ASSERT(least_round(driver) >= round);
+}
+
+/* --- What the records say. */
+
+struct totals {
+    const struct dpc_topology *topology;
+    uint32_t newest; /* round of any routed version */
+    uint32_t versions, entries, contributions;
+};
+
+static bool
+count_version(void *context, const struct dpc_version_record *version)
+{
+    struct totals *totals = context;
+    bool dense = dpc_topology_module_is_dense(totals->topology, version->module);
+    if (!dense && dpc_version_round(version) > totals->newest)
+        totals->newest = dpc_version_round(version);
+    totals->versions += version->cause != DPC_CAUSE_INITIAL;
+    return true;
+}
+
+static bool
+count_entry(void *context, const struct dpc_ledger_record *entry)
+{
+    (void)entry;
+    ((struct totals *)context)->entries++;
+    return true;
+}
+
+static bool
+count_contribution(void *context, const struct dpc_contribution_record *contribution)
+{
+    (void)contribution;
+    ((struct totals *)context)->contributions++;
+    return true;
+}
+
+static struct totals
+count(struct driver *driver)
+{
+    struct totals totals = {.topology = dpc_core_topology(driver->core)};
+    struct dpc_error err;
+    CU_ASSERT_EQUAL(dpc_scan_versions(driver->kv, count_version, &totals, &err), DPC_OK);
+    CU_ASSERT_EQUAL(dpc_scan_ledger(driver->kv, 0, count_entry, &totals, &err), DPC_OK);
+    CU_ASSERT_EQUAL(dpc_scan_contributions(driver->kv, count_contribution, &totals, &err), DPC_OK);
+    return totals;
+}
+
+/* --- The tests. */
+
+static bool
+equal_outcomes(struct driver *a, struct driver *b)
+{
+    struct dpc_hash one = driver_outcome(a), two = driver_outcome(b);
+    return dpc_hash_equal(&one, &two);
+}
+
+static void
+check_each_kept_round(const char *text)
+{
+    struct driver source;
+    start(&source, text);
+    CU_ASSERT_TRUE(driver_finish(&source, 3));
+    for (uint32_t round = ROUNDS - KEEP_ROUNDS; round <= ROUNDS; round++) {
+        struct fork fork;
+        CU_ASSERT_EQUAL_FATAL(make(&source, round, text, &fork), DPC_OK);
+        CU_ASSERT_EQUAL(fork.forked.round, round);
+        struct totals totals = count(&fork.driver);
+        /* Rounds of modules that no path trains are over at once. */
+        CU_ASSERT(totals.newest == round || fork.driver.experiment.outer.sample < 1);
+        CU_ASSERT_EQUAL(totals.versions, totals.entries);
+        CU_ASSERT_EQUAL(dpc_core_leases_count(fork.driver.core), 0);
+        CU_ASSERT_TRUE(driver_finish(&fork.driver, 3));
+        CU_ASSERT_TRUE(equal_outcomes(&source, &fork.driver));
+        struct totals all = count(&fork.driver), before = count(&source);
+        CU_ASSERT_EQUAL(all.entries, before.entries);
+        CU_ASSERT_EQUAL(all.contributions, before.contributions);
+        drop(&fork);
+    }
+    driver_stop(&source);
+}
+
+static void
+the_same_file_makes_the_same_versions(void)
+{
+    check_each_kept_round(yaml);
+    check_each_kept_round(YAML("6", ", sample: 0.5", ROUTING));
+    check_each_kept_round(YAML("6", "", ROUTING "transfer: {path_state: reset}\n"));
+    check_each_kept_round(YAML("6", "", ROUTING "early_stopping: true\n"));
+}
+
+static void
+round_0_can_always_be_had(void)
+{
+    struct driver source;
+    struct fork fork;
+    start(&source, yaml);
+    CU_ASSERT_TRUE(driver_finish(&source, 2));
+    CU_ASSERT_EQUAL_FATAL(make(&source, 0, yaml, &fork), DPC_OK);
+    CU_ASSERT_TRUE(driver_finish(&fork.driver, 2));
+    CU_ASSERT_TRUE(equal_outcomes(&source, &fork.driver));
+    drop(&fork);
+    driver_stop(&source);
+}
+
+/* Modules ahead of the others have entries of the ledger between those that are kept. */
+static void
+in_the_middle_of_a_round_too(void)
+{
+    struct driver source, whole;
+    start(&whole, yaml);
+    CU_ASSERT_TRUE(driver_finish(&whole, 1));
+    for (int more = 0; more < 5; more++) {
+        struct fork fork;
+        start(&source, yaml);
+        run_to(&source, 3);
+        for (int i = 0; i < more; i++) {
+            const struct dpc_msg *reply = driver_ask(&source, 0);
+            CU_ASSERT_EQUAL_FATAL(reply->type, DPC_MSG_LEASE);
+            struct dpc_msg_lease lease = reply->lease;
+            driver_submit(&source, 0, &lease);
+        }
+        CU_ASSERT_EQUAL_FATAL(make(&source, DPC_FORK_NEWEST, yaml, &fork), DPC_OK);
+        CU_ASSERT_EQUAL(fork.forked.round, least_round(&source));
+        CU_ASSERT_TRUE(driver_finish(&fork.driver, 1));
+        CU_ASSERT_TRUE(equal_outcomes(&whole, &fork.driver));
+        drop(&fork);
+        driver_stop(&source);
+    }
+    driver_stop(&whole);
+}
+
+static void
+a_fork_may_be_forked(void)
+{
+    struct driver source;
+    struct fork one, two;
+    start(&source, yaml);
+    CU_ASSERT_TRUE(driver_finish(&source, 2));
+    CU_ASSERT_EQUAL_FATAL(make(&source, 4, yaml, &one), DPC_OK);
+    run_to(&one.driver, 5);
+    CU_ASSERT_EQUAL_FATAL(make(&one.driver, 5, yaml, &two), DPC_OK);
+    CU_ASSERT_TRUE(driver_finish(&two.driver, 2));
+    CU_ASSERT_TRUE(equal_outcomes(&source, &two.driver));
+    drop(&two);
+    CU_ASSERT_EQUAL(make(&one.driver, 0, yaml, &two), DPC_EPERM);
+    CU_ASSERT_PTR_NOT_NULL(strstr(two.err.text, "round 4, at which this run was itself made"));
+    drop(&two);
+    drop(&one);
+    driver_stop(&source);
+}
+
+static void
+more_rounds_may_follow(void)
+{
+    struct driver source;
+    struct fork fork;
+    start(&source, yaml);
+    CU_ASSERT_TRUE(driver_finish(&source, 2));
+    CU_ASSERT_EQUAL_FATAL(make(&source, DPC_FORK_NEWEST, YAML("9", ", lr: 0.3", ROUTING), &fork),
+                          DPC_OK);
+    CU_ASSERT_EQUAL(fork.forked.round, ROUNDS);
+    CU_ASSERT_TRUE(driver_finish(&fork.driver, 2));
+    CU_ASSERT_EQUAL(least_round(&fork.driver), 9);
+    drop(&fork);
+    driver_stop(&source);
+}
+
+static void
+check_refused(struct driver *source, uint32_t round, const char *text, int code, const char *words)
+{
+    struct fork fork;
+    CU_ASSERT_EQUAL(make(source, round, text, &fork), code);
+    CU_ASSERT_PTR_NOT_NULL(strstr(fork.err.text, words));
+    if (!strstr(fork.err.text, words))
+        fprintf(stderr, "%s\n", fork.err.text);
+    drop(&fork);
+}
+
+static void
+what_cannot_be_had_is_refused(void)
+{
+    struct driver source;
+    start(&source, yaml);
+    check_refused(&source, 0, yaml, DPC_ENOTFOUND, "have not begun to train");
+    CU_ASSERT_TRUE(driver_finish(&source, 2));
+    check_refused(&source, 7, yaml, DPC_ENOTFOUND, "the newest that is over everywhere is 6");
+    check_refused(&source, 1, yaml, DPC_EPERM, "the oldest possible after it is 4");
+    check_refused(&source, 6, YAML("5", "", ROUTING), DPC_EPERM, "outer.rounds is 5");
+    check_refused(&source, 5, YAML("6", "", ROUTING "seed: 2\n"), DPC_EPERM, "seed (1 -> 2)");
+    check_refused(&source, 5, YAML("6", "", "routing: {prefix: 9}\n"), DPC_EPERM,
+                  "routing.prefix (8 -> 9)");
+    check_refused(&source, 5, YAML("6", "", ROUTING "compute: bf16\n"), DPC_EPERM,
+                  "compute (fp32 -> bf16)");
+    driver_stop(&source);
+}
+
+static const char phases[] =
+    YAML("6", "", "routing: {prefix: 8, phases: 1}\n"); /* documents are routed anew at 3 */
+
+static void
+rounds_before_documents_were_routed_anew_are_refused(void)
+{
+    struct driver source;
+    struct fork fork;
+    start(&source, phases);
+    run_to(&source, 3);
+    CU_ASSERT_EQUAL_FATAL(make(&source, 2, phases, &fork), DPC_OK);
+    drop(&fork);
+    CU_ASSERT_TRUE(driver_finish(&source, 2));
+    check_refused(&source, 2, phases, DPC_EPERM, "the oldest possible is 3");
+    check_refused(&source, 4, YAML("8", "", "routing: {prefix: 8, phases: 1}\n"), DPC_EPERM,
+                  "write routing.phase_rounds: 3");
+    for (uint32_t round = 4; round <= ROUNDS; round++) {
+        CU_ASSERT_EQUAL_FATAL(make(&source, round, phases, &fork), DPC_OK);
+        CU_ASSERT_TRUE(driver_finish(&fork.driver, 2));
+        CU_ASSERT_TRUE(equal_outcomes(&source, &fork.driver));
+        drop(&fork);
+    }
+    driver_stop(&source);
+}
+
+static void
+elastic_rounds_begin_anew(void)
+{
+    struct driver source;
+    struct fork fork;
+    const char *elastic = YAML("6", "", ROUTING "mode: elastic\n");
+    start(&source, elastic);
+    run_to(&source, 4);
+    driver_ask(&source, 0); /* somebody is at work */
+    CU_ASSERT_EQUAL_FATAL(make(&source, 3, yaml, &fork), DPC_OK);
+    for (uint32_t i = 0; i < dpc_core_topology(fork.driver.core)->routed_paths; i++) {
+        const struct dpc_path_record *path = dpc_core_path(fork.driver.core, i);
+        CU_ASSERT_EQUAL(path->rounds_done, 3);
+        CU_ASSERT_EQUAL(path->part_steps, 0);
+        CU_ASSERT_EQUAL(path->steps_done, 8 + 3 * 4);
+    }
+    CU_ASSERT_TRUE(driver_finish(&fork.driver, 2));
+    drop(&fork);
+    driver_stop(&source);
+}
+
+/* Its documents are known although nobody has measured anything. */
+static void
+early_stopping_may_begin(void)
+{
+    struct driver source;
+    struct fork fork;
+    start(&source, yaml);
+    CU_ASSERT_TRUE(driver_finish(&source, 2));
+    CU_ASSERT_EQUAL_FATAL(make(&source, 4, YAML("6", "", ROUTING "early_stopping: true\n"), &fork),
+                          DPC_OK);
+    CU_ASSERT_TRUE(driver_finish(&fork.driver, 2));
+    CU_ASSERT_TRUE(equal_outcomes(&source, &fork.driver));
+    const struct dpc_best_record *best = dpc_core_best(fork.driver.core, 0);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(best);
+    CU_ASSERT(best->found && best->round >= 4);
+    CU_ASSERT_EQUAL(best->candidates_count, 3);
+    drop(&fork);
+    driver_stop(&source);
+}
+
+static const struct dpc_test tests[] = {
+    {"the same file makes the same versions", the_same_file_makes_the_same_versions},
+    {"round 0 can always be had", round_0_can_always_be_had},
+    {"in the middle of a round, too", in_the_middle_of_a_round_too},
+    {"a fork may be forked", a_fork_may_be_forked},
+    {"more rounds may follow", more_rounds_may_follow},
+    {"what cannot be had is refused", what_cannot_be_had_is_refused},
+    {"rounds before documents were routed anew are refused",
+     rounds_before_documents_were_routed_anew_are_refused},
+    {"elastic rounds begin anew", elastic_rounds_begin_anew},
+    {"early stopping may begin", early_stopping_may_begin},
+};
+
+DPC_TEST_MAIN("coordinator/fork", tests)
