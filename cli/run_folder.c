@@ -42,6 +42,22 @@ is_ours(int fd)
     return empty;
 }
 
+/* DPC_EBUSY when somebody keeps it. */
+static int
+wait_for_lock(const struct dpc_run_folder *folder, int operation, struct dpc_error *err)
+{
+    /* Children of a supervisor that was killed die a moment after it. */
+    int64_t deadline = dpc_clock_now_ms(&dpc_clock_system) + LOCK_WAIT_MS;
+    while (flock(folder->lock_fd, operation | LOCK_NB) != 0) {
+        if (errno != EWOULDBLOCK && errno != EINTR)
+            return dpc_error_set_errno(err, errno, "could not lock \"%s/lock\"", folder->path);
+        if (dpc_clock_now_ms(&dpc_clock_system) >= deadline)
+            return DPC_EBUSY;
+        poll(NULL, 0, LOCK_RETRY_MS);
+    }
+    return DPC_OK;
+}
+
 static int
 take_lock(struct dpc_run_folder *folder, struct dpc_error *err)
 {
@@ -49,21 +65,26 @@ take_lock(struct dpc_run_folder *folder, struct dpc_error *err)
     folder->lock_fd = openat(folder->fd, "lock", O_RDWR | O_CREAT, 0640);
     if (folder->lock_fd < 0)
         return dpc_error_set_errno(err, errno, "could not open \"%s/lock\"", folder->path);
-    /* Those of a supervisor that was killed die a moment after it. */
-    int64_t deadline = dpc_clock_now_ms(&dpc_clock_system) + LOCK_WAIT_MS;
-    while (flock(folder->lock_fd, LOCK_EX | LOCK_NB) != 0) {
-        if (errno != EWOULDBLOCK && errno != EINTR)
-            return dpc_error_set_errno(err, errno, "could not lock \"%s/lock\"", folder->path);
-        if (dpc_clock_now_ms(&dpc_clock_system) < deadline) {
-            poll(NULL, 0, LOCK_RETRY_MS);
-            continue;
-        }
-        return dpc_error_set(err, DPC_EBUSY,
-                             "another dipaco run holds \"%s\"; follow that one with dipacoctl "
-                             "--dir %s status, or give this one another --dir",
-                             folder->path, folder->path);
-    }
-    return DPC_OK;
+    int rc = wait_for_lock(folder, LOCK_EX, err);
+    return rc != DPC_EBUSY
+               ? rc
+               : dpc_error_set(err, DPC_EBUSY,
+                               "another dipaco run holds \"%s\"; follow that one with dipacoctl "
+                               "--dir %s status, or give this one another --dir",
+                               folder->path, folder->path);
+}
+
+static int
+open_folder(const char *absolute, struct dpc_run_folder *folder, struct dpc_error *err)
+{
+    if (strlen(absolute) >= sizeof folder->path)
+        return dpc_error_set(err, DPC_ELIMIT, "the path of the folder \"%.200s\" is too long",
+                             absolute);
+    snprintf(folder->path, sizeof folder->path, "%s", absolute);
+    folder->fd = open(folder->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    return folder->fd >= 0
+               ? DPC_OK
+               : dpc_error_set_errno(err, errno, "could not open the folder \"%s\"", folder->path);
 }
 
 int
@@ -76,13 +97,9 @@ dpc_run_folder_open(const char *path, struct dpc_run_folder *ret_folder, struct 
     char absolute[PATH_MAX];
     if (!realpath(path, absolute))
         return dpc_error_set_errno(err, errno, "could not use the folder \"%.200s\"", path);
-    if (strlen(absolute) >= sizeof folder.path)
-        return dpc_error_set(err, DPC_ELIMIT, "the path of the folder \"%.200s\" is too long",
-                             path);
-    snprintf(folder.path, sizeof folder.path, "%s", absolute);
-    folder.fd = open(folder.path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (folder.fd < 0)
-        return dpc_error_set_errno(err, errno, "could not open the folder \"%s\"", folder.path);
+    rc = open_folder(absolute, &folder, err);
+    if (rc != DPC_OK)
+        return rc;
     if (!is_ours(folder.fd))
         rc = dpc_error_set(err, DPC_EPERM,
                            "\"%s\" holds other files and no run: name an empty or a new folder",
@@ -125,13 +142,12 @@ share_lock(struct dpc_run_folder *folder, struct dpc_error *err)
         return dpc_error_set(err, DPC_ENOTFOUND, "\"%s\" holds no run", folder->path);
     if (folder->lock_fd < 0)
         return dpc_error_set_errno(err, errno, "could not open \"%s/lock\"", folder->path);
-    if (flock(folder->lock_fd, LOCK_SH | LOCK_NB) == 0)
-        return DPC_OK;
-    if (errno != EWOULDBLOCK)
-        return dpc_error_set_errno(err, errno, "could not lock \"%s/lock\"", folder->path);
-    return dpc_error_set(err, DPC_EBUSY,
-                         "process %d runs \"%s\": stop it first, or wait for its end",
-                         lock_holder(folder->lock_fd), folder->path);
+    int rc = wait_for_lock(folder, LOCK_SH, err);
+    return rc != DPC_EBUSY
+               ? rc
+               : dpc_error_set(err, DPC_EBUSY,
+                               "process %d runs \"%s\": stop it first, or wait for its end",
+                               lock_holder(folder->lock_fd), folder->path);
 }
 
 int
@@ -142,14 +158,9 @@ dpc_run_folder_open_source(const char *path, struct dpc_run_folder *ret_folder,
     char absolute[PATH_MAX];
     if (!realpath(path, absolute))
         return dpc_error_set_errno(err, errno, "could not find the run \"%.200s\"", path);
-    if (strlen(absolute) >= sizeof folder.path)
-        return dpc_error_set(err, DPC_ELIMIT, "the path of the folder \"%.200s\" is too long",
-                             path);
-    snprintf(folder.path, sizeof folder.path, "%s", absolute);
-    folder.fd = open(folder.path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    int rc = folder.fd < 0
-                 ? dpc_error_set_errno(err, errno, "could not open the folder \"%s\"", folder.path)
-                 : share_lock(&folder, err);
+    int rc = open_folder(absolute, &folder, err);
+    if (rc == DPC_OK)
+        rc = share_lock(&folder, err);
     if (rc != DPC_OK) {
         dpc_run_folder_close(&folder);
         return rc;

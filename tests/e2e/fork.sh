@@ -59,6 +59,15 @@ end_run
 [ "$status" = 0 ] || give_up "the fork with another lr ended with $status"
 check 'and later ones are others' [ "$(step other lower.0 4)" != "$(step run lower.0 4)" ]
 
+# A run that was killed is as good a source.
+start_run broken dipaco run tiny.yaml --dir broken
+wait_for 60 'an outer step' grep -q 'outer step module=lower.0 version=1 ' broken/logs/coordinator.log
+kill -9 "$supervisor" 2>/dev/null
+end_run
+run_to_end mended dipaco run tiny.yaml --from broken --dir mended
+[ "$status" = 0 ] || give_up "the fork of a killed run ended with $status"
+check 'a run that was killed goes on elsewhere' same_versions run mended
+
 # Further rounds from the newest on, of which few are kept; early stopping begins there.
 make_experiment more.yaml "$wider" 's/rounds: 3/rounds: 12/' '$ a keep_rounds: 1' '$ a early_stopping: true'
 run_to_end more dipaco run more.yaml --from run --dir more
@@ -93,6 +102,23 @@ mkdir -p third/coordinator.forking/db
 run_to_end third dipaco run tiny.yaml --from run@5 --dir third
 check 'what a broken fork has left does no harm' [ "$status" = 0 ]
 check 'and the versions are the same again' same_versions run third
+
+# The operator's way.
+fork_store() { # NAME [OPTION]...
+    fork_name=$1
+    shift
+    run_to_end "$fork_name" dipaco-coordinator --dir store --experiment tiny.yaml "$@"
+}
+mkdir -p store.forking/blobs
+fork_store operator --fork run/coordinator --round 4
+check 'a store is made from a store' grep -q 'forked .* round=4 ' operator.err
+check 'over what was broken off' [ ! -e store.forking ]
+fork_store operator --fork run/coordinator
+check 'one that is there already is refused' [ "$status" = 4 ]
+fork_store operator --fork run
+check 'and so is no store' [ "$status" != 0 ]
+fork_store operator --round 3
+check 'a round belongs to a fork' [ "$status" = 2 ]
 
 find run/coordinator -type f -exec cksum {} + | sort >after.sums
 check 'the source is as it was' cmp -s before.sums after.sums

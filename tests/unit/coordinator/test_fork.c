@@ -174,6 +174,23 @@ equal_outcomes(struct driver *a, struct driver *b)
     return dpc_hash_equal(&one, &two);
 }
 
+/* Where nothing had to begin anew, and early stopping is there at all. */
+static bool
+equal_bests(const struct driver *source, const struct fork *fork)
+{
+    bool equal = true;
+    for (uint32_t i = 0; i < dpc_core_topology(source->core)->paths_count; i++) {
+        const struct dpc_best_record *one = dpc_core_best(source->core, i);
+        const struct dpc_best_record *two = dpc_core_best(fork->driver.core, i);
+        equal &= !one == !two;
+        if (one && two)
+            equal &= one->found == two->found && one->round == two->round &&
+                     one->loss == two->loss && one->candidates_count == two->candidates_count &&
+                     memcmp(one->versions, two->versions, sizeof one->versions) == 0;
+    }
+    return equal || fork->forked.restarts > 0;
+}
+
 static void
 check_each_kept_round(const char *text)
 {
@@ -191,6 +208,8 @@ check_each_kept_round(const char *text)
         CU_ASSERT_EQUAL(dpc_core_leases_count(fork.driver.core), 0);
         CU_ASSERT_TRUE(driver_finish(&fork.driver, 3));
         CU_ASSERT_TRUE(equal_outcomes(&source, &fork.driver));
+        CU_ASSERT_TRUE(equal_bests(&source, &fork));
+        CU_ASSERT(round < ROUNDS || fork.forked.restarts == 0);
         struct totals all = count(&fork.driver), before = count(&source);
         CU_ASSERT_EQUAL(all.entries, before.entries);
         CU_ASSERT_EQUAL(all.contributions, before.contributions);
@@ -360,6 +379,71 @@ elastic_rounds_begin_anew(void)
     driver_stop(&source);
 }
 
+/* Of a module, the content of its version before the present one again. */
+static void
+roll_back(struct driver *driver, uint32_t module)
+{
+    struct dpc_version_record version;
+    struct dpc_error err;
+    uint32_t now = dpc_core_module(driver->core, module)->version;
+    CU_ASSERT_EQUAL_FATAL(dpc_load_version(driver->kv, module, now - 1, &version, &err), DPC_OK);
+    struct dpc_event event = {.type = DPC_EVENT_ROLLBACK};
+    event.rollback.versions_count = 1;
+    event.rollback.versions = &version;
+    driver_step(driver, &event);
+    CU_ASSERT_EQUAL(dpc_core_module(driver->core, module)->version, now + 1);
+}
+
+/* The round of a rollback begins with what that left: the content of before, and paths without a
+ * state. */
+static void
+rollbacks_are_kept(void)
+{
+    const char *text = YAML("5", "", ROUTING);
+    struct driver source;
+    struct fork fork;
+    start(&source, text);
+    run_to(&source, 3);
+    roll_back(&source, 0);
+    uint32_t version = dpc_core_module(source.core, 0)->version;
+    uint32_t round = dpc_module_round(dpc_core_module(source.core, 0));
+    CU_ASSERT_TRUE(driver_finish(&source, 2));
+    CU_ASSERT_EQUAL_FATAL(make(&source, round, text, &fork), DPC_OK);
+    CU_ASSERT_EQUAL(dpc_core_module(fork.driver.core, 0)->version, version);
+    for (uint32_t i = 0; i < dpc_core_topology(fork.driver.core)->routed_paths; i++) {
+        bool reset = dpc_topology_uses(dpc_core_topology(fork.driver.core), i, 0);
+        CU_ASSERT_EQUAL(dpc_hash_is_none(&dpc_core_path(fork.driver.core, i)->state), reset);
+    }
+    CU_ASSERT_TRUE(driver_finish(&fork.driver, 2));
+    drop(&fork);
+    for (round++; round <= 5; round++) {
+        CU_ASSERT_EQUAL_FATAL(make(&source, round, text, &fork), DPC_OK);
+        CU_ASSERT_TRUE(driver_finish(&fork.driver, 2));
+        CU_ASSERT_TRUE(equal_outcomes(&source, &fork.driver));
+        drop(&fork);
+    }
+    driver_stop(&source);
+}
+
+static void
+states_that_stay_with_workers_are_left_out(void)
+{
+    const char *text = YAML("6", "", ROUTING "mode: elastic\ntransfer: {path_state: local}\n");
+    struct driver source;
+    struct fork fork;
+    start(&source, text);
+    run_to(&source, 3);
+    CU_ASSERT_EQUAL_FATAL(make(&source, 2, text, &fork), DPC_OK);
+    CU_ASSERT_EQUAL(fork.forked.states_left_out, 0); /* as everywhere in such a run */
+    CU_ASSERT_TRUE(dpc_hash_is_none(&dpc_core_path(fork.driver.core, 0)->kept));
+    drop(&fork);
+    CU_ASSERT_EQUAL_FATAL(make(&source, 2, yaml, &fork), DPC_OK);
+    CU_ASSERT(fork.forked.states_left_out > 0);
+    CU_ASSERT_TRUE(driver_finish(&fork.driver, 2));
+    drop(&fork);
+    driver_stop(&source);
+}
+
 /* Its documents are known although nobody has measured anything. */
 static void
 early_stopping_may_begin(void)
@@ -390,6 +474,8 @@ static const struct dpc_test tests[] = {
     {"rounds before documents were routed anew are refused",
      rounds_before_documents_were_routed_anew_are_refused},
     {"elastic rounds begin anew", elastic_rounds_begin_anew},
+    {"rollbacks are kept", rollbacks_are_kept},
+    {"states that stay with workers are left out", states_that_stay_with_workers_are_left_out},
     {"early stopping may begin", early_stopping_may_begin},
 };
 
