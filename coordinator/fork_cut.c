@@ -283,6 +283,19 @@ version_is_there(const struct fork_cut *cut, uint32_t module)
            fork_cut_has(cut, &version->published) && fork_cut_has(cut, &version->momentum);
 }
 
+/* What a round began with is as its worker told it: of the size of the path's present state it must
+ * be at least. */
+static bool
+state_is_there(const struct fork_cut *cut, const struct fork_path *path)
+{
+    uint64_t bytes;
+    const struct dpc_hash *state = state_of(path);
+    if (dpc_hash_is_none(state))
+        return true;
+    return cut->source->size(cut->source->context, state, &bytes) == DPC_OK &&
+           (dpc_hash_is_none(&path->record.state) || bytes == path->record.state_bytes);
+}
+
 /* The first module whose version, or path whose state, is gone; false: nothing is. */
 static bool
 find_gap(const struct fork_cut *cut, char *ret_name, size_t size)
@@ -296,7 +309,7 @@ find_gap(const struct fork_cut *cut, char *ret_name, size_t size)
         return true;
     }
     for (uint32_t i = 0; ships(cut) && i < cut->topology.paths_count; i++) {
-        if (fork_cut_has(cut, state_of(&cut->paths[i])))
+        if (state_is_there(cut, &cut->paths[i]))
             continue;
         dpc_topology_path_name(&cut->topology, i, name, sizeof name);
         (void)snprintf(ret_name, size, "the state of path %s", name);
