@@ -539,6 +539,7 @@ static const struct dpc_key rows[] = {
      .fallback = "64",
      .range = {.min = DPC_PIECE_TOKENS, .max = DPC_CONTEXT_MAX},
      .unit = "tokens, a multiple of 16",
+     .may_fork = true,
      .doc = "How far the router network looks ahead: its target is the path with the least loss on "
             "so many tokens behind a place"},
     {.path = "reroute.steps",
@@ -547,12 +548,14 @@ static const struct dpc_key rows[] = {
      .fallback = "200",
      .range = {.min = 1, .max = DPC_STEPS_MAX},
      .unit = "steps of inner.batch sequences",
+     .may_fork = true,
      .doc = "Steps of training the router network, on one worker"},
     {.path = "reroute.lr",
      .type = DPC_KEY_REAL,
      FIELD(reroute.lr),
      .fallback = "1e-3",
      .range = {.min = 0, .max = 10, .min_open = true},
+     .may_fork = true,
      .doc = "Peak learning rate of the router network; a tenth of the steps warm up, a cosine "
             "follows"},
 

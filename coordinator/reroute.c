@@ -99,18 +99,29 @@ put_routes(struct dpc_store *store, const struct dpc_route *routes, size_t count
     return code;
 }
 
+/* The documents' own paths are the first of as many routes as each has. In a fork (fork.h) that is
+ * a table of labels, of whose documents those of before are labelled anew and the others have their
+ * own path all along. */
+static size_t
+routes_each(const struct dpc_phase_record *phase)
+{
+    uint64_t entries = (phase->routes_bytes - dpc_routes_bytes(0)) / DPC_ROUTES_ENTRY_BYTES;
+    size_t each = phase->traced_documents ? (size_t)(entries / phase->traced_documents) : 0;
+    return each ? each : 1;
+}
+
 int
 dpc_reroute_label(const struct dpc_world *world, const struct dpc_phase_record *phase,
                   struct dpc_blob_ref *ret_routes, struct dpc_error *err)
 {
     size_t pieces = (size_t)dpc_experiment_pieces(world->experiment);
-    size_t count = phase->traced_documents * pieces;
+    size_t count = phase->traced_documents * pieces, each = routes_each(phase);
     struct dpc_route *own = NULL, *routes = dpc_try_alloc(count + 1, sizeof *routes);
     if (!routes)
         return dpc_error_set(err, DPC_ENOMEM, "no memory for %zu routes", count);
-    int code = load_routes(world, &phase->routes, phase->traced_documents, &own, err);
+    int code = load_routes(world, &phase->routes, phase->traced_documents * each, &own, err);
     for (size_t i = 0; code == DPC_OK && i < count; i++)
-        routes[i] = own[i / pieces];
+        routes[i] = own[i / pieces * each];
     if (code == DPC_OK)
         code = label_traced(world, phase, routes, err);
     if (code == DPC_OK)

@@ -30,6 +30,10 @@ check 'the coordinator died in between' grep -q 'coordinator ended with signal 9
 check 'the versions are those of the undisturbed run' same_versions calm killed
 check 'and the routes, too' cmp -s calm/report/reroute.tsv killed/report/reroute.tsv
 
+# A fork of the finished run has labels where that had the documents' own paths.
+run_to_end fork dipaco run reroute.yaml --from calm --dir fork
+check 'a fork of the finished run finds the same routes' cmp -s calm/report/reroute.tsv fork/report/reroute.tsv
+
 cat >compare.yaml <<'Y'
 comparison: routes
 base: reroute.yaml
