@@ -243,6 +243,29 @@ check_phases(const struct dpc_experiment *experiment, const struct dpc_yaml *yam
     return DPC_OK;
 }
 
+/* Whoever chooses needs two to choose from. */
+static int
+check_score_paths(const struct dpc_experiment *experiment, const struct dpc_yaml *yaml,
+                  struct dpc_error *err)
+{
+    uint32_t count = experiment->routing.score_paths, paths = dpc_experiment_paths(experiment);
+    if (count == 0)
+        return DPC_OK;
+    if (experiment->routing.phases == 0)
+        return dpc_keys_error(yaml, "routing.score_paths", err, DPC_EINVAL,
+                              "is %u, and with routing.phases: 0 nothing is scored: write 0, or "
+                              "give it phases",
+                              count);
+    if (count == 1)
+        return dpc_keys_error(yaml, "routing.score_paths", err, DPC_EINVAL,
+                              "is 1, which leaves no choice between paths: write 2 or more, or 0 "
+                              "for all");
+    if (count > paths)
+        return dpc_keys_error(yaml, "routing.score_paths", err, DPC_EINVAL,
+                              "is %u, and there are %u paths: it may be as many", count, paths);
+    return DPC_OK;
+}
+
 /* Paths of the same modules have the same losses, so that no classifier can tell them apart. */
 static int
 check_replicas(const struct dpc_experiment *experiment, const struct dpc_yaml *yaml,
@@ -306,10 +329,19 @@ static int
 check(const struct dpc_experiment *experiment, const struct dpc_yaml *yaml, struct dpc_error *err)
 {
     static int (*const rules[])(const struct dpc_experiment *, const struct dpc_yaml *,
-                                struct dpc_error *) = {
-        check_model,    check_shares, check_steps,          check_warm_start,
-        check_mode,     check_levels, check_topology,       check_routing,
-        check_replicas, check_phases, check_early_stopping, dpc_experiment_check_reroute};
+                                struct dpc_error *) = {check_model,
+                                                       check_shares,
+                                                       check_steps,
+                                                       check_warm_start,
+                                                       check_mode,
+                                                       check_levels,
+                                                       check_topology,
+                                                       check_routing,
+                                                       check_replicas,
+                                                       check_phases,
+                                                       check_score_paths,
+                                                       check_early_stopping,
+                                                       dpc_experiment_check_reroute};
     for (size_t i = 0; i < sizeof rules / sizeof *rules; i++) {
         int code = rules[i](experiment, yaml, err);
         if (code != DPC_OK)

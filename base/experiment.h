@@ -97,6 +97,7 @@ struct dpc_experiment {
         uint32_t phases;          /* discriminative ones */
         uint32_t phase_rounds;    /* rounds before each; dpc_experiment_phase_rounds */
         uint32_t score_documents; /* that each scores; 0: all of the router split */
+        uint32_t score_paths;     /* that score each of them; dpc_experiment_score_paths */
         uint32_t score_windows;   /* first windows of a document that it scores; 0: as evaluation */
         uint32_t overlap;         /* paths that train on a document */
         uint32_t documents_min;   /* train and router documents of a path, else an error */
@@ -179,6 +180,14 @@ dpc_experiment_phase_rounds(const struct dpc_experiment *experiment)
     return experiment->routing.phase_rounds
                ? experiment->routing.phase_rounds
                : experiment->outer.rounds / (experiment->routing.phases + 1);
+}
+
+/* Routed paths that score a document in a discriminative phase. */
+static inline uint32_t
+dpc_experiment_score_paths(const struct dpc_experiment *experiment)
+{
+    return experiment->routing.score_paths ? experiment->routing.score_paths
+                                           : dpc_experiment_paths(experiment);
 }
 
 /* Rounds of the dense path that are the warm start; the last may have fewer steps. */

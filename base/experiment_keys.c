@@ -512,8 +512,16 @@ static const struct dpc_key rows[] = {
      .fallback = "0",
      .range = {.min = 0, .max = 10000000},
      .unit = "documents",
-     .doc = "Documents of the router split that every path scores in each of routing.phases, which "
-            "costs documents times paths; 0: all"},
+     .doc = "Documents of the router split that are scored in each of routing.phases, which costs "
+            "documents times routing.score_paths; 0: all"},
+    {.path = "routing.score_paths",
+     .type = DPC_KEY_UINT,
+     FIELD(routing.score_paths),
+     .fallback = "0",
+     .range = {.min = 0, .max = DPC_PATHS_MAX},
+     .unit = "paths",
+     .doc = "Paths that score each of these documents, drawn anew for every 32 of them so that all "
+            "paths score as many; the best of them is what the router learns; at least 2; 0: all"},
     {.path = "routing.score_windows",
      .type = DPC_KEY_UINT,
      FIELD(routing.score_windows),

@@ -49,6 +49,7 @@ enum dpc_planted {
     DPC_PLANTED_AUDIT_BLIND = 40, /* an audit finds any two results the same */
     /* of discriminative phases */
     DPC_PLANTED_SCORES_AGAIN = 41, /* after a restart scores of an earlier phase count again */
+    DPC_PLANTED_OTHERS_ASKED = 45, /* after a restart other paths are asked to score */
     /* of early stopping */
     DPC_PLANTED_BEST_SWEPT = 42, /* the versions of a path's best round are not kept */
     /* of new routes at evaluation */

@@ -24,6 +24,7 @@ enum dpc_rng_use {
     DPC_RNG_UPCYCLE = 9,    /* how routed modules begin: a = module, b = tensor, c = part of it */
     DPC_RNG_BOOTSTRAP = 10, /* documents drawn again: a = pair */
     DPC_RNG_REROUTE = 11,   /* windows that train the router network: a = step */
+    DPC_RNG_ASKED = 12,     /* paths that score a block: a = phase, b = permutation */
 };
 
 struct dpc_rng {

@@ -40,6 +40,9 @@ print_json(const struct dpc_plan *plan)
     dpc_json_set_integer(root, "path_steps", (int64_t)plan->path_steps);
     dpc_json_set_integer(root, "total_steps", (int64_t)plan->total_steps);
     dpc_json_set_integer(root, "path_tokens", (int64_t)plan->path_tokens);
+    dpc_json_set_integer(root, "phases", plan->phases);
+    dpc_json_set_integer(root, "score_paths", plan->score_paths);
+    dpc_json_set_integer(root, "scores", (int64_t)plan->scores);
     dpc_json_set_integer(root, "path_bytes_up", (int64_t)plan->path_bytes_up);
     dpc_json_set_integer(root, "path_bytes_down", (int64_t)plan->path_bytes_down);
     dpc_json_set_integer(root, "round_bytes_up", (int64_t)plan->round_bytes_up);
@@ -89,6 +92,21 @@ print_levels(const struct dpc_plan *plan)
     dpc_table_destroy(table);
 }
 
+/* What discriminative phases cost; nothing without any. */
+static void
+print_scores(const struct dpc_plan *plan)
+{
+    char count[DPC_SHORT_TEXT_MAX];
+    if (plan->phases == 0)
+        return;
+    printf("scoring     %" PRIu32 " times %" PRIu32 " of %" PRIu32
+           " paths a document of the router split",
+           plan->phases, plan->score_paths, plan->paths);
+    if (plan->scores)
+        printf(", at most %s scores", dpc_text_count((double)plan->scores, count));
+    printf("\n");
+}
+
 static void
 print_text(const struct dpc_plan *plan)
 {
@@ -102,6 +120,7 @@ print_text(const struct dpc_plan *plan)
            dpc_text_count((double)plan->total_params, two), plan->paths);
     printf("steps       %" PRIu64 " a path (%s tokens), %" PRIu64 " of all paths together\n",
            plan->path_steps, dpc_text_count((double)plan->path_tokens, one), plan->total_steps);
+    print_scores(plan);
     printf("wire        %s up a path and round, %s up of all; down at most %s\n",
            dpc_text_bytes((double)plan->path_bytes_up, one),
            dpc_text_bytes((double)plan->round_bytes_up, two),

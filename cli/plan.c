@@ -134,6 +134,14 @@ plan_steps(const struct dpc_experiment *experiment, struct dpc_plan *plan)
     plan->path_tokens = plan->path_steps * experiment->inner.batch * experiment->model.context;
 }
 
+static void
+plan_scores(const struct dpc_experiment *experiment, struct dpc_plan *plan)
+{
+    plan->phases = experiment->routing.phases;
+    plan->score_paths = plan->phases ? dpc_experiment_score_paths(experiment) : 0;
+    plan->scores = (uint64_t)plan->phases * plan->score_paths * experiment->routing.score_documents;
+}
+
 static int
 plan_memory(const struct dpc_experiment *experiment, const struct dpc_topology *topology,
             struct dpc_plan *plan, struct dpc_error *err)
@@ -173,6 +181,7 @@ dpc_plan_make(const struct dpc_experiment *experiment, struct dpc_plan *ret_plan
     plan_paths(experiment, &topology, &plan);
     plan_disk(experiment, &plan);
     plan_steps(experiment, &plan);
+    plan_scores(experiment, &plan);
     rc = plan_memory(experiment, &topology, &plan, err);
     dpc_topology_done(&topology);
     if (rc == DPC_OK)

@@ -42,6 +42,10 @@ struct dpc_plan {
     uint64_t path_steps;         /* inner steps of a path, warm start included */
     uint64_t total_steps;        /* inner steps of everybody */
     uint64_t path_tokens;        /* tokens that a path reads */
+    uint32_t phases;             /* discriminative ones, */
+    uint32_t score_paths;        /* paths that score a document in each, */
+    uint64_t scores;             /* and what they score in all of them at most; 0: the file does not
+                                  * bound the documents */
     uint64_t worker_bytes;       /* memory of a worker that keeps activations */
     uint64_t worker_bytes_least; /* of one that computes them again */
     uint64_t worker_bytes_short; /* likewise, with the smallest path */

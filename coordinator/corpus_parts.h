@@ -47,7 +47,7 @@ int dpc_corpus_put_shard(const struct dpc_corpus *corpus, const struct dpc_assig
                          uint32_t path, struct dpc_shard *ret_shard,
                          struct dpc_error *err) DPC_MUST_CHECK;
 
-/* --- Discriminative phases (scored.c): documents of the router split, which every path scores. */
+/* --- Discriminative phases (scored.c): documents of the router split, which the paths score. */
 
 /* DPC_EINVAL when there are too few of them, with what to do. */
 int dpc_corpus_check_scored(const struct dpc_corpus *corpus, struct dpc_error *err) DPC_MUST_CHECK;

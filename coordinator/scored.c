@@ -1,13 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Discriminative phases (DiPaCo, section 2.4.2). Every path scores the same documents of the router
- * split, on which none has trained; the path of the least loss is a document's label. A linear
- * classifier learns the labels from the features of the prefixes alone, since that is all that is
- * known of a document when it has to be routed. */
+ * split, on which none has trained; with routing.score_paths each document is scored by some of
+ * them (core/asked.h). The path of the least loss is a document's label. A linear classifier learns
+ * the labels from the features of the prefixes alone, since that is all that is known of a document
+ * when it has to be routed. */
 #include "coordinator/corpus_parts.h"
 
+#include <float.h>
+#include <math.h>
 #include <string.h>
 
 #include "base/alloc.h"
+#include "coordinator/core/asked.h"
 #include "data/scores.h"
 #include "routing/assign.h"
 
@@ -33,6 +37,22 @@ choose(const struct dpc_corpus *corpus, uint32_t *ret_indices, uint32_t *ret_fou
     return count;
 }
 
+/* Each path must be asked for a block at least, else it has no label. */
+static int
+check_asked(const struct dpc_world *world, uint32_t documents, struct dpc_error *err)
+{
+    uint32_t asked = dpc_experiment_score_paths(world->experiment);
+    uint32_t paths = world->topology->routed_paths, blocks = dpc_asked_blocks(documents);
+    if ((uint64_t)blocks * asked >= paths)
+        return DPC_OK;
+    return dpc_error_set(err, DPC_EINVAL,
+                         "routing.score_paths: %u asks %u paths for each of %u blocks of %d "
+                         "documents, so that some of the %u paths would score nothing: raise it, "
+                         "or data.router (now %g)",
+                         asked, asked, blocks, DPC_ASKED_DOCUMENTS, paths,
+                         world->experiment->data.router);
+}
+
 int
 dpc_corpus_check_scored(const struct dpc_corpus *corpus, struct dpc_error *err)
 {
@@ -46,7 +66,7 @@ dpc_corpus_check_scored(const struct dpc_corpus *corpus, struct dpc_error *err)
     uint32_t count = choose(corpus, indices, &found);
     dpc_free(indices);
     if (count >= needed)
-        return DPC_OK;
+        return check_asked(corpus->world, count, err);
     return dpc_error_set(err, DPC_EINVAL,
                          "routing.phases would score %u documents of the router split, which has "
                          "%u, and needs %llu, %u a path: raise data.router (now %g) or "
@@ -78,8 +98,9 @@ dpc_corpus_put_scored(const struct dpc_corpus *corpus, struct dpc_sharded *shard
 
 struct losses {
     struct dpc_store *store;
-    float *values; /* [documents, paths] nats */
+    float *values; /* [documents, paths] nats; INFINITY: the path was not asked */
     uint32_t documents, paths;
+    uint32_t asked; /* paths, for each document */
     uint32_t phase; /* discriminative one whose scores these are */
     uint64_t found; /* losses */
     struct dpc_error *err;
@@ -101,7 +122,8 @@ load_losses(struct losses *losses, const struct dpc_result_record *record)
         code = dpc_error_set(losses->err, DPC_ECORRUPT, "%zu scores stand for %u documents", count,
                              record->to - record->from);
     for (size_t i = 0; code == DPC_OK && i < count; i++) {
-        losses->values[(record->from + i) * losses->paths + record->path] = (float)scores[i].nats;
+        losses->values[(record->from + i) * losses->paths + record->path] =
+            (float)fmin(scores[i].nats, (double)FLT_MAX);
         losses->found++;
     }
     dpc_free(scores);
@@ -127,13 +149,17 @@ losses_load(const struct dpc_corpus *corpus, const struct dpc_phase_record *phas
     *losses = (struct losses){.store = store,
                               .documents = phase->scored_documents,
                               .paths = corpus->world->topology->routed_paths,
+                              .asked = dpc_experiment_score_paths(corpus->world->experiment),
                               .phase = phase->routing_phases + 1,
                               .err = err};
-    uint64_t needed = (uint64_t)losses->documents * losses->paths;
-    losses->values = dpc_try_alloc(needed, sizeof *losses->values);
+    uint64_t needed = (uint64_t)losses->documents * losses->asked;
+    size_t size = (size_t)losses->documents * losses->paths;
+    losses->values = dpc_try_alloc(size, sizeof *losses->values);
     if (!losses->values)
         return dpc_error_set(err, DPC_ENOMEM, "no memory for the scores of %u documents",
                              losses->documents);
+    for (size_t i = 0; i < size; i++)
+        losses->values[i] = INFINITY;
     int code = dpc_scan_results(dpc_store_kv(store), gather_losses, losses, err);
     if (code == DPC_OK)
         code = losses->code;
@@ -141,6 +167,36 @@ losses_load(const struct dpc_corpus *corpus, const struct dpc_phase_record *phas
         code = dpc_error_set(err, DPC_ECORRUPT, "the store has %llu scores, not %llu",
                              (unsigned long long)losses->found, (unsigned long long)needed);
     return code;
+}
+
+/* The paths that scored each document, `ret_asked` [documents, asked] in rising order; NULL where
+ * all did. dpc_free it. */
+static int
+list_asked(const struct losses *losses, uint32_t **ret_asked, struct dpc_error *err)
+{
+    *ret_asked = NULL;
+    if (losses->asked == losses->paths)
+        return DPC_OK;
+    uint32_t *asked = dpc_try_alloc((size_t)losses->documents * losses->asked + 1, sizeof *asked);
+    if (!asked)
+        return dpc_error_set(err, DPC_ENOMEM, "no memory for who scored %u documents",
+                             losses->documents);
+    for (uint32_t i = 0; i < losses->documents; i++) {
+        const float *values = losses->values + (size_t)i * losses->paths;
+        uint32_t found = 0;
+        for (uint32_t path = 0; path < losses->paths; path++) {
+            if (values[path] < INFINITY && found++ < losses->asked)
+                asked[(size_t)i * losses->asked + found - 1] = path;
+        }
+        if (found != losses->asked) {
+            dpc_free(asked);
+            return dpc_error_set(err, DPC_ECORRUPT,
+                                 "the store has scores of %u paths for document %u, not of %u",
+                                 found, i, losses->asked);
+        }
+    }
+    *ret_asked = asked;
+    return DPC_OK;
 }
 
 /* --- The router. */
@@ -198,26 +254,45 @@ label(const struct dpc_experiment *experiment, const struct losses *losses, uint
         dpc_assign(losses->values, losses->documents, losses->paths, &even, ret_labels);
 }
 
+/* The router of the labels. Where some paths were asked, shares are not the labels' (they are
+ * flatter); so what labels_suffice holds those against is then asked of the router itself. */
+static int
+fit(const struct dpc_experiment *experiment, const struct losses *losses,
+    const struct dpc_features *of_scored, const struct dpc_router_sample *seen,
+    struct dpc_router **ret_router, struct dpc_error *err)
+{
+    uint32_t *asked, *labels = dpc_alloc(losses->documents + 1, sizeof *labels);
+    int code = list_asked(losses, &asked, err);
+    if (code == DPC_OK) {
+        struct dpc_router_sample sample = {.features = of_scored->values,
+                                           .count = losses->documents,
+                                           .dim = of_scored->dim,
+                                           .labels = labels,
+                                           .asked = asked,
+                                           .asked_count = losses->asked,
+                                           .least = 2 * experiment->routing.documents_min};
+        label(experiment, losses, seen->count, labels);
+        code = dpc_router_fit_linear(losses->paths, experiment->routing.features, &sample, seen,
+                                     ret_router, err);
+    }
+    dpc_free(asked);
+    dpc_free(labels);
+    return code;
+}
+
 int
 dpc_corpus_fit_to_scores(const struct dpc_corpus *corpus, const struct dpc_features *features,
                          const struct dpc_phase_record *phase, const struct dpc_router_sample *seen,
                          struct dpc_router **ret_router, struct dpc_error *err)
 {
     struct losses losses;
-    float *values = NULL;
-    uint32_t *labels = dpc_alloc(phase->scored_documents + 1, sizeof *labels);
+    struct dpc_features of_scored = {.dim = features->dim};
     int code = losses_load(corpus, phase, &losses, err);
     if (code == DPC_OK)
-        code = copy_features(corpus, features, losses.documents, &values, err);
-    if (code == DPC_OK) {
-        label(corpus->world->experiment, &losses, seen->count, labels);
-        code = dpc_router_fit_linear(
-            losses.paths, corpus->world->experiment->routing.features,
-            &(struct dpc_router_sample){values, losses.documents, features->dim, labels}, seen,
-            ret_router, err);
-    }
-    dpc_free(values);
-    dpc_free(labels);
+        code = copy_features(corpus, features, losses.documents, &of_scored.values, err);
+    if (code == DPC_OK)
+        code = fit(corpus->world->experiment, &losses, &of_scored, seen, ret_router, err);
+    dpc_free(of_scored.values);
     dpc_free(losses.values);
     return code;
 }

@@ -108,7 +108,8 @@ gather_sample(const struct dpc_corpus *corpus, const struct dpc_features *featur
         memcpy(seen + (size_t)count * dim, features->values + (size_t)i * dim, dim * sizeof *seen);
         seen_labels[count++] = labels ? labels[i] : 0;
     }
-    *ret_sample = (struct dpc_router_sample){seen, count, dim, seen_labels};
+    *ret_sample = (struct dpc_router_sample){
+        .features = seen, .count = count, .dim = dim, .labels = seen_labels};
     return DPC_OK;
 }
 

@@ -48,7 +48,7 @@ is_taken(const uint32_t *chosen, uint32_t chosen_count, uint32_t path)
     return false;
 }
 
-/* The cheapest path that has room and is not chosen yet. */
+/* The cheapest path that has a cost and room and is not chosen yet. */
 static uint32_t
 choose(const float *costs, uint32_t paths, const uint32_t *filled, uint32_t room,
        const uint32_t *chosen, uint32_t chosen_count)
@@ -56,10 +56,24 @@ choose(const float *costs, uint32_t paths, const uint32_t *filled, uint32_t room
     uint32_t best = DPC_ASSIGN_NONE;
     for (uint32_t path = 0; path < paths; path++) {
         if (filled[path] < room && !is_taken(chosen, chosen_count, path) &&
-            (best == DPC_ASSIGN_NONE || costs[path] < costs[best]))
+            costs[path] < (best == DPC_ASSIGN_NONE ? INFINITY : costs[best]))
             best = path;
     }
     return best;
+}
+
+/* Of the paths that have a cost the one with the fewest documents; among equals the cheapest. The
+ * first where none has. */
+static uint32_t
+least_filled(const float *costs, uint32_t paths, const uint32_t *filled)
+{
+    uint32_t best = DPC_ASSIGN_NONE;
+    for (uint32_t path = 0; path < paths; path++) {
+        if (costs[path] < INFINITY && (best == DPC_ASSIGN_NONE || filled[path] < filled[best] ||
+                                       (filled[path] == filled[best] && costs[path] < costs[best])))
+            best = path;
+    }
+    return best == DPC_ASSIGN_NONE ? 0 : best;
 }
 
 uint32_t
@@ -85,8 +99,10 @@ dpc_assign(const float *costs, uint32_t count, uint32_t paths,
         for (uint32_t i = 0; i < count; i++) {
             uint32_t document = turns[i].document;
             uint32_t *chosen = ret_paths + (size_t)document * options->choices;
-            chosen[choice] =
-                choose(costs + (size_t)document * paths, paths, filled, room, chosen, choice);
+            const float *cost = costs + (size_t)document * paths;
+            chosen[choice] = choose(cost, paths, filled, room, chosen, choice);
+            if (choice == 0 && chosen[0] == DPC_ASSIGN_NONE)
+                chosen[0] = least_filled(cost, paths, filled);
             if (chosen[choice] != DPC_ASSIGN_NONE)
                 filled[chosen[choice]]++;
         }

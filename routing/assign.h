@@ -2,6 +2,7 @@
  *
  * From what each path costs for each document to the paths that take it: the cheapest, or balanced
  * under a capacity (greedy by margin, as SMALLTALK LM, arXiv 2410.03529), and with overlap several.
+ * A path of infinite cost is none for the document: it was not asked.
  *
  * Owns: nothing. Threads: any.
  */
@@ -21,9 +22,12 @@ struct dpc_assign_options {
  * rounded up. */
 uint32_t dpc_assign_capacity(uint32_t count, uint32_t paths, uint32_t choices, double capacity);
 
-/* Writes `ret_paths` [count, choices], best first, from `costs` [count, paths], which are finite.
- * Under a capacity the documents that lose most by their second choice choose first, so every
- * document gets a first path; a further one is DPC_ASSIGN_NONE where no other path has room. */
+/* Writes `ret_paths` [count, choices], best first, from `costs` [count, paths], which are finite or
+ * INFINITY (a document that has no finite one goes to the first path). Under a capacity the
+ * documents that lose most by their second choice choose first. Where all paths have a cost that
+ * gives every document a first path; where those that have one are full, the document goes to the
+ * one of them with the fewest documents, over its capacity. A further path is DPC_ASSIGN_NONE where
+ * no other has room. */
 void dpc_assign(const float *costs, uint32_t count, uint32_t paths,
                 const struct dpc_assign_options *options, uint32_t *ret_paths);
 

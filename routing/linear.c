@@ -17,13 +17,12 @@ enum { STEPS = 1200, BIAS_STEPS = 400 };
 /* Parameters are one vector: a row of dim weights and a bias each class. */
 struct fit {
     uint32_t classes, dim;
-    const float *points;
-    const uint32_t *labels;
-    uint32_t count;
+    const struct dpc_linear_sample *sample;
     size_t size;
     double *at, *ahead, *before; /* [size] */
     double *gradient;            /* [size] */
-    double *chances;             /* [classes] */
+    uint32_t *all;               /* [classes] each class, for points that all were asked for */
+    double *chances;             /* [classes] of those that were asked */
 };
 
 static void
@@ -38,22 +37,33 @@ softmax(double *values, uint32_t count)
         values[i] /= sum;
 }
 
+/* The classes that were asked for a point. */
+static const uint32_t *
+asked_for(const struct fit *fit, uint32_t index, uint32_t *ret_count)
+{
+    const struct dpc_linear_sample *sample = fit->sample;
+    *ret_count = sample->asked ? sample->asked_count : fit->classes;
+    return sample->asked ? sample->asked + (size_t)index * sample->asked_count : fit->all;
+}
+
 static void
 add_gradient_of(struct fit *fit, uint32_t index)
 {
-    const float *point = fit->points + (size_t)index * fit->dim;
+    const float *point = fit->sample->points + (size_t)index * fit->dim;
+    uint32_t count, label = fit->sample->labels[index];
+    const uint32_t *asked = asked_for(fit, index, &count);
     size_t row = fit->dim + 1;
-    for (uint32_t c = 0; c < fit->classes; c++) {
-        const double *weights = fit->ahead + c * row;
+    for (uint32_t i = 0; i < count; i++) {
+        const double *weights = fit->ahead + asked[i] * row;
         double logit = weights[fit->dim];
         for (uint32_t k = 0; k < fit->dim; k++)
             logit += weights[k] * (double)point[k];
-        fit->chances[c] = logit;
+        fit->chances[i] = logit;
     }
-    softmax(fit->chances, fit->classes);
-    for (uint32_t c = 0; c < fit->classes; c++) {
-        double *gradient = fit->gradient + c * row;
-        double off = (fit->chances[c] - (fit->labels[index] == c)) / fit->count;
+    softmax(fit->chances, count);
+    for (uint32_t i = 0; i < count; i++) {
+        double *gradient = fit->gradient + asked[i] * row;
+        double off = (fit->chances[i] - (label == asked[i])) / fit->sample->count;
         for (uint32_t k = 0; k < fit->dim; k++)
             gradient[k] += off * (double)point[k];
         gradient[fit->dim] += off;
@@ -65,7 +75,7 @@ step(struct fit *fit)
 {
     double root = sqrt(PENALTY / (1 + PENALTY)), momentum = (1 - root) / (1 + root);
     memset(fit->gradient, 0, fit->size * sizeof *fit->gradient);
-    for (uint32_t i = 0; i < fit->count; i++)
+    for (uint32_t i = 0; i < fit->sample->count; i++)
         add_gradient_of(fit, i);
     for (size_t i = 0; i < fit->size; i++) {
         double slope = fit->gradient[i] + PENALTY * fit->ahead[i];
@@ -76,21 +86,21 @@ step(struct fit *fit)
 }
 
 void
-dpc_linear_fit(struct dpc_linear *linear, const float *points, const uint32_t *labels,
-               uint32_t count)
+dpc_linear_fit(struct dpc_linear *linear, const struct dpc_linear_sample *sample)
 {
     size_t row = linear->dim + 1, size = linear->classes * row;
     struct fit fit = {.classes = linear->classes,
                       .dim = linear->dim,
-                      .points = points,
-                      .labels = labels,
-                      .count = count,
+                      .sample = sample,
                       .size = size,
                       .at = dpc_alloc(4 * size, sizeof(double)),
+                      .all = dpc_alloc(linear->classes, sizeof(uint32_t)),
                       .chances = dpc_alloc(linear->classes, sizeof(double))};
     fit.ahead = fit.at + size;
     fit.before = fit.ahead + size;
     fit.gradient = fit.before + size;
+    for (uint32_t c = 0; c < linear->classes; c++)
+        fit.all[c] = c;
     for (int i = 0; i < STEPS; i++)
         step(&fit);
     for (uint32_t c = 0; c < linear->classes; c++) {
@@ -99,6 +109,7 @@ dpc_linear_fit(struct dpc_linear *linear, const float *points, const uint32_t *l
         linear->bias[c] = (float)fit.at[c * row + linear->dim];
     }
     dpc_free(fit.at);
+    dpc_free(fit.all);
     dpc_free(fit.chances);
 }
 
@@ -111,6 +122,48 @@ dpc_linear_logits(const struct dpc_linear *linear, const float *point, double *r
         for (uint32_t k = 0; k < linear->dim; k++)
             ret_logits[c] += (double)weights[k] * (double)point[k];
     }
+}
+
+/* --- How many points a class should have. */
+
+/* The sum of the points' chances among all classes, so scaled that it makes `total`. */
+static void
+add_chances(const struct dpc_linear *linear, const struct dpc_linear_sample *sample, double total,
+            double *wanted)
+{
+    double *chances = dpc_alloc(linear->classes, sizeof *chances);
+    for (uint32_t i = 0; i < sample->count; i++) {
+        dpc_linear_logits(linear, sample->points + (size_t)i * linear->dim, chances);
+        softmax(chances, linear->classes);
+        for (uint32_t c = 0; c < linear->classes; c++)
+            wanted[c] += chances[c] * total / sample->count;
+    }
+    dpc_free(chances);
+}
+
+/* Nobody below `least`, and the same sum: what is above it shrinks by one factor. */
+static void
+raise_to(double least, double total, uint32_t classes, double *wanted)
+{
+    double above = 0, room = total - least * classes;
+    for (uint32_t c = 0; c < classes; c++)
+        above += fmax(0, wanted[c] - least);
+    for (uint32_t c = 0; c < classes; c++)
+        wanted[c] = least + (above > 0 ? fmax(0, wanted[c] - least) * (room / above) : 0);
+}
+
+void
+dpc_linear_wanted(const struct dpc_linear *linear, const struct dpc_linear_sample *sample,
+                  uint32_t total, double least, double *ret_wanted)
+{
+    memset(ret_wanted, 0, linear->classes * sizeof *ret_wanted);
+    if (sample->asked) {
+        add_chances(linear, sample, total, ret_wanted);
+        raise_to(fmin(least, (double)total / linear->classes), total, linear->classes, ret_wanted);
+        return;
+    }
+    for (uint32_t i = 0; i < sample->count; i++)
+        ret_wanted[sample->labels[i]] += (double)total / sample->count;
 }
 
 /* --- The bias. */
@@ -164,13 +217,10 @@ move_bias(struct dpc_linear *linear, const double *raw, uint32_t count, const do
 
 void
 dpc_linear_fit_bias(struct dpc_linear *linear, const float *points, uint32_t count,
-                    const uint32_t *labels, uint32_t labels_count)
+                    const double *wanted)
 {
     uint32_t classes = linear->classes;
-    double *wanted = dpc_alloc(classes, sizeof *wanted);
     double *raw = dpc_try_alloc((size_t)count * classes, sizeof *raw);
-    for (uint32_t i = 0; i < labels_count; i++)
-        wanted[labels[i]] += (double)count / labels_count;
     for (uint32_t i = 0; raw && i < count; i++) {
         dpc_linear_logits(linear, points + (size_t)i * linear->dim, raw + (size_t)i * classes);
         for (uint32_t c = 0; c < classes; c++)
@@ -179,5 +229,4 @@ dpc_linear_fit_bias(struct dpc_linear *linear, const float *points, uint32_t cou
     if (raw)
         move_bias(linear, raw, count, wanted);
     dpc_free(raw);
-    dpc_free(wanted);
 }

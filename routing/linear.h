@@ -4,6 +4,16 @@
  * predicted classes as frequent as they should be (DiPaCo, section 2.4.2: without it paths go
  * empty). Pure functions: sums run in one fixed order.
  *
+ * A label may be the best of some classes only, those that were asked, A. Then the likelihood of
+ * label y is exp(z_y) / sum over c in A of exp(z_c): logits z of classes that were not asked have
+ * no part in it and get no slope, so that no point is pushed away from what nobody compared it
+ * with. In a logit model the best of A is y with just this chance, whatever A is (Luce, "Individual
+ * choice behavior", 1959, section 1.C); so where A is drawn without a look at the point, the
+ * weights that come out are those of all classes being asked, with less to go by. The labels'
+ * shares are not: they are flatter, since a class is more easily the best of a few, and never of
+ * more points than it was asked for. So the wanted shares are then the mean chances among all
+ * classes; with all asked these are the labels' shares, since there the slope of the bias is zero.
+ *
  * Owns: nothing. Threads: any. Limits: points must be finite and at most of unit length, on which
  * the length of the fit's steps rests.
  */
@@ -19,14 +29,27 @@ struct dpc_linear {
     float *bias;    /* [classes] */
 };
 
-/* Fits to `points` [count, dim] with `labels` [count] below `classes`. */
-void dpc_linear_fit(struct dpc_linear *linear, const float *points, const uint32_t *labels,
-                    uint32_t count);
+struct dpc_linear_sample {
+    const float *points;    /* [count, dim] */
+    const uint32_t *labels; /* [count] below `classes` */
+    uint32_t count;
+    const uint32_t *asked; /* [count, asked_count] different classes, the label one of them, in
+                            * rising order; NULL: all were asked */
+    uint32_t asked_count;
+};
 
-/* Moves the bias until the classes of `points` have the shares of `labels` [labels_count], as near
- * as it comes. */
+void dpc_linear_fit(struct dpc_linear *linear, const struct dpc_linear_sample *sample);
+
+/* How many of `total` points each class should have, `ret_wanted` [classes], by a fitted sample.
+ * Where not all classes were asked none gets less than `least`, at most an even share: what it
+ * lacks comes from what others have above that. */
+void dpc_linear_wanted(const struct dpc_linear *linear, const struct dpc_linear_sample *sample,
+                       uint32_t total, double least, double *ret_wanted);
+
+/* Moves the bias until as many of `points` [count, dim] have each class as `wanted` [classes] says,
+ * as near as it comes. */
 void dpc_linear_fit_bias(struct dpc_linear *linear, const float *points, uint32_t count,
-                         const uint32_t *labels, uint32_t labels_count);
+                         const double *wanted);
 
 /* bias + weights . point of each class. */
 void dpc_linear_logits(const struct dpc_linear *linear, const float *point, double *ret_logits);

@@ -29,6 +29,10 @@ struct dpc_router_sample {
     const float *features; /* [count, dim] */
     uint32_t count, dim;
     const uint32_t *labels; /* [count] the path of each (metadata, discriminative), else NULL */
+    /* Discriminative, where a label is the best of some paths only (routing/linear.h). */
+    const uint32_t *asked; /* [count, asked_count]; NULL: of all */
+    uint32_t asked_count;
+    uint32_t least; /* documents of the other sample that a path is to get then */
 };
 
 /* Fits the router of `routing.init` to the documents that training may see. With metadata it holds
@@ -37,8 +41,8 @@ struct dpc_router_sample {
 int dpc_router_fit(const struct dpc_topology *topology, const struct dpc_router_sample *sample,
                    struct dpc_router **ret_router, struct dpc_error *err) DPC_MUST_CHECK;
 /* The discriminative router (section 2.4.2): a linear classifier of `sample`, whose bias is then
- * moved until the paths that it gives to `all` (labels unused) have the labels' shares. The form of
- * the features is fitted to `all`. */
+ * moved until the paths that it gives to `all` (labels unused) have the labels' shares, or those
+ * that dpc_linear_wanted takes for them. The form of the features is fitted to `all`. */
 int dpc_router_fit_linear(uint32_t paths, enum dpc_routing_features features,
                           const struct dpc_router_sample *sample,
                           const struct dpc_router_sample *all, struct dpc_router **ret_router,

@@ -195,8 +195,13 @@ fit_weights(struct dpc_router *router, const struct dpc_router_sample *sample,
     float *all_points = make_points(router, part, all);
     if (points && all_points) {
         struct dpc_linear linear = {router->paths, router->dim, part->centroids, router->bias};
-        dpc_linear_fit(&linear, points, sample->labels, sample->count);
-        dpc_linear_fit_bias(&linear, all_points, all->count, sample->labels, sample->count);
+        struct dpc_linear_sample labelled = {points, sample->labels, sample->count, sample->asked,
+                                             sample->asked_count};
+        double *wanted = dpc_alloc(router->paths, sizeof *wanted);
+        dpc_linear_fit(&linear, &labelled);
+        dpc_linear_wanted(&linear, &labelled, all->count, sample->least, wanted);
+        dpc_linear_fit_bias(&linear, all_points, all->count, wanted);
+        dpc_free(wanted);
     } else {
         code = no_memory(all, err);
     }

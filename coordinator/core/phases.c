@@ -3,14 +3,16 @@
  * chunks or asks for its effect. */
 #include "coordinator/core/state.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/alloc.h"
 #include "base/planted.h"
+#include "coordinator/core/asked.h"
 
 /* Documents of one lease: enough pieces for several workers. Evaluating reads a document's first
- * windows, featurizing only its prefix. */
-enum { FEATURIZE_CHUNK = DPC_DOCUMENTS_PER_LEASE_MAX, EVALUATE_CHUNK = 32 };
+ * windows, as scoring does, featurizing only its prefix. */
+enum { FEATURIZE_CHUNK = DPC_DOCUMENTS_PER_LEASE_MAX, EVALUATE_CHUNK = DPC_ASKED_DOCUMENTS };
 
 /* A lease's table has at most DPC_PIECES_PER_LEASE_MAX rows. */
 static uint32_t
@@ -47,18 +49,61 @@ add_chunks(struct dpc_core *core, uint32_t path, uint32_t documents, uint32_t si
     add_chunks_from(core, path, 0, documents, size);
 }
 
+/* Chunks stand by path, then by document. */
+static int
+by_place(const void *a, const void *b)
+{
+    const struct core_chunk *left = a, *right = b;
+    if (left->path != right->path)
+        return left->path < right->path ? -1 : 1;
+    return left->from < right->from ? -1 : left->from > right->from;
+}
+
+/* Of each block the paths that are asked alone. */
+static void
+add_asked_chunks(struct dpc_core *core, uint32_t count)
+{
+    struct dpc_asked asked;
+    uint32_t documents = core->phase.scored_documents, blocks = dpc_asked_blocks(documents);
+    core->chunks = dpc_grow(core->chunks, (size_t)blocks * count, sizeof *core->chunks);
+    uint64_t seed = core->experiment->seed;
+    if (DPC_PLANTED(DPC_PLANTED_OTHERS_ASKED))
+        seed += core->phase.next_serial;
+    dpc_asked_init(&asked, seed, core_chunk_phase(core), core->topology.routed_paths, count);
+    for (uint32_t block = 0; block < blocks; block++) {
+        const uint32_t *paths = dpc_asked_next(&asked);
+        uint32_t from = block * DPC_ASKED_DOCUMENTS, left = documents - from;
+        uint32_t to = from + (left < DPC_ASKED_DOCUMENTS ? left : DPC_ASKED_DOCUMENTS);
+        for (uint32_t i = 0; i < count; i++)
+            core->chunks[core->chunks_count++] =
+                (struct core_chunk){.path = paths[i], .from = from, .to = to};
+    }
+    dpc_asked_done(&asked);
+    qsort(core->chunks, core->chunks_count, sizeof *core->chunks, by_place);
+}
+
+static void
+add_score_chunks(struct dpc_core *core)
+{
+    uint32_t count = dpc_experiment_score_paths(core->experiment);
+    if (count < core->topology.routed_paths) {
+        add_asked_chunks(core, count);
+        return;
+    }
+    for (uint32_t path = 0; path < core->topology.routed_paths; path++)
+        add_chunks(core, path, core->phase.scored_documents, EVALUATE_CHUNK);
+}
+
 void
 core_plan_chunks(struct dpc_core *core)
 {
     uint32_t phase = core->phase.phase, dense = dpc_topology_dense_path(&core->topology);
     core->chunks_count = 0;
-    for (uint32_t path = 0; path < core->topology.routed_paths; path++) {
-        if (phase == DPC_PHASE_SCORE)
-            add_chunks(core, path, core->phase.scored_documents, EVALUATE_CHUNK);
-        if (phase == DPC_PHASE_TRACE)
-            add_chunks_from(core, path, core->phase.traced_train, core->phase.traced_documents,
-                            trace_chunk(core));
-    }
+    if (phase == DPC_PHASE_SCORE)
+        add_score_chunks(core);
+    for (uint32_t path = 0; phase == DPC_PHASE_TRACE && path < core->topology.routed_paths; path++)
+        add_chunks_from(core, path, core->phase.traced_train, core->phase.traced_documents,
+                        trace_chunk(core));
     if (phase == DPC_PHASE_FEATURIZE)
         add_chunks(core, dense, core->phase.documents, FEATURIZE_CHUNK);
     if (phase == DPC_PHASE_REROUTE)

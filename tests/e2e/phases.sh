@@ -35,6 +35,16 @@ check 'the last router routes a prompt' [ "$status" = 0 ]
 run_to_end eval dipaco eval killed
 check 'and the held-out documents' [ "$status" = 0 ]
 
+# Of the four paths three are asked for each block of documents.
+make_experiment some.yaml \
+    's/init: kmeans/init: kmeans, phases: 2, balance: capacity, score_paths: 3/'
+run_to_end some dipaco run some.yaml --dir some
+check 'a run in which some paths score ends' [ "$status" = 0 ]
+check "three quarters of the leases: $(scored some)" [ "$(scored some)" -ge 18 ]
+check 'and no more' [ "$(scored some)" -lt "$(scored calm)" ]
+run_to_end plan dipaco plan some.yaml
+check 'as the plan says' grep -q '^scoring     2 times 3 of 4 paths a document' plan.out
+
 make_experiment few.yaml 's/init: kmeans, documents_min: 2/init: kmeans, phases: 1, documents_min: 30/'
 run_to_end few dipaco run few.yaml --dir few
 check 'too few documents to score end the run' [ "$status" != 0 ]

@@ -2,6 +2,7 @@
  * The core's indices against the slow way: looking through everything. */
 #include <string.h>
 
+#include "coordinator/core/asked.h"
 #include "coordinator/core/state.h"
 #include "tests/sim/sim.h"
 
@@ -59,9 +60,27 @@ check_paths(struct sim *sim, const struct dpc_core *core)
     }
 }
 
+/* In a discriminative phase each block is a chunk of as many paths as are asked. */
+static void
+check_score_chunks(struct sim *sim, const struct dpc_core *core)
+{
+    uint32_t asked = dpc_experiment_score_paths(core->experiment);
+    uint32_t blocks = dpc_asked_blocks(core->phase.scored_documents);
+    if (core->chunks_count != asked * blocks)
+        sim_fail(sim, "%u blocks are scored in %u chunks", blocks, core->chunks_count);
+    for (uint32_t i = 1; i < core->chunks_count; i++) {
+        const struct core_chunk *chunk = &core->chunks[i], *before = chunk - 1;
+        if (chunk->path < before->path ||
+            (chunk->path == before->path && chunk->from <= before->from))
+            sim_fail(sim, "chunk %u does not stand behind the one before it", i);
+    }
+}
+
 static void
 check_chunks(struct sim *sim, const struct dpc_core *core)
 {
+    if (core->phase.phase == DPC_PHASE_SCORE)
+        check_score_chunks(sim, core);
     uint32_t left = 0;
     static const uint32_t kinds[] = {
         [DPC_PHASE_FEATURIZE] = DPC_TASK_FEATURIZE, [DPC_PHASE_SCORE] = DPC_TASK_SCORE,

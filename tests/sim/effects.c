@@ -81,13 +81,37 @@ prepare(struct sim *sim, struct dpc_event *event)
     prepared->early_stop_documents = sim->plan.documents;
 }
 
+/* Results that a router is made of. */
+struct gathered {
+    struct dpc_buf hashes;
+    uint32_t phase; /* the discriminative one that ends */
+    uint64_t scores;
+};
+
 static bool
-add_features(void *context, const struct dpc_result_record *record)
+gather(void *context, const struct dpc_result_record *record)
 {
-    struct dpc_buf *all = context;
+    struct gathered *gathered = context;
     if (record->kind == DPC_TASK_FEATURIZE || record->kind == DPC_TASK_SCORE)
-        dpc_buf_put(all, record->result.bytes, DPC_HASH_BYTES);
+        dpc_buf_put(&gathered->hashes, record->result.bytes, DPC_HASH_BYTES);
+    if (record->kind == DPC_TASK_SCORE && record->phase == gathered->phase)
+        gathered->scores += record->to - record->from;
     return true;
+}
+
+/* Each document has been scored by as many paths as the experiment says. */
+static void
+check_scores(struct sim *sim, const struct gathered *gathered)
+{
+    const struct dpc_experiment *experiment = &sim->coordinator.experiment;
+    uint32_t asked = dpc_experiment_score_paths(experiment);
+    uint64_t owed = (uint64_t)dpc_core_phase(sim->coordinator.core)->scored_documents * asked;
+    sim_mark(sim, SIM_MARK_ROUTED_ANEW);
+    if (asked < dpc_core_topology(sim->coordinator.core)->routed_paths)
+        sim_mark(sim, SIM_MARK_ROUTED_BY_SOME);
+    if (gathered->scores != owed)
+        sim_fail(sim, "%llu scores were gathered, not %llu", (unsigned long long)gathered->scores,
+                 (unsigned long long)owed);
 }
 
 /* Each module with a content of its own, made of the dense one, where the experiment has it so. */
@@ -131,15 +155,16 @@ put_early_stop(struct sim *sim, uint32_t path, const struct dpc_hash *router,
 static void
 shard(struct sim *sim, struct sim_effect *effect)
 {
-    struct dpc_buf features;
+    const struct dpc_phase_record *phase = dpc_core_phase(sim->coordinator.core);
+    struct gathered gathered = {.phase = phase->routing_phases + 1};
     struct dpc_error err;
     struct dpc_sharded *sharded = &effect->event.sharded;
     effect->event.type = DPC_EVENT_SHARDED;
-    dpc_buf_init(&features, 0);
-    if (dpc_scan_results(sim->coordinator.kv, add_features, &features, &err) != DPC_OK)
+    dpc_buf_init(&gathered.hashes, 0);
+    if (dpc_scan_results(sim->coordinator.kv, gather, &gathered, &err) != DPC_OK)
         sim_fail(sim, "results could not be read: %s", err.text);
-    sharded->router = sim_put_blob(sim, features.data, features.len);
-    dpc_buf_done(&features);
+    sharded->router = sim_put_blob(sim, gathered.hashes.data, gathered.hashes.len);
+    dpc_buf_done(&gathered.hashes);
     if (sim->coordinator.experiment.routing.phases) {
         sharded->scored = put_data(sim, "scored", 0, NULL);
         sharded->scored_documents = sim->plan.test_documents;
@@ -152,8 +177,8 @@ shard(struct sim *sim, struct sim_effect *effect)
         sharded->traced_router = 5 + sim->plan.test_documents / 2;
         sharded->traced_documents = 5 + sim->plan.test_documents;
     }
-    if (dpc_core_phase(sim->coordinator.core)->phase == DPC_PHASE_FIT)
-        sim_mark(sim, SIM_MARK_ROUTED_ANEW);
+    if (phase->phase == DPC_PHASE_FIT)
+        check_scores(sim, &gathered);
     else if (sim->coordinator.experiment.warm_start.init != DPC_BEGIN_COPY)
         begin_modules(sim, effect);
     sharded->paths_count = dpc_core_topology(sim->coordinator.core)->routed_paths;

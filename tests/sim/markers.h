@@ -33,6 +33,7 @@
     X(DENSE_AHEAD, "features were asked for while the dense path had gone on")                     \
     X(ROUTED_ANEW, "documents were routed anew between two rounds")                                \
     X(REROUTED, "new routes at evaluation were found")                                             \
+    X(ROUTED_BY_SOME, "some of the paths were asked to score a document, not all")                 \
     X(CLOCK_BACK, "a restarted coordinator's clock stood before the old one's")                    \
     X(COORDINATOR_SILENT, "a worker met a coordinator that was down")                              \
     X(COMPARED, "a second submission of a task was held against the first")                        \

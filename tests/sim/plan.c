@@ -19,6 +19,7 @@ enum {
     STREAM_WEAK = 8,
     STREAM_REROUTE = 9,
     STREAM_IMPORTED = 10,
+    STREAM_ASKED = 11,
 };
 enum { LISTED_MAX = 12, LEVELS_MAX = 3 };
 
@@ -106,8 +107,8 @@ is_among(uint32_t choices[LISTED_MAX][LEVELS_MAX], uint32_t count, const uint32_
     return false;
 }
 
-/* A list with holes, of which some entries may stand twice. */
-static void
+/* A list with holes, of which some entries may stand twice. Gives how many there are. */
+static uint32_t
 draw_list(struct dpc_rng *rng, const struct shape *shape, bool twice, struct dpc_buf *yaml)
 {
     uint32_t choices[LISTED_MAX][LEVELS_MAX] = {0}, count = 0, least = 1;
@@ -125,11 +126,13 @@ draw_list(struct dpc_rng *rng, const struct shape *shape, bool twice, struct dpc
         count++;
     }
     dpc_buf_printf(yaml, "]\n");
+    return count;
 }
 
 /* In a fifth of the seeds not all combinations, each once: a list, or replicas. Those score all
- * documents alike, so that documents cannot be routed anew where nothing else tells them apart. */
-static void
+ * documents alike, so that documents cannot be routed anew where nothing else tells them apart.
+ * Gives the number of paths. */
+static uint32_t
 draw_paths(struct sim_plan *plan, const struct shape *shape, uint32_t phases, struct dpc_buf *yaml)
 {
     struct dpc_rng rng;
@@ -137,14 +140,27 @@ draw_paths(struct sim_plan *plan, const struct shape *shape, uint32_t phases, st
     uint32_t combinations = 1;
     dpc_rng_init(&rng, plan->seed, DPC_RNG_TEST, STREAM_PATHS, 0, 0);
     plan->listed = dpc_rng_below(&rng, 5) == 0;
-    if (!plan->listed)
-        return;
     for (uint32_t i = 0; i < shape->digits; i++)
         combinations *= shape->modules[i] + shape->identity[i];
-    if (twice && combinations <= LISTED_MAX / 2 && dpc_rng_below(&rng, 3) == 0)
-        dpc_buf_printf(yaml, "replicas: %u\n", between(&rng, 2, LISTED_MAX / combinations));
-    else
-        draw_list(&rng, shape, twice, yaml);
+    if (!plan->listed)
+        return combinations;
+    if (!twice || combinations > LISTED_MAX / 2 || dpc_rng_below(&rng, 3))
+        return draw_list(&rng, shape, twice, yaml);
+    uint32_t replicas = between(&rng, 2, LISTED_MAX / combinations);
+    dpc_buf_printf(yaml, "replicas: %u\n", replicas);
+    return combinations * replicas;
+}
+
+/* In a third of the seeds with discriminative phases some paths score a document, not all. */
+static void
+draw_routing(struct sim_plan *plan, uint32_t paths, uint32_t phases, struct dpc_buf *yaml)
+{
+    struct dpc_rng rng;
+    dpc_rng_init(&rng, plan->seed, DPC_RNG_TEST, STREAM_ASKED, 0, 0);
+    dpc_buf_printf(yaml, "routing: {prefix: 8, phases: %u", phases);
+    if (phases && paths > 1 && dpc_rng_below(&rng, 3) == 0)
+        dpc_buf_printf(yaml, ", score_paths: %u", between(&rng, 2, paths));
+    dpc_buf_printf(yaml, "}\n");
 }
 
 /* Modules that wait for a part of their paths, for a while. */
@@ -232,8 +248,8 @@ draw_experiment(struct sim_plan *plan, struct dpc_rng *rng)
     uint32_t rounds = between(rng, 1, 4), phases = (uint32_t)dpc_rng_below(rng, rounds);
     dpc_buf_printf(&yaml, "outer: {rounds: %u, weight: %s%s}\n", rounds,
                    weights[dpc_rng_below(rng, 3)], dpc_buf_text(&outer));
-    dpc_buf_printf(&yaml, "routing: {prefix: 8, phases: %u}\n", phases);
-    draw_paths(plan, &shape, phases, &yaml);
+    uint32_t paths = draw_paths(plan, &shape, phases, &yaml);
+    draw_routing(plan, paths, phases, &yaml);
     dpc_buf_printf(&yaml, "baseline: {dense: %s}\n", dpc_rng_below(rng, 4) ? "true" : "false");
     put_warm_start(plan->seed, between(rng, 1, 3 * steps), dpc_buf_text(&warm_start), &yaml);
     dpc_buf_printf(&yaml, "transfer: {path_state: %s}\n",

@@ -214,6 +214,13 @@ static const struct {
     {"routing: {phase_rounds: 1000001}", DPC_ERANGE, "\"routing.phase_rounds\" is 1000001"},
     {"routing: {score_documents: 10000001}", DPC_ERANGE, "\"routing.score_documents\" is"},
     {"routing: {score_windows: 1000001}", DPC_ERANGE, "\"routing.score_windows\" is 1000001"},
+    {"routing: {score_paths: 65537}", DPC_ERANGE, "\"routing.score_paths\" is 65537"},
+    {"routing: {phases: 1, score_paths: 1}", DPC_EINVAL,
+     "f.yaml:3: \"routing.score_paths\" is 1, which leaves no choice between paths"},
+    {"routing: {phases: 1, score_paths: 5}", DPC_EINVAL,
+     "f.yaml:3: \"routing.score_paths\" is 5, and there are 4 paths"},
+    {"routing: {score_paths: 2}", DPC_EINVAL,
+     "f.yaml:3: \"routing.score_paths\" is 2, and with routing.phases: 0 nothing is scored"},
     {"routing: {phases: 3}\nouter: {rounds: 3}", DPC_EINVAL,
      "f.yaml:3: \"routing.phases\" is 3, and outer.rounds, 3, leaves fewer than 4"},
     {"routing: {phases: 3, phase_rounds: 2}\nouter: {rounds: 6}", DPC_EINVAL,
@@ -725,6 +732,21 @@ phases_need_a_router_split(void)
     dpc_free(text);
 }
 
+static void
+all_paths_score_or_some(void)
+{
+    struct dpc_experiment e;
+    struct dpc_error err;
+    CU_ASSERT_EQUAL_FATAL(parse_with("routing: {phases: 1}", &e, &err), DPC_OK);
+    CU_ASSERT_EQUAL(dpc_experiment_score_paths(&e), 4);
+    for (uint32_t count = 2; count <= 4; count++) {
+        char *keys = dpc_format("routing: {phases: 1, score_paths: %u}", count);
+        CU_ASSERT_EQUAL_FATAL(parse_with(keys, &e, &err), DPC_OK);
+        CU_ASSERT_EQUAL(dpc_experiment_score_paths(&e), count);
+        dpc_free(keys);
+    }
+}
+
 /* In even parts when nothing is said; the last part takes what is over. */
 static void
 phases_stand_between_rounds(void)
@@ -859,6 +881,7 @@ static const struct dpc_test tests[] = {
     {"diff names changed keys", diff_names_changed_keys_and_whether_they_may},
     {"example is up to date", example_is_up_to_date_and_holds_the_defaults},
     {"phases need a router split", phases_need_a_router_split},
+    {"all paths score or some", all_paths_score_or_some},
     {"phases stand between rounds", phases_stand_between_rounds},
     {"man text has every key", man_text_has_every_key},
     {"load names the file", load_names_the_file},

@@ -164,12 +164,46 @@ test_identity(void)
     CU_ASSERT(short_ones.worker_bytes_short < short_ones.worker_bytes_least);
 }
 
+/* Documents times paths, or documents times those that are asked. */
+static void
+test_scores(void)
+{
+    struct dpc_experiment several;
+    struct dpc_plan scoring;
+    struct dpc_error err = {0};
+    static const struct {
+        const char *keys;
+        uint32_t paths;
+        uint64_t scores;
+    } rows[] = {
+        {"phases: 2", 3, 0},
+        {"phases: 2, score_documents: 1000", 3, 6000},
+        {"phases: 2, score_documents: 1000, score_paths: 2", 2, 4000},
+    };
+    CU_ASSERT(plan.phases == 0 && plan.score_paths == 0 && plan.scores == 0);
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        char keys[128];
+        (void)snprintf(keys, sizeof keys, "routing: {prefix: 8, %s}", rows[i].keys);
+        const char *at = strstr(yaml, "routing: {prefix: 8}");
+        char *text = dpc_format("%.*s%s%s", (int)(at - yaml), yaml, keys,
+                                at + strlen("routing: {prefix: 8}"));
+        CU_ASSERT_EQUAL_FATAL(dpc_experiment_parse("planned", text, strlen(text), &several, &err),
+                              DPC_OK);
+        CU_ASSERT_EQUAL_FATAL(dpc_plan_make(&several, &scoring, &err), DPC_OK);
+        CU_ASSERT_EQUAL(scoring.phases, 2);
+        CU_ASSERT_EQUAL(scoring.score_paths, rows[i].paths);
+        CU_ASSERT_EQUAL(scoring.scores, rows[i].scores);
+        dpc_free(text);
+    }
+}
+
 static const struct dpc_test tests[] = {
     {"a plan is made", test_make},
     {"parameters", test_parameters},
     {"levels that couple all paths", test_coupling},
     {"steps and tokens", test_work},
     {"bytes and memory", test_bytes},
+    {"scores", test_scores},
     {"disk", test_disk},
     {"what routed modules begin with", test_beginnings},
     {"disk of early stopping", test_disk_of_early_stopping},

@@ -10,6 +10,7 @@
 #include "base/layout.h"
 #include "base/rng.h"
 #include "base/tensor_blob.h"
+#include "coordinator/core/asked.h"
 #include "data/routes.h"
 #include "data/scores.h"
 #include "storage/blob/blob.h"
@@ -122,28 +123,70 @@ put_features(struct rig *rig)
     put_result(rig, &result, &blob);
 }
 
-/* `best` of a kind is the path that loses least on it; others lose `margin` nats more. */
+/* What a path found for a block of the scored documents. */
+static void
+put_block(struct rig *rig, const struct dpc_score *scores, uint32_t phase, uint32_t path,
+          uint32_t from)
+{
+    uint32_t left = rig->phase.scored_documents - from;
+    struct dpc_result_record result = {
+        .kind = DPC_TASK_SCORE,
+        .path = path,
+        .from = from,
+        .to = from + (left < DPC_ASKED_DOCUMENTS ? left : DPC_ASKED_DOCUMENTS),
+        .phase = phase};
+    struct dpc_buf blob;
+    dpc_buf_init(&blob, 0);
+    dpc_scores_write(&blob, scores + from, result.to - from);
+    put_result(rig, &result, &blob);
+}
+
+/* Of the paths that are asked. */
+static void
+put_blocks(struct rig *rig, const struct dpc_score *scores, uint32_t phase, uint32_t path)
+{
+    struct dpc_asked asked;
+    uint32_t count = dpc_experiment_score_paths(&rig->experiment);
+    dpc_asked_init(&asked, rig->experiment.seed, phase, PATHS, count);
+    for (uint32_t from = 0; from < rig->phase.scored_documents; from += DPC_ASKED_DOCUMENTS) {
+        const uint32_t *paths = dpc_asked_next(&asked);
+        for (uint32_t i = 0; i < count; i++) {
+            if (paths[i] == path)
+                put_block(rig, scores, phase, path, from);
+        }
+    }
+    dpc_asked_done(&asked);
+}
+
+/* About 4 nats more than the best path loses, so that of two others now the one and now the other
+ * is better. */
+static double
+loss_of_others(uint32_t doc, uint32_t path)
+{
+    struct dpc_rng rng;
+    dpc_rng_init(&rng, 1, DPC_RNG_TEST, 2, doc, path);
+    return 8.5 + dpc_rng_unit(&rng);
+}
+
+/* `best` of a kind is the path that loses least on it. */
 static void
 put_scores(struct rig *rig, uint32_t phase, const uint32_t best[PATHS])
 {
     uint32_t count = rig->phase.scored_documents, scored = 0;
     struct dpc_score *scores = dpc_alloc(count, sizeof *scores);
     for (uint32_t path = 0; path < PATHS; path++) {
-        struct dpc_result_record result = {
-            .kind = DPC_TASK_SCORE, .path = path, .to = count, .phase = phase};
-        struct dpc_buf blob;
         struct dpc_tokens *tokens = corpus_open(&rig->temp, "corpus");
         scored = 0;
         for (uint32_t doc = 0; doc < DOCUMENTS; doc++) {
             if (dpc_tokens_split(tokens, doc, &rig->experiment) == DPC_SPLIT_ROUTER)
                 scores[scored++] = (struct dpc_score){
-                    .id = doc, .targets = 10, .nats = best[kind_of(doc)] == path ? 5 : 9};
+                    .id = doc,
+                    .targets = 10,
+                    .nats = best[kind_of(doc)] == path ? 5 : loss_of_others(doc, path)};
         }
         CU_ASSERT_EQUAL_FATAL(scored, count);
         dpc_tokens_close(tokens);
-        dpc_buf_init(&blob, 0);
-        dpc_scores_write(&blob, scores, count);
-        put_result(rig, &result, &blob);
+        put_blocks(rig, scores, phase, path);
     }
     dpc_free(scores);
 }
@@ -328,6 +371,90 @@ no_path_starves_in_a_phase(void)
     check_splits(&rig);
     for (uint32_t path = 0; path < PATHS; path++)
         CU_ASSERT(rig.shards[path].train_documents >= 20);
+    end(&rig);
+}
+
+/* Half of them say of each document which is the better one, and the classifier puts together which
+ * is the best. */
+static void
+some_paths_scores_find_the_best_of_all(void)
+{
+    static const uint32_t best[PATHS] = {2, 0, 3, 1};
+    struct rig rig;
+    begin_sharded(&rig, YAML("documents_min: 2, phases: 1, score_paths: 2"));
+    put_scores(&rig, 1, best);
+    shard(&rig, DPC_PHASE_FIT);
+    check_splits(&rig);
+    for (uint32_t kind = 0; kind < PATHS; kind++)
+        CU_ASSERT(count_kind(&rig, best[kind], kind) >= 50);
+    end(&rig);
+}
+
+static void
+scores_of_all_asked_are_those_of_all(void)
+{
+    static const char *const yamls[] = {YAML("documents_min: 2, phases: 1"),
+                                        YAML("documents_min: 2, phases: 1, score_paths: 4")};
+    static const uint32_t best[PATHS] = {2, 0, 3, 1};
+    struct dpc_hash routers[2];
+    for (int i = 0; i < 2; i++) {
+        struct rig rig;
+        begin_sharded(&rig, yamls[i]);
+        put_scores(&rig, 1, best);
+        shard(&rig, DPC_PHASE_FIT);
+        routers[i] = rig.sharded.router;
+        end(&rig);
+    }
+    CU_ASSERT_TRUE(dpc_hash_equal(&routers[0], &routers[1]));
+}
+
+/* One path is the best wherever it is asked; the others still get what they need. */
+static void
+no_path_starves_where_some_are_asked(void)
+{
+    static const uint32_t best[PATHS] = {1, 1, 1, 1};
+    static const char *const yamls[] = {
+        YAML("documents_min: 20, phases: 1, score_paths: 2"),
+        YAML("documents_min: 20, phases: 1, score_paths: 3, balance: capacity")};
+    for (int i = 0; i < 2; i++) {
+        struct rig rig;
+        begin_sharded(&rig, yamls[i]);
+        put_scores(&rig, 1, best);
+        shard(&rig, DPC_PHASE_FIT);
+        check_splits(&rig);
+        for (uint32_t path = 0; path < PATHS; path++)
+            CU_ASSERT(rig.shards[path].train_documents >= 20);
+        end(&rig);
+    }
+}
+
+static void
+a_path_that_nobody_would_ask_is_refused_before_training(void)
+{
+    struct rig rig;
+    struct dpc_prepared prepared;
+    begin(&rig, YAML("documents_min: 2, phases: 1, score_paths: 2, score_documents: 30"));
+    CU_ASSERT_EQUAL(dpc_corpus_prepare(&rig.world, &prepared, &rig.err), DPC_EINVAL);
+    CU_ASSERT_PTR_NOT_NULL(
+        strstr(rig.err.text, "asks 2 paths for each of 1 blocks of 32 documents, so that some of "
+                             "the 4 paths would score nothing: raise it"));
+    end(&rig);
+}
+
+static void
+scores_of_others_than_were_asked_are_refused(void)
+{
+    static const uint32_t best[PATHS] = {0, 1, 2, 3};
+    struct rig rig;
+    struct dpc_shard *shards = NULL;
+    begin_sharded(&rig, YAML("documents_min: 2, phases: 1, score_paths: 2"));
+    rig.experiment.routing.score_paths = 3;
+    put_scores(&rig, 1, best);
+    rig.experiment.routing.score_paths = 2;
+    rig.phase.phase = DPC_PHASE_FIT;
+    CU_ASSERT_EQUAL(dpc_corpus_shard(&rig.world, &rig.phase, &rig.sharded, &shards, &rig.err),
+                    DPC_ECORRUPT);
+    CU_ASSERT_PTR_NOT_NULL(strstr(rig.err.text, "the store has "));
     end(&rig);
 }
 
@@ -529,6 +656,12 @@ static const struct dpc_test tests[] = {
     {"no document is ever in two splits", no_document_is_ever_in_two_splits},
     {"the capacity holds in a phase", the_capacity_holds_in_a_phase},
     {"no path starves in a phase", no_path_starves_in_a_phase},
+    {"some paths' scores find the best of all", some_paths_scores_find_the_best_of_all},
+    {"scores of all asked are those of all", scores_of_all_asked_are_those_of_all},
+    {"no path starves where some are asked", no_path_starves_where_some_are_asked},
+    {"a path that nobody would ask is refused before training",
+     a_path_that_nobody_would_ask_is_refused_before_training},
+    {"scores of others than were asked are refused", scores_of_others_than_were_asked_are_refused},
     {"scores of another phase do not count", scores_of_another_phase_do_not_count},
     {"a sample of the router split is scored", a_sample_of_the_router_split_is_scored},
     {"new routes have documents of three splits", new_routes_have_documents_of_three_splits},

@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "routing/assign.h"
 
+#include <math.h>
+#include <stdbool.h>
+
 #include "base/rng.h"
 #include "tests/unit/harness.h"
 
@@ -78,7 +81,71 @@ who_loses_most_chooses_first(void)
     CU_ASSERT_EQUAL(chosen[3], 0);
 }
 
+/* Of each document as many random paths as `asked` says keep their cost. */
+static void
+forget_costs(struct dpc_rng *rng, uint32_t count, uint32_t paths, uint32_t asked)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        float *cost = costs + (size_t)i * paths;
+        for (uint32_t left = paths; left > asked;) {
+            uint32_t path = (uint32_t)dpc_rng_below(rng, paths);
+            left -= cost[path] < INFINITY;
+            cost[path] = INFINITY;
+        }
+    }
+}
+
+/* The document that came to `path` last could not go to one with fewer. */
+static bool
+somebody_had_to(uint32_t path, const uint32_t *filled, uint32_t count, uint32_t paths)
+{
+    bool had_to = false;
+    for (uint32_t i = 0; i < count; i++) {
+        bool fewer = false;
+        for (uint32_t other = 0; other < paths; other++)
+            fewer |= costs[i * paths + other] < INFINITY && filled[other] + 1 < filled[path];
+        had_to |= chosen[i] == path && !fewer;
+    }
+    return had_to;
+}
+
+/* Documents whose paths are all full go over the capacity. */
+static void
+labels_are_among_the_asked(void)
+{
+    struct dpc_rng rng;
+    dpc_rng_init(&rng, 3, DPC_RNG_TEST, 0, 0, 0);
+    for (int trial = 0; trial < 300; trial++) {
+        uint32_t count = 1 + (uint32_t)dpc_rng_below(&rng, COUNT_MAX);
+        uint32_t paths = 2 + (uint32_t)dpc_rng_below(&rng, PATHS_MAX - 1);
+        uint32_t asked = 1 + (uint32_t)dpc_rng_below(&rng, paths), filled[PATHS_MAX] = {0};
+        struct dpc_assign_options options = {1, trial % 3 ? 1 + dpc_rng_unit(&rng) / 2 : 0};
+        draw_costs(&rng, count, paths);
+        forget_costs(&rng, count, paths, asked);
+        dpc_assign(costs, count, paths, &options, chosen);
+        for (uint32_t i = 0; i < count; i++) {
+            CU_ASSERT_FATAL(chosen[i] < paths && costs[i * paths + chosen[i]] < INFINITY);
+            filled[chosen[i]]++;
+        }
+        uint32_t room = dpc_assign_capacity(count, paths, 1, options.capacity);
+        for (uint32_t path = 0; path < paths && options.capacity > 0; path++)
+            CU_ASSERT(filled[path] <= room || somebody_had_to(path, filled, count, paths));
+    }
+}
+
+static void
+a_document_without_costs_goes_somewhere(void)
+{
+    static const float none[] = {INFINITY, INFINITY, INFINITY, 1};
+    struct dpc_assign_options options = {1, 1};
+    dpc_assign(none, 2, 2, &options, chosen);
+    CU_ASSERT_EQUAL(chosen[0], 0);
+    CU_ASSERT_EQUAL(chosen[1], 1);
+}
+
 static const struct dpc_test tests[] = {
+    {"labels are among the asked", labels_are_among_the_asked},
+    {"a document without costs goes somewhere", a_document_without_costs_goes_somewhere},
     {"balance never exceeds the capacity", balance_never_exceeds_the_capacity},
     {"without capacity all get their cheapest", without_capacity_all_get_their_cheapest},
     {"who loses most chooses first", who_loses_most_chooses_first},

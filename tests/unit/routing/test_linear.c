@@ -11,6 +11,8 @@ enum { COUNT = 600, DIM = 6, CLASSES = 3 };
 static float points[COUNT][DIM], weights[CLASSES * DIM], bias[CLASSES];
 static uint32_t labels[COUNT];
 static struct dpc_linear linear = {CLASSES, DIM, weights, bias};
+static const struct dpc_linear_sample sample = {
+    .points = &points[0][0], .labels = labels, .count = COUNT};
 
 /* Points of unit length at random. */
 static void
@@ -49,7 +51,7 @@ a_linear_rule_is_learned(void)
     draw_points(1);
     for (int i = 0; i < COUNT; i++)
         labels[i] = points[i][0] > points[i][1] ? 0 : points[i][2] > 0 ? 1 : 2;
-    dpc_linear_fit(&linear, &points[0][0], labels, COUNT);
+    dpc_linear_fit(&linear, &sample);
     for (int i = 0; i < COUNT; i++)
         right += class_of(points[i]) == labels[i];
     CU_ASSERT(right > COUNT * 9 / 10);
@@ -64,7 +66,7 @@ the_fit_has_converged(void)
     draw_points(2);
     for (int i = 0; i < COUNT; i++)
         labels[i] = points[i][0] > 0.3F ? 0 : points[i][3] > 0 ? 1 : 2;
-    dpc_linear_fit(&linear, &points[0][0], labels, COUNT);
+    dpc_linear_fit(&linear, &sample);
     for (int i = 0; i < COUNT; i++) {
         double logits[CLASSES], sum = 0;
         dpc_linear_logits(&linear, points[i], logits);
@@ -80,13 +82,19 @@ the_fit_has_converged(void)
 static void
 the_bias_reaches_the_histogram(void)
 {
-    static const uint32_t wanted[CLASSES] = {60, 240, 300};
-    uint32_t counts[CLASSES] = {0}, some[10] = {0, 1, 1, 1, 1, 2, 2, 2, 2, 2};
+    static const uint32_t some[10] = {0, 1, 1, 1, 1, 2, 2, 2, 2, 2};
+    static const struct dpc_linear_sample ten = {
+        .points = &points[0][0], .labels = some, .count = 10};
+    uint32_t counts[CLASSES] = {0};
+    double wanted[CLASSES];
     draw_points(3);
     for (int i = 0; i < COUNT; i++)
         labels[i] = points[i][0] > 0 ? 0 : points[i][1] > 0 ? 1 : 2;
-    dpc_linear_fit(&linear, &points[0][0], labels, COUNT);
-    dpc_linear_fit_bias(&linear, &points[0][0], COUNT, some, 10);
+    dpc_linear_fit(&linear, &sample);
+    dpc_linear_wanted(&linear, &ten, COUNT, 200, wanted);
+    CU_ASSERT_DOUBLE_EQUAL(wanted[0], 60, 1e-9);
+    CU_ASSERT_DOUBLE_EQUAL(wanted[1], 240, 1e-9);
+    dpc_linear_fit_bias(&linear, &points[0][0], COUNT, wanted);
     for (int i = 0; i < COUNT; i++)
         counts[class_of(points[i])]++;
     for (int c = 0; c < CLASSES; c++)

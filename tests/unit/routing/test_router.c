@@ -51,7 +51,8 @@ fit_routing(const float *points, uint32_t count, uint64_t seed, const char *rout
     CU_ASSERT_EQUAL_FATAL(dpc_experiment_parse("test", yaml, strlen(yaml), &experiment, &err),
                           DPC_OK);
     CU_ASSERT_EQUAL_FATAL(dpc_topology_init(&topology, &experiment, &err), DPC_OK);
-    struct dpc_router_sample sample = {points, count, DIM, labels};
+    struct dpc_router_sample sample = {
+        .features = points, .count = count, .dim = DIM, .labels = labels};
     CU_ASSERT_EQUAL_FATAL(dpc_router_fit(&topology, &sample, &router, &err), DPC_OK);
     return router;
 }
@@ -317,8 +318,9 @@ the_linear_router_learns_its_labels(void)
     make_clouds(points);
     for (uint32_t i = 0; i < POINTS; i++)
         labels[i] = 3 - i % CLUSTERS;
-    struct dpc_router_sample few = {&points[0][0], 40, DIM, labels};
-    struct dpc_router_sample all = {&points[0][0], POINTS, DIM, NULL};
+    struct dpc_router_sample few = {
+        .features = &points[0][0], .count = 40, .dim = DIM, .labels = labels};
+    struct dpc_router_sample all = {.features = &points[0][0], .count = POINTS, .dim = DIM};
     for (int features = DPC_FEATURES_STANDARD; features <= DPC_FEATURES_WHITENED; features++) {
         CU_ASSERT_EQUAL_FATAL(dpc_router_fit_linear(CLUSTERS, (enum dpc_routing_features)features,
                                                     &few, &all, &router, &err),
