@@ -12,6 +12,7 @@
 #include "base/processors.h"
 #include "base/vfs.h"
 #include "cli/commands.h"
+#include "cli/comparison_names.h"
 #include "cli/comparison_report.h"
 #include "cli/plan.h"
 #include "cli/speed.h"
@@ -245,11 +246,20 @@ open_folder(struct compare *compare, struct dpc_error *err)
     return rc;
 }
 
+static void
+tell_found(void *context, const char *text)
+{
+    const struct compare *compare = context;
+    fprintf(stderr, "%s: %s\n", compare->call->name, text);
+}
+
 static int
 compare_in_folder(struct compare *compare)
 {
     struct dpc_error err;
     int rc = open_folder(compare, &err);
+    if (rc == DPC_OK)
+        dpc_comparison_find_finished(&compare->runs, compare->folder, tell_found, compare);
     if (rc == DPC_OK)
         rc = tell_cost(compare, &err);
     if (rc != DPC_OK)

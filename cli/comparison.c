@@ -15,7 +15,7 @@
 #include "base/imported.h"
 #include "base/keys.h"
 #include "base/vfs.h"
-#include "data/tokens.h"
+#include "cli/comparison_names.h"
 
 /* --- Keys. */
 
@@ -367,30 +367,13 @@ make_experiment(const struct making *making, uint32_t index, struct dpc_experime
     return code;
 }
 
-/* What two rows may share a run for: all but the name, and whether a dense model is trained
- * beside. */
-static void
-name_content(const struct dpc_experiment *experiment, struct dpc_hash *ret_hash)
-{
-    struct dpc_experiment *plain = dpc_alloc(1, sizeof *plain);
-    struct dpc_buf yaml;
-    *plain = *experiment;
-    plain->baseline.dense = false;
-    (void)snprintf(plain->name, sizeof plain->name, "row");
-    dpc_buf_init(&yaml, 0);
-    dpc_experiment_print(plain, &yaml);
-    dpc_hash_of(yaml.data, yaml.len, ret_hash);
-    dpc_buf_done(&yaml);
-    dpc_free(plain);
-}
-
 /* The run for a row's experiment: one that is there already, or a new one at the end. */
 static uint32_t
 place_run(struct dpc_comparison_runs *runs, const char *row,
           const struct dpc_experiment *experiment)
 {
     struct dpc_hash content;
-    name_content(experiment, &content);
+    dpc_comparison_content(experiment, &content);
     uint32_t index = 0;
     while (index < runs->count && !dpc_hash_equal(&runs->runs[index].content, &content))
         index++;
@@ -403,53 +386,6 @@ place_run(struct dpc_comparison_runs *runs, const char *row,
     *run = (struct dpc_comparison_run){.content = content, .experiment = *experiment};
     (void)snprintf(run->experiment.name, sizeof run->experiment.name, "%s", row);
     return index;
-}
-
-static int
-hash_corpus(const struct dpc_experiment *experiment, struct dpc_hash *ret_hash,
-            struct dpc_error *err)
-{
-    struct dpc_tokens *corpus;
-    int code = dpc_tokens_open(experiment->data.corpus, &corpus, err);
-    if (code != DPC_OK)
-        return code;
-    dpc_tokens_hash(corpus, ret_hash);
-    dpc_tokens_close(corpus);
-    return DPC_OK;
-}
-
-static int
-hash_imported(const struct dpc_experiment *experiment, struct dpc_hash *ret_hash,
-              struct dpc_error *err)
-{
-    struct dpc_imported *imported = NULL;
-    int code =
-        dpc_imported_open(&dpc_vfs_posix, experiment->warm_start.from, experiment, &imported, err);
-    if (code == DPC_OK)
-        code = dpc_imported_hash(imported, ret_hash, err);
-    dpc_imported_close(imported);
-    return code;
-}
-
-/* A changed row is another run, and what it was trained as stays where it is; so is another corpus
- * and another model to begin as. */
-static int
-name_run(struct dpc_comparison_run *run, struct dpc_error *err)
-{
-    struct dpc_hash inputs[3] = {run->content}, hash;
-    bool imports = dpc_experiment_imports(&run->experiment);
-    char hex[DPC_HASH_HEX_MAX];
-    int code = hash_corpus(&run->experiment, &inputs[1], err);
-    if (code == DPC_OK && imports)
-        code = hash_imported(&run->experiment, &inputs[2], err);
-    if (code != DPC_OK)
-        return code;
-    dpc_hash_of(inputs, (imports ? 3 : 2) * sizeof *inputs, &hash);
-    dpc_hash_hex(&hash, hex, sizeof hex);
-    (void)snprintf(run->name, sizeof run->name, "%s-%llu-%.8s%s", run->experiment.name,
-                   (unsigned long long)run->experiment.seed, hex,
-                   run->experiment.baseline.dense ? "-dense" : "");
-    return DPC_OK;
 }
 
 static int
@@ -483,7 +419,7 @@ dpc_comparison_make_runs(const struct dpc_comparison *comparison,
     for (uint32_t row = 0; code == DPC_OK && row < comparison->rows_count; row++)
         code = make_row_runs(&making, row, experiment);
     for (uint32_t i = 0; code == DPC_OK && i < ret_runs->count; i++)
-        code = name_run(&ret_runs->runs[i], err);
+        code = dpc_comparison_name_run(&ret_runs->runs[i], err);
     if (code != DPC_OK)
         dpc_comparison_runs_done(ret_runs);
     dpc_free(experiment);

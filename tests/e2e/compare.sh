@@ -73,6 +73,15 @@ check 'a finished comparison trains nothing' grep -q ' 0 of them to be trained' 
 check 'and says the same' cmp -s before.json table/compare.json
 check 'as JSON, too' [ "$(value_of comparison <again.out)" = table ]
 
+# --- A run that says what is wanted, under a name that neither this nor an earlier release gave it.
+flat=table/runs/$(figure flat run)
+mv "$flat" table/runs/flat-renamed
+run_to_end renamed dipaco compare table.yaml --dir table --plan
+check 'a run under another name is not trusted' grep -q ' 1 of them to be trained' renamed.err
+check 'and it is told why' \
+    grep -q 'finished run "flat-renamed" is left alone: its name is not' renamed.err
+mv table/runs/flat-renamed "$flat"
+
 # --- What is refused.
 sed 's/modules: 4/modules: 0/' table.yaml >bad.yaml
 run_to_end bad dipaco compare bad.yaml --dir bad
