@@ -12,7 +12,6 @@
 #include <string.h>
 
 #include "base/alloc.h"
-#include "base/imported.h"
 #include "base/keys.h"
 #include "base/vfs.h"
 #include "cli/comparison_names.h"

@@ -1,21 +1,65 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# Fetches the quickstart's corpus: Debian's manual pages in English, German, French, Spanish and
-# Polish, about 29 MB. Nothing is installed: containers often strip manual pages, so the packages
-# are downloaded and unpacked into a folder. Safe to repeat: what is there stays.
+# Fetches a corpus from Debian's archive. Nothing is installed: containers often strip manual pages
+# and documentation, so packages are downloaded and unpacked into a folder. Safe to repeat: what is
+# there stays.
 #
-#     scripts/fetch-corpus.sh [DIR]         # DIR: .cache/manpages below the source tree
+#     scripts/fetch-corpus.sh [DIR]             # the quickstart's: manual pages in English, German,
+#                                               # French, Spanish and Polish, about 29 MB; DIR:
+#                                               # .cache/manpages below the source tree
+#     scripts/fetch-corpus.sh --english [DIR]   # one language: the kernel's documentation, about
+#                                               # 21 MB of reStructuredText; DIR: .cache/kernel-docs
 #     dipaco data import DIR --out corpus/
 set -eu
-
-packages="manpages manpages-dev manpages-de manpages-fr manpages-es manpages-pl"
-top=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)
-dir=${1:-$top/.cache/manpages}
 
 fail() {
     echo "fetch-corpus: $*" >&2
     exit 1
 }
+
+# --- What a package gives: its part of DIR, and nothing else of it, such as changelogs.
+
+take_pages() { # PACKAGE
+    [ -d "$work/$1/usr/share/man" ] || fail "package $1 holds no manual pages"
+    mv "$work/$1/usr/share/man" "$dir/$1"
+}
+
+# The first bytes of a document choose its route, and half of the files begin with the same line
+# about their licence: a text begins with its first line that is no comment, rule or empty.
+without_head='
+FNR == 1 { if (out) close(out); out = FILENAME ".txt"; begun = 0 }
+!begun && (/^ *$/ || /^\.\./ || /^[-=#*~^_+."]+ *$/) { next }
+{ begun = 1; print > out }'
+
+take_documents() { # PACKAGE
+    texts=$work/$1/usr/share/doc/$1/Documentation
+    [ -d "$texts" ] || fail "package $1 holds no documentation"
+    rm -rf "$texts/translations"
+    find "$texts" -name '*.rst.gz' -type f -exec gzip -d {} + || fail "could not unpack $1's texts"
+    find "$texts" -name '*.rst' -type f -exec awk "$without_head" {} + ||
+        fail "could not read $1's texts"
+    find "$texts" ! -name '*.rst.txt' ! -type d -exec rm -f {} +
+    mv "$texts" "$dir/$1"
+}
+
+# --- In order.
+
+top=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd)
+packages="manpages manpages-dev manpages-de manpages-fr manpages-es manpages-pl"
+take=take_pages
+suffix=.gz
+dir=$top/.cache/manpages
+if [ "${1:-}" = --english ]; then
+    shift
+    packages=linux-doc-6.1
+    take=take_documents
+    suffix=.rst.txt
+    dir=$top/.cache/kernel-docs
+fi
+case ${1:-} in
+-*) fail "does not know $1: it takes --english and a folder" ;;
+esac
+dir=${1:-$dir}
 
 for tool in apt-get dpkg-deb; do
     command -v "$tool" >/dev/null ||
@@ -56,10 +100,8 @@ for package in $missing; do
     deb=$(find "$work" -name "${package}_*.deb" | head -n 1)
     [ -n "$deb" ] || fail "apt-get brought no file for package $package"
     dpkg-deb -x "$deb" "$work/$package" || fail "could not unpack $deb"
-    [ -d "$work/$package/usr/share/man" ] || fail "package $package holds no manual pages"
-    # Only the pages: the packages' own changelogs are no part of the corpus.
-    mv "$work/$package/usr/share/man" "$dir/$package"
+    "$take" "$package"
 done
 
 rm -rf "$work"
-echo "corpus: $(find "$dir" -type f -name '*.gz' | wc -l) pages in $dir"
+echo "corpus: $(find "$dir" -type f -name "*$suffix" | wc -l) documents in $dir"

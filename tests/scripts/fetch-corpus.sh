@@ -11,7 +11,7 @@ corpus=$work/corpus
 
 mkdir "$work/bin"
 # Nothing but these can be found, whatever this machine has.
-for tool in sh dirname cat rm mkdir mv find head tail wc id mktemp; do
+for tool in sh dirname cat rm mkdir mv find head tail wc id mktemp gzip awk; do
     ln -s "$(command -v $tool)" "$work/bin/$tool"
 done
 
@@ -26,7 +26,7 @@ stand_in() { # NAME: the script comes on standard input
 
 run() { # ARGUMENT...
     : >"$work/calls"
-    PATH=$work/bin sh "$script" "$corpus" >"$work/out" 2>&1
+    PATH=$work/bin sh "$script" "$@" "$corpus" >"$work/out" 2>&1
     status=$?
 }
 
@@ -56,6 +56,14 @@ stand_in dpkg-deb <<'END'
 mkdir -p "$3/usr/share/man/man1" "$3/usr/share/doc"
 : >"$3/usr/share/man/man1/page.1.gz"
 : >"$3/usr/share/doc/changelog.gz"
+texts=$3/usr/share/doc/linux-doc-6.1/Documentation
+mkdir -p "$texts/sub" "$texts/translations/zh"
+printf '.. SPDX-License-Identifier: GPL-2.0\n\n=====\nTitle\n=====\n\nText.\n' |
+    gzip >"$texts/sub/one.rst.gz"
+printf 'Two\n' | gzip >"$texts/two.rst.gz"
+printf '.. toctree::\n' | gzip >"$texts/index.rst.gz"
+: >"$texts/conf.py.gz"
+: >"$texts/translations/zh/one.rst.gz"
 END
 
 : >"$work/offline"
@@ -71,7 +79,7 @@ run
 rm "$work/damaged"
 
 run
-{ [ "$status" -eq 0 ] && grep -q 'corpus: 6 pages' "$work/out" &&
+{ [ "$status" -eq 0 ] && grep -q 'corpus: 6 documents' "$work/out" &&
     [ -e "$corpus/manpages-pl/man1/page.1.gz" ] &&
     [ -z "$(find "$corpus" -name '*.deb' -o -name 'changelog*')" ]; } || fail 'a first run'
 
@@ -82,4 +90,16 @@ rm -r "$corpus/manpages-fr"
 run
 { [ "$status" -eq 0 ] && grep -q 'download manpages-fr$' "$work/calls" &&
     [ -e "$corpus/manpages-fr/man1/page.1.gz" ]; } || fail 'one is missing'
+
+corpus=$work/english
+run --english
+{ [ "$status" -eq 0 ] && grep -q 'download linux-doc-6.1$' "$work/calls" &&
+    grep -q 'corpus: 2 documents' "$work/out"; } || fail 'English'
+[ "$(cd "$corpus" && find . -type f | sort | tr '\n' ' ')" = \
+    './linux-doc-6.1/sub/one.rst.txt ./linux-doc-6.1/two.rst.txt ' ] || fail 'only its texts'
+[ "$(cat "$corpus/linux-doc-6.1/sub/one.rst.txt")" = "$(printf 'Title\n=====\n\nText.')" ] ||
+    fail 'a text begins with its first line'
+
+run --german
+{ [ "$status" -eq 1 ] && grep -q 'does not know --german' "$work/out"; } || fail 'an option'
 exit $lost
