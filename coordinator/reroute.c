@@ -105,9 +105,10 @@ put_routes(struct dpc_store *store, const struct dpc_route *routes, size_t count
 static size_t
 routes_each(const struct dpc_phase_record *phase)
 {
-    uint64_t entries = (phase->routes_bytes - dpc_routes_bytes(0)) / DPC_ROUTES_ENTRY_BYTES;
-    size_t each = phase->traced_documents ? (size_t)(entries / phase->traced_documents) : 0;
-    return each ? each : 1;
+    uint64_t once = dpc_routes_bytes(phase->traced_documents);
+    uint64_t head = dpc_routes_bytes(0);
+    bool several = once > head && phase->routes_bytes > once;
+    return several ? (size_t)((phase->routes_bytes - head) / (once - head)) : 1;
 }
 
 int
