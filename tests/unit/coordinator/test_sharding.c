@@ -423,7 +423,7 @@ no_path_starves_where_some_are_asked(void)
         shard(&rig, DPC_PHASE_FIT);
         check_splits(&rig);
         for (uint32_t path = 0; path < PATHS; path++)
-            CU_ASSERT(rig.shards[path].train_documents >= 20);
+            CU_ASSERT(rig.shards[path].train_documents >= 10); /* 20 with those of router */
         end(&rig);
     }
 }
