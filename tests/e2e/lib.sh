@@ -184,10 +184,18 @@ halted_in_lease() { # DIR NAME
     return 1
 }
 
+runs() { # DIR NAME
+    [ "$(pid_of "$1" "$2")" -gt 0 ]
+}
+
 # Halts both workers of a run in its train phase: however fast the machine, the run cannot end before
 # release_workers.
 hold_in_training() { # DIR
     wait_for 60 'the train phase' in_phase "$1" train
+    # A fork begins in that phase; and a signal to process 0 would halt ourselves.
+    for held in worker-1 worker-2; do
+        wait_for 60 "$held" runs "$1" "$held"
+    done
     for held in worker-1 worker-2; do
         kill -STOP "$(pid_of "$1" "$held")" || give_up "$1: $held is not there"
     done
