@@ -350,7 +350,7 @@ check_begun(const struct fork_cut *cut, struct dpc_error *err)
     bool rolled_back = false;
     for (uint32_t i = 0; i < cut->topology.modules_count; i++)
         rolled_back |= cut->versions[i].rollbacks > 0;
-    if (cut->old->mode != DPC_MODE_STRICT || !ships(cut) || rolled_back)
+    if (cut->old->mode != DPC_MODE_STRICT || !ships(cut) || rolled_back || cut->warm_rounds == 0)
         return DPC_OK;
     for (uint32_t i = 0; i < cut->topology.paths_count; i++) {
         if (cut->paths[i].exists && dpc_hash_is_none(state_of(&cut->paths[i])))
