@@ -284,7 +284,8 @@ dpc_comparison_find_finished(struct dpc_comparison_runs *runs, const char *folde
         dpc_vfs_posix.ops->list(&dpc_vfs_posix, path, add_name, &names) != DPC_OK)
         return;
     struct found *found = dpc_alloc(1, sizeof *found);
-    qsort(names.items, names.count, sizeof *names.items, by_name);
+    if (names.count)
+        qsort(names.items, names.count, sizeof *names.items, by_name);
     for (uint32_t i = 0; i < names.count; i++) {
         look_at(&search, names.items[i], found);
         dpc_free(names.items[i]);
