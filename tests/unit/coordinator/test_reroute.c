@@ -12,6 +12,7 @@
 #include "data/scores.h"
 #include "storage/blob/blob.h"
 #include "tests/unit/coordinator/core_driver.h"
+#include "tests/unit/coordinator/put_result.h"
 #include "tests/unit/data/temp.h"
 #include "tests/unit/harness.h"
 
@@ -72,20 +73,6 @@ nats_of(uint32_t path, uint32_t doc, size_t piece)
 }
 
 static void
-put_result(struct rig *rig, struct dpc_result_record *result, struct dpc_buf *blob)
-{
-    struct dpc_kv_batch batch;
-    dpc_kv_batch_init(&batch);
-    CU_ASSERT_EQUAL_FATAL(
-        dpc_store_blob_put(rig->world.store, blob->data, blob->len, &result->result, &rig->err),
-        DPC_OK);
-    dpc_put_result(&batch, result);
-    CU_ASSERT_EQUAL_FATAL(dpc_store_commit(rig->world.store, &batch, &rig->err), DPC_OK);
-    dpc_kv_batch_done(&batch);
-    dpc_buf_done(blob);
-}
-
-static void
 put_trace(struct rig *rig, uint32_t path, uint32_t from, uint32_t to)
 {
     struct dpc_result_record result = {
@@ -102,7 +89,7 @@ put_trace(struct rig *rig, uint32_t path, uint32_t from, uint32_t to)
     }
     dpc_buf_init(&blob, 0);
     dpc_scores_write(&blob, scores, count);
-    put_result(rig, &result, &blob);
+    put_result(rig->world.store, &result, &blob);
 }
 
 /* Every document is on the path that it is worse on, but for the last ones. */
@@ -129,7 +116,7 @@ put_routes(struct rig *rig, float margin, bool sense)
     }
     dpc_buf_init(&blob, 0);
     dpc_routes_write(&blob, routes, sizeof routes / sizeof *routes);
-    put_result(rig, &result, &blob);
+    put_result(rig->world.store, &result, &blob);
 }
 
 /* The traced file's routes: of each document, or of each of its pieces. */

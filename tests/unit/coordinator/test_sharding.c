@@ -15,6 +15,7 @@
 #include "data/scores.h"
 #include "storage/blob/blob.h"
 #include "tests/unit/base/llama_folder.h"
+#include "tests/unit/coordinator/put_result.h"
 #include "tests/unit/data/corpus.h"
 #include "tests/unit/harness.h"
 
@@ -91,20 +92,6 @@ end(struct rig *rig)
     temp_remove(&rig->temp);
 }
 
-static void
-put_result(struct rig *rig, struct dpc_result_record *result, struct dpc_buf *blob)
-{
-    struct dpc_kv_batch batch;
-    dpc_kv_batch_init(&batch);
-    CU_ASSERT_EQUAL_FATAL(
-        dpc_store_blob_put(rig->world.store, blob->data, blob->len, &result->result, &rig->err),
-        DPC_OK);
-    dpc_put_result(&batch, result);
-    CU_ASSERT_EQUAL_FATAL(dpc_store_commit(rig->world.store, &batch, &rig->err), DPC_OK);
-    dpc_kv_batch_done(&batch);
-    dpc_buf_done(blob);
-}
-
 /* A direction of its own for each kind, and noise. */
 static void
 put_features(struct rig *rig)
@@ -120,7 +107,7 @@ put_features(struct rig *rig)
     }
     dpc_buf_init(&blob, 0);
     dpc_tensor_blob_write(&blob, &features[0][0], DOCUMENTS * DIM);
-    put_result(rig, &result, &blob);
+    put_result(rig->world.store, &result, &blob);
 }
 
 /* What a path found for a block of the scored documents. */
@@ -138,7 +125,7 @@ put_block(struct rig *rig, const struct dpc_score *scores, uint32_t phase, uint3
     struct dpc_buf blob;
     dpc_buf_init(&blob, 0);
     dpc_scores_write(&blob, scores + from, result.to - from);
-    put_result(rig, &result, &blob);
+    put_result(rig->world.store, &result, &blob);
 }
 
 /* Of the paths that are asked. */
