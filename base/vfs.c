@@ -6,6 +6,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <ftw.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -282,6 +283,23 @@ dpc_vfs_make_folder(const struct dpc_vfs *vfs, const char *path, struct dpc_erro
         return code;
     return dpc_error_set(err, code, "could not make the folder \"%s\": %s", path,
                          dpc_error_words(code));
+}
+
+static int
+remove_entry(const char *path, const struct stat *about, int kind, struct FTW *place)
+{
+    (void)about;
+    (void)kind;
+    (void)place;
+    return remove(path) == 0 || errno == ENOENT ? 0 : -1;
+}
+
+int
+dpc_vfs_remove_tree(const char *path, struct dpc_error *err)
+{
+    if (nftw(path, remove_entry, 32, FTW_DEPTH | FTW_PHYS | FTW_MOUNT) == 0 || errno == ENOENT)
+        return DPC_OK;
+    return dpc_error_set_errno(err, errno, "could not remove \"%s\"", path);
 }
 
 int

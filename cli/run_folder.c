@@ -4,7 +4,6 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <limits.h>
 #include <poll.h>
 #include <stdio.h>
@@ -192,24 +191,11 @@ dpc_run_folder_file(const struct dpc_run_folder *folder, const char *name,
 /* --- Beginning anew. */
 
 static int
-remove_entry(const char *path, const struct stat *about, int kind, struct FTW *place)
-{
-    (void)about;
-    (void)kind;
-    (void)place;
-    return remove(path) == 0 || errno == ENOENT ? 0 : -1;
-}
-
-static int
 remove_tree(const struct dpc_run_folder *folder, const char *name, struct dpc_error *err)
 {
     char path[DPC_PATH_MAX];
     int rc = dpc_run_folder_file(folder, name, path, err);
-    if (rc != DPC_OK)
-        return rc;
-    if (nftw(path, remove_entry, 32, FTW_DEPTH | FTW_PHYS | FTW_MOUNT) == 0 || errno == ENOENT)
-        return DPC_OK;
-    return dpc_error_set_errno(err, errno, "could not remove \"%s\"", path);
+    return rc == DPC_OK ? dpc_vfs_remove_tree(path, err) : rc;
 }
 
 static bool

@@ -3,8 +3,6 @@
  * what that names must be there; of history what the source still keeps comes along. */
 #include "coordinator/fork.h"
 
-#include <errno.h>
-#include <ftw.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -149,22 +147,6 @@ check_source(const char *from, struct dpc_error *err)
                   : DPC_OK;
 }
 
-static int
-remove_entry(const char *path, const struct stat *about, int kind, struct FTW *place)
-{
-    (void)about, (void)kind, (void)place;
-    return remove(path) == 0 || errno == ENOENT ? 0 : -1;
-}
-
-/* What a fork that was broken off has left. */
-static int
-clear(const char *folder, struct dpc_error *err)
-{
-    if (nftw(folder, remove_entry, 32, FTW_DEPTH | FTW_PHYS | FTW_MOUNT) == 0 || errno == ENOENT)
-        return DPC_OK;
-    return dpc_error_set_errno(err, errno, "could not remove \"%s\"", folder);
-}
-
 /* It becomes a store in one step. */
 static int
 put_in_place(const char *folder, const char *to, struct dpc_error *err)
@@ -215,14 +197,14 @@ make(const char *from, uint32_t round, const char *experiment_file,
     if (code != DPC_OK)
         return code;
     code = check_corpus(store, experiment_file, experiment, err);
-    if (code == DPC_OK)
-        code = clear(folder, err);
+    if (code == DPC_OK) /* what a fork that was broken off has left */
+        code = dpc_vfs_remove_tree(folder, err);
     if (code == DPC_OK)
         code = fill(store, round, experiment, folder, forked, err);
     dpc_store_close(store);
     if (code == DPC_OK)
         return put_in_place(folder, to, err);
-    (void)clear(folder, NULL);
+    (void)dpc_vfs_remove_tree(folder, NULL);
     return code;
 }
 

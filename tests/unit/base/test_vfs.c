@@ -272,11 +272,36 @@ paths_are_joined_and_cut(void)
     CU_ASSERT_EQUAL(dpc_path_join("abcd", "efg", path, sizeof path), DPC_ELIMIT);
 }
 
+/* A link is removed, what it leads to is not. */
+static void
+trees_are_removed(void)
+{
+    char tree[2 * DPC_PATH_MAX], inside[2 * DPC_PATH_MAX], kept[2 * DPC_PATH_MAX],
+        link[2 * DPC_PATH_MAX];
+    struct dpc_error err;
+    make_root();
+    (void)snprintf(tree, sizeof tree, "%s/tree", root);
+    (void)snprintf(inside, sizeof inside, "%s/tree/a/b", root);
+    (void)snprintf(kept, sizeof kept, "%s/kept", root);
+    (void)snprintf(link, sizeof link, "%s/tree/a/link", root);
+    CU_ASSERT_EQUAL_FATAL(dpc_vfs_make_lasting_folder(vfs, inside), DPC_OK);
+    CU_ASSERT_EQUAL_FATAL(dpc_vfs_write_file(vfs, kept, "x", 1, &err), DPC_OK);
+    CU_ASSERT_EQUAL_FATAL(symlink(kept, link), 0);
+    CU_ASSERT_EQUAL(dpc_vfs_remove_tree(tree, &err), DPC_OK);
+    CU_ASSERT_FALSE(dpc_vfs_exists(vfs, tree));
+    CU_ASSERT_TRUE(dpc_vfs_exists(vfs, kept));
+    CU_ASSERT_EQUAL(dpc_vfs_remove_tree(tree, &err), DPC_OK); /* there is none */
+    CU_ASSERT_EQUAL(dpc_vfs_remove_tree(kept, &err), DPC_OK);
+    CU_ASSERT_FALSE(dpc_vfs_exists(vfs, kept));
+    clean_up();
+}
+
 static const struct dpc_test tests[] = {
     {"bytes are written and read at offsets", bytes_are_written_and_read_at_offsets},
     {"opening says what is wrong", opening_says_what_is_wrong},
     {"folders are made with their parents", folders_are_made_with_their_parents},
     {"names are listed, renamed and removed", names_are_listed_renamed_and_removed},
+    {"trees are removed", trees_are_removed},
     {"whole files are read within a limit", whole_files_are_read_within_a_limit},
     {"a failed write leaves the old file", a_failed_write_leaves_the_old_file_and_no_rest},
     {"a full disk is ENOSPACE", a_full_disk_is_enospace},
