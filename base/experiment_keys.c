@@ -538,7 +538,7 @@ static const struct dpc_key rows[] = {
                 dpc_experiment_print_reroute},
      .doc =
          "Evaluate the paths a second time with a new route after every so many tokens, once for "
-         "each number: a router network, the warm-started model trained on, foretells from the "
+         "each number: a router network, the dense model trained on, foretells from the "
          "tokens so far which path is the best for those that follow. Every path reads all "
          "held-out documents and those of the router split for it"},
     {.path = "reroute.ahead",

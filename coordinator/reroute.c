@@ -1,7 +1,4 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Both look at traces block by block: the first blocks are of the router split, the last of
- * held-out documents, and one may have some of each.
- *
  * A document leaves its own path for a piece where the network is surer of another by a margin. The
  * margin is the one that does best on router documents that the network has not learned from; with
  * a network that has learned nothing it is beyond all, and documents stay. */
@@ -36,18 +33,20 @@ best_path(const struct dpc_traces_block *block, uint32_t doc, size_t from, size_
     return best;
 }
 
-/* Those up to `documents`. */
+struct labelling {
+    size_t ahead;             /* pieces */
+    struct dpc_route *routes; /* [traced documents, pieces] */
+};
+
 static void
-label_block(const struct dpc_traces_block *block, uint32_t documents, size_t ahead,
-            struct dpc_route *routes)
+label_document(void *context, const struct dpc_traces_block *block, uint32_t doc)
 {
+    const struct labelling *labelling = context;
     size_t pieces = block->pieces;
-    for (uint32_t doc = block->from; doc < block->to && doc < documents; doc++) {
-        for (size_t piece = 0; piece < pieces; piece++) {
-            size_t end = piece + 1 + ahead;
-            routes[doc * pieces + piece].path =
-                best_path(block, doc - block->from, piece + 1, end < pieces ? end : pieces);
-        }
+    for (size_t piece = 0; piece < pieces; piece++) {
+        size_t end = piece + 1 + labelling->ahead;
+        labelling->routes[(block->from + doc) * pieces + piece].path =
+            best_path(block, doc, piece + 1, end < pieces ? end : pieces);
     }
 }
 
@@ -55,17 +54,12 @@ static int
 label_traced(const struct dpc_world *world, const struct dpc_phase_record *phase,
              struct dpc_route *routes, struct dpc_error *err)
 {
-    size_t ahead = world->experiment->reroute.ahead / DPC_PIECE_TOKENS;
+    struct labelling labelling = {world->experiment->reroute.ahead / DPC_PIECE_TOKENS, routes};
     struct dpc_traces *traces = NULL;
     int code = dpc_traces_open(world, phase, &traces, err);
-    for (uint32_t i = 0; code == DPC_OK && i < dpc_traces_blocks(traces); i++) {
-        struct dpc_traces_block block;
-        code = dpc_traces_read(traces, i, &block, err);
-        if (code != DPC_OK)
-            break;
-        label_block(&block, phase->traced_learned, ahead, routes);
-        dpc_traces_block_done(&block);
-    }
+    if (code == DPC_OK)
+        code = dpc_traces_visit(traces, phase->traced_train, phase->traced_learned, label_document,
+                                &labelling, err);
     dpc_traces_close(traces);
     return code;
 }
@@ -85,9 +79,9 @@ load_routes(const struct dpc_world *world, const struct dpc_hash *hash, uint64_t
     return code;
 }
 
-static int
-put_routes(struct dpc_store *store, const struct dpc_route *routes, size_t count,
-           struct dpc_blob_ref *ret_routes, struct dpc_error *err)
+int
+dpc_reroute_put(struct dpc_store *store, const struct dpc_route *routes, size_t count,
+                struct dpc_blob_ref *ret_routes, struct dpc_error *err)
 {
     struct dpc_buf blob;
     dpc_buf_init(&blob, 0);
@@ -126,7 +120,7 @@ dpc_reroute_label(const struct dpc_world *world, const struct dpc_phase_record *
     if (code == DPC_OK)
         code = label_traced(world, phase, routes, err);
     if (code == DPC_OK)
-        code = put_routes(world->store, routes, count, ret_routes, err);
+        code = dpc_reroute_put(world->store, routes, count, ret_routes, err);
     dpc_free(own);
     dpc_free(routes);
     return code;
@@ -140,6 +134,7 @@ enum { MARGINS = sizeof margins / sizeof *margins };
 struct evaluating {
     const struct dpc_world *world;
     const struct dpc_phase_record *phase;
+    struct dpc_traces *traces;
     struct dpc_result_record result; /* of the network */
     bool found;
     struct dpc_route *own;    /* [traced documents, pieces]; of those that were not learned */
@@ -170,8 +165,9 @@ follow(const struct evaluating *evaluating, const struct dpc_traces_block *block
     size_t learned = (size_t)evaluating->phase->traced_learned * block->pieces;
     const struct dpc_route *routes = evaluating->routes + (at - learned);
     uint16_t own = evaluating->own[at].path, path = own;
+    size_t pieces = pieces_read(block, doc);
     double nats = 0;
-    for (size_t piece = 0; piece < pieces_read(block, doc); piece++) {
+    for (size_t piece = 0; piece < pieces; piece++) {
         size_t token = piece * DPC_PIECE_TOKENS;
         if (row->every && piece && token % row->every == 0 && token >= experiment->routing.prefix) {
             const struct dpc_route *route = &routes[piece - 1];
@@ -191,8 +187,9 @@ follow(const struct evaluating *evaluating, const struct dpc_traces_block *block
 
 /* A router document under every margin. */
 static void
-try_margins(struct evaluating *evaluating, const struct dpc_traces_block *block, uint32_t doc)
+try_margins(void *context, const struct dpc_traces_block *block, uint32_t doc)
 {
+    struct evaluating *evaluating = context;
     for (uint32_t i = 0; i < evaluating->rows_count; i++) {
         struct dpc_rerouted row = {.every = evaluating->rows[i].every};
         for (uint32_t k = 0; k < MARGINS; k++)
@@ -213,8 +210,9 @@ choose_margins(struct evaluating *evaluating)
 }
 
 static void
-evaluate_document(struct evaluating *evaluating, const struct dpc_traces_block *block, uint32_t doc)
+evaluate_document(void *context, const struct dpc_traces_block *block, uint32_t doc)
 {
+    struct evaluating *evaluating = context;
     for (uint32_t i = 0; i < evaluating->rows_count; i++) {
         struct dpc_rerouted *row = &evaluating->rows[i];
         uint64_t before = row->targets;
@@ -225,28 +223,6 @@ evaluate_document(struct evaluating *evaluating, const struct dpc_traces_block *
                        targets, targets, nats);
         row->bytes = row->targets;
     }
-}
-
-/* Calls `visit` for each of documents [from, to) of the traced file. */
-static int
-visit_documents(struct evaluating *evaluating, uint32_t from, uint32_t to,
-                void (*visit)(struct evaluating *, const struct dpc_traces_block *, uint32_t doc),
-                struct dpc_error *err)
-{
-    struct dpc_traces *traces = NULL;
-    int code = dpc_traces_open(evaluating->world, evaluating->phase, &traces, err);
-    for (uint32_t i = 0; code == DPC_OK && i < dpc_traces_blocks(traces); i++) {
-        struct dpc_traces_block block;
-        code = dpc_traces_read(traces, i, &block, err);
-        if (code != DPC_OK)
-            break;
-        for (uint32_t doc = block.from > from ? block.from : from; doc < block.to && doc < to;
-             doc++)
-            visit(evaluating, &block, doc - block.from);
-        dpc_traces_block_done(&block);
-    }
-    dpc_traces_close(traces);
-    return code;
 }
 
 static bool
@@ -278,7 +254,7 @@ load(struct evaluating *evaluating, struct dpc_error *err)
         code = load_routes(world, &evaluating->result.result,
                            (phase->traced_documents - phase->traced_learned) * pieces,
                            &evaluating->routes, err);
-    return code;
+    return code == DPC_OK ? dpc_traces_open(world, phase, &evaluating->traces, err) : code;
 }
 
 int
@@ -300,12 +276,13 @@ dpc_reroute_evaluate(const struct dpc_world *world, const struct dpc_phase_recor
     dpc_buf_printf(tsv, "every\tdocument\ttargets\tbytes\tnats\n");
     int code = load(&evaluating, err);
     if (code == DPC_OK)
-        code = visit_documents(&evaluating, phase->traced_learned, phase->traced_router,
-                               try_margins, err);
+        code = dpc_traces_visit(evaluating.traces, phase->traced_learned, phase->traced_router,
+                                try_margins, &evaluating, err);
     choose_margins(&evaluating);
     if (code == DPC_OK)
-        code = visit_documents(&evaluating, phase->traced_router, phase->traced_documents,
-                               evaluate_document, err);
+        code = dpc_traces_visit(evaluating.traces, phase->traced_router, phase->traced_documents,
+                                evaluate_document, &evaluating, err);
+    dpc_traces_close(evaluating.traces);
     dpc_free(evaluating.routes);
     dpc_free(evaluating.own);
     if (code == DPC_OK)

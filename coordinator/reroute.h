@@ -11,12 +11,17 @@
 #define DPC_COORDINATOR_REROUTE_H
 
 #include "coordinator/jobs.h"
+#include "data/routes.h"
 
 /* Puts the table of routes (data/routes.h) of all traced documents: the path that has it, at every
  * piece; but of the router split's first ones, which the network learns from, the path of the least
  * loss on the `reroute.ahead` tokens behind the piece's end, none where no token counts. */
 int dpc_reroute_label(const struct dpc_world *world, const struct dpc_phase_record *phase,
                       struct dpc_blob_ref *ret_routes, struct dpc_error *err) DPC_MUST_CHECK;
+
+/* Puts a table of routes. */
+int dpc_reroute_put(struct dpc_store *store, const struct dpc_route *routes, size_t count,
+                    struct dpc_blob_ref *ret_routes, struct dpc_error *err) DPC_MUST_CHECK;
 
 /* The held-out documents with a new route after every `every` tokens; 0: never, which is the path
  * that each was routed to. Routes change between pieces behind the routing prefix, to the path that

@@ -5,7 +5,7 @@
 #include "coordinator/corpus_parts.h"
 
 #include "base/alloc.h"
-#include "data/routes.h"
+#include "coordinator/reroute.h"
 
 struct traced {
     const struct dpc_corpus *corpus;
@@ -95,19 +95,6 @@ add_every_second(struct traced *traced, enum dpc_split split, uint32_t first)
     }
 }
 
-static int
-put_routes(const struct traced *traced, struct dpc_blob_ref *ret_routes, struct dpc_error *err)
-{
-    struct dpc_buf blob;
-    dpc_buf_init(&blob, 0);
-    dpc_routes_write(&blob, traced->routes, traced->count);
-    ret_routes->bytes = blob.len;
-    int code = dpc_store_blob_put(traced->corpus->world->store, blob.data, blob.len,
-                                  &ret_routes->hash, err);
-    dpc_buf_done(&blob);
-    return code;
-}
-
 /* More than one for each sequence would not be read, and the others take their room first. */
 static uint64_t
 most_of_train(const struct dpc_corpus *corpus)
@@ -140,7 +127,8 @@ dpc_corpus_put_traced(const struct dpc_corpus *corpus, const struct dpc_assignme
     int code =
         dpc_corpus_put_documents(corpus, traced.docs, traced.count, 0, &sharded->traced, err);
     if (code == DPC_OK)
-        code = put_routes(&traced, &sharded->routes, err);
+        code = dpc_reroute_put(corpus->world->store, traced.routes, traced.count, &sharded->routes,
+                               err);
     dpc_free(traced.docs);
     dpc_free(traced.routes);
     return code;

@@ -74,12 +74,6 @@ dpc_traces_close(struct dpc_traces *traces)
     return dpc_free(traces);
 }
 
-uint32_t
-dpc_traces_blocks(const struct dpc_traces *traces)
-{
-    return traces->blocks_count;
-}
-
 /* The first path says what the rows are; another one's must be of the same. */
 static bool
 take_rows(const struct dpc_score *scores, uint32_t path, struct dpc_traces_block *block)
@@ -119,35 +113,50 @@ read_path(const struct dpc_traces *traces, const struct dpc_result_record *resul
     return code;
 }
 
-int
-dpc_traces_read(const struct dpc_traces *traces, uint32_t index, struct dpc_traces_block *ret_block,
-                struct dpc_error *err)
-{
-    const struct dpc_result_record *first = &traces->results[index];
-    struct dpc_traces_block block = {
-        .from = first->from, .to = first->to, .paths = traces->paths, .pieces = traces->pieces};
-    size_t rows = (block.to - block.from) * block.pieces;
-    block.nats = dpc_try_alloc(rows * block.paths, sizeof *block.nats);
-    block.targets = dpc_try_alloc(rows, sizeof *block.targets);
-    block.ids = dpc_try_alloc(block.to - block.from, sizeof *block.ids);
-    int code = block.nats && block.targets && block.ids
-                   ? DPC_OK
-                   : dpc_error_set(err, DPC_ENOMEM, "no memory for traces of %u documents",
-                                   block.to - block.from);
-    for (uint32_t path = 0; code == DPC_OK && path < traces->paths; path++)
-        code = read_path(traces, &first[(size_t)path * traces->blocks_count], &block, err);
-    if (code == DPC_OK)
-        *ret_block = block;
-    else
-        dpc_traces_block_done(&block);
-    return code;
-}
-
-void
-dpc_traces_block_done(struct dpc_traces_block *block)
+static void
+block_done(struct dpc_traces_block *block)
 {
     dpc_free(block->nats);
     dpc_free(block->targets);
     dpc_free(block->ids);
-    *block = (struct dpc_traces_block){0};
+}
+
+/* Release with block_done, also when this fails. */
+static int
+read_block(const struct dpc_traces *traces, uint32_t index, struct dpc_traces_block *block,
+           struct dpc_error *err)
+{
+    const struct dpc_result_record *first = &traces->results[index];
+    *block = (struct dpc_traces_block){
+        .from = first->from, .to = first->to, .paths = traces->paths, .pieces = traces->pieces};
+    size_t rows = (block->to - block->from) * block->pieces;
+    block->nats = dpc_try_alloc(rows * block->paths, sizeof *block->nats);
+    block->targets = dpc_try_alloc(rows, sizeof *block->targets);
+    block->ids = dpc_try_alloc(block->to - block->from, sizeof *block->ids);
+    int code = block->nats && block->targets && block->ids
+                   ? DPC_OK
+                   : dpc_error_set(err, DPC_ENOMEM, "no memory for traces of %u documents",
+                                   block->to - block->from);
+    for (uint32_t path = 0; code == DPC_OK && path < traces->paths; path++)
+        code = read_path(traces, &first[(size_t)path * traces->blocks_count], block, err);
+    return code;
+}
+
+int
+dpc_traces_visit(const struct dpc_traces *traces, uint32_t from, uint32_t to,
+                 void (*visit)(void *context, const struct dpc_traces_block *block, uint32_t doc),
+                 void *context, struct dpc_error *err)
+{
+    int code = DPC_OK;
+    for (uint32_t i = 0; code == DPC_OK && i < traces->blocks_count; i++) {
+        struct dpc_traces_block block;
+        if (traces->results[i].to <= from || traces->results[i].from >= to)
+            continue;
+        code = read_block(traces, i, &block, err);
+        uint32_t doc = block.from > from ? block.from : from;
+        for (; code == DPC_OK && doc < block.to && doc < to; doc++)
+            visit(context, &block, doc - block.from);
+        block_done(&block);
+    }
+    return code;
 }

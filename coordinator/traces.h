@@ -3,7 +3,7 @@
  * The losses of all routed paths on the same documents, piece by piece, as the tasks `trace` found
  * them: the router split's documents, then the held-out ones.
  *
- * Owns: the list of results; a block owns its losses. Threads: an executor. Limits: one block is in
+ * Owns: the list of results. Threads: an executor. Limits: one block is in
  * memory at a time, the documents of one lease under every path.
  */
 #ifndef DPC_COORDINATOR_TRACES_H
@@ -28,11 +28,13 @@ int dpc_traces_open(const struct dpc_world *world, const struct dpc_phase_record
 /* Takes NULL; returns NULL. */
 struct dpc_traces *dpc_traces_close(struct dpc_traces *traces);
 
-uint32_t dpc_traces_blocks(const struct dpc_traces *traces);
-/* Release with _done. DPC_ECORRUPT when the results do not fit one another, DPC_ENOMEM. */
-int dpc_traces_read(const struct dpc_traces *traces, uint32_t index,
-                    struct dpc_traces_block *ret_block, struct dpc_error *err) DPC_MUST_CHECK;
-void dpc_traces_block_done(struct dpc_traces_block *block);
+/* Calls `visit` for each of documents [from, to) of the traced file, which is number `doc` of the
+ * block; reads only the blocks that have some of them. DPC_ECORRUPT when the results do not fit one
+ * another, DPC_ENOMEM. */
+int dpc_traces_visit(const struct dpc_traces *traces, uint32_t from, uint32_t to,
+                     void (*visit)(void *context, const struct dpc_traces_block *block,
+                                   uint32_t doc),
+                     void *context, struct dpc_error *err) DPC_MUST_CHECK;
 
 /* Loss of a path on a piece of document `doc` of the block. */
 static inline double
