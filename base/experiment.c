@@ -297,7 +297,7 @@ check_routing(const struct dpc_experiment *experiment, const struct dpc_yaml *ya
         return dpc_keys_error(yaml, "routing.init", err, DPC_EINVAL,
                               "is product, which makes one path of every combination of modules, "
                               "and paths or replicas say others: write kmeans, or leave them out");
-    if (experiment->model.dim < experiment->levels_count)
+    if (dpc_experiment_feature_dim(experiment) < experiment->levels_count)
         return dpc_keys_error(yaml, "model.dim", err, DPC_EINVAL, "is %u, less than the %u levels",
                               experiment->model.dim, experiment->levels_count);
     if (experiment->routing.features == DPC_FEATURES_WHITENED &&

@@ -34,7 +34,7 @@ enum dpc_routing_init {
     DPC_ROUTING_METADATA,
     DPC_ROUTING_HASH,
 };
-enum dpc_routing_features { DPC_FEATURES_STANDARD, DPC_FEATURES_WHITENED };
+enum dpc_routing_features { DPC_FEATURES_STANDARD, DPC_FEATURES_WHITENED, DPC_FEATURES_NGRAMS };
 enum dpc_routing_balance { DPC_BALANCE_NONE, DPC_BALANCE_CAPACITY };
 enum dpc_path_state { DPC_STATE_SHIP, DPC_STATE_LOCAL, DPC_STATE_RESET };
 enum dpc_outer_late { DPC_LATE_REFUSE, DPC_LATE_DISCOUNT };
@@ -180,6 +180,14 @@ dpc_experiment_phase_rounds(const struct dpc_experiment *experiment)
     return experiment->routing.phase_rounds
                ? experiment->routing.phase_rounds
                : experiment->outer.rounds / (experiment->routing.phases + 1);
+}
+
+/* Dimensions of a routing feature. */
+static inline uint32_t
+dpc_experiment_feature_dim(const struct dpc_experiment *experiment)
+{
+    return experiment->routing.features == DPC_FEATURES_NGRAMS ? DPC_NGRAMS_DIM
+                                                               : experiment->model.dim;
 }
 
 /* Routed paths that score a document in a discriminative phase. */

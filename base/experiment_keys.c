@@ -43,8 +43,10 @@ static const struct dpc_choice inits[] = {
     {"kmeans", DPC_ROUTING_KMEANS, false},   {"spherical", DPC_ROUTING_SPHERICAL, false},
     {"product", DPC_ROUTING_PRODUCT, false}, {"metadata", DPC_ROUTING_METADATA, false},
     {"hash", DPC_ROUTING_HASH, false},       {0}};
-static const struct dpc_choice routing_features[] = {
-    {"standard", DPC_FEATURES_STANDARD, false}, {"whitened", DPC_FEATURES_WHITENED, false}, {0}};
+static const struct dpc_choice routing_features[] = {{"standard", DPC_FEATURES_STANDARD, false},
+                                                     {"whitened", DPC_FEATURES_WHITENED, false},
+                                                     {"ngrams", DPC_FEATURES_NGRAMS, false},
+                                                     {0}};
 static const struct dpc_choice balances[] = {
     {"none", DPC_BALANCE_NONE, false}, {"capacity", DPC_BALANCE_CAPACITY, false}, {0}};
 static const struct dpc_choice inner_optimizers[] = {{"adamw", 0, false}, {0}};
@@ -433,8 +435,8 @@ static const struct dpc_key rows[] = {
      FIELD(routing.init),
      .fallback = "kmeans",
      .choices = inits,
-     .doc = "How documents are first given to paths; kmeans: clusters of the warm-started model's "
-            "features, spherical: the same by their angle, product: clusters of one slice of the "
+     .doc = "How documents are first given to paths; kmeans: clusters of their features, "
+            "spherical: the same by their angle, product: clusters of one slice of the "
             "features a level, which together name a path, metadata: the values of a field, hash: "
             "by the content's hash, without meaning"},
     {.path = "routing.features",
@@ -443,9 +445,10 @@ static const struct dpc_key rows[] = {
      .fallback = "standard",
      .choices = routing_features,
      .doc =
-         "Form in which features are compared; standard: each dimension with mean 0 and variance "
-         "1, then all at unit length; whitened: also free of correlation, so that what many "
-         "dimensions say together counts once"},
+         "What documents are routed by; standard: the warm-started model's mean hidden state over "
+         "the prefix, each dimension with mean 0 and variance 1, then all at unit length; "
+         "whitened: also free of correlation, so that what many dimensions say together counts "
+         "once; ngrams: which tokens and pairs of tokens the prefix holds, without a model"},
     {.path = "routing.restarts",
      .type = DPC_KEY_UINT,
      FIELD(routing.restarts),

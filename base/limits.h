@@ -34,6 +34,7 @@ enum {
     /* --- Model. */
     DPC_DIM_MAX = 16384,
     DPC_WHITEN_DIM_MAX = 4096, /* dimensions that routing whitens: a triangle of 64 MiB */
+    DPC_NGRAMS_DIM = 256,      /* of features without a model (routing/ngrams.h) */
     DPC_CONTEXT_MAX = 65536,   /* tokens */
     DPC_VOCAB_MAX = 65536,     /* a token fits 16 bits */
     DPC_BATCH_MAX = 65536,     /* sequences of one inner step */

@@ -10,6 +10,7 @@
 #include "base/tensor_blob.h"
 #include "base/vfs.h"
 #include "modules/compute.h"
+#include "routing/ngrams.h"
 #include "routing/router.h"
 
 enum { BATCH_MAX = 8, NONE = -1, ROUTING_MODEL = -2 };
@@ -312,8 +313,9 @@ load_router(struct dpc_model *model, struct dpc_error *err)
     if (rc == DPC_OK)
         rc = dpc_router_read(bytes, len, &model->router, err);
     dpc_free(bytes);
-    if (rc == DPC_OK && (dpc_router_paths(model->router) != model->topology.routed_paths ||
-                         dpc_router_dim(model->router) != model->experiment.model.dim))
+    if (rc == DPC_OK &&
+        (dpc_router_paths(model->router) != model->topology.routed_paths ||
+         dpc_router_dim(model->router) != dpc_experiment_feature_dim(&model->experiment)))
         rc = dpc_error_set(err, DPC_ECORRUPT, "the router is that of another experiment");
     return rc;
 }
@@ -332,28 +334,42 @@ route(const struct dpc_model *model, const int32_t *tokens, uint32_t tokens_coun
     return dpc_router_path(model->router, feature, hash.bytes);
 }
 
+/* By the dense path as it was when the router was fitted, or by what the tokens alone say. */
+static int
+features_of(struct dpc_model *model, const int32_t *tokens, uint32_t tokens_count,
+            float *ret_feature, struct dpc_error *err)
+{
+    uint32_t versions[DPC_LEVELS_MAX];
+    if (model->experiment.routing.features == DPC_FEATURES_NGRAMS) {
+        dpc_ngrams_features(tokens, tokens_count, ret_feature);
+        return DPC_OK;
+    }
+    for (uint32_t level = 0; level < model->topology.levels_count; level++)
+        versions[level] = dpc_experiment_warm_rounds(&model->experiment);
+    int rc =
+        compose(model, dpc_topology_dense_path(&model->topology), versions, ROUTING_MODEL, err);
+    if (rc != DPC_OK)
+        return rc;
+    rc = dpc_path_features(model->path, tokens, &tokens_count, 1, tokens_count, ret_feature);
+    return rc == DPC_OK
+               ? rc
+               : dpc_error_set(err, rc, "could not route the text: %s", dpc_error_words(rc));
+}
+
 int
 dpc_model_route(struct dpc_model *model, const int32_t *tokens, uint32_t tokens_count,
                 uint32_t *ret_path, struct dpc_error *err)
 {
-    uint32_t prefix = model->experiment.routing.prefix, versions[DPC_LEVELS_MAX];
-    uint32_t len = tokens_count < prefix ? tokens_count : prefix;
-    if (len == 0)
+    uint32_t prefix = model->experiment.routing.prefix;
+    if (tokens_count == 0)
         return dpc_error_set(err, DPC_EINVAL, "there is no text to route: the prompt is empty");
-    for (uint32_t level = 0; level < model->topology.levels_count; level++)
-        versions[level] = dpc_experiment_warm_rounds(&model->experiment);
     int rc = load_router(model, err);
-    if (rc == DPC_OK)
-        rc =
-            compose(model, dpc_topology_dense_path(&model->topology), versions, ROUTING_MODEL, err);
     if (rc != DPC_OK)
         return rc;
-    float *feature = dpc_alloc(model->experiment.model.dim, sizeof *feature);
-    rc = dpc_path_features(model->path, tokens, &len, 1, len, feature);
+    float *feature = dpc_alloc(dpc_router_dim(model->router), sizeof *feature);
+    rc = features_of(model, tokens, tokens_count < prefix ? tokens_count : prefix, feature, err);
     if (rc == DPC_OK)
         *ret_path = route(model, tokens, tokens_count, feature);
-    else
-        rc = dpc_error_set(err, rc, "could not route the text: %s", dpc_error_words(rc));
     dpc_free(feature);
     return rc;
 }

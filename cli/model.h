@@ -40,8 +40,8 @@ int dpc_model_path(struct dpc_model *model, uint32_t path, struct dpc_path **ret
                    struct dpc_error *err) DPC_MUST_CHECK;
 uint32_t dpc_model_batch_max(const struct dpc_model *model);
 
-/* The routed path of a text by its first `routing.prefix` tokens: the router over the features of
- * the dense path as it was when the router was fitted. DPC_ENOTFOUND before there is a router. */
+/* The routed path of a text by its first `routing.prefix` tokens: the router over its features.
+ * DPC_ENOTFOUND before there is a router. */
 int dpc_model_route(struct dpc_model *model, const int32_t *tokens, uint32_t tokens_count,
                     uint32_t *ret_path, struct dpc_error *err) DPC_MUST_CHECK;
 

@@ -56,7 +56,7 @@ features_load(const struct dpc_corpus *corpus, struct features *features, struct
     const struct dpc_world *world = corpus->world;
     *features = (struct features){
         .store = world->store,
-        .of = {.documents = corpus->docs_count, .dim = world->experiment->model.dim},
+        .of = {.documents = corpus->docs_count, .dim = dpc_experiment_feature_dim(world->experiment)},
         .err = err,
     };
     features->of.values =

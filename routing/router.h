@@ -2,9 +2,10 @@
  *
  * A router: from the feature of a document's prefix to the path that trains on it and answers for
  * it (DiPaCo, section 2.4). The feature is the mean over the prefix of the last block's hidden
- * states of the warm-started dense model (modules/path.h, dpc_path_features). Generative routers
- * are the nearest of k centroids, or a tuple of such choices, one a level; the discriminative one
- * is a linear classifier (routing/linear.h); the hash router looks at the content's key alone.
+ * states of the warm-started dense model (modules/path.h, dpc_path_features), or what the prefix's
+ * tokens alone say (routing/ngrams.h). Generative routers are the nearest of k centroids, or a
+ * tuple of such choices, one a level; the discriminative one is a linear classifier
+ * (routing/linear.h); the hash router looks at the content's key alone.
  *
  * Each ranks all paths by a cost, least first, so that balance and overlap (routing/assign.h) are
  * the same for all.

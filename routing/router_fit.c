@@ -16,9 +16,11 @@
 static const double ridge = 0.01;
 
 /* Mean and 1 / standard deviation of each dimension; a constant one is left out of all distances.
- */
+ * Of n-grams the scale is 1: how much a dimension varies is what it has to say, and rare ones would
+ * be blown up. */
 static void
-fit_scale(struct dpc_router *router, const struct dpc_router_sample *sample)
+fit_scale(struct dpc_router *router, enum dpc_routing_features features,
+          const struct dpc_router_sample *sample)
 {
     for (uint32_t k = 0; k < router->dim; k++) {
         double sum = 0, squares = 0;
@@ -31,6 +33,8 @@ fit_scale(struct dpc_router *router, const struct dpc_router_sample *sample)
         }
         router->mean[k] = (float)mean;
         router->scale[k] = squares > 0 ? (float)(1 / sqrt(squares / sample->count)) : 0;
+        if (features == DPC_FEATURES_NGRAMS)
+            router->scale[k] = 1;
     }
 }
 
@@ -57,9 +61,10 @@ no_memory(const struct dpc_router_sample *sample, struct dpc_error *err)
 
 /* What brings features into the router's form. */
 static int
-fit_form(struct dpc_router *router, const struct dpc_router_sample *sample, struct dpc_error *err)
+fit_form(struct dpc_router *router, enum dpc_routing_features features,
+         const struct dpc_router_sample *sample, struct dpc_error *err)
 {
-    fit_scale(router, sample);
+    fit_scale(router, features, sample);
     if (router->form == FORM_STANDARD)
         return DPC_OK;
     float *points = dpc_try_alloc((size_t)sample->count * router->dim, sizeof *points);
@@ -135,7 +140,7 @@ check_finite(const struct dpc_router_sample *sample, struct dpc_error *err)
 static enum router_form
 form_of(enum dpc_routing_features features, bool unit)
 {
-    if (features == DPC_FEATURES_STANDARD)
+    if (features != DPC_FEATURES_WHITENED)
         return FORM_STANDARD;
     return unit ? FORM_WHITENED_UNIT : FORM_WHITENED;
 }
@@ -172,7 +177,7 @@ dpc_router_fit(const struct dpc_topology *topology, const struct dpc_router_samp
         return code;
     struct dpc_router *router = create(topology, sample->dim);
     if (init != DPC_ROUTING_HASH)
-        code = fit_form(router, sample, err);
+        code = fit_form(router, experiment->routing.features, sample, err);
     if (code == DPC_OK && init == DPC_ROUTING_METADATA)
         code = fit_means(router, sample, err);
     else if (code == DPC_OK && init != DPC_ROUTING_HASH)
@@ -220,7 +225,7 @@ dpc_router_fit_linear(uint32_t paths, enum dpc_routing_features features,
         return code;
     struct dpc_router *router =
         dpc_router_create(ROUTER_LINEAR, form_of(features, true), sample->dim, 1, &paths);
-    code = fit_form(router, all, err);
+    code = fit_form(router, features, all, err);
     if (code == DPC_OK)
         code = fit_weights(router, sample, all, err);
     if (code != DPC_OK)

@@ -8,7 +8,6 @@ make_corpus
 awk -F '\t' 'BEGIN { print "id\tlanguage" } { print $1 "\t" "l" ($1 % 4) }' corpus/documents.tsv \
     >corpus/metadata.tsv
 
-
 for init in spherical product metadata hash; do
     make_experiment $init.yaml "s/init: kmeans/init: $init/; s/rounds: 3/rounds: 1/"
     run_to_end $init dipaco run $init.yaml --dir $init
@@ -17,12 +16,14 @@ for init in spherical product metadata hash; do
     check "init: $init routes a prompt" [ "$status" = 0 ]
 done
 
-make_experiment whitened.yaml \
-    's/init: kmeans/init: kmeans, features: whitened, phases: 1, balance: capacity/; s/rounds: 3/rounds: 2/'
-run_to_end whitened dipaco run whitened.yaml --dir whitened
-check 'whitened features train to the end, with the linear router too' [ "$status" = 0 ]
-run_to_end whitened-text dipaco generate whitened --prompt 'ab' --tokens 4
-check 'whitened features route a prompt' [ "$status" = 0 ]
+for features in whitened ngrams; do
+    make_experiment $features.yaml \
+        "s/init: kmeans/init: kmeans, features: $features, phases: 1, balance: capacity/; s/rounds: 3/rounds: 2/"
+    run_to_end $features dipaco run $features.yaml --dir $features
+    check "features: $features train to the end, with the linear router too" [ "$status" = 0 ]
+    run_to_end $features-text dipaco generate $features --prompt 'ab' --tokens 4
+    check "features: $features route a prompt" [ "$status" = 0 ]
+done
 
 make_experiment both.yaml \
     's/init: kmeans/init: kmeans, balance: capacity, capacity: 1.0, overlap: 2/; s/rounds: 3/rounds: 1/'

@@ -95,6 +95,9 @@ what_is_left_out_gets_its_default(void)
                                      &e, &err),
                           DPC_OK);
     CU_ASSERT(e.routing.features == DPC_FEATURES_WHITENED && e.routing.restarts == 64);
+    CU_ASSERT_EQUAL(dpc_experiment_feature_dim(&e), 4096);
+    CU_ASSERT_EQUAL_FATAL(parse_with("routing: {features: ngrams}", &e, &err), DPC_OK);
+    CU_ASSERT_EQUAL(dpc_experiment_feature_dim(&e), DPC_NGRAMS_DIM);
     CU_ASSERT_EQUAL(parse_with("routing: {restarts: 1}", &e, &err), DPC_OK);
     CU_ASSERT_EQUAL_FATAL(parse_with("model: {dim: 896, heads: 16}", &e, &err), DPC_OK);
     CU_ASSERT_EQUAL(e.model.ffn, 2392);
@@ -200,7 +203,7 @@ static const struct {
     {"routing: {init: random}", DPC_EINVAL,
      "\"routing.init\" is random: needed is one of kmeans, spherical, product, metadata, hash"},
     {"routing: {features: raw}", DPC_EINVAL,
-     "\"routing.features\" is raw: needed is one of standard, whitened"},
+     "\"routing.features\" is raw: needed is one of standard, whitened, ngrams"},
     {"routing: {features: whitened}\nmodel: {dim: 4104, heads: 4}", DPC_EINVAL,
      "f.yaml:3: \"routing.features\" is whitened, which takes a matrix of model.dim squared, and "
      "that is 4104: write standard, or a model.dim of at most 4096"},

@@ -277,7 +277,28 @@ features_smaller_than_a_header_are_refused(void)
     stop(&bench);
 }
 
-/* Nothing in place of a result was once looked up as a blob, and not found ended the daemon. */
+/* Of the width that routing.features asks for. */
+static void
+features_are_whole_rows(void)
+{
+    struct bench bench;
+    start(&bench);
+    uint32_t dim = bench.experiment.model.dim;
+    struct dpc_msg_submit submit = {.kind = DPC_TASK_FEATURIZE,
+                                    .result = put_tensor(&bench, (size_t)3 * dim, 1, 2)};
+    struct dpc_submission_check found = check(&bench, &submit);
+    CU_ASSERT(!found.damaged && found.rows == 3);
+    submit.result = put_tensor(&bench, (size_t)3 * dim + 1, 1, 2);
+    CU_ASSERT_TRUE(check(&bench, &submit).damaged);
+    bench.experiment.routing.features = DPC_FEATURES_NGRAMS;
+    submit.result = put_tensor(&bench, (size_t)3 * dim, 1, 2);
+    CU_ASSERT_TRUE(check(&bench, &submit).damaged);
+    submit.result = put_tensor(&bench, (size_t)3 * DPC_NGRAMS_DIM, 1, 2);
+    found = check(&bench, &submit);
+    CU_ASSERT(!found.damaged && found.rows == 3);
+    stop(&bench);
+}
+
 /* Where paths skip levels, a state is as large as its own path. */
 static void
 a_short_path_has_a_short_state(void)
@@ -307,6 +328,7 @@ a_short_path_has_a_short_state(void)
     stop(&bench);
 }
 
+/* Nothing in place of a result was once looked up as a blob, and not found ended the daemon. */
 static void
 no_result_is_refused(void)
 {
@@ -327,5 +349,6 @@ static const struct dpc_test tests[] = {
     {"a short path has a short state", a_short_path_has_a_short_state},
     {"no result is refused", no_result_is_refused},
     {"features smaller than a header are refused", features_smaller_than_a_header_are_refused},
+    {"features are whole rows", features_are_whole_rows},
 };
 DPC_TEST_MAIN("coordinator/check", tests)

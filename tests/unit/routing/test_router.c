@@ -364,6 +364,34 @@ whitening_sees_past_what_moves_all_dimensions(void)
     CU_ASSERT(agree[1] > POINTS * 9 / 10);
 }
 
+/* Four things lift a dimension each by 2; as many dimensions that mean nothing differ by 0.1.
+ * Standardised they say as much; n-grams keep their widths. */
+static void
+narrow_ngrams_are_not_blown_up(void)
+{
+    static float points[POINTS][DIM];
+    struct dpc_rng rng;
+    uint32_t agree[2] = {0};
+    dpc_rng_init(&rng, 15, DPC_RNG_TEST, 0, 0, 0);
+    for (int i = 0; i < POINTS; i++) {
+        for (int k = 0; k < CLUSTERS; k++)
+            points[i][k] = (float)((k == i % CLUSTERS) * 2.0 + dpc_rng_normal(&rng) / 2);
+        for (int k = CLUSTERS; k < DIM; k++)
+            points[i][k] = (i / CLUSTERS + k) % 4 ? 0 : 0.1F;
+    }
+    for (int ngrams = 0; ngrams < 2; ngrams++) {
+        struct dpc_router *router =
+            fit_routing(&points[0][0], POINTS, 1,
+                        ngrams ? "init: kmeans, features: ngrams" : "init: kmeans", NULL);
+        for (int i = 0; i < POINTS; i++)
+            agree[ngrams] += dpc_router_path(router, points[i], key) ==
+                             dpc_router_path(router, points[i % CLUSTERS], key);
+        dpc_router_destroy(router);
+    }
+    CU_ASSERT(agree[0] < POINTS * 9 / 10);
+    CU_ASSERT(agree[1] > POINTS * 19 / 20);
+}
+
 static void
 metadata_routes_whitened_texts_too(void)
 {
@@ -446,6 +474,7 @@ every_kind_comes_back_from_its_bytes(void)
         "init: product",
         "init: hash",
         "init: kmeans, features: whitened",
+        "init: kmeans, features: ngrams",
         "init: spherical, features: whitened",
         "init: product, features: whitened, restarts: 2",
         "init: hash, features: whitened",
@@ -487,6 +516,7 @@ static const struct dpc_test tests[] = {
     {"the linear router learns its labels", the_linear_router_learns_its_labels},
     {"whitening sees past what moves all dimensions",
      whitening_sees_past_what_moves_all_dimensions},
+    {"narrow n-grams are not blown up", narrow_ngrams_are_not_blown_up},
     {"metadata routes whitened texts too", metadata_routes_whitened_texts_too},
     {"an older router is read", an_older_router_is_read},
     {"a damaged whitened router is refused", a_damaged_whitened_router_is_refused},
