@@ -818,7 +818,6 @@ static const struct dpc_key rows[] = {
      .may_fork = true,
      .doc = "Train the dense model on beside the paths, for as many steps as one path, and report "
             "both"},
-    {.path = "baseline.n_times", .type = DPC_KEY_LATER, .doc = "A dense model with more steps"},
 
     {.path = "evaluation.windows",
      .type = DPC_KEY_UINT,

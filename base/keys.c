@@ -332,9 +332,6 @@ read_value(const struct scope *scope, const struct dpc_key *key, const struct dp
     char shown[VALUE_SHOWN_MAX];
     const char *text = dpc_yaml_text(node);
     const struct dpc_choice *choice = text ? find_choice(key, text) : NULL;
-    if (key->type == DPC_KEY_LATER)
-        return dpc_keys_error_at(scope->yaml, node, path, scope->err, DPC_EUNSUPPORTED,
-                                 "is not supported yet (%s): leave it out", key->doc);
     if (choice && choice->later)
         return dpc_keys_error_at(scope->yaml, node, path, scope->err, DPC_EUNSUPPORTED,
                                  "is %s, which is not supported yet",
@@ -425,8 +422,6 @@ find_nearest(const struct dpc_keys *keys, const char *path, const char **ret_kno
     size_t least = NEAR_DISTANCE_MAX + 1;
     for (size_t i = 0; i < keys->count; i++) {
         const char *known = keys->rows[i].path;
-        if (keys->rows[i].type == DPC_KEY_LATER)
-            continue;
         for (size_t len = strcspn(known, ".");; len += 1 + strcspn(known + len + 1, ".")) {
             size_t distance = path_distance(path, known, len);
             if (distance < least) {
@@ -449,7 +444,7 @@ list_siblings(const struct dpc_keys *keys, const char *group, struct dpc_buf *ou
     size_t group_len = strlen(group), before_len = 0;
     for (size_t i = 0; i < keys->count; i++) {
         const char *path = keys->rows[i].path;
-        if (keys->rows[i].type == DPC_KEY_LATER || strncmp(path, group, group_len) != 0)
+        if (strncmp(path, group, group_len) != 0)
             continue;
         const char *name = path + group_len;
         size_t len = strcspn(name, ".");

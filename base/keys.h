@@ -29,7 +29,6 @@ enum dpc_key_type {
     DPC_KEY_PATH, /* text without control characters */
     DPC_KEY_LIST, /* array of structs with a table of their own, and a uint32_t count */
     DPC_KEY_CUSTOM, /* read and printed by functions of the row */
-    DPC_KEY_LATER,  /* known, refused as not supported yet */
 };
 
 /* A word that a key may have as its value. A table of them ends with a NULL name. */

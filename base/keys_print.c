@@ -151,14 +151,10 @@ print_value(const struct dpc_key *key, const void *target, struct dpc_buf *out)
 static void
 print_item(const struct dpc_keys *keys, const void *item, struct dpc_buf *out)
 {
-    bool first = true;
     dpc_buf_printf(out, "{");
     for (size_t i = 0; i < keys->count; i++) {
-        if (keys->rows[i].type == DPC_KEY_LATER)
-            continue;
-        dpc_buf_printf(out, "%s%s: ", first ? "" : ", ", keys->rows[i].path);
+        dpc_buf_printf(out, "%s%s: ", i ? ", " : "", keys->rows[i].path);
         print_value(&keys->rows[i], item, out);
-        first = false;
     }
     dpc_buf_printf(out, "}");
 }
@@ -225,8 +221,6 @@ dpc_keys_print(const struct dpc_keys *keys, const void *target, struct dpc_buf *
     const char *before = "";
     for (size_t i = 0; i < keys->count; i++) {
         const struct dpc_key *key = &keys->rows[i];
-        if (key->type == DPC_KEY_LATER)
-            continue;
         print_groups(before, key->path, out);
         print_key(key, target, out);
         before = key->path;
@@ -239,8 +233,6 @@ diff(const struct dpc_keys *keys, bool fork, const void *old, const void *now,
 {
     for (size_t i = 0; i < keys->count; i++) {
         const struct dpc_key *key = &keys->rows[i];
-        if (key->type == DPC_KEY_LATER)
-            continue;
         struct dpc_buf a, b;
         dpc_buf_init(&a, 0);
         dpc_buf_init(&b, 0);
@@ -331,9 +323,6 @@ dpc_keys_describe(const struct dpc_key *key, struct dpc_buf *out)
     case DPC_KEY_CUSTOM:
         dpc_buf_printf(out, "%s", key->custom.needed);
         break;
-    case DPC_KEY_LATER:
-        dpc_buf_printf(out, "nothing: it is not supported yet");
-        break;
     }
     if (key->unit)
         dpc_buf_printf(out, " (%s)", key->unit);
@@ -344,10 +333,6 @@ static void
 describe_fully(const struct dpc_key *key, struct dpc_buf *out)
 {
     dpc_buf_printf(out, "%s. ", key->doc);
-    if (key->type == DPC_KEY_LATER) {
-        dpc_buf_printf(out, "Not supported yet.");
-        return;
-    }
     dpc_buf_printf(out, "Allowed: ");
     dpc_keys_describe(key, out);
     if (count_choices(key->choices, true)) {
@@ -413,17 +398,12 @@ dpc_keys_write_example(const struct dpc_keys *keys, struct dpc_buf *out)
         const struct dpc_key *key = &keys->rows[i];
         const char *name = key->path + group_len(key->path);
         int indent = depth_of(key->path) * INDENT;
-        char head[64] = "";
-        if (key->type == DPC_KEY_LATER)
-            (void)snprintf(head, sizeof head, "%s: ", name);
         size_t top = strcspn(key->path, ".") + 1;
         if (i && strncmp(before, key->path, top) != 0)
             dpc_buf_printf(out, "\n");
         print_groups(before, key->path, out);
-        print_key_comment(key, head, indent, out);
+        print_key_comment(key, "", indent, out);
         before = key->path;
-        if (key->type == DPC_KEY_LATER)
-            continue;
         if (key->type == DPC_KEY_LIST)
             print_item_comments(key->list.keys, indent, out);
         dpc_buf_printf(out, "%*s%s:%s%s\n", indent, "", name,

@@ -189,7 +189,6 @@ static const struct {
     {"recompute: true", DPC_EINVAL, "\"recompute\" is true: needed is one of auto, none, block"},
     {"early_stopping: {patience: 3}", DPC_EINVAL, "\"early_stopping\""},
     {"early_stopping: 1", DPC_EINVAL, "\"early_stopping\" is 1: needed is true or false"},
-    {"baseline: {n_times: [8]}", DPC_EUNSUPPORTED, "\"baseline.n_times\" is not supported yet"},
 
     {"model: {dim: 130, heads: 4}", DPC_EINVAL,
      "f.yaml:3: \"model.heads\" is 4, which does not divide model.dim, 130"},
