@@ -72,11 +72,13 @@ static int
 check_warm_start(const struct dpc_experiment *experiment, const struct dpc_yaml *yaml,
                  struct dpc_error *err)
 {
-    if (experiment->warm_start.steps || dpc_experiment_imports(experiment))
+    bool asks_model = experiment->routing.features != DPC_FEATURES_NGRAMS &&
+                      experiment->routing.init != DPC_ROUTING_HASH;
+    if (experiment->warm_start.steps || dpc_experiment_imports(experiment) || !asks_model)
         return DPC_OK;
     return dpc_keys_error(yaml, "warm_start.steps", err, DPC_EINVAL,
-                          "is 0, and features of random weights route nothing: raise it, or name a "
-                          "model in warm_start.from");
+                          "is 0, and features of random weights route nothing: raise it, name a "
+                          "model in warm_start.from, or write routing.features: ngrams");
 }
 
 static int

@@ -776,7 +776,8 @@ static const struct dpc_key rows[] = {
      .range = {.min = 0, .max = DPC_STEPS_MAX},
      .unit = "steps",
      .doc = "Steps of the dense model from which all paths start and that computes routing "
-            "features; 0: it is the model of warm_start.from as it came"},
+            "features; 0: it is the model of warm_start.from as it came, or, where no model is "
+            "asked for a route (features: ngrams, init: hash), one of random weights"},
     {.path = "warm_start.from",
      .type = DPC_KEY_PATH,
      FIELD(warm_start.from),

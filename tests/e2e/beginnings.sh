@@ -33,4 +33,12 @@ make_experiment noise.yaml 's/warm_start: .*/warm_start: {steps: 40, init: noise
 run_to_end noise dipaco run noise.yaml --dir noise
 check 'noise trains to the end, too' [ "$status" = 0 ]
 
+# Random weights, all the same, where the prefix alone chooses the path.
+make_experiment none.yaml 's/warm_start: .*/warm_start: {steps: 0}/' \
+    's/init: kmeans/init: kmeans, features: ngrams/'
+run_to_end none dipaco run none.yaml --dir none
+check 'without a warm start it trains to the end' [ "$status" = 0 ]
+run_to_end none-text dipaco generate none --prompt 'ab' --tokens 4
+check 'and routes a prompt' [ "$status" = 0 ]
+
 finish

@@ -36,6 +36,22 @@ the_dense_model_begins_by_chance_unless_told(void)
     CU_ASSERT_STRING_EQUAL(e.warm_start.from, "/m");
 }
 
+/* A route that asks no model needs none. */
+static void
+routes_without_a_model_need_no_warm_start(void)
+{
+    struct dpc_experiment e;
+    struct dpc_error err;
+    CU_ASSERT_EQUAL_FATAL(
+        parse_with("warm_start: {steps: 0}\nrouting: {features: ngrams}", &e, &err), DPC_OK);
+    CU_ASSERT_EQUAL(dpc_experiment_warm_rounds(&e), 0);
+    CU_ASSERT_EQUAL(parse_with("warm_start: {steps: 0}\nrouting: {init: hash}", &e, &err), DPC_OK);
+    CU_ASSERT_EQUAL(parse_with("warm_start: {steps: 0}\nrouting: {features: whitened}", &e, &err),
+                    DPC_EINVAL);
+    CU_ASSERT_EQUAL(parse_with("warm_start: {steps: 0}\nrouting: {init: metadata}", &e, &err),
+                    DPC_EINVAL);
+}
+
 static void
 routed_modules_begin_as_copies_unless_told(void)
 {
@@ -88,6 +104,7 @@ bad_values_are_named(void)
 
 static const struct dpc_test tests[] = {
     {"the dense model begins by chance unless told", the_dense_model_begins_by_chance_unless_told},
+    {"routes without a model need no warm start", routes_without_a_model_need_no_warm_start},
     {"routed modules begin as copies unless told", routed_modules_begin_as_copies_unless_told},
     {"bad values are named", bad_values_are_named},
 };
