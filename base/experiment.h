@@ -205,6 +205,16 @@ dpc_experiment_warm_rounds(const struct dpc_experiment *experiment)
     return (experiment->warm_start.steps + experiment->inner.steps - 1) / experiment->inner.steps;
 }
 
+/* Inner steps of all routed paths together, the warm start once; where rounds draw their paths
+ * (outer.sample), so many on average. */
+static inline double
+dpc_experiment_steps_in_all(const struct dpc_experiment *experiment)
+{
+    double rounds = (double)experiment->outer.rounds * experiment->inner.steps;
+    return experiment->warm_start.steps +
+           rounds * experiment->outer.sample * dpc_experiment_paths(experiment);
+}
+
 /* Pieces of a document that evaluation reads. */
 static inline uint64_t
 dpc_experiment_pieces(const struct dpc_experiment *experiment)

@@ -258,15 +258,6 @@ struct making {
     struct dpc_error *err;
 };
 
-/* Steps of all paths together, the shared warm start once. */
-static double
-steps_in_all(const struct dpc_experiment *experiment)
-{
-    double rounds = (double)experiment->outer.rounds * experiment->inner.steps;
-    return experiment->warm_start.steps +
-           rounds * experiment->outer.sample * dpc_experiment_paths(experiment);
-}
-
 static double
 tokens_a_step(const struct dpc_experiment *experiment)
 {
@@ -356,9 +347,10 @@ make_experiment(const struct making *making, uint32_t index, struct dpc_experime
     code =
         read_row(making, (uint32_t)dpc_comparison_find(making->comparison, row->tokens_of), other);
     if (code == DPC_OK) {
-        double steps = steps_in_all(other) * tokens_a_step(other) / tokens_a_step(ret_experiment);
+        double steps = dpc_experiment_steps_in_all(other) * tokens_a_step(other) /
+                       tokens_a_step(ret_experiment);
         double warm = ret_experiment->warm_start.steps;
-        double round = (steps_in_all(ret_experiment) - warm) / ret_experiment->outer.rounds;
+        double round = (dpc_experiment_steps_in_all(ret_experiment) - warm) / ret_experiment->outer.rounds;
         ret_experiment->outer.rounds = (uint32_t)fmax(1, floor((steps - warm) / round + 0.5));
         code = check_again(ret_experiment, row->name, making->err);
     }

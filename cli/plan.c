@@ -3,6 +3,8 @@
  * header and 8. Memory is asked of a path that is made for the purpose. */
 #include "cli/plan.h"
 
+#include <math.h>
+
 #include "base/alloc.h"
 #include "base/layout.h"
 #include "base/topology.h"
@@ -77,6 +79,10 @@ plan_paths(const struct dpc_experiment *experiment, const struct dpc_topology *t
     plan->paths = topology->routed_paths;
     for (uint32_t path = 0; path < plan->paths; path++)
         plan_path(topology, path, plan);
+    plan->round_bytes_up =
+        (uint64_t)llround((double)plan->round_bytes_up * experiment->outer.sample);
+    plan->round_bytes_down =
+        (uint64_t)llround((double)plan->round_bytes_down * experiment->outer.sample);
     if (!experiment->baseline.dense)
         return;
     plan->round_bytes_up += bytes_of(plan->dense_params, plan->levels_count);
@@ -128,9 +134,10 @@ static void
 plan_steps(const struct dpc_experiment *experiment, struct dpc_plan *plan)
 {
     uint64_t trained = (uint64_t)experiment->outer.rounds * experiment->inner.steps;
-    uint64_t paths = plan->paths + experiment->baseline.dense;
-    plan->path_steps = experiment->warm_start.steps + trained;
-    plan->total_steps = experiment->warm_start.steps + paths * trained;
+    plan->path_steps = experiment->warm_start.steps +
+                       (uint64_t)llround((double)trained * experiment->outer.sample);
+    plan->total_steps = (uint64_t)llround(dpc_experiment_steps_in_all(experiment)) +
+                        experiment->baseline.dense * trained;
     plan->path_tokens = plan->path_steps * experiment->inner.batch * experiment->model.context;
 }
 

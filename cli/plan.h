@@ -28,15 +28,17 @@ struct dpc_plan_level {
 struct dpc_plan {
     uint32_t levels_count;
     struct dpc_plan_level levels[DPC_LEVELS_MAX];
-    uint32_t paths;              /* routed */
-    size_t path_params;          /* what inference needs, with the largest path */
-    size_t path_params_least;    /* and with the smallest, where paths skip levels */
-    uint32_t smallest;           /* that path */
-    size_t dense_params;         /* of a path through all levels */
-    uint64_t paths_params;       /* of all routed paths, each counted whole */
-    size_t total_params;         /* of all routed modules */
-    uint64_t path_bytes_up;      /* of the largest path in one round: deltas and path state */
-    uint64_t path_bytes_down;    /* new versions, and the path state when the worker lacks it */
+    uint32_t paths;           /* routed */
+    size_t path_params;       /* what inference needs, with the largest path */
+    size_t path_params_least; /* and with the smallest, where paths skip levels */
+    uint32_t smallest;        /* that path */
+    size_t dense_params;      /* of a path through all levels */
+    uint64_t paths_params;    /* of all routed paths, each counted whole */
+    size_t total_params;      /* of all routed modules */
+    uint64_t path_bytes_up;   /* of the largest path in one round: deltas and path state */
+    uint64_t path_bytes_down; /* new versions, and the path state when the worker lacks it */
+    /* With outer.sample these are of an average round, and of a path that is drawn as often as on
+     * average. */
     uint64_t round_bytes_up;     /* of all paths, the dense baseline included */
     uint64_t round_bytes_down;   /* at most */
     uint64_t path_steps;         /* inner steps of a path, warm start included */

@@ -67,6 +67,23 @@ test_work(void)
     CU_ASSERT_EQUAL(plan.path_tokens, 70 * 4 * 32);
 }
 
+/* A quarter of the three paths trains in a round; the dense one always does. */
+static void
+test_sample(void)
+{
+    struct dpc_plan sampled;
+    struct dpc_error err;
+    experiment.outer.sample = 0.25;
+    CU_ASSERT_EQUAL_FATAL(dpc_plan_make(&experiment, &sampled, &err), DPC_OK);
+    experiment.outer.sample = 1;
+    CU_ASSERT_EQUAL(sampled.path_steps, 20 + 13); /* 12.5 */
+    CU_ASSERT_EQUAL(sampled.total_steps, 20 + 38 + 50);
+    CU_ASSERT_EQUAL(sampled.path_tokens, 33 * 4 * 32);
+    CU_ASSERT_EQUAL(sampled.path_bytes_up, plan.path_bytes_up);
+    CU_ASSERT_EQUAL(sampled.round_bytes_up,
+                    (plan.round_bytes_up - plan.path_bytes_up) / 4 + plan.path_bytes_up);
+}
+
 static void
 test_bytes(void)
 {
@@ -202,6 +219,7 @@ static const struct dpc_test tests[] = {
     {"parameters", test_parameters},
     {"levels that couple all paths", test_coupling},
     {"steps and tokens", test_work},
+    {"a sample of the paths trains in a round", test_sample},
     {"bytes and memory", test_bytes},
     {"scores", test_scores},
     {"disk", test_disk},
