@@ -128,24 +128,21 @@ why_nothing_moves(const struct listing *listing)
     }
 }
 
-/* The first path that fails wherever it is tried; false when none does. */
+/* What fails wherever it is tried; false when nothing does. */
 static bool
 tell_failure(const struct listing *listing, char *ret_text, size_t size)
 {
-    for (uint32_t i = 0; i < listing->topology->paths_count; i++) {
-        char name[2 * DPC_NAME_MAX];
-        uint32_t tries;
-        const char *failure = dpc_core_failure(listing->core, i, &tries);
-        if (!failure)
-            continue;
-        dpc_topology_path_name(listing->topology, i, name, sizeof name);
-        (void)snprintf(ret_text, size,
-                       "path %s failed %u times: %s; start the coordinator again to try it once "
-                       "more or begin anew with a smaller inner.lr",
-                       name, tries, failure);
-        return true;
-    }
-    return false;
+    char name[2 * DPC_NAME_MAX];
+    uint32_t path, tries;
+    const char *failure = dpc_core_failure(listing->core, &path, &tries);
+    if (!failure)
+        return false;
+    dpc_topology_path_name(listing->topology, path, name, sizeof name);
+    (void)snprintf(ret_text, size,
+                   "path %s failed %u times: %s; start the coordinator again to try it once more "
+                   "or begin anew with a smaller inner.lr",
+                   name, tries, failure);
+    return true;
 }
 
 static void

@@ -72,6 +72,8 @@ core_all_are_rated(const struct dpc_core *core, bool dense_too)
     uint32_t open = rating->waiting.count + rating->watched.count;
     if (core->bests && !dense_too)
         open -= core_heap_has(&rating->waiting, dense) || core_heap_has(&rating->watched, dense);
+    for (uint32_t i = 0; core->bests && core->failures_count && i < core->topology.paths_count; i++)
+        open += (dense_too || i != dense) && core_fails_everywhere(core, CORE_RATING, i);
     return open == 0;
 }
 
@@ -152,6 +154,7 @@ go_on_with_newest(struct dpc_core *core, uint32_t path, struct dpc_actions *acti
     record->targets = 0;
     record->nats = 0;
     dpc_put_best(&actions->batch, record);
+    core_forget_failure(core, CORE_RATING, path);
     forget_past_along(core, path);
     core_refresh_rating(core, path);
 }
@@ -280,6 +283,7 @@ core_accept_rating(struct dpc_core *core, const struct core_lease *lease,
     if (best->record.read == best->record.documents_count)
         end_rating(core, best, actions);
     dpc_put_best(&actions->batch, &best->record);
+    core_forget_failure(core, CORE_RATING, lease->task);
     core_refresh_rating(core, lease->task);
 }
 

@@ -404,8 +404,12 @@ dpc_core_destroy(struct dpc_core *core)
     }
     dpc_free(core->modules);
     dpc_free(core->deltas);
-    for (uint32_t i = 0; i < core->topology.paths_count; i++)
-        core_forget_failure(core, i);
+    core_forget_chunk_failures(core);
+    for (uint32_t i = 0; i < core->topology.paths_count; i++) {
+        core_forget_failure(core, CORE_TRAINING, i);
+        if (core->bests)
+            core_forget_failure(core, CORE_RATING, i);
+    }
     dpc_free(core->paths);
     dpc_topology_done(&core->topology);
     dpc_free(core->chunks);

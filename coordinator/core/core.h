@@ -345,9 +345,9 @@ bool dpc_core_path_is_ready(const struct dpc_core *core, uint32_t path);
 /* Elastic mode: milliseconds until the module closes its round without those that it still waits
  * for; -1: it waits for more of them, however long. */
 int64_t dpc_core_closes_in(const struct dpc_core *core, uint32_t module, int64_t now_ms);
-/* Why a path is not leased any more: its present round failed wherever it was tried; NULL when it
- * is not so. */
-const char *dpc_core_failure(const struct dpc_core *core, uint32_t path, uint32_t *ret_tries);
+/* The first task that is not leased any more, since it failed wherever it was tried: why, its path,
+ * and how often it was tried; NULL when there is none. */
+const char *dpc_core_failure(const struct dpc_core *core, uint32_t *ret_path, uint32_t *ret_tries);
 /* Inner steps that all paths have behind them, and that they owe. */
 void dpc_core_progress(const struct dpc_core *core, uint64_t *ret_steps_done,
                        uint64_t *ret_steps_total);

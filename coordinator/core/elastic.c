@@ -207,7 +207,7 @@ miss_round(struct dpc_core *core, uint32_t path_id, uint32_t round, struct dpc_a
     path->record.rounds_done = core_next_round(core, path_id, round);
     path->record.part_steps = path->record.parts = 0;
     dpc_put_path(&actions->batch, &path->record);
-    core_forget_failure(core, path_id);
+    core_forget_failure(core, CORE_TRAINING, path_id);
     for (uint32_t i = 0; i < length_of(core, path_id); i++)
         core_count_delivered(core, module_of(core, path_id, i));
     core_refresh_path(core, path_id);

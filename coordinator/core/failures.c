@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Tasks that fail wherever they are tried. In strict mode a round of a path is the same computation
- * on every worker; so a value that is not finite comes again, and after a few tries the path is let
- * alone until a person looks. Other paths go on as far as they can. Nothing of this is on the disk:
- * a new process tries again. */
+ * Tasks that fail wherever they are tried. In strict mode a task is the same computation on every
+ * worker; so a value that is not finite comes again, and after a few tries the task is let alone
+ * until a person looks. Other tasks go on as far as they can. Nothing of this is on the disk: a new
+ * process tries again. */
 #include <stdio.h>
 #include <string.h>
 
@@ -13,29 +13,48 @@
  * wrong is not the task's fault. */
 enum { TRIES_MAX = 3, WORKERS_MIN = 2 };
 
-void
-core_note_failure(struct dpc_core *core, const struct dpc_lease_record *task, const char *text)
+static struct core_failure **
+failure_of(const struct dpc_core *core, enum core_sort sort, uint32_t task)
 {
-    if (task->kind != DPC_TASK_TRAIN)
-        return;
-    struct core_path *path = &core->paths[task->path];
-    struct core_failure *failure = path->failure;
+    switch (sort) {
+    case CORE_TRAINING:
+        return &core->paths[task].failure;
+    case CORE_CHUNKING:
+        return &core->chunks[task].failure;
+    default:
+        return &core->bests[task].failure;
+    }
+}
+
+void
+core_note_failure(struct dpc_core *core, const struct core_lease *lease, const char *text)
+{
+    const uint8_t *worker = lease->record.worker;
+    struct core_failure **place = failure_of(core, lease->sort, lease->task), *failure = *place;
     if (!failure) {
-        failure = path->failure = dpc_alloc(1, sizeof *failure);
+        failure = *place = dpc_alloc(1, sizeof *failure);
         core->failures_count++;
     }
-    if (memcmp(failure->worker, task->worker, DPC_WORKER_KEY_BYTES) != 0)
+    if (memcmp(failure->worker, worker, DPC_WORKER_KEY_BYTES) != 0)
         failure->workers++;
-    memcpy(failure->worker, task->worker, DPC_WORKER_KEY_BYTES);
+    memcpy(failure->worker, worker, DPC_WORKER_KEY_BYTES);
     failure->tries++;
     (void)snprintf(failure->text, sizeof failure->text, "%s", text);
 }
 
 void
-core_forget_failure(struct dpc_core *core, uint32_t path)
+core_forget_failure(struct dpc_core *core, enum core_sort sort, uint32_t task)
 {
-    core->failures_count -= core->paths[path].failure != NULL;
-    core->paths[path].failure = dpc_free(core->paths[path].failure);
+    struct core_failure **place = failure_of(core, sort, task);
+    core->failures_count -= *place != NULL;
+    *place = dpc_free(*place);
+}
+
+void
+core_forget_chunk_failures(struct dpc_core *core)
+{
+    for (uint32_t i = 0; i < core->chunks_count; i++)
+        core_forget_failure(core, CORE_CHUNKING, i);
 }
 
 /* With the second worker it is worth trying again what one alone could not do, and with the last
@@ -46,23 +65,47 @@ core_set_connected(struct dpc_core *core, struct core_worker *worker, bool conne
     bool were_enough = core->connected_count >= WORKERS_MIN;
     core->connected_count += (uint32_t)connected - (uint32_t)worker->connected;
     worker->connected = connected;
-    if (core->failures_count && were_enough != (core->connected_count >= WORKERS_MIN))
-        core_refresh_paths(core);
+    if (core->failures_count == 0 || were_enough == (core->connected_count >= WORKERS_MIN))
+        return;
+    core_refresh_paths(core);
+    for (uint32_t i = 0; i < core->chunks_count; i++)
+        core_refresh_chunk(core, i);
+    for (uint32_t i = 0; core->bests && i < core->topology.paths_count; i++)
+        core_refresh_rating(core, i);
 }
 
 bool
-core_fails_everywhere(const struct dpc_core *core, uint32_t path)
+core_fails_everywhere(const struct dpc_core *core, enum core_sort sort, uint32_t task)
 {
-    const struct core_failure *failure = core->paths[path].failure;
+    const struct core_failure *failure = *failure_of(core, sort, task);
     return failure && failure->tries >= TRIES_MAX &&
            (failure->workers >= WORKERS_MIN || core->connected_count < WORKERS_MIN);
 }
 
-const char *
-dpc_core_failure(const struct dpc_core *core, uint32_t path, uint32_t *ret_tries)
+static const char *
+tell(const struct dpc_core *core, enum core_sort sort, uint32_t task, uint32_t *ret_path,
+     uint32_t *ret_tries)
 {
-    if (!core_fails_everywhere(core, path))
+    const struct core_failure *failure = *failure_of(core, sort, task);
+    *ret_path = sort == CORE_CHUNKING ? core->chunks[task].path : task;
+    *ret_tries = failure->tries;
+    return failure->text;
+}
+
+const char *
+dpc_core_failure(const struct dpc_core *core, uint32_t *ret_path, uint32_t *ret_tries)
+{
+    if (core->failures_count == 0)
         return NULL;
-    *ret_tries = core->paths[path].failure->tries;
-    return core->paths[path].failure->text;
+    for (uint32_t i = 0; i < core->topology.paths_count; i++) {
+        if (core_fails_everywhere(core, CORE_TRAINING, i))
+            return tell(core, CORE_TRAINING, i, ret_path, ret_tries);
+        if (core->bests && core_fails_everywhere(core, CORE_RATING, i))
+            return tell(core, CORE_RATING, i, ret_path, ret_tries);
+    }
+    for (uint32_t i = 0; i < core->chunks_count; i++) {
+        if (core_fails_everywhere(core, CORE_CHUNKING, i))
+            return tell(core, CORE_CHUNKING, i, ret_path, ret_tries);
+    }
+    return NULL;
 }

@@ -370,7 +370,7 @@ core_on_give_back(struct dpc_core *core, const struct dpc_event *event, int64_t 
                                    : NULL;
     if (lease && memcmp(lease->record.worker, event->worker, DPC_WORKER_KEY_BYTES) == 0) {
         if (message->not_finite)
-            core_note_failure(core, &lease->record, message->reason);
+            core_note_failure(core, lease, message->reason);
         if (message->too_large)
             note_too_large(core, worker, lease->record.path);
         core_end_lease(core, lease, actions);

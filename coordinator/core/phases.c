@@ -98,6 +98,7 @@ void
 core_plan_chunks(struct dpc_core *core)
 {
     uint32_t phase = core->phase.phase, dense = dpc_topology_dense_path(&core->topology);
+    core_forget_chunk_failures(core);
     core->chunks_count = 0;
     if (phase == DPC_PHASE_SCORE)
         add_score_chunks(core);
@@ -165,9 +166,11 @@ core_find_chunk(struct dpc_core *core, uint32_t path, uint32_t from, uint32_t to
 void
 core_finish_chunk(struct dpc_core *core, struct core_chunk *chunk)
 {
+    uint32_t index = (uint32_t)(chunk - core->chunks);
     core->chunks_left -= !chunk->done;
     chunk->done = true;
-    core_refresh_chunk(core, (uint32_t)(chunk - core->chunks));
+    core_forget_failure(core, CORE_CHUNKING, index);
+    core_refresh_chunk(core, index);
 }
 
 void

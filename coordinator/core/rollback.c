@@ -65,7 +65,7 @@ core_reset_path(struct dpc_core *core, uint32_t path_id, struct dpc_actions *act
     struct core_path *path = &core->paths[path_id];
     while (path->leases && !DPC_PLANTED(DPC_PLANTED_DISCARDED_LEASED))
         core_end_lease(core, path->leases, actions);
-    core_forget_failure(core, path_id);
+    core_forget_failure(core, CORE_TRAINING, path_id);
     path->record.state = dpc_hash_none;
     path->record.state_bytes = 0;
     path->record.kept = dpc_hash_none;

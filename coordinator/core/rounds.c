@@ -499,7 +499,7 @@ accept_training(struct dpc_core *core, const struct core_lease *lease,
     struct core_path *path = &core->paths[submit->path];
     uint32_t rounds_before = path->record.rounds_done;
     put_contributions(core, lease, submit, actions);
-    core_forget_failure(core, submit->path);
+    core_forget_failure(core, CORE_TRAINING, submit->path);
     count_steps(core, lease, submit);
     dpc_put_path(&actions->batch, &path->record);
     for (uint32_t i = 0; i < submit->parts_count; i++) {
@@ -649,7 +649,7 @@ core_on_submit(struct dpc_core *core, const struct dpc_event *event, int64_t now
     if (fault) {
         worker->record.refused++;
         if (check->not_finite || !isfinite(submit->loss) || !isfinite(submit->loss_last))
-            core_note_failure(core, &lease->record, fault);
+            core_note_failure(core, lease, fault);
         dpc_put_worker(&actions->batch, &worker->record);
         core_end_lease(core, lease, actions);
         if (submit->kind == DPC_TASK_TRAIN && core_is_stale(core, submit))

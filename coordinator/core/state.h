@@ -73,6 +73,7 @@ struct core_best {
     struct dpc_best_record record;
     struct dpc_hash versions[DPC_LEVELS_MAX]; /* published forms of the best round */
     struct core_lease *leases;                /* on the evaluation of its next round */
+    struct core_failure *failure;             /* of that; NULL: none */
 };
 
 /* What the task of a lease is one of. */
@@ -144,6 +145,7 @@ struct core_chunk {
     uint32_t path, from, to;
     bool done;
     struct core_lease *leases;
+    struct core_failure *failure; /* NULL: none */
 };
 
 /* Tasks of one sort, see tasks.c. */
@@ -275,14 +277,15 @@ uint32_t core_time_for(const struct dpc_core *core, const struct dpc_lease_recor
  * measured so far, unless the lease makes progress. */
 int64_t core_behind_from(const struct dpc_core *core, const struct core_lease *lease);
 
-/* --- failures.c: tasks that fail wherever they are tried. Who notes or forgets one places the path
+/* --- failures.c: tasks that fail wherever they are tried. Who notes or forgets one places the task
  * again. */
-void core_note_failure(struct dpc_core *core, const struct dpc_lease_record *task,
-                       const char *text);
-void core_forget_failure(struct dpc_core *core, uint32_t path);
+void core_note_failure(struct dpc_core *core, const struct core_lease *lease, const char *text);
+void core_forget_failure(struct dpc_core *core, enum core_sort sort, uint32_t task);
+/* Of all chunks. */
+void core_forget_chunk_failures(struct dpc_core *core);
 /* A worker says hello or is heard of again, or leaves. */
 void core_set_connected(struct dpc_core *core, struct core_worker *worker, bool connected);
-bool core_fails_everywhere(const struct dpc_core *core, uint32_t path);
+bool core_fails_everywhere(const struct dpc_core *core, enum core_sort sort, uint32_t task);
 
 /* --- rounds.c: submissions, readiness, outer steps. */
 void core_on_submit(struct dpc_core *core, const struct dpc_event *event, int64_t now_ms,

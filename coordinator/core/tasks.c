@@ -68,7 +68,7 @@ void
 core_refresh_path(struct dpc_core *core, uint32_t path)
 {
     bool open = path_trains_now(core, path) && core_round_is_ready(core, path) &&
-                !core_fails_everywhere(core, path);
+                !core_fails_everywhere(core, CORE_TRAINING, path);
     int64_t quiet_ms =
         quiet_from(core, core->paths[path].leases, core->paths[path].record.rounds_done);
     place(&core->training, path, open, quiet_ms, rounds_left(core, path));
@@ -84,8 +84,8 @@ core_refresh_paths(struct dpc_core *core)
 void
 core_refresh_chunk(struct dpc_core *core, uint32_t chunk)
 {
-    place(&core->chunking, chunk, !core->chunks[chunk].done,
-          quiet_from(core, core->chunks[chunk].leases, 0), 0);
+    bool open = !core->chunks[chunk].done && !core_fails_everywhere(core, CORE_CHUNKING, chunk);
+    place(&core->chunking, chunk, open, quiet_from(core, core->chunks[chunk].leases, 0), 0);
 }
 
 void
@@ -93,7 +93,7 @@ core_refresh_rating(struct dpc_core *core, uint32_t path)
 {
     uint32_t left = core_rounds_unrated(core, path);
     if (core->bests)
-        place(&core->rating, path, left > 0,
+        place(&core->rating, path, left > 0 && !core_fails_everywhere(core, CORE_RATING, path),
               quiet_from(core, core->bests[path].leases, core->bests[path].record.next_round),
               left);
 }

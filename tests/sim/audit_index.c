@@ -10,7 +10,7 @@ static bool
 is_open(const struct dpc_core *core, uint32_t path)
 {
     const struct core_path *state = &core->paths[path];
-    if (core_fails_everywhere(core, path))
+    if (core_fails_everywhere(core, CORE_TRAINING, path))
         return false;
     uint32_t phase = core->phase.phase;
     bool dense = core_is_dense(core, path);
@@ -91,7 +91,8 @@ check_chunks(struct sim *sim, const struct dpc_core *core)
     for (uint32_t i = 0; i < core->chunks_count; i++) {
         const struct core_chunk *chunk = &core->chunks[i];
         left += !chunk->done;
-        if (!stands_right(&core->chunking, i, !chunk->done,
+        bool open = !chunk->done && !core_fails_everywhere(core, CORE_CHUNKING, i);
+        if (!stands_right(&core->chunking, i, open,
                           is_held(core, kind, chunk->path, 0, chunk->from)))
             sim_fail(sim, "chunk %u stands wrong among the tasks", i);
     }
@@ -120,7 +121,7 @@ check_ratings(struct sim *sim, const struct dpc_core *core)
             if (dpc_topology_uses(&core->topology, i, k))
                 open = dpc_module_round(&core->modules[k].record) >= best->next_round;
         }
-        if (!stands_right(&core->rating, i, open,
+        if (!stands_right(&core->rating, i, open && !core_fails_everywhere(core, CORE_RATING, i),
                           is_held(core, DPC_TASK_EVALUATE, i, best->next_round, best->read)))
             sim_fail(sim, "the evaluation of path %u stands wrong among the tasks", i);
         for (uint32_t k = 0; k < core->topology.modules_count && open; k++) {

@@ -531,15 +531,13 @@ static bool
 operator_looks(struct sim *sim)
 {
     const struct dpc_core *core = sim->coordinator.core;
-    uint32_t tries, count = 0;
-    for (uint32_t i = 0; i < dpc_core_topology(core)->paths_count; i++)
-        count += dpc_core_failure(core, i, &tries) != NULL;
-    if (count == 0)
+    uint32_t path, tries;
+    if (!dpc_core_failure(core, &path, &tries))
         return false;
     sim_mark(sim, SIM_MARK_LET_ALONE);
     if (!sim_healed(sim) && !sim_chance(sim, 0.1))
         return false;
-    sim_note(sim, "the operator sees %u paths that fail everywhere", count);
+    sim_note(sim, "the operator sees that path %u fails everywhere", path);
     sim_coordinator_crash(sim, sim_draw_ms(sim, 5000));
     return true;
 }

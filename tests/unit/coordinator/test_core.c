@@ -447,58 +447,6 @@ a_first_lease_has_the_time_it_needs_unless_it_stands_still(void)
     driver_stop(&driver);
 }
 
-/* Gives the path's lease back with a value that was not finite; false when `worker` gets none of
- * it.
- */
-static bool
-fails_once(struct driver *driver, uint8_t worker, uint32_t path)
-{
-    const struct dpc_msg *reply;
-    while ((reply = driver_ask(driver, worker))->type == DPC_MSG_LEASE) {
-        struct dpc_msg_lease lease = reply->lease;
-        if (lease.path != path) {
-            driver_submit(driver, worker, &lease);
-            continue;
-        }
-        struct dpc_msg_give_back message = {
-            .token = lease.token, .reason = "step 3: not finite", .not_finite = true};
-        struct dpc_event event = {.type = DPC_EVENT_GIVE_BACK};
-        memset(event.worker, worker + 1, sizeof event.worker);
-        event.give_back.message = &message;
-        driver_step(driver, &event);
-        return true;
-    }
-    return false;
-}
-
-/* It used to be leased again for ever. */
-static void
-a_round_that_fails_everywhere_is_let_alone_until_a_restart(void)
-{
-    struct driver driver;
-    uint32_t tries = 0;
-    start_training(&driver);
-    for (int i = 0; i < 3; i++) {
-        CU_ASSERT_PTR_NULL(dpc_core_failure(driver.core, 2, &tries));
-        CU_ASSERT_TRUE(fails_once(&driver, 0, 2));
-    }
-    const char *failure = dpc_core_failure(driver.core, 2, &tries);
-    CU_ASSERT_PTR_NOT_NULL_FATAL(failure);
-    CU_ASSERT_STRING_EQUAL(failure, "step 3: not finite");
-    CU_ASSERT_EQUAL(tries, 3);
-    CU_ASSERT_FALSE(fails_once(&driver, 0, 2));
-    /* Another worker has not tried it yet: perhaps the first one's machine is at fault. */
-    driver_hello(&driver, 1, no_token);
-    CU_ASSERT_PTR_NULL(dpc_core_failure(driver.core, 2, &tries));
-    CU_ASSERT_TRUE(fails_once(&driver, 1, 2));
-    CU_ASSERT_PTR_NOT_NULL(dpc_core_failure(driver.core, 2, &tries));
-    CU_ASSERT_FALSE(fails_once(&driver, 1, 2));
-    driver_crash(&driver);
-    CU_ASSERT_PTR_NULL(dpc_core_failure(driver.core, 2, &tries));
-    CU_ASSERT_TRUE(driver_finish(&driver, 2));
-    driver_stop(&driver);
-}
-
 static void
 a_restarted_worker_frees_its_lease_at_once_unless_it_still_holds_it(void)
 {
@@ -871,8 +819,6 @@ static const struct dpc_test tests[] = {
      a_worker_without_a_step_is_backed_up_when_its_time_is_over},
     {"a first lease has the time it needs unless it stands still",
      a_first_lease_has_the_time_it_needs_unless_it_stands_still},
-    {"a round that fails everywhere is let alone until a restart",
-     a_round_that_fails_everywhere_is_let_alone_until_a_restart},
     {"a restarted worker frees its lease at once unless it still holds it",
      a_restarted_worker_frees_its_lease_at_once_unless_it_still_holds_it},
     {"a lease belongs to one worker", a_lease_belongs_to_one_worker},
