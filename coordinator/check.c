@@ -126,13 +126,12 @@ check_features(struct dpc_store *store, const struct dpc_experiment *experiment,
         refuse(check, "the features", "have not the size of a tensor");
         return DPC_OK;
     }
-    uint32_t dim = dpc_experiment_feature_dim(experiment);
     size_t count = (result->bytes - dpc_tensor_blob_bytes(0)) / sizeof(float);
-    if (result->bytes != dpc_tensor_blob_bytes(count) || count % dim) {
+    if (result->bytes != dpc_tensor_blob_bytes(count) || count % experiment->model.dim) {
         refuse(check, "the features", "are not whole rows");
         return DPC_OK;
     }
-    check->rows = (uint32_t)(count / dim);
+    check->rows = (uint32_t)(count / experiment->model.dim);
     return check_tensor(store, result, count, "the features", INFINITY, check, err);
 }
 

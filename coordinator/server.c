@@ -407,8 +407,8 @@ static uint64_t
 largest_upload(const struct dpc_experiment *experiment)
 {
     uint64_t state = dpc_tensor_blob_bytes(2 * dpc_layout_path_floats(experiment));
-    uint64_t features = dpc_tensor_blob_bytes((size_t)dpc_experiment_feature_dim(experiment) *
-                                              DPC_DOCUMENTS_PER_LEASE_MAX);
+    uint64_t features =
+        dpc_tensor_blob_bytes((size_t)experiment->model.dim * DPC_DOCUMENTS_PER_LEASE_MAX);
     uint64_t scores =
         DPC_SCORES_HEADER_BYTES + (uint64_t)DPC_SCORES_ENTRY_BYTES * DPC_PIECES_PER_LEASE_MAX;
     uint64_t tables = features > scores ? features : scores;

@@ -10,10 +10,11 @@
 #include "base/tensor_blob.h"
 #include "coordinator/metadata.h"
 #include "routing/assign.h"
+#include "routing/ngrams.h"
 #include "routing/router.h"
 #include "routing/shards.h"
 
-/* The featurize results, put together. */
+/* The featurize results, put together, or counted here. */
 struct features {
     struct dpc_store *store;
     struct dpc_features of;
@@ -50,13 +51,27 @@ gather_features(void *context, const struct dpc_result_record *record)
     return features->code == DPC_OK;
 }
 
+/* Without a model nobody else is needed. */
+static void
+count_ngrams(const struct dpc_corpus *corpus, struct dpc_features *features)
+{
+    uint32_t prefix = corpus->world->experiment->routing.prefix;
+    int32_t *tokens = dpc_alloc(prefix, sizeof *tokens);
+    for (uint32_t i = 0; i < features->documents; i++) {
+        uint32_t count = dpc_tokens_copy(corpus->tokens, corpus->docs[i], 0, prefix, tokens);
+        dpc_ngrams_features(tokens, count, features->values + (size_t)i * features->dim);
+    }
+    dpc_free(tokens);
+}
+
 static int
 features_load(const struct dpc_corpus *corpus, struct features *features, struct dpc_error *err)
 {
     const struct dpc_world *world = corpus->world;
     *features = (struct features){
         .store = world->store,
-        .of = {.documents = corpus->docs_count, .dim = dpc_experiment_feature_dim(world->experiment)},
+        .of = {.documents = corpus->docs_count,
+               .dim = dpc_experiment_feature_dim(world->experiment)},
         .err = err,
     };
     features->of.values =
@@ -64,6 +79,10 @@ features_load(const struct dpc_corpus *corpus, struct features *features, struct
     if (!features->of.values)
         return dpc_error_set(err, DPC_ENOMEM, "no memory for the features of %u documents",
                              features->of.documents);
+    if (world->experiment->routing.features == DPC_FEATURES_NGRAMS) {
+        count_ngrams(corpus, &features->of);
+        return DPC_OK;
+    }
     int code = dpc_scan_results(dpc_store_kv(world->store), gather_features, features, err);
     if (code == DPC_OK)
         code = features->code;

@@ -9,27 +9,6 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/tensor_blob.h"
-#include "routing/ngrams.h"
-
-static uint32_t
-dim(const struct dpc_engine *engine)
-{
-    return dpc_experiment_feature_dim(&engine->experiment);
-}
-
-/* Of the `count` prefixes in engine->tokens. */
-static int
-features_of(struct dpc_engine *engine, const uint32_t *lengths, uint32_t count, float *ret_features)
-{
-    uint32_t prefix = engine->experiment.routing.prefix;
-    if (engine->experiment.routing.features != DPC_FEATURES_NGRAMS)
-        return dpc_path_features(engine->path, engine->tokens, lengths, count, prefix,
-                                 ret_features);
-    for (uint32_t i = 0; i < count; i++)
-        dpc_ngrams_features(engine->tokens + (size_t)i * prefix, lengths[i],
-                            ret_features + (size_t)i * DPC_NGRAMS_DIM);
-    return DPC_OK;
-}
 
 /* Features of `count` documents from `doc` on. */
 static int
@@ -44,8 +23,9 @@ compute_batch(struct dpc_engine *engine, const struct dpc_tokens *tokens, uint32
         if (lengths[i] == 0)
             return dpc_error_set(err, DPC_EPROTO, "document %u has no tokens", doc + i);
     }
-    int code = features_of(engine, lengths, count, ret_features);
-    for (size_t i = 0; code == DPC_OK && i < (size_t)count * dim(engine); i++) {
+    int code =
+        dpc_path_features(engine->path, engine->tokens, lengths, count, prefix, ret_features);
+    for (size_t i = 0; code == DPC_OK && i < (size_t)count * engine->experiment.model.dim; i++) {
         if (!isfinite(ret_features[i]))
             code = DPC_ENOTFINITE;
     }
@@ -69,7 +49,7 @@ compute(struct dpc_engine *engine, const struct dpc_task *task, const struct dpc
         int code = compute_batch(engine, tokens, doc, count, lengths, ret_features, err);
         if (code != DPC_OK)
             return code;
-        ret_features += (size_t)count * dim(engine);
+        ret_features += (size_t)count * engine->experiment.model.dim;
         uint32_t done = doc + count - lease->from;
         dpc_progress_report(task->progress, done,
                             (uint64_t)done * engine->experiment.routing.prefix, start_ns);
@@ -82,7 +62,7 @@ featurize(struct dpc_engine *engine, const struct dpc_task *task, const struct d
           struct dpc_msg_submit *submit, struct dpc_error *err)
 {
     size_t documents = task->lease->to - task->lease->from;
-    size_t values = documents * dim(engine);
+    size_t values = documents * engine->experiment.model.dim;
     if (documents == 0 || documents > DPC_FEATURE_DOCUMENTS_MAX)
         return dpc_error_set(err, DPC_EPROTO, "the lease has %zu documents", documents);
     float *features = dpc_try_alloc(values, sizeof *features);

@@ -380,6 +380,14 @@ phase_of_routing_is_due(const struct dpc_core *core)
     return true;
 }
 
+/* Where no model computes features there is nothing to lease. */
+static enum dpc_phase
+phase_after_warm_start(const struct dpc_core *core)
+{
+    return core->experiment->routing.features == DPC_FEATURES_NGRAMS ? DPC_PHASE_SHARD
+                                                                     : DPC_PHASE_FEATURIZE;
+}
+
 void
 core_advance(struct dpc_core *core, struct dpc_actions *actions)
 {
@@ -389,7 +397,7 @@ core_advance(struct dpc_core *core, struct dpc_actions *actions)
         if (warm_start_is_over(core)) {
             core->phase.warm_state = core->paths[dense].record.state;
             core->phase.warm_state_bytes = core->paths[dense].record.state_bytes;
-            core_enter_phase(core, DPC_PHASE_FEATURIZE, actions);
+            core_enter_phase(core, phase_after_warm_start(core), actions);
         }
         break;
     case DPC_PHASE_FEATURIZE:

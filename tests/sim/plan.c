@@ -160,6 +160,8 @@ draw_routing(struct sim_plan *plan, uint32_t paths, uint32_t phases, struct dpc_
     dpc_buf_printf(yaml, "routing: {prefix: 8, phases: %u", phases);
     if (phases && paths > 1 && dpc_rng_below(&rng, 3) == 0)
         dpc_buf_printf(yaml, ", score_paths: %u", between(&rng, 2, paths));
+    if (dpc_rng_below(&rng, 6) == 0)
+        dpc_buf_printf(yaml, ", features: ngrams");
     dpc_buf_printf(yaml, "}\n");
 }
 

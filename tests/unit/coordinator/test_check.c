@@ -277,7 +277,6 @@ features_smaller_than_a_header_are_refused(void)
     stop(&bench);
 }
 
-/* Of the width that routing.features asks for. */
 static void
 features_are_whole_rows(void)
 {
@@ -290,12 +289,6 @@ features_are_whole_rows(void)
     CU_ASSERT(!found.damaged && found.rows == 3);
     submit.result = put_tensor(&bench, (size_t)3 * dim + 1, 1, 2);
     CU_ASSERT_TRUE(check(&bench, &submit).damaged);
-    bench.experiment.routing.features = DPC_FEATURES_NGRAMS;
-    submit.result = put_tensor(&bench, (size_t)3 * dim, 1, 2);
-    CU_ASSERT_TRUE(check(&bench, &submit).damaged);
-    submit.result = put_tensor(&bench, (size_t)3 * DPC_NGRAMS_DIM, 1, 2);
-    found = check(&bench, &submit);
-    CU_ASSERT(!found.damaged && found.rows == 3);
     stop(&bench);
 }
 

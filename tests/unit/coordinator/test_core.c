@@ -786,7 +786,31 @@ rollbacks_are_refused_outside_training(void)
     driver_stop(&driver);
 }
 
+/* Where no model is asked for a route. */
+static void
+ngrams_are_leased_to_nobody(void)
+{
+    struct driver driver;
+    char text[1024];
+    (void)snprintf(text, sizeof text, "%s", yaml);
+    char *features = strstr(text, "routing: {prefix: 8}");
+    CU_ASSERT_PTR_NOT_NULL_FATAL(features);
+    (void)snprintf(features, sizeof text - (size_t)(features - text), "%s%s",
+                   "routing: {prefix: 8, features: ngrams}",
+                   strstr(yaml, "routing:") + strlen("routing: {prefix: 8}"));
+    driver_start(&driver, text);
+    driver_hello(&driver, 0, no_token);
+    while (driver_phase(&driver) != DPC_PHASE_TRAIN) {
+        struct dpc_msg_lease lease = lease_for(&driver, 0);
+        CU_ASSERT_EQUAL(lease.kind, DPC_TASK_TRAIN);
+        driver_submit(&driver, 0, &lease);
+    }
+    CU_ASSERT_TRUE(driver_finish(&driver, 1));
+    driver_stop(&driver);
+}
+
 static const struct dpc_test tests[] = {
+    {"n-grams are leased to nobody", ngrams_are_leased_to_nobody},
     {"a rollback appends a version and voids leases",
      a_rollback_appends_a_version_and_voids_leases},
     {"a rollback asked for again changes nothing", a_rollback_asked_for_again_changes_nothing},

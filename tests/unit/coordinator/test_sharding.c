@@ -50,12 +50,16 @@ kind_of(uint32_t doc)
     return doc % PATHS;
 }
 
+/* For n-grams prefixes, too, are of a kind. */
 static void
 build(struct rig *rig)
 {
+    static const char *const beginnings[PATHS] = {"abababab", "cdcdcdcd", "efefefef", "ghghghgh"};
+    bool ngrams = rig->experiment.routing.features == DPC_FEATURES_NGRAMS;
     char *texts[DOCUMENTS];
     for (uint32_t i = 0; i < DOCUMENTS; i++)
-        texts[i] = dpc_format("document number %u, which is longer than its prefix", i);
+        texts[i] = dpc_format("%sdocument number %u, which is longer than its prefix",
+                              ngrams ? beginnings[kind_of(i)] : "", i);
     corpus_build(&rig->temp, "corpus", (const char *const *)texts, DOCUMENTS);
     for (uint32_t i = 0; i < DOCUMENTS; i++)
         dpc_free(texts[i]);
@@ -66,9 +70,9 @@ begin(struct rig *rig, const char *yaml)
 {
     *rig = (struct rig){0};
     temp_make(&rig->temp);
-    build(rig);
     CU_ASSERT_EQUAL_FATAL(
         dpc_experiment_parse("t.yaml", yaml, strlen(yaml), &rig->experiment, &rig->err), DPC_OK);
+    build(rig);
     CU_ASSERT_EQUAL_FATAL(dpc_topology_init(&rig->topology, &rig->experiment, &rig->err), DPC_OK);
     rig->world.experiment = &rig->experiment;
     rig->world.topology = &rig->topology;
@@ -194,13 +198,19 @@ shard(struct rig *rig, enum dpc_phase phase)
 }
 
 static void
-begin_sharded(struct rig *rig, const char *yaml)
+begin_prepared(struct rig *rig, const char *yaml)
 {
     struct dpc_prepared prepared;
     begin(rig, yaml);
     CU_ASSERT_EQUAL_FATAL(dpc_corpus_prepare(&rig->world, &prepared, &rig->err), DPC_OK);
     rig->phase.corpus = prepared.corpus;
     rig->phase.documents = prepared.documents;
+}
+
+static void
+begin_sharded(struct rig *rig, const char *yaml)
+{
+    begin_prepared(rig, yaml);
     put_features(rig);
     shard(rig, DPC_PHASE_SHARD);
 }
@@ -268,6 +278,29 @@ count_stayed(const struct rig *rig)
     }
     CU_ASSERT_EQUAL(routed, DOCUMENTS);
     return stayed;
+}
+
+/* Each path has one kind, nobody having said a feature; and another one after a phase. */
+static void
+ngrams_are_counted_from_the_corpus_alone(void)
+{
+    static const uint32_t best[PATHS] = {2, 0, 3, 1};
+    struct rig rig;
+    begin_prepared(&rig, YAML("documents_min: 2, phases: 1, features: ngrams"));
+    shard(&rig, DPC_PHASE_SHARD);
+    check_splits(&rig);
+    for (uint32_t kind = 0; kind < PATHS; kind++) {
+        uint32_t paths = 0;
+        for (uint32_t path = 0; path < PATHS; path++)
+            paths += count_kind(&rig, path, kind) > 0;
+        CU_ASSERT_EQUAL(paths, 1);
+    }
+    put_scores(&rig, 1, best);
+    shard(&rig, DPC_PHASE_FIT);
+    check_splits(&rig);
+    for (uint32_t kind = 0; kind < PATHS; kind++)
+        CU_ASSERT(count_kind(&rig, best[kind], kind) >= 50);
+    end(&rig);
 }
 
 /* Two permutations of the kinds, one a phase: the last phase's scores decide, but for the few
@@ -639,6 +672,7 @@ the_dense_model_begins_as_the_imported_one(void)
 
 static const struct dpc_test tests[] = {
     {"the dense model begins as the imported one", the_dense_model_begins_as_the_imported_one},
+    {"n-grams are counted from the corpus alone", ngrams_are_counted_from_the_corpus_alone},
     {"documents go where the scores are best", documents_go_where_the_scores_are_best},
     {"no document is ever in two splits", no_document_is_ever_in_two_splits},
     {"the capacity holds in a phase", the_capacity_holds_in_a_phase},

@@ -1,10 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "worker/featurize.h"
 
-#include <string.h>
-
 #include "base/alloc.h"
-#include "routing/ngrams.h"
 #include "tests/unit/worker/task_rig.h"
 
 static void
@@ -42,36 +39,6 @@ every_document_as_if_alone(void)
     rig_end(&rig);
 }
 
-/* No model is asked: rows are those of the prefixes' tokens. */
-static void
-ngrams_are_of_the_prefix_alone(void)
-{
-    struct task_rig rig;
-    struct dpc_msg_submit submit;
-    struct dpc_tokens *tokens;
-    const float *features;
-    rig_begin(&rig, DPC_TASK_FEATURIZE);
-    rig.engine->experiment.routing.features = DPC_FEATURES_NGRAMS;
-    uint32_t count = rig.lease.to - rig.lease.from;
-    CU_ASSERT_EQUAL_FATAL(
-        dpc_tokens_open_bytes("test", rig.tokens.data, rig.tokens.len, &tokens, NULL), DPC_OK);
-    CU_ASSERT_EQUAL_FATAL(dpc_featurize_run(rig.engine, &rig.task, &submit, &rig.err), DPC_OK);
-    uint8_t *bytes = rig_load(&rig, &submit.result);
-    CU_ASSERT_EQUAL_FATAL(dpc_tensor_blob_read(bytes, submit.result.bytes,
-                                               (size_t)count * DPC_NGRAMS_DIM, &features, &rig.err),
-                          DPC_OK);
-    for (uint32_t i = 0; i < count; i++) {
-        int32_t prefix[RIG_PREFIX];
-        float alone[DPC_NGRAMS_DIM];
-        uint32_t length = dpc_tokens_copy(tokens, rig.lease.from + i, 0, RIG_PREFIX, prefix);
-        dpc_ngrams_features(prefix, length, alone);
-        CU_ASSERT_EQUAL(memcmp(features + (size_t)i * DPC_NGRAMS_DIM, alone, sizeof alone), 0);
-    }
-    dpc_free(bytes);
-    dpc_tokens_close(tokens);
-    rig_end(&rig);
-}
-
 static void
 bad_ranges_are_refused(void)
 {
@@ -90,7 +57,6 @@ bad_ranges_are_refused(void)
 
 static const struct dpc_test tests[] = {
     {"every document as if alone", every_document_as_if_alone},
-    {"n-grams are of the prefix alone", ngrams_are_of_the_prefix_alone},
     {"bad ranges are refused", bad_ranges_are_refused},
 };
 DPC_TEST_MAIN("worker/featurize", tests)
