@@ -168,6 +168,23 @@ dpc_linear_wanted(const struct dpc_linear *linear, const struct dpc_linear_sampl
 
 /* --- The bias. */
 
+/* Within these bounds a class's count says nothing against the labels. */
+struct bounds {
+    double least, most;
+};
+
+static void
+set_bounds(const double *wanted, uint32_t classes, uint32_t count, uint32_t labels, double least,
+           struct bounds *ret_bounds)
+{
+    for (uint32_t c = 0; c < classes; c++) {
+        double share = fmin(1, wanted[c] / count);
+        double error = 2 * count * sqrt(share * (1 - share) / labels);
+        ret_bounds[c] =
+            (struct bounds){fmax(wanted[c] - error, fmin(wanted[c], least)), wanted[c] + error};
+    }
+}
+
 /* Counts the points of each class, whose logits without bias are `raw` [count, classes]. */
 static void
 count_classes(const double *raw, uint32_t count, uint32_t classes, const double *bias,
@@ -185,41 +202,75 @@ count_classes(const double *raw, uint32_t count, uint32_t classes, const double 
     }
 }
 
+/* The nearest count that is within. */
 static double
-miss(const double *counts, const double *wanted, uint32_t classes)
+aim(double count, struct bounds bounds)
+{
+    return fmin(fmax(count, bounds.least), bounds.most);
+}
+
+static double
+miss(const double *counts, const struct bounds *bounds, uint32_t classes)
 {
     double sum = 0;
     for (uint32_t c = 0; c < classes; c++)
-        sum += fabs(counts[c] - wanted[c]);
+        sum += fabs(counts[c] - aim(counts[c], bounds[c]));
     return sum;
 }
 
-/* A class that has too few points rises, by less from step to step; the best bias is kept. */
+/* Which way a class has to go, and how far at a time. */
+struct move {
+    double step;
+    int direction;
+};
+
+/* Farther when it went this way before, half as far when it turns (Riedmiller, Braun, "RPROP",
+ * 1993); nowhere within its bounds. */
+static double
+next_move(struct move *move, double count, struct bounds bounds)
+{
+    double to = aim(count, bounds);
+    int direction = (to > count) - (to < count);
+    if (direction * move->direction > 0)
+        move->step *= 1.2;
+    else if (direction * move->direction < 0)
+        move->step *= 0.5;
+    move->direction = direction;
+    return direction * move->step;
+}
+
+/* The best bias on the way is kept. */
 static void
-move_bias(struct dpc_linear *linear, const double *raw, uint32_t count, const double *wanted)
+move_bias(struct dpc_linear *linear, const double *raw, uint32_t count, const struct bounds *bounds)
 {
     uint32_t classes = linear->classes;
     double *bias = dpc_alloc(2 * (size_t)classes, sizeof *bias), *counts = bias + classes;
+    struct move *moves = dpc_alloc(classes, sizeof *moves);
     double least = INFINITY;
-    for (uint32_t c = 0; c < classes; c++)
+    for (uint32_t c = 0; c < classes; c++) {
         bias[c] = (double)linear->bias[c];
-    for (int i = 0; i < BIAS_STEPS; i++) {
+        moves[c].step = 0.1;
+    }
+    for (int i = 0; i < BIAS_STEPS && least > 0; i++) {
         count_classes(raw, count, classes, bias, counts);
-        double off = miss(counts, wanted, classes);
+        double off = miss(counts, bounds, classes);
         for (uint32_t c = 0; off < least && c < classes; c++)
             linear->bias[c] = (float)bias[c];
         least = fmin(off, least);
         for (uint32_t c = 0; c < classes; c++)
-            bias[c] += log((wanted[c] + 1) / (counts[c] + 1)) / (1 + 0.1 * i);
+            bias[c] += next_move(&moves[c], counts[c], bounds[c]);
     }
+    dpc_free(moves);
     dpc_free(bias);
 }
 
 void
 dpc_linear_fit_bias(struct dpc_linear *linear, const float *points, uint32_t count,
-                    const double *wanted)
+                    const double *wanted, uint32_t labels, double least)
 {
     uint32_t classes = linear->classes;
+    struct bounds *bounds = dpc_alloc(classes, sizeof *bounds);
+    set_bounds(wanted, classes, count, labels, least, bounds);
     double *raw = dpc_try_alloc((size_t)count * classes, sizeof *raw);
     for (uint32_t i = 0; raw && i < count; i++) {
         dpc_linear_logits(linear, points + (size_t)i * linear->dim, raw + (size_t)i * classes);
@@ -227,6 +278,7 @@ dpc_linear_fit_bias(struct dpc_linear *linear, const float *points, uint32_t cou
             raw[(size_t)i * classes + c] -= (double)linear->bias[c];
     }
     if (raw)
-        move_bias(linear, raw, count, wanted);
+        move_bias(linear, raw, count, bounds);
     dpc_free(raw);
+    dpc_free(bounds);
 }

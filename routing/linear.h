@@ -2,7 +2,11 @@
  *
  * Multinomial logistic regression with an L2 penalty on the weights, and a bias that makes the
  * predicted classes as frequent as they should be (DiPaCo, section 2.4.2: without it paths go
- * empty). Pure functions: sums run in one fixed order.
+ * empty). How frequent that is, labels tell with an error of their own, and a bias that follows it
+ * moves points that were right: of 313 labels of four classes, drawn again and again from one
+ * run's scores, the exact shares made routes worse than those that had been there before (regret in
+ * nats a document: 43 with them, 7 within two standard errors, 8 without a bias, 24 before; by a
+ * script that is not kept). Pure functions: sums run in one fixed order.
  *
  * A label may be the best of some classes only, those that were asked, A. Then the likelihood of
  * label y is exp(z_y) / sum over c in A of exp(z_c): logits z of classes that were not asked have
@@ -47,9 +51,10 @@ void dpc_linear_wanted(const struct dpc_linear *linear, const struct dpc_linear_
                        uint32_t total, double least, double *ret_wanted);
 
 /* Moves the bias until as many of `points` [count, dim] have each class as `wanted` [classes] says,
- * as near as it comes. */
+ * as near as it comes, and no nearer than `labels` labels can tell: a class stays as it is within
+ * two standard errors of its share among so many, but for `least` points of those wanted. */
 void dpc_linear_fit_bias(struct dpc_linear *linear, const float *points, uint32_t count,
-                         const double *wanted);
+                         const double *wanted, uint32_t labels, double least);
 
 /* bias + weights . point of each class. */
 void dpc_linear_logits(const struct dpc_linear *linear, const float *point, double *ret_logits);

@@ -205,7 +205,7 @@ fit_weights(struct dpc_router *router, const struct dpc_router_sample *sample,
         double *wanted = dpc_alloc(router->paths, sizeof *wanted);
         dpc_linear_fit(&linear, &labelled);
         dpc_linear_wanted(&linear, &labelled, all->count, sample->least, wanted);
-        dpc_linear_fit_bias(&linear, all_points, all->count, wanted);
+        dpc_linear_fit_bias(&linear, all_points, all->count, wanted, sample->count, sample->least);
         dpc_free(wanted);
     } else {
         code = no_memory(all, err);

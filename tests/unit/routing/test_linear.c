@@ -94,16 +94,78 @@ the_bias_reaches_the_histogram(void)
     dpc_linear_wanted(&linear, &ten, COUNT, 200, wanted);
     CU_ASSERT_DOUBLE_EQUAL(wanted[0], 60, 1e-9);
     CU_ASSERT_DOUBLE_EQUAL(wanted[1], 240, 1e-9);
-    dpc_linear_fit_bias(&linear, &points[0][0], COUNT, wanted);
+    dpc_linear_fit_bias(&linear, &points[0][0], COUNT, wanted, UINT32_MAX, 0);
     for (int i = 0; i < COUNT; i++)
         counts[class_of(points[i])]++;
     for (int c = 0; c < CLASSES; c++)
         CU_ASSERT_DOUBLE_EQUAL(counts[c], wanted[c], 3);
 }
 
+/* Of a half and two quarters. */
+static void
+fit_of_three(void)
+{
+    draw_points(4);
+    for (int i = 0; i < COUNT; i++)
+        labels[i] = points[i][0] > 0 ? 0 : points[i][1] > 0 ? 1 : 2;
+    dpc_linear_fit(&linear, &sample);
+}
+
+static void
+count_points(double ret_counts[CLASSES])
+{
+    memset(ret_counts, 0, CLASSES * sizeof *ret_counts);
+    for (int i = 0; i < COUNT; i++)
+        ret_counts[class_of(points[i])]++;
+}
+
+/* Two standard errors of a share of 100 labels are a tenth of all points, or less. */
+static void
+the_bias_follows_no_chance(void)
+{
+    enum { LABELS = 100 };
+    double before[CLASSES], after[CLASSES];
+    float bias_before[CLASSES];
+    fit_of_three();
+    count_points(before);
+    memcpy(bias_before, bias, sizeof bias_before);
+    double near[CLASSES] = {before[0] + 0.06 * COUNT, before[1] - 0.03 * COUNT,
+                            before[2] - 0.03 * COUNT};
+    dpc_linear_fit_bias(&linear, &points[0][0], COUNT, near, LABELS, 0);
+    CU_ASSERT_EQUAL(memcmp(bias_before, bias, sizeof bias_before), 0);
+    double far[CLASSES] = {before[0] - 0.3 * COUNT, before[1] + 0.15 * COUNT,
+                           before[2] + 0.15 * COUNT};
+    dpc_linear_fit_bias(&linear, &points[0][0], COUNT, far, LABELS, 0);
+    count_points(after);
+    for (int c = 0; c < CLASSES; c++) {
+        double share = far[c] / COUNT;
+        CU_ASSERT(fabs(after[c] - far[c]) <= 2 * COUNT * sqrt(share * (1 - share) / LABELS) + 3);
+    }
+    CU_ASSERT(after[0] > far[0] + 0.03 * COUNT);
+}
+
+/* Few labels would let a class go empty: not below what it needs. */
+static void
+no_class_falls_below_the_least(void)
+{
+    enum { LABELS = 20, LEAST = 50 };
+    double counts[CLASSES];
+    fit_of_three();
+    bias[2] = -100;
+    count_points(counts);
+    CU_ASSERT_EQUAL(counts[2], 0);
+    double wanted[CLASSES] = {0.55 * COUNT, 0.35 * COUNT, 0.1 * COUNT};
+    CU_ASSERT(0.1 * COUNT > LEAST && 0.1 - 2 * sqrt(0.09 / LABELS) < 0);
+    dpc_linear_fit_bias(&linear, &points[0][0], COUNT, wanted, LABELS, LEAST);
+    count_points(counts);
+    CU_ASSERT(counts[2] >= LEAST - 3);
+}
+
 static const struct dpc_test tests[] = {
     {"a linear rule is learned", a_linear_rule_is_learned},
     {"the fit has converged", the_fit_has_converged},
     {"the bias reaches the histogram", the_bias_reaches_the_histogram},
+    {"the bias follows no chance", the_bias_follows_no_chance},
+    {"no class falls below the least", no_class_falls_below_the_least},
 };
 DPC_TEST_MAIN("routing/linear", tests)

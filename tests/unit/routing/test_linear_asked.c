@@ -99,7 +99,7 @@ fit(struct dpc_linear *linear, const struct dpc_linear_sample *sample)
     double wanted[CLASSES];
     dpc_linear_fit(linear, sample);
     dpc_linear_wanted(linear, sample, SEEN, 20, wanted);
-    dpc_linear_fit_bias(linear, &points[0][0], SEEN, wanted);
+    dpc_linear_fit_bias(linear, &points[0][0], SEEN, wanted, sample->count, 20);
 }
 
 /* What the points behind the fitted ones lose where the router sends them, on the mean. */
