@@ -108,7 +108,9 @@ else
         echo ".cache/$name/corpus was imported before; --fresh imports again and begins anew"
     fi
     experiment=.cache/$name/experiment.yaml
+    # Without its discriminative phase: a tenth of the documents would have to be 50 for each path.
     sed -e "s|^experiment:.*|experiment: $name|" -e 's|corpus: *[^,}]*|corpus: corpus|' \
+        -e 's|, phases: 1, phase_rounds: 2||' -e 's|router: 0.1|router: 0.04|' \
         examples/quickstart.yaml >"$experiment"
 fi
 

@@ -59,7 +59,7 @@ quickstart_is_as_the_design_says(void)
     CU_ASSERT_STRING_EQUAL(e.name, "quickstart");
     CU_ASSERT_EQUAL(e.seed, 1);
     CU_ASSERT_STRING_EQUAL(e.data.corpus, "../.cache/corpus");
-    CU_ASSERT(e.data.test == 0.1 && e.data.early_stop == 0.02 && e.data.router == 0.04);
+    CU_ASSERT(e.data.test == 0.1 && e.data.early_stop == 0.02 && e.data.router == 0.1);
     CU_ASSERT(e.model.dim == 128 && e.model.heads == 4 && e.model.ffn == 344);
     CU_ASSERT(e.model.context == 256 && e.model.vocab == 256 && e.model.tie_embeddings);
     CU_ASSERT_EQUAL_FATAL(e.levels_count, 2);
