@@ -72,6 +72,20 @@ fit(const float *points, uint32_t count, uint64_t seed)
     return fit_init(points, count, seed, "kmeans", NULL);
 }
 
+/* Of points of which every CLUSTERS-th is of a kind those that go where the first of their kind
+ * goes. */
+static uint32_t
+count_agreeing(float points[POINTS][DIM], const char *routing)
+{
+    uint32_t agree = 0;
+    struct dpc_router *router = fit_routing(&points[0][0], POINTS, 1, routing, NULL);
+    for (int i = 0; i < POINTS; i++)
+        agree += dpc_router_path(router, points[i], key) ==
+                 dpc_router_path(router, points[i % CLUSTERS], key);
+    dpc_router_destroy(router);
+    return agree;
+}
+
 static void
 clouds_are_found(void)
 {
@@ -99,13 +113,7 @@ a_wide_dimension_does_not_drown_the_others(void)
     dpc_rng_init(&rng, 12, DPC_RNG_TEST, 0, 0, 0);
     for (int i = 0; i < POINTS; i++)
         points[i][DIM - 1] = (float)(10000 * dpc_rng_normal(&rng));
-    struct dpc_router *router = fit(&points[0][0], POINTS, 1);
-    unsigned agree = 0;
-    for (int i = 0; i < POINTS; i++)
-        agree += dpc_router_path(router, points[i], key) ==
-                 dpc_router_path(router, points[i % CLUSTERS], key);
-    CU_ASSERT(agree > POINTS * 9 / 10);
-    dpc_router_destroy(router);
+    CU_ASSERT(count_agreeing(points, "init: kmeans") > POINTS * 9 / 10);
 }
 
 static void
@@ -343,7 +351,6 @@ whitening_sees_past_what_moves_all_dimensions(void)
 {
     static float points[POINTS][DIM];
     struct dpc_rng rng;
-    uint32_t agree[2] = {0};
     dpc_rng_init(&rng, 14, DPC_RNG_TEST, 0, 0, 0);
     for (int i = 0; i < POINTS; i++) {
         double together = 5 * dpc_rng_normal(&rng);
@@ -351,17 +358,8 @@ whitening_sees_past_what_moves_all_dimensions(void)
             points[i][k] =
                 (float)(together + (k % CLUSTERS == i % CLUSTERS) * 2.0 + dpc_rng_normal(&rng) / 4);
     }
-    for (int whitened = 0; whitened < 2; whitened++) {
-        struct dpc_router *router =
-            fit_routing(&points[0][0], POINTS, 1,
-                        whitened ? "init: kmeans, features: whitened" : "init: kmeans", NULL);
-        for (int i = 0; i < POINTS; i++)
-            agree[whitened] += dpc_router_path(router, points[i], key) ==
-                               dpc_router_path(router, points[i % CLUSTERS], key);
-        dpc_router_destroy(router);
-    }
-    CU_ASSERT(agree[0] < POINTS * 3 / 4);
-    CU_ASSERT(agree[1] > POINTS * 9 / 10);
+    CU_ASSERT(count_agreeing(points, "init: kmeans") < POINTS * 3 / 4);
+    CU_ASSERT(count_agreeing(points, "init: kmeans, features: whitened") > POINTS * 9 / 10);
 }
 
 /* Four things lift a dimension each by 2; as many dimensions that mean nothing differ by 0.1.
@@ -371,7 +369,6 @@ narrow_ngrams_are_not_blown_up(void)
 {
     static float points[POINTS][DIM];
     struct dpc_rng rng;
-    uint32_t agree[2] = {0};
     dpc_rng_init(&rng, 15, DPC_RNG_TEST, 0, 0, 0);
     for (int i = 0; i < POINTS; i++) {
         for (int k = 0; k < CLUSTERS; k++)
@@ -379,17 +376,8 @@ narrow_ngrams_are_not_blown_up(void)
         for (int k = CLUSTERS; k < DIM; k++)
             points[i][k] = (i / CLUSTERS + k) % 4 ? 0 : 0.1F;
     }
-    for (int ngrams = 0; ngrams < 2; ngrams++) {
-        struct dpc_router *router =
-            fit_routing(&points[0][0], POINTS, 1,
-                        ngrams ? "init: kmeans, features: ngrams" : "init: kmeans", NULL);
-        for (int i = 0; i < POINTS; i++)
-            agree[ngrams] += dpc_router_path(router, points[i], key) ==
-                             dpc_router_path(router, points[i % CLUSTERS], key);
-        dpc_router_destroy(router);
-    }
-    CU_ASSERT(agree[0] < POINTS * 9 / 10);
-    CU_ASSERT(agree[1] > POINTS * 19 / 20);
+    CU_ASSERT(count_agreeing(points, "init: kmeans") < POINTS * 9 / 10);
+    CU_ASSERT(count_agreeing(points, "init: kmeans, features: ngrams") > POINTS * 19 / 20);
 }
 
 static void
