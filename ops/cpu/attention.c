@@ -193,7 +193,7 @@ strip(float *to, const float *left, const float *right_t, const struct head *hea
         size_t first = j > i0 ? (j - i0) / TILE_ROWS * TILE_ROWS : 0;
         struct strided a = {left + first * head->depth, head->depth, 1};
         tile_panel(to + first * head->ld + j, head->ld, a, right_t + j, head->ld, rows - first,
-                   head->depth, TILE_VECTORS, false, pairs);
+                   head->depth, TILE_VECTORS, 0, false, pairs);
     }
 }
 

@@ -50,22 +50,38 @@ struct strided {
     size_t row, column;
 };
 
+/* A vector of columns, or the `part` > 0 columns that fill none. */
+INLINE vec
+tile_load(const float *from, size_t part)
+{
+    return part ? vec_load_part(from, part, 0.0f) : vec_load(from);
+}
+
+INLINE void
+tile_store(float *to, vec value, size_t part)
+{
+    if (part)
+        vec_store_part(to, value, part);
+    else
+        vec_store(to, value);
+}
+
 INLINE void
 tile_compute(float *c, size_t ldc, struct strided a, const float *b, size_t ldb, size_t K,
-             const int rows, const int vectors, bool add, const bool pairs)
+             const int rows, const int vectors, size_t part, bool add, const bool pairs)
 {
     vec sum[TILE_ROWS][TILE_VECTORS];
 #pragma GCC unroll 6
     for (int i = 0; i < rows; i++) {
 #pragma GCC unroll 2
         for (int j = 0; j < vectors; j++)
-            sum[i][j] = add ? vec_load(c + (size_t)i * ldc + (size_t)j * LANES) : (vec){0};
+            sum[i][j] = add ? tile_load(c + (size_t)i * ldc + (size_t)j * LANES, part) : (vec){0};
     }
     for (size_t k = 0; k < K; k++) {
         vec right[TILE_VECTORS];
 #pragma GCC unroll 2
         for (int j = 0; j < vectors; j++)
-            right[j] = vec_load(b + k * ldb + (size_t)j * LANES);
+            right[j] = tile_load(b + k * ldb + (size_t)j * LANES, part);
 #pragma GCC unroll 6
         for (int i = 0; i < rows; i++) {
             vec left = tile_splat(&a.values[(size_t)i * a.row + k * a.column]);
@@ -79,41 +95,27 @@ tile_compute(float *c, size_t ldc, struct strided a, const float *b, size_t ldb,
     for (int i = 0; i < rows; i++) {
 #pragma GCC unroll 2
         for (int j = 0; j < vectors; j++)
-            vec_store(c + (size_t)i * ldc + (size_t)j * LANES, sum[i][j]);
+            tile_store(c + (size_t)i * ldc + (size_t)j * LANES, sum[i][j], part);
     }
 }
 
-/* All rows of one panel of `vectors` vectors of columns. */
+/* All rows of one panel of `vectors` vectors of columns, or of one with the first `part` of its
+ * columns. */
 INLINE void
 tile_panel(float *c, size_t ldc, struct strided a, const float *b, size_t ldb, size_t M, size_t K,
-           const int vectors, bool add, const bool pairs)
+           const int vectors, size_t part, bool add, const bool pairs)
 {
     size_t i = 0;
     for (; i + TILE_ROWS <= M; i += TILE_ROWS) {
-        tile_compute(c + i * ldc, ldc, a, b, ldb, K, TILE_ROWS, vectors, add, pairs);
+        tile_compute(c + i * ldc, ldc, a, b, ldb, K, TILE_ROWS, vectors, part, add, pairs);
         a.values += TILE_ROWS * a.row;
     }
     for (; i + 2 <= M; i += 2) {
-        tile_compute(c + i * ldc, ldc, a, b, ldb, K, 2, vectors, add, pairs);
+        tile_compute(c + i * ldc, ldc, a, b, ldb, K, 2, vectors, part, add, pairs);
         a.values += 2 * a.row;
     }
     if (i < M)
-        tile_compute(c + i * ldc, ldc, a, b, ldb, K, 1, vectors, add, pairs);
-}
-
-/* Columns that fill no vector: heads narrower than the machine's vectors. */
-INLINE void
-tile_scalar(float *c, size_t ldc, struct strided a, const float *b, size_t ldb, size_t M, size_t N,
-            size_t K, bool add)
-{
-    for (size_t i = 0; i < M; i++) {
-        for (size_t j = 0; j < N; j++) {
-            float sum = add ? c[i * ldc + j] : 0.0f;
-            for (size_t k = 0; k < K; k++)
-                sum += a.values[i * a.row + k * a.column] * b[k * ldb + j];
-            c[i * ldc + j] = sum;
-        }
-    }
+        tile_compute(c + i * ldc, ldc, a, b, ldb, K, 1, vectors, part, add, pairs);
 }
 
 /* With pairs K counts words, and N is a multiple of LANES. */
@@ -123,11 +125,11 @@ tile_gemm(float *c, size_t ldc, struct strided a, const float *b, size_t ldb, si
 {
     size_t j = 0;
     for (; j + TILE_VECTORS * LANES <= N; j += TILE_VECTORS * LANES)
-        tile_panel(c + j, ldc, a, b + j, ldb, M, K, TILE_VECTORS, add, pairs);
+        tile_panel(c + j, ldc, a, b + j, ldb, M, K, TILE_VECTORS, 0, add, pairs);
     for (; j + LANES <= N; j += LANES)
-        tile_panel(c + j, ldc, a, b + j, ldb, M, K, 1, add, pairs);
+        tile_panel(c + j, ldc, a, b + j, ldb, M, K, 1, 0, add, pairs);
     if (j < N)
-        tile_scalar(c + j, ldc, a, b + j, ldb, M, N - j, K, add);
+        tile_panel(c + j, ldc, a, b + j, ldb, M, K, 1, N - j, add, pairs);
 }
 
 #endif

@@ -116,19 +116,34 @@ vec_min(vec a, vec b)
     return -vec_max(-a, -b);
 }
 
-/* The first `count` < LANES values, `fill` behind them. */
+/* The first `count` < LANES values, `fill` behind them, which is not read. */
 INLINE vec
 vec_load_part(const float *from, size_t count, float fill)
 {
     vec value = vec_splat(fill);
+#if defined(__AVX512F__)
+    value = (vec)_mm512_mask_loadu_ps((__m512)value, (__mmask16)((1U << count) - 1), from);
+#elif defined(__AVX__) && DPC_VEC_LANES == 8
+    vec_bits mask = (vec_bits){0, 1, 2, 3, 4, 5, 6, 7} < (int32_t)count;
+    vec_bits bits = (vec_bits)_mm256_maskload_ps(from, (__m256i)mask);
+    value = (vec)((mask & bits) | (~mask & (vec_bits)value));
+#else
     memcpy(&value, from, count * sizeof *from);
+#endif
     return value;
 }
 
 INLINE void
 vec_store_part(float *to, vec value, size_t count)
 {
+#if defined(__AVX512F__)
+    _mm512_mask_storeu_ps(to, (__mmask16)((1U << count) - 1), (__m512)value);
+#elif defined(__AVX__) && DPC_VEC_LANES == 8
+    vec_bits mask = (vec_bits){0, 1, 2, 3, 4, 5, 6, 7} < (int32_t)count;
+    _mm256_maskstore_ps(to, (__m256i)mask, (__m256)value);
+#else
     memcpy(to, &value, count * sizeof *to);
+#endif
 }
 
 /* Sum and largest of a vector's values, by halves: pairs first, always in the same order. */
