@@ -224,6 +224,61 @@ another_model_to_begin_as_is_another_run(void)
 
 /* --- What is refused, each with the place and the way out. */
 
+/* A file of the source tree, for srcdir or from it. */
+static void
+copy_example(const char *name)
+{
+    const char *folder = getenv("srcdir");
+    char *from = dpc_format("%s/examples/%s", folder ? folder : ".", name);
+    char *to = dpc_format("examples/%s", name);
+    uint8_t *bytes = NULL;
+    size_t len;
+    struct dpc_error err;
+    CU_ASSERT_EQUAL_FATAL(
+        dpc_vfs_read_file(&dpc_vfs_posix, from, DPC_CONFIG_BYTES_MAX, &bytes, &len, &err), DPC_OK);
+    write_text(to, (const char *)bytes);
+    dpc_free(bytes);
+    dpc_free(from);
+    dpc_free(to);
+}
+
+/* The tables in examples/, with another corpus in the place of theirs. */
+static void
+examples_can_be_made(void)
+{
+    static const char *const folders[] = {"examples", ".cache", ".cache/corpus", ".cache/english"};
+    static const char *const bases[] = {"compare-base.yaml", "compare-english-base.yaml"};
+    static const char *const tables[] = {"compare.yaml", "compare-english.yaml",
+                                         "compare-ablations.yaml"};
+    static const char *const texts[] = {"the first of two texts", "and the second one"};
+    temp_make(&temp);
+    for (size_t i = 0; i < sizeof folders / sizeof *folders; i++)
+        CU_ASSERT_EQUAL_FATAL(
+            dpc_vfs_posix.ops->make_folder(&dpc_vfs_posix, temp_path(&temp, folders[i])), DPC_OK);
+    corpus_build(&temp, ".cache/corpus/" DPC_TOKENS_FILE, texts, 2);
+    corpus_build(&temp, ".cache/english/" DPC_TOKENS_FILE, texts, 2);
+    for (size_t i = 0; i < sizeof bases / sizeof *bases; i++)
+        copy_example(bases[i]);
+    for (size_t i = 0; i < sizeof tables / sizeof *tables; i++) {
+        struct dpc_comparison *comparison = NULL;
+        struct dpc_comparison_runs runs;
+        struct dpc_error err = {0};
+        copy_example(tables[i]);
+        char *name = dpc_format("examples/%s", tables[i]);
+        int code = dpc_comparison_load(temp_path(&temp, name), &comparison, &err);
+        CU_ASSERT_STRING_EQUAL(err.text, "");
+        CU_ASSERT_EQUAL_FATAL(code, DPC_OK);
+        code = dpc_comparison_make_runs(comparison, &runs, &err);
+        CU_ASSERT_STRING_EQUAL(err.text, "");
+        CU_ASSERT_EQUAL_FATAL(code, DPC_OK);
+        CU_ASSERT(runs.count >= comparison->rows_count / 2);
+        dpc_comparison_runs_done(&runs);
+        dpc_comparison_destroy(comparison);
+        dpc_free(name);
+    }
+    temp_remove(&temp);
+}
+
 static void
 mistakes_are_named(void)
 {
@@ -296,6 +351,7 @@ static const struct dpc_test tests[] = {
     {"equal tokens make more rounds", equal_tokens_make_more_rounds},
     {"another corpus is another run", another_corpus_is_another_run},
     {"another model to begin as is another run", another_model_to_begin_as_is_another_run},
+    {"examples can be made", examples_can_be_made},
     {"mistakes are named", mistakes_are_named},
     {"mistakes in a row name the row", mistakes_in_a_row_name_the_row},
 };
