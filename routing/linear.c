@@ -124,65 +124,25 @@ dpc_linear_logits(const struct dpc_linear *linear, const float *point, double *r
     }
 }
 
-/* --- How many points a class should have. */
-
-/* The sum of the points' chances among all classes, so scaled that it makes `total`. */
-static void
-add_chances(const struct dpc_linear *linear, const struct dpc_linear_sample *sample, double total,
-            double *wanted)
-{
-    double *chances = dpc_alloc(linear->classes, sizeof *chances);
-    for (uint32_t i = 0; i < sample->count; i++) {
-        dpc_linear_logits(linear, sample->points + (size_t)i * linear->dim, chances);
-        softmax(chances, linear->classes);
-        for (uint32_t c = 0; c < linear->classes; c++)
-            wanted[c] += chances[c] * total / sample->count;
-    }
-    dpc_free(chances);
-}
-
-/* Nobody below `least`, and the same sum: what is above it shrinks by one factor. */
-static void
-raise_to(double least, double total, uint32_t classes, double *wanted)
-{
-    double above = 0, room = total - least * classes;
-    for (uint32_t c = 0; c < classes; c++)
-        above += fmax(0, wanted[c] - least);
-    for (uint32_t c = 0; c < classes; c++)
-        wanted[c] = least + (above > 0 ? fmax(0, wanted[c] - least) * (room / above) : 0);
-}
+/* --- The bias. */
 
 void
 dpc_linear_wanted(const struct dpc_linear *linear, const struct dpc_linear_sample *sample,
-                  uint32_t total, double least, double *ret_wanted)
+                  double *ret_wanted)
 {
+    double *chances = dpc_alloc(linear->classes, sizeof *chances);
     memset(ret_wanted, 0, linear->classes * sizeof *ret_wanted);
-    if (sample->asked) {
-        add_chances(linear, sample, total, ret_wanted);
-        raise_to(fmin(least, (double)total / linear->classes), total, linear->classes, ret_wanted);
-        return;
+    for (uint32_t i = 0; i < sample->count; i++) {
+        if (!sample->asked) {
+            ret_wanted[sample->labels[i]]++;
+            continue;
+        }
+        dpc_linear_logits(linear, sample->points + (size_t)i * linear->dim, chances);
+        softmax(chances, linear->classes);
+        for (uint32_t c = 0; c < linear->classes; c++)
+            ret_wanted[c] += chances[c];
     }
-    for (uint32_t i = 0; i < sample->count; i++)
-        ret_wanted[sample->labels[i]] += (double)total / sample->count;
-}
-
-/* --- The bias. */
-
-/* Within these bounds a class's count says nothing against the labels. */
-struct bounds {
-    double least, most;
-};
-
-static void
-set_bounds(const double *wanted, uint32_t classes, uint32_t count, uint32_t labels, double least,
-           struct bounds *ret_bounds)
-{
-    for (uint32_t c = 0; c < classes; c++) {
-        double share = fmin(1, wanted[c] / count);
-        double error = 2 * count * sqrt(share * (1 - share) / labels);
-        ret_bounds[c] =
-            (struct bounds){fmax(wanted[c] - error, fmin(wanted[c], least)), wanted[c] + error};
-    }
+    dpc_free(chances);
 }
 
 /* Counts the points of each class, whose logits without bias are `raw` [count, classes]. */
@@ -202,19 +162,24 @@ count_classes(const double *raw, uint32_t count, uint32_t classes, const double 
     }
 }
 
-/* The nearest count that is within. */
+/* Within them a class's count is right. */
+struct bounds {
+    const double *least, *most; /* [classes] */
+};
+
+/* The nearest count that is right. */
 static double
-aim(double count, struct bounds bounds)
+aim(const double *counts, struct bounds bounds, uint32_t class)
 {
-    return fmin(fmax(count, bounds.least), bounds.most);
+    return fmin(fmax(counts[class], bounds.least[class]), bounds.most[class]);
 }
 
 static double
-miss(const double *counts, const struct bounds *bounds, uint32_t classes)
+miss(const double *counts, struct bounds bounds, uint32_t classes)
 {
     double sum = 0;
     for (uint32_t c = 0; c < classes; c++)
-        sum += fabs(counts[c] - aim(counts[c], bounds[c]));
+        sum += fabs(counts[c] - aim(counts, bounds, c));
     return sum;
 }
 
@@ -225,11 +190,10 @@ struct move {
 };
 
 /* Farther when it went this way before, half as far when it turns (Riedmiller, Braun, "RPROP",
- * 1993); nowhere within its bounds. */
+ * 1993); nowhere when it is there. */
 static double
-next_move(struct move *move, double count, struct bounds bounds)
+next_move(struct move *move, double count, double to)
 {
-    double to = aim(count, bounds);
     int direction = (to > count) - (to < count);
     if (direction * move->direction > 0)
         move->step *= 1.2;
@@ -241,7 +205,7 @@ next_move(struct move *move, double count, struct bounds bounds)
 
 /* The best bias on the way is kept. */
 static void
-move_bias(struct dpc_linear *linear, const double *raw, uint32_t count, const struct bounds *bounds)
+move_bias(struct dpc_linear *linear, const double *raw, uint32_t count, struct bounds bounds)
 {
     uint32_t classes = linear->classes;
     double *bias = dpc_alloc(2 * (size_t)classes, sizeof *bias), *counts = bias + classes;
@@ -258,7 +222,7 @@ move_bias(struct dpc_linear *linear, const double *raw, uint32_t count, const st
             linear->bias[c] = (float)bias[c];
         least = fmin(off, least);
         for (uint32_t c = 0; c < classes; c++)
-            bias[c] += next_move(&moves[c], counts[c], bounds[c]);
+            bias[c] += next_move(&moves[c], counts[c], aim(counts, bounds, c));
     }
     dpc_free(moves);
     dpc_free(bias);
@@ -266,11 +230,9 @@ move_bias(struct dpc_linear *linear, const double *raw, uint32_t count, const st
 
 void
 dpc_linear_fit_bias(struct dpc_linear *linear, const float *points, uint32_t count,
-                    const double *wanted, uint32_t labels, double least)
+                    const double *least, const double *most)
 {
     uint32_t classes = linear->classes;
-    struct bounds *bounds = dpc_alloc(classes, sizeof *bounds);
-    set_bounds(wanted, classes, count, labels, least, bounds);
     double *raw = dpc_try_alloc((size_t)count * classes, sizeof *raw);
     for (uint32_t i = 0; raw && i < count; i++) {
         dpc_linear_logits(linear, points + (size_t)i * linear->dim, raw + (size_t)i * classes);
@@ -278,7 +240,6 @@ dpc_linear_fit_bias(struct dpc_linear *linear, const float *points, uint32_t cou
             raw[(size_t)i * classes + c] -= (double)linear->bias[c];
     }
     if (raw)
-        move_bias(linear, raw, count, bounds);
+        move_bias(linear, raw, count, (struct bounds){least, most});
     dpc_free(raw);
-    dpc_free(bounds);
 }

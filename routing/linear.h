@@ -2,11 +2,9 @@
  *
  * Multinomial logistic regression with an L2 penalty on the weights, and a bias that makes the
  * predicted classes as frequent as they should be (DiPaCo, section 2.4.2: without it paths go
- * empty). How frequent that is, labels tell with an error of their own, and a bias that follows it
- * moves points that were right: of 313 labels of four classes, drawn again and again from one
- * run's scores, the exact shares made routes worse than those that had been there before (regret in
- * nats a document: 43 with them, 7 within two standard errors, 8 without a bias, 24 before; by a
- * script that is not kept). Pure functions: sums run in one fixed order.
+ * empty). That is asked of the labelled points themselves: what a class gets of others is no fault,
+ * since labels are few, and their shares of all points off by chance. Pure functions: sums run in
+ * one fixed order.
  *
  * A label may be the best of some classes only, those that were asked, A. Then the likelihood of
  * label y is exp(z_y) / sum over c in A of exp(z_c): logits z of classes that were not asked have
@@ -44,17 +42,15 @@ struct dpc_linear_sample {
 
 void dpc_linear_fit(struct dpc_linear *linear, const struct dpc_linear_sample *sample);
 
-/* How many of `total` points each class should have, `ret_wanted` [classes], by a fitted sample.
- * Where not all classes were asked none gets less than `least`, at most an even share: what it
- * lacks comes from what others have above that. */
+/* How many of the sample's points each class should have, `ret_wanted` [classes], once it is
+ * fitted: those with its label; where not all classes were asked, the sum of its chances. */
 void dpc_linear_wanted(const struct dpc_linear *linear, const struct dpc_linear_sample *sample,
-                       uint32_t total, double least, double *ret_wanted);
+                       double *ret_wanted);
 
-/* Moves the bias until as many of `points` [count, dim] have each class as `wanted` [classes] says,
- * as near as it comes, and no nearer than `labels` labels can tell: a class stays as it is within
- * two standard errors of its share among so many, but for `least` points of those wanted. */
+/* Moves the bias until each class has between `least` and `most` [classes] of `points`
+ * [count, dim], as near as it comes. */
 void dpc_linear_fit_bias(struct dpc_linear *linear, const float *points, uint32_t count,
-                         const double *wanted, uint32_t labels, double least);
+                         const double *least, const double *most);
 
 /* bias + weights . point of each class. */
 void dpc_linear_logits(const struct dpc_linear *linear, const float *point, double *ret_logits);

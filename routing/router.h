@@ -33,7 +33,7 @@ struct dpc_router_sample {
     /* Discriminative, where a label is the best of some paths only (routing/linear.h). */
     const uint32_t *asked; /* [count, asked_count]; NULL: of all */
     uint32_t asked_count;
-    uint32_t least; /* documents of the other sample that a path with as many labels is to get */
+    uint32_t least; /* documents of the other sample that each path is to get */
 };
 
 /* Fits the router of `routing.init` to the documents that training may see. With metadata it holds
@@ -42,9 +42,8 @@ struct dpc_router_sample {
 int dpc_router_fit(const struct dpc_topology *topology, const struct dpc_router_sample *sample,
                    struct dpc_router **ret_router, struct dpc_error *err) DPC_MUST_CHECK;
 /* The discriminative router (section 2.4.2): a linear classifier of `sample`, whose bias is then
- * moved until the paths that it gives to `all` (labels unused) have the labels' shares, or those
- * that dpc_linear_wanted takes for them, as nearly as so many labels can tell. The form of the
- * features is fitted to `all`. */
+ * moved until it gives the sample's documents their labels' shares (dpc_linear_wanted), and of
+ * `all` (labels unused) each path `least`. The form of the features is fitted to `all`. */
 int dpc_router_fit_linear(uint32_t paths, enum dpc_routing_features features,
                           const struct dpc_router_sample *sample,
                           const struct dpc_router_sample *all, struct dpc_router **ret_router,

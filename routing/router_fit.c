@@ -189,6 +189,27 @@ dpc_router_fit(const struct dpc_topology *topology, const struct dpc_router_samp
     return code;
 }
 
+/* The labels' shares of their own points, and of all points as many as each path needs. */
+static void
+fit_bias(struct dpc_linear *linear, const struct dpc_linear_sample *labelled, const float *points,
+         uint32_t count, double needed)
+{
+    double *least = dpc_alloc(2 * (size_t)linear->classes, sizeof *least);
+    double *most = least + linear->classes;
+    dpc_linear_wanted(linear, labelled, least);
+    for (uint32_t c = 0; c < linear->classes; c++) {
+        most[c] = ceil(least[c]);
+        least[c] = floor(least[c]);
+    }
+    dpc_linear_fit_bias(linear, labelled->points, labelled->count, least, most);
+    for (uint32_t c = 0; c < linear->classes; c++) {
+        least[c] = fmin(needed, floor((double)count / linear->classes));
+        most[c] = count;
+    }
+    dpc_linear_fit_bias(linear, points, count, least, most);
+    dpc_free(least);
+}
+
 /* Of the linear router, whose form is fitted. */
 static int
 fit_weights(struct dpc_router *router, const struct dpc_router_sample *sample,
@@ -202,11 +223,8 @@ fit_weights(struct dpc_router *router, const struct dpc_router_sample *sample,
         struct dpc_linear linear = {router->paths, router->dim, part->centroids, router->bias};
         struct dpc_linear_sample labelled = {points, sample->labels, sample->count, sample->asked,
                                              sample->asked_count};
-        double *wanted = dpc_alloc(router->paths, sizeof *wanted);
         dpc_linear_fit(&linear, &labelled);
-        dpc_linear_wanted(&linear, &labelled, all->count, sample->least, wanted);
-        dpc_linear_fit_bias(&linear, all_points, all->count, wanted, sample->count, sample->least);
-        dpc_free(wanted);
+        fit_bias(&linear, &labelled, all_points, all->count, sample->least);
     } else {
         code = no_memory(all, err);
     }

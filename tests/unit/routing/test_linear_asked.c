@@ -92,14 +92,14 @@ best_of(const struct dpc_linear *linear, const float *point)
     return best;
 }
 
-/* A router as the coordinator fits it: weights, then the bias for the wanted shares of all. */
+/* A router as the coordinator fits it: weights, then the bias for the wanted shares. */
 static void
 fit(struct dpc_linear *linear, const struct dpc_linear_sample *sample)
 {
     double wanted[CLASSES];
     dpc_linear_fit(linear, sample);
-    dpc_linear_wanted(linear, sample, SEEN, 20, wanted);
-    dpc_linear_fit_bias(linear, &points[0][0], SEEN, wanted, sample->count, 20);
+    dpc_linear_wanted(linear, sample, wanted);
+    dpc_linear_fit_bias(linear, sample->points, sample->count, wanted, wanted);
 }
 
 /* What the points behind the fitted ones lose where the router sends them, on the mean. */
@@ -199,33 +199,14 @@ mean_chances_are_the_shares_when_all_are_asked(void)
     struct dpc_linear_sample sample = ask(CLASSES);
     sample.count = FEW;
     dpc_linear_fit(&models[0], &sample);
-    dpc_linear_wanted(&models[0], &sample, COUNT, 0, wanted);
+    dpc_linear_wanted(&models[0], &sample, wanted);
     sample.asked = NULL;
-    dpc_linear_wanted(&models[0], &sample, COUNT, 0, shares);
+    dpc_linear_wanted(&models[0], &sample, shares);
     for (int c = 0; c < CLASSES; c++) {
-        CU_ASSERT_DOUBLE_EQUAL(wanted[c], shares[c], 0.005 * COUNT);
+        CU_ASSERT_DOUBLE_EQUAL(wanted[c], shares[c], 0.005 * FEW);
         sum += wanted[c];
     }
-    CU_ASSERT_DOUBLE_EQUAL(sum, COUNT, 1e-6 * COUNT);
-}
-
-static void
-no_class_is_wanted_by_fewer_than_the_least(void)
-{
-    double wanted[CLASSES], sum = 0;
-    draw(6, 0.5);
-    struct dpc_linear_sample sample = ask(4);
-    sample.count = FEW;
-    dpc_linear_fit(&models[0], &sample);
-    for (double least = 0; least < 400; least += 50) {
-        dpc_linear_wanted(&models[0], &sample, COUNT, least, wanted);
-        sum = 0;
-        for (int c = 0; c < CLASSES; c++) {
-            CU_ASSERT(wanted[c] >= fmin(least, (double)COUNT / CLASSES) - 1e-9);
-            sum += wanted[c];
-        }
-        CU_ASSERT_DOUBLE_EQUAL(sum, COUNT, 1e-6 * COUNT);
-    }
+    CU_ASSERT_DOUBLE_EQUAL(sum, FEW, 1e-6 * FEW);
 }
 
 static const struct dpc_test tests[] = {
@@ -235,6 +216,5 @@ static const struct dpc_test tests[] = {
     {"a class that was not asked stays where it is", a_class_that_was_not_asked_stays_where_it_is},
     {"mean chances are the shares when all are asked",
      mean_chances_are_the_shares_when_all_are_asked},
-    {"no class is wanted by fewer than the least", no_class_is_wanted_by_fewer_than_the_least},
 };
 DPC_TEST_MAIN("routing/linear, classes asked", tests)

@@ -343,6 +343,33 @@ the_linear_router_learns_its_labels(void)
         DPC_EINVAL);
 }
 
+/* Half as many labels of one kind as the documents have is chance: a bias that met the labels'
+ * shares of all documents moved some that were right. */
+static void
+chance_in_the_labels_moves_nobody(void)
+{
+    static float points[POINTS][DIM];
+    static float some[40][DIM];
+    static uint32_t labels[40];
+    struct dpc_error err;
+    struct dpc_router *router;
+    make_clouds(points);
+    for (uint32_t i = 0, taken = 0; taken < 40; i++) {
+        if (i % CLUSTERS == 0 && i / CLUSTERS % 2)
+            continue;
+        labels[taken] = i % CLUSTERS;
+        memcpy(some[taken++], points[i], sizeof points[i]);
+    }
+    struct dpc_router_sample few = {
+        .features = &some[0][0], .count = 40, .dim = DIM, .labels = labels, .least = 20};
+    struct dpc_router_sample all = {.features = &points[0][0], .count = POINTS, .dim = DIM};
+    CU_ASSERT_EQUAL_FATAL(
+        dpc_router_fit_linear(CLUSTERS, DPC_FEATURES_STANDARD, &few, &all, &router, &err), DPC_OK);
+    for (uint32_t i = 0; i < POINTS; i++)
+        CU_ASSERT_EQUAL(dpc_router_path(router, points[i], key), i % CLUSTERS);
+    dpc_router_destroy(router);
+}
+
 /* Four things that each lift one dimension by 2, and beside them one of no interest that moves
  * all dimensions together by much more: standardised, points cluster by it, whitened they do not.
  */
@@ -502,6 +529,7 @@ static const struct dpc_test tests[] = {
      metadata_routes_new_texts_to_the_nearest_mean},
     {"hash looks at the key alone and is even", hash_looks_at_the_key_alone_and_is_even},
     {"the linear router learns its labels", the_linear_router_learns_its_labels},
+    {"chance in the labels moves nobody", chance_in_the_labels_moves_nobody},
     {"whitening sees past what moves all dimensions",
      whitening_sees_past_what_moves_all_dimensions},
     {"narrow n-grams are not blown up", narrow_ngrams_are_not_blown_up},
