@@ -60,14 +60,13 @@ check 'and does not harm' [ "$status" = 0 ]
 
 # --- Damage.
 cp -r corpus damaged
-printf 'X' | dd of=damaged/corpus.tokens bs=1 seek=500 conv=notrunc 2>/dev/null
+flip_bit damaged/corpus.tokens 500
 run_to_end run dipaco data info damaged
 expect 'a damaged corpus' 4 'damaged'
 hash=$(sed -n '/"module": *"lower.0"/,/}/p' bad/report/report.json | value_of hash)
 blob=$(find bad/coordinator/blobs -type f -name "$hash")
 [ -n "$blob" ] || give_up "there is no file of lower.0's version $hash"
-chmod u+w "$blob"
-printf 'X' | dd of="$blob" bs=1 seek=100 conv=notrunc 2>/dev/null
+flip_bit "$blob" 100
 run_to_end run dipaco generate bad --path 0-0 --prompt x --tokens 3
 expect 'a damaged blob' 4 "$hash"
 run_to_end run dipaco eval bad

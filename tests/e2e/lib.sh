@@ -62,6 +62,13 @@ check() { # WORDS COMMAND...
     if "$@"; then ok "$check_words"; else fail "$check_words"; fi
 }
 
+# Whatever the byte was, it is another one now.
+flip_bit() { # FILE OFFSET
+    chmod u+w "$1"
+    flipped=$(($(od -An -tu1 -j "$2" -N 1 "$1") ^ 4))
+    printf "\\$(printf %o $flipped)" | dd of="$1" bs=1 seek="$2" conv=notrunc 2>/dev/null
+}
+
 # --- Corpus and experiment.
 
 # Documents of four languages: each has letters and a rhythm of its own.

@@ -43,9 +43,7 @@ delta=$(ctl ledger --json | awk '
     /"delta"/ && module ~ /"lower.0"/ && version ~ /^2,?$/ { gsub(/[",]/, "", $2); print $2; exit }')
 file=$(find run/coordinator/blobs -type f -name "${delta:-none}")
 [ -n "$file" ] || give_up 'the contribution has no file'
-chmod u+w "$file"
-byte=$(dd if="$file" bs=1 skip=1000 count=1 2>/dev/null | od -An -tu1 | tr -d ' ')
-printf "\\$(printf %o $((byte ^ 4)))" | dd of="$file" bs=1 seek=1000 conv=notrunc 2>/dev/null
+flip_bit "$file" 1000
 run_to_end bad dipacoctl --dir run replay
 check 'damage fails it' [ "$status" = 1 ]
 check 'with the version and the blob' grep -q "^lower.0 version 2 (outer_step): DAMAGED: .*$delta" bad.out

@@ -21,9 +21,7 @@ file_of() { # DIR LINE
 
 flip() { # FILE
     cp -p "$1" mended
-    chmod u+w "$1"
-    byte=$(dd if="$1" bs=1 skip=1000 count=1 2>/dev/null | od -An -tu1 | tr -d ' ')
-    printf "\\$(printf %o $((byte ^ 4)))" | dd of="$1" bs=1 seek=1000 conv=notrunc 2>/dev/null
+    flip_bit "$1" 1000
 }
 
 mend() { # FILE

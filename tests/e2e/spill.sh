@@ -55,7 +55,7 @@ check 'given back: the spill is gone' no_spill
 start_worker
 wait_for 60 'a lease with a spill' trains_and_spilled
 end_worker KILL
-printf 'x' | dd of=home/spill bs=1 seek=5000 conv=notrunc 2>/dev/null
+flip_bit home/spill 5000
 start_worker
 given_up() {
     grep -q "the last run's lease is given up.*damaged data" "$log"
