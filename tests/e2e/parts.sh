@@ -5,12 +5,12 @@
 . "$(dirname "$0")/lib.sh"
 
 make_corpus
-make_experiment tiny.yaml 's/steps: 20,/steps: 4000,/' 's/rounds: 3/rounds: 1/' 's/mode: strict/mode: elastic/'
+make_experiment tiny.yaml 's/steps: 20,/steps: 12000,/' 's/rounds: 3/rounds: 1/' 's/mode: strict/mode: elastic/'
 start_coordinator tiny.yaml
 
 # In a lease of the round, some steps into it.
 trains() {
-    tail -n 1 "$log" | grep -q 'lease begins kind=train.* steps=4000' && [ -f home/spill ]
+    tail -n 1 "$log" | grep -q 'lease begins kind=train.* steps=12000' && [ -f home/spill ]
 }
 start_worker
 wait_for 60 'a lease' trains
@@ -21,17 +21,17 @@ check 'and nothing given back' [ "$(grep -c 'given back' "$log")" = 0 ]
 part=$(sed -n 's/.*verdict=accepted kind=train path=\([0-9]*\) round=1 steps=\([0-9]*\) .*/\1 \2/p' "$log" | tail -n 1)
 path=${part% *}
 steps=${part#* }
-check "a part of $steps steps was accepted" [ "${steps:-0}" -gt 0 -a "${steps:-4000}" -lt 4000 ]
+check "a part of $steps steps was accepted" [ "${steps:-0}" -gt 0 -a "${steps:-12000}" -lt 12000 ]
 check 'nothing is left of it' [ ! -e home/spill ]
 
 start_worker
 goes_on() {
-    grep -q "lease begins kind=train path=$path round=1 steps=$((4000 - steps)) " "$log"
+    grep -q "lease begins kind=train path=$path round=1 steps=$((12000 - steps)) " "$log"
 }
 wait_for 60 'the rest of the round' goes_on
-ok "the next lease has the other $((4000 - steps))"
-wait_for 120 'the end' finished
-check 'which was accepted' grep -q "verdict=accepted kind=train path=$path round=1 steps=$((4000 - steps)) " "$log"
+ok "the next lease has the other $((12000 - steps))"
+wait_for 240 'the end' finished
+check 'which was accepted' grep -q "verdict=accepted kind=train path=$path round=1 steps=$((12000 - steps)) " "$log"
 end_worker TERM
 kill "$supervisor"
 end_run

@@ -5,7 +5,7 @@
 . "$(dirname "$0")/lib.sh"
 
 make_corpus
-make_experiment tiny.yaml 's/steps: 20,/steps: 4000,/' 's/rounds: 3/rounds: 1/'
+make_experiment tiny.yaml 's/steps: 20,/steps: 12000,/' 's/rounds: 3/rounds: 1/'
 
 run_to_end calm dipaco run tiny.yaml --dir calm
 [ "$status" = 0 ] || give_up "the undisturbed run ended with $status"
@@ -14,7 +14,7 @@ start_coordinator tiny.yaml
 
 # In the middle of a lease of the round: a finished lease's spill is small.
 trains_and_spilled() {
-    tail -n 1 "$log" | grep -q 'lease begins kind=train.* steps=4000' &&
+    tail -n 1 "$log" | grep -q 'lease begins kind=train.* steps=12000' &&
         [ "$(wc -c <home/spill 2>/dev/null || echo 0)" -gt 10000 ]
 }
 goes_on() {
@@ -64,7 +64,7 @@ wait_for 30 'the damage to be told' given_up
 ok 'damaged: told'
 
 # --- To the end.
-wait_for 120 'the end' finished
+wait_for 240 'the end' finished
 check 'damaged: begins anew' [ "$(grep -c 'goes on where' "$log")" = 0 ]
 end_worker TERM
 wait_for 10 'the report' [ -s store/report/report.json ]
