@@ -93,11 +93,17 @@ dpc_layout_levels_floats(const struct dpc_experiment *experiment, uint32_t level
 double
 dpc_layout_forward_flops(const struct dpc_experiment *experiment)
 {
+    return dpc_layout_levels_forward_flops(experiment, UINT32_MAX);
+}
+
+double
+dpc_layout_levels_forward_flops(const struct dpc_experiment *experiment, uint32_t levels)
+{
     double dim = experiment->model.dim, blocks = 0;
     double kv_dim = dim / experiment->model.heads * dpc_experiment_kv_heads(experiment);
     double block = dim * (2 * dim + 2 * kv_dim) + 3 * dim * experiment->model.ffn;
     for (uint32_t level = 0; level < experiment->levels_count; level++)
-        blocks += experiment->levels[level].blocks;
+        blocks += levels >> level & 1 ? experiment->levels[level].blocks : 0;
     return 2 * (blocks * block + dim * experiment->model.vocab) +
            2 * blocks * dim * experiment->model.context;
 }

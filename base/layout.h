@@ -59,9 +59,11 @@ size_t dpc_layout_path_floats(const struct dpc_experiment *experiment);
 size_t dpc_layout_levels_floats(const struct dpc_experiment *experiment, uint32_t levels);
 
 /* Floating-point operations of a token's way through a path: two for each weight of a product, and
- * causal attention over half the context at the mean. Training does three times as many: gradients
- * of inputs and of weights cost a product each. */
+ * causal attention over half the context at the mean; through one that takes modules at all levels,
+ * or at those whose bits are set. Training does three times as many: gradients of inputs and of
+ * weights cost a product each. */
 double dpc_layout_forward_flops(const struct dpc_experiment *experiment);
+double dpc_layout_levels_forward_flops(const struct dpc_experiment *experiment, uint32_t levels);
 double dpc_layout_train_flops(const struct dpc_experiment *experiment);
 
 /* The tensor of that kind and block, or NULL. */

@@ -88,13 +88,11 @@ add_cost(const struct compare *compare, const struct dpc_experiment *experiment,
         rc = measure_speed(experiment, cost, err);
     if (rc != DPC_OK)
         return rc;
-    double tokens = (double)plan.total_steps * experiment->inner.batch * experiment->model.context;
-    double flops = tokens * dpc_layout_train_flops(experiment);
     double at_once = fmin(plan.paths + experiment->baseline.dense,
                           fmin((double)compare->given->training.workers, dpc_processors_count()));
     cost->left++;
-    cost->flops += flops;
-    cost->seconds += flops / cost->speed / at_once;
+    cost->flops += plan.train_flops;
+    cost->seconds += plan.train_flops / cost->speed / at_once;
     cost->disk_bytes += plan.disk_bytes;
     return DPC_OK;
 }

@@ -40,6 +40,8 @@ print_json(const struct dpc_plan *plan)
     dpc_json_set_integer(root, "path_steps", (int64_t)plan->path_steps);
     dpc_json_set_integer(root, "total_steps", (int64_t)plan->total_steps);
     dpc_json_set_integer(root, "path_tokens", (int64_t)plan->path_tokens);
+    dpc_json_set_number(root, "flops_per_token", plan->forward_flops);
+    dpc_json_set_number(root, "train_flops", plan->train_flops);
     dpc_json_set_integer(root, "phases", plan->phases);
     dpc_json_set_integer(root, "score_paths", plan->score_paths);
     dpc_json_set_integer(root, "scores", (int64_t)plan->scores);
@@ -120,6 +122,8 @@ print_text(const struct dpc_plan *plan)
            dpc_text_count((double)plan->total_params, two), plan->paths);
     printf("steps       %" PRIu64 " a path (%s tokens), %" PRIu64 " of all paths together\n",
            plan->path_steps, dpc_text_count((double)plan->path_tokens, one), plan->total_steps);
+    printf("compute     %s FLOPs a token forward, %.3g to train all paths\n",
+           dpc_text_count(plan->forward_flops, one), plan->train_flops);
     print_scores(plan);
     printf("wire        %s up a path and round, %s up of all; down at most %s\n",
            dpc_text_bytes((double)plan->path_bytes_up, one),

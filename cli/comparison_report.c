@@ -36,7 +36,8 @@ struct result {
     const struct dpc_experiment *experiment;
     bool finished; /* with every seed */
     int64_t steps, tokens, params_path, params_total;
-    double passes;             /* through a path's model that a token takes */
+    double forward_flops;      /* of a token's way through the model, in the mean of its paths */
+    double passes;             /* such ways that a token takes */
     uint64_t round_bytes;      /* 0 for a dense model, which needs none */
     struct witness *witnesses; /* [seeds] */
     struct step against, first;
@@ -167,20 +168,24 @@ load_witness(const char *report_path, struct result *result, struct witness *wit
     return rc;
 }
 
-/* What one round of the routed paths sends and fetches, as `dipaco plan` counts it. */
+/* What a token costs, and what one round of the routed paths sends and fetches, as `dipaco plan`
+ * counts it. */
 static int
-plan_bytes(struct result *result, struct dpc_error *err)
+take_plan(struct result *result, struct dpc_error *err)
 {
     struct dpc_plan plan;
     struct dpc_experiment *alone;
+    result->forward_flops = dpc_layout_forward_flops(result->experiment);
     if (result->row->measure == DPC_MEASURE_DENSE)
         return DPC_OK;
     alone = dpc_alloc(1, sizeof *alone);
     *alone = *result->experiment;
     alone->baseline.dense = false;
     int rc = dpc_plan_make(alone, &plan, err);
-    if (rc == DPC_OK)
+    if (rc == DPC_OK) {
         result->round_bytes = plan.round_bytes_up + plan.round_bytes_down;
+        result->forward_flops = plan.forward_flops;
+    }
     dpc_free(alone);
     return rc;
 }
@@ -196,7 +201,7 @@ load_result(struct dpc_comparison_results *results, uint32_t index, const char *
     result->witnesses = dpc_alloc(results->seeds, sizeof *result->witnesses);
     result->finished = true;
     result->passes = 1;
-    int rc = plan_bytes(result, err);
+    int rc = take_plan(result, err);
     for (uint32_t seed = 0; rc == DPC_OK && seed < results->seeds; seed++) {
         const struct dpc_comparison_run *run = &results->runs->runs[of[seed]];
         char report[DPC_PATH_MAX];
@@ -313,13 +318,18 @@ seconds(const struct dpc_comparison_results *results, const struct result *resul
 static double
 token_flops(const struct result *result)
 {
-    return result->passes * dpc_layout_forward_flops(result->experiment);
+    return result->passes * result->forward_flops;
 }
 
+/* The warm start trains a model that takes a module at each level. */
 static double
 train_flops(const struct result *result)
 {
-    return (double)result->tokens * dpc_layout_train_flops(result->experiment);
+    const struct dpc_experiment *experiment = result->experiment;
+    double warm =
+        (double)experiment->warm_start.steps * experiment->inner.batch * experiment->model.context;
+    return warm * dpc_layout_train_flops(experiment) +
+           3 * ((double)result->tokens - warm) * result->forward_flops;
 }
 
 /* A change of the mean loss, in nats a token, as one of perplexity in percent. */

@@ -52,7 +52,8 @@ bytes_of(uint64_t params, uint32_t parts)
 }
 
 static void
-plan_path(const struct dpc_topology *topology, uint32_t path, struct dpc_plan *plan)
+plan_path(const struct dpc_experiment *experiment, const struct dpc_topology *topology,
+          uint32_t path, struct dpc_plan *plan)
 {
     uint32_t levels = dpc_topology_path_levels(topology, path);
     size_t params = 0;
@@ -68,6 +69,8 @@ plan_path(const struct dpc_topology *topology, uint32_t path, struct dpc_plan *p
         plan->smallest = path;
     }
     plan->paths_params += params;
+    plan->forward_flops +=
+        dpc_layout_levels_forward_flops(experiment, levels) / topology->routed_paths;
     plan->round_bytes_up += bytes;
     plan->round_bytes_down += bytes;
 }
@@ -78,7 +81,7 @@ plan_paths(const struct dpc_experiment *experiment, const struct dpc_topology *t
 {
     plan->paths = topology->routed_paths;
     for (uint32_t path = 0; path < plan->paths; path++)
-        plan_path(topology, path, plan);
+        plan_path(experiment, topology, path, plan);
     plan->round_bytes_up =
         (uint64_t)llround((double)plan->round_bytes_up * experiment->outer.sample);
     plan->round_bytes_down =
@@ -138,7 +141,12 @@ plan_steps(const struct dpc_experiment *experiment, struct dpc_plan *plan)
                        (uint64_t)llround((double)trained * experiment->outer.sample);
     plan->total_steps = (uint64_t)llround(dpc_experiment_steps_in_all(experiment)) +
                         experiment->baseline.dense * trained;
-    plan->path_tokens = plan->path_steps * experiment->inner.batch * experiment->model.context;
+    uint64_t step_tokens = (uint64_t)experiment->inner.batch * experiment->model.context;
+    plan->path_tokens = plan->path_steps * step_tokens;
+    uint64_t dense_steps = experiment->warm_start.steps + experiment->baseline.dense * trained;
+    plan->train_flops =
+        (double)step_tokens * ((double)dense_steps * dpc_layout_train_flops(experiment) +
+                               (double)(plan->total_steps - dense_steps) * 3 * plan->forward_flops);
 }
 
 static void

@@ -35,6 +35,7 @@ struct dpc_plan {
     size_t dense_params;      /* of a path through all levels */
     uint64_t paths_params;    /* of all routed paths, each counted whole */
     size_t total_params;      /* of all routed modules */
+    double forward_flops;     /* of a token, in the mean of the routed paths (base/layout.h) */
     uint64_t path_bytes_up;   /* of the largest path in one round: deltas and path state */
     uint64_t path_bytes_down; /* new versions, and the path state when the worker lacks it */
     /* With outer.sample these are of an average round, and of a path that is drawn as often as on
@@ -44,6 +45,7 @@ struct dpc_plan {
     uint64_t path_steps;         /* inner steps of a path, warm start included */
     uint64_t total_steps;        /* inner steps of everybody */
     uint64_t path_tokens;        /* tokens that a path reads */
+    double train_flops;          /* of total_steps */
     uint32_t phases;             /* discriminative ones, */
     uint32_t score_paths;        /* paths that score a document in each, */
     uint64_t scores;             /* and what they score in all of them at most; 0: the file does not

@@ -33,6 +33,9 @@ flops_count_products_and_attention(void)
     CU_ASSERT_EQUAL(experiment.model.context, 256);
     CU_ASSERT_EQUAL(dpc_layout_forward_flops(&experiment), 2 * weights + attention);
     CU_ASSERT_EQUAL(dpc_layout_train_flops(&experiment), 6 * weights + 3 * attention);
+    /* Two of the blocks; the head is of every path. */
+    double blocks = 2 * (weights - 128 * 256) + attention;
+    CU_ASSERT_EQUAL(dpc_layout_levels_forward_flops(&experiment, 1), blocks / 2 + 2 * 128 * 256);
 }
 
 static void

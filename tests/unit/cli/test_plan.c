@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/layout.h"
 #include "tests/unit/harness.h"
 
 /* dim 16, ffn 24, vocabulary 256: a block is 2*16 norms + 4*16*16 attention + 3*16*24 ffn = 2208.
@@ -178,6 +179,14 @@ test_identity(void)
     uint64_t long_bytes = 12 * most + 4 * 64, short_bytes = 12 * least + 3 * 64;
     CU_ASSERT_EQUAL(short_ones.path_bytes_up, long_bytes);
     CU_ASSERT_EQUAL(short_ones.round_bytes_up, 3 * long_bytes + short_bytes);
+    double most_flops = dpc_layout_forward_flops(&several);
+    double least_flops = dpc_layout_levels_forward_flops(&several, 1 | 4);
+    CU_ASSERT_DOUBLE_EQUAL(short_ones.forward_flops, (2 * most_flops + least_flops) / 3,
+                           1e-6 * most_flops);
+    /* Of the dense model's steps and of three paths'. */
+    double each = several.outer.rounds * 10.0, dense = several.warm_start.steps + each;
+    double flops = 3 * 4 * 32 * (dense * most_flops + each * (2 * most_flops + least_flops));
+    CU_ASSERT_DOUBLE_EQUAL(short_ones.train_flops, flops, 1e-9 * flops);
     CU_ASSERT(short_ones.worker_bytes_short < short_ones.worker_bytes_least);
 }
 
