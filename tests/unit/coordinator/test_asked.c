@@ -6,6 +6,7 @@
 #include "base/alloc.h"
 #include "base/rng.h"
 #include "tests/unit/coordinator/core_driver.h"
+#include "tests/unit/coordinator/small_2x2.h"
 #include "tests/unit/harness.h"
 
 enum { PATHS_MAX = 40, BLOCKS_MAX = 60 };
@@ -95,12 +96,7 @@ seed_and_phase_say_it_all(void)
 enum { PHASES = 2, SCORED = 50, PATHS = 4, BLOCKS = 2 };
 
 #define YAML(score_paths)                                                                          \
-    "experiment: test\n"                                                                           \
-    "data: {corpus: corpus}\n"                                                                     \
-    "model: {dim: 16, heads: 2, ffn: 32, context: 32}\n"                                           \
-    "levels:\n"                                                                                    \
-    "  - {name: lower, parts: [embedding, {blocks: 1}], modules: 2}\n"                             \
-    "  - {name: upper, parts: [{blocks: 1}, head], modules: 2}\n"                                  \
+    SMALL_2X2                                                                                      \
     "routing: {prefix: 8, phases: 2, score_paths: " score_paths "}\n"                              \
     "inner: {steps: 4, batch: 2}\n"                                                                \
     "outer: {rounds: 5}\n"                                                                         \

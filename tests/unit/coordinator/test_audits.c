@@ -6,22 +6,17 @@
 
 #include "coordinator/core/keep.h"
 #include "tests/unit/coordinator/core_driver.h"
+#include "tests/unit/coordinator/small_2x2.h"
 #include "tests/unit/harness.h"
 
 /* One round of warm start, so that one audit is open when training begins. */
-static const char yaml[] = "experiment: test\n"
-                           "data: {corpus: corpus}\n"
-                           "model: {dim: 8, heads: 2, ffn: 16, context: 16}\n"
-                           "levels:\n"
-                           "  - {name: lower, parts: [embedding, {blocks: 1}], modules: 2}\n"
-                           "  - {name: upper, parts: [{blocks: 1}, head], modules: 2}\n"
-                           "routing: {prefix: 4}\n"
-                           "inner: {steps: 4, batch: 2}\n"
-                           "outer: {rounds: 6}\n"
-                           "baseline: {dense: false}\n"
-                           "numeric_class: any\n"
-                           "keep_rounds: 1\n"
-                           "warm_start: {steps: 4}\n";
+static const char yaml[] = TINY_2X2 "routing: {prefix: 4}\n"
+                                    "inner: {steps: 4, batch: 2}\n"
+                                    "outer: {rounds: 6}\n"
+                                    "baseline: {dense: false}\n"
+                                    "numeric_class: any\n"
+                                    "keep_rounds: 1\n"
+                                    "warm_start: {steps: 4}\n";
 
 enum { DENSE = 4, BUSY = 4 };
 

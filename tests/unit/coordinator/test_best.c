@@ -8,20 +8,14 @@
 #include "coordinator/core/keep.h"
 #include "modules/path.h"
 #include "tests/unit/coordinator/core_driver.h"
+#include "tests/unit/coordinator/small_2x2.h"
 #include "tests/unit/harness.h"
 #include "tests/unit/storage/scratch.h"
 
 enum { LEVELS = 2, PATHS = 5, DENSE = 4, LAST = 3, ROUNDS = 4, KEEP_ROUNDS = 2, WARM_ROUNDS = 2 };
 
 #define YAML(more, rounds)                                                                         \
-    "early_stopping: true\n"                                                                       \
-    "experiment: test\n"                                                                           \
-    "data: {corpus: corpus}\n"                                                                     \
-    "model: {dim: 16, heads: 2, ffn: 32, context: 32}\n"                                           \
-    "levels:\n"                                                                                    \
-    "  - {name: lower, parts: [embedding, {blocks: 1}], modules: 2}\n"                             \
-    "  - {name: upper, parts: [{blocks: 1}, head], modules: 2}\n"                                  \
-    "inner: {steps: 4, batch: 2}\n"                                                                \
+    "early_stopping: true\n" SMALL_2X2 "inner: {steps: 4, batch: 2}\n"                             \
     "warm_start: {steps: 8}\n"                                                                     \
     "keep_rounds: 2\n"                                                                             \
     "outer: {rounds: " rounds "}\n" more

@@ -5,18 +5,13 @@
 #include <string.h>
 
 #include "tests/unit/coordinator/core_driver.h"
+#include "tests/unit/coordinator/small_2x2.h"
 #include "tests/unit/harness.h"
 
-static const char yaml[] = "experiment: test\n"
-                           "data: {corpus: corpus}\n"
-                           "model: {dim: 16, heads: 2, ffn: 32, context: 32}\n"
-                           "levels:\n"
-                           "  - {name: lower, parts: [embedding, {blocks: 1}], modules: 2}\n"
-                           "  - {name: upper, parts: [{blocks: 1}, head], modules: 2}\n"
-                           "routing: {prefix: 8}\n"
-                           "inner: {steps: 4, batch: 2}\n"
-                           "outer: {rounds: 3}\n"
-                           "warm_start: {steps: 10}\n";
+static const char yaml[] = SMALL_2X2 "routing: {prefix: 8}\n"
+                                     "inner: {steps: 4, batch: 2}\n"
+                                     "outer: {rounds: 3}\n"
+                                     "warm_start: {steps: 10}\n";
 
 static const struct dpc_token no_token;
 
@@ -59,16 +54,10 @@ goes_through_all_phases(void)
     driver_stop(&driver);
 }
 
-static const char yaml_phases[] = "experiment: test\n"
-                                  "data: {corpus: corpus}\n"
-                                  "model: {dim: 16, heads: 2, ffn: 32, context: 32}\n"
-                                  "levels:\n"
-                                  "  - {name: lower, parts: [embedding, {blocks: 1}], modules: 2}\n"
-                                  "  - {name: upper, parts: [{blocks: 1}, head], modules: 2}\n"
-                                  "routing: {prefix: 8, phases: 2}\n"
-                                  "inner: {steps: 4, batch: 2}\n"
-                                  "outer: {rounds: 5}\n"
-                                  "warm_start: {steps: 10}\n";
+static const char yaml_phases[] = SMALL_2X2 "routing: {prefix: 8, phases: 2}\n"
+                                            "inner: {steps: 4, batch: 2}\n"
+                                            "outer: {rounds: 5}\n"
+                                            "warm_start: {steps: 10}\n";
 enum { PHASES = 2, SCORED = 50 };
 
 struct scored {

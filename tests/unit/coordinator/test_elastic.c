@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "tests/unit/coordinator/core_driver.h"
+#include "tests/unit/coordinator/small_2x2.h"
 #include "tests/unit/harness.h"
 
 enum { PATHS = 4, LOWER_0 = 0, UPPER_0 = 2, STEPS = 4 };
@@ -17,18 +18,12 @@ start_routed(struct driver *driver, const char *mode, const char *routing, const
 {
     char yaml[1024];
     (void)snprintf(yaml, sizeof yaml,
-                   "experiment: test\n"
-                   "mode: %s\n"
-                   "data: {corpus: corpus}\n"
-                   "model: {dim: 16, heads: 2, ffn: 32, context: 32}\n"
-                   "levels:\n"
-                   "  - {name: lower, parts: [embedding, {blocks: 1}], modules: 2}\n"
-                   "  - {name: upper, parts: [{blocks: 1}, head], modules: 2}\n"
-                   "routing: {prefix: 8%s}\n"
-                   "inner: {steps: %d, batch: 2}\n"
-                   "outer: {rounds: 3, weight: uniform%s}\n"
-                   "baseline: {dense: false}\n"
-                   "warm_start: {steps: 4}\n",
+                   SMALL_2X2 "mode: %s\n"
+                             "routing: {prefix: 8%s}\n"
+                             "inner: {steps: %d, batch: 2}\n"
+                             "outer: {rounds: 3, weight: uniform%s}\n"
+                             "baseline: {dense: false}\n"
+                             "warm_start: {steps: 4}\n",
                    mode, routing, steps, outer);
     driver_start(driver, yaml);
     for (uint8_t worker = 0; worker < PATHS; worker++)

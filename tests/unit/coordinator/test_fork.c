@@ -8,18 +8,14 @@
 #include "base/alloc.h"
 #include "coordinator/core/keep.h"
 #include "tests/unit/coordinator/core_driver.h"
+#include "tests/unit/coordinator/small_2x2.h"
 #include "tests/unit/harness.h"
 #include "tests/unit/storage/scratch.h"
 
 enum { ROUNDS = 6, KEEP_ROUNDS = 2 };
 
 #define YAML(rounds, outer, more)                                                                  \
-    "experiment: test\n"                                                                           \
-    "data: {corpus: corpus}\n"                                                                     \
-    "model: {dim: 16, heads: 2, ffn: 32, context: 32}\n"                                           \
-    "levels:\n"                                                                                    \
-    "  - {name: lower, parts: [embedding, {blocks: 1}], modules: 2}\n"                             \
-    "  - {name: upper, parts: [{blocks: 1}, head], modules: 2}\n"                                  \
+    SMALL_2X2                                                                                      \
     "inner: {steps: 4, batch: 2}\n"                                                                \
     "warm_start: {steps: 8}\n"                                                                     \
     "keep_rounds: 2\n"                                                                             \

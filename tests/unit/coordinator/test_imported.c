@@ -4,15 +4,11 @@
 #include "coordinator/core/core.h"
 
 #include "tests/unit/coordinator/core_driver.h"
+#include "tests/unit/coordinator/small_2x2.h"
 #include "tests/unit/harness.h"
 
 #define YAML(dense)                                                                                \
-    "experiment: test\n"                                                                           \
-    "data: {corpus: corpus}\n"                                                                     \
-    "model: {dim: 16, heads: 2, ffn: 32, context: 32}\n"                                           \
-    "levels:\n"                                                                                    \
-    "  - {name: lower, parts: [embedding, {blocks: 1}], modules: 2}\n"                             \
-    "  - {name: upper, parts: [{blocks: 1}, head], modules: 2}\n"                                  \
+    SMALL_2X2                                                                                      \
     "routing: {prefix: 8}\n"                                                                       \
     "inner: {steps: 4, batch: 2}\n"                                                                \
     "outer: {rounds: 3}\n"                                                                         \

@@ -6,15 +6,11 @@
 #include <string.h>
 
 #include "tests/unit/coordinator/core_driver.h"
+#include "tests/unit/coordinator/small_2x2.h"
 #include "tests/unit/harness.h"
 
 #define YAML(warm_start)                                                                           \
-    "experiment: test\n"                                                                           \
-    "data: {corpus: corpus}\n"                                                                     \
-    "model: {dim: 16, heads: 2, ffn: 32, context: 32}\n"                                           \
-    "levels:\n"                                                                                    \
-    "  - {name: lower, parts: [embedding, {blocks: 1}], modules: 2}\n"                             \
-    "  - {name: upper, parts: [{blocks: 1}, head], modules: 2}\n"                                  \
+    SMALL_2X2                                                                                      \
     "routing: {prefix: 8}\n"                                                                       \
     "inner: {steps: 4, batch: 2}\n"                                                                \
     "outer: {rounds: 6}\n"                                                                         \
@@ -161,16 +157,10 @@ old_rounds_are_not_kept_but_pinned_versions_are(void)
     check_history(YAML(", init: drop"));
 }
 
-static const char yaml_phases[] = "experiment: test\n"
-                                  "data: {corpus: corpus}\n"
-                                  "model: {dim: 16, heads: 2, ffn: 32, context: 32}\n"
-                                  "levels:\n"
-                                  "  - {name: lower, parts: [embedding, {blocks: 1}], modules: 2}\n"
-                                  "  - {name: upper, parts: [{blocks: 1}, head], modules: 2}\n"
-                                  "routing: {prefix: 8, phases: 2}\n"
-                                  "inner: {steps: 4, batch: 2}\n"
-                                  "outer: {rounds: 3}\n"
-                                  "warm_start: {steps: 8}\n";
+static const char yaml_phases[] = SMALL_2X2 "routing: {prefix: 8, phases: 2}\n"
+                                            "inner: {steps: 4, batch: 2}\n"
+                                            "outer: {rounds: 3}\n"
+                                            "warm_start: {steps: 8}\n";
 
 /* Features until the last sharding, scores until that of their own phase, those of the evaluation
  * for ever. */

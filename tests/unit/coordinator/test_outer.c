@@ -11,20 +11,15 @@
 #include "base/layout.h"
 #include "base/tensor_blob.h"
 #include "tests/unit/coordinator/core_driver.h"
+#include "tests/unit/coordinator/small_2x2.h"
 #include "tests/unit/harness.h"
 #include "tests/unit/storage/scratch.h"
 
-static const char yaml[] = "experiment: test\n"
-                           "data: {corpus: corpus}\n"
-                           "model: {dim: 8, heads: 2, ffn: 16, context: 16}\n"
-                           "levels:\n"
-                           "  - {name: lower, parts: [embedding, {blocks: 1}], modules: 2}\n"
-                           "  - {name: upper, parts: [{blocks: 1}, head], modules: 2}\n"
-                           "routing: {prefix: 4}\n"
-                           "inner: {steps: 4, batch: 2}\n"
-                           "outer: {rounds: 2, lr: 0.7, momentum: 0.9, rescale: sqrt}\n"
-                           "baseline: {dense: false}\n"
-                           "warm_start: {steps: 4}\n";
+static const char yaml[] = TINY_2X2 "routing: {prefix: 4}\n"
+                                    "inner: {steps: 4, batch: 2}\n"
+                                    "outer: {rounds: 2, lr: 0.7, momentum: 0.9, rescale: sqrt}\n"
+                                    "baseline: {dense: false}\n"
+                                    "warm_start: {steps: 4}\n";
 
 /* The values of a tensor blob as doubles. */
 static double *

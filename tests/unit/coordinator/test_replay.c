@@ -8,16 +8,12 @@
 
 #include "base/alloc.h"
 #include "tests/unit/coordinator/core_driver.h"
+#include "tests/unit/coordinator/small_2x2.h"
 #include "tests/unit/harness.h"
 #include "tests/unit/storage/scratch.h"
 
 #define YAML(outer, warm_start)                                                                    \
-    "experiment: test\n"                                                                           \
-    "data: {corpus: corpus}\n"                                                                     \
-    "model: {dim: 8, heads: 2, ffn: 16, context: 16}\n"                                            \
-    "levels:\n"                                                                                    \
-    "  - {name: lower, parts: [embedding, {blocks: 1}], modules: 2}\n"                             \
-    "  - {name: upper, parts: [{blocks: 1}, head], modules: 2}\n"                                  \
+    TINY_2X2                                                                                       \
     "routing: {prefix: 4}\n"                                                                       \
     "inner: {steps: 4, batch: 2}\n"                                                                \
     "outer: {rounds: 3" outer "}\n"                                                                \

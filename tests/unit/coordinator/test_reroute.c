@@ -13,6 +13,7 @@
 #include "storage/blob/blob.h"
 #include "tests/unit/coordinator/core_driver.h"
 #include "tests/unit/coordinator/put_result.h"
+#include "tests/unit/coordinator/small_2x2.h"
 #include "tests/unit/data/temp.h"
 #include "tests/unit/harness.h"
 
@@ -344,18 +345,11 @@ an_experiment_without_has_no_rows(void)
 
 /* --- The core. */
 
-static const char yaml_reroute[] =
-    "experiment: test\n"
-    "data: {corpus: corpus}\n"
-    "model: {dim: 16, heads: 2, ffn: 32, context: 32}\n"
-    "levels:\n"
-    "  - {name: lower, parts: [embedding, {blocks: 1}], modules: 2}\n"
-    "  - {name: upper, parts: [{blocks: 1}, head], modules: 2}\n"
-    "routing: {prefix: 8}\n"
-    "reroute: {every: [16, 64]}\n"
-    "inner: {steps: 4, batch: 2}\n"
-    "outer: {rounds: 2}\n"
-    "warm_start: {steps: 10}\n";
+static const char yaml_reroute[] = SMALL_2X2 "routing: {prefix: 8}\n"
+                                             "reroute: {every: [16, 64]}\n"
+                                             "inner: {steps: 4, batch: 2}\n"
+                                             "outer: {rounds: 2}\n"
+                                             "warm_start: {steps: 10}\n";
 
 /* Every path traces what is to be learned and what is to be routed; one worker learns, from the
  * routes that followed from that; then comes what comes without. */

@@ -16,6 +16,7 @@
 #include "storage/blob/blob.h"
 #include "tests/unit/base/llama_folder.h"
 #include "tests/unit/coordinator/put_result.h"
+#include "tests/unit/coordinator/small_2x2.h"
 #include "tests/unit/data/corpus.h"
 #include "tests/unit/harness.h"
 
@@ -24,10 +25,7 @@ enum { DOCUMENTS = 400, DIM = 16, PATHS = 4 };
 #define YAML(routing)                                                                              \
     "experiment: test\n"                                                                           \
     "data: {corpus: corpus, test: 0.2, router: 0.3}\n"                                             \
-    "model: {dim: 16, heads: 2, ffn: 32, context: 32}\n"                                           \
-    "levels:\n"                                                                                    \
-    "  - {name: lower, parts: [embedding, {blocks: 1}], modules: 2}\n"                             \
-    "  - {name: upper, parts: [{blocks: 1}, head], modules: 2}\n"                                  \
+    "model: {dim: 16, heads: 2, ffn: 32, context: 32}\n" LEVELS_2X2                                \
     "routing: {prefix: 8, " routing "}\n"                                                          \
     "outer: {rounds: 3}\n"
 
