@@ -25,8 +25,8 @@ struct run {
     double inertia;
 };
 
-static double
-squared_distance(const float *a, const float *b, uint32_t dim)
+double
+dpc_kmeans_squared_distance(const float *a, const float *b, uint32_t dim)
 {
     double sum = 0;
     for (uint32_t i = 0; i < dim; i++) {
@@ -43,7 +43,8 @@ dpc_kmeans_nearest(const float *centroids, uint32_t clusters, uint32_t dim, cons
     uint32_t best = 0;
     double least = INFINITY;
     for (uint32_t cluster = 0; cluster < clusters; cluster++) {
-        double distance = squared_distance(centroids + (size_t)cluster * dim, feature, dim);
+        double distance =
+            dpc_kmeans_squared_distance(centroids + (size_t)cluster * dim, feature, dim);
         if (distance < least) {
             least = distance;
             best = cluster;
@@ -89,13 +90,13 @@ seed_centroids(struct run *run, struct dpc_rng *rng)
 {
     set_centroid(run, 0, (uint32_t)dpc_rng_below(rng, run->count));
     for (uint32_t i = 0; i < run->count; i++)
-        run->distances[i] = squared_distance(run->centroids, point(run, i), run->dim);
+        run->distances[i] = dpc_kmeans_squared_distance(run->centroids, point(run, i), run->dim);
     for (uint32_t cluster = 1; cluster < run->clusters; cluster++) {
         set_centroid(run, cluster, draw_far_point(run, rng));
         const float *centroid = run->centroids + (size_t)cluster * run->dim;
         for (uint32_t i = 0; i < run->count; i++)
-            run->distances[i] =
-                fmin(run->distances[i], squared_distance(centroid, point(run, i), run->dim));
+            run->distances[i] = fmin(
+                run->distances[i], dpc_kmeans_squared_distance(centroid, point(run, i), run->dim));
     }
 }
 

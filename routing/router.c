@@ -15,6 +15,7 @@
 #include "base/alloc.h"
 #include "base/hash.h"
 #include "base/limits.h"
+#include "routing/kmeans.h"
 #include "routing/router_parts.h"
 #include "routing/whiten.h"
 
@@ -227,17 +228,6 @@ dpc_router_normalise(const struct dpc_router *router, const struct router_part *
         scale_to_unit(ret_point, part->dim);
 }
 
-static double
-squared_distance(const float *a, const float *b, uint32_t dim)
-{
-    double sum = 0;
-    for (uint32_t i = 0; i < dim; i++) {
-        double difference = (double)a[i] - (double)b[i];
-        sum += difference * difference;
-    }
-    return sum;
-}
-
 /* Adds a part's distances: paths count in mixed radix, the last part fastest, as levels do. */
 static void
 add_distances(const struct dpc_router *router, const struct router_part *part, uint32_t stride,
@@ -245,7 +235,7 @@ add_distances(const struct dpc_router *router, const struct router_part *part, u
 {
     for (uint32_t cluster = 0; cluster < part->clusters; cluster++) {
         const float *centroid = part->centroids + (size_t)cluster * part->dim;
-        float distance = (float)squared_distance(point, centroid, part->dim);
+        float distance = (float)dpc_kmeans_squared_distance(point, centroid, part->dim);
         for (uint32_t path = 0; path < router->paths; path++) {
             if (path / stride % part->clusters == cluster)
                 costs[path] += distance;
