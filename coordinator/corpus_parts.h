@@ -47,6 +47,12 @@ int dpc_corpus_put_shard(const struct dpc_corpus *corpus, const struct dpc_assig
                          uint32_t path, struct dpc_shard *ret_shard,
                          struct dpc_error *err) DPC_MUST_CHECK;
 
+/* The path of each usable document by the router of the sharding before, `ret_paths` [docs_count];
+ * DPC_ASSIGN_NONE where there was none. */
+int dpc_corpus_route_as_before(const struct dpc_corpus *corpus, const struct dpc_features *features,
+                               const struct dpc_phase_record *phase, uint32_t *ret_paths,
+                               struct dpc_error *err) DPC_MUST_CHECK;
+
 /* --- Discriminative phases (scored.c): documents of the router split, which the paths score. */
 
 /* DPC_EINVAL when there are too few of them, with what to do. */

@@ -224,44 +224,82 @@ copy_features(const struct dpc_corpus *corpus, const struct dpc_features *featur
     return DPC_OK;
 }
 
-/* Would each path get the documents that it needs, twice over, had it the labels' share of `seen`
- * documents? The bias meets shares about, not exactly. */
+/* Labels that each path must have, so that at the labels' shares of `seen` documents it gets those
+ * that it needs, twice over: the bias meets shares about, not exactly. */
+static uint32_t
+labels_needed(const struct dpc_experiment *experiment, uint32_t documents, uint32_t seen)
+{
+    uint64_t wanted = 2 * (uint64_t)experiment->routing.documents_min * documents;
+    return (uint32_t)((wanted + seen - 1) / seen);
+}
+
 static bool
-labels_suffice(const struct losses *losses, const uint32_t *labels, uint64_t seen, uint32_t needed)
+labels_suffice(const struct losses *losses, const uint32_t *labels, uint32_t needed)
 {
     uint32_t *counts = dpc_alloc(losses->paths, sizeof *counts);
     bool suffice = true;
     for (uint32_t i = 0; i < losses->documents; i++)
         counts[labels[i]]++;
     for (uint32_t path = 0; path < losses->paths; path++)
-        suffice &= counts[path] * seen >= 2 * (uint64_t)needed * losses->documents;
+        suffice &= counts[path] >= needed;
     dpc_free(counts);
     return suffice;
 }
 
-/* Labels are the paths of the least loss, under the capacity where there is one. A path that is the
- * best for few documents learns from few and falls further behind; before one starves all get even
- * shares, each of the documents for which it is the best by most. */
-static void
-label(const struct dpc_experiment *experiment, const struct losses *losses, uint32_t seen,
-      uint32_t *ret_labels)
+/* Of the scored documents those that each path has as it is, or those that it needs, if more. */
+static int
+count_rooms(const struct dpc_corpus *corpus, const struct dpc_features *features,
+            const struct dpc_phase_record *phase, uint32_t needed, uint32_t *ret_rooms,
+            struct dpc_error *err)
 {
+    uint32_t found, paths = corpus->world->topology->routed_paths;
+    uint32_t *indices = dpc_alloc(2 * (size_t)corpus->docs_count + 1, sizeof *indices);
+    uint32_t *before = indices + corpus->docs_count;
+    int code = dpc_corpus_route_as_before(corpus, features, phase, before, err);
+    uint32_t count = choose(corpus, indices, &found);
+    for (uint32_t i = 0; code == DPC_OK && i < count; i++) {
+        if (before[indices[i]] < paths)
+            ret_rooms[before[indices[i]]]++;
+    }
+    for (uint32_t path = 0; path < paths; path++)
+        ret_rooms[path] = ret_rooms[path] < needed ? needed : ret_rooms[path];
+    dpc_free(indices);
+    return code;
+}
+
+/* Labels are the paths of the least loss, under the capacity where there is one. A path that is the
+ * best for few documents learns from few and falls further behind; before one starves all keep the
+ * shares that they have, each of the documents for which it is the best by most. */
+static int
+label(const struct dpc_corpus *corpus, const struct dpc_features *features,
+      const struct dpc_phase_record *phase, const struct losses *losses, uint32_t seen,
+      uint32_t *ret_labels, struct dpc_error *err)
+{
+    const struct dpc_experiment *experiment = corpus->world->experiment;
     bool balanced = experiment->routing.balance == DPC_BALANCE_CAPACITY;
-    struct dpc_assign_options options = {1, balanced ? experiment->routing.capacity : 0};
-    struct dpc_assign_options even = {1, 1};
+    uint32_t needed = labels_needed(experiment, losses->documents, seen);
+    struct dpc_assign_options options = {.choices = 1,
+                                         .capacity = balanced ? experiment->routing.capacity : 0};
     dpc_assign(losses->values, losses->documents, losses->paths, &options, ret_labels);
-    if (!labels_suffice(losses, ret_labels, seen, experiment->routing.documents_min))
-        dpc_assign(losses->values, losses->documents, losses->paths, &even, ret_labels);
+    if (labels_suffice(losses, ret_labels, needed))
+        return DPC_OK;
+    uint32_t *rooms = dpc_alloc(losses->paths, sizeof *rooms);
+    int code = count_rooms(corpus, features, phase, needed, rooms, err);
+    options.rooms = rooms;
+    if (code == DPC_OK)
+        dpc_assign(losses->values, losses->documents, losses->paths, &options, ret_labels);
+    dpc_free(rooms);
+    return code;
 }
 
 /* The router of the labels. Where some paths were asked, shares are not the labels' (they are
- * flatter); so what labels_suffice holds those against is then asked of the router itself. */
+ * flatter); so what labels_needed holds those against is then asked of the router itself. */
 static int
-fit(const struct dpc_experiment *experiment, const struct losses *losses,
+fit(const struct dpc_experiment *experiment, const struct losses *losses, const uint32_t *labels,
     const struct dpc_features *of_scored, const struct dpc_router_sample *seen,
     struct dpc_router **ret_router, struct dpc_error *err)
 {
-    uint32_t *asked, *labels = dpc_alloc(losses->documents + 1, sizeof *labels);
+    uint32_t *asked;
     int code = list_asked(losses, &asked, err);
     if (code == DPC_OK) {
         struct dpc_router_sample sample = {.features = of_scored->values,
@@ -271,12 +309,10 @@ fit(const struct dpc_experiment *experiment, const struct losses *losses,
                                            .asked = asked,
                                            .asked_count = losses->asked,
                                            .least = 2 * experiment->routing.documents_min};
-        label(experiment, losses, seen->count, labels);
         code = dpc_router_fit_linear(losses->paths, experiment->routing.features, &sample, seen,
                                      ret_router, err);
     }
     dpc_free(asked);
-    dpc_free(labels);
     return code;
 }
 
@@ -287,11 +323,17 @@ dpc_corpus_fit_to_scores(const struct dpc_corpus *corpus, const struct dpc_featu
 {
     struct losses losses;
     struct dpc_features of_scored = {.dim = features->dim};
+    uint32_t *labels = NULL;
     int code = losses_load(corpus, phase, &losses, err);
     if (code == DPC_OK)
         code = copy_features(corpus, features, losses.documents, &of_scored.values, err);
+    if (code == DPC_OK) {
+        labels = dpc_alloc(losses.documents + 1, sizeof *labels);
+        code = label(corpus, features, phase, &losses, seen->count, labels, err);
+    }
     if (code == DPC_OK)
-        code = fit(corpus->world->experiment, &losses, &of_scored, seen, ret_router, err);
+        code = fit(corpus->world->experiment, &losses, labels, &of_scored, seen, ret_router, err);
+    dpc_free(labels);
     dpc_free(of_scored.values);
     dpc_free(losses.values);
     return code;

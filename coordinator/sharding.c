@@ -247,7 +247,7 @@ put_router(const struct dpc_world *world, const struct dpc_router *router,
     return code;
 }
 
-/* The router of the sharding before; `*ret_router` is NULL when there was none. */
+/* `*ret_router` is NULL when there was none. */
 static int
 load_router(const struct dpc_world *world, const struct dpc_hash *hash,
             struct dpc_router **ret_router, struct dpc_error *err)
@@ -265,23 +265,42 @@ load_router(const struct dpc_world *world, const struct dpc_hash *hash,
     return code;
 }
 
+static uint32_t
+path_of(const struct dpc_corpus *corpus, const struct dpc_features *features,
+        const struct dpc_router *router, uint32_t index)
+{
+    uint8_t key[DPC_CONTENT_KEY_BYTES];
+    dpc_tokens_key(corpus->tokens, corpus->docs[index], key);
+    return dpc_router_path(router, features->values + (size_t)index * features->dim, key);
+}
+
+int
+dpc_corpus_route_as_before(const struct dpc_corpus *corpus, const struct dpc_features *features,
+                           const struct dpc_phase_record *phase, uint32_t *ret_paths,
+                           struct dpc_error *err)
+{
+    struct dpc_router *before;
+    int code = load_router(corpus->world, &phase->router, &before, err);
+    for (uint32_t i = 0; code == DPC_OK && i < corpus->docs_count; i++)
+        ret_paths[i] = before ? path_of(corpus, features, before, i) : DPC_ASSIGN_NONE;
+    dpc_router_destroy(before);
+    return code;
+}
+
 /* Which documents the router sends where, and which of them stay where they were. */
 static int
 count_routed(const struct dpc_corpus *corpus, const struct dpc_features *features,
-             const struct dpc_hash *hash_before, const struct dpc_router *router,
+             const struct dpc_phase_record *phase, const struct dpc_router *router,
              struct dpc_shard *shards, struct dpc_error *err)
 {
-    struct dpc_router *before;
-    int code = load_router(corpus->world, hash_before, &before, err);
+    uint32_t *before = dpc_alloc(corpus->docs_count + 1, sizeof *before);
+    int code = dpc_corpus_route_as_before(corpus, features, phase, before, err);
     for (uint32_t i = 0; code == DPC_OK && i < corpus->docs_count; i++) {
-        const float *feature = features->values + (size_t)i * features->dim;
-        uint8_t key[DPC_CONTENT_KEY_BYTES];
-        dpc_tokens_key(corpus->tokens, corpus->docs[i], key);
-        struct dpc_shard *shard = &shards[dpc_router_path(router, feature, key)];
-        shard->routed++;
-        shard->stayed += before && &shards[dpc_router_path(before, feature, key)] == shard;
+        uint32_t path = path_of(corpus, features, router, i);
+        shards[path].routed++;
+        shards[path].stayed += before[i] == path;
     }
-    dpc_router_destroy(before);
+    dpc_free(before);
     return code;
 }
 
@@ -326,7 +345,7 @@ shard(const struct dpc_corpus *corpus, const struct dpc_features *features,
     if (code == DPC_OK)
         code = put_shards(corpus, &assignment, shards, err);
     if (code == DPC_OK)
-        code = count_routed(corpus, features, &phase->router, router, shards, err);
+        code = count_routed(corpus, features, phase, router, shards, err);
     if (code == DPC_OK)
         code = dpc_corpus_put_scored(corpus, sharded, err);
     if (code == DPC_OK)

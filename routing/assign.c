@@ -50,12 +50,12 @@ is_taken(const uint32_t *chosen, uint32_t chosen_count, uint32_t path)
 
 /* The cheapest path that has a cost and room and is not chosen yet. */
 static uint32_t
-choose(const float *costs, uint32_t paths, const uint32_t *filled, uint32_t room,
+choose(const float *costs, uint32_t paths, const uint32_t *filled, const uint32_t *room,
        const uint32_t *chosen, uint32_t chosen_count)
 {
     uint32_t best = DPC_ASSIGN_NONE;
     for (uint32_t path = 0; path < paths; path++) {
-        if (filled[path] < room && !is_taken(chosen, chosen_count, path) &&
+        if (filled[path] < room[path] && !is_taken(chosen, chosen_count, path) &&
             costs[path] < (best == DPC_ASSIGN_NONE ? INFINITY : costs[best]))
             best = path;
     }
@@ -83,19 +83,29 @@ dpc_assign_capacity(uint32_t count, uint32_t paths, uint32_t choices, double cap
     return room < (double)UINT32_MAX ? (uint32_t)room : UINT32_MAX;
 }
 
+/* What a path holds once all documents have made `choices` choices. */
+static uint32_t
+room_of(const struct dpc_assign_options *options, uint32_t count, uint32_t paths, uint32_t path,
+        uint32_t choices)
+{
+    if (options->rooms)
+        return options->rooms[path] * choices;
+    return options->capacity > 0 ? dpc_assign_capacity(count, paths, choices, options->capacity)
+                                 : UINT32_MAX;
+}
+
 void
 dpc_assign(const float *costs, uint32_t count, uint32_t paths,
            const struct dpc_assign_options *options, uint32_t *ret_paths)
 {
     struct turn *turns = dpc_alloc(count ? count : 1, sizeof *turns);
-    uint32_t *filled = dpc_alloc(paths, sizeof *filled);
+    uint32_t *filled = dpc_alloc(2 * (size_t)paths, sizeof *filled), *room = filled + paths;
     for (uint32_t i = 0; i < count; i++)
         turns[i] = (struct turn){i, margin_of(costs + (size_t)i * paths, paths)};
     qsort(turns, count, sizeof *turns, by_margin);
     for (uint32_t choice = 0; choice < options->choices; choice++) {
-        uint32_t room = options->capacity > 0
-                            ? dpc_assign_capacity(count, paths, choice + 1, options->capacity)
-                            : UINT32_MAX;
+        for (uint32_t path = 0; path < paths; path++)
+            room[path] = room_of(options, count, paths, path, choice + 1);
         for (uint32_t i = 0; i < count; i++) {
             uint32_t document = turns[i].document;
             uint32_t *chosen = ret_paths + (size_t)document * options->choices;

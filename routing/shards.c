@@ -17,6 +17,7 @@ refuse(const struct dpc_topology *topology, const struct dpc_shard_counts *count
        struct dpc_error *err)
 {
     char name[2 * DPC_NAME_MAX];
+    bool balanced = topology->experiment->routing.balance == DPC_BALANCE_CAPACITY;
     struct dpc_buf all;
     dpc_buf_init(&all, DPC_ERROR_TEXT_MAX / 2);
     dpc_topology_path_name(topology, path, name, sizeof name);
@@ -24,13 +25,14 @@ refuse(const struct dpc_topology *topology, const struct dpc_shard_counts *count
         dpc_buf_printf(&all, "%s%u", i ? ", " : "", fitted(&counts[i]));
     if (topology->routed_paths > COUNTS_SHOWN_MAX)
         dpc_buf_printf(&all, ", ...");
-    int code = dpc_error_set(
-        err, DPC_EINVAL,
-        "path %s would get %u documents of the train and router splits, and needs "
-        "%u (paths get %s): give more documents, use fewer modules, train the warm "
-        "start longer, lower routing.documents_min, or set routing.balance to capacity",
-        name, fitted(&counts[path]), topology->experiment->routing.documents_min,
-        dpc_buf_text(&all));
+    int code =
+        dpc_error_set(err, DPC_EINVAL,
+                      "path %s would get %u documents of the train and router splits, and needs "
+                      "%u (paths get %s): give more documents, use fewer modules, train the warm "
+                      "start longer, lower routing.documents_min, or %s",
+                      name, fitted(&counts[path]), topology->experiment->routing.documents_min,
+                      dpc_buf_text(&all),
+                      balanced ? "lower routing.capacity" : "set routing.balance to capacity");
     dpc_buf_done(&all);
     return code;
 }

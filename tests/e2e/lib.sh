@@ -7,6 +7,7 @@ source=$(cd "$(dirname "$0")" && pwd)
 PATH=$build:$PATH
 failures=0
 supervisor=
+worker=
 
 skip() {
     echo "skipped: $*"
@@ -15,10 +16,10 @@ skip() {
 
 work=$(mktemp -d "$build/e2e-XXXXXX") || exit 99
 cleanup() {
-    if [ -n "$supervisor" ]; then
-        kill -9 "$supervisor" 2>/dev/null
-        wait "$supervisor" 2>/dev/null
-    fi
+    for process in $supervisor $worker; do
+        kill -9 "$process" 2>/dev/null
+        wait "$process" 2>/dev/null
+    done
     if [ "${DIPACO_E2E_KEEP:-0}" = 1 ]; then
         echo "kept: $work"
     else
@@ -255,6 +256,7 @@ end_worker() { # SIGNAL
     kill "-$1" "$worker"
     status=0
     wait "$worker" 2>/dev/null || status=$?
+    worker=
 }
 
 finished() {

@@ -42,10 +42,14 @@ struct rig {
     struct dpc_error err;
 };
 
+static bool most_are_of_kind_0; /* five of eight, an eighth of each other; else as many of each */
+
 static uint32_t
 kind_of(uint32_t doc)
 {
-    return doc % PATHS;
+    if (!most_are_of_kind_0)
+        return doc % PATHS;
+    return doc % 8 < 5 ? 0 : doc % 8 - 4;
 }
 
 /* For n-grams prefixes, too, are of a kind. */
@@ -392,6 +396,27 @@ no_path_starves_in_a_phase(void)
     end(&rig);
 }
 
+/* Where one would take them all, paths keep about as many as they had, however uneven that is. */
+static void
+shares_stay_where_a_path_would_starve(void)
+{
+    static const uint32_t best[PATHS] = {1, 1, 1, 1};
+    uint64_t before[PATHS];
+    struct rig rig;
+    most_are_of_kind_0 = true;
+    begin_sharded(&rig, YAML("documents_min: 10, phases: 1"));
+    for (uint32_t path = 0; path < PATHS; path++)
+        before[path] = rig.shards[path].train_documents;
+    put_scores(&rig, 1, best);
+    shard(&rig, DPC_PHASE_FIT);
+    check_splits(&rig);
+    for (uint32_t path = 0; path < PATHS; path++)
+        CU_ASSERT_DOUBLE_EQUAL((double)rig.shards[path].train_documents / (double)before[path], 1,
+                               0.5);
+    end(&rig);
+    most_are_of_kind_0 = false;
+}
+
 /* Half of them say of each document which is the better one, and the classifier puts together which
  * is the best. */
 static void
@@ -675,6 +700,7 @@ static const struct dpc_test tests[] = {
     {"no document is ever in two splits", no_document_is_ever_in_two_splits},
     {"the capacity holds in a phase", the_capacity_holds_in_a_phase},
     {"no path starves in a phase", no_path_starves_in_a_phase},
+    {"shares stay where a path would starve", shares_stay_where_a_path_would_starve},
     {"some paths' scores find the best of all", some_paths_scores_find_the_best_of_all},
     {"scores of all asked are those of all", scores_of_all_asked_are_those_of_all},
     {"no path starves where some are asked", no_path_starves_where_some_are_asked},

@@ -29,7 +29,8 @@ balance_never_exceeds_the_capacity(void)
         uint32_t count = 1 + (uint32_t)dpc_rng_below(&rng, COUNT_MAX);
         uint32_t paths = 1 + (uint32_t)dpc_rng_below(&rng, PATHS_MAX);
         uint32_t choices = 1 + (uint32_t)dpc_rng_below(&rng, paths < 3 ? paths : CHOICES_MAX);
-        struct dpc_assign_options options = {choices, 1 + dpc_rng_unit(&rng)};
+        struct dpc_assign_options options = {.choices = choices,
+                                             .capacity = 1 + dpc_rng_unit(&rng)};
         uint32_t filled[PATHS_MAX] = {0}, first[PATHS_MAX] = {0};
         draw_costs(&rng, count, paths);
         dpc_assign(costs, count, paths, &options, chosen);
@@ -73,11 +74,25 @@ static void
 who_loses_most_chooses_first(void)
 {
     static const float four[] = {0, 1, 0, 4, 0, 2, 0, 3};
-    struct dpc_assign_options options = {1, 1};
+    struct dpc_assign_options options = {.choices = 1, .capacity = 1};
     dpc_assign(four, 4, 2, &options, chosen);
     CU_ASSERT_EQUAL(chosen[0], 1);
     CU_ASSERT_EQUAL(chosen[1], 0);
     CU_ASSERT_EQUAL(chosen[2], 1);
+    CU_ASSERT_EQUAL(chosen[3], 0);
+}
+
+/* Path 0 holds three, path 1 one: that which loses most by path 0. */
+static void
+a_path_may_have_a_room_of_its_own(void)
+{
+    static const float four[] = {1, 0, 4, 0, 2, 0, 3, 0};
+    static const uint32_t rooms[] = {3, 1};
+    struct dpc_assign_options options = {.choices = 1, .rooms = rooms};
+    dpc_assign(four, 4, 2, &options, chosen);
+    CU_ASSERT_EQUAL(chosen[0], 0);
+    CU_ASSERT_EQUAL(chosen[1], 1);
+    CU_ASSERT_EQUAL(chosen[2], 0);
     CU_ASSERT_EQUAL(chosen[3], 0);
 }
 
@@ -119,7 +134,8 @@ labels_are_among_the_asked(void)
         uint32_t count = 1 + (uint32_t)dpc_rng_below(&rng, COUNT_MAX);
         uint32_t paths = 2 + (uint32_t)dpc_rng_below(&rng, PATHS_MAX - 1);
         uint32_t asked = 1 + (uint32_t)dpc_rng_below(&rng, paths), filled[PATHS_MAX] = {0};
-        struct dpc_assign_options options = {1, trial % 3 ? 1 + dpc_rng_unit(&rng) / 2 : 0};
+        struct dpc_assign_options options = {
+            .choices = 1, .capacity = trial % 3 ? 1 + dpc_rng_unit(&rng) / 2 : 0};
         draw_costs(&rng, count, paths);
         forget_costs(&rng, count, paths, asked);
         dpc_assign(costs, count, paths, &options, chosen);
@@ -137,7 +153,7 @@ static void
 a_document_without_costs_goes_somewhere(void)
 {
     static const float none[] = {INFINITY, INFINITY, INFINITY, 1};
-    struct dpc_assign_options options = {1, 1};
+    struct dpc_assign_options options = {.choices = 1, .capacity = 1};
     dpc_assign(none, 2, 2, &options, chosen);
     CU_ASSERT_EQUAL(chosen[0], 0);
     CU_ASSERT_EQUAL(chosen[1], 1);
@@ -149,5 +165,6 @@ static const struct dpc_test tests[] = {
     {"balance never exceeds the capacity", balance_never_exceeds_the_capacity},
     {"without capacity all get their cheapest", without_capacity_all_get_their_cheapest},
     {"who loses most chooses first", who_loses_most_chooses_first},
+    {"a path may have a room of its own", a_path_may_have_a_room_of_its_own},
 };
 DPC_TEST_MAIN("routing/assign", tests)

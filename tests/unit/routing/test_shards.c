@@ -48,7 +48,10 @@ too_few_names_the_path_and_all_counts(void)
     CU_ASSERT_EQUAL(dpc_shards_check(&topology, counts, &err), DPC_EINVAL);
     CU_ASSERT_PTR_NOT_NULL(strstr(err.text, "path 1-0 would get 49 documents"));
     CU_ASSERT_PTR_NOT_NULL(strstr(err.text, "100, 100, 49, 100"));
-    CU_ASSERT_PTR_NOT_NULL(strstr(err.text, "documents_min"));
+    CU_ASSERT_PTR_NOT_NULL(strstr(err.text, "documents_min, or set routing.balance to capacity"));
+    experiment.routing.balance = DPC_BALANCE_CAPACITY;
+    CU_ASSERT_EQUAL(dpc_shards_check(&topology, counts, &err), DPC_EINVAL);
+    CU_ASSERT_PTR_NOT_NULL(strstr(err.text, "documents_min, or lower routing.capacity"));
 }
 
 static void
