@@ -47,12 +47,6 @@ int dpc_corpus_put_shard(const struct dpc_corpus *corpus, const struct dpc_assig
                          uint32_t path, struct dpc_shard *ret_shard,
                          struct dpc_error *err) DPC_MUST_CHECK;
 
-/* The path of each usable document by the router of the sharding before, `ret_paths` [docs_count];
- * DPC_ASSIGN_NONE where there was none. */
-int dpc_corpus_route_as_before(const struct dpc_corpus *corpus, const struct dpc_features *features,
-                               const struct dpc_phase_record *phase, uint32_t *ret_paths,
-                               struct dpc_error *err) DPC_MUST_CHECK;
-
 /* --- Discriminative phases (scored.c): documents of the router split, which the paths score. */
 
 /* DPC_EINVAL when there are too few of them, with what to do. */
@@ -60,10 +54,11 @@ int dpc_corpus_check_scored(const struct dpc_corpus *corpus, struct dpc_error *e
 /* Puts their token file; nothing when the experiment has no such phase. */
 int dpc_corpus_put_scored(const struct dpc_corpus *corpus, struct dpc_sharded *sharded,
                           struct dpc_error *err) DPC_MUST_CHECK;
-/* The router that sends a document where the scores of the phase under way are best; `seen` are the
- * documents that its bias is moved for. */
+/* The router that sends a document where the scores of the phase under way are best. `seen` are the
+ * documents that it sends, and the paths that have them; `before` [docs_count] the paths of all
+ * usable documents. */
 int dpc_corpus_fit_to_scores(const struct dpc_corpus *corpus, const struct dpc_features *features,
-                             const struct dpc_phase_record *phase,
+                             const struct dpc_phase_record *phase, const uint32_t *before,
                              const struct dpc_router_sample *seen, struct dpc_router **ret_router,
                              struct dpc_error *err) DPC_MUST_CHECK;
 

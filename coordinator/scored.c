@@ -246,34 +246,26 @@ labels_suffice(const struct losses *losses, const uint32_t *labels, uint32_t nee
     return suffice;
 }
 
-/* Of the scored documents those that each path has as it is, or those that it needs, if more. */
-static int
-count_rooms(const struct dpc_corpus *corpus, const struct dpc_features *features,
-            const struct dpc_phase_record *phase, uint32_t needed, uint32_t *ret_rooms,
-            struct dpc_error *err)
+/* Of the scored documents those that each path has, or those that it needs, if more. */
+static void
+count_rooms(const struct dpc_corpus *corpus, const uint32_t *before, uint32_t needed,
+            uint32_t *ret_rooms)
 {
-    uint32_t found, paths = corpus->world->topology->routed_paths;
-    uint32_t *indices = dpc_alloc(2 * (size_t)corpus->docs_count + 1, sizeof *indices);
-    uint32_t *before = indices + corpus->docs_count;
-    int code = dpc_corpus_route_as_before(corpus, features, phase, before, err);
+    uint32_t found, *indices = dpc_alloc(corpus->docs_count + 1, sizeof *indices);
     uint32_t count = choose(corpus, indices, &found);
-    for (uint32_t i = 0; code == DPC_OK && i < count; i++) {
-        if (before[indices[i]] < paths)
-            ret_rooms[before[indices[i]]]++;
-    }
-    for (uint32_t path = 0; path < paths; path++)
+    for (uint32_t i = 0; i < count; i++)
+        ret_rooms[before[indices[i]]]++;
+    for (uint32_t path = 0; path < corpus->world->topology->routed_paths; path++)
         ret_rooms[path] = ret_rooms[path] < needed ? needed : ret_rooms[path];
     dpc_free(indices);
-    return code;
 }
 
 /* Labels are the paths of the least loss, under the capacity where there is one. A path that is the
  * best for few documents learns from few and falls further behind; before one starves all keep the
  * shares that they have, each of the documents for which it is the best by most. */
-static int
-label(const struct dpc_corpus *corpus, const struct dpc_features *features,
-      const struct dpc_phase_record *phase, const struct losses *losses, uint32_t seen,
-      uint32_t *ret_labels, struct dpc_error *err)
+static void
+label(const struct dpc_corpus *corpus, const struct losses *losses, const uint32_t *before,
+      uint32_t seen, uint32_t *ret_labels)
 {
     const struct dpc_experiment *experiment = corpus->world->experiment;
     bool balanced = experiment->routing.balance == DPC_BALANCE_CAPACITY;
@@ -282,14 +274,12 @@ label(const struct dpc_corpus *corpus, const struct dpc_features *features,
                                          .capacity = balanced ? experiment->routing.capacity : 0};
     dpc_assign(losses->values, losses->documents, losses->paths, &options, ret_labels);
     if (labels_suffice(losses, ret_labels, needed))
-        return DPC_OK;
+        return;
     uint32_t *rooms = dpc_alloc(losses->paths, sizeof *rooms);
-    int code = count_rooms(corpus, features, phase, needed, rooms, err);
+    count_rooms(corpus, before, needed, rooms);
     options.rooms = rooms;
-    if (code == DPC_OK)
-        dpc_assign(losses->values, losses->documents, losses->paths, &options, ret_labels);
+    dpc_assign(losses->values, losses->documents, losses->paths, &options, ret_labels);
     dpc_free(rooms);
-    return code;
 }
 
 /* The router of the labels. Where some paths were asked, shares are not the labels' (they are
@@ -318,8 +308,9 @@ fit(const struct dpc_experiment *experiment, const struct losses *losses, const 
 
 int
 dpc_corpus_fit_to_scores(const struct dpc_corpus *corpus, const struct dpc_features *features,
-                         const struct dpc_phase_record *phase, const struct dpc_router_sample *seen,
-                         struct dpc_router **ret_router, struct dpc_error *err)
+                         const struct dpc_phase_record *phase, const uint32_t *before,
+                         const struct dpc_router_sample *seen, struct dpc_router **ret_router,
+                         struct dpc_error *err)
 {
     struct losses losses;
     struct dpc_features of_scored = {.dim = features->dim};
@@ -329,10 +320,9 @@ dpc_corpus_fit_to_scores(const struct dpc_corpus *corpus, const struct dpc_featu
         code = copy_features(corpus, features, losses.documents, &of_scored.values, err);
     if (code == DPC_OK) {
         labels = dpc_alloc(losses.documents + 1, sizeof *labels);
-        code = label(corpus, features, phase, &losses, seen->count, labels, err);
-    }
-    if (code == DPC_OK)
+        label(corpus, &losses, before, seen->count, labels);
         code = fit(corpus->world->experiment, &losses, labels, &of_scored, seen, ret_router, err);
+    }
     dpc_free(labels);
     dpc_free(of_scored.values);
     dpc_free(losses.values);

@@ -139,6 +139,47 @@ drop_sample(struct dpc_router_sample *sample)
     dpc_free((void *)(uintptr_t)sample->labels);
 }
 
+/* `*ret_router` is NULL when there was none. */
+static int
+load_router(const struct dpc_world *world, const struct dpc_hash *hash,
+            struct dpc_router **ret_router, struct dpc_error *err)
+{
+    uint8_t *bytes;
+    size_t len;
+    *ret_router = NULL;
+    if (dpc_hash_is_none(hash))
+        return DPC_OK;
+    int code = dpc_store_blob_load(world->store, hash, &bytes, &len, err);
+    if (code != DPC_OK)
+        return code;
+    code = dpc_router_read(bytes, len, ret_router, err);
+    dpc_free(bytes);
+    return code;
+}
+
+static uint32_t
+path_of(const struct dpc_corpus *corpus, const struct dpc_features *features,
+        const struct dpc_router *router, uint32_t index)
+{
+    uint8_t key[DPC_CONTENT_KEY_BYTES];
+    dpc_tokens_key(corpus->tokens, corpus->docs[index], key);
+    return dpc_router_path(router, features->values + (size_t)index * features->dim, key);
+}
+
+/* The path of each usable document by the router of the sharding before, `ret_paths` [docs_count];
+ * DPC_ASSIGN_NONE where there was none. */
+static int
+route_as_before(const struct dpc_corpus *corpus, const struct dpc_features *features,
+                const struct dpc_phase_record *phase, uint32_t *ret_paths, struct dpc_error *err)
+{
+    struct dpc_router *before;
+    int code = load_router(corpus->world, &phase->router, &before, err);
+    for (uint32_t i = 0; code == DPC_OK && i < corpus->docs_count; i++)
+        ret_paths[i] = before ? path_of(corpus, features, before, i) : DPC_ASSIGN_NONE;
+    dpc_router_destroy(before);
+    return code;
+}
+
 static int
 fit_router(const struct dpc_corpus *corpus, const struct dpc_features *features,
            const uint32_t *labels, struct dpc_router **ret_router, struct dpc_error *err)
@@ -157,10 +198,16 @@ fit_to_scores(const struct dpc_corpus *corpus, const struct dpc_features *featur
               struct dpc_error *err)
 {
     struct dpc_router_sample seen = {0};
-    int code = gather_sample(corpus, features, NULL, &seen, err);
+    uint32_t *before = dpc_alloc(corpus->docs_count + 1, sizeof *before);
+    int code = route_as_before(corpus, features, phase, before, err);
+    if (code == DPC_OK && dpc_hash_is_none(&phase->router))
+        code = dpc_error_set(err, DPC_ECORRUPT, "the store has no router from before this phase");
     if (code == DPC_OK)
-        code = dpc_corpus_fit_to_scores(corpus, features, phase, &seen, ret_router, err);
+        code = gather_sample(corpus, features, before, &seen, err);
+    if (code == DPC_OK)
+        code = dpc_corpus_fit_to_scores(corpus, features, phase, before, &seen, ret_router, err);
     drop_sample(&seen);
+    dpc_free(before);
     return code;
 }
 
@@ -247,46 +294,6 @@ put_router(const struct dpc_world *world, const struct dpc_router *router,
     return code;
 }
 
-/* `*ret_router` is NULL when there was none. */
-static int
-load_router(const struct dpc_world *world, const struct dpc_hash *hash,
-            struct dpc_router **ret_router, struct dpc_error *err)
-{
-    uint8_t *bytes;
-    size_t len;
-    *ret_router = NULL;
-    if (dpc_hash_is_none(hash))
-        return DPC_OK;
-    int code = dpc_store_blob_load(world->store, hash, &bytes, &len, err);
-    if (code != DPC_OK)
-        return code;
-    code = dpc_router_read(bytes, len, ret_router, err);
-    dpc_free(bytes);
-    return code;
-}
-
-static uint32_t
-path_of(const struct dpc_corpus *corpus, const struct dpc_features *features,
-        const struct dpc_router *router, uint32_t index)
-{
-    uint8_t key[DPC_CONTENT_KEY_BYTES];
-    dpc_tokens_key(corpus->tokens, corpus->docs[index], key);
-    return dpc_router_path(router, features->values + (size_t)index * features->dim, key);
-}
-
-int
-dpc_corpus_route_as_before(const struct dpc_corpus *corpus, const struct dpc_features *features,
-                           const struct dpc_phase_record *phase, uint32_t *ret_paths,
-                           struct dpc_error *err)
-{
-    struct dpc_router *before;
-    int code = load_router(corpus->world, &phase->router, &before, err);
-    for (uint32_t i = 0; code == DPC_OK && i < corpus->docs_count; i++)
-        ret_paths[i] = before ? path_of(corpus, features, before, i) : DPC_ASSIGN_NONE;
-    dpc_router_destroy(before);
-    return code;
-}
-
 /* Which documents the router sends where, and which of them stay where they were. */
 static int
 count_routed(const struct dpc_corpus *corpus, const struct dpc_features *features,
@@ -294,7 +301,7 @@ count_routed(const struct dpc_corpus *corpus, const struct dpc_features *feature
              struct dpc_shard *shards, struct dpc_error *err)
 {
     uint32_t *before = dpc_alloc(corpus->docs_count + 1, sizeof *before);
-    int code = dpc_corpus_route_as_before(corpus, features, phase, before, err);
+    int code = route_as_before(corpus, features, phase, before, err);
     for (uint32_t i = 0; code == DPC_OK && i < corpus->docs_count; i++) {
         uint32_t path = path_of(corpus, features, router, i);
         shards[path].routed++;

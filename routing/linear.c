@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Full-batch gradient steps with Nesterov's momentum. Points are at most of unit length, so that
- * with the bias the loss curves by at most 1 and a step of 1 / (1 + PENALTY) is safe. The penalty
- * makes it strongly convex: an error shrinks by 1 - sqrt(PENALTY) a step, to 6e-6 in STEPS. */
+ * with the bias the loss curves by at most 1 and a step of 1 / (1 + penalty) is safe. The penalty
+ * makes it strongly convex: an error shrinks by 1 - sqrt(penalty) a step, to 6e-6 or less in STEPS.
+ */
 #include "routing/linear.h"
 
 #include <math.h>
@@ -12,6 +13,8 @@
 /* The penalty is small, since unit-length points in a hundred dimensions need long weights, and
  * not zero, since a few documents in as many dimensions can be separated by weights without end. */
 #define PENALTY 1e-4
+/* Nats for each unit of squared distance from a prior, of which half count (docs/results.md). */
+#define PRIOR 0.05
 enum { STEPS = 1200, BIAS_STEPS = 400 };
 
 /* Parameters are one vector: a row of dim weights and a bias each class. */
@@ -19,6 +22,8 @@ struct fit {
     uint32_t classes, dim;
     const struct dpc_linear_sample *sample;
     size_t size;
+    double penalty;
+    double *prior;               /* [size] */
     double *at, *ahead, *before; /* [size] */
     double *gradient;            /* [size] */
     uint32_t *all;               /* [classes] each class, for points that all were asked for */
@@ -73,42 +78,70 @@ add_gradient_of(struct fit *fit, uint32_t index)
 static void
 step(struct fit *fit)
 {
-    double root = sqrt(PENALTY / (1 + PENALTY)), momentum = (1 - root) / (1 + root);
+    double penalty = fit->penalty;
+    double root = sqrt(penalty / (1 + penalty)), momentum = (1 - root) / (1 + root);
     memset(fit->gradient, 0, fit->size * sizeof *fit->gradient);
     for (uint32_t i = 0; i < fit->sample->count; i++)
         add_gradient_of(fit, i);
     for (size_t i = 0; i < fit->size; i++) {
-        double slope = fit->gradient[i] + PENALTY * fit->ahead[i];
+        double slope = fit->gradient[i] + penalty * (fit->ahead[i] - fit->prior[i]);
         fit->before[i] = fit->at[i];
-        fit->at[i] = fit->ahead[i] - slope / (1 + PENALTY);
+        fit->at[i] = fit->ahead[i] - slope / (1 + penalty);
         fit->ahead[i] = fit->at[i] + momentum * (fit->at[i] - fit->before[i]);
     }
 }
 
-void
-dpc_linear_fit(struct dpc_linear *linear, const struct dpc_linear_sample *sample)
+/* Weights as one vector, and back. */
+static void
+take_prior(const struct dpc_linear *prior, double *ret_values)
 {
-    size_t row = linear->dim + 1, size = linear->classes * row;
+    size_t dim = prior->dim;
+    for (uint32_t c = 0; c < prior->classes; c++) {
+        for (size_t k = 0; k < dim; k++)
+            *ret_values++ = (double)prior->weights[c * dim + k];
+        *ret_values++ = (double)prior->bias[c];
+    }
+}
+
+static void
+give_weights(const double *values, struct dpc_linear *linear)
+{
+    size_t dim = linear->dim;
+    for (uint32_t c = 0; c < linear->classes; c++) {
+        for (size_t k = 0; k < dim; k++)
+            linear->weights[c * dim + k] = (float)*values++;
+        linear->bias[c] = (float)*values++;
+    }
+}
+
+void
+dpc_linear_fit(struct dpc_linear *linear, const struct dpc_linear_sample *sample,
+               const struct dpc_linear *prior)
+{
+    size_t size = linear->classes * ((size_t)linear->dim + 1);
     struct fit fit = {.classes = linear->classes,
                       .dim = linear->dim,
                       .sample = sample,
                       .size = size,
-                      .at = dpc_alloc(4 * size, sizeof(double)),
+                      .penalty = prior ? fmax(PENALTY, PRIOR / sample->count) : PENALTY,
+                      .prior = dpc_alloc(5 * size, sizeof(double)),
                       .all = dpc_alloc(linear->classes, sizeof(uint32_t)),
                       .chances = dpc_alloc(linear->classes, sizeof(double))};
+    fit.at = fit.prior + size;
     fit.ahead = fit.at + size;
     fit.before = fit.ahead + size;
     fit.gradient = fit.before + size;
     for (uint32_t c = 0; c < linear->classes; c++)
         fit.all[c] = c;
+    if (prior) {
+        take_prior(prior, fit.prior);
+        memcpy(fit.at, fit.prior, size * sizeof *fit.at);
+        memcpy(fit.ahead, fit.prior, size * sizeof *fit.ahead);
+    }
     for (int i = 0; i < STEPS; i++)
         step(&fit);
-    for (uint32_t c = 0; c < linear->classes; c++) {
-        for (uint32_t k = 0; k < linear->dim; k++)
-            linear->weights[(size_t)c * linear->dim + k] = (float)fit.at[c * row + k];
-        linear->bias[c] = (float)fit.at[c * row + linear->dim];
-    }
-    dpc_free(fit.at);
+    give_weights(fit.at, linear);
+    dpc_free(fit.prior);
     dpc_free(fit.all);
     dpc_free(fit.chances);
 }

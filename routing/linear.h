@@ -40,7 +40,11 @@ struct dpc_linear_sample {
     uint32_t asked_count;
 };
 
-void dpc_linear_fit(struct dpc_linear *linear, const struct dpc_linear_sample *sample);
+/* With `prior` (NULL: none), of the same sizes, the penalty is on how far weights and bias are from
+ * its own, and weighs as much as a fixed number of documents: few labels leave most as it was, many
+ * have their way. */
+void dpc_linear_fit(struct dpc_linear *linear, const struct dpc_linear_sample *sample,
+                    const struct dpc_linear *prior);
 
 /* How many of the sample's points each class should have, `ret_wanted` [classes], once it is
  * fitted: those with its label; where not all classes were asked, the sum of its chances. */

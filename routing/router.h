@@ -43,7 +43,9 @@ int dpc_router_fit(const struct dpc_topology *topology, const struct dpc_router_
                    struct dpc_router **ret_router, struct dpc_error *err) DPC_MUST_CHECK;
 /* The discriminative router (section 2.4.2): a linear classifier of `sample`, whose bias is then
  * moved until it gives the sample's documents their labels' shares (dpc_linear_wanted), and of
- * `all` (labels unused) each path `least`. The form of the features is fitted to `all`. */
+ * `all` each path `least`. Labels of `all` (NULL: none) are the paths that have them now, from
+ * which the classifier departs as far as the sample's labels bear out. The form of the features is
+ * fitted to `all`. */
 int dpc_router_fit_linear(uint32_t paths, enum dpc_routing_features features,
                           const struct dpc_router_sample *sample,
                           const struct dpc_router_sample *all, struct dpc_router **ret_router,

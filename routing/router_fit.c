@@ -210,6 +210,42 @@ fit_bias(struct dpc_linear *linear, const struct dpc_linear_sample *labelled, co
     dpc_free(least);
 }
 
+/* The paths of some of `all` documents as they are, in even distances, as a linear router would
+ * have it; NULL without labels. */
+static struct dpc_linear *
+fit_prior(const struct dpc_linear *like, const struct dpc_router_sample *all, const float *points)
+{
+    enum { DOCUMENTS_MAX = 4096 };
+    if (!all->labels)
+        return NULL;
+    uint32_t count = all->count < DOCUMENTS_MAX ? all->count : DOCUMENTS_MAX;
+    float *some = dpc_alloc((size_t)count * like->dim, sizeof *some);
+    uint32_t *labels = dpc_alloc(count, sizeof *labels);
+    struct dpc_linear *prior = dpc_alloc(1, sizeof *prior);
+    *prior = *like;
+    prior->weights = dpc_alloc((size_t)like->classes * like->dim, sizeof *prior->weights);
+    prior->bias = dpc_alloc(like->classes, sizeof *prior->bias);
+    for (uint32_t i = 0; i < count; i++) {
+        size_t index = (uint64_t)i * all->count / count;
+        memcpy(some + (size_t)i * like->dim, points + index * like->dim, like->dim * sizeof *some);
+        labels[i] = all->labels[index];
+    }
+    dpc_linear_fit(prior, &(struct dpc_linear_sample){some, labels, count, NULL, 0}, NULL);
+    dpc_free(some);
+    dpc_free(labels);
+    return prior;
+}
+
+static void
+drop_prior(struct dpc_linear *prior)
+{
+    if (!prior)
+        return;
+    dpc_free(prior->weights);
+    dpc_free(prior->bias);
+    dpc_free(prior);
+}
+
 /* Of the linear router, whose form is fitted. */
 static int
 fit_weights(struct dpc_router *router, const struct dpc_router_sample *sample,
@@ -223,7 +259,9 @@ fit_weights(struct dpc_router *router, const struct dpc_router_sample *sample,
         struct dpc_linear linear = {router->paths, router->dim, part->centroids, router->bias};
         struct dpc_linear_sample labelled = {points, sample->labels, sample->count, sample->asked,
                                              sample->asked_count};
-        dpc_linear_fit(&linear, &labelled);
+        struct dpc_linear *prior = fit_prior(&linear, all, all_points);
+        dpc_linear_fit(&linear, &labelled, prior);
+        drop_prior(prior);
         fit_bias(&linear, &labelled, all_points, all->count, sample->least);
     } else {
         code = no_memory(all, err);

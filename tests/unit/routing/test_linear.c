@@ -51,7 +51,7 @@ a_linear_rule_is_learned(void)
     draw_points(1);
     for (int i = 0; i < COUNT; i++)
         labels[i] = points[i][0] > points[i][1] ? 0 : points[i][2] > 0 ? 1 : 2;
-    dpc_linear_fit(&linear, &sample);
+    dpc_linear_fit(&linear, &sample, NULL);
     for (int i = 0; i < COUNT; i++)
         right += class_of(points[i]) == labels[i];
     CU_ASSERT(right > COUNT * 9 / 10);
@@ -66,7 +66,7 @@ the_fit_has_converged(void)
     draw_points(2);
     for (int i = 0; i < COUNT; i++)
         labels[i] = points[i][0] > 0.3F ? 0 : points[i][3] > 0 ? 1 : 2;
-    dpc_linear_fit(&linear, &sample);
+    dpc_linear_fit(&linear, &sample, NULL);
     for (int i = 0; i < COUNT; i++) {
         double logits[CLASSES], sum = 0;
         dpc_linear_logits(&linear, points[i], logits);
@@ -79,6 +79,48 @@ the_fit_has_converged(void)
         CU_ASSERT_DOUBLE_EQUAL(slope[c] + 1e-4 * (double)bias[c], 0, 1e-5);
 }
 
+static uint32_t
+rule_of(const float *point)
+{
+    return point[0] > 0 ? 0 : point[1] > 0 ? 1 : 2;
+}
+
+/* Of the points that are not among the labelled ones. */
+static double
+share_by_rule(uint32_t labelled, const uint32_t *turned)
+{
+    unsigned agree = 0;
+    for (uint32_t i = labelled; i < COUNT; i++)
+        agree += class_of(points[i]) == turned[rule_of(points[i])];
+    return (double)agree / (COUNT - labelled);
+}
+
+/* The prior knows a rule. Ten labels by the same rule leave it where ten alone would tell little of
+ * it; 300 by another one have their way. */
+static void
+few_labels_leave_what_the_prior_knows(void)
+{
+    static const uint32_t same[CLASSES] = {0, 1, 2}, turned[CLASSES] = {1, 2, 0};
+    enum { FEW = 10, MANY = 300 };
+    static float prior_weights[CLASSES * DIM], prior_bias[CLASSES];
+    struct dpc_linear prior = {CLASSES, DIM, prior_weights, prior_bias};
+    struct dpc_linear_sample some = sample;
+    draw_points(5);
+    for (int i = 0; i < COUNT; i++)
+        labels[i] = rule_of(points[i]);
+    dpc_linear_fit(&prior, &sample, NULL);
+    some.count = FEW;
+    dpc_linear_fit(&linear, &some, NULL);
+    double alone = share_by_rule(FEW, same);
+    dpc_linear_fit(&linear, &some, &prior);
+    CU_ASSERT(alone < 0.75 && share_by_rule(FEW, same) > 0.9);
+    for (int i = 0; i < COUNT; i++)
+        labels[i] = turned[rule_of(points[i])];
+    some.count = MANY;
+    dpc_linear_fit(&linear, &some, &prior);
+    CU_ASSERT(share_by_rule(MANY, turned) > 0.9);
+}
+
 static void
 the_bias_reaches_the_histogram(void)
 {
@@ -89,8 +131,8 @@ the_bias_reaches_the_histogram(void)
     double wanted[CLASSES];
     draw_points(3);
     for (int i = 0; i < COUNT; i++)
-        labels[i] = points[i][0] > 0 ? 0 : points[i][1] > 0 ? 1 : 2;
-    dpc_linear_fit(&linear, &sample);
+        labels[i] = rule_of(points[i]);
+    dpc_linear_fit(&linear, &sample, NULL);
     dpc_linear_wanted(&linear, &ten, wanted);
     CU_ASSERT(wanted[0] == 1 && wanted[1] == 4 && wanted[2] == 5);
     for (int c = 0; c < CLASSES; c++)
@@ -108,8 +150,8 @@ fit_of_three(void)
 {
     draw_points(4);
     for (int i = 0; i < COUNT; i++)
-        labels[i] = points[i][0] > 0 ? 0 : points[i][1] > 0 ? 1 : 2;
-    dpc_linear_fit(&linear, &sample);
+        labels[i] = rule_of(points[i]);
+    dpc_linear_fit(&linear, &sample, NULL);
 }
 
 static void
@@ -160,6 +202,7 @@ no_class_falls_below_the_least(void)
 static const struct dpc_test tests[] = {
     {"a linear rule is learned", a_linear_rule_is_learned},
     {"the fit has converged", the_fit_has_converged},
+    {"few labels leave what the prior knows", few_labels_leave_what_the_prior_knows},
     {"the bias reaches the histogram", the_bias_reaches_the_histogram},
     {"the bias goes to the nearest bound", the_bias_goes_to_the_nearest_bound},
     {"no class falls below the least", no_class_falls_below_the_least},

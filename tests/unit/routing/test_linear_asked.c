@@ -97,7 +97,7 @@ static void
 fit(struct dpc_linear *linear, const struct dpc_linear_sample *sample)
 {
     double wanted[CLASSES];
-    dpc_linear_fit(linear, sample);
+    dpc_linear_fit(linear, sample, NULL);
     dpc_linear_wanted(linear, sample, wanted);
     dpc_linear_fit_bias(linear, sample->points, sample->count, wanted, wanted);
 }
@@ -165,9 +165,9 @@ asking_all_is_the_same_to_the_bit(void)
     draw(3, 1);
     struct dpc_linear_sample sample = ask(CLASSES);
     sample.count = FEW;
-    dpc_linear_fit(&models[0], &sample);
+    dpc_linear_fit(&models[0], &sample, NULL);
     sample.asked = NULL;
-    dpc_linear_fit(&models[1], &sample);
+    dpc_linear_fit(&models[1], &sample, NULL);
     CU_ASSERT_EQUAL(memcmp(weights[0], weights[1], sizeof weights[0]), 0);
     CU_ASSERT_EQUAL(memcmp(bias[0], bias[1], sizeof bias[0]), 0);
 }
@@ -184,7 +184,7 @@ a_class_that_was_not_asked_stays_where_it_is(void)
             asked[i * (CLASSES - 1) + c] = c;
         labels[i] %= CLASSES - 1;
     }
-    dpc_linear_fit(&models[0], &sample);
+    dpc_linear_fit(&models[0], &sample, NULL);
     for (int k = 0; k < DIM; k++)
         CU_ASSERT_EQUAL(weights[0][(CLASSES - 1) * DIM + k], 0);
     CU_ASSERT_EQUAL(bias[0][CLASSES - 1], 0);
@@ -198,7 +198,7 @@ mean_chances_are_the_shares_when_all_are_asked(void)
     draw(5, 0.7);
     struct dpc_linear_sample sample = ask(CLASSES);
     sample.count = FEW;
-    dpc_linear_fit(&models[0], &sample);
+    dpc_linear_fit(&models[0], &sample, NULL);
     dpc_linear_wanted(&models[0], &sample, wanted);
     sample.asked = NULL;
     dpc_linear_wanted(&models[0], &sample, shares);
