@@ -284,7 +284,8 @@ version_is_there(const struct fork_cut *cut, uint32_t module)
 }
 
 /* What a round began with is as its worker told it: of the size of the path's present state it must
- * be at least. */
+ * be at least. Round 0 began with the warm start's, which is larger where the path skips a level.
+ */
 static bool
 state_is_there(const struct fork_cut *cut, const struct fork_path *path)
 {
@@ -292,8 +293,10 @@ state_is_there(const struct fork_cut *cut, const struct fork_path *path)
     const struct dpc_hash *state = state_of(path);
     if (dpc_hash_is_none(state))
         return true;
-    return cut->source->size(cut->source->context, state, &bytes) == DPC_OK &&
-           (dpc_hash_is_none(&path->record.state) || bytes == path->record.state_bytes);
+    if (cut->source->size(cut->source->context, state, &bytes) != DPC_OK)
+        return false;
+    return dpc_hash_is_none(&path->record.state) || bytes == path->record.state_bytes ||
+           (dpc_hash_equal(state, &cut->phase.warm_state) && bytes == cut->phase.warm_state_bytes);
 }
 
 /* The first module whose version, or path whose state, is gone; false: nothing is. */
