@@ -221,7 +221,8 @@ static const struct dpc_key level_rows[] = {
      .custom = {modules_needed, read_modules, print_modules},
      .doc =
          "Interchangeable modules of the level, one of which a path takes; with 1 it is shared by "
-         "all paths, with path each has its own, which is never merged with another"},
+         "all paths, with path each has its own, which is never merged with another. All levels "
+         "together, and one dense module of each, are at most 4096"},
     {.path = "identity",
      .type = DPC_KEY_BOOL,
      LEVEL_FIELD(identity),
@@ -429,7 +430,7 @@ static const struct dpc_key rows[] = {
      .range = {.min = 1, .max = DPC_CONTEXT_MAX},
      .unit = "tokens",
      .doc = "A document's first tokens, which choose its path and are left out of the loss; less "
-            "than model.context"},
+            "than model.context. Documents that are not longer are not used"},
     {.path = "routing.init",
      .type = DPC_KEY_ENUM,
      FIELD(routing.init),
@@ -462,7 +463,10 @@ static const struct dpc_key rows[] = {
      FIELD(routing.field),
      .fallback = "language",
      .doc = "With init: metadata, the column of metadata.tsv in the corpus folder that is routed "
-            "by; values share paths so that paths get as even as they can"},
+            "by; values share paths so that paths get as even as they can. The file is text, its "
+            "columns separated by tabs; the first line names them and begins with id, each further "
+            "one with a document's number, counted from 0. Documents without a line or a value go "
+            "to the nearest mean"},
     {.path = "routing.balance",
      .type = DPC_KEY_ENUM,
      FIELD(routing.balance),
@@ -470,7 +474,7 @@ static const struct dpc_key rows[] = {
      .choices = balances,
      .doc = "capacity: no path gets more documents of train and router than routing.capacity "
             "says, those that lose most by their second choice choose first; documents held out "
-            "always go to the nearest path"},
+            "always go to the nearest path. Not with init: metadata or hash"},
     {.path = "routing.capacity",
      .type = DPC_KEY_REAL,
      FIELD(routing.capacity),
@@ -484,7 +488,8 @@ static const struct dpc_key rows[] = {
      .fallback = "1",
      .range = {.min = 1, .max = 64},
      .unit = "paths",
-     .doc = "Paths that train on a document, its nearest ones; held-out documents have one"},
+     .doc = "Paths that train on a document, its nearest ones; held-out documents have one. Not "
+            "with init: metadata or hash"},
     {.path = "routing.documents_min",
      .type = DPC_KEY_UINT,
      FIELD(routing.documents_min),
@@ -500,7 +505,8 @@ static const struct dpc_key rows[] = {
      .unit = "phases",
      .doc = "How often documents are routed anew while paths train: every path scores the "
             "documents of the router split, a linear classifier learns which path is the best for "
-            "which features, and all documents are sharded by it"},
+            "which features, and all documents are sharded by it. Needs data.router above 0 and "
+            "more rounds than phases; not with replicas of shared modules"},
     {.path = "routing.phase_rounds",
      .type = DPC_KEY_UINT,
      FIELD(routing.phase_rounds),
@@ -543,7 +549,8 @@ static const struct dpc_key rows[] = {
          "Evaluate the paths a second time with a new route after every so many tokens, once for "
          "each number: a router network, the dense model trained on, foretells from the "
          "tokens so far which path is the best for those that follow. Every path reads all "
-         "held-out documents and those of the router split for it"},
+         "held-out documents and those of the router split for it. Needs 2 to 256 paths, "
+         "data.router above 0 and a model.context that is a multiple of 16"},
     {.path = "reroute.ahead",
      .type = DPC_KEY_UINT,
      FIELD(reroute.ahead),
@@ -857,7 +864,7 @@ static const struct dpc_key rows[] = {
      .may_change = true,
      .doc = "How far back the coordinator keeps module versions, contributions and the path states "
             "that rounds began with, which is how far `dipacoctl rollback` and `dipaco run --from` "
-            "can go back (always to round 0, too, unless documents were routed anew since); what "
-            "is older is removed from its disk, its records stay"},
+            "can go back (to round 0 always, but for --from where documents were routed anew "
+            "since); what is older is removed from its disk, its records stay"},
 };
 const struct dpc_keys dpc_experiment_keys = {rows, sizeof rows / sizeof *rows};

@@ -492,7 +492,7 @@ print_result(struct bench *b, const char *config, const struct dpc_peak *peak)
 static int
 usage(void)
 {
-    fprintf(stderr, "usage: bench_ops [--config quickstart|A|B|C|P] [--dtype fp32|bf16] [--ops "
+    fprintf(stderr, "usage: bench_ops [--config quickstart|compare|A|B|C|P] [--dtype fp32|bf16] [--ops "
                     "TABLE]\n");
     return 2;
 }

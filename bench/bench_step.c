@@ -204,7 +204,7 @@ print_result(const struct run *run, const struct options *given)
 static int
 usage(void)
 {
-    fprintf(stderr, "usage: bench_step [--config quickstart|A|B|C|P] [--dtype fp32|bf16]\n"
+    fprintf(stderr, "usage: bench_step [--config quickstart|compare|A|B|C|P] [--dtype fp32|bf16]\n"
                     "                  [--threads N] [--steps N] [--batch N] [--ops TABLE] "
                     "[--recompute] [--json]\n");
     return 2;

@@ -111,8 +111,9 @@ run(const struct dpc_call *call)
     struct dpc_tokens *tokens = NULL;
     struct dpc_error err;
     int rc = load_experiment(given->experiment, &experiment, &err);
-    if (rc == DPC_OK)
-        rc = dpc_tokens_open(call->arguments.items[0], &tokens, &err);
+    if (rc != DPC_OK)
+        return dpc_complain(call, dpc_exit_of_experiment(rc), "%s", err.text);
+    rc = dpc_tokens_open(call->arguments.items[0], &tokens, &err);
     if (rc == DPC_OK)
         rc = dpc_tokens_verify(tokens, &err);
     if (rc == DPC_OK) {

@@ -426,8 +426,7 @@ bury(struct supervisor *supervisor, struct child *child, int status)
     } else {
         int64_t pause = dpc_supervisor_pause_ms(child->quick_deaths);
         child->due_ms = now_ms() + pause;
-        /* A worker that ends well was told that the experiment has finished: the next status says
-         * so. */
+        /* One that ends well was told to, by somebody else. */
         if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
             note(supervisor, "%s ended with %s; starting it again", child->name, how);
         else

@@ -211,7 +211,7 @@ fork_store(const struct making *making, const struct dpc_server_options *options
                              &forked, &err);
     if (code != DPC_OK) {
         dpc_log_error("%s", err.text);
-        return code == DPC_EEXIST ? DPC_EXIT_REFUSED : dpc_exit_of(code);
+        return code == DPC_EEXIST ? DPC_EXIT_REFUSED : dpc_exit_of_experiment(code);
     }
     dpc_log_info("forked from=\"%s\" dir=\"%s\" round=%u blobs=%llu", making->fork, options->folder,
                  forked.round, (unsigned long long)forked.blobs);

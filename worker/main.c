@@ -60,7 +60,7 @@ static const char usage[] =
     "came\n"
     "out. Only connects outwards; ends on SIGTERM.\n"
     "\n"
-    "  --dir FOLDER         what the worker keeps: its key and its cache\n"
+    "  --dir FOLDER         what the worker keeps: its key, its cache and the lease in hand\n"
     "  --connect ENDPOINT   the coordinator's control channel, such as tcp://host:7600\n"
     "  --server-key FILE    the coordinator's public key (its .pub file)\n"
     "  --key FILE           this worker's key; default FOLDER/worker.key\n"
@@ -68,7 +68,8 @@ static const char usage[] =
     "  --cache-mib NUMBER   how much the cache may hold, in MiB; default 8192\n"
     "  --memory-mib NUMBER  how much memory computing may take, in MiB; default: no limit. What "
     "does\n"
-    "                       not fit is computed twice; a larger experiment is refused\n"
+    "                       not fit is computed twice; a path that is still too large is given "
+    "back\n"
     "  --cpus LIST          keep to these processors, such as 0-3,8; default: all\n"
     "  --threads NUMBER     that compute; default: one for each of these processors\n"
     "  --device DEVICE      that computes: auto (default: a card when there is one, else the\n"
@@ -92,7 +93,7 @@ static const char usage[] =
     "  --log-level LEVEL    error, warning, info or debug; default info\n"
     "  --version, --help\n"
     "\n"
-    "Exit status: 0 ended as asked, 1 failed, 2 wrong usage.\n";
+    "Exit status: 0 ended as asked, 1 failed, 2 wrong usage, 4 refused.\n";
 
 static int
 wrong(const char *text, const char *value)

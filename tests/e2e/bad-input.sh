@@ -53,6 +53,9 @@ check 'mended, it runs' [ "$status" = 0 ]
 printf '{"text": "x"}\n' >>documents.jsonl
 dipaco data import documents.jsonl --out more >/dev/null || fail 'import of one more'
 dipaco data info more --experiment bad.yaml >info.out || fail 'data info'
+printf 'experiment: x\n' >none.yaml
+run_to_end none dipaco data info more --experiment none.yaml
+check 'a wrong experiment file is one for data info, too' [ "$status" = 2 ]
 check 'one short document is counted' grep -q '^1 documents are not longer' info.out
 make_experiment more.yaml 's/corpus: corpus/corpus: more/'
 run_to_end run dipaco run more.yaml --dir more-run
