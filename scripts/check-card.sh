@@ -52,6 +52,8 @@ run_test() { # NAME COMMAND...
     [ "$status" -ne 77 ] || { cat "$out/$name.log"; exit 77; }
     if [ "$status" -eq 0 ]; then
         echo "passed: $name"
+    elif [ "$status" -eq 124 ]; then
+        echo "not finished: $name"
     else
         failed=$((failed + 1))
         echo "failed: $name (status $status)"

@@ -87,7 +87,10 @@ dpc_cuda_open(int index, size_t memory_bytes)
     failed = false;
     words[0] = '\0';
     dpc_cuda = (struct dpc_cuda){
-        .is_open = true, .workspace_bytes = workspace_bytes, .memory_bytes = memory_bytes};
+        .is_open = true,
+        .index = index,
+        .workspace_bytes = workspace_bytes,
+        .memory_bytes = memory_bytes};
     return dpc_cuda_check(cudaSetDevice(index), "take the card") &&
            dpc_cuda_check(cudaStreamCreateWithFlags(&dpc_cuda.stream, cudaStreamNonBlocking),
                           "open a stream") &&
@@ -99,11 +102,14 @@ dpc_cuda_open(int index, size_t memory_bytes)
            dpc_cuda_memory_open() && limit_memory();
 }
 
-/* A card that failed takes nothing back: its context goes as a whole. */
+/* A card that failed takes nothing back: its context goes as a whole. Whoever closes it may be
+ * another thread than that which opened it, whose card is the first. */
 void
 dpc_cuda_close(void)
 {
     bool sound = !failed;
+    if (dpc_cuda.is_open)
+        (void)cudaSetDevice(dpc_cuda.index);
     if (dpc_cuda.stream && sound)
         sound = cudaStreamSynchronize(dpc_cuda.stream) == cudaSuccess;
     dpc_cuda_memory_close();

@@ -26,6 +26,7 @@ struct dpc_cuda {
     void *workspace; /* cuBLASLt's */
     size_t workspace_bytes;
     size_t memory_bytes; /* that may be allocated in all */
+    int index; /* which card */
     bool is_open;
 };
 

@@ -97,6 +97,7 @@ release(void *memory)
     int i = memory ? find_block(memory) : BLOCKS_MAX;
     if (i == BLOCKS_MAX)
         return;
+    (void)cudaSetDevice(dpc_cuda.index); /* the thread may be another than the one that computes */
     (void)dpc_cuda_check(cudaStreamSynchronize(dpc_cuda.stream), "wait for the card");
     (void)cudaFree(memory);
     blocks_bytes -= blocks[i].bytes;

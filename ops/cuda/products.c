@@ -7,8 +7,9 @@
  *     dw = dy^T x  is   (K x O) = (K x N)   (O x N)^T
  *
  * The algorithm is the first that cuBLASLt's heuristic names for a shape, found once: it depends on
- * the shape, the library and the card alone, and so do the bits. Reductions that add in place, in
- * whatever order they end, are not allowed. */
+ * the shape, the library and the card alone, and so do the bits. Sums of parts of k are kept in the
+ * type that is computed in: as outputs, each would be rounded to bf16. A product for which cuBLASLt
+ * has no algorithm is computed plainly; anything else that it says is a failure of the card. */
 #include "ops/cuda/kernels.h"
 
 #include <string.h>
@@ -98,8 +99,7 @@ set_preference(cublasLtMatmulPreference_t preference, const uint32_t *alignments
     static const cublasLtMatmulPreferenceAttributes_t places[] = {
         CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES,
         CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES};
-    uint32_t schemes = CUBLASLT_REDUCTION_SCHEME_NONE | CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE |
-                       CUBLASLT_REDUCTION_SCHEME_OUTPUT_TYPE;
+    uint32_t schemes = CUBLASLT_REDUCTION_SCHEME_NONE | CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE;
     const char *what = "choose a product's algorithm";
     bool good =
         dpc_cuda_check_lt(cublasLtMatmulPreferenceSetAttribute(
@@ -132,10 +132,13 @@ choose(struct plan *plan)
         cublasStatus_t status =
             cublasLtMatmulAlgoGetHeuristic(dpc_cuda.lt, plan->what, plan->a, plan->b, plan->c,
                                            plan->c, preference, 1, &result, &found);
-        plan->plain = status != CUBLAS_STATUS_SUCCESS || found == 0;
-        if (!plan->plain)
+        plan->plain = status == CUBLAS_STATUS_NOT_SUPPORTED ||
+                      (status == CUBLAS_STATUS_SUCCESS &&
+                       (found == 0 || result.state != CUBLAS_STATUS_SUCCESS));
+        good = plan->plain || dpc_cuda_check_lt(status, "choose a product's algorithm");
+        if (good && !plan->plain)
             plan->algorithm = result.algo;
-        plan->is_set = true;
+        plan->is_set = good;
     }
     if (preference)
         (void)cublasLtMatmulPreferenceDestroy(preference);

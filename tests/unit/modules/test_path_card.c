@@ -118,13 +118,14 @@ distance(const float *a, const float *b, size_t count)
     return sqrt(gap / size);
 }
 
-/* The limits: fp32 in another order of sums; TF32 and bf16 in their digits. */
+/* The limits: fp32 in another order of sums; TF32 and bf16 in their digits. Cards may cut operands
+ * off at TF32's digits instead of rounding: up to 4.4e-3 where gradients have few terms. */
 static double
 limit_of(const struct dpc_ops *ops)
 {
     if (ops->dtype == DPC_BF16)
         return 0.02;
-    return strstr(ops->products, "tf32") ? 4e-3 : 1e-5;
+    return strstr(ops->products, "tf32") ? 8e-3 : 1e-5;
 }
 
 static void

@@ -306,8 +306,9 @@ cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t, cublasLtMatmulDesc_t, cublasLtM
                                cublasLtMatmulHeuristicResult_t *results, int *found)
 {
     results->algo.number = 1;
+    results->state = CUBLAS_STATUS_SUCCESS;
     *found = a->rows % 2 == 0;
-    return CUBLAS_STATUS_SUCCESS;
+    return *found ? CUBLAS_STATUS_SUCCESS : CUBLAS_STATUS_NOT_SUPPORTED;
 }
 
 static float
