@@ -194,20 +194,16 @@ fit_router(const struct dpc_corpus *corpus, const struct dpc_features *features,
 
 static int
 fit_to_scores(const struct dpc_corpus *corpus, const struct dpc_features *features,
-              const struct dpc_phase_record *phase, struct dpc_router **ret_router,
-              struct dpc_error *err)
+              const struct dpc_phase_record *phase, const uint32_t *before,
+              struct dpc_router **ret_router, struct dpc_error *err)
 {
     struct dpc_router_sample seen = {0};
-    uint32_t *before = dpc_alloc(corpus->docs_count + 1, sizeof *before);
-    int code = route_as_before(corpus, features, phase, before, err);
-    if (code == DPC_OK && dpc_hash_is_none(&phase->router))
-        code = dpc_error_set(err, DPC_ECORRUPT, "the store has no router from before this phase");
-    if (code == DPC_OK)
-        code = gather_sample(corpus, features, before, &seen, err);
+    if (dpc_hash_is_none(&phase->router))
+        return dpc_error_set(err, DPC_ECORRUPT, "the store has no router from before this phase");
+    int code = gather_sample(corpus, features, before, &seen, err);
     if (code == DPC_OK)
         code = dpc_corpus_fit_to_scores(corpus, features, phase, before, &seen, ret_router, err);
     drop_sample(&seen);
-    dpc_free(before);
     return code;
 }
 
@@ -295,20 +291,15 @@ put_router(const struct dpc_world *world, const struct dpc_router *router,
 }
 
 /* Which documents the router sends where, and which of them stay where they were. */
-static int
+static void
 count_routed(const struct dpc_corpus *corpus, const struct dpc_features *features,
-             const struct dpc_phase_record *phase, const struct dpc_router *router,
-             struct dpc_shard *shards, struct dpc_error *err)
+             const uint32_t *before, const struct dpc_router *router, struct dpc_shard *shards)
 {
-    uint32_t *before = dpc_alloc(corpus->docs_count + 1, sizeof *before);
-    int code = route_as_before(corpus, features, phase, before, err);
-    for (uint32_t i = 0; code == DPC_OK && i < corpus->docs_count; i++) {
+    for (uint32_t i = 0; i < corpus->docs_count; i++) {
         uint32_t path = path_of(corpus, features, router, i);
         shards[path].routed++;
         shards[path].stayed += before[i] == path;
     }
-    dpc_free(before);
-    return code;
 }
 
 static int
@@ -324,12 +315,12 @@ put_shards(const struct dpc_corpus *corpus, const struct dpc_assignment *assignm
 /* The router, and the assignment where the router does not make it. */
 static int
 route(const struct dpc_corpus *corpus, const struct dpc_features *features,
-      const struct dpc_phase_record *phase, uint32_t *paths, struct dpc_router **ret_router,
-      bool *ret_assigned, struct dpc_error *err)
+      const struct dpc_phase_record *phase, const uint32_t *before, uint32_t *paths,
+      struct dpc_router **ret_router, bool *ret_assigned, struct dpc_error *err)
 {
     *ret_assigned = false;
     if (phase->phase == DPC_PHASE_FIT)
-        return fit_to_scores(corpus, features, phase, ret_router, err);
+        return fit_to_scores(corpus, features, phase, before, ret_router, err);
     if (corpus->world->experiment->routing.init != DPC_ROUTING_METADATA)
         return fit_router(corpus, features, NULL, ret_router, err);
     *ret_assigned = true;
@@ -346,20 +337,24 @@ shard(const struct dpc_corpus *corpus, const struct dpc_features *features,
     struct dpc_router *router = NULL;
     struct dpc_assignment assignment = {.choices = corpus->world->experiment->routing.overlap};
     assignment.paths = dpc_alloc((size_t)corpus->docs_count * assignment.choices, sizeof(uint32_t));
-    int code = route(corpus, features, phase, assignment.paths, &router, &assigned, err);
+    uint32_t *before = dpc_alloc(corpus->docs_count, sizeof *before);
+    int code = route_as_before(corpus, features, phase, before, err);
+    if (code == DPC_OK)
+        code = route(corpus, features, phase, before, assignment.paths, &router, &assigned, err);
     if (code == DPC_OK && !assigned)
         code = assign(corpus, features, router, &assignment, err);
     if (code == DPC_OK)
         code = put_shards(corpus, &assignment, shards, err);
-    if (code == DPC_OK)
-        code = count_routed(corpus, features, phase, router, shards, err);
-    if (code == DPC_OK)
+    if (code == DPC_OK) {
+        count_routed(corpus, features, before, router, shards);
         code = dpc_corpus_put_scored(corpus, sharded, err);
+    }
     if (code == DPC_OK)
         code = dpc_corpus_put_traced(corpus, &assignment, sharded, err);
     if (code == DPC_OK)
         code = put_router(corpus->world, router, &sharded->router, err);
     dpc_router_destroy(router);
+    dpc_free(before);
     dpc_free(assignment.paths);
     return code;
 }
