@@ -52,10 +52,9 @@ run_test() { # NAME COMMAND...
     [ "$status" -ne 77 ] || { cat "$out/$name.log"; exit 77; }
     if [ "$status" -eq 0 ]; then
         echo "passed: $name"
-    elif [ "$status" -eq 124 ]; then
-        echo "not finished: $name"
     else
         failed=$((failed + 1))
+        [ "$status" -ne 124 ] || echo "not finished in time: $name"
         echo "failed: $name (status $status)"
         grep -vE '^ *$|CUnit|cunit.source|^  *[0-9]+\. ' "$out/$name.log" | head -60
     fi
