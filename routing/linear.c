@@ -13,7 +13,8 @@
 /* The penalty is small, since unit-length points in a hundred dimensions need long weights, and
  * not zero, since a few documents in as many dimensions can be separated by weights without end. */
 #define PENALTY 1e-4
-/* Nats for each unit of squared distance from a prior, of which half count (docs/results.md). */
+/* Half of it times the squared distance from a prior is added to the nats of all documents together
+ * (docs/results.md). */
 #define PRIOR 0.05
 enum { STEPS = 1200, BIAS_STEPS = 400 };
 
