@@ -386,7 +386,7 @@ dpc_card_open(const char *file, uint32_t index, uint64_t memory_bytes, struct dp
         code = dpc_card_describe(file, index, &info, err);
     if (code != DPC_OK)
         return code;
-    code = plugin->open(index, memory_bytes, reason);
+    code = plugin->open(index, &memory_bytes, reason);
     if (code != DPC_OK)
         return dpc_error_set(err, code, "could not open card %u (%s): %s", index, info.name,
                              reason);
@@ -394,7 +394,7 @@ dpc_card_open(const char *file, uint32_t index, uint64_t memory_bytes, struct dp
     card->plugin = plugin;
     card->index = index;
     card->info = info;
-    card->memory_bytes = memory_bytes ? memory_bytes : info.free_bytes;
+    card->memory_bytes = memory_bytes;
     copy_tables(card);
     opened = card;
     *ret_card = card;

@@ -19,7 +19,7 @@
 #include "ops/ops.h"
 
 /* Raised with every change of this header or of struct dpc_ops. */
-#define DPC_CARD_ABI 1u
+#define DPC_CARD_ABI 2u
 
 enum { DPC_CARD_TEXT_MAX = 96, DPC_CARD_REASON_MAX = 256 };
 
@@ -27,7 +27,8 @@ struct dpc_card_info {
     char name[DPC_CARD_TEXT_MAX];      /* "NVIDIA H200" */
     char uuid[DPC_CARD_TEXT_MAX];      /* "GPU-8c1f..." */
     char driver[DPC_CARD_TEXT_MAX];    /* newest CUDA that the driver serves: "13.0" */
-    char libraries[DPC_CARD_TEXT_MAX]; /* that decide bits: "cuda-13.0/cublasLt-13.1.0" */
+    /* What decides bits: "cuda-13.0/cublasLt-13.1.0", and "/ptx-13.0" where the driver compiles. */
+    char libraries[DPC_CARD_TEXT_MAX];
     uint32_t capability;               /* 90: sm_90 */
     uint32_t processors;               /* multiprocessors */
     uint64_t memory_bytes, free_bytes;
@@ -43,9 +44,10 @@ struct dpc_card_plugin {
     /* Cards that can be used now. DPC_ENOTFOUND: no driver, or no card. Asks anew each time. */
     int (*count)(uint32_t *ret_count, char *ret_reason);
     int (*describe)(uint32_t index, struct dpc_card_info *ret_info, char *ret_reason);
-    /* Takes card `index` for the calling thread and those after it, with at most `memory_bytes` of
-     * its memory (0: what is free). DPC_EDEVICE; DPC_EBUSY when one is open. */
-    int (*open)(uint32_t index, uint64_t memory_bytes, char *ret_reason);
+    /* Takes card `index` for the calling thread and those after it, with at most `*memory_bytes` of
+     * its memory (0: what is free), which becomes what may be allocated now that it is open: less
+     * where others hold the rest. DPC_EDEVICE; DPC_EBUSY when one is open. */
+    int (*open)(uint32_t index, uint64_t *memory_bytes, char *ret_reason);
     /* Gives everything back, also after a failure, so that the card may be opened anew. */
     void (*close)(void);
     /* Of the open card; NULL when it has none. tf32: fp32, but products may round what they read to

@@ -5,6 +5,7 @@
 #include <dlfcn.h>
 #include <pthread.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
@@ -139,6 +140,23 @@ ask_memory(uint32_t index, struct dpc_card_info *info)
     return error;
 }
 
+/* Machine code for X.y runs on X.z, z >= y; for other cards the driver compiles PTX, each version of
+ * it in its own way. */
+static bool
+has_machine_code(int major, int minor)
+{
+    static const char compiled[] = DPC_CUDA_ARCHS;
+    const char *at = compiled;
+    for (char *end; *at; at = end) {
+        long arch = strtol(at, &end, 10);
+        if (end == at)
+            break;
+        if (arch / 10 == major && arch % 10 <= minor)
+            return true;
+    }
+    return false;
+}
+
 static int
 describe_card(uint32_t index, struct dpc_card_info *ret_info, char *ret_reason)
 {
@@ -167,8 +185,10 @@ describe_card(uint32_t index, struct dpc_card_info *ret_info, char *ret_reason)
     size_t lt = cublasLtGetVersion();
     (void)snprintf(info.name, sizeof info.name, "%s", properties.name);
     (void)snprintf(info.driver, sizeof info.driver, "%d.%d", driver / 1000, driver % 1000 / 10);
-    (void)snprintf(info.libraries, sizeof info.libraries, "cuda-%d.%d/cublasLt-%zu.%zu.%zu",
-                   runtime / 1000, runtime % 1000 / 10, lt / 10000, lt % 10000 / 100, lt % 100);
+    bool compiled = has_machine_code(properties.major, properties.minor);
+    (void)snprintf(info.libraries, sizeof info.libraries, "cuda-%d.%d/cublasLt-%zu.%zu.%zu%s%s",
+                   runtime / 1000, runtime % 1000 / 10, lt / 10000, lt % 10000 / 100, lt % 100,
+                   compiled ? "" : "/ptx-", compiled ? "" : info.driver);
     info.capability = (uint32_t)(properties.major * 10 + properties.minor);
     info.processors = (uint32_t)properties.multiProcessorCount;
     info.bf16 = dpc_cuda_table(DPC_BF16, false, (int)info.capability) != NULL;
@@ -184,7 +204,7 @@ close_card(void)
 }
 
 static int
-open_card(uint32_t index, uint64_t memory_bytes, char *ret_reason)
+open_card(uint32_t index, uint64_t *memory_bytes, char *ret_reason)
 {
     struct dpc_card_info info;
     if (dpc_cuda.is_open)
@@ -200,13 +220,12 @@ open_card(uint32_t index, uint64_t memory_bytes, char *ret_reason)
     }
     open_index = (int)index;
     open_capability = (int)info.capability;
-    if (memory_bytes == 0 || memory_bytes > info.free_bytes)
-        memory_bytes = info.free_bytes;
-    if (!dpc_cuda_open((int)index, memory_bytes)) {
+    if (!dpc_cuda_open((int)index, *memory_bytes ? *memory_bytes : SIZE_MAX)) {
         (void)refuse(ret_reason, DPC_EDEVICE, dpc_cuda_failure());
         close_card();
         return DPC_EDEVICE;
     }
+    *memory_bytes = dpc_cuda.memory_bytes;
     return DPC_OK;
 }
 

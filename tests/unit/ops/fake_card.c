@@ -267,7 +267,7 @@ fill_tables(void)
 }
 
 static int
-open_card(uint32_t index, uint64_t memory_bytes, char *ret_reason)
+open_card(uint32_t index, uint64_t *memory_bytes, char *ret_reason)
 {
     uint32_t count;
     int code = count_cards(&count, ret_reason);
@@ -278,7 +278,9 @@ open_card(uint32_t index, uint64_t memory_bytes, char *ret_reason)
     if (*setting("FAKE_CARD_CLOSED"))
         return say(ret_reason, DPC_EDEVICE, "the fake card does not open");
     memset(&card, 0, sizeof card);
-    card.memory_bytes = memory_bytes && memory_bytes < card_bytes() ? memory_bytes : card_bytes();
+    if (*memory_bytes == 0 || *memory_bytes > card_bytes())
+        *memory_bytes = card_bytes();
+    card.memory_bytes = *memory_bytes;
     card.is_open = true;
     fill_tables();
     return DPC_OK;

@@ -130,6 +130,11 @@ memory_has_a_cap(void)
     memory->release(half);
     memory->release(NULL);
     dpc_card_close(card);
+
+    /* Nobody plans with more than there is. */
+    card = open_fake(UINT64_MAX);
+    CU_ASSERT_EQUAL(dpc_card_memory_bytes(card), dpc_card_info(card)->free_bytes);
+    dpc_card_close(card);
 }
 
 /* --- What the CPU computes in its place. */
