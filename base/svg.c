@@ -158,40 +158,39 @@ dpc_svg_chart(struct dpc_buf *out, const char *title, const char *x_label, const
 
 /* --- Rows of dots. */
 
-enum { ROW_HEIGHT = 26, NAMES = 320, MEANS = 80 };
+enum { ROW_HEIGHT = 26, NAMES = 320, FIGURES = 80 };
 
 static void
 put_row(struct dpc_buf *out, const struct dpc_svg_row *row, const struct scale *x, double at)
 {
-    double low = INFINITY, high = -INFINITY, sum = 0;
-    char mean[32];
-    size_t count = 0;
+    double low = INFINITY, high = -INFINITY;
+    char figure[32];
     put_text(out, NAMES - 12, at + 4, "text-anchor=\"end\"", row->name);
     for (size_t i = 0; i < row->count; i++) {
         if (!isfinite(row->values[i]))
             continue;
         low = fmin(low, row->values[i]);
         high = fmax(high, row->values[i]);
-        sum += row->values[i];
-        count++;
         dpc_buf_printf(out, "<circle cx=\"%.1f\" cy=\"%.1f\" r=\"4.5\" fill=\"%s\"/>\n",
                        place(x, row->values[i]), at, colours[1]);
     }
-    if (count == 0)
+    if (!isfinite(low))
         return;
     dpc_buf_printf(out,
                    "<line x1=\"%.1f\" y1=\"%.1f\" x2=\"%.1f\" y2=\"%.1f\" stroke=\"%s\" "
                    "stroke-width=\"2\"/>\n",
                    place(x, low), at, place(x, high), at, colours[1]);
-    (void)snprintf(mean, sizeof mean, "%.3f", sum / (double)count);
-    put_text(out, WIDTH - MEANS + 20, at + 4, "", mean);
+    if (!isfinite(row->figure))
+        return;
+    (void)snprintf(figure, sizeof figure, "%.3f", row->figure);
+    put_text(out, WIDTH - FIGURES + 20, at + 4, "", figure);
 }
 
 void
 dpc_svg_rows(struct dpc_buf *out, const char *title, const char *x_label,
              const struct dpc_svg_row *rows, size_t rows_count)
 {
-    struct scale x = {.from = NAMES, .to = WIDTH - MEANS};
+    struct scale x = {.from = NAMES, .to = WIDTH - FIGURES};
     double low = INFINITY, high = -INFINITY;
     int bottom = TOP + ROW_HEIGHT * (int)rows_count;
     for (size_t row = 0; row < rows_count; row++) {
@@ -207,6 +206,6 @@ dpc_svg_rows(struct dpc_buf *out, const char *title, const char *x_label,
     put_ticks(out, &x, TOP, bottom);
     for (size_t row = 0; row < rows_count; row++)
         put_row(out, &rows[row], &x, TOP + ROW_HEIGHT * ((double)row + 0.5));
-    put_text(out, (NAMES + WIDTH - MEANS) / 2.0, bottom + 42, "text-anchor=\"middle\"", x_label);
+    put_text(out, (NAMES + WIDTH - FIGURES) / 2.0, bottom + 42, "text-anchor=\"middle\"", x_label);
     dpc_buf_printf(out, "</svg>\n");
 }

@@ -23,9 +23,9 @@ struct dpc_svg_row {
     const char *name;
     const double *values; /* a dot each, and a line between the outermost */
     size_t count;
+    double figure; /* stands behind the row, such as its mean; none where it is not finite */
 };
 
-/* The mean of each row stands behind it in figures. */
 void dpc_svg_rows(struct dpc_buf *out, const char *title, const char *x_label,
                   const struct dpc_svg_row *rows, size_t rows_count);
 

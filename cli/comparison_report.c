@@ -21,6 +21,7 @@ enum { FORMAT = 1 };
 struct witness {
     bool finished;
     double perplexity, bits_per_byte, seconds;
+    double passes; /* ways through a path of a token: more than one with new routes */
     int64_t documents, targets;
     struct dpc_losses losses;
 };
@@ -37,7 +38,6 @@ struct result {
     bool finished; /* with every seed */
     int64_t steps, tokens, params_path, params_total;
     double forward_flops;      /* of a token's way through the model, in the mean of its paths */
-    double passes;             /* such ways that a token takes */
     uint64_t round_bytes;      /* 0 for a dense model, which needs none */
     struct witness *witnesses; /* [seeds] */
     struct step against, first;
@@ -117,6 +117,7 @@ take_row(struct result *result, struct witness *witness, const struct dpc_json *
     witness->documents = integer(row, "documents");
     witness->targets = integer(row, "targets");
     witness->seconds = dpc_json_number(dpc_json_get(report, "seconds"), NAN);
+    witness->passes = 1;
     witness->finished = true;
 }
 
@@ -131,14 +132,16 @@ find_rerouted(const struct dpc_json *report, uint32_t every)
     return NULL;
 }
 
-/* Of the same model: what its documents lose with new routes, and what these cost: a network beside
- * the path, and the tokens that paths read again. */
+/* Of the same model: what its documents lose with new routes, and what these cost: a network of a
+ * path's size beside the path, and the tokens that paths read again. */
 static void
 take_rerouted(struct result *result, struct witness *witness, const struct dpc_json *row)
 {
     witness->perplexity = dpc_json_number(dpc_json_get(row, "ppl"), NAN);
     witness->bits_per_byte = dpc_json_number(dpc_json_get(row, "bits_per_byte"), NAN);
-    result->passes = 2 + (double)integer(row, "recomputed") / (double)integer(row, "targets");
+    witness->passes = 2 + (double)integer(row, "recomputed") / (double)integer(row, "targets");
+    result->params_path += (int64_t)dpc_layout_path_floats(result->experiment);
+    result->params_total += (int64_t)dpc_layout_path_floats(result->experiment);
 }
 
 static int
@@ -200,7 +203,6 @@ load_result(struct dpc_comparison_results *results, uint32_t index, const char *
     result->experiment = &results->runs->runs[of[0]].experiment;
     result->witnesses = dpc_alloc(results->seeds, sizeof *result->witnesses);
     result->finished = true;
-    result->passes = 1;
     int rc = take_plan(result, err);
     for (uint32_t seed = 0; rc == DPC_OK && seed < results->seeds; seed++) {
         const struct dpc_comparison_run *run = &results->runs->runs[of[seed]];
@@ -316,19 +318,20 @@ seconds(const struct dpc_comparison_results *results, const struct result *resul
 }
 
 static double
-token_flops(const struct result *result)
+token_flops(const struct dpc_comparison_results *results, const struct result *result)
 {
-    return result->passes * result->forward_flops;
+    return result->forward_flops * mean_of(results, result, offsetof(struct witness, passes));
 }
 
-/* The warm start trains a model that takes a module at each level. */
+/* The warm start trains a model that takes a module at each level, and so is the router network. */
 static double
 train_flops(const struct result *result)
 {
     const struct dpc_experiment *experiment = result->experiment;
-    double warm =
-        (double)experiment->warm_start.steps * experiment->inner.batch * experiment->model.context;
-    return warm * dpc_layout_train_flops(experiment) +
+    double step_tokens = (double)experiment->inner.batch * experiment->model.context;
+    double warm = step_tokens * experiment->warm_start.steps;
+    double network = result->row->every ? step_tokens * experiment->reroute.steps : 0;
+    return (warm + network) * dpc_layout_train_flops(experiment) +
            3 * ((double)result->tokens - warm) * result->forward_flops;
 }
 
@@ -345,15 +348,20 @@ is_shown(const struct step *step)
     return step->row >= 0 && (step->nats.low > 0 || step->nats.high < 0);
 }
 
-/* A row stands in the block of equal tokens when it asked for them or was asked about. */
+/* A row stands in the block of equal tokens when it asked for them or was asked about, and beside
+ * those when its paths happen to read as many. */
 static bool
 has_equal_tokens(const struct dpc_comparison_results *results, uint32_t index)
 {
     const struct dpc_comparison *comparison = results->comparison;
-    bool named = *comparison->rows[index].tokens_of;
-    for (uint32_t i = 0; i < comparison->rows_count; i++)
-        named = named || strcmp(comparison->rows[i].tokens_of, comparison->rows[index].name) == 0;
-    return named;
+    int64_t tokens = results->rows[index].tokens;
+    bool belongs = *comparison->rows[index].tokens_of;
+    for (uint32_t i = 0; i < comparison->rows_count; i++) {
+        int asked = dpc_comparison_find(comparison, comparison->rows[i].tokens_of);
+        belongs |=
+            asked == (int)index || (asked >= 0 && tokens && results->rows[asked].tokens == tokens);
+    }
+    return belongs;
 }
 
 static bool
@@ -418,7 +426,7 @@ json_row(const struct dpc_comparison_results *results, uint32_t index)
     dpc_json_set_integer(object, "params_path", result->params_path);
     dpc_json_set_integer(object, "params_total", result->params_total);
     dpc_json_set_number(object, "train_flops", train_flops(result));
-    dpc_json_set_number(object, "flops_per_token", token_flops(result));
+    dpc_json_set_number(object, "flops_per_token", token_flops(results, result));
     dpc_json_set_integer(object, "round_bytes", (int64_t)result->round_bytes);
     dpc_json_set_number(object, "seconds", seconds(results, result));
     if ((step = json_step(results, &result->against)))
@@ -462,7 +470,7 @@ put_figures(const struct dpc_comparison_results *results, const struct result *r
     char bytes[DPC_SHORT_TEXT_MAX], time[DPC_SHORT_TEXT_MAX];
     dpc_buf_printf(out, " %" PRId64 " | %s | %.3g | %.3g | %s | %s | %s | %s |\n", result->steps,
                    dpc_text_count((double)result->tokens, tokens), train_flops(result),
-                   token_flops(result), dpc_text_count((double)result->params_path, path),
+                   token_flops(results, result), dpc_text_count((double)result->params_path, path),
                    dpc_text_count((double)result->params_total, total),
                    result->round_bytes ? dpc_text_bytes((double)result->round_bytes, bytes) : "-",
                    dpc_text_seconds(seconds(results, result), time));
@@ -550,7 +558,8 @@ put_svg(const struct dpc_comparison_results *results, struct dpc_buf *out)
             const struct witness *witness = &results->rows[i].witnesses[seed];
             of_row[seed] = witness->finished ? witness->perplexity : NAN;
         }
-        rows[i] = (struct dpc_svg_row){results->comparison->rows[i].title, of_row, results->seeds};
+        rows[i] = (struct dpc_svg_row){results->comparison->rows[i].title, of_row, results->seeds,
+                                       perplexity(results, &results->rows[i])};
     }
     dpc_svg_rows(out, results->comparison->name, "held-out perplexity, a dot a seed", rows, count);
     dpc_free(rows);
