@@ -245,6 +245,28 @@ check_phases(const struct dpc_experiment *experiment, const struct dpc_yaml *yam
     return DPC_OK;
 }
 
+/* What belongs to phases does nothing without them. */
+static int
+check_without_phases(const struct dpc_experiment *experiment, const struct dpc_yaml *yaml,
+                     struct dpc_error *err)
+{
+    const struct {
+        const char *key;
+        uint32_t value;
+    } of_phases[] = {{"routing.phase_rounds", experiment->routing.phase_rounds},
+                     {"routing.score_documents", experiment->routing.score_documents},
+                     {"routing.score_paths", experiment->routing.score_paths},
+                     {"routing.score_windows", experiment->routing.score_windows}};
+    for (size_t i = 0; i < sizeof of_phases / sizeof *of_phases; i++) {
+        if (of_phases[i].value && experiment->routing.phases == 0)
+            return dpc_keys_error(yaml, of_phases[i].key, err, DPC_EINVAL,
+                                  "is %u, and with routing.phases: 0 nothing is scored: write 0, "
+                                  "or give it phases",
+                                  of_phases[i].value);
+    }
+    return DPC_OK;
+}
+
 /* Whoever chooses needs two to choose from. */
 static int
 check_score_paths(const struct dpc_experiment *experiment, const struct dpc_yaml *yaml,
@@ -253,11 +275,6 @@ check_score_paths(const struct dpc_experiment *experiment, const struct dpc_yaml
     uint32_t count = experiment->routing.score_paths, paths = dpc_experiment_paths(experiment);
     if (count == 0)
         return DPC_OK;
-    if (experiment->routing.phases == 0)
-        return dpc_keys_error(yaml, "routing.score_paths", err, DPC_EINVAL,
-                              "is %u, and with routing.phases: 0 nothing is scored: write 0, or "
-                              "give it phases",
-                              count);
     if (count == 1)
         return dpc_keys_error(yaml, "routing.score_paths", err, DPC_EINVAL,
                               "is 1, which leaves no choice between paths: write 2 or more, or 0 "
@@ -289,11 +306,15 @@ static int
 check_routing(const struct dpc_experiment *experiment, const struct dpc_yaml *yaml,
               struct dpc_error *err)
 {
-    uint32_t paths = dpc_experiment_paths(experiment);
-    if (experiment->routing.init == DPC_ROUTING_PRODUCT && experiment->levels_count < 2)
+    uint32_t paths = dpc_experiment_paths(experiment), choosing = 0;
+    for (uint32_t i = 0; i < experiment->levels_count; i++)
+        choosing += !experiment->levels[i].own &&
+                    experiment->levels[i].modules + experiment->levels[i].identity > 1;
+    if (experiment->routing.init == DPC_ROUTING_PRODUCT && choosing < 2)
         return dpc_keys_error(yaml, "routing.init", err, DPC_EINVAL,
-                              "is product, which clusters once a level, and there is one level: "
-                              "write kmeans, or cut the network into more levels");
+                              "is product, which clusters once a level of several modules, and "
+                              "there %s: write kmeans, or give more levels several modules",
+                              choosing ? "is one" : "is none");
     if (experiment->routing.init == DPC_ROUTING_PRODUCT &&
         (experiment->listed_count || dpc_experiment_replicas(experiment) > 1))
         return dpc_keys_error(yaml, "routing.init", err, DPC_EINVAL,
@@ -331,19 +352,14 @@ static int
 check(const struct dpc_experiment *experiment, const struct dpc_yaml *yaml, struct dpc_error *err)
 {
     static int (*const rules[])(const struct dpc_experiment *, const struct dpc_yaml *,
-                                struct dpc_error *) = {check_model,
-                                                       check_shares,
-                                                       check_steps,
-                                                       check_warm_start,
-                                                       check_mode,
-                                                       check_levels,
-                                                       check_topology,
-                                                       check_routing,
-                                                       check_replicas,
-                                                       check_phases,
-                                                       check_score_paths,
-                                                       check_early_stopping,
-                                                       dpc_experiment_check_reroute};
+                                struct dpc_error *) = {
+        check_model,          check_shares,
+        check_steps,          check_warm_start,
+        check_mode,           check_levels,
+        check_topology,       check_routing,
+        check_replicas,       check_phases,
+        check_without_phases, check_score_paths,
+        check_early_stopping, dpc_experiment_check_reroute};
     for (size_t i = 0; i < sizeof rules / sizeof *rules; i++) {
         int code = rules[i](experiment, yaml, err);
         if (code != DPC_OK)

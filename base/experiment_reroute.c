@@ -79,6 +79,22 @@ check_paths(const struct dpc_experiment *experiment, const struct dpc_yaml *yaml
     return DPC_OK;
 }
 
+/* A document that ends before its second route has one, as with never. */
+static int
+check_every(const struct dpc_experiment *experiment, const struct dpc_yaml *yaml,
+            struct dpc_error *err)
+{
+    uint32_t longest = experiment->reroute.every[experiment->reroute.every_count - 1];
+    uint64_t read = (uint64_t)experiment->evaluation.windows * experiment->model.context;
+    if (longest < read)
+        return DPC_OK;
+    return dpc_keys_error(yaml, "reroute.every", err, DPC_EINVAL,
+                          "has %u, and evaluation.windows, %u of %u tokens, reads %llu of a "
+                          "document: leave it out, or raise evaluation.windows",
+                          longest, experiment->evaluation.windows, experiment->model.context,
+                          (unsigned long long)read);
+}
+
 static int
 check_pieces(const struct dpc_experiment *experiment, const struct dpc_yaml *yaml,
              struct dpc_error *err)
@@ -112,5 +128,7 @@ dpc_experiment_check_reroute(const struct dpc_experiment *experiment, const stru
                               "is 0, and reroute.every learns from the documents of that split: "
                               "raise it, to 0.04 for example");
     int code = check_paths(experiment, yaml, err);
+    if (code == DPC_OK)
+        code = check_every(experiment, yaml, err);
     return code == DPC_OK ? check_pieces(experiment, yaml, err) : code;
 }

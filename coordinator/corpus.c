@@ -3,6 +3,7 @@
  * their content. */
 #include "coordinator/corpus.h"
 #include "coordinator/corpus_parts.h"
+#include "coordinator/metadata.h"
 
 #include <string.h>
 
@@ -158,6 +159,18 @@ put_initial_modules(const struct dpc_world *world, struct dpc_hash *ret_hashes,
     return code;
 }
 
+/* Before anything is trained for a field that documents do not have. */
+static int
+check_field(const struct dpc_corpus *corpus, struct dpc_error *err)
+{
+    if (corpus->world->experiment->routing.init != DPC_ROUTING_METADATA)
+        return DPC_OK;
+    uint32_t *paths = dpc_alloc(corpus->docs_count, sizeof *paths);
+    int code = dpc_corpus_route_by_field(corpus, paths, err);
+    dpc_free(paths);
+    return code;
+}
+
 static int
 prepare(const struct dpc_corpus *corpus, struct dpc_prepared *prepared, struct dpc_error *err)
 {
@@ -176,6 +189,8 @@ prepare(const struct dpc_corpus *corpus, struct dpc_prepared *prepared, struct d
                              corpus->docs_count, corpus->world->corpus, experiment->data.test);
     if (code == DPC_OK)
         code = dpc_tokens_check_paths(corpus->tokens, experiment, err);
+    if (code == DPC_OK)
+        code = check_field(corpus, err);
     if (code == DPC_OK)
         code = dpc_corpus_check_scored(corpus, err);
     if (code == DPC_OK)

@@ -63,14 +63,20 @@ static int
 route(const struct dpc_corpus *corpus, const struct dpc_metadata *metadata, uint32_t *ret_paths,
       struct dpc_error *err)
 {
-    uint32_t count = dpc_metadata_values(metadata);
+    uint32_t count = dpc_metadata_values(metadata), paths = corpus->world->topology->routed_paths;
+    if (count < paths)
+        return dpc_error_set(err, DPC_EINVAL,
+                             "\"%s\" has %u values in " DPC_METADATA_FILE
+                             ", and there are %u paths: use fewer modules, name a field of more "
+                             "values in routing.field, or choose another routing.init",
+                             corpus->world->experiment->routing.field, count, paths);
     struct value *values = dpc_alloc(count + 1, sizeof *values);
     uint32_t *path = dpc_alloc(count + 1, sizeof *path);
     for (uint32_t i = 0; i < count; i++)
         values[i].number = i;
     int code = count_values(corpus, metadata, values, err);
     if (code == DPC_OK)
-        share_paths(values, count, corpus->world->topology->routed_paths, path);
+        share_paths(values, count, paths, path);
     for (uint32_t i = 0; code == DPC_OK && i < corpus->docs_count; i++)
         ret_paths[i] =
             path[dpc_metadata_value(metadata, dpc_tokens_id(corpus->tokens, corpus->docs[i]))];

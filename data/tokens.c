@@ -348,7 +348,7 @@ dpc_tokens_check_paths(const struct dpc_tokens *tokens, const struct dpc_experim
             count += split == DPC_SPLIT_TRAIN || split == DPC_SPLIT_ROUTER;
     }
     uint64_t needed = (uint64_t)paths * experiment->routing.documents_min;
-    if ((uint64_t)count * experiment->routing.overlap >= needed)
+    if (count >= needed)
         return DPC_OK;
     return dpc_error_set(err, DPC_EINVAL,
                          "corpus \"%s\" has %" PRIu32

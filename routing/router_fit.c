@@ -157,13 +157,16 @@ create(const struct dpc_topology *topology, uint32_t dim)
     enum dpc_routing_init init = topology->experiment->routing.init;
     bool product = init == DPC_ROUTING_PRODUCT;
     uint32_t clusters[DPC_LEVELS_MAX] = {topology->routed_paths};
+    uint32_t parts = 0;
     enum router_form form = FORM_STANDARD;
     if (init != DPC_ROUTING_HASH)
         form = form_of(topology->experiment->routing.features, init == DPC_ROUTING_SPHERICAL);
-    for (uint32_t level = 0; product && level < topology->levels_count; level++)
-        clusters[level] = topology->choices[level];
-    return dpc_router_create(kinds[init], form, dim, product ? topology->levels_count : 1,
-                             clusters);
+    /* A level of one module has nothing to choose and needs no features. */
+    for (uint32_t level = 0; product && level < topology->levels_count; level++) {
+        if (topology->choices[level] > 1)
+            clusters[parts++] = topology->choices[level];
+    }
+    return dpc_router_create(kinds[init], form, dim, parts ? parts : 1, clusters);
 }
 
 int

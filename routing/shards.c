@@ -12,12 +12,29 @@ fitted(const struct dpc_shard_counts *counts)
     return counts->documents[DPC_SPLIT_TRAIN] + counts->documents[DPC_SPLIT_ROUTER];
 }
 
+/* What else may help: how the documents are routed says what can. */
+static const char *
+ways_out(const struct dpc_experiment *experiment)
+{
+    bool ranks = experiment->routing.init != DPC_ROUTING_METADATA &&
+                 experiment->routing.init != DPC_ROUTING_HASH;
+    bool asks_model = ranks && experiment->routing.features != DPC_FEATURES_NGRAMS;
+    if (!ranks)
+        return "lower routing.documents_min";
+    if (experiment->routing.balance == DPC_BALANCE_CAPACITY)
+        return asks_model ? "train the warm start longer, lower routing.documents_min, or lower "
+                            "routing.capacity"
+                          : "lower routing.documents_min, or lower routing.capacity";
+    return asks_model ? "train the warm start longer, lower routing.documents_min, or set "
+                        "routing.balance to capacity"
+                      : "lower routing.documents_min, or set routing.balance to capacity";
+}
+
 static int
 refuse(const struct dpc_topology *topology, const struct dpc_shard_counts *counts, uint32_t path,
        struct dpc_error *err)
 {
     char name[2 * DPC_NAME_MAX];
-    bool balanced = topology->experiment->routing.balance == DPC_BALANCE_CAPACITY;
     struct dpc_buf all;
     dpc_buf_init(&all, DPC_ERROR_TEXT_MAX / 2);
     dpc_topology_path_name(topology, path, name, sizeof name);
@@ -28,11 +45,9 @@ refuse(const struct dpc_topology *topology, const struct dpc_shard_counts *count
     int code =
         dpc_error_set(err, DPC_EINVAL,
                       "path %s would get %u documents of the train and router splits, and needs "
-                      "%u (paths get %s): give more documents, use fewer modules, train the warm "
-                      "start longer, lower routing.documents_min, or %s",
+                      "%u (paths get %s): give more documents, use fewer modules, %s",
                       name, fitted(&counts[path]), topology->experiment->routing.documents_min,
-                      dpc_buf_text(&all),
-                      balanced ? "lower routing.capacity" : "set routing.balance to capacity");
+                      dpc_buf_text(&all), ways_out(topology->experiment));
     dpc_buf_done(&all);
     return code;
 }

@@ -30,9 +30,20 @@ make_experiment both.yaml \
 run_to_end both dipaco run both.yaml --dir both
 check 'balance and overlap train to the end' [ "$status" = 0 ]
 
-make_experiment field.yaml 's/init: kmeans/init: metadata, field: colour/; s/rounds: 3/rounds: 1/'
-run_to_end field dipaco run field.yaml --dir field
-check 'a field that is missing ends the run' [ "$status" != 0 ]
-check 'and says what to do' grep -rq 'no column "colour".*routing.field' field.out field.err field/logs
+# --- Fields that do not do are told before anything is trained.
+refused() { # NAME WORDS
+    make_experiment "$1.yaml" "s/init: kmeans/init: metadata, field: $1/; s/rounds: 3/rounds: 1/"
+    run_to_end "$1" dipaco run "$1.yaml" --dir "$1"
+    check "the field $1 ends the run" [ "$status" != 0 ]
+    check "and says what to do: $2" grep -rq "$2" "$1.out" "$1.err" "$1/logs"
+    check 'before the warm start' absent 'phase=warm_start' "$1/logs"
+}
+absent() { # TEXT FOLDER
+    ! grep -rq "$1" "$2"
+}
+sed -i '1s/$/\ttopic\tsource/; 2,$s/\t\(.*\)$/\t\1\t\1\tone/; 5s/l3\tone/\tone/' corpus/metadata.tsv
+refused colour 'no column "colour".*routing.field'
+refused topic 'document 3 has no "topic" in metadata.tsv: give it one'
+refused source '"source" has 1 values in metadata.tsv, and there are 4 paths: use fewer modules'
 
 finish

@@ -171,6 +171,8 @@ static const struct {
      "\"reroute.every\" chooses between 400 paths, and a model of 256 tokens"},
     {"reroute: {every: [64]}\nmodel: {context: 200}", DPC_EINVAL,
      "\"model.context\" is 200, and reroute.every cuts windows into pieces of 16 tokens"},
+    {"reroute: {every: [16, 512]}\nevaluation: {windows: 2}", DPC_EINVAL,
+     "f.yaml:3: \"reroute.every\" has 512, and evaluation.windows, 2 of 256 tokens, reads 512"},
     {"reroute: {every: [64]}\nevaluation: {windows: 4096}", DPC_ELIMIT,
      "\"evaluation.windows\" makes 65536 pieces of 16 tokens of a document"},
     {"outer: {rescale: mean}", DPC_EINVAL,
@@ -223,6 +225,9 @@ static const struct {
      "f.yaml:3: \"routing.score_paths\" is 5, and there are 4 paths"},
     {"routing: {score_paths: 2}", DPC_EINVAL,
      "f.yaml:3: \"routing.score_paths\" is 2, and with routing.phases: 0 nothing is scored"},
+    {"routing: {score_windows: 2}", DPC_EINVAL, "\"routing.score_windows\" is 2, and with"},
+    {"routing: {score_documents: 9}", DPC_EINVAL, "\"routing.score_documents\" is 9, and with"},
+    {"routing: {phase_rounds: 3}", DPC_EINVAL, "\"routing.phase_rounds\" is 3, and with"},
     {"routing: {phases: 3}\nouter: {rounds: 3}", DPC_EINVAL,
      "f.yaml:3: \"routing.phases\" is 3, and outer.rounds, 3, leaves fewer than 4"},
     {"routing: {phases: 3, phase_rounds: 2}\nouter: {rounds: 6}", DPC_EINVAL,
@@ -359,6 +364,24 @@ static const struct {
      "  - {name: c, parts: [head], modules: 1}\n"
      "paths: [0-0-0, 0-x-0]",
      DPC_EINVAL, "f.yaml:7: \"paths[1]\" skips level b, which has no identity"},
+    {"  - {name: a, parts: [embedding, {blocks: 1}, head], modules: 4}\n"
+     "routing: {init: product}",
+     DPC_EINVAL,
+     "f.yaml:5: \"routing.init\" is product, which clusters once a level of several "
+     "modules, and there is one"},
+    {"  - {name: a, parts: [embedding, {blocks: 1}], modules: 4}\n"
+     "  - {name: b, parts: [{blocks: 1}], modules: 1}\n"
+     "  - {name: c, parts: [{blocks: 1}, head], modules: path}\n"
+     "routing: {init: product}",
+     DPC_EINVAL, "and there is one: write kmeans, or give more levels several modules"},
+    {"  - {name: a, parts: [embedding, {blocks: 1}, head], modules: 1}\n"
+     "reroute: {every: [64]}",
+     DPC_EINVAL, "f.yaml:5: \"reroute.every\" chooses between paths, and there is one"},
+    {"  - {name: a, parts: [embedding], modules: 2}\n"
+     "  - {name: b, parts: [{blocks: 1}], modules: 2}\n"
+     "  - {name: c, parts: [head], modules: 2}\n"
+     "model: {dim: 2, heads: 1}",
+     DPC_EINVAL, "f.yaml:7: \"model.dim\" is 2, less than the 3 levels"},
     {"  - {name: a, parts: [embedding, {blocks: 1}, head]}", DPC_EINVAL,
      "f.yaml:4: \"levels[0].modules\" is missing"},
     {"  - {name: a, parts: [embedding, {blocks: 1}, head], modules: 1, module: 2}", DPC_EINVAL,

@@ -372,8 +372,8 @@ more_paths_than_documents_are_refused(void)
     CU_ASSERT_EQUAL(dpc_tokens_check_paths(corpus, &experiment, &err), DPC_EINVAL);
     CU_ASSERT_PTR_NOT_NULL(strstr(err.text, "has 2 documents to train on"));
     CU_ASSERT_PTR_NOT_NULL(strstr(err.text, "3 paths of at least 1 need 3"));
-    experiment.routing.overlap = 2; /* each document counts for two paths */
-    CU_ASSERT_EQUAL(dpc_tokens_check_paths(corpus, &experiment, &err), DPC_OK);
+    experiment.routing.overlap = 2; /* copies are no documents of a path's own */
+    CU_ASSERT_EQUAL(dpc_tokens_check_paths(corpus, &experiment, &err), DPC_EINVAL);
     dpc_tokens_close(corpus);
     temp_remove(&temp);
 }

@@ -29,10 +29,13 @@ make_clouds(float points[POINTS][DIM])
 static const struct dpc_kmeans_options three = {.seed = 1, .restarts = 3};
 static const uint8_t key[DPC_CONTENT_KEY_BYTES] = {1, 2, 3};
 
-/* A router of two levels of two modules with these keys; `labels` are for metadata. */
+static const char two_by_two[] = "  - {name: lower, parts: [embedding, {blocks: 1}], modules: 2}\n"
+                                 "  - {name: upper, parts: [{blocks: 1}, head], modules: 2}\n";
+
+/* A router of these levels with these keys; `labels` are for metadata. */
 static struct dpc_router *
-fit_routing(const float *points, uint32_t count, uint64_t seed, const char *routing,
-            const uint32_t *labels)
+fit_levels(const float *points, uint32_t count, uint64_t seed, const char *levels,
+           const char *routing, const uint32_t *labels)
 {
     struct dpc_error err = {0};
     struct dpc_router *router = NULL;
@@ -43,11 +46,9 @@ fit_routing(const float *points, uint32_t count, uint64_t seed, const char *rout
                    "experiment: test\n"
                    "seed: %llu\n"
                    "data: {corpus: corpus}\n"
-                   "levels:\n"
-                   "  - {name: lower, parts: [embedding, {blocks: 1}], modules: 2}\n"
-                   "  - {name: upper, parts: [{blocks: 1}, head], modules: 2}\n"
+                   "levels:\n%s"
                    "routing: {%s}\n",
-                   (unsigned long long)seed, routing);
+                   (unsigned long long)seed, levels, routing);
     CU_ASSERT_EQUAL_FATAL(dpc_experiment_parse("test", yaml, strlen(yaml), &experiment, &err),
                           DPC_OK);
     CU_ASSERT_EQUAL_FATAL(dpc_topology_init(&topology, &experiment, &err), DPC_OK);
@@ -55,6 +56,13 @@ fit_routing(const float *points, uint32_t count, uint64_t seed, const char *rout
         .features = points, .count = count, .dim = DIM, .labels = labels};
     CU_ASSERT_EQUAL_FATAL(dpc_router_fit(&topology, &sample, &router, &err), DPC_OK);
     return router;
+}
+
+static struct dpc_router *
+fit_routing(const float *points, uint32_t count, uint64_t seed, const char *routing,
+            const uint32_t *labels)
+{
+    return fit_levels(points, count, seed, two_by_two, routing, labels);
 }
 
 static struct dpc_router *
@@ -248,6 +256,16 @@ product_clusters_each_half_by_itself(void)
     CU_ASSERT_EQUAL(path_of[0] % 2, path_of[2] % 2);
     CU_ASSERT_NOT_EQUAL(path_of[0] / 2, path_of[2] / 2);
     CU_ASSERT_NOT_EQUAL(path_of[0] % 2, path_of[1] % 2);
+    /* A level without a choice takes no part of the features. */
+    struct dpc_router *wider =
+        fit_levels(&points[0][0], POINTS, 1,
+                   "  - {name: lower, parts: [embedding, {blocks: 1}], modules: 2}\n"
+                   "  - {name: middle, parts: [{blocks: 1}], modules: 1}\n"
+                   "  - {name: upper, parts: [{blocks: 1}, head], modules: 2}\n",
+                   "init: product", NULL);
+    for (int i = 0; i < POINTS; i++)
+        CU_ASSERT_EQUAL(dpc_router_path(wider, points[i], key), path_of[i % 4]);
+    dpc_router_destroy(wider);
     dpc_router_destroy(router);
 }
 

@@ -52,6 +52,15 @@ too_few_names_the_path_and_all_counts(void)
     experiment.routing.balance = DPC_BALANCE_CAPACITY;
     CU_ASSERT_EQUAL(dpc_shards_check(&topology, counts, &err), DPC_EINVAL);
     CU_ASSERT_PTR_NOT_NULL(strstr(err.text, "documents_min, or lower routing.capacity"));
+    CU_ASSERT_PTR_NOT_NULL(strstr(err.text, "train the warm start longer"));
+    experiment.routing.features = DPC_FEATURES_NGRAMS; /* which no model is asked for */
+    CU_ASSERT_EQUAL(dpc_shards_check(&topology, counts, &err), DPC_EINVAL);
+    CU_ASSERT_PTR_NULL(strstr(err.text, "warm start"));
+    experiment.routing.balance = DPC_BALANCE_NONE;
+    experiment.routing.init = DPC_ROUTING_METADATA; /* which knows no second choice */
+    CU_ASSERT_EQUAL(dpc_shards_check(&topology, counts, &err), DPC_EINVAL);
+    CU_ASSERT_PTR_NOT_NULL(strstr(err.text, "use fewer modules, lower routing.documents_min"));
+    CU_ASSERT_PTR_NULL(strstr(err.text, "balance"));
 }
 
 static void
