@@ -341,7 +341,7 @@ static int
 write_routing(const struct report *report)
 {
     struct dpc_buf out;
-    if (!dpc_report_routing_has_phases(report->routing))
+    if (!dpc_report_routing_has_choice(report->routing))
         return DPC_OK;
     dpc_buf_init(&out, 0);
     dpc_report_routing_svg(report->routing, report->world->experiment->name, &out);
@@ -430,7 +430,7 @@ write_markdown(const struct report *report)
                    "out.\n\n![train loss](loss.svg)\n\n",
                    report->world->experiment->evaluation.windows);
     markdown_paths(report, &out);
-    if (dpc_report_routing_has_phases(report->routing)) {
+    if (dpc_report_routing_has_choice(report->routing)) {
         dpc_buf_printf(&out, "\n![routing](routing.svg)\n\n");
         dpc_report_routing_markdown(report->routing, &out);
     }

@@ -4,6 +4,7 @@
 
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "base/alloc.h"
 #include "base/svg.h"
@@ -61,9 +62,9 @@ dpc_report_routing_destroy(struct dpc_report_routing *routing)
 }
 
 bool
-dpc_report_routing_has_phases(const struct dpc_report_routing *routing)
+dpc_report_routing_has_choice(const struct dpc_report_routing *routing)
 {
-    return routing->phases > 1;
+    return routing->phases > 0 && routing->paths > 1;
 }
 
 static const struct dpc_shard_record *
@@ -136,21 +137,46 @@ dpc_report_routing_markdown(const struct dpc_report_routing *routing, struct dpc
     }
 }
 
+static double
+share_of(const struct dpc_report_routing *routing, uint32_t phase, uint32_t path)
+{
+    return (double)shards_of(routing, phase)[path].train_documents /
+           (double)count_documents(routing, phase);
+}
+
+static int
+larger_first(const void *a, const void *b)
+{
+    double left = *(const double *)a, right = *(const double *)b;
+    return (left < right) - (left > right);
+}
+
+/* One sharding: how fast shares fall from the largest to the smallest, beside even ones. */
+static void
+draw_shares(const struct dpc_report_routing *routing, const char *title, struct dpc_buf *out)
+{
+    uint32_t paths = routing->paths;
+    double *rank = dpc_alloc(3 * (size_t)paths, sizeof *rank);
+    double *shares = rank + paths, *even = shares + paths;
+    for (uint32_t path = 0; path < paths; path++) {
+        rank[path] = path + 1;
+        shares[path] = share_of(routing, 0, path);
+        even[path] = 1.0 / paths;
+    }
+    qsort(shares, paths, sizeof *shares, larger_first);
+    struct dpc_series series[] = {{"a path's share", rank, shares, paths},
+                                  {"even shares", rank, even, paths}};
+    dpc_svg_chart(out, title, "paths, the largest first", "share of the train documents", series,
+                  2);
+    dpc_free(rank);
+}
+
 /* A line for each path would be a blot with more of them. */
 enum { PATHS_DRAWN_MAX = 64, OWN_SERIES = 2 };
 
-/* y [phases] of a path: its share of the train documents. */
+/* Several shardings: what becomes of shares, of how even they are, and how many documents move. */
 static void
-fill_shares(const struct dpc_report_routing *routing, uint32_t path, double *y)
-{
-    for (uint32_t phase = 0; phase < routing->phases; phase++)
-        y[phase] = (double)shards_of(routing, phase)[path].train_documents /
-                   (double)count_documents(routing, phase);
-}
-
-void
-dpc_report_routing_svg(const struct dpc_report_routing *routing, const char *title,
-                       struct dpc_buf *out)
+draw_phases(const struct dpc_report_routing *routing, const char *title, struct dpc_buf *out)
 {
     uint32_t drawn = routing->paths <= PATHS_DRAWN_MAX ? routing->paths : 0, rows = routing->phases;
     size_t count = OWN_SERIES + drawn;
@@ -160,16 +186,27 @@ dpc_report_routing_svg(const struct dpc_report_routing *routing, const char *tit
         struct facts facts = describe(routing, phase);
         x[phase] = phase;
         values[phase] = facts.agreement;
-        values[rows + phase] = routing->paths > 1 ? facts.entropy / log2(routing->paths) : 1;
+        values[rows + phase] = facts.entropy / log2(routing->paths);
     }
     series[0] = (struct dpc_series){"documents that stay", x, values, rows};
     series[1] = (struct dpc_series){"entropy of its most; shards", x, values + rows, rows};
     for (uint32_t path = 0; path < drawn; path++) {
         double *y = values + (size_t)(OWN_SERIES + path) * rows;
-        fill_shares(routing, path, y);
+        for (uint32_t phase = 0; phase < rows; phase++)
+            y[phase] = share_of(routing, phase, path);
         series[OWN_SERIES + path] = (struct dpc_series){NULL, x, y, rows};
     }
     dpc_svg_chart(out, title, "discriminative phases", "share", series, count);
     dpc_free(values);
     dpc_free(series);
+}
+
+void
+dpc_report_routing_svg(const struct dpc_report_routing *routing, const char *title,
+                       struct dpc_buf *out)
+{
+    if (routing->phases > 1)
+        draw_phases(routing, title, out);
+    else
+        draw_shares(routing, title, out);
 }

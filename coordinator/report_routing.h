@@ -21,11 +21,12 @@ int dpc_report_routing_load(struct dpc_kv *kv, const struct dpc_topology *topolo
 /* Takes NULL; returns NULL. */
 struct dpc_report_routing *dpc_report_routing_destroy(struct dpc_report_routing *routing);
 
-/* There were discriminative phases; without them there is nothing to draw. */
-bool dpc_report_routing_has_phases(const struct dpc_report_routing *routing);
+/* Documents were shared out among paths; else there is nothing to show to people. */
+bool dpc_report_routing_has_choice(const struct dpc_report_routing *routing);
 /* A list, one entry a sharding; the caller's. */
 struct dpc_json *dpc_report_routing_json(const struct dpc_report_routing *routing);
 void dpc_report_routing_markdown(const struct dpc_report_routing *routing, struct dpc_buf *out);
+/* Of a routing that had a choice. */
 void dpc_report_routing_svg(const struct dpc_report_routing *routing, const char *title,
                             struct dpc_buf *out);
 

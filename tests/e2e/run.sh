@@ -20,7 +20,7 @@ check 'the table has dipaco with its difference' grep -qE '^dipaco .*%$' first.o
 check 'bytes are told' grep -q 'over the wire: .* up, .* down' first.out
 check 'it says where the report lies' grep -q 'first/report/report.md' first.out
 check 'three samples' [ "$(grep -c '^path ' first.out)" = 3 ]
-for file in report.json report.md loss.svg samples.txt; do
+for file in report.json report.md loss.svg routing.svg samples.txt; do
     check "there is $file" [ -s "first/report/$file" ]
 done
 check 'plain progress lines' grep -qE '^[a-z_]+ +rounds? [0-9]' first.err

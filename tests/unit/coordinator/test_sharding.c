@@ -241,12 +241,14 @@ static void
 check_splits(struct rig *rig)
 {
     uint32_t overlap = rig->experiment.routing.overlap;
-    uint32_t train[DOCUMENTS] = {0}, test[DOCUMENTS] = {0}, scored[DOCUMENTS] = {0},
-             kinds[PATHS] = {0};
+    uint32_t train[DOCUMENTS] = {0}, test[DOCUMENTS] = {0}, early[DOCUMENTS] = {0};
+    uint32_t scored[DOCUMENTS] = {0}, kinds[PATHS] = {0};
     for (uint32_t path = 0; path < PATHS; path++) {
         mark(rig, &rig->shards[path].train, train, kinds);
         if (rig->shards[path].test_documents)
             mark(rig, &rig->shards[path].test, test, kinds);
+        if (rig->shards[path].early_stop_documents)
+            mark(rig, &rig->shards[path].early_stop, early, kinds);
     }
     mark(rig, &rig->sharded.scored, scored, kinds);
     struct dpc_tokens *tokens = corpus_open(&rig->temp, "corpus");
@@ -254,6 +256,7 @@ check_splits(struct rig *rig)
         enum dpc_split split = dpc_tokens_split(tokens, doc, &rig->experiment);
         CU_ASSERT_EQUAL(train[doc], split == DPC_SPLIT_TRAIN ? overlap : 0);
         CU_ASSERT_EQUAL(test[doc], split == DPC_SPLIT_TEST);
+        CU_ASSERT_EQUAL(early[doc], split == DPC_SPLIT_EARLY_STOP);
         CU_ASSERT_EQUAL(scored[doc], split == DPC_SPLIT_ROUTER);
     }
     dpc_tokens_close(tokens);

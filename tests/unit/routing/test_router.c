@@ -388,6 +388,38 @@ chance_in_the_labels_moves_nobody(void)
     dpc_router_destroy(router);
 }
 
+/* Labels that features say little about: the likeliest of all would take nearly every document, and
+ * the bias gives each path its share all the same. */
+static void
+paths_get_their_labels_shares(void)
+{
+    static float points[POINTS][DIM];
+    static uint32_t labels[POINTS];
+    uint32_t wanted[CLUSTERS] = {0}, got[CLUSTERS] = {0};
+    struct dpc_rng rng;
+    struct dpc_error err;
+    struct dpc_router *router;
+    dpc_rng_init(&rng, 21, DPC_RNG_TEST, 0, 0, 0);
+    for (uint32_t i = 0; i < POINTS; i++) {
+        labels[i] = i % 10 < 7 ? 0 : i % 10 - 6;
+        wanted[labels[i]]++;
+        for (uint32_t k = 0; k < DIM; k++)
+            points[i][k] = (float)((k == labels[i] ? 0.3 : 0.0) + dpc_rng_normal(&rng));
+    }
+    struct dpc_router_sample all = {
+        .features = &points[0][0], .count = POINTS, .dim = DIM, .labels = NULL};
+    struct dpc_router_sample labelled = all;
+    labelled.labels = labels;
+    CU_ASSERT_EQUAL_FATAL(
+        dpc_router_fit_linear(CLUSTERS, DPC_FEATURES_STANDARD, &labelled, &all, &router, &err),
+        DPC_OK);
+    for (uint32_t i = 0; i < POINTS; i++)
+        got[dpc_router_path(router, points[i], key)]++;
+    for (uint32_t path = 0; path < CLUSTERS; path++)
+        CU_ASSERT_EQUAL(got[path], wanted[path]);
+    dpc_router_destroy(router);
+}
+
 /* Four things that each lift one dimension by 2, and beside them one of no interest that moves
  * all dimensions together by much more: standardised, points cluster by it, whitened they do not.
  */
@@ -548,6 +580,7 @@ static const struct dpc_test tests[] = {
     {"hash looks at the key alone and is even", hash_looks_at_the_key_alone_and_is_even},
     {"the linear router learns its labels", the_linear_router_learns_its_labels},
     {"chance in the labels moves nobody", chance_in_the_labels_moves_nobody},
+    {"paths get their labels' shares", paths_get_their_labels_shares},
     {"whitening sees past what moves all dimensions",
      whitening_sees_past_what_moves_all_dimensions},
     {"narrow n-grams are not blown up", narrow_ngrams_are_not_blown_up},
