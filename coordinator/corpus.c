@@ -13,6 +13,7 @@
 #include "base/tensor_blob.h"
 #include "base/vfs.h"
 #include "data/tokens.h"
+#include "routing/assign.h"
 
 int
 dpc_corpus_open(const struct dpc_world *world, struct dpc_corpus *corpus, struct dpc_error *err)
@@ -48,72 +49,111 @@ dpc_corpus_put_documents(const struct dpc_corpus *corpus, const uint32_t *docs, 
     return code;
 }
 
-/* Does document number `index` of the corpus belong to the path? Training may read it on several,
- * everything else reads it on the first. */
-static bool
-goes_to(const struct dpc_assignment *assignment, enum dpc_split split, uint32_t index,
-        uint32_t path)
-{
-    if (!assignment)
-        return true;
-    const uint32_t *paths = assignment->paths + (size_t)index * assignment->choices;
-    for (uint32_t i = 0; i < (split == DPC_SPLIT_TRAIN ? assignment->choices : 1); i++) {
-        if (paths[i] == path)
-            return true;
-    }
-    return false;
-}
+/* --- Shards. */
 
-/* Those of a split that go to `path`; `assignment` NULL: all of them. `*ret_docs` has room for all.
- */
+/* Documents of one split, those of a path together and in the corpus's order. */
+struct lists {
+    uint32_t *docs;
+    uint32_t *ends; /* [paths], the end of each path's in `docs` */
+};
+
+/* The paths that read a document: training may have several, everything else has the first. */
 static uint32_t
-choose(const struct dpc_corpus *corpus, enum dpc_split split,
-       const struct dpc_assignment *assignment, uint32_t path, uint32_t *ret_docs,
-       uint64_t *ret_tokens)
+paths_of(const struct dpc_assignment *assignment, enum dpc_split split, uint32_t index,
+         const uint32_t **ret_paths)
 {
-    uint32_t count = 0;
-    *ret_tokens = 0;
-    for (uint32_t i = 0; i < corpus->docs_count; i++) {
-        uint32_t doc = corpus->docs[i];
-        if (dpc_tokens_split(corpus->tokens, doc, corpus->world->experiment) != split ||
-            !goes_to(assignment, split, i, path))
-            continue;
-        ret_docs[count++] = doc;
-        *ret_tokens += dpc_tokens_count(corpus->tokens, doc);
-    }
-    return count;
+    static const uint32_t only = 0;
+    *ret_paths = assignment ? assignment->paths + (size_t)index * assignment->choices : &only;
+    return assignment && split == DPC_SPLIT_TRAIN ? assignment->choices : 1;
 }
 
-/* A path may have no document of a split; there is then nothing to put. `docs` is room for all. */
-static int
-put_split(const struct dpc_corpus *corpus, enum dpc_split split,
-          const struct dpc_assignment *assignment, uint32_t path, uint32_t *docs,
-          struct dpc_blob_ref *ret_blob, uint32_t *ret_count, struct dpc_error *err)
+/* One pass over the documents: counts those of each path, or puts them in their places. */
+static void
+pass(const struct dpc_corpus *corpus, const struct dpc_assignment *assignment, enum dpc_split split,
+     struct lists *lists)
 {
-    uint64_t tokens;
-    *ret_count = choose(corpus, split, assignment, path, docs, &tokens);
+    for (uint32_t i = 0; i < corpus->docs_count; i++) {
+        const uint32_t *paths;
+        uint32_t doc = corpus->docs[i], count = paths_of(assignment, split, i, &paths);
+        if (dpc_tokens_split(corpus->tokens, doc, corpus->world->experiment) != split)
+            continue;
+        for (uint32_t k = 0; k < count; k++) {
+            if (paths[k] != DPC_ASSIGN_NONE && lists->docs)
+                lists->docs[lists->ends[paths[k]]++] = doc;
+            else if (paths[k] != DPC_ASSIGN_NONE)
+                lists->ends[paths[k] + 1]++;
+        }
+    }
+}
+
+static void
+list_split(const struct dpc_corpus *corpus, const struct dpc_assignment *assignment,
+           enum dpc_split split, uint32_t paths, struct lists *ret_lists)
+{
+    struct lists lists = {.ends = dpc_alloc((size_t)paths + 1, sizeof *lists.ends)};
+    pass(corpus, assignment, split, &lists);
+    for (uint32_t path = 0; path < paths; path++)
+        lists.ends[path + 1] += lists.ends[path];
+    lists.docs = dpc_alloc((size_t)lists.ends[paths] + 1, sizeof *lists.docs);
+    pass(corpus, assignment, split, &lists);
+    *ret_lists = lists;
+}
+
+static uint32_t
+docs_of(const struct lists *lists, uint32_t path, const uint32_t **ret_docs)
+{
+    uint32_t from = path ? lists->ends[path - 1] : 0;
+    *ret_docs = lists->docs + from;
+    return lists->ends[path] - from;
+}
+
+/* A path may have no document of a split that is held out; there is then nothing to put. */
+static int
+put_held_out(const struct dpc_corpus *corpus, const struct lists *lists, uint32_t path,
+             struct dpc_blob_ref *ret_blob, uint32_t *ret_count, struct dpc_error *err)
+{
+    const uint32_t *docs;
+    *ret_count = docs_of(lists, path, &docs);
     return *ret_count ? dpc_corpus_put_documents(corpus, docs, *ret_count, 0, ret_blob, err)
                       : DPC_OK;
 }
 
-int
-dpc_corpus_put_shard(const struct dpc_corpus *corpus, const struct dpc_assignment *assignment,
-                     uint32_t path, struct dpc_shard *ret_shard, struct dpc_error *err)
+static int
+put_train(const struct dpc_corpus *corpus, const struct lists *lists, uint32_t path,
+          struct dpc_shard *shard, struct dpc_error *err)
 {
-    struct dpc_shard shard = {0};
-    uint32_t *docs = dpc_alloc(corpus->docs_count, sizeof *docs);
-    uint32_t count = choose(corpus, DPC_SPLIT_TRAIN, assignment, path, docs, &shard.train_tokens);
-    shard.train_documents = count;
-    int code = dpc_corpus_put_documents(corpus, docs, count, 0, &shard.train, err);
-    if (code == DPC_OK)
-        code = put_split(corpus, DPC_SPLIT_TEST, assignment, path, docs, &shard.test,
-                         &shard.test_documents, err);
-    if (code == DPC_OK)
-        code = put_split(corpus, DPC_SPLIT_EARLY_STOP, assignment, path, docs, &shard.early_stop,
-                         &shard.early_stop_documents, err);
-    dpc_free(docs);
-    if (code == DPC_OK)
-        *ret_shard = shard;
+    const uint32_t *docs;
+    uint32_t count = docs_of(lists, path, &docs);
+    shard->train_documents = count;
+    for (uint32_t i = 0; i < count; i++)
+        shard->train_tokens += dpc_tokens_count(corpus->tokens, docs[i]);
+    return dpc_corpus_put_documents(corpus, docs, count, 0, &shard->train, err);
+}
+
+int
+dpc_corpus_put_shards(const struct dpc_corpus *corpus, const struct dpc_assignment *assignment,
+                      struct dpc_shard *ret_shards, struct dpc_error *err)
+{
+    uint32_t paths = assignment ? corpus->world->topology->routed_paths : 1;
+    struct lists lists[DPC_SPLITS_COUNT] = {0};
+    int code = DPC_OK;
+    for (int split = 0; split < DPC_SPLITS_COUNT; split++)
+        list_split(corpus, assignment, (enum dpc_split)split, paths, &lists[split]);
+    for (uint32_t path = 0; code == DPC_OK && path < paths; path++) {
+        struct dpc_shard shard = {0};
+        code = put_train(corpus, &lists[DPC_SPLIT_TRAIN], path, &shard, err);
+        if (code == DPC_OK)
+            code = put_held_out(corpus, &lists[DPC_SPLIT_TEST], path, &shard.test,
+                                &shard.test_documents, err);
+        if (code == DPC_OK)
+            code = put_held_out(corpus, &lists[DPC_SPLIT_EARLY_STOP], path, &shard.early_stop,
+                                &shard.early_stop_documents, err);
+        ret_shards[path] = shard;
+    }
+    for (int split = 0; split < DPC_SPLITS_COUNT; split++) {
+        dpc_free(lists[split].docs);
+        dpc_free(lists[split].ends);
+    }
     return code;
 }
 
@@ -181,7 +221,7 @@ prepare(const struct dpc_corpus *corpus, struct dpc_prepared *prepared, struct d
     int code = dpc_corpus_put_documents(corpus, corpus->docs, corpus->docs_count,
                                         experiment->routing.prefix, &prepared->prefixes, err);
     if (code == DPC_OK)
-        code = dpc_corpus_put_shard(corpus, NULL, 0, &all, err);
+        code = dpc_corpus_put_shards(corpus, NULL, &all, err);
     if (code == DPC_OK && all.test_documents == 0)
         code = dpc_error_set(err, DPC_EINVAL,
                              "none of the %u documents of \"%s\" is held out: raise data.test (now "

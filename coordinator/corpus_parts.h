@@ -41,11 +41,10 @@ void dpc_corpus_close(struct dpc_corpus *corpus);
 int dpc_corpus_put_documents(const struct dpc_corpus *corpus, const uint32_t *docs, uint32_t count,
                              uint32_t tokens_max, struct dpc_blob_ref *ret_blob,
                              struct dpc_error *err) DPC_MUST_CHECK;
-/* Files of a path's train, test and, with early stopping, early-stop documents; `assignment` NULL:
- * of all documents. */
-int dpc_corpus_put_shard(const struct dpc_corpus *corpus, const struct dpc_assignment *assignment,
-                         uint32_t path, struct dpc_shard *ret_shard,
-                         struct dpc_error *err) DPC_MUST_CHECK;
+/* Files of each path's train, test and early-stop documents, `ret_shards` [routed paths];
+ * `assignment` NULL: one shard of all documents. A path that has none of a split has no file. */
+int dpc_corpus_put_shards(const struct dpc_corpus *corpus, const struct dpc_assignment *assignment,
+                          struct dpc_shard *ret_shards, struct dpc_error *err) DPC_MUST_CHECK;
 
 /* --- Discriminative phases (scored.c): documents of the router split, which the paths score. */
 

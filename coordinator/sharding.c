@@ -219,34 +219,56 @@ cost_of(const struct dpc_corpus *corpus, const struct dpc_features *features,
     dpc_router_costs(router, features->values + (size_t)index * features->dim, key, ret_costs);
 }
 
-/* The nearest paths of those documents for which is_seen() equals `seen`, under the capacity. */
+/* The nearest paths of some documents. */
+static int
+assign_block(const struct dpc_corpus *corpus, const struct dpc_features *features,
+             const struct dpc_router *router, const uint32_t *docs, uint32_t count,
+             const struct dpc_assign_options *options, struct dpc_assignment *assignment,
+             struct dpc_error *err)
+{
+    uint32_t paths = dpc_router_paths(router), choices = assignment->choices;
+    float *costs = dpc_try_alloc((size_t)count * paths + 1, sizeof *costs);
+    if (!costs)
+        return dpc_error_set(err, DPC_ENOMEM,
+                             "no memory to rank %u paths for %u documents at once, as "
+                             "routing.balance: capacity asks: write none, or use fewer paths",
+                             paths, count);
+    uint32_t *chosen = dpc_alloc((size_t)count * choices + 1, sizeof *chosen);
+    for (uint32_t i = 0; i < count; i++)
+        cost_of(corpus, features, router, docs[i], costs + (size_t)i * paths);
+    dpc_assign(costs, count, paths, options, chosen);
+    for (uint32_t i = 0; i < count; i++)
+        memcpy(assignment->paths + (size_t)docs[i] * choices, chosen + (size_t)i * choices,
+               choices * sizeof *chosen);
+    dpc_free(costs);
+    dpc_free(chosen);
+    return DPC_OK;
+}
+
+/* Those documents for which is_seen() equals `seen`. A capacity looks at all of them at once,
+ * without one each chooses for itself. */
 static int
 assign_some(const struct dpc_corpus *corpus, const struct dpc_features *features,
             const struct dpc_router *router, bool seen, const struct dpc_assign_options *options,
             struct dpc_assignment *assignment, struct dpc_error *err)
 {
-    uint32_t paths = dpc_router_paths(router), count = 0, choices = assignment->choices;
+    enum { COSTS_MAX = 1 << 20 };
+    uint32_t count = 0, at_once = COSTS_MAX / dpc_router_paths(router) + 1;
     uint32_t *docs = dpc_alloc(corpus->docs_count, sizeof *docs);
     for (uint32_t i = 0; i < corpus->docs_count; i++) {
         if (is_seen(corpus, i) == seen)
             docs[count++] = i;
     }
-    float *costs = dpc_try_alloc((size_t)count * paths + 1, sizeof *costs);
-    uint32_t *chosen = dpc_alloc((size_t)count * choices + 1, sizeof *chosen);
-    for (uint32_t i = 0; costs && i < count; i++)
-        cost_of(corpus, features, router, docs[i], costs + (size_t)i * paths);
-    if (costs)
-        dpc_assign(costs, count, paths, options, chosen);
-    for (uint32_t i = 0; i < count; i++)
-        memcpy(assignment->paths + (size_t)docs[i] * choices, chosen + (size_t)i * choices,
-               choices * sizeof *chosen);
-    bool made = costs;
-    dpc_free(costs);
-    dpc_free(chosen);
+    if (options->capacity > 0 || at_once > count)
+        at_once = count;
+    int code = DPC_OK;
+    for (uint32_t from = 0; code == DPC_OK && from < count; from += at_once) {
+        uint32_t left = count - from;
+        code = assign_block(corpus, features, router, docs + from, left < at_once ? left : at_once,
+                            options, assignment, err);
+    }
     dpc_free(docs);
-    return made ? DPC_OK
-                : dpc_error_set(err, DPC_ENOMEM, "no memory to rank %u paths for %u documents",
-                                paths, count);
+    return code;
 }
 
 static int
@@ -307,9 +329,7 @@ put_shards(const struct dpc_corpus *corpus, const struct dpc_assignment *assignm
            struct dpc_shard *shards, struct dpc_error *err)
 {
     int code = check_counts(corpus, assignment, err);
-    for (uint32_t path = 0; code == DPC_OK && path < corpus->world->topology->routed_paths; path++)
-        code = dpc_corpus_put_shard(corpus, assignment, path, &shards[path], err);
-    return code;
+    return code == DPC_OK ? dpc_corpus_put_shards(corpus, assignment, shards, err) : code;
 }
 
 /* The router, and the assignment where the router does not make it. */

@@ -228,18 +228,19 @@ dpc_router_normalise(const struct dpc_router *router, const struct router_part *
         scale_to_unit(ret_point, part->dim);
 }
 
-/* Adds a part's distances: paths count in mixed radix, the last part fastest, as levels do. */
+/* Adds a part's distances: paths count in mixed radix, the last part fastest, as levels do. Runs of
+ * `stride` paths have the same cluster. */
 static void
 add_distances(const struct dpc_router *router, const struct router_part *part, uint32_t stride,
-              const float *point, float *costs)
+              const float *point, float *distances, float *costs)
 {
-    for (uint32_t cluster = 0; cluster < part->clusters; cluster++) {
-        const float *centroid = part->centroids + (size_t)cluster * part->dim;
-        float distance = (float)dpc_kmeans_squared_distance(point, centroid, part->dim);
-        for (uint32_t path = 0; path < router->paths; path++) {
-            if (path / stride % part->clusters == cluster)
-                costs[path] += distance;
-        }
+    for (uint32_t cluster = 0; cluster < part->clusters; cluster++)
+        distances[cluster] = (float)dpc_kmeans_squared_distance(
+            point, part->centroids + (size_t)cluster * part->dim, part->dim);
+    for (uint32_t path = 0, cluster = 0; path < router->paths; path += stride) {
+        for (uint32_t i = 0; i < stride; i++)
+            costs[path + i] += distances[cluster];
+        cluster = cluster + 1 < part->clusters ? cluster + 1 : 0;
     }
 }
 
@@ -247,13 +248,15 @@ static void
 cost_by_centroids(const struct dpc_router *router, const float *feature, float *point, float *costs)
 {
     uint32_t stride = router->paths;
+    float *distances = dpc_alloc(router->paths, sizeof *distances);
     memset(costs, 0, router->paths * sizeof *costs);
     for (uint32_t i = 0; i < router->parts_count; i++) {
         const struct router_part *part = &router->parts[i];
         stride /= part->clusters;
         dpc_router_normalise(router, part, feature, point + router->dim, point);
-        add_distances(router, part, stride, point, costs);
+        add_distances(router, part, stride, point, distances, costs);
     }
+    dpc_free(distances);
 }
 
 static void
