@@ -690,8 +690,10 @@ static const struct dpc_key rows[] = {
      .fallback = "shard",
      .choices = weights,
      .may_fork = true,
-     .doc = "What a path's delta weighs in a module: the size of its shard, the tokens it trained "
-            "on, or the same for all"},
+     .doc = "What a path's delta weighs in a module, where it brings only a part of a round the "
+            "part of it; shard: the documents of its shard, tokens: the tokens that its steps "
+            "read, as the coordinator counts them (fewer than batch times context where documents "
+            "are shorter), uniform: the same for all"},
     {.path = "outer.rescale",
      .type = DPC_KEY_ENUM,
      FIELD(outer.rescale),

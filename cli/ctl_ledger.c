@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * An entry has several contributions: its table has a row for each. */
 #include <inttypes.h>
+#include <math.h>
 
 #include "cli/commands.h"
 #include "cli/ctl.h"
@@ -26,32 +27,67 @@ text(const struct dpc_json *object, const char *key)
     return dpc_json_text(dpc_json_get(object, key), "?");
 }
 
+static int64_t
+integer(const struct dpc_json *object, const char *key)
+{
+    return dpc_json_integer(dpc_json_get(object, key), -1);
+}
+
+static double
+number(const struct dpc_json *object, const char *key)
+{
+    return dpc_json_number(dpc_json_get(object, key), NAN);
+}
+
+static void
+add_step(struct dpc_table *table, const struct dpc_json *record)
+{
+    dpc_table_add(table, "%" PRId64, integer(record, "sequence"));
+    dpc_table_add(table, "%s", text(record, "module"));
+    dpc_table_add(table, "%" PRId64, integer(record, "version"));
+    dpc_table_add(table, "%.12s", text(record, "master"));
+}
+
+/* What is left of a weight is what a gate or a revoke let through. */
 static void
 add_entry(struct dpc_table *table, const struct dpc_json *record, const struct dpc_json *entry)
 {
-    dpc_table_add(table, "%" PRId64, dpc_json_integer(dpc_json_get(record, "sequence"), -1));
-    dpc_table_add(table, "%s", text(record, "module"));
-    dpc_table_add(table, "%" PRId64, dpc_json_integer(dpc_json_get(record, "version"), -1));
-    dpc_table_add(table, "%.12s", text(record, "master"));
-    dpc_table_add(table, "%.4f", dpc_json_number(dpc_json_get(record, "rescale"), 0));
+    add_step(table, record);
+    dpc_table_add(table, "%.4f", number(record, "rescale"));
     dpc_table_add(table, "%s", text(entry, "path"));
-    dpc_table_add(table, "%.4f", dpc_json_number(dpc_json_get(entry, "weight"), 0));
+    dpc_table_add(table, "%" PRId64, integer(entry, "steps"));
+    dpc_table_add(table, "%.4f", number(entry, "weight"));
+    dpc_table_add(table, "%.4g", number(entry, "scale"));
+    dpc_table_add(table, "%" PRId64, integer(entry, "late"));
     dpc_table_add(table, "%s", text(entry, "worker"));
-    dpc_table_add(table, "%" PRId64, dpc_json_integer(dpc_json_get(entry, "lease"), -1));
+    dpc_table_add(table, "%" PRId64, integer(entry, "lease"));
     dpc_table_add(table, "%.12s", text(entry, "delta"));
+}
+
+/* A beginning, a rollback, or a round that nobody brought anything of. */
+static void
+add_bare(struct dpc_table *table, const struct dpc_json *record)
+{
+    enum { OF_ENTRIES = 9 };
+    add_step(table, record);
+    for (int i = 0; i < OF_ENTRIES; i++)
+        dpc_table_add(table, "-");
 }
 
 static void
 print_ledger(const struct dpc_json *records)
 {
-    static const char *const titles[] = {">entry", "module",  ">version", "made",   ">rescale",
-                                         "path",   ">weight", "worker",   ">lease", "delta"};
+    static const char *const titles[] = {">entry", "module", ">version", "made",   ">rescale",
+                                         "path",   ">steps", ">weight",  ">scale", ">late",
+                                         "worker", ">lease", "delta"};
     struct dpc_table *table = dpc_table_create(titles, DPC_COUNT(titles));
     for (size_t i = 0; i < dpc_json_count(records); i++) {
         const struct dpc_json *record = dpc_json_at(records, i);
         const struct dpc_json *entries = dpc_json_get(record, "entries");
         for (size_t j = 0; j < dpc_json_count(entries); j++)
             add_entry(table, record, dpc_json_at(entries, j));
+        if (dpc_json_count(entries) == 0)
+            add_bare(table, record);
     }
     dpc_table_print(table, stdout);
     dpc_table_destroy(table);

@@ -12,6 +12,7 @@
 #include "base/layout.h"
 #include "base/tensor_blob.h"
 #include "base/vfs.h"
+#include "data/batch.h"
 #include "data/tokens.h"
 #include "routing/assign.h"
 
@@ -127,6 +128,8 @@ put_train(const struct dpc_corpus *corpus, const struct lists *lists, uint32_t p
     shard->train_documents = count;
     for (uint32_t i = 0; i < count; i++)
         shard->train_tokens += dpc_tokens_count(corpus->tokens, docs[i]);
+    shard->window_tokens = dpc_batch_window_tokens(corpus->tokens, docs, count,
+                                                   corpus->world->experiment->model.context);
     return dpc_corpus_put_documents(corpus, docs, count, 0, &shard->train, err);
 }
 

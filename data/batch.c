@@ -116,6 +116,19 @@ dpc_batch_fill(const struct dpc_batch_sampler *sampler, uint64_t seed, uint32_t 
     return counted;
 }
 
+double
+dpc_batch_window_tokens(const struct dpc_tokens *tokens, const uint32_t *docs, uint32_t docs_count,
+                        uint32_t context)
+{
+    double windows = 0, sum = 0;
+    for (uint32_t i = 0; i < docs_count; i++) {
+        uint32_t count = dpc_tokens_count(tokens, docs[i]), its = windows_of(count, context);
+        windows += its;
+        sum += (double)its * (count > context ? context : count - 1);
+    }
+    return windows > 0 ? sum / windows : 0;
+}
+
 uint32_t
 dpc_batch_windows(const struct dpc_tokens *tokens, uint32_t doc, uint32_t context,
                   uint32_t windows_max)

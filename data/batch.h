@@ -37,6 +37,11 @@ struct dpc_batch_sampler *dpc_batch_sampler_destroy(struct dpc_batch_sampler *sa
 uint64_t dpc_batch_fill(const struct dpc_batch_sampler *sampler, uint64_t seed, uint32_t path,
                         uint32_t round, uint32_t step, int32_t *ret_tokens, int32_t *ret_targets);
 
+/* Mean tokens of a window that is drawn from these documents, each longer than the prefix: fewer
+ * than the context where documents are shorter. */
+double dpc_batch_window_tokens(const struct dpc_tokens *tokens, const uint32_t *docs,
+                               uint32_t docs_count, uint32_t context);
+
 /* Windows for evaluation of a document: [w * context, (w + 1) * context) for w = 0, 1, ... without
  * overlap; at most `windows_max` of them so that no giant decides the figure. */
 uint32_t dpc_batch_windows(const struct dpc_tokens *tokens, uint32_t doc, uint32_t context,

@@ -102,6 +102,7 @@ struct dpc_prepared {
 struct dpc_shard {
     struct dpc_blob_ref train, test, early_stop;
     uint64_t train_documents, train_tokens;
+    double window_tokens; /* mean tokens of a window that training draws */
     uint32_t test_documents, early_stop_documents;
     uint64_t routed, stayed; /* as in struct dpc_shard_record */
 };

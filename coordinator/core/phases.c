@@ -280,6 +280,7 @@ put_shards(struct dpc_core *core, const struct dpc_sharded *sharded, struct dpc_
         path->shard_bytes = shard->train.bytes;
         path->shard_documents = shard->train_documents;
         path->shard_tokens = shard->train_tokens;
+        path->window_tokens = shard->window_tokens;
         path->test = shard->test.hash;
         path->test_bytes = shard->test.bytes;
         path->test_documents = shard->test_documents;

@@ -58,6 +58,14 @@ core_round_is_ready(const struct dpc_core *core, uint32_t path)
 
 /* --- Outer steps. */
 
+/* What a step of the path reads: windows of short documents are not full. */
+static double
+window_tokens(const struct dpc_core *core, uint32_t path)
+{
+    double tokens = core->paths[path].record.window_tokens;
+    return tokens > 0 ? tokens : core->experiment->model.context;
+}
+
 static double
 raw_weight(const struct dpc_core *core, const struct core_delta *delta)
 {
@@ -66,7 +74,7 @@ raw_weight(const struct dpc_core *core, const struct core_delta *delta)
     case DPC_WEIGHT_SHARD:
         return share * (double)core->paths[delta->path].record.shard_documents;
     case DPC_WEIGHT_TOKENS:
-        return (double)delta->steps;
+        return (double)delta->steps * window_tokens(core, delta->path);
     case DPC_WEIGHT_UNIFORM:
         break;
     }

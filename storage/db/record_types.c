@@ -166,7 +166,7 @@ static const struct dpc_field path_fields[] = {
     F(path),        F(rounds_done), F(steps_done),     F(tokens_done),     F(state),
     F(state_bytes), F(shard),       F(shard_bytes),    F(shard_documents), F(shard_tokens),
     F(test),        F(test_bytes),  F(test_documents), F(part_steps),      F(parts),
-    F(missed),      F(kept),        F(kept_bytes),     F(keeper),
+    F(missed),      F(kept),        F(kept_bytes),     F(keeper),          F(window_tokens),
 };
 #undef F
 
@@ -179,8 +179,9 @@ path_key(struct dpc_key *key, const void *record)
 const struct dpc_record_type dpc_type_path = {
     .name = "path",
     .letter = LETTER_PATH,
-    .format = 2,
-    .fields_count_format_1 = COUNT(path_fields) - 6, /* without parts of a round and kept states */
+    .format = 3,
+    .fields_count_format_1 = COUNT(path_fields) - 7, /* without parts of a round and kept states */
+    .fields_count_format_2 = COUNT(path_fields) - 1,
     .family = DPC_KV_STATE,
     .fields = path_fields,
     .fields_count = COUNT(path_fields),

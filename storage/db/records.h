@@ -136,6 +136,8 @@ struct dpc_path_record {
     struct dpc_hash kept; /* path state that stays with the worker `keeper`; none: none does */
     uint64_t kept_bytes;
     uint8_t keeper[DPC_WORKER_KEY_BYTES];
+    /* Mean tokens of a window that training draws from the shard; 0 before format 3. */
+    double window_tokens;
 };
 
 /* When a contribution came: before its module closed the round, or, elastic mode, after. */

@@ -41,6 +41,11 @@ check 'and counted' sh -c "dipacoctl --dir run status | grep -q '1 barred'"
 last=$(ctl ledger --json | sed -n 's/^ *"sequence": *\([0-9]*\).*/\1/p' | tail -n 1)
 ctl versions >versions.out
 check 'the cause is listed' grep -qE ' revoke ' versions.out
+ctl ledger >ledger.out
+check 'what was left out has a scale of 0 in the ledger' awk '
+    NR == 1 { for (i = 1; i <= NF; i++) column[$i] = i }
+    $column["worker"] == "worker-2" { out += $column["scale"] == 0 }
+    END { exit out == 0 }' ledger.out
 run_to_end again dipacoctl --dir run revoke worker-2 --since "$round"
 check 'asked again there is nothing to do' grep -q '^no version holds anything of it' again.out
 run_to_end replay dipacoctl --dir run replay

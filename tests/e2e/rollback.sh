@@ -32,6 +32,7 @@ check 'it says how many leases that voided' grep -q '^[0-2] leases were voided' 
 now=$(sed -n 's/^lower.0: version \([0-9]*\) .*/\1/p' one.out)
 ctl versions lower.0 >versions.out
 check 'the cause is listed' grep -qE "lower.0 +$now +rollback +$old " versions.out
+check 'the ledger has a row for it' sh -c "dipacoctl --dir run ledger | grep -qE 'lower.0 +$now +[0-9a-f]+ +- '"
 run_to_end again dipacoctl --dir run rollback lower.0 --to "$old"
 check 'asked again there is nothing to do' grep -q "has the content of version $old already" again.out
 

@@ -188,6 +188,7 @@ shard(struct sim *sim, struct sim_effect *effect)
             .test = i % 3 == 1 ? (struct dpc_blob_ref){.bytes = 0}
                                : put_data(sim, "held out", i, &sharded->router),
             .train_documents = 100 + 7 * i,
+            .window_tokens = 10 + i % 5,
             .train_tokens = 10000,
             .test_documents = i % 3 == 1 ? 0 : sim->plan.test_documents,
         };

@@ -135,6 +135,7 @@ answer_shard(struct driver *driver, struct dpc_shard *shards)
             .train = {hash_of_numbers(i, 1, 0, &event.sharded.router), 10},
             .test = {hash_of_numbers(i, 2, 0, &event.sharded.router), 10},
             .train_documents = 100 + i,
+            .window_tokens = 10 + i,
             .test_documents = 40,
         };
         if (i + 1 < event.sharded.paths_count) {

@@ -131,6 +131,7 @@ expected_weight(const struct run *run, const struct dpc_ledger_entry *entry)
     case DPC_WEIGHT_SHARD:
         return discount * share * (100.0 + entry->path);
     case DPC_WEIGHT_TOKENS:
+        return discount * share * (10.0 + entry->path);
     case DPC_WEIGHT_UNIFORM:
         break;
     }

@@ -141,6 +141,21 @@ documents_are_drawn_by_their_windows(void)
     temp_remove(&temp);
 }
 
+/* A document of 10 tokens gives 9 of a window's 16 a next one, longer ones all. */
+static void
+windows_of_short_documents_are_not_full(void)
+{
+    static const uint32_t docs[] = {1, 2, 3, 4};
+    struct temp temp;
+    struct dpc_tokens *corpus = build(&temp);
+    CU_ASSERT_DOUBLE_EQUAL(dpc_batch_window_tokens(corpus, docs, 4, CONTEXT),
+                           (9 + 16 + 2 * 16 + 10 * 16) / 14.0, 1e-12);
+    CU_ASSERT_EQUAL(dpc_batch_window_tokens(corpus, docs, 1, CONTEXT), 9);
+    CU_ASSERT_EQUAL(dpc_batch_window_tokens(corpus, docs, 0, CONTEXT), 0);
+    dpc_tokens_close(corpus);
+    temp_remove(&temp);
+}
+
 static void
 every_start_of_a_document_comes_up(void)
 {
@@ -237,6 +252,7 @@ static const struct dpc_test tests[] = {
     {"a sequence is of one document and never counts the prefix",
      a_sequence_is_of_one_document_and_never_counts_the_prefix},
     {"documents are drawn by their windows", documents_are_drawn_by_their_windows},
+    {"windows of short documents are not full", windows_of_short_documents_are_not_full},
     {"every start of a document comes up", every_start_of_a_document_comes_up},
     {"windows cover a document once", windows_cover_a_document_once},
     {"the first window masks exactly the prefix", the_first_window_masks_exactly_the_prefix},

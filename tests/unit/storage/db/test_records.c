@@ -533,6 +533,43 @@ take_result(void *context, const struct dpc_result_record *record)
     return true;
 }
 
+static bool
+take_path(void *context, const struct dpc_path_record *record)
+{
+    *(struct dpc_path_record *)context = *record;
+    return true;
+}
+
+/* Format 1 ended before `part_steps`, format 2 before `window_tokens`. */
+static void
+paths_of_older_formats_are_read(void)
+{
+    struct dpc_kv_batch batch;
+    struct one one;
+    struct dpc_path_record read;
+    set_up();
+    dpc_kv_batch_init(&batch);
+    dpc_put_path(
+        &batch, &(struct dpc_path_record){.test_documents = 8, .missed = 4, .window_tokens = 12.5});
+    CU_ASSERT_EQUAL(dpc_kv_batch_each(&batch, take_one, &one), DPC_OK);
+    write_one(&one);
+    CU_ASSERT_EQUAL(dpc_scan_paths(kv, take_path, &read, &err), DPC_OK);
+    CU_ASSERT_EQUAL(read.window_tokens, 12.5);
+    one.value[0] = 2;
+    one.value_len -= sizeof read.window_tokens;
+    write_one(&one);
+    CU_ASSERT_EQUAL(dpc_scan_paths(kv, take_path, &read, &err), DPC_OK);
+    CU_ASSERT_TRUE(read.missed == 4 && read.window_tokens == 0);
+    one.value[0] = 1;
+    one.value_len -=
+        3 * sizeof(uint32_t) + sizeof read.kept + sizeof read.kept_bytes + sizeof read.keeper;
+    write_one(&one);
+    CU_ASSERT_EQUAL(dpc_scan_paths(kv, take_path, &read, &err), DPC_OK);
+    CU_ASSERT_TRUE(read.test_documents == 8 && read.missed == 0);
+    dpc_kv_batch_done(&batch);
+    dpc_kv_close(kv);
+}
+
 /* Format 1 ended before `phase`: there was one result of a task. */
 static void
 a_result_of_the_first_format_is_read(void)
@@ -878,6 +915,7 @@ static const struct dpc_test tests[] = {
     {"the experiment comes back as text", the_experiment_comes_back_as_text},
     {"a scan can be stopped", a_scan_can_be_stopped},
     {"spoilt records are refused", spoilt_records_are_refused},
+    {"paths of older formats are read", paths_of_older_formats_are_read},
     {"a result of the first format is read", a_result_of_the_first_format_is_read},
     {"a ledger entry of the first format is read", a_ledger_entry_of_the_first_format_is_read},
     {"parts of a round stand beside one another", parts_of_a_round_stand_beside_one_another},
