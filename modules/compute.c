@@ -96,8 +96,9 @@ dpc_compute_name(const struct dpc_card_info *card, char *ret_name, size_t size)
                        card->libraries);
         return;
     }
-    const struct dpc_ops *ops = dpc_ops_cpu(DPC_FP32);
-    bool onednn = strcmp(ops->products, "onednn") == 0;
-    (void)snprintf(ret_name, size, "%s/%s", ops->name,
-                   onednn ? dpc_ops_onednn_kernel() : dpc_ops_blas_kernel());
+    char version[32];
+    const char *onednn = dpc_ops_onednn_kernel();
+    dpc_ops_blas_version(version, sizeof version);
+    (void)snprintf(ret_name, size, "%s/%s-%s/%s", dpc_ops_cpu(DPC_FP32)->name, version,
+                   dpc_ops_blas_kernel(), onednn);
 }

@@ -37,7 +37,7 @@ int dpc_compute_card_bytes(const struct dpc_experiment *experiment,
                            struct dpc_error *err) DPC_MUST_CHECK;
 
 /* What decides the bits of all tables of a device, besides the program and the C library: of the
- * CPU (NULL) "avx512/2.6.3-avx512_core_bf16", of a card, whose libraries choose their kernels by
+ * CPU (NULL) "avx512/0.3.21-SkylakeX/2.6.3-avx512_core_bf16", of a card, whose libraries choose their kernels by
  * the number of its multiprocessors, "sm_90x132/cuda-13.0/cublasLt-13.1.0". */
 void dpc_compute_name(const struct dpc_card_info *card, char *ret_name, size_t size);
 

@@ -4,6 +4,8 @@
 #include "ops/tables.h"
 
 #include <cblas.h>
+#include <stdio.h>
+#include <string.h>
 
 static void
 linear_forward_float(float *y, const struct dpc_act *x, const struct dpc_weights *w, size_t N)
@@ -59,4 +61,13 @@ const char *
 dpc_ops_blas_kernel(void)
 {
     return openblas_get_corename();
+}
+
+/* It says "OpenBLAS 0.3.21 NO_LAPACKE DYNAMIC_ARCH ...". */
+void
+dpc_ops_blas_version(char *ret_text, size_t size)
+{
+    const char *config = openblas_get_config(), *space = strchr(config, ' ');
+    const char *version = space ? space + 1 : config;
+    (void)snprintf(ret_text, size, "%.*s", (int)strcspn(version, " "), version);
 }

@@ -31,6 +31,7 @@ struct dpc_card {
 static struct {
     pthread_mutex_t lock;
     char file[FILE_MAX]; /* as it was named; "" for the usual places */
+    char path[FILE_MAX]; /* where it was found */
     const struct dpc_card_plugin *plugin;
 } loaded = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
@@ -113,6 +114,7 @@ load_locked(const char *file, const struct dpc_card_plugin **ret_plugin, struct 
         if (code != DPC_OK)
             return code;
         (void)snprintf(loaded.file, sizeof loaded.file, "%s", file);
+        (void)snprintf(loaded.path, sizeof loaded.path, "%s", path);
     }
     *ret_plugin = loaded.plugin;
     return DPC_OK;
@@ -372,6 +374,12 @@ copy_tables(struct dpc_card *card)
         card->tables[i] = *ops;
         fill(&card->tables[i]);
     }
+}
+
+const char *
+dpc_card_plugin_path(void)
+{
+    return loaded.path;
 }
 
 int

@@ -27,6 +27,9 @@ int dpc_card_probe(const char *file, uint32_t *ret_count, struct dpc_error *err)
 int dpc_card_describe(const char *file, uint32_t index, struct dpc_card_info *ret_info,
                       struct dpc_error *err) DPC_MUST_CHECK;
 
+/* The file of the plug-in that is loaded; "": none is. */
+const char *dpc_card_plugin_path(void);
+
 /* Opens card `index` with at most `memory_bytes` of its memory (0: what is free). Also DPC_EDEVICE,
  * DPC_EBUSY. Release with dpc_card_close, which takes NULL and returns NULL. */
 int dpc_card_open(const char *file, uint32_t index, uint64_t memory_bytes,

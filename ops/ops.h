@@ -235,6 +235,9 @@ const struct dpc_ops *dpc_ops_cpu_at(size_t index);
 /* The kernels that BLAS chose ("Zen", "Cooperlake"): to be printed beside every figure. */
 const char *dpc_ops_blas_kernel(void);
 
+/* OpenBLAS's version ("0.3.21"). The same kernels of another version may give other bits. */
+void dpc_ops_blas_version(char *ret_text, size_t size);
+
 /* oneDNN's version and instruction set ("2.6.3-avx512_core_bf16"); "none" when it was not built in,
  * "blocked" when it may not run the code that it makes (a write-xor-execute filter). */
 const char *dpc_ops_onednn_kernel(void);

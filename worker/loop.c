@@ -340,24 +340,40 @@ take_results(struct dpc_worker *worker)
 
 /* --- The device. */
 
+static struct dpc_hash
+hash_file(const char *path)
+{
+    uint8_t *bytes;
+    size_t len;
+    struct dpc_hash hash = dpc_hash_none;
+    if (dpc_vfs_read_file(&dpc_vfs_posix, path, 256 * DPC_MIB, &bytes, &len, NULL) == DPC_OK) {
+        dpc_hash_of(bytes, len, &hash);
+        dpc_free(bytes);
+    }
+    return hash;
+}
+
 /* Machines compute the same bits when kernels, libraries, libm and build are the same; how many
- * threads compute makes no difference. The build goes in as a hash of this very program. */
+ * threads compute makes no difference. All of it is in the hash at the front; what stands behind is
+ * for people, and is cut where a record has no room for it. */
 static void
 name_class(const struct dpc_card_info *card, char *ret_name, size_t size)
 {
-    uint8_t *program;
-    size_t len;
-    struct dpc_hash hash = dpc_hash_none;
-    char build[13], compute[DPC_CARD_TEXT_MAX + 16], libc[32] = "?";
-    if (dpc_vfs_read_file(&dpc_vfs_posix, "/proc/self/exe", 64 * DPC_MIB, &program, &len, NULL) ==
-        DPC_OK) {
-        dpc_hash_of(program, len, &hash);
-        dpc_free(program);
-    }
+    struct {
+        struct dpc_hash program, plugin; /* the build's, and where a card computes its plug-in's */
+        char compute[DPC_CARD_TEXT_MAX + 16], libc[32];
+    } all;
+    struct dpc_hash hash;
+    char build[13];
+    memset(&all, 0, sizeof all);
+    all.program = hash_file("/proc/self/exe");
+    if (card)
+        all.plugin = hash_file(dpc_card_plugin_path());
+    dpc_compute_name(card, all.compute, sizeof all.compute);
+    (void)confstr(_CS_GNU_LIBC_VERSION, all.libc, sizeof all.libc);
+    dpc_hash_of(&all, sizeof all, &hash);
     dpc_hash_hex(&hash, build, sizeof build);
-    (void)confstr(_CS_GNU_LIBC_VERSION, libc, sizeof libc);
-    dpc_compute_name(card, compute, sizeof compute);
-    snprintf(ret_name, size, "%s/%s/%s", build, compute, libc);
+    snprintf(ret_name, size, "%s/%s/%s", build, all.compute, all.libc);
 }
 
 /* Names the class of the chosen device; true when it is another one. */

@@ -58,7 +58,7 @@ a_filter_of_written_code_leaves_fp32(void)
 {
     const struct dpc_ops *ops = NULL;
     struct dpc_error err = {0};
-    char name[64];
+    char name[64], version[32];
     CU_ASSERT_PTR_EQUAL(
         mmap(NULL, 4096, PROT_WRITE | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0), MAP_FAILED);
     CU_ASSERT_EQUAL(dpc_compute_choose(DPC_COMPUTE_AUTO, NULL, &ops, &err), DPC_OK);
@@ -72,6 +72,10 @@ a_filter_of_written_code_leaves_fp32(void)
     CU_ASSERT_PTR_NOT_NULL(strstr(err.text, "compute: auto"));
     dpc_compute_name(NULL, name, sizeof name);
     CU_ASSERT_PTR_NOT_NULL(strstr(name, dpc_ops_blas_kernel()));
+    CU_ASSERT_PTR_NOT_NULL(strstr(name, dpc_ops_onednn_kernel()));
+    dpc_ops_blas_version(version, sizeof version);
+    CU_ASSERT(strspn(version, "0123456789.") >= 3);
+    CU_ASSERT_PTR_NOT_NULL(strstr(name, version));
     const struct dpc_card_info card = {
         .libraries = "cuda-13.0/cublasLt-13.1.0", .capability = 90, .processors = 132};
     dpc_compute_name(&card, name, sizeof name);
