@@ -350,8 +350,11 @@ make_experiment(const struct making *making, uint32_t index, struct dpc_experime
         double steps = dpc_experiment_steps_in_all(other) * tokens_a_step(other) /
                        tokens_a_step(ret_experiment);
         double warm = ret_experiment->warm_start.steps;
-        double round = (dpc_experiment_steps_in_all(ret_experiment) - warm) / ret_experiment->outer.rounds;
-        ret_experiment->outer.rounds = (uint32_t)fmax(1, floor((steps - warm) / round + 0.5));
+        double all = dpc_experiment_steps_in_all(ret_experiment) - warm;
+        double rounds = (steps - warm) / (all / ret_experiment->outer.rounds);
+        /* What is too many is refused below. */
+        ret_experiment->outer.rounds =
+            (uint32_t)fmin(fmax(1, floor(rounds + 0.5)), (double)DPC_ROUNDS_MAX + 1);
         code = check_again(ret_experiment, row->name, making->err);
     }
     dpc_free(other);

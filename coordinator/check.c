@@ -8,6 +8,7 @@
 
 #include "base/alloc.h"
 #include "base/layout.h"
+#include "base/path_state.h"
 #include "base/tensor_blob.h"
 #include "data/routes.h"
 #include "data/scores.h"
@@ -88,29 +89,33 @@ check_tensor(struct dpc_store *store, const struct dpc_blob_ref *ref, size_t cou
     return DPC_OK;
 }
 
-/* m and v of every parameter behind a header of a tensor's size (modules/adamw.h): the claimed
- * size, which later leases repeat, the magic and the values. */
+/* The claimed size, which later leases repeat, the header and the moments, of which the second is a
+ * mean of squares: whoever goes on from it must not end with values that are not finite. */
 static int
 check_state(struct dpc_store *store, const struct dpc_topology *topology, uint32_t path,
             const struct dpc_blob_ref *state, struct dpc_submission_check *check,
             struct dpc_error *err)
 {
-    static const char magic[8] = "DPCSTAT1";
     uint8_t *blob;
-    size_t len, floats = 2 * dpc_layout_levels_floats(topology->experiment,
-                                                      dpc_topology_path_levels(topology, path));
-    if (state->bytes != dpc_tensor_blob_bytes(floats) || !has_size(store, state, state->bytes)) {
+    uint64_t steps;
+    size_t len, count = dpc_layout_levels_floats(topology->experiment,
+                                                 dpc_topology_path_levels(topology, path));
+    if (!has_size(store, state, dpc_path_state_bytes(count))) {
         refuse(check, "the path state", "has not the size of the path's two moments");
         return DPC_OK;
     }
     int code = dpc_store_blob_load(store, &state->hash, &blob, &len, err);
     if (code != DPC_OK)
         return code;
-    const float *values = (const float *)(const void *)(blob + dpc_tensor_blob_bytes(0));
-    if (memcmp(blob, magic, sizeof magic) != 0)
+    const float *moments = (const float *)(const void *)(blob + DPC_PATH_STATE_HEADER_BYTES);
+    if (dpc_path_state_read_header(blob, len, count, &steps, NULL) != DPC_OK)
         refuse(check, "the path state", "is none");
     else
-        refuse_unless_finite(check, "the path state", values, floats);
+        refuse_unless_finite(check, "the path state", moments, 2 * count);
+    for (size_t i = count; !check->damaged && i < 2 * count; i++) {
+        if (moments[i] < 0)
+            refuse(check, "the path state", "has a negative second moment");
+    }
     dpc_free(blob);
     return DPC_OK;
 }

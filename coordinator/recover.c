@@ -151,6 +151,9 @@ load_key_file(void *context, const char *name)
         return;
     keys->found = dpc_grow(keys->found, keys->count + 1u, sizeof *keys->found);
     keys->code = dpc_path_join(keys->server->workers_folder, name, path, sizeof path);
+    if (keys->code != DPC_OK)
+        keys->code = dpc_error_set(keys->err, keys->code,
+                                   "the name of the worker's key \"%.200s\" is too long", name);
     if (keys->code == DPC_OK)
         keys->code = dpc_key_load(path, &keys->found[keys->count], keys->err);
     if (keys->code == DPC_OK)
@@ -180,19 +183,28 @@ server_authorize_workers(struct dpc_server *server, struct dpc_error *err)
                              server->workers_folder, dpc_error_words(code));
     else
         code = keys.code;
-    for (uint32_t i = 0; code == DPC_OK && i < keys.count; i++)
-        code = dpc_net_authorize(server->net, &keys.found[i], DPC_ROLE_WORKER);
+    if (code == DPC_OK && keys.count > DPC_WORKERS_MAX)
+        code =
+            dpc_error_set(err, DPC_ELIMIT, "\"%s\" holds %u keys: at most %d workers may be known",
+                          server->workers_folder, keys.count, DPC_WORKERS_MAX);
     if (code != DPC_OK) {
         dpc_free(keys.found);
         return code;
     }
+    /* Those that go make room for those that come. */
     for (uint32_t i = 0; i < server->worker_keys_count; i++) {
         if (!holds_key(keys.found, keys.count, &server->worker_keys[i]))
             dpc_net_revoke(server->net, &server->worker_keys[i]);
     }
+    for (uint32_t i = 0; code == DPC_OK && i < keys.count; i++)
+        code = dpc_net_authorize(server->net, &keys.found[i], DPC_ROLE_WORKER);
+    if (code != DPC_OK)
+        code = dpc_error_set(err, code, "could not admit all keys in \"%s\": %s",
+                             server->workers_folder, dpc_error_words(code));
     dpc_free(server->worker_keys);
     server->worker_keys = keys.found;
     server->worker_keys_count = keys.count;
-    dpc_log_info("workers authorised count=%u", keys.count);
-    return DPC_OK;
+    if (code == DPC_OK)
+        dpc_log_info("workers authorised count=%u", keys.count);
+    return code;
 }

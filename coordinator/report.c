@@ -100,7 +100,8 @@ gather_contribution(void *context, const struct dpc_contribution_record *record)
                                                     : report->world->experiment->warm_start.steps;
     curve->x = dpc_grow(curve->x, curve->count + 1, sizeof *curve->x);
     curve->y = dpc_grow(curve->y, curve->count + 1, sizeof *curve->y);
-    curve->x[curve->count] = before + record->steps;
+    /* `steps` counts from the beginning of the round, of which this may be a part. */
+    curve->x[curve->count] = before + record->steps - record->from;
     curve->y[curve->count++] = record->loss_last / M_LN2;
     return true;
 }

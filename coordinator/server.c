@@ -315,7 +315,7 @@ static void
 take_signals(struct dpc_server *server)
 {
     int number;
-    struct dpc_error err;
+    struct dpc_error err = {0};
     while ((number = dpc_signals_take()) != 0) {
         if (number != SIGHUP) {
             dpc_log_info("stopping signal=%d", number);

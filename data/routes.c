@@ -8,7 +8,7 @@
 
 #include "base/alloc.h"
 
-static const char magic[] = "DPCROUT1";
+static const char magic[] = "DPCRTAB1";
 
 enum { MAGIC_BYTES = 8, FORMAT = 1 };
 

@@ -2,7 +2,7 @@
  *
  * A table of routes: for each piece of documents (DPC_PIECE_TOKENS) the path that is the best
  * behind its end, or none. What the router network learns from, and what it answers. Little-endian:
- * {"DPCROUT1", u32 format 1, u32 count}, then for each u16 path, DPC_ROUTE_NONE for none, and f32
+ * {"DPCRTAB1", u32 format 1, u32 count}, then for each u16 path, DPC_ROUTE_NONE for none, and f32
  * margin.
  *
  * Owns: nothing. Threads: any. Limits: DPC_ROUTES_MAX pieces a table.

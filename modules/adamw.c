@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/path_state.h"
 #include "base/pool.h"
 #include "modules/path_parts.h"
 
@@ -204,37 +205,16 @@ dpc_schedule_lr(const struct dpc_experiment *experiment, uint64_t step)
     return peak * (end + (1.0 - end) * 0.5 * (1.0 + cos(M_PI * progress)));
 }
 
-enum { STATE_HEADER_BYTES = 64, STATE_FORMAT = 1 };
-static const char state_magic[8] = "DPCSTAT1";
-
-static size_t
-state_bytes(size_t floats)
-{
-    return STATE_HEADER_BYTES + 2 * floats * sizeof(float);
-}
-
 size_t
 dpc_adamw_state_bytes(const struct dpc_adamw *adamw)
 {
-    return state_bytes(adamw->floats);
-}
-
-static void
-write_header(uint64_t steps, size_t floats, struct dpc_buf *out)
-{
-    static const uint8_t zeros[STATE_HEADER_BYTES - 32];
-    dpc_buf_put(out, state_magic, sizeof state_magic);
-    dpc_buf_put_u32(out, STATE_FORMAT);
-    dpc_buf_put_u32(out, 0);
-    dpc_buf_put_u64(out, steps);
-    dpc_buf_put_u64(out, floats);
-    dpc_buf_put(out, zeros, sizeof zeros);
+    return dpc_path_state_bytes(adamw->floats);
 }
 
 int
 dpc_adamw_write(const struct dpc_adamw *adamw, struct dpc_buf *out)
 {
-    write_header(adamw->steps, adamw->floats, out);
+    dpc_path_state_put_header(out, adamw->steps, adamw->floats);
     size_t bytes = 2 * adamw->floats * sizeof *adamw->m;
     void *moments = dpc_buf_extend(out, bytes);
     if (moments)
@@ -242,39 +222,13 @@ dpc_adamw_write(const struct dpc_adamw *adamw, struct dpc_buf *out)
     return adamw->ops->memory->finish();
 }
 
-/* Checks that it is a state of `floats` values. */
-static int
-read_header(const void *bytes, size_t len, size_t floats, uint64_t *ret_steps,
-            struct dpc_error *err)
-{
-    struct dpc_reader reader;
-    dpc_reader_init(&reader, bytes, len);
-    const uint8_t *magic = dpc_reader_bytes(&reader, sizeof state_magic);
-    if (!magic || memcmp(magic, state_magic, sizeof state_magic) != 0)
-        return dpc_error_set(err, DPC_ECORRUPT, "could not read a path state: it is none");
-    uint32_t format = dpc_reader_u32(&reader);
-    (void)dpc_reader_u32(&reader);
-    uint64_t steps = dpc_reader_u64(&reader), count = dpc_reader_u64(&reader);
-    if (!reader.failed && format != STATE_FORMAT)
-        return dpc_error_set(err, DPC_EVERSION,
-                             "could not read a path state: it has format %u, this program reads %u",
-                             format, (unsigned)STATE_FORMAT);
-    if (reader.failed || count != floats || len != state_bytes(floats))
-        return dpc_error_set(err, DPC_ECORRUPT,
-                             "could not read a path state: %zu bytes for %llu values, but the path "
-                             "has %zu values and needs %zu bytes",
-                             len, (unsigned long long)count, floats, state_bytes(floats));
-    *ret_steps = steps;
-    return DPC_OK;
-}
-
 int
 dpc_adamw_read(struct dpc_adamw *adamw, const void *bytes, size_t len, struct dpc_error *err)
 {
-    int code = read_header(bytes, len, adamw->floats, &adamw->steps, err);
+    int code = dpc_path_state_read_header(bytes, len, adamw->floats, &adamw->steps, err);
     if (code != DPC_OK)
         return code;
-    adamw->ops->memory->upload(adamw->m, (const uint8_t *)bytes + STATE_HEADER_BYTES,
+    adamw->ops->memory->upload(adamw->m, (const uint8_t *)bytes + DPC_PATH_STATE_HEADER_BYTES,
                                2 * adamw->floats * sizeof *adamw->m);
     return DPC_OK;
 }
@@ -283,15 +237,15 @@ int
 dpc_adamw_narrow(const void *bytes, size_t len, size_t floats, const struct dpc_adamw_span *spans,
                  uint32_t spans_count, struct dpc_buf *out, struct dpc_error *err)
 {
-    const uint8_t *moments = (const uint8_t *)bytes + STATE_HEADER_BYTES;
+    const uint8_t *moments = (const uint8_t *)bytes + DPC_PATH_STATE_HEADER_BYTES;
     uint64_t steps;
     size_t taken = 0;
-    int code = read_header(bytes, len, floats, &steps, err);
+    int code = dpc_path_state_read_header(bytes, len, floats, &steps, err);
     if (code != DPC_OK)
         return code;
     for (uint32_t i = 0; i < spans_count; i++)
         taken += spans[i].count;
-    write_header(steps, taken, out);
+    dpc_path_state_put_header(out, steps, taken);
     for (size_t moment = 0; moment < 2; moment++) {
         for (uint32_t i = 0; i < spans_count; i++)
             dpc_buf_put(out, moments + (moment * floats + spans[i].from) * sizeof(float),

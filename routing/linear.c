@@ -262,18 +262,20 @@ move_bias(struct dpc_linear *linear, const double *raw, uint32_t count, struct b
     dpc_free(bias);
 }
 
-void
+int
 dpc_linear_fit_bias(struct dpc_linear *linear, const float *points, uint32_t count,
                     const double *least, const double *most)
 {
     uint32_t classes = linear->classes;
-    double *raw = dpc_try_alloc((size_t)count * classes, sizeof *raw);
-    for (uint32_t i = 0; raw && i < count; i++) {
+    double *raw = dpc_try_alloc((size_t)count * classes + 1, sizeof *raw);
+    if (!raw)
+        return DPC_ENOMEM;
+    for (uint32_t i = 0; i < count; i++) {
         dpc_linear_logits(linear, points + (size_t)i * linear->dim, raw + (size_t)i * classes);
         for (uint32_t c = 0; c < classes; c++)
             raw[(size_t)i * classes + c] -= (double)linear->bias[c];
     }
-    if (raw)
-        move_bias(linear, raw, count, (struct bounds){least, most});
+    move_bias(linear, raw, count, (struct bounds){least, most});
     dpc_free(raw);
+    return DPC_OK;
 }

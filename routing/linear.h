@@ -24,6 +24,8 @@
 
 #include <stdint.h>
 
+#include "base/error.h"
+
 /* The caller's arrays. */
 struct dpc_linear {
     uint32_t classes, dim;
@@ -52,9 +54,9 @@ void dpc_linear_wanted(const struct dpc_linear *linear, const struct dpc_linear_
                        double *ret_wanted);
 
 /* Moves the bias until each class has between `least` and `most` [classes] of `points`
- * [count, dim], as near as it comes. */
-void dpc_linear_fit_bias(struct dpc_linear *linear, const float *points, uint32_t count,
-                         const double *least, const double *most);
+ * [count, dim], as near as it comes. DPC_ENOMEM. */
+int dpc_linear_fit_bias(struct dpc_linear *linear, const float *points, uint32_t count,
+                        const double *least, const double *most) DPC_MUST_CHECK;
 
 /* bias + weights . point of each class. */
 void dpc_linear_logits(const struct dpc_linear *linear, const float *point, double *ret_logits);

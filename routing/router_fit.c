@@ -193,7 +193,7 @@ dpc_router_fit(const struct dpc_topology *topology, const struct dpc_router_samp
 }
 
 /* The labels' shares of their own points, and of all points as many as each path needs. */
-static void
+static int
 fit_bias(struct dpc_linear *linear, const struct dpc_linear_sample *labelled, const float *points,
          uint32_t count, double needed)
 {
@@ -204,13 +204,15 @@ fit_bias(struct dpc_linear *linear, const struct dpc_linear_sample *labelled, co
         most[c] = ceil(least[c]);
         least[c] = floor(least[c]);
     }
-    dpc_linear_fit_bias(linear, labelled->points, labelled->count, least, most);
+    int code = dpc_linear_fit_bias(linear, labelled->points, labelled->count, least, most);
     for (uint32_t c = 0; c < linear->classes; c++) {
         least[c] = fmin(needed, floor((double)count / linear->classes));
         most[c] = count;
     }
-    dpc_linear_fit_bias(linear, points, count, least, most);
+    if (code == DPC_OK)
+        code = dpc_linear_fit_bias(linear, points, count, least, most);
     dpc_free(least);
+    return code;
 }
 
 /* The paths of some of `all` documents as they are, in even distances, as a linear router would
@@ -265,10 +267,12 @@ fit_weights(struct dpc_router *router, const struct dpc_router_sample *sample,
         struct dpc_linear *prior = fit_prior(&linear, all, all_points);
         dpc_linear_fit(&linear, &labelled, prior);
         drop_prior(prior);
-        fit_bias(&linear, &labelled, all_points, all->count, sample->least);
+        code = fit_bias(&linear, &labelled, all_points, all->count, sample->least);
     } else {
-        code = no_memory(all, err);
+        code = DPC_ENOMEM;
     }
+    if (code != DPC_OK)
+        (void)no_memory(all, err);
     dpc_free(points);
     dpc_free(all_points);
     return code;

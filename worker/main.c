@@ -356,10 +356,12 @@ main(int argc, char **argv)
     if (status >= 0)
         return status;
     int code = dpc_vfs_posix.ops->make_folder(&dpc_vfs_posix, args.folder);
-    if (code == DPC_OK)
-        code = dpc_path_join(args.folder, args.key ? args.key : "worker.key", key, sizeof key);
     if (code != DPC_OK) {
         dpc_log_error("could not make folder \"%s\": %s", args.folder, dpc_error_words(code));
+        return DPC_EXIT_FAILED;
+    }
+    if (dpc_path_join(args.folder, "worker.key", key, sizeof key) != DPC_OK && !args.key) {
+        dpc_log_error("the path of the key in \"%.200s\" is too long", args.folder);
         return DPC_EXIT_FAILED;
     }
     const char *key_path = args.key ? args.key : key;

@@ -302,6 +302,10 @@ restore_all(struct dpc_core *core, struct dpc_kv *kv, int64_t now_ms, struct dpc
         core->phase = (struct dpc_phase_record){.phase = DPC_PHASE_PREPARE, .next_serial = 1};
         code = DPC_OK; /* workers may have been there before */
     }
+    if (code == DPC_OK && strcmp(dpc_phase_name(core->phase.phase), "?") == 0)
+        code = dpc_error_set(err, DPC_ECORRUPT,
+                             "the store is in phase %u, which there is not: restore a backup",
+                             core->phase.phase);
     if (code == DPC_OK)
         code = dpc_scan_modules(kv, restore_module, &restore, err);
     if (code == DPC_OK)
@@ -428,13 +432,7 @@ dpc_core_destroy(struct dpc_core *core)
 void
 dpc_core_resume(struct dpc_core *core, struct dpc_actions *actions)
 {
-    static const enum dpc_effect_type effect_of[] = {
-        [DPC_PHASE_PREPARE] = DPC_EFFECT_PREPARE, [DPC_PHASE_SHARD] = DPC_EFFECT_SHARD,
-        [DPC_PHASE_REPORT] = DPC_EFFECT_REPORT,   [DPC_PHASE_FIT] = DPC_EFFECT_SHARD,
-        [DPC_PHASE_LABEL] = DPC_EFFECT_LABEL,     [DPC_PHASE_REROUTE] = 0,
-    };
-    if (effect_of[core->phase.phase])
-        core_add_effect(actions, effect_of[core->phase.phase]);
+    core_add_phase_effect(core, actions);
     if (!DPC_PLANTED(DPC_PLANTED_FOLD_FORGOTTEN))
         core_fold_what_is_complete(core, actions);
     core_advance(core, actions);

@@ -173,6 +173,19 @@ core_finish_chunk(struct dpc_core *core, struct core_chunk *chunk)
     core_refresh_chunk(core, index);
 }
 
+/* What the coordinator itself does in the phase. */
+void
+core_add_phase_effect(const struct dpc_core *core, struct dpc_actions *actions)
+{
+    static const enum dpc_effect_type effect_of[] = {
+        [DPC_PHASE_PREPARE] = DPC_EFFECT_PREPARE, [DPC_PHASE_SHARD] = DPC_EFFECT_SHARD,
+        [DPC_PHASE_REPORT] = DPC_EFFECT_REPORT,   [DPC_PHASE_FIT] = DPC_EFFECT_SHARD,
+        [DPC_PHASE_LABEL] = DPC_EFFECT_LABEL,     [DPC_PHASE_REROUTE] = 0,
+    };
+    if (effect_of[core->phase.phase])
+        core_add_effect(actions, effect_of[core->phase.phase]);
+}
+
 void
 core_enter_phase(struct dpc_core *core, enum dpc_phase phase, struct dpc_actions *actions)
 {
@@ -180,12 +193,7 @@ core_enter_phase(struct dpc_core *core, enum dpc_phase phase, struct dpc_actions
     core_plan_chunks(core);
     core_refresh_paths(core);
     core_put_phase(core, actions);
-    if (phase == DPC_PHASE_SHARD || phase == DPC_PHASE_FIT)
-        core_add_effect(actions, DPC_EFFECT_SHARD);
-    if (phase == DPC_PHASE_LABEL)
-        core_add_effect(actions, DPC_EFFECT_LABEL);
-    if (phase == DPC_PHASE_REPORT)
-        core_add_effect(actions, DPC_EFFECT_REPORT);
+    core_add_phase_effect(core, actions);
 }
 
 /* The first version of a module. */

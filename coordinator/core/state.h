@@ -420,6 +420,7 @@ void core_compare_superseded(const struct dpc_core *core, const struct core_work
                              const struct dpc_msg_submit *submit, struct dpc_actions *actions);
 
 /* --- phases.c: from one phase to the next. */
+void core_add_phase_effect(const struct dpc_core *core, struct dpc_actions *actions);
 void core_enter_phase(struct dpc_core *core, enum dpc_phase phase, struct dpc_actions *actions);
 void core_on_prepared(struct dpc_core *core, const struct dpc_prepared *prepared,
                       struct dpc_actions *actions);

@@ -7,6 +7,7 @@
 
 #include "base/alloc.h"
 #include "base/layout.h"
+#include "base/path_state.h"
 #include "base/tensor_blob.h"
 #include "data/routes.h"
 #include "data/scores.h"
@@ -79,24 +80,29 @@ put_tensor(struct bench *bench, size_t count, float value, float last)
     return ref;
 }
 
-/* A state of a path at these levels, whose last value is `last`. */
+/* A state of a path at these levels, whose last value is `last`; byte `spoilt` of it is another one
+ * (0: none). */
 static struct dpc_blob_ref
-put_state_of(struct bench *bench, uint32_t levels, float last)
+put_state_of(struct bench *bench, uint32_t levels, float last, size_t spoilt)
 {
-    size_t floats = 2 * dpc_layout_levels_floats(&bench->experiment, levels);
-    size_t len = dpc_tensor_blob_bytes(floats);
-    uint8_t *bytes = dpc_alloc(len, 1);
-    memcpy(bytes, "DPCSTAT1", 8);
-    memcpy(bytes + len - sizeof last, &last, sizeof last);
-    struct dpc_blob_ref ref = put(bench, bytes, len);
-    dpc_free(bytes);
+    size_t count = dpc_layout_levels_floats(&bench->experiment, levels);
+    struct dpc_buf state;
+    dpc_buf_init(&state, 0);
+    dpc_path_state_put_header(&state, 100, count);
+    float *moments = dpc_buf_extend(&state, 2 * count * sizeof *moments);
+    memset(moments, 0, 2 * count * sizeof *moments);
+    moments[2 * count - 1] = last;
+    if (spoilt)
+        state.data[spoilt] ^= 0x80;
+    struct dpc_blob_ref ref = put(bench, state.data, state.len);
+    dpc_buf_done(&state);
     return ref;
 }
 
 static struct dpc_blob_ref
 put_state(struct bench *bench, float last)
 {
-    return put_state_of(bench, 3, last);
+    return put_state_of(bench, 3, last, 0);
 }
 
 static struct dpc_submission_check
@@ -213,7 +219,7 @@ wrong_shapes_and_values_are_refused(void)
 {
     struct bench bench;
     start(&bench);
-    for (int fault = 0; fault < 12; fault++) {
+    for (int fault = 0; fault < 16; fault++) {
         struct dpc_msg_submit submit = whole_training(&bench);
         size_t floats = dpc_layout_module_floats(&bench.experiment, 0);
         switch (fault) {
@@ -249,6 +255,18 @@ wrong_shapes_and_values_are_refused(void)
             break;
         case 10: /* far from what training can do */
             submit.parts[0].delta = put_tensor(&bench, floats, 20, -20);
+            break;
+        case 11: /* whoever took its root would have no number */
+            submit.state = put_state(&bench, -0.5f);
+            break;
+        case 12: /* format */
+            submit.state = put_state_of(&bench, 3, 0.5f, 8);
+            break;
+        case 13: /* steps, past all that there can be */
+            submit.state = put_state_of(&bench, 3, 0.5f, 23);
+            break;
+        case 14: /* values of a moment */
+            submit.state = put_state_of(&bench, 3, 0.5f, 24);
             break;
         default:
             submit.parts[0].delta.bytes -= 4;
@@ -312,9 +330,9 @@ a_short_path_has_a_short_state(void)
         submit.parts[i].delta =
             put_tensor(&bench, dpc_layout_module_floats(&bench.experiment, 2 * i), 0.5f, 0.25f);
     }
-    submit.state = put_state_of(&bench, 7, 0.5f);
+    submit.state = put_state_of(&bench, 7, 0.5f, 0);
     CU_ASSERT_TRUE(check(&bench, &submit).damaged);
-    submit.state = put_state_of(&bench, 5, 0.5f);
+    submit.state = put_state_of(&bench, 5, 0.5f, 0);
     CU_ASSERT_FALSE(check(&bench, &submit).damaged);
     submit.path = bench.topology.paths_count;
     CU_ASSERT_TRUE(check(&bench, &submit).damaged);

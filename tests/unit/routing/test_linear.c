@@ -137,7 +137,7 @@ the_bias_reaches_the_histogram(void)
     CU_ASSERT(wanted[0] == 1 && wanted[1] == 4 && wanted[2] == 5);
     for (int c = 0; c < CLASSES; c++)
         wanted[c] *= COUNT / 10;
-    dpc_linear_fit_bias(&linear, &points[0][0], COUNT, wanted, wanted);
+    CU_ASSERT_EQUAL(dpc_linear_fit_bias(&linear, &points[0][0], COUNT, wanted, wanted), DPC_OK);
     for (int i = 0; i < COUNT; i++)
         counts[class_of(points[i])]++;
     for (int c = 0; c < CLASSES; c++)
@@ -173,13 +173,13 @@ the_bias_goes_to_the_nearest_bound(void)
     memcpy(bias_before, bias, sizeof bias_before);
     double least[CLASSES] = {before[0] - 50, before[1], before[2] - 1};
     double most[CLASSES] = {before[0], before[1] + 1, before[2] + 90};
-    dpc_linear_fit_bias(&linear, &points[0][0], COUNT, least, most);
+    CU_ASSERT_EQUAL(dpc_linear_fit_bias(&linear, &points[0][0], COUNT, least, most), DPC_OK);
     CU_ASSERT_EQUAL(memcmp(bias_before, bias, sizeof bias_before), 0);
     least[0] = 0;
     most[0] = before[0] - 100;
     least[1] = least[2] = 0;
     most[1] = most[2] = COUNT;
-    dpc_linear_fit_bias(&linear, &points[0][0], COUNT, least, most);
+    CU_ASSERT_EQUAL(dpc_linear_fit_bias(&linear, &points[0][0], COUNT, least, most), DPC_OK);
     count_points(after);
     CU_ASSERT(after[0] <= most[0] && after[0] > most[0] - 15);
 }
@@ -194,7 +194,7 @@ no_class_falls_below_the_least(void)
     bias[2] = -100;
     count_points(counts);
     CU_ASSERT_EQUAL(counts[2], 0);
-    dpc_linear_fit_bias(&linear, &points[0][0], COUNT, least, most);
+    CU_ASSERT_EQUAL(dpc_linear_fit_bias(&linear, &points[0][0], COUNT, least, most), DPC_OK);
     count_points(counts);
     CU_ASSERT(counts[2] >= 50);
 }

@@ -99,7 +99,8 @@ fit(struct dpc_linear *linear, const struct dpc_linear_sample *sample)
     double wanted[CLASSES];
     dpc_linear_fit(linear, sample, NULL);
     dpc_linear_wanted(linear, sample, wanted);
-    dpc_linear_fit_bias(linear, sample->points, sample->count, wanted, wanted);
+    CU_ASSERT_EQUAL(dpc_linear_fit_bias(linear, sample->points, sample->count, wanted, wanted),
+                    DPC_OK);
 }
 
 /* What the points behind the fitted ones lose where the router sends them, on the mean. */
