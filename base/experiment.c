@@ -245,6 +245,13 @@ check_phases(const struct dpc_experiment *experiment, const struct dpc_yaml *yam
     return DPC_OK;
 }
 
+/* That a path has at a level: a module, or none where there is an identity. */
+static uint32_t
+choices_of(const struct dpc_level *level)
+{
+    return level->own ? 1 : level->modules + level->identity;
+}
+
 /* What belongs to phases does nothing without them. */
 static int
 check_without_phases(const struct dpc_experiment *experiment, const struct dpc_yaml *yaml,
@@ -308,8 +315,7 @@ check_routing(const struct dpc_experiment *experiment, const struct dpc_yaml *ya
 {
     uint32_t paths = dpc_experiment_paths(experiment), choosing = 0;
     for (uint32_t i = 0; i < experiment->levels_count; i++)
-        choosing += !experiment->levels[i].own &&
-                    experiment->levels[i].modules + experiment->levels[i].identity > 1;
+        choosing += choices_of(&experiment->levels[i]) > 1;
     if (experiment->routing.init == DPC_ROUTING_PRODUCT && choosing < 2)
         return dpc_keys_error(yaml, "routing.init", err, DPC_EINVAL,
                               "is product, which clusters once a level of several modules, and "
@@ -394,9 +400,7 @@ combinations(const struct dpc_experiment *experiment)
     if (experiment->listed_count)
         return experiment->listed_count;
     for (uint32_t i = 0; i < experiment->levels_count && count <= DPC_PATHS_MAX; i++)
-        count *= experiment->levels[i].own
-                     ? 1
-                     : experiment->levels[i].modules + experiment->levels[i].identity;
+        count *= choices_of(&experiment->levels[i]);
     return count;
 }
 

@@ -68,36 +68,40 @@ paths_of(const struct dpc_assignment *assignment, enum dpc_split split, uint32_t
     return assignment && split == DPC_SPLIT_TRAIN ? assignment->choices : 1;
 }
 
-/* One pass over the documents: counts those of each path, or puts them in their places. */
+/* One pass over the documents: counts those of each path, or puts them in their places. `lists`
+ * [DPC_SPLITS_COUNT]. */
 static void
-pass(const struct dpc_corpus *corpus, const struct dpc_assignment *assignment, enum dpc_split split,
-     struct lists *lists)
+pass(const struct dpc_corpus *corpus, const struct dpc_assignment *assignment, struct lists *lists)
 {
     for (uint32_t i = 0; i < corpus->docs_count; i++) {
+        uint32_t doc = corpus->docs[i];
+        enum dpc_split split = dpc_tokens_split(corpus->tokens, doc, corpus->world->experiment);
+        struct lists *its = &lists[split];
         const uint32_t *paths;
-        uint32_t doc = corpus->docs[i], count = paths_of(assignment, split, i, &paths);
-        if (dpc_tokens_split(corpus->tokens, doc, corpus->world->experiment) != split)
-            continue;
+        uint32_t count = paths_of(assignment, split, i, &paths);
         for (uint32_t k = 0; k < count; k++) {
-            if (paths[k] != DPC_ASSIGN_NONE && lists->docs)
-                lists->docs[lists->ends[paths[k]]++] = doc;
+            if (paths[k] != DPC_ASSIGN_NONE && its->docs)
+                its->docs[its->ends[paths[k]]++] = doc;
             else if (paths[k] != DPC_ASSIGN_NONE)
-                lists->ends[paths[k] + 1]++;
+                its->ends[paths[k] + 1]++;
         }
     }
 }
 
 static void
-list_split(const struct dpc_corpus *corpus, const struct dpc_assignment *assignment,
-           enum dpc_split split, uint32_t paths, struct lists *ret_lists)
+list_documents(const struct dpc_corpus *corpus, const struct dpc_assignment *assignment,
+               uint32_t paths, struct lists *lists)
 {
-    struct lists lists = {.ends = dpc_alloc((size_t)paths + 1, sizeof *lists.ends)};
-    pass(corpus, assignment, split, &lists);
-    for (uint32_t path = 0; path < paths; path++)
-        lists.ends[path + 1] += lists.ends[path];
-    lists.docs = dpc_alloc((size_t)lists.ends[paths] + 1, sizeof *lists.docs);
-    pass(corpus, assignment, split, &lists);
-    *ret_lists = lists;
+    for (int split = 0; split < DPC_SPLITS_COUNT; split++)
+        lists[split] = (struct lists){.ends = dpc_alloc((size_t)paths + 1, sizeof(uint32_t))};
+    pass(corpus, assignment, lists);
+    for (int split = 0; split < DPC_SPLITS_COUNT; split++) {
+        uint32_t *ends = lists[split].ends;
+        for (uint32_t path = 0; path < paths; path++)
+            ends[path + 1] += ends[path];
+        lists[split].docs = dpc_alloc((size_t)ends[paths] + 1, sizeof *lists[split].docs);
+    }
+    pass(corpus, assignment, lists);
 }
 
 static uint32_t
@@ -138,10 +142,9 @@ dpc_corpus_put_shards(const struct dpc_corpus *corpus, const struct dpc_assignme
                       struct dpc_shard *ret_shards, struct dpc_error *err)
 {
     uint32_t paths = assignment ? corpus->world->topology->routed_paths : 1;
-    struct lists lists[DPC_SPLITS_COUNT] = {0};
+    struct lists lists[DPC_SPLITS_COUNT];
     int code = DPC_OK;
-    for (int split = 0; split < DPC_SPLITS_COUNT; split++)
-        list_split(corpus, assignment, (enum dpc_split)split, paths, &lists[split]);
+    list_documents(corpus, assignment, paths, lists);
     for (uint32_t path = 0; code == DPC_OK && path < paths; path++) {
         struct dpc_shard shard = {0};
         code = put_train(corpus, &lists[DPC_SPLIT_TRAIN], path, &shard, err);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * The report of a finished experiment, from the store alone: report.json (docs/report-format.md),
- * report.md, documents.tsv (the loss of each held-out document) and loss.svg, with several paths also
- * routing.svg.
+ * report.md, documents.tsv (the loss of each held-out document) and loss.svg, with several paths
+ * also routing.svg.
  *
  * Owns: nothing. Threads: an executor. May be done again: the same store gives the same report.
  */

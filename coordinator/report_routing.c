@@ -137,13 +137,6 @@ dpc_report_routing_markdown(const struct dpc_report_routing *routing, struct dpc
     }
 }
 
-static double
-share_of(const struct dpc_report_routing *routing, uint32_t phase, uint32_t path)
-{
-    return (double)shards_of(routing, phase)[path].train_documents /
-           (double)count_documents(routing, phase);
-}
-
 static int
 larger_first(const void *a, const void *b)
 {
@@ -158,9 +151,10 @@ draw_shares(const struct dpc_report_routing *routing, const char *title, struct 
     uint32_t paths = routing->paths;
     double *rank = dpc_alloc(3 * (size_t)paths, sizeof *rank);
     double *shares = rank + paths, *even = shares + paths;
+    double documents = (double)count_documents(routing, 0);
     for (uint32_t path = 0; path < paths; path++) {
         rank[path] = path + 1;
-        shares[path] = share_of(routing, 0, path);
+        shares[path] = (double)shards_of(routing, 0)[path].train_documents / documents;
         even[path] = 1.0 / paths;
     }
     qsort(shares, paths, sizeof *shares, larger_first);
@@ -187,13 +181,15 @@ draw_phases(const struct dpc_report_routing *routing, const char *title, struct 
         x[phase] = phase;
         values[phase] = facts.agreement;
         values[rows + phase] = facts.entropy / log2(routing->paths);
+        double documents = (double)count_documents(routing, phase);
+        for (uint32_t path = 0; path < drawn; path++)
+            values[(size_t)(OWN_SERIES + path) * rows + phase] =
+                (double)shards_of(routing, phase)[path].train_documents / documents;
     }
     series[0] = (struct dpc_series){"documents that stay", x, values, rows};
     series[1] = (struct dpc_series){"entropy of its most; shards", x, values + rows, rows};
     for (uint32_t path = 0; path < drawn; path++) {
-        double *y = values + (size_t)(OWN_SERIES + path) * rows;
-        for (uint32_t phase = 0; phase < rows; phase++)
-            y[phase] = share_of(routing, phase, path);
+        const double *y = values + (size_t)(OWN_SERIES + path) * rows;
         series[OWN_SERIES + path] = (struct dpc_series){NULL, x, y, rows};
     }
     dpc_svg_chart(out, title, "discriminative phases", "share", series, count);

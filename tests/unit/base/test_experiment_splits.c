@@ -4,28 +4,8 @@
 
 #include "base/alloc.h"
 #include "base/experiment.h"
+#include "tests/unit/base/experiment_text.h"
 #include "tests/unit/harness.h"
-
-static const char levels[] = "levels:\n"
-                             "  - {name: lower, parts: [embedding, {blocks: 2}], modules: 2}\n"
-                             "  - {name: upper, parts: [{blocks: 2}, head], modules: 2}\n";
-
-static int
-parse(const char *text, struct dpc_experiment *ret_experiment, struct dpc_error *err)
-{
-    err->text[0] = 0;
-    return dpc_experiment_parse("f.yaml", text, strlen(text), ret_experiment, err);
-}
-
-/* The least file, with `more` lines in front of its three levels' lines. */
-static int
-parse_with(const char *more, struct dpc_experiment *ret_experiment, struct dpc_error *err)
-{
-    char *text = dpc_format("experiment: x\ndata: {corpus: c}\n%s\n%s", more, levels);
-    int code = parse(text, ret_experiment, err);
-    dpc_free(text);
-    return code;
-}
 
 static void
 shares_leave_something_to_train_on(void)

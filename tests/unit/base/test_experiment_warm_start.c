@@ -5,20 +5,8 @@
 
 #include "base/alloc.h"
 #include "base/experiment.h"
+#include "tests/unit/base/experiment_text.h"
 #include "tests/unit/harness.h"
-
-static int
-parse_with(const char *warm_start, struct dpc_experiment *ret_experiment, struct dpc_error *err)
-{
-    char *text = dpc_format("experiment: x\ndata: {corpus: c}\n%s\nlevels:\n"
-                            "  - {name: lower, parts: [embedding, {blocks: 2}], modules: 2}\n"
-                            "  - {name: upper, parts: [{blocks: 2}, head], modules: 2}\n",
-                            warm_start);
-    err->text[0] = 0;
-    int code = dpc_experiment_parse("f.yaml", text, strlen(text), ret_experiment, err);
-    dpc_free(text);
-    return code;
-}
 
 static void
 the_dense_model_begins_by_chance_unless_told(void)

@@ -37,25 +37,15 @@ static const char rows[] =
 
 static struct temp temp;
 
-static void
-write_text(const char *name, const char *text)
-{
-    struct dpc_error err;
-    CU_ASSERT_EQUAL_FATAL(
-        dpc_vfs_write_file(&dpc_vfs_posix, temp_path(&temp, name), text, strlen(text), &err),
-        DPC_OK);
-}
-
 /* The folder with a base and its corpus. */
 static void
 set_up(void)
 {
     static const char *const texts[] = {"the first of two texts", "and the second one"};
     temp_make(&temp);
-    CU_ASSERT_EQUAL_FATAL(
-        dpc_vfs_posix.ops->make_folder(&dpc_vfs_posix, temp_path(&temp, "corpus")), DPC_OK);
+    temp_make_folder(&temp, "corpus");
     corpus_build(&temp, "corpus/" DPC_TOKENS_FILE, texts, 2);
-    write_text("base.yaml", base);
+    temp_write_text(&temp, "base.yaml", base);
 }
 
 static struct dpc_comparison *
@@ -63,7 +53,7 @@ load(const char *text, struct dpc_error *err)
 {
     struct dpc_comparison *comparison = NULL;
     *err = (struct dpc_error){0};
-    write_text("compare.yaml", text);
+    temp_write_text(&temp, "compare.yaml", text);
     if (dpc_comparison_load(temp_path(&temp, "compare.yaml"), &comparison, err) == DPC_OK)
         CU_ASSERT_PTR_NOT_NULL(comparison);
     return comparison;
@@ -189,7 +179,7 @@ write_model(enum dpc_safetensors_type type)
     llama_folder_make(&folder, &experiment, 1, type);
     CU_ASSERT_EQUAL_FATAL(dpc_vfs_make_folder(&dpc_vfs_posix, temp_path(&temp, "model"), &err),
                           DPC_OK);
-    write_text("model/config.json", folder.config);
+    temp_write_text(&temp, "model/config.json", folder.config);
     CU_ASSERT_EQUAL_FATAL(dpc_vfs_write_file(&dpc_vfs_posix,
                                              temp_path(&temp, "model/model.safetensors"),
                                              folder.weights[0].data, folder.weights[0].len, &err),
@@ -236,7 +226,7 @@ copy_example(const char *name)
     struct dpc_error err;
     CU_ASSERT_EQUAL_FATAL(
         dpc_vfs_read_file(&dpc_vfs_posix, from, DPC_CONFIG_BYTES_MAX, &bytes, &len, &err), DPC_OK);
-    write_text(to, (const char *)bytes);
+    temp_write_text(&temp, to, (const char *)bytes);
     dpc_free(bytes);
     dpc_free(from);
     dpc_free(to);
@@ -253,8 +243,7 @@ examples_can_be_made(void)
     static const char *const texts[] = {"the first of two texts", "and the second one"};
     temp_make(&temp);
     for (size_t i = 0; i < sizeof folders / sizeof *folders; i++)
-        CU_ASSERT_EQUAL_FATAL(
-            dpc_vfs_posix.ops->make_folder(&dpc_vfs_posix, temp_path(&temp, folders[i])), DPC_OK);
+        temp_make_folder(&temp, folders[i]);
     corpus_build(&temp, ".cache/corpus/" DPC_TOKENS_FILE, texts, 2);
     corpus_build(&temp, ".cache/english/" DPC_TOKENS_FILE, texts, 2);
     for (size_t i = 0; i < sizeof bases / sizeof *bases; i++)

@@ -38,23 +38,6 @@ struct rig {
 };
 
 static void
-write_text(struct rig *rig, const char *name, const char *text)
-{
-    struct dpc_error err;
-    CU_ASSERT_EQUAL_FATAL(
-        dpc_vfs_write_file(&dpc_vfs_posix, temp_path(&rig->temp, name), text, strlen(text), &err),
-        DPC_OK);
-}
-
-static void
-make_folder(struct rig *rig, const char *name)
-{
-    struct dpc_error err;
-    CU_ASSERT_EQUAL_FATAL(dpc_vfs_make_folder(&dpc_vfs_posix, temp_path(&rig->temp, name), &err),
-                          DPC_OK);
-}
-
-static void
 make_runs(struct rig *rig)
 {
     struct dpc_error err = {0};
@@ -71,11 +54,11 @@ begin(struct rig *rig)
     struct dpc_error err = {0};
     memset(rig, 0, sizeof *rig);
     temp_make(&rig->temp);
-    make_folder(rig, "corpus");
-    make_folder(rig, "runs");
+    temp_make_folder(&rig->temp, "corpus");
+    temp_make_folder(&rig->temp, "runs");
     corpus_build(&rig->temp, "corpus/" DPC_TOKENS_FILE, texts, 2);
-    write_text(rig, "base.yaml", base);
-    write_text(rig, "compare.yaml", rows);
+    temp_write_text(&rig->temp, "base.yaml", base);
+    temp_write_text(&rig->temp, "compare.yaml", rows);
     CU_ASSERT_EQUAL_FATAL(
         dpc_comparison_load(temp_path(&rig->temp, "compare.yaml"), &rig->comparison, &err), DPC_OK);
     make_runs(rig);
@@ -126,7 +109,7 @@ static void
 put(struct rig *rig, const char *name, const char *text)
 {
     char *path = dpc_format("%s/%s", rig->folder, name);
-    write_text(rig, path, text);
+    temp_write_text(&rig->temp, path, text);
     dpc_free(path);
 }
 
@@ -143,8 +126,8 @@ make_old(struct rig *rig, uint32_t index, const char *other)
     char *report;
     name_old(rig, experiment, hashed);
     report = dpc_format("%s/report", rig->folder);
-    make_folder(rig, rig->folder);
-    make_folder(rig, report);
+    temp_make_folder(&rig->temp, rig->folder);
+    temp_make_folder(&rig->temp, report);
     put(rig, "experiment.yaml", text);
     put(rig, "report/documents.tsv", losses);
     put(rig, "report/report.json", "{\"format\": 1, \"rows\": []}\n");

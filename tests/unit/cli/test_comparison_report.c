@@ -47,33 +47,16 @@ struct rig {
 };
 
 static void
-write_text(struct rig *rig, const char *name, const char *text)
-{
-    struct dpc_error err;
-    CU_ASSERT_EQUAL_FATAL(
-        dpc_vfs_write_file(&dpc_vfs_posix, temp_path(&rig->temp, name), text, strlen(text), &err),
-        DPC_OK);
-}
-
-static void
-make_folder(struct rig *rig, const char *name)
-{
-    CU_ASSERT_EQUAL_FATAL(
-        dpc_vfs_posix.ops->make_folder(&dpc_vfs_posix, temp_path(&rig->temp, name)), DPC_OK);
-}
-
-static void
 set_up(struct rig *rig)
 {
     static const char *const texts[] = {"the first of two texts", "and the second one"};
     struct dpc_error err = {0};
     *rig = (struct rig){0};
     temp_make(&rig->temp);
-    make_folder(rig, "corpus");
-    make_folder(rig, "runs");
+    temp_make_folder(&rig->temp, "corpus");
     corpus_build(&rig->temp, "corpus/" DPC_TOKENS_FILE, texts, 2);
-    write_text(rig, "base.yaml", base);
-    write_text(rig, "compare.yaml", rows);
+    temp_write_text(&rig->temp, "base.yaml", base);
+    temp_write_text(&rig->temp, "compare.yaml", rows);
     CU_ASSERT_EQUAL_FATAL(
         dpc_comparison_load(temp_path(&rig->temp, "compare.yaml"), &rig->comparison, &err), DPC_OK);
     CU_ASSERT_EQUAL_FATAL(dpc_comparison_make_runs(rig->comparison, &rig->runs, &err), DPC_OK);
@@ -107,23 +90,18 @@ finish_run(struct rig *rig, uint32_t row, uint32_t seed, double dense, double di
         "\"params_total\": %d}";
     const char *name = rig->runs.runs[rig->runs.of[row][seed]].name;
     char path[512], text[4096], one[512], two[512];
-    (void)snprintf(path, sizeof path, "runs/%s", name);
-    make_folder(rig, path);
-    (void)snprintf(path, sizeof path, "runs/%s/report", name);
-    make_folder(rig, path);
-
     (void)snprintf(text, sizeof text,
                    "path\tdocument\ttargets\tbytes\tnats\n0-1\t3\t50\t50\t%.17g\n"
                    "1-0\t4\t50\t50\t%.17g\ndense\t3\t50\t50\t%.17g\ndense\t4\t50\t50\t%.17g\n",
                    lost(dipaco), lost(dipaco), lost(dense), lost(dense));
     (void)snprintf(path, sizeof path, "runs/%s/report/documents.tsv", name);
-    write_text(rig, path, text);
+    temp_write_text(&rig->temp, path, text);
     (void)snprintf(text, sizeof text,
                    "every\tdocument\ttargets\tbytes\tnats\n16\t3\t50\t50\t%.17g\n"
                    "16\t4\t50\t50\t%.17g\n",
                    lost(rerouted), lost(rerouted));
     (void)snprintf(path, sizeof path, "runs/%s/report/reroute.tsv", name);
-    write_text(rig, path, text);
+    temp_write_text(&rig->temp, path, text);
 
     (void)snprintf(one, sizeof one, row_format, "dense", dense, log2(dense), 80, 10240LL, 1000);
     (void)snprintf(two, sizeof two, row_format, "dipaco", dipaco, log2(dipaco), 80,
@@ -134,7 +112,7 @@ finish_run(struct rig *rig, uint32_t row, uint32_t seed, double dense, double di
                    "100, \"recomputed\": %d}]}",
                    10 + 20 * seed, one, two, rerouted, log2(rerouted), recomputed);
     (void)snprintf(path, sizeof path, "runs/%s/report/report.json", name);
-    write_text(rig, path, text);
+    temp_write_text(&rig->temp, path, text);
 }
 
 static void

@@ -56,6 +56,14 @@ temp_path(struct temp *temp, const char *name)
     return temp->path;
 }
 
+/* And those above it. */
+static inline void
+temp_make_folder(struct temp *temp, const char *name)
+{
+    CU_ASSERT_EQUAL_FATAL(dpc_vfs_posix.ops->make_folder(&dpc_vfs_posix, temp_path(temp, name)),
+                          DPC_OK);
+}
+
 static inline void
 temp_write(struct temp *temp, const char *name, const void *bytes, size_t len)
 {
