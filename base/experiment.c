@@ -507,20 +507,29 @@ dpc_experiment_print(const struct dpc_experiment *experiment, struct dpc_buf *ou
 
 void
 dpc_experiment_diff(const struct dpc_experiment *old, const struct dpc_experiment *now,
+                    enum dpc_change when,
                     void (*visit)(void *context, const char *key, const char *old_value,
                                   const char *new_value, bool may_change),
                     void *context)
 {
-    dpc_keys_diff(&dpc_experiment_keys, old, now, visit, context);
+    dpc_keys_diff(&dpc_experiment_keys, when, old, now, visit, context);
 }
 
-void
-dpc_experiment_diff_fork(const struct dpc_experiment *old, const struct dpc_experiment *now,
-                         void (*visit)(void *context, const char *key, const char *old_value,
-                                       const char *new_value, bool may_fork),
-                         void *context)
+static void
+note_difference(void *context, const char *key, const char *old_value, const char *new_value,
+                bool may_change)
 {
-    dpc_keys_diff_fork(&dpc_experiment_keys, old, now, visit, context);
+    (void)key, (void)old_value, (void)new_value;
+    *(bool *)context &= may_change;
+}
+
+bool
+dpc_experiment_shares_warm_start(const struct dpc_experiment *a, const struct dpc_experiment *b)
+{
+    bool same = a->warm_start.steps > 0;
+    dpc_experiment_diff(a, b, DPC_CHANGE_WARM, note_difference, &same);
+    /* Whether the dense path is measured is settled before it begins. */
+    return same && (!a->early_stopping || a->baseline.dense == b->baseline.dense);
 }
 
 void

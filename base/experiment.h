@@ -16,6 +16,7 @@
 #include <stdio.h>
 
 #include "base/buf.h"
+#include "base/change.h"
 #include "base/error.h"
 #include "base/limits.h"
 #include "base/yaml.h"
@@ -135,8 +136,8 @@ struct dpc_experiment {
         uint32_t steps;
         char from[DPC_PATH_MAX]; /* as written; dpc_experiment_imports */
         enum dpc_begin init;     /* of routed modules; base/upcycle.h */
-        double noise;        /* of a matrix's standard deviation */
-        double drop;         /* share of a feed-forward's inner units */
+        double noise;            /* of a matrix's standard deviation */
+        double drop;             /* share of a feed-forward's inner units */
     } warm_start;
     struct {
         bool dense; /* train a dense model of one path's size beside the paths, and report it */
@@ -243,16 +244,15 @@ int dpc_experiment_load_with(const char *path, const struct dpc_yaml *yaml,
 void dpc_experiment_print(const struct dpc_experiment *experiment, struct dpc_buf *out);
 
 /* Calls `visit` for each key whose values differ, with both values as text and whether the key may
- * change in a running experiment. */
+ * change then, as far as a key alone can tell. */
 void dpc_experiment_diff(const struct dpc_experiment *old, const struct dpc_experiment *now,
+                         enum dpc_change when,
                          void (*visit)(void *context, const char *key, const char *old_value,
                                        const char *new_value, bool may_change),
                          void *context);
-/* The same with whether a fork may change it, as far as a key alone can tell. */
-void dpc_experiment_diff_fork(const struct dpc_experiment *old, const struct dpc_experiment *now,
-                              void (*visit)(void *context, const char *key, const char *old_value,
-                                            const char *new_value, bool may_fork),
-                              void *context);
+/* Whether the warm start of one is that of the other, to the bit; false where they have none. */
+bool dpc_experiment_shares_warm_start(const struct dpc_experiment *a,
+                                      const struct dpc_experiment *b);
 
 /* The commented example with every key, its default, range and unit; and the same as man text. */
 void dpc_experiment_write_example(struct dpc_buf *out);

@@ -242,14 +242,14 @@ static const struct dpc_key rows[] = {
      FIELD(name),
      .required = true,
      .example = "quickstart",
-     .may_fork = true,
+     .may_change = DPC_CHANGE_FORK | DPC_CHANGE_WARM,
      .doc = "Name of the experiment"},
     {.path = "mode",
      .type = DPC_KEY_ENUM,
      FIELD(mode),
      .fallback = "strict",
      .choices = modes,
-     .may_fork = true,
+     .may_change = DPC_CHANGE_FORK,
      .doc = "strict: every path trains every step of every round, and versions are a pure function "
             "of this file and the corpus"},
     {.path = "seed",
@@ -263,7 +263,7 @@ static const struct dpc_key rows[] = {
      FIELD(compute),
      .fallback = "fp32",
      .choices = computes,
-     .may_fork = true,
+     .may_change = DPC_CHANGE_FORK,
      .doc = "Number format in which workers multiply matrices, with sums in fp32; bf16 takes half "
             "the time and needs a processor that has it (AVX-512 BF16) or a card of capability 80, "
             "auto takes bf16 where it runs; tf32 is fp32 in which a card may round what its "
@@ -273,7 +273,7 @@ static const struct dpc_key rows[] = {
      FIELD(numeric_class),
      .fallback = "one",
      .choices = classes,
-     .may_fork = true,
+     .may_change = DPC_CHANGE_FORK,
      .doc = "Whose results go together in strict mode; one: only machines that compute the same "
             "bits as the first worker, any: all machines, so that versions also depend on who "
             "trained what, and two workers may differ without an alarm"},
@@ -282,7 +282,7 @@ static const struct dpc_key rows[] = {
      FIELD(recompute),
      .fallback = "auto",
      .choices = recomputes,
-     .may_change = true,
+     .may_change = DPC_CHANGE_RUNNING | DPC_CHANGE_FORK | DPC_CHANGE_WARM,
      .doc = "Activations are kept (none) or computed again for each block on the way back (block): "
             "less memory, a third more work, the same bits; auto keeps them where they fit the "
             "worker's --memory-mib"},
@@ -291,7 +291,7 @@ static const struct dpc_key rows[] = {
      FIELD(trust),
      .fallback = "closed",
      .choices = trusts,
-     .may_change = true,
+     .may_change = DPC_CHANGE_RUNNING | DPC_CHANGE_FORK,
      .doc =
          "Whom the workers belong to; closed: to the operator, who believes what is whole, finite "
          "and not absurdly large; open: to anybody, so that in each outer step contributions that "
@@ -304,7 +304,7 @@ static const struct dpc_key rows[] = {
      FIELD(data.corpus),
      .required = true,
      .example = "corpus/",
-     .may_fork = true,
+     .may_change = DPC_CHANGE_FORK | DPC_CHANGE_WARM,
      .doc = "Corpus folder that `dipaco data import` made, relative to this file"},
     {.path = "data.tokenizer.kind",
      .type = DPC_KEY_ENUM,
@@ -436,6 +436,7 @@ static const struct dpc_key rows[] = {
      FIELD(routing.init),
      .fallback = "kmeans",
      .choices = inits,
+     .may_change = DPC_CHANGE_WARM,
      .doc = "How documents are first given to paths; kmeans: clusters of their features, "
             "spherical: the same by their angle, product: clusters of one slice of the "
             "features a level, which together name a path, metadata: the values of a field, hash: "
@@ -445,6 +446,7 @@ static const struct dpc_key rows[] = {
      FIELD(routing.features),
      .fallback = "standard",
      .choices = routing_features,
+     .may_change = DPC_CHANGE_WARM,
      .doc =
          "What documents are routed by; standard: the warm-started model's mean hidden state over "
          "the prefix, each dimension with mean 0 and variance 1, then all at unit length; "
@@ -456,12 +458,14 @@ static const struct dpc_key rows[] = {
      .fallback = "10",
      .range = {.min = 1, .max = 64},
      .unit = "seedings",
+     .may_change = DPC_CHANGE_WARM,
      .doc = "How often k-means begins anew; the clusters with the least sum of squared distances "
             "stay"},
     {.path = "routing.field",
      .type = DPC_KEY_NAME,
      FIELD(routing.field),
      .fallback = "language",
+     .may_change = DPC_CHANGE_WARM,
      .doc = "With init: metadata, the column of metadata.tsv in the corpus folder that is routed "
             "by; values share paths so that paths get as even as they can. The file is text, its "
             "columns separated by tabs; the first line names them and begins with id, each further "
@@ -472,6 +476,7 @@ static const struct dpc_key rows[] = {
      FIELD(routing.balance),
      .fallback = "none",
      .choices = balances,
+     .may_change = DPC_CHANGE_WARM,
      .doc = "capacity: no path gets more documents of train and router than routing.capacity "
             "says, those that lose most by their second choice choose first; documents held out "
             "always go to the nearest path. Not with init: metadata or hash"},
@@ -481,6 +486,7 @@ static const struct dpc_key rows[] = {
      .fallback = "1.25",
      .range = {.min = 1, .max = 1000},
      .unit = "times the even share",
+     .may_change = DPC_CHANGE_WARM,
      .doc = "Most documents of a path, with balance: capacity"},
     {.path = "routing.overlap",
      .type = DPC_KEY_UINT,
@@ -488,6 +494,7 @@ static const struct dpc_key rows[] = {
      .fallback = "1",
      .range = {.min = 1, .max = 64},
      .unit = "paths",
+     .may_change = DPC_CHANGE_WARM,
      .doc = "Paths that train on a document, its nearest ones; held-out documents have one. Not "
             "with init: metadata or hash"},
     {.path = "routing.documents_min",
@@ -496,6 +503,7 @@ static const struct dpc_key rows[] = {
      .fallback = "50",
      .range = {.min = 1, .max = 1000000},
      .unit = "documents",
+     .may_change = DPC_CHANGE_WARM,
      .doc = "Fewest documents that a path needs for routing; with fewer the experiment stops"},
     {.path = "routing.phases",
      .type = DPC_KEY_UINT,
@@ -503,6 +511,7 @@ static const struct dpc_key rows[] = {
      .fallback = "0",
      .range = {.min = 0, .max = 100},
      .unit = "phases",
+     .may_change = DPC_CHANGE_WARM,
      .doc = "How often documents are routed anew while paths train: every path scores the "
             "documents of the router split, a linear classifier learns which path is the best for "
             "which features, and all documents are sharded by it. Needs data.router above 0 and "
@@ -513,7 +522,7 @@ static const struct dpc_key rows[] = {
      .fallback = "0",
      .range = {.min = 0, .max = 1000000},
      .unit = "rounds",
-     .may_fork = true,
+     .may_change = DPC_CHANGE_FORK | DPC_CHANGE_WARM,
      .doc = "Rounds before each of routing.phases; 0: outer.rounds in even parts"},
     {.path = "routing.score_documents",
      .type = DPC_KEY_UINT,
@@ -521,6 +530,7 @@ static const struct dpc_key rows[] = {
      .fallback = "0",
      .range = {.min = 0, .max = 10000000},
      .unit = "documents",
+     .may_change = DPC_CHANGE_WARM,
      .doc = "Documents of the router split that are scored in each of routing.phases, which costs "
             "documents times routing.score_paths; 0: all"},
     {.path = "routing.score_paths",
@@ -529,6 +539,7 @@ static const struct dpc_key rows[] = {
      .fallback = "0",
      .range = {.min = 0, .max = DPC_PATHS_MAX},
      .unit = "paths",
+     .may_change = DPC_CHANGE_WARM,
      .doc = "Paths that score each of these documents, drawn anew for every 32 of them so that all "
             "paths score as many; the best of them is what the router learns; at least 2; 0: all"},
     {.path = "routing.score_windows",
@@ -537,6 +548,7 @@ static const struct dpc_key rows[] = {
      .fallback = "0",
      .range = {.min = 0, .max = 1000000},
      .unit = "windows",
+     .may_change = DPC_CHANGE_WARM,
      .doc = "First windows of a document that are scored; 0: evaluation.windows"},
 
     {.path = "reroute.every",
@@ -545,6 +557,7 @@ static const struct dpc_key rows[] = {
      .fallback = "never",
      .custom = {dpc_experiment_reroute_needed, dpc_experiment_read_reroute,
                 dpc_experiment_print_reroute},
+     .may_change = DPC_CHANGE_WARM,
      .doc =
          "Evaluate the paths a second time with a new route after every so many tokens, once for "
          "each number: a router network, the dense model trained on, foretells from the "
@@ -557,7 +570,7 @@ static const struct dpc_key rows[] = {
      .fallback = "64",
      .range = {.min = DPC_PIECE_TOKENS, .max = DPC_CONTEXT_MAX},
      .unit = "tokens, a multiple of 16",
-     .may_fork = true,
+     .may_change = DPC_CHANGE_FORK | DPC_CHANGE_WARM,
      .doc = "How far the router network looks ahead: its target is the path with the least loss on "
             "so many tokens behind a place"},
     {.path = "reroute.steps",
@@ -566,14 +579,14 @@ static const struct dpc_key rows[] = {
      .fallback = "200",
      .range = {.min = 1, .max = DPC_STEPS_MAX},
      .unit = "steps of inner.batch sequences",
-     .may_fork = true,
+     .may_change = DPC_CHANGE_FORK | DPC_CHANGE_WARM,
      .doc = "Steps of training the router network, on one worker"},
     {.path = "reroute.lr",
      .type = DPC_KEY_REAL,
      FIELD(reroute.lr),
      .fallback = "1e-3",
      .range = {.min = 0, .max = 10, .min_open = true},
-     .may_fork = true,
+     .may_change = DPC_CHANGE_FORK | DPC_CHANGE_WARM,
      .doc = "Peak learning rate of the router network; a tenth of the steps warm up, a cosine "
             "follows"},
 
@@ -588,7 +601,7 @@ static const struct dpc_key rows[] = {
      FIELD(inner.lr),
      .fallback = "1e-3",
      .range = {.min = 0, .max = 10, .min_open = true},
-     .may_fork = true,
+     .may_change = DPC_CHANGE_FORK,
      .doc = "Peak learning rate"},
     {.path = "inner.lr_end",
      .type = DPC_KEY_REAL,
@@ -596,7 +609,7 @@ static const struct dpc_key rows[] = {
      .fallback = "0.1",
      .range = {.min = 0, .max = 1},
      .unit = "share of lr",
-     .may_fork = true,
+     .may_change = DPC_CHANGE_FORK,
      .doc = "Learning rate at the end of the experiment"},
     {.path = "inner.warmup",
      .type = DPC_KEY_UINT,
@@ -604,7 +617,7 @@ static const struct dpc_key rows[] = {
      .fallback = "50",
      .range = {.min = 0, .max = DPC_STEPS_MAX},
      .unit = "steps",
-     .may_fork = true,
+     .may_change = DPC_CHANGE_FORK,
      .doc = "Steps in which the learning rate rises linearly from 0"},
     {.path = "inner.schedule",
      .type = DPC_KEY_ENUM,
@@ -617,35 +630,35 @@ static const struct dpc_key rows[] = {
      FIELD(inner.weight_decay),
      .fallback = "0.1",
      .range = {.min = 0, .max = 10},
-     .may_fork = true,
+     .may_change = DPC_CHANGE_FORK,
      .doc = "Decoupled weight decay of matrices"},
     {.path = "inner.beta1",
      .type = DPC_KEY_REAL,
      FIELD(inner.beta1),
      .fallback = "0.9",
      .range = {.min = 0, .max = 1, .max_open = true},
-     .may_fork = true,
+     .may_change = DPC_CHANGE_FORK,
      .doc = "Decay of AdamW's first moment"},
     {.path = "inner.beta2",
      .type = DPC_KEY_REAL,
      FIELD(inner.beta2),
      .fallback = "0.99",
      .range = {.min = 0, .max = 1, .max_open = true},
-     .may_fork = true,
+     .may_change = DPC_CHANGE_FORK,
      .doc = "Decay of AdamW's second moment"},
     {.path = "inner.epsilon",
      .type = DPC_KEY_REAL,
      FIELD(inner.epsilon),
      .fallback = "1e-8",
      .range = {.min = 0, .max = 1, .min_open = true},
-     .may_fork = true,
+     .may_change = DPC_CHANGE_FORK,
      .doc = "Added to the root of AdamW's second moment"},
     {.path = "inner.clip",
      .type = DPC_KEY_REAL,
      FIELD(inner.clip),
      .fallback = "1.0",
      .range = {.min = 0, .max = 1e6, .min_open = true},
-     .may_fork = true,
+     .may_change = DPC_CHANGE_FORK,
      .doc = "Largest norm of a path's gradient; a longer one is scaled down"},
     {.path = "inner.batch",
      .type = DPC_KEY_UINT,
@@ -653,7 +666,7 @@ static const struct dpc_key rows[] = {
      .fallback = "8",
      .range = {.min = 1, .max = DPC_BATCH_MAX},
      .unit = "sequences",
-     .may_fork = true,
+     .may_change = DPC_CHANGE_FORK,
      .doc = "Sequences of one step"},
     {.path = "inner.steps",
      .type = DPC_KEY_UINT,
@@ -661,7 +674,7 @@ static const struct dpc_key rows[] = {
      .fallback = "60",
      .range = {.min = 1, .max = DPC_STEPS_MAX},
      .unit = "steps",
-     .may_fork = true,
+     .may_change = DPC_CHANGE_FORK,
      .doc = "Steps that a path trains in one round"},
 
     {.path = "outer.optimizer",
@@ -669,27 +682,28 @@ static const struct dpc_key rows[] = {
      NO_FIELD,
      .fallback = "nesterov",
      .choices = outer_optimizers,
+     .may_change = DPC_CHANGE_WARM,
      .doc = "Optimizer of a module's rounds"},
     {.path = "outer.lr",
      .type = DPC_KEY_REAL,
      FIELD(outer.lr),
      .fallback = "0.7",
      .range = {.min = 0, .max = 10, .min_open = true},
-     .may_fork = true,
+     .may_change = DPC_CHANGE_FORK | DPC_CHANGE_WARM,
      .doc = "Learning rate of a round"},
     {.path = "outer.momentum",
      .type = DPC_KEY_REAL,
      FIELD(outer.momentum),
      .fallback = "0.9",
      .range = {.min = 0, .max = 1, .max_open = true},
-     .may_fork = true,
+     .may_change = DPC_CHANGE_FORK | DPC_CHANGE_WARM,
      .doc = "Nesterov momentum of a round"},
     {.path = "outer.weight",
      .type = DPC_KEY_ENUM,
      FIELD(outer.weight),
      .fallback = "shard",
      .choices = weights,
-     .may_fork = true,
+     .may_change = DPC_CHANGE_FORK | DPC_CHANGE_WARM,
      .doc = "What a path's delta weighs in a module, where it brings only a part of a round the "
             "part of it; shard: the documents of its shard, tokens: the tokens that its steps "
             "read, as the coordinator counts them (fewer than batch times context where documents "
@@ -699,7 +713,7 @@ static const struct dpc_key rows[] = {
      FIELD(outer.rescale),
      .fallback = "sqrt",
      .choices = rescales,
-     .may_fork = true,
+     .may_change = DPC_CHANGE_FORK | DPC_CHANGE_WARM,
      .doc =
          "Length of the mean delta; sqrt: times the root of the effective number of paths merged; "
          "rda: the mean of the deltas' lengths, in the mean of their directions, so that it "
@@ -710,7 +724,7 @@ static const struct dpc_key rows[] = {
      .fallback = "10",
      .range = {.min = 1, .max = DPC_ROUNDS_MAX},
      .unit = "rounds",
-     .may_fork = true,
+     .may_change = DPC_CHANGE_FORK,
      .doc = "Outer steps of the experiment"},
     {.path = "outer.sample",
      .type = DPC_KEY_REAL,
@@ -718,7 +732,7 @@ static const struct dpc_key rows[] = {
      .fallback = "1",
      .range = {.min = 0, .max = 1, .min_open = true},
      .unit = "share of the paths",
-     .may_fork = true,
+     .may_change = DPC_CHANGE_FORK | DPC_CHANGE_WARM,
      .doc =
          "Paths that train in a round, drawn anew for each round; the others skip it, and a module "
          "that none of them uses stays as it is"},
@@ -728,7 +742,7 @@ static const struct dpc_key rows[] = {
      .fallback = "1",
      .range = {.min = 0, .max = 1, .min_open = true},
      .unit = "share of a module's paths",
-     .may_fork = true,
+     .may_change = DPC_CHANGE_FORK | DPC_CHANGE_WARM,
      .doc = "Paths that a module waits for, however long they take; less than 1 in elastic mode "
             "alone"},
     {.path = "outer.grace",
@@ -737,14 +751,14 @@ static const struct dpc_key rows[] = {
      .fallback = "0.5",
      .range = {.min = 0, .max = 1000},
      .unit = "times what the quorum took",
-     .may_fork = true,
+     .may_change = DPC_CHANGE_FORK | DPC_CHANGE_WARM,
      .doc = "How long a module waits for the rest once the quorum is in (elastic mode)"},
     {.path = "outer.late",
      .type = DPC_KEY_ENUM,
      FIELD(outer.late),
      .fallback = "discount",
      .choices = lates,
-     .may_fork = true,
+     .may_change = DPC_CHANGE_FORK | DPC_CHANGE_WARM,
      .doc = "What becomes of a delta that comes after its module closed the round (elastic mode): "
             "merged with the next round at a smaller weight, or refused"},
     {.path = "outer.late_discount",
@@ -753,7 +767,7 @@ static const struct dpc_key rows[] = {
      .fallback = "0.5",
      .range = {.min = 0, .max = 1, .min_open = true},
      .unit = "times the weight",
-     .may_fork = true,
+     .may_change = DPC_CHANGE_FORK | DPC_CHANGE_WARM,
      .doc = "Weight of a delta that came a round late"},
 
     {.path = "transfer.upload",
@@ -773,7 +787,7 @@ static const struct dpc_key rows[] = {
      FIELD(transfer.path_state),
      .fallback = "ship",
      .choices = path_states,
-     .may_fork = true,
+     .may_change = DPC_CHANGE_FORK,
      .doc = "What becomes of a path's optimizer state, which is twice the size of its deltas, "
             "between two leases; ship: it travels with them; local: it stays with its worker, and "
             "another one begins from moments of zero (elastic mode); reset: every lease does"},
@@ -800,6 +814,7 @@ static const struct dpc_key rows[] = {
      FIELD(warm_start.init),
      .fallback = "copy",
      .choices = begins,
+     .may_change = DPC_CHANGE_WARM,
      .doc =
          "How routed modules begin, where their level has several; copy: all as the dense model; "
          "noise: as that with noise on its matrices; drop: as that with some of its feed-forward "
@@ -811,6 +826,7 @@ static const struct dpc_key rows[] = {
      .fallback = "0.01",
      .range = {.min = 0, .max = 10, .min_open = true},
      .unit = "times the standard deviation of a matrix",
+     .may_change = DPC_CHANGE_WARM,
      .doc = "Standard deviation of the noise, with init: noise"},
     {.path = "warm_start.drop",
      .type = DPC_KEY_REAL,
@@ -818,6 +834,7 @@ static const struct dpc_key rows[] = {
      .fallback = "0.5",
      .range = {.min = 0, .max = 1, .min_open = true},
      .unit = "share of model.ffn",
+     .may_change = DPC_CHANGE_WARM,
      .doc = "Inner units of each feed-forward whose weights are drawn anew, from a normal of the "
             "mean and standard deviation that these weights had, with init: drop"},
 
@@ -825,7 +842,7 @@ static const struct dpc_key rows[] = {
      .type = DPC_KEY_BOOL,
      FIELD(baseline.dense),
      .fallback = "true",
-     .may_fork = true,
+     .may_change = DPC_CHANGE_FORK | DPC_CHANGE_WARM,
      .doc = "Train the dense model on beside the paths, for as many steps as one path, and report "
             "both"},
 
@@ -835,7 +852,7 @@ static const struct dpc_key rows[] = {
      .fallback = "8",
      .range = {.min = 1, .max = 65536},
      .unit = "windows of model.context tokens",
-     .may_change = true,
+     .may_change = DPC_CHANGE_RUNNING | DPC_CHANGE_FORK | DPC_CHANGE_WARM,
      .doc = "How much of each held-out document is read, so that no giant decides the figure; a "
             "change in a run with early_stopping mixes losses that do not compare"},
 
@@ -845,7 +862,7 @@ static const struct dpc_key rows[] = {
      .fallback = "0",
      .range = {.min = 0, .max = 1},
      .unit = "share of the tasks",
-     .may_change = true,
+     .may_change = DPC_CHANGE_RUNNING | DPC_CHANGE_FORK | DPC_CHANGE_WARM,
      .doc = "Training tasks that an idle worker of the same numeric class repeats once they are "
             "accepted; results must be the same to the bit, a third worker decides where they are "
             "not, and the odd one is barred"},
@@ -853,7 +870,7 @@ static const struct dpc_key rows[] = {
      .type = DPC_KEY_BOOL,
      FIELD(early_stopping),
      .fallback = "false",
-     .may_fork = true,
+     .may_change = DPC_CHANGE_FORK,
      .doc = "Evaluate each path after each of its rounds on the early-stop documents of its shard, "
             "and take the round that is best in evaluation, `eval` and `generate`; training never "
             "stops for it, and the dense baseline has its best round, too"},
@@ -863,7 +880,7 @@ static const struct dpc_key rows[] = {
      .fallback = "3",
      .range = {.min = 1, .max = DPC_ROUNDS_MAX},
      .unit = "rounds",
-     .may_change = true,
+     .may_change = DPC_CHANGE_RUNNING | DPC_CHANGE_FORK | DPC_CHANGE_WARM,
      .doc = "How far back the coordinator keeps module versions, contributions and the path states "
             "that rounds began with, which is how far `dipacoctl rollback` and `dipaco run --from` "
             "can go back (to round 0 always, but for --from where documents were routed anew "

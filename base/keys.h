@@ -17,6 +17,7 @@
 #include <stdint.h>
 
 #include "base/buf.h"
+#include "base/change.h"
 #include "base/error.h"
 #include "base/yaml.h"
 
@@ -64,8 +65,7 @@ struct dpc_key {
     const char *unit;           /* "steps"; NULL for none */
     const char *doc;            /* a sentence without its full stop */
     bool required;
-    bool may_change; /* in a running experiment, and in a fork of one */
-    bool may_fork;   /* in a fork alone: what was trained before it does not depend on it */
+    unsigned may_change; /* when: a set of enum dpc_change */
     const struct dpc_choice *choices;
     struct {
         const struct dpc_keys *keys;
@@ -109,15 +109,12 @@ int dpc_keys_read_uint(const struct dpc_yaml_node *node, const struct dpc_range 
 /* The struct as YAML: all keys, table order. Reading it gives an equal struct. */
 void dpc_keys_print(const struct dpc_keys *keys, const void *target, struct dpc_buf *out);
 
-/* Calls `visit` for each key whose values differ; _fork says whether a fork may change it. */
-void dpc_keys_diff(const struct dpc_keys *keys, const void *old, const void *now,
+/* Calls `visit` for each key whose values differ, with whether it may. */
+void dpc_keys_diff(const struct dpc_keys *keys, enum dpc_change when, const void *old,
+                   const void *now,
                    void (*visit)(void *context, const char *key, const char *old_value,
                                  const char *new_value, bool may_change),
                    void *context);
-void dpc_keys_diff_fork(const struct dpc_keys *keys, const void *old, const void *now,
-                        void (*visit)(void *context, const char *key, const char *old_value,
-                                      const char *new_value, bool may_fork),
-                        void *context);
 
 /* What a key may be, in words: "a whole number from 1 to 65536 (sequences)". */
 void dpc_keys_describe(const struct dpc_key *key, struct dpc_buf *out);

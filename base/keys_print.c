@@ -227,9 +227,9 @@ dpc_keys_print(const struct dpc_keys *keys, const void *target, struct dpc_buf *
     }
 }
 
-static void
-diff(const struct dpc_keys *keys, bool fork, const void *old, const void *now,
-     void (*visit)(void *, const char *, const char *, const char *, bool), void *context)
+void
+dpc_keys_diff(const struct dpc_keys *keys, enum dpc_change when, const void *old, const void *now,
+              void (*visit)(void *, const char *, const char *, const char *, bool), void *context)
 {
     for (size_t i = 0; i < keys->count; i++) {
         const struct dpc_key *key = &keys->rows[i];
@@ -240,25 +240,10 @@ diff(const struct dpc_keys *keys, bool fork, const void *old, const void *now,
         print_value(key, now, &b);
         if (strcmp(dpc_buf_text(&a), dpc_buf_text(&b)) != 0)
             visit(context, key->path, dpc_buf_text(&a), dpc_buf_text(&b),
-                  key->may_change || (fork && key->may_fork));
+                  (key->may_change & when) != 0);
         dpc_buf_done(&a);
         dpc_buf_done(&b);
     }
-}
-
-void
-dpc_keys_diff(const struct dpc_keys *keys, const void *old, const void *now,
-              void (*visit)(void *, const char *, const char *, const char *, bool), void *context)
-{
-    diff(keys, false, old, now, visit, context);
-}
-
-void
-dpc_keys_diff_fork(const struct dpc_keys *keys, const void *old, const void *now,
-                   void (*visit)(void *, const char *, const char *, const char *, bool),
-                   void *context)
-{
-    diff(keys, true, old, now, visit, context);
 }
 
 /* --- The table in words. */
@@ -328,6 +313,19 @@ dpc_keys_describe(const struct dpc_key *key, struct dpc_buf *out)
         dpc_buf_printf(out, " (%s)", key->unit);
 }
 
+static const char *
+change_words(unsigned may_change)
+{
+    bool warm = may_change & DPC_CHANGE_WARM;
+    if (may_change & DPC_CHANGE_RUNNING)
+        return warm ? " May change in a running experiment, and in a fork of its warm start."
+                    : " May change in a running experiment.";
+    if (may_change & DPC_CHANGE_FORK)
+        return warm ? " A fork may change it, one of the warm start, too."
+                    : " A fork may change it.";
+    return warm ? " A fork of the warm start may change it." : "";
+}
+
 /* Everything about a key in sentences. */
 static void
 describe_fully(const struct dpc_key *key, struct dpc_buf *out)
@@ -343,10 +341,7 @@ describe_fully(const struct dpc_key *key, struct dpc_buf *out)
         dpc_buf_printf(out, ". Required.");
     else
         dpc_buf_printf(out, ". Default: %s.", key->fallback ? key->fallback : key->fallback_words);
-    if (key->may_change)
-        dpc_buf_printf(out, " May change in a running experiment.");
-    else if (key->may_fork)
-        dpc_buf_printf(out, " A fork may change it.");
+    dpc_buf_printf(out, "%s", change_words(key->may_change));
 }
 
 /* `text` as comment lines of at most COMMENT_COLUMNS, broken between words. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * A table of experiments: read, say what it costs, train what is missing one run after the other,
- * tell. A run whose report is there is not trained again. */
+ * tell. A run whose report is there is not trained again, and a warm start that several runs of one
+ * command share is trained by the first of them. */
 #include <errno.h>
 #include <inttypes.h>
 #include <math.h>
@@ -50,6 +51,7 @@ struct compare {
     struct dpc_comparison *comparison;
     struct dpc_comparison_runs runs;
     char folder[DPC_PATH_MAX]; /* absolute */
+    bool *trained;             /* runs of this command that have ended well */
     uint32_t failed;
 };
 
@@ -79,8 +81,8 @@ measure_speed(const struct dpc_experiment *experiment, struct cost *cost, struct
 
 /* Workers are one thread each here: more of them than processors do not make it faster. */
 static int
-add_cost(const struct compare *compare, const struct dpc_experiment *experiment, struct cost *cost,
-         struct dpc_error *err)
+add_cost(const struct compare *compare, const struct dpc_experiment *experiment, bool shared,
+         struct cost *cost, struct dpc_error *err)
 {
     struct dpc_plan plan;
     int rc = dpc_plan_make(experiment, &plan, err);
@@ -90,23 +92,42 @@ add_cost(const struct compare *compare, const struct dpc_experiment *experiment,
         return rc;
     double at_once = fmin(plan.paths + experiment->baseline.dense,
                           fmin((double)compare->given->training.workers, dpc_processors_count()));
+    double flops = plan.train_flops - (shared ? dpc_plan_warm_flops(experiment) : 0);
     cost->left++;
-    cost->flops += plan.train_flops;
-    cost->seconds += plan.train_flops / cost->speed / at_once;
+    cost->flops += flops;
+    cost->seconds += flops / cost->speed / at_once;
     cost->disk_bytes += plan.disk_bytes;
     return DPC_OK;
+}
+
+/* A run whose warm start run `index` begins with, of those for which `can` holds; NULL: none. Only
+ * of this command: in strict mode a run goes on only under the release that began it. */
+static const struct dpc_comparison_run *
+find_warm_start(const struct compare *compare, uint32_t index, const bool *can)
+{
+    const struct dpc_comparison_run *runs = compare->runs.runs;
+    for (uint32_t i = 0; i < index; i++) {
+        if (can[i] &&
+            dpc_experiment_shares_warm_start(&runs[i].experiment, &runs[index].experiment))
+            return &runs[i];
+    }
+    return NULL;
 }
 
 static int
 tell_cost(const struct compare *compare, struct dpc_error *err)
 {
+    bool *left = dpc_alloc(compare->runs.count, sizeof *left);
     struct cost cost = {0};
     char disk[DPC_SHORT_TEXT_MAX], time[DPC_SHORT_TEXT_MAX];
     int rc = DPC_OK;
     for (uint32_t i = 0; rc == DPC_OK && i < compare->runs.count; i++) {
-        if (!dpc_comparison_run_is_finished(compare->folder, &compare->runs.runs[i]))
-            rc = add_cost(compare, &compare->runs.runs[i].experiment, &cost, err);
+        left[i] = !dpc_comparison_run_is_finished(compare->folder, &compare->runs.runs[i]);
+        if (left[i])
+            rc = add_cost(compare, &compare->runs.runs[i].experiment,
+                          find_warm_start(compare, i, left) != NULL, &cost, err);
     }
+    dpc_free(left);
     if (rc == DPC_OK)
         fprintf(stderr,
                 "%" PRIu32 " rows, %" PRIu32 " runs, %" PRIu32
@@ -147,9 +168,11 @@ write_results(const struct compare *compare, struct dpc_comparison_results **ret
 
 /* An exit code, and what stopped it. */
 static int
-train(const struct compare *compare, const struct dpc_comparison_run *run, int *ret_signal)
+train(struct compare *compare, uint32_t index, int *ret_signal)
 {
-    char file[DPC_PATH_MAX], path[DPC_PATH_MAX];
+    const struct dpc_comparison_run *run = &compare->runs.runs[index];
+    const struct dpc_comparison_run *sharing = find_warm_start(compare, index, compare->trained);
+    char file[DPC_PATH_MAX], path[DPC_PATH_MAX], warm_start[DPC_PATH_MAX];
     struct dpc_run_folder folder;
     struct dpc_error err;
     *ret_signal = 0;
@@ -160,9 +183,13 @@ train(const struct compare *compare, const struct dpc_comparison_run *run, int *
         rc = dpc_run_folder_open(path, &folder, &err);
     if (rc != DPC_OK)
         return dpc_complain_error(compare->call, &err);
+    bool shares =
+        sharing && dpc_comparison_run_folder(compare->folder, sharing, warm_start, &err) == DPC_OK;
+    compare->training.warm_start = shares ? warm_start : NULL;
     int status =
         dpc_training_run(&compare->training, file, &run->experiment, &folder, false, ret_signal);
     dpc_run_folder_close(&folder);
+    compare->trained[index] = status == DPC_EXIT_OK;
     return status;
 }
 
@@ -193,7 +220,7 @@ train_all(struct compare *compare)
             continue;
         fprintf(stderr, "run %" PRIu32 " of %" PRIu32 ": %s, seed %" PRIu64 "\n", i + 1,
                 compare->runs.count, run->experiment.name, run->experiment.seed);
-        int status = train(compare, run, &signal);
+        int status = train(compare, i, &signal);
         if (signal)
             return status;
         if (status != DPC_EXIT_OK)
@@ -279,6 +306,7 @@ compare_in_folder(struct compare *compare)
         return dpc_complain_error(compare->call, &err);
     if (compare->given->plan)
         return DPC_EXIT_OK;
+    compare->trained = dpc_alloc(compare->runs.count, sizeof *compare->trained);
     int status = train_all(compare);
     return status == DPC_EXIT_OK ? tell(compare) : status;
 }
@@ -298,6 +326,7 @@ run(const struct dpc_call *call)
         status = rc == DPC_OK ? compare_in_folder(compare)
                               : dpc_complain(call, dpc_exit_of_experiment(rc), "%s", err.text);
     }
+    dpc_free(compare->trained);
     dpc_comparison_runs_done(&compare->runs);
     dpc_comparison_destroy(compare->comparison);
     dpc_free(compare);

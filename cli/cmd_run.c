@@ -33,7 +33,7 @@ static const struct dpc_option options[] = {
      .kind = DPC_OPTION_TEXT,
      .value_name = "RUN",
      .help = "go on from another run's folder, DIR, as it stood after a round, DIR@ROUND (default: "
-             "its newest)",
+             "its newest), or after its warm start, DIR@warm",
      .offset = offsetof(struct run_options, from)},
     {.name = "fresh",
      .kind = DPC_OPTION_FLAG,

@@ -17,22 +17,23 @@
 
 enum { WAIT_MS = 20, LAST_LINES = 8, ROUND_DIGITS_MAX = 9 };
 
-/* "DIR@ROUND" in two; a name without digits behind its last @ is one. */
+/* "DIR@ROUND" in two; a name without a round behind its last @ is one. */
 struct place {
     char folder[DPC_PATH_MAX];
-    const char *round; /* digits; NULL: the newest */
+    const char *round; /* digits, or "warm"; NULL: the newest */
 };
 
 static int
 split(const char *text, struct place *ret_place, struct dpc_error *err)
 {
     const char *at = strrchr(text, '@');
-    bool round = at && at[1] && !at[1 + strspn(at + 1, "0123456789")];
+    bool round = at && at[1] &&
+                 (!at[1 + strspn(at + 1, "0123456789")] || strcmp(at + 1, DPC_ORIGIN_WARM) == 0);
     size_t len = round ? (size_t)(at - text) : strlen(text);
     if (len == 0 || len >= sizeof ret_place->folder || (round && strlen(at + 1) > ROUND_DIGITS_MAX))
-        return dpc_error_set(err, DPC_EINVAL,
-                             "--from takes the folder of a run, or DIR@ROUND, not \"%.200s\"",
-                             text);
+        return dpc_error_set(
+            err, DPC_EINVAL,
+            "--from takes the folder of a run, DIR@ROUND or DIR@warm, not \"%.200s\"", text);
     memcpy(ret_place->folder, text, len);
     ret_place->folder[len] = 0;
     ret_place->round = round ? at + 1 : NULL;

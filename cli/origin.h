@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * `dipaco run --from DIR@ROUND`: the store of a new run made from that of another, by the
- * coordinator's program (coordinator/fork.h).
+ * coordinator's program (coordinator/fork.h). The round "warm" is the end of the warm start.
  *
  * Owns: nothing; the source's lock only while it works. Threads: one; starts a child process.
  */
@@ -10,6 +10,8 @@
 
 #include "base/buf.h"
 #include "cli/run_folder.h"
+
+#define DPC_ORIGIN_WARM "warm"
 
 /* Makes the store of `folder`, which has not begun, from the run that `text` names ("DIR", its
  * newest round, or "DIR@ROUND") for the experiment in `file` (absolute). What there is to be told

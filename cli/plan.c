@@ -133,6 +133,13 @@ plan_disk(const struct dpc_experiment *experiment, struct dpc_plan *plan)
         experiment->early_stopping * paths_bytes + beginnings_bytes(experiment, plan);
 }
 
+double
+dpc_plan_warm_flops(const struct dpc_experiment *experiment)
+{
+    return (double)experiment->inner.batch * experiment->model.context *
+           experiment->warm_start.steps * dpc_layout_train_flops(experiment);
+}
+
 static void
 plan_steps(const struct dpc_experiment *experiment, struct dpc_plan *plan)
 {

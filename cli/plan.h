@@ -57,6 +57,9 @@ struct dpc_plan {
     uint64_t disk_bytes; /* of the coordinator's store at most, the corpus's own copies left out */
 };
 
+/* Floating-point operations of the warm start, which are part of train_flops. */
+double dpc_plan_warm_flops(const struct dpc_experiment *experiment);
+
 /* DPC_ELIMIT as dpc_topology_init; DPC_ENOMEM when one path does not fit into memory. */
 int dpc_plan_make(const struct dpc_experiment *experiment, struct dpc_plan *ret_plan,
                   struct dpc_error *err) DPC_MUST_CHECK;

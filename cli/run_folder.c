@@ -265,7 +265,7 @@ compare_experiment(const struct dpc_run_folder *folder, const char *file, const 
     if (rc != DPC_OK)
         return rc;
     struct changes changes = {.text = ret_changes};
-    dpc_experiment_diff(&old, experiment, note_change, &changes);
+    dpc_experiment_diff(&old, experiment, DPC_CHANGE_RUNNING, note_change, &changes);
     *ret_changed = changes.count > 0;
     if (changes.fixed == 0)
         return DPC_OK;

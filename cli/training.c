@@ -137,6 +137,29 @@ take_origin(const struct dpc_training *training, const char *file,
     return rc;
 }
 
+/* One that cannot be had is trained. */
+static int
+take_warm_start(const struct dpc_training *training, const char *file,
+                const struct dpc_run_folder *folder, struct dpc_error *err)
+{
+    char place[DPC_PATH_MAX];
+    struct dpc_buf notes;
+    dpc_buf_init(&notes, 0);
+    int rc = DPC_ELIMIT;
+    if (snprintf(place, sizeof place, "%s@" DPC_ORIGIN_WARM, training->warm_start) <
+        (int)sizeof place)
+        rc = dpc_origin_take(place, file, folder, &notes, err);
+    else
+        (void)dpc_error_set(err, rc, "its path is too long");
+    if (rc == DPC_OK)
+        fprintf(stderr, "warm start: that of %s\n", training->warm_start);
+    else
+        fprintf(stderr, "warm start: that of %s could not be taken, so it is trained: %s\n",
+                training->warm_start, err->text);
+    dpc_buf_done(&notes);
+    return rc == DPC_OK ? DPC_OK : dpc_run_folder_clear(folder, err);
+}
+
 /* Nothing of a first start stays behind when its corpus or model is no good: the file may still
  * change. */
 static int
@@ -153,6 +176,8 @@ prepare(const struct dpc_training *training, const char *file,
         rc = check_inputs(file, experiment, &err);
     if (rc == DPC_OK && training->from)
         rc = take_origin(training, file, folder, &err);
+    if (rc == DPC_OK && training->warm_start && !has_begun(folder))
+        rc = take_warm_start(training, file, folder, &err);
     if (rc == DPC_OK)
         rc = dpc_run_folder_claim(folder, experiment, &changes, &err);
     if (rc == DPC_OK)

@@ -53,6 +53,7 @@ struct dpc_training {
     char card_plugin[PATH_MAX]; /* absolute; "": the usual one */
     uint32_t cards;             /* that workers take in turn; 0: none are */
     const char *from;           /* run that a new one is made from, DIR or DIR@ROUND; NULL: none */
+    const char *warm_start; /* run whose warm start a new one takes over where it can; NULL: none */
 };
 
 /* Looks at the options, and at this machine's cards where workers are to take them. An exit code.

@@ -4,13 +4,18 @@
  * of its routed paths were over. It holds what that store held then: versions and momentum,
  * contributions, shards, router, path states, and the ledger, linked anew from the first entry on
  * that is left out; of later rounds nothing. The experiment may be another in all that only the
- * future depends on (column `may_fork` of the table of keys).
+ * future depends on (column `may_change` of the table of keys).
  *
  * What ROUND is: every routed module has the last of its versions that begins round ROUND, the
  * dense ones that of as many rounds behind the warm start, or their newest. Every path begins that
  * round anew, with the path state that it began it with: parts of it that were handed in, and what
  * was to be merged late, are left out (elastic mode, where modules may have been there at different
  * times). Discriminative phases up to ROUND are over.
+ *
+ * A fork of the warm start (DPC_FORK_WARM) holds the dense model as that ended, and nothing of the
+ * routed paths: documents are routed by the fork itself, which ends as if it had trained the warm
+ * start, to the bit. What the warm start depends on cannot be another in it, and of levels and
+ * paths nothing: the dense path's number, which follows from theirs, chooses its batches.
  *
  * Owns: nothing. Threads: any. The source is only read; nobody may write it meanwhile.
  * Errors: DPC_EPERM (a key that may not differ, a round that is not kept), DPC_ENOTFOUND (no store,
@@ -24,10 +29,11 @@
 #include "base/json.h"
 #include "storage/db/store.h"
 
-enum { DPC_FORK_NEWEST = UINT32_MAX };
+/* In place of a round. */
+enum { DPC_FORK_NEWEST = UINT32_MAX, DPC_FORK_WARM = UINT32_MAX - 1 };
 
 struct dpc_forked {
-    uint32_t round;
+    uint32_t round;           /* 0 of a warm start */
     uint64_t blobs;           /* that the new store shares with its source, or has a copy of */
     uint32_t restarts;        /* paths whose best round is sought anew (early stopping) */
     uint32_t states_left_out; /* paths that begin from moments of zero: states were not shipped */

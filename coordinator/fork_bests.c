@@ -151,13 +151,17 @@ fork_find_bests(struct fork_cut *cut, struct dpc_error *err)
     struct seen seen = {.cut = cut};
     bool measured = cut->old->early_stopping, measures = cut->experiment->early_stopping;
     int code = dpc_scan_bests(cut->source->kv, note_best, &seen, err);
-    if (code == DPC_OK && measures && !seen.any)
+    if (code == DPC_OK && measures && !seen.any && !cut->warm)
         code = dpc_error_set(err, DPC_EPERM,
                              "early_stopping needs early-stop documents of each path, and the "
                              "source has none: it was begun with data.early_stop: 0, or by an "
                              "earlier release");
     for (uint32_t i = 0; code == DPC_OK && i < cut->topology.paths_count; i++) {
         struct dpc_best_record *best = &cut->bests[i];
+        if (!fork_cut_takes_path(cut, i)) {
+            cut->has_best[i] = false;
+            best->candidates_count = 0;
+        }
         if (!cut->has_best[i])
             continue;
         if (fork_cut_is_dense(cut, i) && !cut->experiment->baseline.dense)

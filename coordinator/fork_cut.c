@@ -2,7 +2,7 @@
  * Where a store stood at a round, from its records. A module's version at a round is the last that
  * begins it. The state of a path is what the first contribution of that round, or of the path's
  * next one, began with; a path that has handed in nothing since has it in its record, and one that
- * was reset at that round has none. */
+ * was reset at that round has none. Where the warm start ended is on record by itself. */
 #include "coordinator/fork_parts.h"
 
 #include <stdio.h>
@@ -22,6 +22,18 @@ bool
 fork_cut_is_dense(const struct fork_cut *cut, uint32_t path)
 {
     return path == dpc_topology_dense_path(&cut->topology);
+}
+
+bool
+fork_cut_takes_module(const struct fork_cut *cut, uint32_t module)
+{
+    return !cut->warm || dpc_topology_module_is_dense(&cut->topology, module);
+}
+
+bool
+fork_cut_takes_path(const struct fork_cut *cut, uint32_t path)
+{
+    return !cut->warm || fork_cut_is_dense(cut, path);
 }
 
 uint32_t
@@ -65,11 +77,15 @@ load_phase(struct fork_cut *cut, struct dpc_error *err)
         code = dpc_load_phase(cut->source->kv, &cut->phase, err);
     if (code != DPC_OK && code != DPC_ENOTFOUND)
         return code;
-    if (code == DPC_ENOTFOUND || cut->phase.phase < DPC_PHASE_TRAIN)
+    const char *phase = code == DPC_OK ? dpc_phase_name(cut->phase.phase) : "prepare";
+    if (cut->warm && (code == DPC_ENOTFOUND || cut->phase.phase <= DPC_PHASE_WARM_START))
+        return dpc_error_set(err, DPC_ENOTFOUND,
+                             "its warm start is not over (phase %s): run it until it is", phase);
+    if (!cut->warm && (code == DPC_ENOTFOUND || cut->phase.phase < DPC_PHASE_TRAIN))
         return dpc_error_set(err, DPC_ENOTFOUND,
                              "its paths have not begun to train (phase %s): run it until phase "
                              "train",
-                             code == DPC_OK ? dpc_phase_name(cut->phase.phase) : "prepare");
+                             phase);
     cut->incarnation = store.incarnation;
     return DPC_OK;
 }
@@ -171,6 +187,10 @@ refuse_first_round(const struct fork_cut *cut, uint32_t round, struct dpc_error 
 static int
 choose_round(struct fork_cut *cut, uint32_t round, struct dpc_error *err)
 {
+    if (cut->warm) {
+        cut->dense_round = cut->warm_rounds;
+        return DPC_OK;
+    }
     uint32_t newest = newest_round(cut);
     int code = find_first_round(cut, err);
     if (code != DPC_OK)
@@ -199,8 +219,10 @@ note_version(void *context, const struct dpc_version_record *version)
 {
     struct fork_cut *cut = context;
     uint32_t module = version->module;
-    if (module < cut->topology.modules_count &&
-        dpc_version_round(version) == fork_cut_module_round(cut, module)) {
+    /* A warm start's is the one from which paths began: of later ones that go back to it none. */
+    if (module < cut->topology.modules_count && fork_cut_takes_module(cut, module) &&
+        dpc_version_round(version) == fork_cut_module_round(cut, module) &&
+        !(cut->warm && version->rollbacks)) {
         cut->versions[module] = *version; /* the newest stays */
         cut->found[module] = true;
     }
@@ -253,9 +275,9 @@ collect(struct fork_cut *cut, struct dpc_error *err)
     if (code == DPC_OK)
         code = dpc_scan_contributions(cut->source->kv, note_contribution, cut, err);
     for (uint32_t i = 0; i < cut->topology.paths_count && code == DPC_OK; i++) {
-        if (was_reset(cut, i)) {
+        if (cut->warm || was_reset(cut, i)) {
             cut->paths[i].went_on = true;
-            cut->paths[i].began = dpc_hash_none;
+            cut->paths[i].began = cut->warm ? cut->phase.warm_state : dpc_hash_none;
         }
     }
     return code;
@@ -305,14 +327,14 @@ find_gap(const struct fork_cut *cut, char *ret_name, size_t size)
 {
     char name[2 * DPC_NAME_MAX];
     for (uint32_t i = 0; i < cut->topology.modules_count; i++) {
-        if (version_is_there(cut, i))
+        if (!fork_cut_takes_module(cut, i) || version_is_there(cut, i))
             continue;
         dpc_topology_module_name(&cut->topology, i, name, sizeof name);
         (void)snprintf(ret_name, size, "the version of module %s", name);
         return true;
     }
     for (uint32_t i = 0; ships(cut) && i < cut->topology.paths_count; i++) {
-        if (state_is_there(cut, &cut->paths[i]))
+        if (!fork_cut_takes_path(cut, i) || state_is_there(cut, &cut->paths[i]))
             continue;
         dpc_topology_path_name(&cut->topology, i, name, sizeof name);
         (void)snprintf(ret_name, size, "the state of path %s", name);
@@ -356,7 +378,8 @@ check_begun(const struct fork_cut *cut, struct dpc_error *err)
     if (cut->old->mode != DPC_MODE_STRICT || !ships(cut) || rolled_back || cut->warm_rounds == 0)
         return DPC_OK;
     for (uint32_t i = 0; i < cut->topology.paths_count; i++) {
-        if (cut->paths[i].exists && dpc_hash_is_none(state_of(&cut->paths[i])))
+        if (cut->paths[i].exists && fork_cut_takes_path(cut, i) &&
+            dpc_hash_is_none(state_of(&cut->paths[i])))
             return dpc_error_set(err, DPC_EVERSION,
                                  "an earlier release wrote it, without the states that rounds "
                                  "began with: only its newest round can be had");
@@ -368,7 +391,12 @@ static int
 check_whole(struct fork_cut *cut, struct dpc_error *err)
 {
     char gap[4 * DPC_NAME_MAX];
-    return find_gap(cut, gap, sizeof gap) ? refuse_gap(cut, gap, err) : check_begun(cut, err);
+    if (!find_gap(cut, gap, sizeof gap))
+        return check_begun(cut, err);
+    return cut->warm
+               ? dpc_error_set(err, DPC_ECORRUPT,
+                               "%s with which its warm start ended is gone: restore a backup", gap)
+               : refuse_gap(cut, gap, err);
 }
 
 /* --- Paths as the fork takes them up. */
@@ -412,6 +440,13 @@ take_path_up(struct fork_cut *cut, uint32_t path_id)
     struct fork_path *path = &cut->paths[path_id];
     struct dpc_path_record *record = &path->record;
     uint64_t tokens = tokens_of(cut->old, path->steps_dropped);
+    if (!fork_cut_takes_path(cut, path_id)) {
+        /* It began with the steps of the warm start. */
+        uint64_t began = cut->old->warm_start.steps;
+        cut->steps_before += record->steps_done > began ? record->steps_done - began : 0;
+        path->exists = false;
+        return;
+    }
     cut->steps_before += record->steps_done;
     record->steps_done -=
         path->steps_dropped < record->steps_done ? path->steps_dropped : record->steps_done;
@@ -425,9 +460,10 @@ take_path_up(struct fork_cut *cut, uint32_t path_id)
 int
 fork_cut_find(struct fork_cut *cut, uint32_t round, struct dpc_error *err)
 {
+    cut->warm = round == DPC_FORK_WARM;
     int code = load_experiment(cut, err);
     if (code == DPC_OK)
-        code = fork_check_keys(cut->old, cut->experiment, err);
+        code = fork_check_keys(cut->old, cut->experiment, cut->warm, err);
     if (code == DPC_OK)
         code = load_phase(cut, err);
     if (code == DPC_OK)

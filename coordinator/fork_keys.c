@@ -21,10 +21,10 @@ may_change_here(const struct changes *changes, const char *key)
 
 static void
 note_change(void *context, const char *key, const char *old_value, const char *new_value,
-            bool may_fork)
+            bool may_change)
 {
     struct changes *changes = context;
-    if (may_fork && may_change_here(changes, key))
+    if (may_change && may_change_here(changes, key))
         return;
     dpc_buf_printf(&changes->refused, "%s%s (%.100s -> %.100s)", changes->refused.len ? ", " : "",
                    key, old_value, new_value);
@@ -59,20 +59,39 @@ check_phases(const struct dpc_experiment *old, const struct dpc_experiment *now,
         after, before, before);
 }
 
+/* Keys alone do not say all of it. */
+static int
+check_warm(const struct dpc_experiment *old, const struct dpc_experiment *now,
+           struct dpc_error *err)
+{
+    if (now->warm_start.steps == 0)
+        return dpc_error_set(
+            err, DPC_EPERM, "warm_start.steps is 0, and there is nothing to take over: begin anew");
+    if (!dpc_experiment_shares_warm_start(old, now))
+        return dpc_error_set(err, DPC_EPERM,
+                             "with early_stopping a dense model that goes on is measured from its "
+                             "beginning: leave baseline.dense as it was (%s), or begin anew",
+                             old->baseline.dense ? "true" : "false");
+    return DPC_OK;
+}
+
 int
-fork_check_keys(const struct dpc_experiment *old, const struct dpc_experiment *now,
+fork_check_keys(const struct dpc_experiment *old, const struct dpc_experiment *now, bool warm,
                 struct dpc_error *err)
 {
     struct changes changes = {.old = old, .now = now};
     int code = DPC_OK;
     dpc_buf_init(&changes.refused, DPC_ERROR_TEXT_MAX / 2);
-    dpc_experiment_diff_fork(old, now, note_change, &changes);
+    dpc_experiment_diff(old, now, warm ? DPC_CHANGE_WARM : DPC_CHANGE_FORK, note_change, &changes);
     if (changes.refused.len || changes.refused.failed)
         code = dpc_error_set(err, DPC_EPERM,
-                             "what was trained so far depends on %s%s, which a fork cannot change: "
-                             "undo the change, or begin anew",
+                             "%s depends on %s%s, which a fork cannot change: undo the change, or "
+                             "begin anew",
+                             warm ? "the warm start" : "what was trained so far",
                              dpc_buf_text(&changes.refused), changes.refused.failed ? " ..." : "");
     dpc_buf_done(&changes.refused);
+    if (warm)
+        return code == DPC_OK ? check_warm(old, now, err) : code;
     if (code == DPC_OK)
         code = check_steps(old, now, err);
     return code == DPC_OK ? check_phases(old, now, err) : code;

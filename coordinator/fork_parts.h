@@ -29,6 +29,7 @@ struct fork_cut {
     struct dpc_experiment *old;
     struct dpc_topology topology;
     uint32_t warm_rounds;
+    bool warm;                   /* at the end of the warm start: nothing routed is taken over */
     uint32_t first_round;        /* what is older is another store's, or was of other shards */
     uint32_t round, dense_round; /* that modules begin */
     uint64_t incarnation;
@@ -47,15 +48,19 @@ struct fork_cut {
 
 /* --- fork_keys.c */
 /* DPC_EPERM naming every key that must not differ, with both values. */
-int fork_check_keys(const struct dpc_experiment *old, const struct dpc_experiment *now,
+int fork_check_keys(const struct dpc_experiment *old, const struct dpc_experiment *now, bool warm,
                     struct dpc_error *err) DPC_MUST_CHECK;
 
 /* --- fork_cut.c */
-/* Where the source stood; DPC_FORK_NEWEST: the newest round that can be had. `cut` was zeroed but
- * for source and experiment; fork_cut_done also after an error. */
+/* Where the source stood; `round` may be DPC_FORK_NEWEST, the newest that can be had, or
+ * DPC_FORK_WARM. `cut` was zeroed but for source and experiment; fork_cut_done also after an error.
+ */
 int fork_cut_find(struct fork_cut *cut, uint32_t round, struct dpc_error *err) DPC_MUST_CHECK;
 void fork_cut_done(struct fork_cut *cut);
 bool fork_cut_is_dense(const struct fork_cut *cut, uint32_t path);
+/* Whether it belongs to the fork: of a warm start only what is dense does. */
+bool fork_cut_takes_module(const struct fork_cut *cut, uint32_t module);
+bool fork_cut_takes_path(const struct fork_cut *cut, uint32_t path);
 /* The round that a module, or a path, begins at the cut. */
 uint32_t fork_cut_module_round(const struct fork_cut *cut, uint32_t module);
 uint32_t fork_cut_path_round(const struct fork_cut *cut, uint32_t path);

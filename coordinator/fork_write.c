@@ -52,7 +52,8 @@ static bool
 keeps_version(const struct writer *writer, uint32_t module, uint32_t version)
 {
     const struct fork_cut *cut = writer->cut;
-    return module < cut->topology.modules_count && version <= cut->versions[module].version;
+    return module < cut->topology.modules_count && fork_cut_takes_module(cut, module) &&
+           version <= cut->versions[module].version;
 }
 
 /* --- Tables. */
@@ -72,6 +73,8 @@ put_modules(struct writer *writer)
 {
     for (uint32_t i = 0; i < writer->cut->topology.modules_count; i++) {
         const struct dpc_version_record *version = &writer->cut->versions[i];
+        if (!fork_cut_takes_module(writer->cut, i))
+            continue;
         struct dpc_module_record module = {
             .module = i,
             .version = version->version,
@@ -229,6 +232,25 @@ put_candidate(void *context, const struct dpc_candidate_record *candidate)
 /* --- The phase. Time and traffic of what is taken over are the share of its steps, so that sums
  * and what is still to come mean what they mean elsewhere. */
 
+/* Documents are still to be routed. */
+static void
+forget_routing(struct writer *writer)
+{
+    const struct dpc_phase_record *was = &writer->cut->phase;
+    struct dpc_phase_record phase = {
+        .phase = dpc_phase_after_warm_start(writer->cut->experiment),
+        .next_serial = was->next_serial,
+        .corpus = was->corpus,
+        .prefixes = was->prefixes,
+        .prefixes_bytes = was->prefixes_bytes,
+        .documents = was->documents,
+        .warm_state = was->warm_state,
+        .warm_state_bytes = was->warm_state_bytes,
+    };
+    memcpy(phase.numeric_class, was->numeric_class, sizeof phase.numeric_class);
+    writer->phase = phase;
+}
+
 static void
 begin_phase(struct writer *writer)
 {
@@ -236,6 +258,8 @@ begin_phase(struct writer *writer)
     double share = cut->steps_before ? (double)cut->steps_kept / (double)cut->steps_before : 0;
     writer->phase = cut->phase;
     writer->phase.phase = DPC_PHASE_TRAIN;
+    if (cut->warm)
+        forget_routing(writer);
     writer->phase.ledger_next = 0;
     writer->phase.ledger_head = dpc_hash_none;
     writer->phase.seconds = (uint64_t)(share * (double)cut->phase.seconds);
@@ -243,6 +267,15 @@ begin_phase(struct writer *writer)
     writer->phase.bytes_down = (uint64_t)(share * (double)cut->phase.bytes_down);
     if (cut->old->compute != cut->experiment->compute)
         memset(writer->phase.numeric_class, 0, sizeof writer->phase.numeric_class);
+}
+
+/* What routing came to, and what was measured for it. */
+static int
+put_routing(struct writer *writer)
+{
+    struct dpc_kv *kv = writer->cut->source->kv;
+    int code = dpc_scan_results(kv, put_result, writer, writer->err);
+    return code == DPC_OK ? dpc_scan_shards(kv, put_shard, writer, writer->err) : code;
 }
 
 static int
@@ -253,7 +286,7 @@ put_all(struct writer *writer)
     put_modules(writer);
     put_paths(writer);
     int code = dpc_scan_workers(kv, put_worker, writer, writer->err);
-    if (code == DPC_OK)
+    if (code == DPC_OK && !writer->cut->warm) /* they tell of routed modules */
         code = dpc_scan_origins(kv, put_origin, writer, writer->err);
     put_own_origin(writer);
     if (code == DPC_OK)
@@ -262,10 +295,8 @@ put_all(struct writer *writer)
         code = dpc_scan_versions(kv, put_version, writer, writer->err);
     if (code == DPC_OK)
         code = dpc_scan_contributions(kv, put_contribution, writer, writer->err);
-    if (code == DPC_OK)
-        code = dpc_scan_results(kv, put_result, writer, writer->err);
-    if (code == DPC_OK)
-        code = dpc_scan_shards(kv, put_shard, writer, writer->err);
+    if (code == DPC_OK && !writer->cut->warm)
+        code = put_routing(writer);
     if (code == DPC_OK)
         code = dpc_scan_candidates(kv, put_candidate, writer, writer->err);
     dpc_put_phase(&writer->batch, &writer->phase);

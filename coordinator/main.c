@@ -32,7 +32,8 @@ static const char usage[] =
     "may\n"
     "                     differ in what only the future depends on, and end\n"
     "  --round N          as that stood when N rounds of routed paths were over (default: the "
-    "newest)\n"
+    "newest),\n"
+    "                     or warm: when the warm start was, with documents still to be routed\n"
     "  --report FOLDER    where the report goes (default DIR/report)\n"
     "  --log-level LEVEL  error, warning, info or debug (default info)\n"
     "  --version, --help\n"
@@ -81,6 +82,10 @@ static bool
 read_round(const char *text, uint32_t *ret_round)
 {
     char *behind;
+    if (strcmp(text, "warm") == 0) {
+        *ret_round = DPC_FORK_WARM;
+        return true;
+    }
     unsigned long round = strtoul(text, &behind, 10);
     *ret_round = (uint32_t)round;
     return text[0] >= '0' && text[0] <= '9' && !*behind && round <= DPC_ROUNDS_MAX;
@@ -140,7 +145,7 @@ parse(int argc, char **argv, struct dpc_server_options *options, struct making *
             break;
         case 'n':
             if (!read_round(optarg, &making->round))
-                return refuse_usage("no number of a round: ", optarg);
+                return refuse_usage("--round takes a number or warm, not ", optarg);
             break;
         case 'v':
             if (!dpc_log_level_parse(optarg, &level))

@@ -41,7 +41,7 @@ compare(const struct dpc_server *server, const char *file, const char *yaml, siz
     dpc_buf_init(&changes.refused, DPC_ERROR_TEXT_MAX / 2);
     int code = dpc_experiment_parse("the stored experiment", yaml, len, old, err);
     if (code == DPC_OK) {
-        dpc_experiment_diff(old, &server->experiment, note_change, &changes);
+        dpc_experiment_diff(old, &server->experiment, DPC_CHANGE_RUNNING, note_change, &changes);
         if (changes.refused.len || changes.refused.failed)
             code = dpc_error_set(err, DPC_EPERM,
                                  "\"%s\" is not what this experiment began with: %s cannot change "

@@ -50,6 +50,7 @@ enum dpc_phase {
 /* Training is over: what paths are does not change any more. */
 bool dpc_phase_is_late(enum dpc_phase phase);
 const char *dpc_phase_name(enum dpc_phase phase);
+enum dpc_phase dpc_phase_after_warm_start(const struct dpc_experiment *experiment);
 
 /* --- Events. */
 

@@ -390,11 +390,11 @@ phase_of_routing_is_due(const struct dpc_core *core)
 }
 
 /* Where no model computes features there is nothing to lease. */
-static enum dpc_phase
-phase_after_warm_start(const struct dpc_core *core)
+enum dpc_phase
+dpc_phase_after_warm_start(const struct dpc_experiment *experiment)
 {
-    return core->experiment->routing.features == DPC_FEATURES_NGRAMS ? DPC_PHASE_SHARD
-                                                                     : DPC_PHASE_FEATURIZE;
+    return experiment->routing.features == DPC_FEATURES_NGRAMS ? DPC_PHASE_SHARD
+                                                               : DPC_PHASE_FEATURIZE;
 }
 
 void
@@ -406,7 +406,7 @@ core_advance(struct dpc_core *core, struct dpc_actions *actions)
         if (warm_start_is_over(core)) {
             core->phase.warm_state = core->paths[dense].record.state;
             core->phase.warm_state_bytes = core->paths[dense].record.state_bytes;
-            core_enter_phase(core, phase_after_warm_start(core), actions);
+            core_enter_phase(core, dpc_phase_after_warm_start(core->experiment), actions);
         }
         break;
     case DPC_PHASE_FEATURIZE:

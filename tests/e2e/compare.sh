@@ -82,6 +82,35 @@ check 'and it is told why' \
     grep -q 'finished run "flat-renamed" is left alone: its name is not' renamed.err
 mv table/runs/flat-renamed "$flat"
 
+# --- Rows that differ behind the warm start share it, and end as if each had trained its own.
+cat >shared.yaml <<'END'
+comparison: shared
+base: tiny.yaml
+rows:
+  - {name: sqrt}
+  - {name: plain, set: {outer: {rescale: none}, routing: {init: hash}}}
+  - {name: more, set: {outer: {rounds: 4}}}
+  - {name: others, set: {data: {corpus: others}}}
+END
+sed '$ d' documents.jsonl >others.jsonl
+dipaco data import others.jsonl --out others >import.out 2>&1 || give_up 'another corpus'
+dipaco compare shared.yaml --dir shared --plan 2>plan.err || fail 'plan of the shared'
+run_to_end shared dipaco compare shared.yaml --dir shared
+[ "$status" = 0 ] || give_up "rows with one warm start ended with $status"
+run_of() { # ROW
+    basename "$(ls -d shared/runs/"$1"-*)"
+}
+check 'the second takes that of the first' grep -q "^warm start: that of .*/$(run_of sqrt)\$" shared.err
+check 'another schedule has its own' [ "$(grep -c '^warm start: that of [^ ]*$' shared.err)" = 1 ]
+check 'and so have other documents' grep -q \
+    '^warm start: .* could not be taken, so it is trained: .* the corpus ".*others" is not the one' shared.err
+check 'nothing of it is trained again' [ -z "$(sed -n '/outer step module=dense/p' \
+    "shared/runs/$(run_of plain)/logs/coordinator.log")" ]
+run_to_end alone dipaco run "shared/experiments/$(run_of plain).yaml" --dir alone
+check 'versions are those of a run by itself' same_versions alone "shared/runs/$(run_of plain)"
+check 'and so are losses' cmp -s alone/report/documents.tsv \
+    "shared/runs/$(run_of plain)/report/documents.tsv"
+
 # --- What is refused.
 sed 's/modules: 4/modules: 0/' table.yaml >bad.yaml
 run_to_end bad dipaco compare bad.yaml --dir bad

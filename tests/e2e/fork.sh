@@ -59,6 +59,16 @@ end_run
 [ "$status" = 0 ] || give_up "the fork with another lr ended with $status"
 check 'and later ones are others' [ "$(step other lower.0 4)" != "$(step run lower.0 4)" ]
 
+# Of a warm start the routing may be another.
+run_to_end warm dipaco run tiny.yaml --from run@warm --dir warm
+[ "$status" = 0 ] || give_up "the fork of the warm start ended with $status"
+check 'from its warm start on a run is the same again' same_versions run warm
+check 'and trains its first round itself' [ "$(step warm lower.0 1)" = "$(step run lower.0 1)" ]
+run_to_end warm dipaco run tiny.yaml --from run@warm --dir warm
+check 'again it is at its end at once' [ "$status" = 0 ]
+run_to_end warmer dipaco run other.yaml --from run@warm --dir warmer
+check 'what a warm start depends on is refused' grep -q 'the warm start depends on outer.rounds (6 -> 30)' warmer.err
+
 # A run that was killed is as good a source.
 start_run broken dipaco run tiny.yaml --dir broken
 wait_for 60 'an outer step' grep -q 'outer step module=lower.0 version=1 ' broken/logs/coordinator.log

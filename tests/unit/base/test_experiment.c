@@ -621,19 +621,19 @@ diff_names_changed_keys_and_whether_they_may(void)
     CU_ASSERT_EQUAL_FATAL(parse_with("", &a, &err), DPC_OK);
     b = a;
     dpc_buf_init(&seen.text, 0);
-    dpc_experiment_diff(&a, &b, note, &seen);
+    dpc_experiment_diff(&a, &b, DPC_CHANGE_RUNNING, note, &seen);
     CU_ASSERT_EQUAL(seen.text.len, 0);
     b.inner.lr = 2e-3;
     b.evaluation.windows = 9;
-    dpc_experiment_diff_fork(&a, &b, note, &seen);
+    dpc_experiment_diff(&a, &b, DPC_CHANGE_FORK, note, &seen);
     CU_ASSERT_PTR_NOT_NULL(strstr(dpc_buf_text(&seen.text), "inner.lr 0.001 -> 0.002 may\n"));
     CU_ASSERT_PTR_NOT_NULL(strstr(dpc_buf_text(&seen.text), "evaluation.windows 8 -> 9 may\n"));
     b.levels[1].modules = 3;
     dpc_buf_reset(&seen.text);
-    dpc_experiment_diff_fork(&a, &b, note, &seen);
+    dpc_experiment_diff(&a, &b, DPC_CHANGE_FORK, note, &seen);
     CU_ASSERT_PTR_NOT_NULL(strstr(dpc_buf_text(&seen.text), "] fixed\n"));
     dpc_buf_reset(&seen.text);
-    dpc_experiment_diff(&a, &b, note, &seen);
+    dpc_experiment_diff(&a, &b, DPC_CHANGE_RUNNING, note, &seen);
     CU_ASSERT_STRING_EQUAL(
         dpc_buf_text(&seen.text),
         "levels [{name: lower, parts: [embedding, {blocks: 2}], modules: 2, "
@@ -644,6 +644,34 @@ diff_names_changed_keys_and_whether_they_may(void)
         "identity: false}] fixed\n"
         "inner.lr 0.001 -> 0.002 fixed\nevaluation.windows 8 -> 9 may\n");
     dpc_buf_done(&seen.text);
+}
+
+static void
+warm_starts_are_shared_where_nothing_of_them_differs(void)
+{
+    struct dpc_experiment a, b;
+    struct dpc_error err;
+    CU_ASSERT_EQUAL_FATAL(parse_with("", &a, &err), DPC_OK);
+    b = a;
+    b.outer.lr = 0.1;
+    b.routing.overlap = 2;
+    b.baseline.dense = !a.baseline.dense;
+    CU_ASSERT_TRUE(dpc_experiment_shares_warm_start(&a, &b));
+    a.early_stopping = b.early_stopping = true;
+    CU_ASSERT_FALSE(dpc_experiment_shares_warm_start(&a, &b));
+    b.baseline.dense = a.baseline.dense;
+    CU_ASSERT_TRUE(dpc_experiment_shares_warm_start(&a, &b));
+    b.outer.rounds++; /* the learning rate falls over all of them */
+    CU_ASSERT_FALSE(dpc_experiment_shares_warm_start(&a, &b));
+    b = a;
+    b.levels[1].modules++; /* the dense path has another number */
+    CU_ASSERT_FALSE(dpc_experiment_shares_warm_start(&a, &b));
+    b = a;
+    b.trust = DPC_TRUST_OPEN; /* may change while it runs, and outer steps with it */
+    CU_ASSERT_FALSE(dpc_experiment_shares_warm_start(&a, &b));
+    b = a;
+    a.warm_start.steps = b.warm_start.steps = 0;
+    CU_ASSERT_FALSE(dpc_experiment_shares_warm_start(&a, &b));
 }
 
 static void
@@ -778,6 +806,8 @@ static const struct dpc_test tests[] = {
     {"the longest list fits a message", the_longest_list_fits_a_message},
     {"canonical form has groups and levels", canonical_form_has_groups_and_levels},
     {"diff names changed keys", diff_names_changed_keys_and_whether_they_may},
+    {"warm starts are shared where nothing of them differs",
+     warm_starts_are_shared_where_nothing_of_them_differs},
     {"example is up to date", example_is_up_to_date_and_holds_the_defaults},
     {"man text has every key", man_text_has_every_key},
     {"load names the file", load_names_the_file},

@@ -58,7 +58,7 @@ static const struct dpc_key rows[] = {
      .range = {.min = 2, .max = 9},
      .unit = "cups",
      .doc = "A small one",
-     .may_change = true},
+     .may_change = DPC_CHANGE_RUNNING},
     {.path = "number.inner.lit",
      .type = DPC_KEY_BOOL,
      FIELD(struct house, lit),

@@ -284,6 +284,63 @@ a_fork_may_be_forked(void)
     driver_stop(&source);
 }
 
+/* What a run with the file `text` comes to is what a fork of another run's warm start does. */
+static void
+check_warm_start(struct driver *source, const char *text)
+{
+    struct driver whole;
+    struct fork fork;
+    start(&whole, text);
+    CU_ASSERT_TRUE(driver_finish(&whole, 3));
+    CU_ASSERT_EQUAL_FATAL(make(source, DPC_FORK_WARM, text, &fork), DPC_OK);
+    struct totals totals = count(&fork.driver), all = count(&whole);
+    CU_ASSERT(totals.versions > 0 && totals.contributions > 0);
+    CU_ASSERT_EQUAL(totals.versions, totals.entries);
+    CU_ASSERT_EQUAL(totals.newest, 0);
+    CU_ASSERT_EQUAL(fork.forked.states_left_out, 0);
+    CU_ASSERT_EQUAL(dpc_core_leases_count(fork.driver.core), 0);
+    CU_ASSERT_TRUE(driver_finish(&fork.driver, 3));
+    totals = count(&fork.driver);
+    CU_ASSERT_TRUE(equal_outcomes(&whole, &fork.driver));
+    CU_ASSERT_TRUE(equal_bests(&whole, &fork));
+    CU_ASSERT_EQUAL(totals.entries, all.entries);
+    CU_ASSERT_EQUAL(totals.contributions, all.contributions);
+    drop(&fork);
+    driver_stop(&whole);
+}
+
+static void
+a_warm_start_serves_other_routes_and_outer_steps(void)
+{
+    struct driver source;
+    start(&source, yaml);
+    run_to(&source, 1);
+    check_warm_start(&source, yaml);
+    check_warm_start(&source, YAML("6", ", rescale: none, lr: 0.3, sample: 0.5", ROUTING));
+    CU_ASSERT_TRUE(driver_finish(&source, 2));
+    check_warm_start(&source, YAML("6", "", "routing: {prefix: 8, features: ngrams}\n"));
+    check_warm_start(&source, YAML("6", "", ROUTING "baseline: {dense: false}\n"));
+    driver_stop(&source);
+    start(&source, YAML("6", "", ROUTING "early_stopping: true\n"));
+    CU_ASSERT_TRUE(driver_finish(&source, 2));
+    check_warm_start(&source, YAML("6", ", rescale: none", ROUTING "early_stopping: true\n"));
+    driver_stop(&source);
+}
+
+/* Of a fork, too, which knows of outer steps with other rates: none of them is its own. */
+static void
+a_fork_has_a_warm_start(void)
+{
+    struct driver source;
+    struct fork fork;
+    start(&source, yaml);
+    CU_ASSERT_TRUE(driver_finish(&source, 2));
+    CU_ASSERT_EQUAL_FATAL(make(&source, 5, YAML("6", ", lr: 0.3", ROUTING), &fork), DPC_OK);
+    check_warm_start(&fork.driver, yaml);
+    drop(&fork);
+    driver_stop(&source);
+}
+
 static void
 more_rounds_may_follow(void)
 {
@@ -317,6 +374,7 @@ what_cannot_be_had_is_refused(void)
     struct driver source;
     start(&source, yaml);
     check_refused(&source, 0, yaml, DPC_ENOTFOUND, "have not begun to train");
+    check_refused(&source, DPC_FORK_WARM, yaml, DPC_ENOTFOUND, "its warm start is not over");
     CU_ASSERT_TRUE(driver_finish(&source, 2));
     check_refused(&source, 7, yaml, DPC_ENOTFOUND, "the newest that is over everywhere is 6");
     check_refused(&source, 1, yaml, DPC_EPERM, "the oldest possible after it is 4");
@@ -326,6 +384,12 @@ what_cannot_be_had_is_refused(void)
                   "routing.prefix (8 -> 9)");
     check_refused(&source, 5, YAML("6", "", ROUTING "compute: bf16\n"), DPC_EPERM,
                   "compute (fp32 -> bf16)");
+    check_refused(&source, DPC_FORK_WARM, YAML("7", "", ROUTING), DPC_EPERM,
+                  "the warm start depends on outer.rounds (6 -> 7)");
+    check_refused(&source, DPC_FORK_WARM, YAML("6", "", ROUTING "replicas: 2\n"), DPC_EPERM,
+                  "replicas (1 -> 2)");
+    check_refused(&source, DPC_FORK_WARM, YAML("6", "", ROUTING "early_stopping: true\n"),
+                  DPC_EPERM, "early_stopping (false -> true)");
     driver_stop(&source);
 }
 
@@ -465,6 +529,9 @@ static const struct dpc_test tests[] = {
     {"round 0 can always be had", round_0_can_always_be_had},
     {"in the middle of a round, too", in_the_middle_of_a_round_too},
     {"a fork may be forked", a_fork_may_be_forked},
+    {"a warm start serves other routes and outer steps",
+     a_warm_start_serves_other_routes_and_outer_steps},
+    {"a fork has a warm start", a_fork_has_a_warm_start},
     {"more rounds may follow", more_rounds_may_follow},
     {"what cannot be had is refused", what_cannot_be_had_is_refused},
     {"rounds before documents were routed anew are refused",
