@@ -50,7 +50,8 @@ int dpc_corpus_put_shards(const struct dpc_corpus *corpus, const struct dpc_assi
 
 /* DPC_EINVAL when there are too few of them, with what to do. */
 int dpc_corpus_check_scored(const struct dpc_corpus *corpus, struct dpc_error *err) DPC_MUST_CHECK;
-/* Puts their token file; nothing when the experiment has no such phase. */
+/* Puts their token file, checked as above, since a fork of a warm start may have been prepared for
+ * other phases; nothing when the experiment has none. */
 int dpc_corpus_put_scored(const struct dpc_corpus *corpus, struct dpc_sharded *sharded,
                           struct dpc_error *err) DPC_MUST_CHECK;
 /* The router that sends a document where the scores of the phase under way are best. `seen` are the
@@ -66,8 +67,8 @@ int dpc_corpus_fit_to_scores(const struct dpc_corpus *corpus, const struct dpc_f
 /* DPC_EINVAL or DPC_ELIMIT when the splits are too small or too large for them, with what to do. */
 int dpc_corpus_check_traced(const struct dpc_corpus *corpus, struct dpc_error *err) DPC_MUST_CHECK;
 /* Puts what the router network learns from and routes, and the paths that have them: some documents
- * of train, those of the router split, and the held-out ones. Nothing when the experiment has no
- * new routes. */
+ * of train, those of the router split, and the held-out ones. Checked likewise; nothing when the
+ * experiment has no new routes. */
 int dpc_corpus_put_traced(const struct dpc_corpus *corpus, const struct dpc_assignment *assignment,
                           struct dpc_sharded *sharded, struct dpc_error *err) DPC_MUST_CHECK;
 

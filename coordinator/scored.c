@@ -82,13 +82,14 @@ dpc_corpus_put_scored(const struct dpc_corpus *corpus, struct dpc_sharded *shard
                       struct dpc_error *err)
 {
     uint32_t found, *docs;
-    if (corpus->world->experiment->routing.phases == 0)
-        return DPC_OK;
+    int code = dpc_corpus_check_scored(corpus, err);
+    if (code != DPC_OK || corpus->world->experiment->routing.phases == 0)
+        return code;
     docs = dpc_alloc(corpus->docs_count + 1, sizeof *docs);
     sharded->scored_documents = choose(corpus, docs, &found);
     for (uint32_t i = 0; i < sharded->scored_documents; i++)
         docs[i] = corpus->docs[docs[i]];
-    int code =
+    code =
         dpc_corpus_put_documents(corpus, docs, sharded->scored_documents, 0, &sharded->scored, err);
     dpc_free(docs);
     return code;

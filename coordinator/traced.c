@@ -112,8 +112,9 @@ dpc_corpus_put_traced(const struct dpc_corpus *corpus, const struct dpc_assignme
 {
     const struct dpc_experiment *experiment = corpus->world->experiment;
     struct traced traced = {.corpus = corpus, .assignment = assignment};
-    if (experiment->reroute.every_count == 0)
-        return DPC_OK;
+    int code = dpc_corpus_check_traced(corpus, err);
+    if (code != DPC_OK || experiment->reroute.every_count == 0)
+        return code;
     traced.docs = dpc_alloc(corpus->docs_count, sizeof *traced.docs);
     traced.routes = dpc_alloc(corpus->docs_count, sizeof *traced.routes);
     add_split(&traced, DPC_SPLIT_TRAIN, most_of_train(corpus));
@@ -124,8 +125,7 @@ dpc_corpus_put_traced(const struct dpc_corpus *corpus, const struct dpc_assignme
     sharded->traced_router = traced.count;
     add_split(&traced, DPC_SPLIT_TEST, UINT64_MAX);
     sharded->traced_documents = traced.count;
-    int code =
-        dpc_corpus_put_documents(corpus, traced.docs, traced.count, 0, &sharded->traced, err);
+    code = dpc_corpus_put_documents(corpus, traced.docs, traced.count, 0, &sharded->traced, err);
     if (code == DPC_OK)
         code = dpc_reroute_put(corpus->world->store, traced.routes, traced.count, &sharded->routes,
                                err);

@@ -487,6 +487,31 @@ a_path_that_nobody_would_ask_is_refused_before_training(void)
     end(&rig);
 }
 
+/* The warm start of a fork was prepared for another experiment. */
+static void
+what_nobody_prepared_for_is_refused_before_training(void)
+{
+    struct rig rig;
+    struct dpc_shard *shards = NULL;
+    begin_sharded(&rig, YAML("documents_min: 2"));
+    rig.phase.phase = DPC_PHASE_SHARD;
+    rig.experiment.routing.phases = 1;
+    rig.experiment.routing.score_paths = 2;
+    rig.experiment.routing.score_documents = 30;
+    CU_ASSERT_EQUAL(dpc_corpus_shard(&rig.world, &rig.phase, &rig.sharded, &shards, &rig.err),
+                    DPC_EINVAL);
+    CU_ASSERT_PTR_NOT_NULL(strstr(rig.err.text, "the 4 paths would score nothing"));
+    rig.experiment.routing.phases = 0;
+    rig.experiment.reroute.every[0] = 16;
+    rig.experiment.reroute.every_count = 1;
+    rig.experiment.evaluation.windows = DPC_ROUTES_MAX / 200;
+    CU_ASSERT_EQUAL(dpc_corpus_shard(&rig.world, &rig.phase, &rig.sharded, &shards, &rig.err),
+                    DPC_ELIMIT);
+    CU_ASSERT_PTR_NOT_NULL(strstr(rig.err.text, "lower that, data.test or data.router"));
+    CU_ASSERT_PTR_NULL(shards);
+    end(&rig);
+}
+
 static void
 scores_of_others_than_were_asked_are_refused(void)
 {
@@ -709,6 +734,8 @@ static const struct dpc_test tests[] = {
     {"no path starves where some are asked", no_path_starves_where_some_are_asked},
     {"a path that nobody would ask is refused before training",
      a_path_that_nobody_would_ask_is_refused_before_training},
+    {"what nobody prepared for is refused before training",
+     what_nobody_prepared_for_is_refused_before_training},
     {"scores of others than were asked are refused", scores_of_others_than_were_asked_are_refused},
     {"scores of another phase do not count", scores_of_another_phase_do_not_count},
     {"a sample of the router split is scored", a_sample_of_the_router_split_is_scored},
