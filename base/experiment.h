@@ -250,7 +250,8 @@ void dpc_experiment_diff(const struct dpc_experiment *old, const struct dpc_expe
                          void (*visit)(void *context, const char *key, const char *old_value,
                                        const char *new_value, bool may_change),
                          void *context);
-/* Whether the warm start of one is that of the other, to the bit; false where they have none. */
+/* Whether the warm start of one is that of the other, in strict mode to the bit, over the same
+ * documents: where the corpus lies is not looked at. False where they have none. */
 bool dpc_experiment_shares_warm_start(const struct dpc_experiment *a,
                                       const struct dpc_experiment *b);
 

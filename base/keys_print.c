@@ -318,8 +318,8 @@ change_words(unsigned may_change)
 {
     bool warm = may_change & DPC_CHANGE_WARM;
     if (may_change & DPC_CHANGE_RUNNING)
-        return warm ? " May change in a running experiment, and in a fork of its warm start."
-                    : " May change in a running experiment.";
+        return warm ? " May change in a running experiment and in every fork."
+                    : " May change in a running experiment and in a fork.";
     if (may_change & DPC_CHANGE_FORK)
         return warm ? " A fork may change it, one of the warm start, too."
                     : " A fork may change it.";

@@ -203,6 +203,7 @@ dpc_origin_agree(const char *text, const struct dpc_run_folder *folder, struct d
     if (rc != DPC_OK)
         return rc;
     bool forked = origin.round != UINT32_MAX;
+    /* A warm start is on record as round 0, which is what its word reads as. */
     bool round_differs =
         forked && place.round && strtoul(place.round, NULL, 10) != (unsigned long)origin.round;
     if (forked && !round_differs && !is_another(place.folder, &origin))

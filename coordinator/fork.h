@@ -13,9 +13,9 @@
  * times). Discriminative phases up to ROUND are over.
  *
  * A fork of the warm start (DPC_FORK_WARM) holds the dense model as that ended, and nothing of the
- * routed paths: documents are routed by the fork itself, which ends as if it had trained the warm
- * start, to the bit. What the warm start depends on cannot be another in it, and of levels and
- * paths nothing: the dense path's number, which follows from theirs, chooses its batches.
+ * routed paths: documents are routed by the fork itself, which in strict mode ends as if it had
+ * trained the warm start, to the bit. Keys on which the warm start depends cannot be others in it.
+ * Levels and paths are among them: the dense path's number, which is theirs, chooses its batches.
  *
  * Owns: nothing. Threads: any. The source is only read; nobody may write it meanwhile.
  * Errors: DPC_EPERM (a key that may not differ, a round that is not kept), DPC_ENOTFOUND (no store,

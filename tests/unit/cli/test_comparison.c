@@ -237,9 +237,10 @@ static void
 examples_can_be_made(void)
 {
     static const char *const folders[] = {"examples", ".cache", ".cache/corpus", ".cache/english"};
-    static const char *const bases[] = {"compare-base.yaml", "compare-english-base.yaml"};
+    static const char *const bases[] = {"compare-base.yaml", "compare-english-base.yaml",
+                                        "quickstart.yaml"};
     static const char *const tables[] = {"compare.yaml", "compare-english.yaml",
-                                         "compare-ablations.yaml"};
+                                         "compare-ablations.yaml", "compare-quickstart.yaml"};
     static const char *const texts[] = {"the first of two texts", "and the second one"};
     temp_make(&temp);
     for (size_t i = 0; i < sizeof folders / sizeof *folders; i++)
