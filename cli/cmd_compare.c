@@ -100,6 +100,14 @@ add_cost(const struct compare *compare, const struct dpc_experiment *experiment,
     return DPC_OK;
 }
 
+/* Over the same documents, and with an optimizer state that is not a worker's alone. */
+static bool
+can_share(const struct dpc_experiment *a, const struct dpc_experiment *b)
+{
+    return dpc_experiment_shares_warm_start(a, b) && strcmp(a->data.corpus, b->data.corpus) == 0 &&
+           a->transfer.path_state == DPC_STATE_SHIP && b->transfer.path_state == DPC_STATE_SHIP;
+}
+
 /* A run whose warm start run `index` begins with, of those for which `can` holds; NULL: none. Only
  * of this command: in strict mode a run goes on only under the release that began it. */
 static const struct dpc_comparison_run *
@@ -107,8 +115,7 @@ find_warm_start(const struct compare *compare, uint32_t index, const bool *can)
 {
     const struct dpc_comparison_run *runs = compare->runs.runs;
     for (uint32_t i = 0; i < index; i++) {
-        if (can[i] &&
-            dpc_experiment_shares_warm_start(&runs[i].experiment, &runs[index].experiment))
+        if (can[i] && can_share(&runs[i].experiment, &runs[index].experiment))
             return &runs[i];
     }
     return NULL;

@@ -104,7 +104,7 @@ name_files(const struct dpc_run_folder *source, const struct dpc_run_folder *fol
     if (rc == DPC_OK)
         rc = dpc_run_folder_file(folder, "logs", logs, err);
     if (rc == DPC_OK)
-        rc = dpc_run_folder_file(folder, "logs/fork.log", command->log, err);
+        rc = dpc_run_folder_file(folder, DPC_ORIGIN_LOG, command->log, err);
     return rc == DPC_OK ? dpc_vfs_make_folder(&dpc_vfs_posix, logs, err) : rc;
 }
 
@@ -145,9 +145,7 @@ dpc_origin_take(const char *text, const char *file, const struct dpc_run_folder 
         rc = dpc_run_folder_open_source(place.folder, &source, err);
     if (rc != DPC_OK)
         return rc;
-    rc = dpc_run_folder_clear(folder, err); /* what a start that was broken off has left */
-    if (rc == DPC_OK)
-        rc = make(&source, place.round, file, folder, notes, err);
+    rc = make(&source, place.round, file, folder, notes, err);
     dpc_run_folder_close(&source);
     return rc;
 }
@@ -178,6 +176,16 @@ load_origin(const struct dpc_run_folder *folder, struct dpc_origin_record *ret_o
     return rc;
 }
 
+/* The newest round may have been any. */
+static bool
+is_round(const struct place *place, const struct dpc_origin_record *origin)
+{
+    bool warm_start = place->round && strcmp(place->round, DPC_ORIGIN_WARM) == 0;
+    if (warm_start || origin->warm_start)
+        return warm_start && origin->warm_start;
+    return !place->round || strtoul(place->round, NULL, 10) == origin->round;
+}
+
 /* False also when nobody can tell any more. */
 static bool
 is_another(const char *run, const struct dpc_origin_record *origin)
@@ -202,11 +210,8 @@ dpc_origin_agree(const char *text, const struct dpc_run_folder *folder, struct d
         rc = load_origin(folder, &origin, err);
     if (rc != DPC_OK)
         return rc;
-    bool forked = origin.round != UINT32_MAX;
-    /* A warm start is on record as round 0, which is what its word reads as. */
-    bool round_differs =
-        forked && place.round && strtoul(place.round, NULL, 10) != (unsigned long)origin.round;
-    if (forked && !round_differs && !is_another(place.folder, &origin))
+    if (origin.round != UINT32_MAX && is_round(&place, &origin) &&
+        !is_another(place.folder, &origin))
         return DPC_OK;
     return dpc_error_set(err, DPC_EPERM,
                          "the run in \"%s\" has begun, and not from %.200s: go on with it without "

@@ -13,10 +13,13 @@
 
 #define DPC_ORIGIN_WARM "warm"
 
+/* In the run's folder, from before the fork begins. */
+#define DPC_ORIGIN_LOG "logs/fork.log"
+
 /* Makes the store of `folder`, which has not begun, from the run that `text` names ("DIR", its
- * newest round, or "DIR@ROUND") for the experiment in `file` (absolute). What there is to be told
- * is appended to `notes`. DPC_ENOTFOUND, DPC_EBUSY while a run holds the source, DPC_EPERM where
- * the coordinator refuses it. */
+ * newest round, "DIR@ROUND", or "DIR@warm") for the experiment in `file` (absolute). What there is
+ * to be told is appended to `notes`. DPC_ENOTFOUND, DPC_EBUSY while a run holds the source,
+ * DPC_EPERM where the coordinator refuses it. */
 int dpc_origin_take(const char *text, const char *file, const struct dpc_run_folder *folder,
                     struct dpc_buf *notes, struct dpc_error *err) DPC_MUST_CHECK;
 

@@ -236,6 +236,13 @@ dpc_run_folder_clear(const struct dpc_run_folder *folder, struct dpc_error *err)
     return clearing.rc;
 }
 
+int
+dpc_run_folder_clear_store(const struct dpc_run_folder *folder, struct dpc_error *err)
+{
+    int rc = remove_tree(folder, "coordinator", err);
+    return rc == DPC_OK ? remove_tree(folder, "coordinator.forking", err) : rc;
+}
+
 /* --- What runs here. */
 
 struct changes {

@@ -44,6 +44,9 @@ int dpc_run_folder_file(const struct dpc_run_folder *folder, const char *name,
 
 /* Removes what a run wrote; keys and lock stay. */
 int dpc_run_folder_clear(const struct dpc_run_folder *folder, struct dpc_error *err) DPC_MUST_CHECK;
+/* The coordinator's store alone, and what a fork that was broken off has left of one. */
+int dpc_run_folder_clear_store(const struct dpc_run_folder *folder,
+                               struct dpc_error *err) DPC_MUST_CHECK;
 
 /* Compares with experiment.yaml, and writes it where there is none. Different: DPC_EPERM, and
  * `ret_changes` says key by key what changed and whether it may. */

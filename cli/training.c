@@ -107,11 +107,17 @@ check_imported(const char *file, const struct dpc_experiment *experiment, struct
 }
 
 static bool
-has_begun(const struct dpc_run_folder *folder)
+has(const struct dpc_run_folder *folder, const char *name)
 {
     char file[DPC_PATH_MAX];
-    return dpc_run_folder_file(folder, "experiment.yaml", file, NULL) == DPC_OK &&
+    return dpc_run_folder_file(folder, name, file, NULL) == DPC_OK &&
            dpc_vfs_exists(&dpc_vfs_posix, file);
+}
+
+static bool
+has_begun(const struct dpc_run_folder *folder)
+{
+    return has(folder, "experiment.yaml");
 }
 
 static int
@@ -119,6 +125,14 @@ check_inputs(const char *file, const struct dpc_experiment *experiment, struct d
 {
     int rc = check_corpus(file, experiment, err);
     return rc == DPC_OK ? check_imported(file, experiment, err) : rc;
+}
+
+static void
+tell_notes(struct dpc_buf *notes)
+{
+    if (notes->len)
+        fprintf(stderr, "%s\n", dpc_buf_text(notes));
+    dpc_buf_done(notes);
 }
 
 /* What was begun before stands. */
@@ -131,9 +145,7 @@ take_origin(const struct dpc_training *training, const char *file,
         return dpc_origin_agree(training->from, folder, err);
     dpc_buf_init(&notes, 0);
     int rc = dpc_origin_take(training->from, file, folder, &notes, err);
-    if (notes.len)
-        fprintf(stderr, "%s\n", dpc_buf_text(&notes));
-    dpc_buf_done(&notes);
+    tell_notes(&notes);
     return rc;
 }
 
@@ -156,8 +168,15 @@ take_warm_start(const struct dpc_training *training, const char *file,
     else
         fprintf(stderr, "warm start: that of %s could not be taken, so it is trained: %s\n",
                 training->warm_start, err->text);
-    dpc_buf_done(&notes);
-    return rc == DPC_OK ? DPC_OK : dpc_run_folder_clear(folder, err);
+    tell_notes(&notes);
+    return rc == DPC_OK ? DPC_OK : dpc_run_folder_clear_store(folder, err);
+}
+
+/* A fork was killed before this folder had its experiment: nothing ever ran on what it left. */
+static bool
+holds_fork_alone(const struct dpc_run_folder *folder)
+{
+    return has(folder, DPC_ORIGIN_LOG) && !has(folder, "run.json") && !has_begun(folder);
 }
 
 /* Nothing of a first start stays behind when its corpus or model is no good: the file may still
@@ -170,7 +189,7 @@ prepare(const struct dpc_training *training, const char *file,
     struct dpc_buf changes;
     dpc_buf_init(&changes, 0);
     int rc = DPC_OK;
-    if (fresh)
+    if (fresh || holds_fork_alone(folder))
         rc = dpc_run_folder_clear(folder, &err);
     if (rc == DPC_OK && !has_begun(folder))
         rc = check_inputs(file, experiment, &err);

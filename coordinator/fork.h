@@ -37,6 +37,7 @@ struct dpc_forked {
     uint64_t blobs;           /* that the new store shares with its source, or has a copy of */
     uint32_t restarts;        /* paths whose best round is sought anew (early stopping) */
     uint32_t states_left_out; /* paths that begin from moments of zero: states were not shipped */
+    uint32_t barred;          /* rounds of the warm start that are of workers barred since */
 };
 
 /* Makes the store `to`, missing or empty, from the store `from` for the experiment in
@@ -45,8 +46,8 @@ struct dpc_forked {
 int dpc_fork_make(const char *from, uint32_t round, const char *experiment_file, const char *to,
                   struct dpc_forked *ret_forked, struct dpc_error *err) DPC_MUST_CHECK;
 
-/* What the store was made from, as "from" in `root`: the incarnation of the store before it and the
- * round. Nothing where it is no fork. */
+/* What the store was made from, as "from" in `root`: the incarnation of the store before it, the
+ * round, and whether the warm start alone was taken. Nothing where it is no fork. */
 int dpc_fork_tell_origin(struct dpc_kv *kv, struct dpc_json *root,
                          struct dpc_error *err) DPC_MUST_CHECK;
 

@@ -164,7 +164,7 @@ fork_find_bests(struct fork_cut *cut, struct dpc_error *err)
         }
         if (!cut->has_best[i])
             continue;
-        if (fork_cut_is_dense(cut, i) && !cut->experiment->baseline.dense)
+        if (measures && fork_cut_is_dense(cut, i) && !cut->experiment->baseline.dense)
             best->documents_count = 0;
         if (measured && measures)
             code = find_best(cut, best, err);

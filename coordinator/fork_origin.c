@@ -29,6 +29,8 @@ dpc_fork_tell_origin(struct dpc_kv *kv, struct dpc_json *root, struct dpc_error 
     (void)snprintf(incarnation, sizeof incarnation, "%016" PRIx64, last.origin.incarnation);
     dpc_json_set_text(origin, "incarnation", incarnation);
     dpc_json_set_integer(origin, "round", last.origin.round);
+    if (last.origin.warm_start)
+        dpc_json_set_bool(origin, "warm_start", true);
     dpc_json_set(root, "from", origin);
     return DPC_OK;
 }

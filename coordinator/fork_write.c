@@ -24,6 +24,7 @@ struct writer {
     struct dpc_phase_record phase; /* of the fork */
     size_t entries_count, entries_capacity;
     struct renumbered *entries; /* of the ledger, ascending */
+    struct dpc_buf barred;      /* keys of workers, one behind the other */
     struct dpc_error *err;
     int code;
 };
@@ -109,6 +110,8 @@ put_worker(void *context, const struct dpc_worker_record *worker)
     memcpy(named.key, worker->key, sizeof named.key);
     memcpy(named.name, worker->name, sizeof named.name);
     dpc_put_worker(&writer->batch, &named);
+    if (worker->standing != DPC_STANDING_GOOD)
+        dpc_buf_put(&writer->barred, worker->key, sizeof worker->key);
     return go_on(writer);
 }
 
@@ -131,6 +134,7 @@ put_own_origin(struct writer *writer)
         .lr = cut->old->outer.lr,
         .momentum = cut->old->outer.momentum,
         .rescale = cut->old->outer.rescale,
+        .warm_start = cut->warm,
     };
     dpc_put_origin(&writer->batch, &origin);
 }
@@ -184,6 +188,21 @@ put_version(void *context, const struct dpc_version_record *version)
     return go_on(writer);
 }
 
+/* A revoke takes out nothing of the warm start. Each submission once: by the path's first module.
+ */
+static void
+count_barred(struct writer *writer, const struct dpc_contribution_record *contribution)
+{
+    struct fork_cut *cut = writer->cut;
+    if (!fork_cut_is_dense(cut, contribution->path) || contribution->round >= cut->warm_rounds ||
+        contribution->module != dpc_topology_path_module(&cut->topology, contribution->path, 0))
+        return;
+    for (size_t at = 0; at < writer->barred.len; at += DPC_WORKER_KEY_BYTES) {
+        if (memcmp(writer->barred.data + at, contribution->worker, DPC_WORKER_KEY_BYTES) == 0)
+            cut->forked.barred++;
+    }
+}
+
 /* Of rounds that are over, but for what would have been merged behind the cut. */
 static bool
 put_contribution(void *context, const struct dpc_contribution_record *contribution)
@@ -195,6 +214,7 @@ put_contribution(void *context, const struct dpc_contribution_record *contributi
     bool pending = contribution->late == DPC_LATE && contribution->round + 1 == round;
     if (contribution->round >= round || pending)
         return true;
+    count_barred(writer, contribution);
     dpc_put_contribution(&writer->batch, contribution);
     return go_on(writer);
 }
@@ -308,9 +328,11 @@ fork_write(struct fork_cut *cut, struct dpc_store *to, struct dpc_error *err)
 {
     struct writer writer = {.cut = cut, .to = to, .err = err};
     dpc_kv_batch_init(&writer.batch);
+    dpc_buf_init(&writer.barred, 0);
     begin_phase(&writer);
     int code = put_all(&writer);
     dpc_kv_batch_done(&writer.batch);
+    dpc_buf_done(&writer.barred);
     dpc_free(writer.entries);
     return code;
 }

@@ -224,6 +224,11 @@ fork_store(const struct making *making, const struct dpc_server_options *options
         dpc_log_warning("early stopping begins anew at round %u for %u paths: what was best so far "
                         "is not kept, or was measured otherwise",
                         forked.round, forked.restarts);
+    if (forked.barred)
+        dpc_log_warning(
+            "%u rounds of the warm start were handed in by workers that are barred since, "
+            "and a revoke takes out none of these: begin anew if they may be bad",
+            forked.barred);
     if (forked.states_left_out)
         dpc_log_warning("%u paths begin from moments of zero: their states were not with the "
                         "coordinator",

@@ -183,9 +183,11 @@ core_begin_best(struct dpc_core *core, uint32_t path, const struct dpc_blob_ref 
         return;
     }
     struct dpc_best_record *record = &core->bests[path].record;
+    bool goes_on =
+        path != dpc_topology_dense_path(&core->topology) || core->experiment->baseline.dense;
     record->documents = documents->hash;
     record->documents_bytes = documents->bytes;
-    record->documents_count = documents_count;
+    record->documents_count = goes_on ? documents_count : 0;
     forget_best(record);
     go_on_with_newest(core, path, actions);
 }

@@ -239,8 +239,7 @@ core_on_prepared(struct dpc_core *core, const struct dpc_prepared *prepared,
     core->phase.prefixes = prepared->prefixes.hash;
     core->phase.prefixes_bytes = prepared->prefixes.bytes;
     core->phase.documents = prepared->documents;
-    core_begin_best(core, dense, &prepared->early_stop,
-                    core->experiment->baseline.dense ? prepared->early_stop_documents : 0, actions);
+    core_begin_best(core, dense, &prepared->early_stop, prepared->early_stop_documents, actions);
     core_enter_phase(core, DPC_PHASE_WARM_START, actions);
     core_advance(core, actions);
 }

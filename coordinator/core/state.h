@@ -340,8 +340,8 @@ uint32_t core_rounds_unrated(const struct dpc_core *core, uint32_t path);
 bool core_all_are_rated(const struct dpc_core *core, bool dense_too);
 /* A version that is the present one from now on. */
 void core_note_past(struct dpc_core *core, const struct dpc_version_record *version);
-/* The choice begins, with these documents and the versions as they are; 0 documents: there is none.
- */
+/* The choice begins, with these documents and the versions as they are; 0 documents, or a dense
+ * path that ends with the warm start: there is none. */
 void core_begin_best(struct dpc_core *core, uint32_t path, const struct dpc_blob_ref *documents,
                      uint32_t documents_count, struct dpc_actions *actions);
 /* `version` has taken the place of one that is discarded. */

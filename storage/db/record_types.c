@@ -76,7 +76,7 @@ const struct dpc_record_type dpc_type_experiment = {
 
 #define F(member) DPC_FIELD(struct dpc_origin_record, member)
 static const struct dpc_field origin_fields[] = {
-    F(number), F(round), F(incarnation), F(lr), F(momentum), F(rescale),
+    F(number), F(round), F(incarnation), F(lr), F(momentum), F(rescale), F(warm_start),
 };
 #undef F
 
@@ -89,10 +89,11 @@ origin_key(struct dpc_key *key, const void *record)
 const struct dpc_record_type dpc_type_origin = {
     .name = "origin",
     .letter = LETTER_ORIGIN,
-    .format = 1,
+    .format = 2,
     .family = DPC_KV_HISTORY,
     .fields = origin_fields,
     .fields_count = COUNT(origin_fields),
+    .fields_count_format_1 = COUNT(origin_fields) - 1, /* without `warm_start` */
     .bytes = sizeof(struct dpc_origin_record),
     .key = origin_key,
 };

@@ -67,7 +67,8 @@ struct dpc_origin_record {
     uint64_t incarnation; /* of the store that it was made of */
     /* What outer steps up to that round were made with; the present experiment may differ. */
     double lr, momentum;
-    uint32_t rescale; /* enum dpc_outer_rescale */
+    uint32_t rescale;    /* enum dpc_outer_rescale */
+    uint32_t warm_start; /* 1: the warm start alone was taken; 0 before format 2 */
 };
 
 /* Current version of a module. `version` counts its versions; 0 is where training began. Most are

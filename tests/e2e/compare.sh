@@ -89,21 +89,34 @@ base: tiny.yaml
 rows:
   - {name: sqrt}
   - {name: plain, set: {outer: {rescale: none}, routing: {init: hash}}}
-  - {name: more, set: {outer: {rounds: 4}}}
   - {name: others, set: {data: {corpus: others}}}
+  - {name: local, set: {mode: elastic, transfer: {path_state: local}}}
+  - {name: kept, set: {mode: elastic, transfer: {path_state: local}, outer: {lr: 0.5}}}
+  - {name: more, set: {outer: {rounds: 4}}}
+  - {name: slow, set: {outer: {lr: 0.1}}}
 END
 sed '$ d' documents.jsonl >others.jsonl
 dipaco data import others.jsonl --out others >import.out 2>&1 || give_up 'another corpus'
-dipaco compare shared.yaml --dir shared --plan 2>plan.err || fail 'plan of the shared'
-run_to_end shared dipaco compare shared.yaml --dir shared
-[ "$status" = 0 ] || give_up "rows with one warm start ended with $status"
 run_of() { # ROW
     basename "$(ls -d shared/runs/"$1"-*)"
 }
+start_run shared dipaco compare shared.yaml --dir shared
+wait_for 120 'the run with more rounds' grep -q '^run 6 of 7: more' shared.err
+wait_for 60 'its state' test -s "shared/runs/$(run_of more)/run.json"
+hold_in_training "shared/runs/$(run_of more)"
+source=shared/runs/$(run_of sqrt)/coordinator
+mv "$source" "$source.gone"
+release_workers "shared/runs/$(run_of more)"
+end_run
+[ "$status" = 0 ] || give_up "rows with one warm start ended with $status"
+mv "$source.gone" "$source"
 check 'the second takes that of the first' grep -q "^warm start: that of .*/$(run_of sqrt)\$" shared.err
-check 'another schedule has its own' [ "$(grep -c '^warm start: that of [^ ]*$' shared.err)" = 1 ]
-check 'and so have other documents' grep -q \
-    '^warm start: .* could not be taken, so it is trained: .* the corpus ".*others" is not the one' shared.err
+check 'rows of another schedule, of other documents, or with states that workers keep have their own' \
+    [ "$(grep -c '^warm start: that of [^ ]*$' shared.err)" = 1 ]
+check 'and so has one that cannot have it' grep -q \
+    "^warm start: that of .*/$(run_of sqrt) could not be taken, so it is trained: .* holds no store" shared.err
+check 'nobody else asked for one' [ "$(grep -c '^warm start: ' shared.err)" = 2 ]
+check 'the log of that stays' [ -s "shared/runs/$(run_of slow)/logs/fork.log" ]
 check 'nothing of it is trained again' [ -z "$(sed -n '/outer step module=dense/p' \
     "shared/runs/$(run_of plain)/logs/coordinator.log")" ]
 run_to_end alone dipaco run "shared/experiments/$(run_of plain).yaml" --dir alone

@@ -66,6 +66,9 @@ check 'from its warm start on a run is the same again' same_versions run warm
 check 'and trains its first round itself' [ "$(step warm lower.0 1)" = "$(step run lower.0 1)" ]
 run_to_end warm dipaco run tiny.yaml --from run@warm --dir warm
 check 'again it is at its end at once' [ "$status" = 0 ]
+run_to_end warm dipaco run tiny.yaml --from run@0 --dir warm
+check 'round 0 is another run than a warm start' [ "$status" = 4 ]
+check 'and the report tells them apart' grep -q '"warm_start": true' warm/report/report.json
 run_to_end warmer dipaco run other.yaml --from run@warm --dir warmer
 check 'what a warm start depends on is refused' grep -q 'the warm start depends on outer.rounds (6 -> 30)' warmer.err
 
@@ -112,6 +115,15 @@ mkdir -p third/coordinator.forking/db
 run_to_end third dipaco run tiny.yaml --from run@5 --dir third
 check 'what a broken fork has left does no harm' [ "$status" = 0 ]
 check 'and the versions are the same again' same_versions run third
+
+# Killed behind it, before the folder had its experiment: the next start is its own.
+run_to_end half dipaco run tiny.yaml --from run@99 --dir half
+dipaco-coordinator --dir half/coordinator --experiment tiny.yaml --fork run/coordinator 2>half.log ||
+    give_up 'a store in the folder of a run'
+run_to_end half dipaco run tiny.yaml --dir half
+[ "$status" = 0 ] || give_up "a run behind a killed fork ended with $status"
+check 'it does not go on from what a killed fork has left' [ -n "$(step half lower.0 1)" ]
+check 'and is a run by itself' same_versions run half
 
 # The operator's way.
 fork_store() { # NAME [OPTION]...

@@ -341,6 +341,41 @@ a_fork_has_a_warm_start(void)
     driver_stop(&source);
 }
 
+static bool
+bar(void *context, const struct dpc_worker_record *worker)
+{
+    struct dpc_worker_record barred = *worker;
+    barred.standing = DPC_STANDING_REVOKED;
+    dpc_put_worker(context, &barred);
+    return false; /* the first alone */
+}
+
+/* A revoke leaves the warm start as it is, also in the source. */
+static void
+rounds_of_barred_workers_are_told(void)
+{
+    struct driver source;
+    struct fork fork;
+    struct dpc_kv_batch batch;
+    struct dpc_error err;
+    start(&source, yaml);
+    CU_ASSERT_TRUE(driver_finish(&source, 1));
+    CU_ASSERT_EQUAL_FATAL(make(&source, DPC_FORK_WARM, yaml, &fork), DPC_OK);
+    CU_ASSERT_EQUAL(fork.forked.barred, 0);
+    drop(&fork);
+    dpc_kv_batch_init(&batch);
+    CU_ASSERT_EQUAL(dpc_scan_workers(source.kv, bar, &batch, &err), DPC_OK);
+    CU_ASSERT_EQUAL(source.kv->ops->write(source.kv, &batch, true, &err), DPC_OK);
+    dpc_kv_batch_done(&batch);
+    CU_ASSERT_EQUAL_FATAL(make(&source, DPC_FORK_WARM, yaml, &fork), DPC_OK);
+    CU_ASSERT_EQUAL(fork.forked.barred, 2); /* 8 steps, 4 a round */
+    drop(&fork);
+    CU_ASSERT_EQUAL_FATAL(make(&source, 5, yaml, &fork), DPC_OK);
+    CU_ASSERT_EQUAL(fork.forked.barred, 2);
+    drop(&fork);
+    driver_stop(&source);
+}
+
 static void
 more_rounds_may_follow(void)
 {
@@ -522,6 +557,17 @@ early_stopping_may_begin(void)
     CU_ASSERT_EQUAL(best->candidates_count, 3);
     drop(&fork);
     driver_stop(&source);
+    /* Also those of a dense path that has not gone on so far. */
+    start(&source, YAML("6", "", ROUTING "baseline: {dense: false}\n"));
+    CU_ASSERT_TRUE(driver_finish(&source, 2));
+    CU_ASSERT_EQUAL_FATAL(make(&source, 4, YAML("6", "", ROUTING "early_stopping: true\n"), &fork),
+                          DPC_OK);
+    CU_ASSERT_TRUE(driver_finish(&fork.driver, 2));
+    uint32_t dense = dpc_topology_dense_path(dpc_core_topology(fork.driver.core));
+    CU_ASSERT(dpc_core_best(fork.driver.core, dense) &&
+              dpc_core_best(fork.driver.core, dense)->found);
+    drop(&fork);
+    driver_stop(&source);
 }
 
 static const struct dpc_test tests[] = {
@@ -532,6 +578,7 @@ static const struct dpc_test tests[] = {
     {"a warm start serves other routes and outer steps",
      a_warm_start_serves_other_routes_and_outer_steps},
     {"a fork has a warm start", a_fork_has_a_warm_start},
+    {"rounds of barred workers are told", rounds_of_barred_workers_are_told},
     {"more rounds may follow", more_rounds_may_follow},
     {"what cannot be had is refused", what_cannot_be_had_is_refused},
     {"rounds before documents were routed anew are refused",
