@@ -150,7 +150,7 @@ load_key_file(void *context, const char *name)
     if (keys->code != DPC_OK || len < 5 || strcmp(name + len - 4, ".pub") != 0)
         return;
     keys->found = dpc_grow(keys->found, keys->count + 1u, sizeof *keys->found);
-    keys->code = dpc_path_join(keys->server->workers_folder, name, path, sizeof path);
+    keys->code = dpc_path_join(keys->server->world.workers_folder, name, path, sizeof path);
     if (keys->code != DPC_OK)
         keys->code = dpc_error_set(keys->err, keys->code,
                                    "the name of the worker's key \"%.200s\" is too long", name);
@@ -177,16 +177,16 @@ server_authorize_workers(struct dpc_server *server, struct dpc_error *err)
 {
     struct keys keys = {.server = server, .err = err};
     int code =
-        dpc_vfs_posix.ops->list(&dpc_vfs_posix, server->workers_folder, load_key_file, &keys);
+        dpc_vfs_posix.ops->list(&dpc_vfs_posix, server->world.workers_folder, load_key_file, &keys);
     if (code != DPC_OK)
         code = dpc_error_set(err, code, "could not read the workers' keys in \"%s\": %s",
-                             server->workers_folder, dpc_error_words(code));
+                             server->world.workers_folder, dpc_error_words(code));
     else
         code = keys.code;
     if (code == DPC_OK && keys.count > DPC_WORKERS_MAX)
         code =
             dpc_error_set(err, DPC_ELIMIT, "\"%s\" holds %u keys: at most %d workers may be known",
-                          server->workers_folder, keys.count, DPC_WORKERS_MAX);
+                          server->world.workers_folder, keys.count, DPC_WORKERS_MAX);
     if (code != DPC_OK) {
         dpc_free(keys.found);
         return code;
@@ -200,7 +200,7 @@ server_authorize_workers(struct dpc_server *server, struct dpc_error *err)
         code = dpc_net_authorize(server->net, &keys.found[i], DPC_ROLE_WORKER);
     if (code != DPC_OK)
         code = dpc_error_set(err, code, "could not admit all keys in \"%s\": %s",
-                             server->workers_folder, dpc_error_words(code));
+                             server->world.workers_folder, dpc_error_words(code));
     dpc_free(server->worker_keys);
     server->worker_keys = keys.found;
     server->worker_keys_count = keys.count;

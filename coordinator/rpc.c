@@ -335,25 +335,16 @@ blob_finish(void *context, const struct dpc_hash *hash, struct dpc_error *err)
     return server_ran_out(server, code) ? refuse_for_want_of_room(server, err) : code;
 }
 
-/* Does a lease name this blob? Then it must be there, whole. */
+/* Does anything that is still to be done name this blob? Then it must be there, whole. */
 static bool
-is_handed_out(const struct dpc_server *server, const struct dpc_hash *hash)
+is_needed(const struct dpc_server *server, const struct dpc_hash *hash)
 {
-    const struct dpc_topology *topology = dpc_core_topology(server->core);
-    if (dpc_hash_equal(&dpc_core_phase(server->core)->prefixes, hash))
-        return true;
-    for (uint32_t i = 0; i < topology->modules_count; i++) {
-        const struct dpc_module_record *module = dpc_core_module(server->core, i);
-        if (module && dpc_hash_equal(&module->published, hash))
-            return true;
-    }
-    for (uint32_t i = 0; i < topology->paths_count; i++) {
-        const struct dpc_path_record *path = dpc_core_path(server->core, i);
-        if (dpc_hash_equal(&path->shard, hash) || dpc_hash_equal(&path->test, hash) ||
-            dpc_hash_equal(&path->state, hash))
-            return true;
-    }
-    return false;
+    struct dpc_keep *keep = dpc_keep_create(server->core);
+    bool found = false;
+    for (size_t i = 0; i < dpc_keep_count(keep) && !found; i++)
+        found = dpc_hash_equal(dpc_keep_at(keep, i), hash);
+    dpc_keep_destroy(keep);
+    return found;
 }
 
 /* A blob of ours that is gone or cut short would otherwise be asked for, in vain, for ever. */
@@ -364,7 +355,7 @@ fail_if_ours_is_lost(struct dpc_server *server, const struct dpc_hash *hash)
     size_t len;
     struct dpc_error err;
     char name[DPC_HASH_HEX_MAX];
-    if (!is_handed_out(server, hash))
+    if (!is_needed(server, hash))
         return;
     int code = dpc_store_blob_load(server->store, hash, &bytes, &len, &err);
     if (code == DPC_OK) {

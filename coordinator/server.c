@@ -415,6 +415,27 @@ largest_upload(const struct dpc_experiment *experiment)
     return state > tables ? state : tables;
 }
 
+static int
+keep_path(const char *path, char ret_path[DPC_PATH_MAX], struct dpc_error *err)
+{
+    if (strlen(path) >= DPC_PATH_MAX)
+        return dpc_error_set(err, DPC_ELIMIT, "the path \"%.200s...\" is too long", path);
+    (void)snprintf(ret_path, DPC_PATH_MAX, "%s", path);
+    return DPC_OK;
+}
+
+static int
+keep_paths(struct dpc_server *server, const struct dpc_server_options *options,
+           struct dpc_error *err)
+{
+    int code = keep_path(options->workers_folder, server->world.workers_folder, err);
+    if (code == DPC_OK)
+        code = keep_path(options->report_folder, server->world.report, err);
+    if (code == DPC_OK)
+        code = keep_path(options->folder, server->world.store_folder, err);
+    return code == DPC_OK ? keep_path(options->key_file, server->world.key_file, err) : code;
+}
+
 int
 dpc_server_create(const struct dpc_server_options *options, struct dpc_server **ret_server,
                   struct dpc_error *err)
@@ -426,16 +447,12 @@ dpc_server_create(const struct dpc_server_options *options, struct dpc_server **
     server->gated = (struct dpc_log_limit){.burst = 20, .period_ms = 60000};
     server->chunk = dpc_alloc(DPC_CHUNK_BYTES_MAX, 1);
     server->signals = -1;
-    (void)snprintf(server->workers_folder, sizeof server->workers_folder, "%s",
-                   options->workers_folder);
-    (void)snprintf(server->world.report, sizeof server->world.report, "%s", options->report_folder);
-    (void)snprintf(server->world.store_folder, DPC_PATH_MAX, "%s", options->folder);
-    (void)snprintf(server->world.key_file, DPC_PATH_MAX, "%s", options->key_file);
-    (void)snprintf(server->world.workers_folder, DPC_PATH_MAX, "%s", options->workers_folder);
     server->world.ops = dpc_ops_cpu(DPC_FP32);
     (void)signal(SIGPIPE, SIG_IGN);
     static const int signals[] = {SIGTERM, SIGINT, SIGHUP};
-    int code = dpc_signals_open(signals, sizeof signals / sizeof *signals, &server->signals, err);
+    int code = keep_paths(server, options, err);
+    if (code == DPC_OK)
+        code = dpc_signals_open(signals, sizeof signals / sizeof *signals, &server->signals, err);
     if (code == DPC_OK)
         code = dpc_experiment_load(options->experiment_file, &server->experiment, err);
     if (code == DPC_OK)

@@ -114,8 +114,7 @@ struct dpc_server {
     struct dpc_revokes revokes;
     struct dpc_net *net;
     struct dpc_listener *control, *bulk, *admin;
-    int signals; /* base/signals.h; -1: not open */
-    char workers_folder[DPC_PATH_MAX];
+    int signals;                 /* base/signals.h; -1: not open */
     struct dpc_key *worker_keys; /* those that may connect */
     uint32_t worker_keys_count;
     uint8_t *chunk;                         /* DPC_CHUNK_BYTES_MAX, for answers with a body */
