@@ -132,12 +132,6 @@ dpc_buf_put_block(struct dpc_buf *buf, const void *bytes, size_t len)
 }
 
 void
-dpc_buf_put_text(struct dpc_buf *buf, const char *text)
-{
-    dpc_buf_put_block(buf, text, strlen(text));
-}
-
-void
 dpc_buf_printf(struct dpc_buf *buf, const char *format, ...)
 {
     va_list args, again;

@@ -41,7 +41,6 @@ void dpc_buf_put_u64(struct dpc_buf *buf, uint64_t value);
 void dpc_buf_put_f64(struct dpc_buf *buf, double value);
 /* A length (u32), then the bytes. */
 void dpc_buf_put_block(struct dpc_buf *buf, const void *bytes, size_t len);
-void dpc_buf_put_text(struct dpc_buf *buf, const char *text);
 void dpc_buf_printf(struct dpc_buf *buf, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 /* A finite number in the fewest digits that read back as the same double: "0.1", "1e-08", "60". */

@@ -381,19 +381,6 @@ dpc_json_count(const struct dpc_json *array_or_object)
     return json_is_array(node) ? json_array_size(node) : json_object_size(node);
 }
 
-const char *
-dpc_json_key_at(const struct dpc_json *object, size_t index, const struct dpc_json **ret_value)
-{
-    json_t *node = unwrap(object);
-    void *at = json_object_iter(node);
-    while (at && index--)
-        at = json_object_iter_next(node, at);
-    if (!at)
-        return NULL;
-    *ret_value = wrap(json_object_iter_value(at));
-    return json_object_iter_key(at);
-}
-
 void
 dpc_json_each(const struct dpc_json *object,
               bool (*visit)(void *context, const char *key, const struct dpc_json *value),

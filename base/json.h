@@ -48,9 +48,6 @@ int dpc_json_parse_unique(const char *text, size_t len, struct dpc_json **ret_ro
 const struct dpc_json *dpc_json_get(const struct dpc_json *object, const char *key);
 const struct dpc_json *dpc_json_at(const struct dpc_json *array, size_t index);
 size_t dpc_json_count(const struct dpc_json *array_or_object);
-/* The key and value at `index` of an object, in order; NULL past the end. */
-const char *dpc_json_key_at(const struct dpc_json *object, size_t index,
-                            const struct dpc_json **ret_value);
 /* Calls `visit` for each key of an object, in order, until it answers false: an object of a hundred
  * thousand keys is walked over once. */
 void dpc_json_each(const struct dpc_json *object,

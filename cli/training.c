@@ -73,14 +73,13 @@ check_corpus(const char *file, const struct dpc_experiment *experiment, struct d
         return dpc_error_set(err, rc, "the path of the corpus \"%.200s\" is too long",
                              experiment->data.corpus);
     struct dpc_tokens *tokens = NULL;
-    uint32_t *docs = NULL, docs_count, too_short;
+    uint32_t *docs = NULL, docs_count;
     rc = dpc_tokens_open(corpus, &tokens, err);
     if (rc == DPC_ENOTFOUND)
         dpc_error_prefix(err, rc,
                          "there is no corpus (make one with dipaco data import SRC... --out DIR)");
     if (rc == DPC_OK)
-        rc = dpc_tokens_longer_than(tokens, experiment->routing.prefix, &docs, &docs_count,
-                                    &too_short, err);
+        rc = dpc_tokens_longer_than(tokens, experiment->routing.prefix, &docs, &docs_count, err);
     if (rc == DPC_OK)
         rc = dpc_tokens_check_paths(tokens, experiment, err);
     dpc_free(docs);

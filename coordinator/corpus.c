@@ -19,12 +19,11 @@
 int
 dpc_corpus_open(const struct dpc_world *world, struct dpc_corpus *corpus, struct dpc_error *err)
 {
-    uint32_t too_short;
     *corpus = (struct dpc_corpus){.world = world};
     int code = dpc_tokens_open(world->corpus, &corpus->tokens, err);
     if (code == DPC_OK)
         code = dpc_tokens_longer_than(corpus->tokens, world->experiment->routing.prefix,
-                                      &corpus->docs, &corpus->docs_count, &too_short, err);
+                                      &corpus->docs, &corpus->docs_count, err);
     return code;
 }
 

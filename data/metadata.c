@@ -206,9 +206,3 @@ dpc_metadata_value(const struct dpc_metadata *metadata, uint32_t id)
 {
     return id < metadata->documents ? metadata->values[id] : DPC_METADATA_MISSING;
 }
-
-const char *
-dpc_metadata_name(const struct dpc_metadata *metadata, uint32_t value)
-{
-    return metadata->names[value];
-}

@@ -34,6 +34,5 @@ struct dpc_metadata *dpc_metadata_destroy(struct dpc_metadata *metadata);
 uint32_t dpc_metadata_values(const struct dpc_metadata *metadata);
 /* Number of a document's value, in order of first appearance; DPC_METADATA_MISSING. */
 uint32_t dpc_metadata_value(const struct dpc_metadata *metadata, uint32_t id);
-const char *dpc_metadata_name(const struct dpc_metadata *metadata, uint32_t value);
 
 #endif

@@ -312,7 +312,7 @@ dpc_tokens_copy(const struct dpc_tokens *tokens, uint32_t doc, uint32_t from, ui
 
 int
 dpc_tokens_longer_than(const struct dpc_tokens *tokens, uint32_t prefix, uint32_t **ret_docs,
-                       uint32_t *ret_docs_count, uint32_t *ret_short, struct dpc_error *err)
+                       uint32_t *ret_docs_count, struct dpc_error *err)
 {
     uint32_t documents = dpc_tokens_documents(tokens), count = 0;
     uint32_t *docs = dpc_try_alloc(documents, sizeof *docs);
@@ -333,7 +333,6 @@ dpc_tokens_longer_than(const struct dpc_tokens *tokens, uint32_t prefix, uint32_
     }
     *ret_docs = docs;
     *ret_docs_count = count;
-    *ret_short = documents - count;
     return DPC_OK;
 }
 

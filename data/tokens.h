@@ -64,11 +64,10 @@ uint32_t dpc_tokens_copy(const struct dpc_tokens *tokens, uint32_t doc, uint32_t
                          uint32_t count, int32_t *ret_tokens);
 
 /* Lists the documents that are longer than `prefix` tokens, in file order: a shorter one has no
- * token that the loss counts. `*ret_docs` is released with dpc_free; `*ret_short` says how many
- * were left out. DPC_EINVAL when none remains, with what to do. */
+ * token that the loss counts. `*ret_docs` is released with dpc_free. DPC_EINVAL when none remains,
+ * with what to do. */
 int dpc_tokens_longer_than(const struct dpc_tokens *tokens, uint32_t prefix, uint32_t **ret_docs,
-                           uint32_t *ret_docs_count, uint32_t *ret_short,
-                           struct dpc_error *err) DPC_MUST_CHECK;
+                           uint32_t *ret_docs_count, struct dpc_error *err) DPC_MUST_CHECK;
 
 /* DPC_EINVAL, with what to do, when not even an even split would give each path of the experiment
  * the documents that routing.documents_min asks for: of train and router, longer than the prefix.

@@ -243,7 +243,7 @@ draw_incarnation(const char *db, struct dpc_error *err)
         dpc_random_bytes(&record.incarnation, sizeof record.incarnation);
         dpc_kv_batch_init(&batch);
         dpc_put_store(&batch, &record);
-        code = kv->ops->write(kv, &batch, true, err);
+        code = kv->ops->write(kv, &batch, err);
         dpc_kv_batch_done(&batch);
     }
     dpc_kv_close(kv);

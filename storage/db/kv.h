@@ -4,8 +4,8 @@
  * one; `dpc_kv_open_memory` serves tests and the simulator.
  *
  * Owns: the database. Threads: one at a time (the coordinator's loop).
- * Keys are ordered as unsigned bytes. A batch that was written with `sync` survives a crash once
- * the call returned; an error of a synced write is final: the caller stops.
+ * Keys are ordered as unsigned bytes. A batch survives a crash once its write returned; an error of
+ * a write is final: the caller stops.
  */
 #ifndef DPC_STORAGE_DB_KV_H
 #define DPC_STORAGE_DB_KV_H
@@ -45,9 +45,8 @@ struct dpc_kv_ops {
     /* The value in fresh memory (dpc_free it), or DPC_ENOTFOUND. */
     int (*get)(struct dpc_kv *kv, enum dpc_kv_family family, const void *key, size_t key_len,
                uint8_t **ret_value, size_t *ret_len, struct dpc_error *err);
-    /* Atomic and, with `sync`, on disk when it returns. */
-    int (*write)(struct dpc_kv *kv, const struct dpc_kv_batch *batch, bool sync,
-                 struct dpc_error *err);
+    /* Atomic, and on disk when it returns. */
+    int (*write)(struct dpc_kv *kv, const struct dpc_kv_batch *batch, struct dpc_error *err);
     /* Visits keys that begin with `prefix` in order, from `after` (exclusive, may be NULL) on,
      * until `visit` returns false. */
     int (*scan)(struct dpc_kv *kv, enum dpc_kv_family family, const void *prefix, size_t prefix_len,

@@ -136,9 +136,8 @@ memory_get(struct dpc_kv *kv, enum dpc_kv_family family, const void *key, size_t
 }
 
 static int
-memory_write(struct dpc_kv *kv, const struct dpc_kv_batch *batch, bool sync, struct dpc_error *err)
+memory_write(struct dpc_kv *kv, const struct dpc_kv_batch *batch, struct dpc_error *err)
 {
-    (void)sync;
     struct memory_kv *memory = memory_of(kv);
     pthread_mutex_lock(&memory->lock);
     int code = dpc_kv_batch_each(batch, apply, memory);

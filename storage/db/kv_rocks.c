@@ -35,7 +35,7 @@ struct rocks_kv {
     rocksdb_t *db;
     rocksdb_column_family_handle_t *families[COLUMN_FAMILIES];
     rocksdb_readoptions_t *get_options, *scan_options;
-    rocksdb_writeoptions_t *write_options, *sync_options;
+    rocksdb_writeoptions_t *write_options;
 };
 
 static struct rocks_kv *
@@ -99,15 +99,14 @@ add_operation(void *context, enum dpc_kv_family family, const uint8_t *key, size
 }
 
 static int
-rocks_write(struct dpc_kv *kv, const struct dpc_kv_batch *batch, bool sync, struct dpc_error *err)
+rocks_write(struct dpc_kv *kv, const struct dpc_kv_batch *batch, struct dpc_error *err)
 {
     struct rocks_kv *rocks = rocks_of(kv);
     struct building building = {.rocks = rocks, .batch = rocksdb_writebatch_create()};
     char *status = NULL;
     int code = dpc_kv_batch_each(batch, add_operation, &building);
     if (code == DPC_OK)
-        rocksdb_write(rocks->db, sync ? rocks->sync_options : rocks->write_options, building.batch,
-                      &status);
+        rocksdb_write(rocks->db, rocks->write_options, building.batch, &status);
     rocksdb_writebatch_destroy(building.batch);
     if (code != DPC_OK)
         return dpc_error_set(err, code, "could not write to database \"%s\": %s", rocks->folder,
@@ -172,7 +171,6 @@ rocks_close(struct dpc_kv *kv)
     rocksdb_readoptions_destroy(rocks->get_options);
     rocksdb_readoptions_destroy(rocks->scan_options);
     rocksdb_writeoptions_destroy(rocks->write_options);
-    rocksdb_writeoptions_destroy(rocks->sync_options);
     dpc_rocks_options_done(&rocks->options);
     dpc_free(rocks);
 }
@@ -212,8 +210,7 @@ create(const char *folder, enum dpc_kv_open_mode mode)
     rocksdb_readoptions_set_verify_checksums(rocks->scan_options, 1);
     rocksdb_readoptions_set_fill_cache(rocks->scan_options, 0);
     rocks->write_options = rocksdb_writeoptions_create();
-    rocks->sync_options = rocksdb_writeoptions_create();
-    rocksdb_writeoptions_set_sync(rocks->sync_options, 1);
+    rocksdb_writeoptions_set_sync(rocks->write_options, 1);
     return rocks;
 }
 

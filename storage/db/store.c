@@ -311,7 +311,7 @@ dpc_store_write(struct dpc_store *store, const struct dpc_kv_batch *batch, struc
     int code = check_reserve(store, err);
     if (code != DPC_OK)
         return code;
-    code = store->kv->ops->write(store->kv, batch, true, err);
+    code = store->kv->ops->write(store->kv, batch, err);
     if (code != DPC_OK)
         atomic_store(&store->broken, true);
     return code;

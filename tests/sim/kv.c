@@ -85,7 +85,7 @@ remember(struct sim_history *history, struct dpc_kv *data, const struct dpc_kv_b
 }
 
 static int
-kv_write(struct dpc_kv *kv, const struct dpc_kv_batch *batch, bool sync, struct dpc_error *err)
+kv_write(struct dpc_kv *kv, const struct dpc_kv_batch *batch, struct dpc_error *err)
 {
     struct sim_kv *handle = handle_of(kv);
     struct sim_history *history = handle->history;
@@ -97,7 +97,7 @@ kv_write(struct dpc_kv *kv, const struct dpc_kv_batch *batch, bool sync, struct 
     history->kept = !was_dead && (!ends || sim_disk_coin(handle->disk));
     if (history->kept && history->recording)
         remember(history, handle->data, batch);
-    int code = history->kept ? handle->data->ops->write(handle->data, batch, sync, err) : DPC_OK;
+    int code = history->kept ? handle->data->ops->write(handle->data, batch, err) : DPC_OK;
     return ends ? dpc_error_set(err, DPC_EIO, "could not write to the database") : code;
 }
 
@@ -179,7 +179,7 @@ sim_history_lose(struct sim_history *history, struct dpc_kv *data)
         return false;
     int code = DPC_OK;
     for (uint32_t i = 0; i <= count && code == DPC_OK; i++)
-        code = data->ops->write(data, &write_at(history, i)->undo, true, &err);
+        code = data->ops->write(data, &write_at(history, i)->undo, &err);
     history->undone = count + 1;
     return code == DPC_OK;
 }
@@ -190,5 +190,5 @@ sim_history_restore(struct sim_history *history, struct dpc_kv *data)
     struct dpc_error err;
     int code = DPC_OK;
     for (; history->undone > 0 && code == DPC_OK; history->undone--)
-        code = data->ops->write(data, &write_at(history, history->undone - 1)->redo, true, &err);
+        code = data->ops->write(data, &write_at(history, history->undone - 1)->redo, &err);
 }

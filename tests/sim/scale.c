@@ -190,7 +190,7 @@ carry_out(struct scale *scale)
     struct dpc_error err;
     struct dpc_actions *actions = &scale->actions;
     if (actions->batch.count > 0 &&
-        scale->kv->ops->write(scale->kv, &actions->batch, true, &err) != DPC_OK)
+        scale->kv->ops->write(scale->kv, &actions->batch, &err) != DPC_OK)
         fail(scale, "a batch was not written");
     for (uint32_t i = 0; i < actions->effects_count; i++) {
         struct dpc_event *event = dpc_alloc(1, sizeof *event);
@@ -336,7 +336,7 @@ flush(struct copying *copying)
 {
     struct dpc_error err;
     if (copying->code == DPC_OK)
-        copying->code = copying->to->ops->write(copying->to, &copying->batch, false, &err);
+        copying->code = copying->to->ops->write(copying->to, &copying->batch, &err);
     dpc_kv_batch_reset(&copying->batch);
 }
 

@@ -302,12 +302,11 @@ points_get(struct dpc_kv *kv, enum dpc_kv_family family, const void *key, size_t
 }
 
 static int
-points_commit(struct dpc_kv *kv, const struct dpc_kv_batch *batch, bool sync, struct dpc_error *err)
+points_commit(struct dpc_kv *kv, const struct dpc_kv_batch *batch, struct dpc_error *err)
 {
     struct dpc_kv *real = real_kv(kv);
-    const char *change = sync ? "commit" : "note";
-    before(change);
-    int code = after(change, real->ops->write(real, batch, sync, err));
+    before("commit");
+    int code = after("commit", real->ops->write(real, batch, err));
     write_tally();
     return code;
 }

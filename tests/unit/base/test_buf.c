@@ -33,7 +33,7 @@ put_all(struct dpc_buf *buf)
     dpc_buf_put_u64(buf, UINT64_MAX - 1);
     dpc_buf_put_f64(buf, -1.0 / 3.0);
     dpc_buf_put_block(buf, "a\0b", 3);
-    dpc_buf_put_text(buf, "text");
+    dpc_buf_put_block(buf, "text", 4);
     dpc_buf_put(buf, "raw", 3);
 }
 
@@ -124,7 +124,7 @@ bad_texts_fail(void)
     struct dpc_reader reader;
     char text[5];
     dpc_buf_init(&buf, 0);
-    dpc_buf_put_text(&buf, "12345"); /* one byte too long */
+    dpc_buf_put_block(&buf, "12345", 5); /* one byte too long */
     dpc_reader_init(&reader, buf.data, buf.len);
     dpc_reader_text(&reader, text, sizeof text);
     CU_ASSERT_TRUE(reader.failed);
@@ -134,7 +134,7 @@ bad_texts_fail(void)
     dpc_reader_text(&reader, text, sizeof text);
     CU_ASSERT_TRUE(reader.failed);
     dpc_buf_reset(&buf);
-    dpc_buf_put_text(&buf, "1234"); /* just fits */
+    dpc_buf_put_block(&buf, "1234", 4); /* just fits */
     dpc_reader_init(&reader, buf.data, buf.len);
     dpc_reader_text(&reader, text, sizeof text);
     CU_ASSERT_STRING_EQUAL(text, "1234");

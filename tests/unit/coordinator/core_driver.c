@@ -192,8 +192,8 @@ commit(struct driver *driver)
 {
     struct dpc_error err;
     if (driver->actions.batch.count)
-        CU_ASSERT_EQUAL_FATAL(
-            driver->kv->ops->write(driver->kv, &driver->actions.batch, true, &err), DPC_OK);
+        CU_ASSERT_EQUAL_FATAL(driver->kv->ops->write(driver->kv, &driver->actions.batch, &err),
+                              DPC_OK);
 }
 
 /* What the executor would bring back. */

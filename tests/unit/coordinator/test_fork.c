@@ -84,7 +84,7 @@ start(struct driver *driver, const char *text)
     dpc_kv_batch_init(&batch);
     dpc_put_store(&batch, &record);
     dpc_put_experiment(&batch, text, strlen(text));
-    CU_ASSERT_EQUAL(driver->kv->ops->write(driver->kv, &batch, true, &err), DPC_OK);
+    CU_ASSERT_EQUAL(driver->kv->ops->write(driver->kv, &batch, &err), DPC_OK);
     dpc_kv_batch_done(&batch);
 }
 
@@ -365,7 +365,7 @@ rounds_of_barred_workers_are_told(void)
     drop(&fork);
     dpc_kv_batch_init(&batch);
     CU_ASSERT_EQUAL(dpc_scan_workers(source.kv, bar, &batch, &err), DPC_OK);
-    CU_ASSERT_EQUAL(source.kv->ops->write(source.kv, &batch, true, &err), DPC_OK);
+    CU_ASSERT_EQUAL(source.kv->ops->write(source.kv, &batch, &err), DPC_OK);
     dpc_kv_batch_done(&batch);
     CU_ASSERT_EQUAL_FATAL(make(&source, DPC_FORK_WARM, yaml, &fork), DPC_OK);
     CU_ASSERT_EQUAL(fork.forked.barred, 2); /* 8 steps, 4 a round */

@@ -364,7 +364,7 @@ whoever_went_on_from_it_is_tainted(void)
     put_part(&batch, 1, 2, 901, 0);
     put_part(&batch, 2, 0, 902, 0); /* the round from its first step again */
     put_part(&batch, 3, 2, 903, 1);
-    CU_ASSERT_EQUAL_FATAL(bench.driver.kv->ops->write(bench.driver.kv, &batch, true, &err), DPC_OK);
+    CU_ASSERT_EQUAL_FATAL(bench.driver.kv->ops->write(bench.driver.kv, &batch, &err), DPC_OK);
     dpc_kv_batch_done(&batch);
     task_init(&bench, &task, 7, 0);
     CU_ASSERT_EQUAL(dpc_refold_run(&bench.source, &task, &err), DPC_OK);

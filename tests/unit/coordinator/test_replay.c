@@ -76,7 +76,7 @@ write_batch(struct bench *bench, struct dpc_kv_batch *batch)
 {
     struct dpc_error err;
     struct dpc_kv *kv = bench->driver.kv;
-    CU_ASSERT_EQUAL_FATAL(kv->ops->write(kv, batch, true, &err), DPC_OK);
+    CU_ASSERT_EQUAL_FATAL(kv->ops->write(kv, batch, &err), DPC_OK);
     dpc_kv_batch_done(batch);
 }
 

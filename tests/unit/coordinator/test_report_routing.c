@@ -42,7 +42,7 @@ load(const struct sharding *shardings, uint32_t count)
             dpc_put_shard(&batch, &record);
         }
     }
-    CU_ASSERT_EQUAL_FATAL(kv->ops->write(kv, &batch, true, &err), DPC_OK);
+    CU_ASSERT_EQUAL_FATAL(kv->ops->write(kv, &batch, &err), DPC_OK);
     dpc_kv_batch_done(&batch);
     CU_ASSERT_EQUAL_FATAL(dpc_report_routing_load(kv, &topology, &routing, &err), DPC_OK);
     kv->ops->close(kv);

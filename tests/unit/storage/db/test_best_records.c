@@ -94,7 +94,7 @@ both_come_back_in_order(void)
         dpc_put_best(&batch, &bests[i]);
         dpc_put_candidate(&batch, &candidates[i]);
     }
-    CU_ASSERT_EQUAL(kv->ops->write(kv, &batch, true, &err), DPC_OK);
+    CU_ASSERT_EQUAL(kv->ops->write(kv, &batch, &err), DPC_OK);
     CU_ASSERT_EQUAL(dpc_scan_bests(kv, compare_best, &best, &err), DPC_OK);
     CU_ASSERT_EQUAL(dpc_scan_candidates(kv, compare_candidate, &candidate, &err), DPC_OK);
     CU_ASSERT(best.count == COUNT && best.bad == 0);

@@ -25,7 +25,7 @@ put(struct dpc_kv *kv, enum dpc_kv_family family, const char *key, const char *v
     struct dpc_kv_batch batch;
     dpc_kv_batch_init(&batch);
     dpc_kv_batch_put(&batch, family, key, strlen(key), value, strlen(value));
-    CU_ASSERT_EQUAL(kv->ops->write(kv, &batch, true, &err), DPC_OK);
+    CU_ASSERT_EQUAL(kv->ops->write(kv, &batch, &err), DPC_OK);
     dpc_kv_batch_done(&batch);
 }
 
@@ -116,12 +116,12 @@ operations_of_a_batch_count_in_order(struct dpc_kv *kv)
     dpc_kv_batch_remove(&batch, DPC_KV_STATE, "never there", 11);
     dpc_kv_batch_put(&batch, DPC_KV_HISTORY, "c", 1, "3", 1);
     CU_ASSERT_EQUAL(batch.count, 6);
-    CU_ASSERT_EQUAL(kv->ops->write(kv, &batch, false, &err), DPC_OK);
+    CU_ASSERT_EQUAL(kv->ops->write(kv, &batch, &err), DPC_OK);
     CU_ASSERT(lacks(kv, DPC_KV_STATE, "a"));
     CU_ASSERT(holds(kv, DPC_KV_STATE, "b", "2"));
     CU_ASSERT(holds(kv, DPC_KV_HISTORY, "c", "3"));
     dpc_kv_batch_reset(&batch);
-    CU_ASSERT_EQUAL(kv->ops->write(kv, &batch, true, &err), DPC_OK);
+    CU_ASSERT_EQUAL(kv->ops->write(kv, &batch, &err), DPC_OK);
     dpc_kv_batch_done(&batch);
 }
 
@@ -132,7 +132,7 @@ a_batch_that_failed_in_memory_changes_nothing(struct dpc_kv *kv)
     dpc_kv_batch_init(&batch);
     dpc_kv_batch_put(&batch, DPC_KV_STATE, "a", 1, "1", 1);
     batch.operations.failed = true;
-    CU_ASSERT_EQUAL(kv->ops->write(kv, &batch, true, &err), DPC_ENOMEM);
+    CU_ASSERT_EQUAL(kv->ops->write(kv, &batch, &err), DPC_ENOMEM);
     CU_ASSERT(lacks(kv, DPC_KV_STATE, "a"));
     dpc_kv_batch_done(&batch);
 }
@@ -188,7 +188,7 @@ keys_and_values_may_hold_any_byte(struct dpc_kv *kv)
         value[i] = (uint8_t)i;
     dpc_kv_batch_init(&batch);
     dpc_kv_batch_put(&batch, DPC_KV_BLOB, "\0\xff\0", 3, value, DPC_BLOB_INLINE_MAX);
-    CU_ASSERT_EQUAL(kv->ops->write(kv, &batch, true, &err), DPC_OK);
+    CU_ASSERT_EQUAL(kv->ops->write(kv, &batch, &err), DPC_OK);
     CU_ASSERT_EQUAL_FATAL(kv->ops->get(kv, DPC_KV_BLOB, "\0\xff\0", 3, &found, &len, &err), DPC_OK);
     CU_ASSERT_EQUAL(len, DPC_BLOB_INLINE_MAX);
     CU_ASSERT_EQUAL(memcmp(found, value, len), 0);
@@ -207,7 +207,7 @@ put_and_get(void *context)
         struct dpc_kv_batch batch;
         dpc_kv_batch_init(&batch);
         dpc_kv_batch_put(&batch, DPC_KV_BLOB, &i, sizeof i, "x", 1);
-        int code = kv->ops->write(kv, &batch, false, NULL);
+        int code = kv->ops->write(kv, &batch, NULL);
         dpc_kv_batch_done(&batch);
         if (code != DPC_OK ||
             kv->ops->get(kv, DPC_KV_BLOB, &i, sizeof i, &found, &len, NULL) != DPC_OK)
@@ -321,7 +321,7 @@ a_reader_beside_the_writer_sees_what_was_written(void)
     struct dpc_kv_batch batch;
     dpc_kv_batch_init(&batch);
     dpc_kv_batch_put(&batch, DPC_KV_STATE, "k", 1, "3", 1);
-    CU_ASSERT_EQUAL(reader->ops->write(reader, &batch, true, &err), DPC_EPERM);
+    CU_ASSERT_EQUAL(reader->ops->write(reader, &batch, &err), DPC_EPERM);
     dpc_kv_batch_done(&batch);
     dpc_kv_close(reader);
     put(kv, DPC_KV_STATE, "k", "4");

@@ -13,7 +13,7 @@ static struct dpc_error err;
 static void
 write_and_reset(struct dpc_kv_batch *batch)
 {
-    CU_ASSERT_EQUAL(kv->ops->write(kv, batch, true, &err), DPC_OK);
+    CU_ASSERT_EQUAL(kv->ops->write(kv, batch, &err), DPC_OK);
     dpc_kv_batch_reset(batch);
 }
 

@@ -22,7 +22,7 @@ set_up(void)
 static void
 write_and_reset(struct dpc_kv_batch *batch)
 {
-    CU_ASSERT_EQUAL(kv->ops->write(kv, batch, true, &err), DPC_OK);
+    CU_ASSERT_EQUAL(kv->ops->write(kv, batch, &err), DPC_OK);
     dpc_kv_batch_reset(batch);
 }
 

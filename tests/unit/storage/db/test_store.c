@@ -534,7 +534,7 @@ another_database_under_the_promise_is_refused(void)
     dpc_kv_batch_init(&batch);
     dpc_put_ledger(&batch, &(struct dpc_ledger_record){.module = 1}, &head);
     struct dpc_kv *kv = dpc_store_kv(store);
-    CU_ASSERT_EQUAL(kv->ops->write(kv, &batch, true, &err), DPC_OK);
+    CU_ASSERT_EQUAL(kv->ops->write(kv, &batch, &err), DPC_OK);
     dpc_kv_batch_done(&batch);
     store = dpc_store_close(store);
     CU_ASSERT_EQUAL(try_open(DPC_KV_READ_WRITE), DPC_ECORRUPT);
@@ -592,13 +592,12 @@ failing_scan(struct dpc_kv *kv, enum dpc_kv_family family, const void *prefix, s
 }
 
 static int
-failing_write(struct dpc_kv *kv, const struct dpc_kv_batch *batch, bool sync,
-              struct dpc_error *report)
+failing_write(struct dpc_kv *kv, const struct dpc_kv_batch *batch, struct dpc_error *report)
 {
     struct failing_kv *failing = (struct failing_kv *)kv;
     if (failing->code != DPC_OK)
         return dpc_error_set(report, failing->code, "told to fail");
-    return failing->below->ops->write(failing->below, batch, sync, report);
+    return failing->below->ops->write(failing->below, batch, report);
 }
 
 static void
