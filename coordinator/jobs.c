@@ -114,6 +114,12 @@ dpc_job_run(void *context)
         source = source_of(world);
         job->code = dpc_refold_run(&source, &job->refold, &job->error);
         break;
+    case DPC_JOB_ARRIVAL:
+        job->code = dpc_store_blob_finish(world->store, &job->blob, &job->error);
+        break;
+    case DPC_JOB_VERIFY:
+        job->code = dpc_store_blob_verify(world->store, &job->blob, &(uint64_t){0}, &job->error);
+        break;
     }
 }
 
@@ -157,6 +163,8 @@ dpc_job_name(enum dpc_job_type type)
         [DPC_JOB_SWEEP] = "sweeping",
         [DPC_JOB_REPLAY] = "replay",
         [DPC_JOB_REFOLD] = "folding again",
+        [DPC_JOB_ARRIVAL] = "completing an upload",
+        [DPC_JOB_VERIFY] = "reading a blob",
     };
     return names[type];
 }

@@ -38,10 +38,12 @@ enum dpc_job_type {
     DPC_JOB_LABEL,
     DPC_JOB_CHECK, /* of a submission, before the core sees it */
     DPC_JOB_BACKUP,
-    DPC_JOB_SCRUB,  /* hashes of a few blobs */
-    DPC_JOB_SWEEP,  /* of the blobs that nothing needs any more */
-    DPC_JOB_REPLAY, /* of one version */
-    DPC_JOB_REFOLD, /* a step of a revoke */
+    DPC_JOB_SCRUB,   /* hashes of a few blobs */
+    DPC_JOB_SWEEP,   /* of the blobs that nothing needs any more */
+    DPC_JOB_REPLAY,  /* of one version */
+    DPC_JOB_REFOLD,  /* a step of a revoke */
+    DPC_JOB_ARRIVAL, /* of a blob whose last byte has come (bulk.c) */
+    DPC_JOB_VERIFY,  /* of a blob that is to go out */
 };
 
 /* Blobs to be held against their names, and what came of it. */
@@ -71,6 +73,7 @@ struct dpc_job {
     struct dpc_scrub_task scrub;
     struct dpc_replay_row replay;  /* and result */
     struct dpc_refold_task refold; /* likewise */
+    struct dpc_hash blob;          /* ARRIVAL, VERIFY */
     /* result */
     int code;
     struct dpc_error error;

@@ -7,8 +7,6 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
-#include "data/routes.h"
-#include "proto/serve.h"
 
 /* Messages of one listener in one turn of the loop, so that bulk never starves control. */
 enum { CONTROL_TURN = 256, BULK_TURN = 32, ADMIN_TURN = 8 };
@@ -50,8 +48,8 @@ find_rpc(const struct rpc *rpcs, size_t count, enum dpc_msg_type type)
     return NULL;
 }
 
-static void
-note_peer_fault(struct dpc_server *server, const struct dpc_peer *peer, const char *text)
+void
+server_note_peer_fault(struct dpc_server *server, const struct dpc_peer *peer, const char *text)
 {
     uint32_t dropped;
     char key[DPC_KEY_TEXT_MAX];
@@ -70,7 +68,7 @@ reply_error(struct dpc_server *server, struct dpc_listener *listener, const stru
     reply.error.code = code;
     reply.error.text = text;
     if (code != DPC_EAGAIN) /* which is ours */
-        note_peer_fault(server, peer, text);
+        server_note_peer_fault(server, peer, text);
     if (dpc_listener_send(listener, peer, &reply) != DPC_OK)
         dpc_log_debug("error reply dropped");
 }
@@ -261,158 +259,17 @@ server_serve_control(struct dpc_server *server)
 
 /* --- Bulk. */
 
-static int
-blob_size(void *context, const struct dpc_hash *hash, uint64_t *ret_bytes)
-{
-    struct dpc_server *server = context;
-    return dpc_store_blob_size(server->store, hash, ret_bytes);
-}
-
-/* Is the blob whole, as far as this process has looked? Each is read and held against its name when
- * its first byte is asked for the first time: a damaged one is found here and named, before workers
- * fetch it in vain. */
-static int
-verify_once(struct dpc_server *server, const struct dpc_hash *hash, struct dpc_error *err)
-{
-    uint8_t *bytes;
-    size_t len, places = sizeof server->verified / sizeof *server->verified;
-    for (size_t i = 0; i < places; i++) {
-        if (dpc_hash_equal(&server->verified[i], hash))
-            return DPC_OK;
-    }
-    int code = dpc_store_blob_load(server->store, hash, &bytes, &len, err);
-    if (code != DPC_OK)
-        return code;
-    dpc_free(bytes);
-    server->verified[server->verified_next++ % places] = *hash;
-    return DPC_OK;
-}
-
-static int
-blob_read(void *context, const struct dpc_hash *hash, uint64_t offset, void *ret_bytes, size_t len)
-{
-    struct dpc_server *server = context;
-    struct dpc_error err;
-    int code = offset == 0 ? verify_once(server, hash, &err) : DPC_OK;
-    if (code == DPC_ECORRUPT)
-        server_fail(server, &err);
-    return code == DPC_OK ? dpc_store_blob_read(server->store, hash, offset, ret_bytes, len) : code;
-}
-
-static uint64_t
-blob_partial(void *context, const struct dpc_hash *hash)
-{
-    struct dpc_server *server = context;
-    return dpc_store_blob_partial(server->store, hash);
-}
-
-/* The worker sends it again. */
-static int
-refuse_for_want_of_room(struct dpc_server *server, struct dpc_error *err)
-{
-    char text[DPC_TEXT_MAX];
-    server->space.put_off++;
-    server_tell_space(server, text, sizeof text);
-    return dpc_error_set(err, DPC_EAGAIN, "%.500s", text);
-}
-
-static int
-blob_append(void *context, const struct dpc_hash *hash, uint64_t offset, const void *bytes,
-            size_t len, struct dpc_error *err)
-{
-    struct dpc_server *server = context;
-    if (!server_has_room(server))
-        return refuse_for_want_of_room(server, err);
-    int code = dpc_store_blob_append(server->store, hash, offset, bytes, len, err);
-    return server_ran_out(server, code) ? refuse_for_want_of_room(server, err) : code;
-}
-
-static int
-blob_finish(void *context, const struct dpc_hash *hash, struct dpc_error *err)
-{
-    struct dpc_server *server = context;
-    int code = dpc_store_blob_finish(server->store, hash, err);
-    return server_ran_out(server, code) ? refuse_for_want_of_room(server, err) : code;
-}
-
-/* Does anything that is still to be done name this blob? Then it must be there, whole. */
-static bool
-is_needed(const struct dpc_server *server, const struct dpc_hash *hash)
-{
-    struct dpc_keep *keep = dpc_keep_create(server->core);
-    bool found = false;
-    for (size_t i = 0; i < dpc_keep_count(keep) && !found; i++)
-        found = dpc_hash_equal(dpc_keep_at(keep, i), hash);
-    dpc_keep_destroy(keep);
-    return found;
-}
-
-/* A blob of ours that is gone or cut short would otherwise be asked for, in vain, for ever. */
-static void
-fail_if_ours_is_lost(struct dpc_server *server, const struct dpc_hash *hash)
-{
-    uint8_t *bytes;
-    size_t len;
-    struct dpc_error err;
-    char name[DPC_HASH_HEX_MAX];
-    if (!is_needed(server, hash))
-        return;
-    int code = dpc_store_blob_load(server->store, hash, &bytes, &len, &err);
-    if (code == DPC_OK) {
-        dpc_free(bytes);
-        return;
-    }
-    dpc_hash_hex(hash, name, sizeof name);
-    if (code == DPC_ENOTFOUND)
-        (void)dpc_error_set(&err, DPC_ECORRUPT,
-                            "blob %s is named by the store and is gone: put its file back from a "
-                            "backup",
-                            name);
-    server_fail(server, &err);
-}
-
-/* The router network answers for all documents at once. */
-static uint64_t
-largest_now(const struct dpc_server *server)
-{
-    const struct dpc_phase_record *phase = dpc_core_phase(server->core);
-    uint64_t documents = phase->traced_documents - phase->traced_learned;
-    uint64_t routes = dpc_routes_bytes(documents * dpc_experiment_pieces(&server->experiment));
-    return phase->phase == DPC_PHASE_REROUTE && routes > server->blob_bytes_max
-               ? routes
-               : server->blob_bytes_max;
-}
-
 void
 server_serve_bulk(struct dpc_server *server)
 {
-    struct dpc_serve_blobs blobs = {
-        .size = blob_size,
-        .read = blob_read,
-        .partial = blob_partial,
-        .append = blob_append,
-        .finish = blob_finish,
-        .context = server,
-        .total_max = largest_now(server),
-    };
     struct dpc_peer peer;
-    struct dpc_msg msg, reply;
+    struct dpc_msg msg;
     const struct rpc *rpc;
-    struct dpc_error err;
     for (int i = 0; i < BULK_TURN; i++) {
         if (!receive(server, server->bulk, bulk_rpcs, sizeof bulk_rpcs / sizeof *bulk_rpcs, &peer,
                      &msg, &rpc))
             return;
-        int code = dpc_serve_bulk(&blobs, &msg, server->chunk, &reply, &err);
-        /* The peer is told; a disk of ours that could not keep a write is also the daemon's end. */
-        if (code == DPC_ENOSPACE || code == DPC_EIO)
-            server_fail(server, &err);
-        else if (code != DPC_OK && code != DPC_EAGAIN)
-            note_peer_fault(server, &peer, err.text);
-        if (msg.type == DPC_MSG_FETCH && (code == DPC_ENOTFOUND || code == DPC_ERANGE))
-            fail_if_ours_is_lost(server, &msg.fetch.hash);
-        if (dpc_listener_send(server->bulk, &peer, &reply) != DPC_OK)
-            dpc_log_debug("bulk reply dropped type=%s", dpc_msg_name(reply.type));
+        server_answer_bulk(server, &peer, &msg);
     }
 }
 

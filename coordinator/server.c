@@ -275,6 +275,9 @@ finish_job(struct dpc_server *server, struct dpc_job *job)
     case DPC_JOB_REPORT:
         event.type = DPC_EVENT_REPORTED;
         break;
+    case DPC_JOB_ARRIVAL: /* which are bulk.c's own */
+    case DPC_JOB_VERIFY:
+        return;
     }
     server_step(server, &event, NULL, 0);
 }
@@ -336,11 +339,9 @@ dpc_server_run(struct dpc_server *server, struct dpc_error *err)
                  dpc_listener_endpoint(server->bulk),
                  dpc_phase_name(dpc_core_phase(server->core)->phase));
     struct dpc_poll_item items[] = {
-        {.listener = server->control, .fd = -1},
-        {.listener = server->bulk, .fd = -1},
-        {.listener = server->admin, .fd = -1},
-        {.fd = dpc_executor_fd(server->executor)},
-        {.fd = server->signals},
+        {.listener = server->control, .fd = -1}, {.listener = server->bulk, .fd = -1},
+        {.listener = server->admin, .fd = -1},   {.fd = dpc_executor_fd(server->executor)},
+        {.fd = server_reading_fd(server)},       {.fd = server->signals},
     };
     while (!server->stopping && server->failure == DPC_OK) {
         int64_t next_ms = server->ticked_ms + TICK_MS - dpc_clock_now_ms(&dpc_clock_system);
@@ -349,6 +350,7 @@ dpc_server_run(struct dpc_server *server, struct dpc_error *err)
             server_serve_control(server);
             server_serve_bulk(server);
             server_serve_admin(server);
+            server_take_read(server);
             take_finished(server);
             take_signals(server);
         }
@@ -465,6 +467,7 @@ dpc_server_create(const struct dpc_server_options *options, struct dpc_server **
     }
     server->blob_bytes_max = largest_upload(&server->experiment);
     server->executor = dpc_executor_create(EXECUTOR_THREADS, dpc_job_run, dpc_job_drop);
+    server_begin_reading(server);
     server->ticked_ms = dpc_clock_now_ms(&dpc_clock_system);
     *ret_server = server;
     return DPC_OK;
@@ -473,7 +476,8 @@ dpc_server_create(const struct dpc_server_options *options, struct dpc_server **
 bool
 dpc_server_is_idle(const struct dpc_server *server)
 {
-    return !server->executor || dpc_executor_is_idle(server->executor);
+    return !server->executor ||
+           (dpc_executor_is_idle(server->executor) && server_reading_is_idle(server));
 }
 
 struct dpc_server *
@@ -481,7 +485,8 @@ dpc_server_destroy(struct dpc_server *server)
 {
     if (!server)
         return NULL;
-    dpc_executor_destroy(server->executor); /* first: its jobs use the store */
+    server_end_reading(server); /* first: its jobs use the store, as those of the executor */
+    dpc_executor_destroy(server->executor);
     server_drop_waiting(server);
     server_drop_replay(server);
     server_drop_revoke(server);

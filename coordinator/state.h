@@ -120,10 +120,9 @@ struct dpc_server {
     uint8_t *chunk;                         /* DPC_CHUNK_BYTES_MAX, for answers with a body */
     struct dpc_job *checks[DPC_CHECKS_MAX]; /* of submissions, at work or waiting; the executor's */
     uint32_t checks_count;
-    struct dpc_hash verified[64]; /* blobs found whole since the start, a ring */
-    size_t verified_next;
-    uint64_t blob_bytes_max;    /* no upload of this experiment is larger */
-    struct dpc_traffic traffic; /* at the last tick */
+    struct dpc_reading *reading; /* bulk.c */
+    uint64_t blob_bytes_max;     /* no upload of this experiment is larger */
+    struct dpc_traffic traffic;  /* at the last tick */
     int64_t ticked_ms;
     bool stopping;
     int failure; /* what ends the daemon; DPC_OK: nothing */
@@ -226,8 +225,24 @@ void server_tell_space(const struct dpc_server *server, char *ret_text, size_t s
 void server_serve_control(struct dpc_server *server);
 void server_serve_bulk(struct dpc_server *server);
 void server_serve_admin(struct dpc_server *server);
+/* Counted, and told as often as the log bears. */
+void server_note_peer_fault(struct dpc_server *server, const struct dpc_peer *peer,
+                            const char *text);
 /* A checked submission goes on to the core. */
 void server_submit(struct dpc_server *server, struct dpc_job *check);
+
+/* --- bulk.c */
+void server_begin_reading(struct dpc_server *server);
+/* Before the store is closed. */
+void server_end_reading(struct dpc_server *server);
+/* FETCH, OFFER or PUT; the answer may come from server_take_read. */
+void server_answer_bulk(struct dpc_server *server, const struct dpc_peer *peer,
+                        const struct dpc_msg *msg);
+/* Answers who waits for what has been read. */
+void server_take_read(struct dpc_server *server);
+/* Readable while something has been. */
+int server_reading_fd(const struct dpc_server *server);
+bool server_reading_is_idle(const struct dpc_server *server);
 
 /* --- recover.c */
 /* Opens the store, compares the experiment file with the stored one, makes the core. */

@@ -25,7 +25,8 @@ struct dpc_serve_blobs {
     /* Writes at `offset`, which is what `partial` says; an empty blob gets one of no bytes. */
     int (*append)(void *context, const struct dpc_hash *hash, uint64_t offset, const void *bytes,
                   size_t len, struct dpc_error *err);
-    /* DPC_EHASH: the bytes were not that blob, and are gone. */
+    /* DPC_EHASH: the bytes were not that blob, and are gone. This one and `read` may answer
+     * DPC_EBUSY: not yet. */
     int (*finish)(void *context, const struct dpc_hash *hash, struct dpc_error *err);
     void *context;
     uint64_t total_max; /* bytes of one upload */
@@ -33,8 +34,10 @@ struct dpc_serve_blobs {
 
 /* Answers `request`. `*ret_reply` is always set: CHUNK, HAVE or ERROR; a CHUNK's body lies in
  * `scratch` (DPC_CHUNK_BYTES_MAX bytes), an ERROR's text in `err`, which both outlive the sending.
- * Returns DPC_OK, or the code that the ERROR carries: a fault of the peer (DPC_EPROTO, DPC_ELIMIT,
- * DPC_ENOTFOUND, DPC_ERANGE, DPC_EHASH) or of this machine (DPC_ENOSPACE, DPC_EIO, ...). */
+ * DPC_EBUSY: `read` or `finish` will only be able to answer later, and the caller asks again then;
+ * `*ret_reply` is not for sending. Else returns DPC_OK, or the code that the ERROR carries: a fault
+ * of the peer (DPC_EPROTO, DPC_ELIMIT, DPC_ENOTFOUND, DPC_ERANGE, DPC_EHASH) or of this machine
+ * (DPC_ENOSPACE, DPC_EIO, ...). */
 int dpc_serve_bulk(const struct dpc_serve_blobs *blobs, const struct dpc_msg *request,
                    uint8_t *scratch, struct dpc_msg *ret_reply, struct dpc_error *err);
 

@@ -1,0 +1,400 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Bulk: blobs that workers fetch and hand in. Each is read through when its last byte has come, and
+ * once before its first byte goes out: a damaged one is found and named here, before workers fetch
+ * it in vain. A gigabyte takes seconds, in which the loop goes on: a thread of its own reads, so
+ * that it does not wait for outer steps either, and who asks about the blob meanwhile is answered
+ * when it has been read. */
+#include "coordinator/state.h"
+
+#include <string.h>
+
+#include "base/alloc.h"
+#include "data/routes.h"
+#include "proto/serve.h"
+
+enum {
+    /* Blobs that are read or wait for it, and requests that wait for them: above that workers are
+     * told to ask again. */
+    READINGS_MAX = 256,
+    ASKERS_MAX = 4096,
+    VERIFIED_MAX = 1024,
+};
+
+/* Of a PUT nothing is left to be done but to know: it stands as an offer. */
+struct asker {
+    struct dpc_peer peer;
+    uint64_t request;
+    enum dpc_msg_type type; /* FETCH or OFFER */
+    struct dpc_msg_fetch fetch;
+    struct dpc_msg_offer offer;
+    bool sent_last; /* the last piece of the upload */
+};
+
+struct dpc_reading {
+    struct dpc_executor *reader;
+    uint32_t jobs_count, askers_count;
+    size_t verified_next;
+    struct dpc_job *jobs[READINGS_MAX]; /* the reader's */
+    struct asker askers[ASKERS_MAX];
+    struct dpc_hash verified[VERIFIED_MAX]; /* found whole since the start, a ring */
+};
+
+/* --- What is read. */
+
+static struct dpc_job *
+find_job(const struct dpc_reading *reading, const struct dpc_hash *hash)
+{
+    for (uint32_t i = 0; i < reading->jobs_count; i++) {
+        if (dpc_hash_equal(&reading->jobs[i]->blob, hash))
+            return reading->jobs[i];
+    }
+    return NULL;
+}
+
+/* DPC_EBUSY: it is read from now on. */
+static int
+begin(struct dpc_server *server, enum dpc_job_type type, const struct dpc_hash *hash,
+      struct dpc_error *err)
+{
+    struct dpc_reading *reading = server->reading;
+    struct dpc_job *job = dpc_job_create(type, &server->world);
+    job->blob = *hash;
+    if (reading->jobs_count == READINGS_MAX || dpc_executor_put(reading->reader, job) != DPC_OK) {
+        dpc_job_drop(job);
+        return dpc_error_set(err, DPC_EAGAIN, "too many blobs wait to be read: ask again");
+    }
+    server_note_job(server, job);
+    reading->jobs[reading->jobs_count++] = job;
+    return DPC_EBUSY;
+}
+
+static void
+forget(struct dpc_reading *reading, const struct dpc_job *job)
+{
+    for (uint32_t i = 0; i < reading->jobs_count; i++) {
+        if (reading->jobs[i] == job)
+            reading->jobs[i] = reading->jobs[--reading->jobs_count];
+    }
+}
+
+static bool
+is_verified(const struct dpc_reading *reading, const struct dpc_hash *hash)
+{
+    for (size_t i = 0; i < VERIFIED_MAX; i++) {
+        if (dpc_hash_equal(&reading->verified[i], hash))
+            return true;
+    }
+    return false;
+}
+
+/* --- The store's side of dpc_serve_bulk. */
+
+static int
+blob_size(void *context, const struct dpc_hash *hash, uint64_t *ret_bytes)
+{
+    struct dpc_server *server = context;
+    return dpc_store_blob_size(server->store, hash, ret_bytes);
+}
+
+static int
+blob_read(void *context, const struct dpc_hash *hash, uint64_t offset, void *ret_bytes, size_t len)
+{
+    struct dpc_server *server = context;
+    if (offset == 0 && !is_verified(server->reading, hash))
+        return begin(server, DPC_JOB_VERIFY, hash, NULL);
+    return dpc_store_blob_read(server->store, hash, offset, ret_bytes, len);
+}
+
+static uint64_t
+blob_partial(void *context, const struct dpc_hash *hash)
+{
+    struct dpc_server *server = context;
+    return dpc_store_blob_partial(server->store, hash);
+}
+
+/* The worker sends it again. */
+static int
+refuse_for_want_of_room(struct dpc_server *server, struct dpc_error *err)
+{
+    char text[DPC_TEXT_MAX];
+    server->space.put_off++;
+    server_tell_space(server, text, sizeof text);
+    return dpc_error_set(err, DPC_EAGAIN, "%.500s", text);
+}
+
+static int
+blob_append(void *context, const struct dpc_hash *hash, uint64_t offset, const void *bytes,
+            size_t len, struct dpc_error *err)
+{
+    struct dpc_server *server = context;
+    if (!server_has_room(server))
+        return refuse_for_want_of_room(server, err);
+    int code = dpc_store_blob_append(server->store, hash, offset, bytes, len, err);
+    return server_ran_out(server, code) ? refuse_for_want_of_room(server, err) : code;
+}
+
+static int
+blob_finish(void *context, const struct dpc_hash *hash, struct dpc_error *err)
+{
+    return begin(context, DPC_JOB_ARRIVAL, hash, err);
+}
+
+/* The router network answers for all documents at once. */
+static uint64_t
+largest_now(const struct dpc_server *server)
+{
+    const struct dpc_phase_record *phase = dpc_core_phase(server->core);
+    uint64_t documents = phase->traced_documents - phase->traced_learned;
+    uint64_t routes = dpc_routes_bytes(documents * dpc_experiment_pieces(&server->experiment));
+    return phase->phase == DPC_PHASE_REROUTE && routes > server->blob_bytes_max
+               ? routes
+               : server->blob_bytes_max;
+}
+
+/* --- Answers. */
+
+/* Does anything that is still to be done name this blob? Then it must be there, whole. */
+static bool
+is_needed(const struct dpc_server *server, const struct dpc_hash *hash)
+{
+    struct dpc_keep *keep = dpc_keep_create(server->core);
+    bool found = false;
+    for (size_t i = 0; i < dpc_keep_count(keep) && !found; i++)
+        found = dpc_hash_equal(dpc_keep_at(keep, i), hash);
+    dpc_keep_destroy(keep);
+    return found;
+}
+
+static void
+fail_for_lost(struct dpc_server *server, const struct dpc_hash *hash)
+{
+    struct dpc_error err;
+    char name[DPC_HASH_HEX_MAX];
+    dpc_hash_hex(hash, name, sizeof name);
+    (void)dpc_error_set(
+        &err, DPC_ECORRUPT,
+        "blob %s is named by the store and is gone: put its file back from a backup", name);
+    server_fail(server, &err);
+}
+
+/* What there is to be said to the operator of an answer that is none of what was asked for. */
+static void
+note_refusal(struct dpc_server *server, const struct dpc_peer *peer, const struct dpc_msg *request,
+             const struct dpc_error *err)
+{
+    int code = err->code;
+    /* The peer is told; a disk of ours that could not keep a write is also the daemon's end. */
+    if (code == DPC_ENOSPACE || code == DPC_EIO || code == DPC_ECORRUPT)
+        server_fail(server, err);
+    else if (code != DPC_EAGAIN)
+        server_note_peer_fault(server, peer, err->text);
+    /* A blob of ours that is gone or cut short would otherwise be asked for, in vain, for ever. */
+    if (request->type != DPC_MSG_FETCH || (code != DPC_ENOTFOUND && code != DPC_ERANGE) ||
+        !is_needed(server, &request->fetch.hash))
+        return;
+    if (code == DPC_ENOTFOUND)
+        fail_for_lost(server, &request->fetch.hash);
+    else if (!find_job(server->reading, &request->fetch.hash))
+        (void)begin(server, DPC_JOB_VERIFY, &request->fetch.hash, NULL);
+}
+
+static void
+send_reply(struct dpc_server *server, const struct dpc_peer *peer, const struct dpc_msg *reply)
+{
+    if (dpc_listener_send(server->bulk, peer, reply) != DPC_OK)
+        dpc_log_debug("bulk reply dropped type=%s", dpc_msg_name(reply->type));
+}
+
+static void
+refuse(struct dpc_server *server, const struct dpc_peer *peer, const struct dpc_msg *request,
+       const struct dpc_error *err)
+{
+    struct dpc_msg reply = {.type = DPC_MSG_ERROR, .request = request->request};
+    reply.error = (struct dpc_msg_error){.code = err->code, .text = err->text};
+    note_refusal(server, peer, request, err);
+    send_reply(server, peer, &reply);
+}
+
+/* --- Who waits. */
+
+static const struct dpc_hash *
+hash_of(const struct dpc_msg *msg)
+{
+    return msg->type == DPC_MSG_FETCH   ? &msg->fetch.hash
+           : msg->type == DPC_MSG_OFFER ? &msg->offer.hash
+                                        : &msg->put.hash;
+}
+
+static struct asker
+make_asker(const struct dpc_peer *peer, const struct dpc_msg *msg)
+{
+    struct asker asker = {.peer = *peer, .request = msg->request, .type = msg->type};
+    if (msg->type == DPC_MSG_FETCH)
+        asker.fetch = msg->fetch;
+    else if (msg->type == DPC_MSG_OFFER)
+        asker.offer = msg->offer;
+    else
+        asker.offer = (struct dpc_msg_offer){.hash = msg->put.hash, .total = msg->put.total};
+    if (msg->type == DPC_MSG_PUT)
+        asker.type = DPC_MSG_OFFER;
+    return asker;
+}
+
+static const struct dpc_hash *
+blob_of(const struct asker *asker)
+{
+    return asker->type == DPC_MSG_FETCH ? &asker->fetch.hash : &asker->offer.hash;
+}
+
+/* It asks again since no answer has come so far: the last time counts. */
+static bool
+asks_again(const struct asker *before, const struct asker *now)
+{
+    return before->type == now->type && dpc_key_equal(&before->peer.key, &now->peer.key) &&
+           dpc_hash_equal(blob_of(before), blob_of(now)) &&
+           before->fetch.offset == now->fetch.offset;
+}
+
+static void
+wait_for(struct dpc_server *server, const struct dpc_peer *peer, const struct dpc_msg *msg,
+         bool sent_last)
+{
+    struct dpc_reading *reading = server->reading;
+    struct asker asker = make_asker(peer, msg);
+    struct dpc_error err;
+    asker.sent_last = sent_last;
+    for (uint32_t i = 0; i < reading->askers_count; i++) {
+        struct asker *before = &reading->askers[i];
+        if (asks_again(before, &asker)) {
+            asker.sent_last |= before->sent_last;
+            *before = asker;
+            return;
+        }
+    }
+    if (reading->askers_count < ASKERS_MAX) {
+        reading->askers[reading->askers_count++] = asker;
+        return;
+    }
+    (void)dpc_error_set(&err, DPC_EAGAIN, "too many workers wait for blobs: ask again");
+    refuse(server, peer, msg, &err);
+}
+
+static void
+answer(struct dpc_server *server, const struct dpc_peer *peer, const struct dpc_msg *msg)
+{
+    struct dpc_serve_blobs blobs = {
+        .size = blob_size,
+        .read = blob_read,
+        .partial = blob_partial,
+        .append = blob_append,
+        .finish = blob_finish,
+        .context = server,
+        .total_max = largest_now(server),
+    };
+    struct dpc_msg reply;
+    struct dpc_error err;
+    int code = dpc_serve_bulk(&blobs, msg, server->chunk, &reply, &err);
+    if (code == DPC_EBUSY) {
+        wait_for(server, peer, msg, msg->type == DPC_MSG_PUT);
+        return;
+    }
+    if (code != DPC_OK)
+        note_refusal(server, peer, msg, &err);
+    send_reply(server, peer, &reply);
+}
+
+void
+server_answer_bulk(struct dpc_server *server, const struct dpc_peer *peer,
+                   const struct dpc_msg *msg)
+{
+    if (find_job(server->reading, hash_of(msg)))
+        wait_for(server, peer, msg, false);
+    else
+        answer(server, peer, msg);
+}
+
+/* --- What was read. */
+
+/* An upload that was none begins anew, and its sender is told why. */
+static void
+answer_asker(struct dpc_server *server, const struct asker *asker, const struct dpc_error *failure)
+{
+    struct dpc_msg msg = {.type = asker->type, .request = asker->request};
+    if (asker->type == DPC_MSG_FETCH)
+        msg.fetch = asker->fetch;
+    else
+        msg.offer = asker->offer;
+    if (failure->code == DPC_OK || (failure->code == DPC_EHASH && !asker->sent_last))
+        answer(server, &asker->peer, &msg);
+    else
+        refuse(server, &asker->peer, &msg, failure);
+}
+
+static void
+note_read(struct dpc_server *server, struct dpc_job *job)
+{
+    struct dpc_reading *reading = server->reading;
+    if (job->type == DPC_JOB_ARRIVAL && server_ran_out(server, job->code))
+        job->code = refuse_for_want_of_room(server, &job->error);
+    else if (job->type == DPC_JOB_VERIFY && job->code == DPC_OK)
+        reading->verified[reading->verified_next++ % VERIFIED_MAX] = job->blob;
+    else if (job->code == DPC_ECORRUPT || job->code == DPC_EIO)
+        server_fail(server, &job->error);
+    job->error.code = job->code;
+}
+
+static void
+take_read(struct dpc_server *server, struct dpc_job *job)
+{
+    struct dpc_reading *reading = server->reading;
+    forget(reading, job);
+    note_read(server, job);
+    /* From the last on: whom an answer makes wait again stands behind those that are left. */
+    for (uint32_t i = reading->askers_count; i-- > 0;) {
+        struct asker asker = reading->askers[i];
+        if (!dpc_hash_equal(blob_of(&asker), &job->blob))
+            continue;
+        reading->askers[i] = reading->askers[--reading->askers_count];
+        answer_asker(server, &asker, &job->error);
+    }
+}
+
+void
+server_take_read(struct dpc_server *server)
+{
+    struct dpc_job *job;
+    while ((job = dpc_executor_take(server->reading->reader)) != NULL) {
+        server_forget_job(server, job);
+        take_read(server, job);
+        dpc_job_drop(job);
+    }
+}
+
+/* --- Life. */
+
+void
+server_begin_reading(struct dpc_server *server)
+{
+    server->reading = dpc_alloc(1, sizeof *server->reading);
+    server->reading->reader = dpc_executor_create(1, dpc_job_run, dpc_job_drop);
+}
+
+void
+server_end_reading(struct dpc_server *server)
+{
+    if (server->reading)
+        dpc_executor_destroy(server->reading->reader);
+    server->reading = dpc_free(server->reading);
+}
+
+int
+server_reading_fd(const struct dpc_server *server)
+{
+    return dpc_executor_fd(server->reading->reader);
+}
+
+bool
+server_reading_is_idle(const struct dpc_server *server)
+{
+    return !server->reading || dpc_executor_is_idle(server->reading->reader);
+}

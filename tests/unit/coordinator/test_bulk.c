@@ -1,0 +1,275 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Bulk of a coordinator over real sockets, its store on the disk: what is read through, who waits
+ * for it meanwhile, and what a blob that is none, damaged or gone comes to. */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "coordinator/state.h"
+#include "tests/unit/coordinator/core_driver.h"
+#include "tests/unit/coordinator/small_2x2.h"
+#include "tests/unit/harness.h"
+#include "tests/unit/proto/shelf.h"
+#include "tests/unit/storage/scratch.h"
+
+static const char yaml[] = SMALL_2X2 "routing: {prefix: 8}\n"
+                                     "inner: {steps: 4, batch: 2}\n"
+                                     "warm_start: {steps: 8}\n";
+
+enum { BLOB_BYTES = 3 * 1048576 + 5, WAIT_MS = 60 * 1000, TURN_MS = 20 };
+
+static struct dpc_error err;
+
+struct bench {
+    struct driver driver;
+    struct dpc_server *server;
+    struct dpc_net *net;
+    struct dpc_link *link;
+    struct dpc_shelf shelf; /* the worker's */
+    struct dpc_transfer *transfer;
+    char folder[SCRATCH_PATH_MAX];
+};
+
+static void
+bench_init(struct bench *bench)
+{
+    struct dpc_keypair server_keys, worker_keys;
+    memset(bench, 0, sizeof *bench);
+    driver_start_with_store(&bench->driver, yaml, scratch_make(bench->folder));
+    struct dpc_server *server = dpc_alloc(1, sizeof *server);
+    bench->server = server;
+    server->experiment = bench->driver.experiment;
+    server->store = server->world.store = bench->driver.store;
+    server->core = bench->driver.core;
+    server->blob_bytes_max = BLOB_BYTES;
+    server->peer_faults = (struct dpc_log_limit){.burst = 10, .period_ms = 60000};
+    server->chunk = dpc_alloc(DPC_CHUNK_BYTES_MAX, 1);
+    server_begin_reading(server);
+    dpc_keypair_generate(&server_keys);
+    dpc_keypair_generate(&worker_keys);
+    CU_ASSERT_EQUAL_FATAL(dpc_net_create(&bench->net, &err), DPC_OK);
+    CU_ASSERT_EQUAL(dpc_net_authorize(bench->net, &worker_keys.public_key, DPC_ROLE_WORKER),
+                    DPC_OK);
+    CU_ASSERT_EQUAL_FATAL(dpc_listener_open(bench->net, DPC_CHANNEL_BULK, "tcp://127.0.0.1:*",
+                                            &server_keys, &server->bulk, &err),
+                          DPC_OK);
+    CU_ASSERT_EQUAL_FATAL(dpc_link_open(bench->net, DPC_CHANNEL_BULK,
+                                        dpc_listener_endpoint(server->bulk), &worker_keys,
+                                        &server_keys.public_key, &bench->link, &err),
+                          DPC_OK);
+    struct dpc_transfer_files files = dpc_shelf_files(&bench->shelf);
+    bench->transfer = dpc_transfer_create(bench->link, &files);
+}
+
+static void
+bench_done(struct bench *bench)
+{
+    struct dpc_server *server = bench->server;
+    dpc_transfer_destroy(bench->transfer);
+    dpc_link_close(bench->link);
+    dpc_listener_close(server->bulk);
+    dpc_net_destroy(bench->net);
+    server_end_reading(server);
+    dpc_free(server->chunk);
+    dpc_free(server);
+    dpc_shelf_done(&bench->shelf);
+    driver_stop(&bench->driver);
+    scratch_remove(bench->folder);
+}
+
+/* One turn of both sides; without `reads` nothing that was read is taken back. */
+static int
+turn(struct bench *bench, bool reads)
+{
+    struct dpc_server *server = bench->server;
+    struct dpc_msg msg;
+    struct dpc_poll_item items[] = {{.listener = server->bulk, .fd = -1},
+                                    {.link = bench->link, .fd = -1},
+                                    {.fd = server_reading_fd(server)}};
+    int code = dpc_transfer_pump(bench->transfer, dpc_clock_now_ms(&dpc_clock_system), &err);
+    (void)!dpc_channel_poll(items, reads ? 3 : 2, TURN_MS);
+    server_serve_bulk(server);
+    if (reads)
+        server_take_read(server);
+    while (code == DPC_OK && dpc_link_receive(bench->link, &msg, &err) == DPC_OK)
+        code =
+            dpc_transfer_handle(bench->transfer, &msg, dpc_clock_now_ms(&dpc_clock_system), &err);
+    return code;
+}
+
+/* Until all is over, the transfer fails, or the coordinator does. */
+static int
+move_all(struct bench *bench)
+{
+    int64_t end_ms = dpc_clock_now_ms(&dpc_clock_system) + WAIT_MS;
+    int code = DPC_OK;
+    while (!dpc_transfer_idle(bench->transfer) && code == DPC_OK &&
+           bench->server->failure == DPC_OK && dpc_clock_now_ms(&dpc_clock_system) < end_ms)
+        code = turn(bench, true);
+    return code;
+}
+
+static struct dpc_blob_ref
+put_ours(struct bench *bench, size_t len)
+{
+    struct dpc_blob_ref blob = {.bytes = len};
+    uint8_t *bytes = dpc_alloc(len, 1);
+    for (size_t i = 0; i < len; i++)
+        bytes[i] = (uint8_t)(i * 2654435761u >> 13);
+    CU_ASSERT_EQUAL_FATAL(dpc_store_blob_put(bench->driver.store, bytes, len, &blob.hash, &err),
+                          DPC_OK);
+    dpc_free(bytes);
+    return blob;
+}
+
+static void
+file_of(const struct bench *bench, const struct dpc_hash *hash, char ret_path[static 1024])
+{
+    char hex[DPC_HASH_HEX_MAX];
+    dpc_hash_hex(hash, hex, sizeof hex);
+    (void)snprintf(ret_path, 1024, "%s/%.2s/%s", bench->folder, hex, hex);
+}
+
+static void
+blobs_go_both_ways(void)
+{
+    struct bench bench;
+    bench_init(&bench);
+    struct dpc_blob_ref down = put_ours(&bench, BLOB_BYTES), small = put_ours(&bench, 100);
+    struct dpc_blob_ref up = dpc_shelf_make(&bench.shelf, BLOB_BYTES - 1, 2);
+    struct dpc_blob_ref little = dpc_shelf_make(&bench.shelf, 100, 3);
+    CU_ASSERT_EQUAL(dpc_transfer_fetch(bench.transfer, &down, &err), DPC_OK);
+    CU_ASSERT_EQUAL(dpc_transfer_fetch(bench.transfer, &small, &err), DPC_OK);
+    CU_ASSERT_EQUAL(dpc_transfer_put(bench.transfer, &up, &err), DPC_OK);
+    CU_ASSERT_EQUAL(dpc_transfer_put(bench.transfer, &little, &err), DPC_OK);
+    CU_ASSERT_EQUAL(move_all(&bench), DPC_OK);
+    CU_ASSERT(dpc_transfer_idle(bench.transfer));
+    CU_ASSERT(dpc_shelf_holds(&bench.shelf, &down) && dpc_shelf_holds(&bench.shelf, &small));
+    uint64_t bytes;
+    CU_ASSERT_EQUAL(dpc_store_blob_verify(bench.driver.store, &up.hash, &bytes, &err), DPC_OK);
+    CU_ASSERT_EQUAL(bytes, up.bytes);
+    CU_ASSERT_EQUAL(dpc_store_blob_verify(bench.driver.store, &little.hash, &bytes, &err), DPC_OK);
+    CU_ASSERT_EQUAL(bench.server->peer_faults_count, 0);
+    CU_ASSERT(server_reading_is_idle(bench.server));
+    bench_done(&bench);
+}
+
+/* Its sender is told, and may try once more; what came is not kept. */
+static void
+an_upload_that_is_another_blob_is_refused(void)
+{
+    struct bench bench;
+    uint64_t bytes;
+    bench_init(&bench);
+    struct dpc_blob_ref up = dpc_shelf_make(&bench.shelf, BLOB_BYTES, 2);
+    bench.shelf.flips = 1;
+    CU_ASSERT_EQUAL(dpc_transfer_put(bench.transfer, &up, &err), DPC_OK);
+    CU_ASSERT_EQUAL(move_all(&bench), DPC_OK);
+    CU_ASSERT_EQUAL(dpc_store_blob_verify(bench.driver.store, &up.hash, &bytes, &err), DPC_OK);
+    CU_ASSERT_EQUAL(bench.server->peer_faults_count, 1);
+    up = dpc_shelf_make(&bench.shelf, BLOB_BYTES, 4);
+    bench.shelf.flips = -1;
+    CU_ASSERT_EQUAL(dpc_transfer_put(bench.transfer, &up, &err), DPC_OK);
+    CU_ASSERT_EQUAL(move_all(&bench), DPC_EHASH);
+    CU_ASSERT_EQUAL(dpc_store_blob_size(bench.driver.store, &up.hash, &bytes), DPC_ENOTFOUND);
+    CU_ASSERT_EQUAL(dpc_store_blob_partial(bench.driver.store, &up.hash), 0);
+    CU_ASSERT_EQUAL(bench.server->peer_faults_count, 3);
+    CU_ASSERT_EQUAL(bench.server->failure, DPC_OK);
+    bench_done(&bench);
+}
+
+/* However often it asks meanwhile. */
+static void
+who_asks_while_a_blob_is_read_is_answered_once(void)
+{
+    struct bench bench;
+    struct dpc_msg msg;
+    bench_init(&bench);
+    struct dpc_blob_ref down = put_ours(&bench, BLOB_BYTES);
+    struct dpc_msg fetch = {.type = DPC_MSG_FETCH, .fetch = {down.hash, 0, 1000}};
+    for (fetch.request = 1; fetch.request <= 5; fetch.request++)
+        CU_ASSERT_EQUAL(dpc_link_send(bench.link, &fetch), DPC_OK);
+    int64_t end_ms = dpc_clock_now_ms(&dpc_clock_system) + WAIT_MS;
+    while (dpc_listener_traffic(bench.server->bulk).messages_received < 5 &&
+           dpc_clock_now_ms(&dpc_clock_system) < end_ms)
+        CU_ASSERT_EQUAL(turn(&bench, false), DPC_OK);
+    CU_ASSERT_EQUAL(dpc_listener_traffic(bench.server->bulk).messages_sent, 0);
+    while (dpc_listener_traffic(bench.server->bulk).messages_sent == 0 &&
+           dpc_clock_now_ms(&dpc_clock_system) < end_ms) {
+        struct dpc_poll_item item = {.fd = server_reading_fd(bench.server)};
+        (void)!dpc_channel_poll(&item, 1, TURN_MS);
+        server_take_read(bench.server);
+    }
+    CU_ASSERT_EQUAL(dpc_listener_traffic(bench.server->bulk).messages_sent, 1);
+    struct dpc_poll_item item = {.link = bench.link, .fd = -1};
+    CU_ASSERT_EQUAL(dpc_channel_poll(&item, 1, WAIT_MS), DPC_OK);
+    CU_ASSERT_EQUAL_FATAL(dpc_link_receive(bench.link, &msg, &err), DPC_OK);
+    CU_ASSERT(msg.type == DPC_MSG_CHUNK && msg.body_len == 1000);
+    CU_ASSERT_EQUAL(msg.request, 5); /* what it has asked last */
+    bench_done(&bench);
+}
+
+static void
+a_damaged_blob_does_not_go_out(void)
+{
+    struct bench bench;
+    char path[1024], hex[DPC_HASH_HEX_MAX];
+    bench_init(&bench);
+    struct dpc_blob_ref down = put_ours(&bench, BLOB_BYTES);
+    file_of(&bench, &down.hash, path);
+    FILE *file = fopen(path, "r+b");
+    CU_ASSERT_PTR_NOT_NULL_FATAL(file);
+    CU_ASSERT_EQUAL(fseek(file, 2000000, SEEK_SET), 0);
+    int byte = fgetc(file);
+    CU_ASSERT_EQUAL(fseek(file, 2000000, SEEK_SET), 0);
+    CU_ASSERT(fputc(byte ^ 4, file) != EOF);
+    CU_ASSERT_EQUAL(fclose(file), 0);
+    CU_ASSERT_EQUAL(dpc_transfer_fetch(bench.transfer, &down, &err), DPC_OK);
+    (void)move_all(&bench);
+    CU_ASSERT_EQUAL(bench.server->failure, DPC_ECORRUPT);
+    dpc_hash_hex(&down.hash, hex, sizeof hex);
+    CU_ASSERT_PTR_NOT_NULL(strstr(bench.server->failure_text.text, hex));
+    CU_ASSERT_EQUAL(dpc_transfer_bytes_fetched(bench.transfer), 0);
+    bench_done(&bench);
+}
+
+/* One that nothing names is the worker's matter; one that something does, the operator's. */
+static void
+a_blob_that_is_gone_is_told(void)
+{
+    struct bench bench;
+    bench_init(&bench);
+    struct dpc_blob_ref none = {.bytes = 100};
+    memset(none.hash.bytes, 7, sizeof none.hash.bytes);
+    CU_ASSERT_EQUAL(dpc_transfer_fetch(bench.transfer, &none, &err), DPC_OK);
+    CU_ASSERT_EQUAL(move_all(&bench), DPC_ENOTFOUND);
+    CU_ASSERT_EQUAL(bench.server->failure, DPC_OK);
+    struct dpc_keep *keep = dpc_keep_create(bench.driver.core);
+    uint32_t gone = 0;
+    for (size_t i = 0; i < dpc_keep_count(keep) && bench.server->failure == DPC_OK; i++) {
+        struct dpc_blob_ref blob = {.hash = *dpc_keep_at(keep, i)};
+        if (dpc_store_blob_size(bench.driver.store, &blob.hash, &blob.bytes) == DPC_OK)
+            continue; /* the driver's shards are names alone */
+        blob.bytes = 100;
+        gone++;
+        CU_ASSERT_EQUAL(dpc_transfer_fetch(bench.transfer, &blob, &err), DPC_OK);
+        (void)move_all(&bench);
+    }
+    dpc_keep_destroy(keep);
+    CU_ASSERT_EQUAL(gone, 1);
+    CU_ASSERT_EQUAL(bench.server->failure, DPC_ECORRUPT);
+    CU_ASSERT_PTR_NOT_NULL(strstr(bench.server->failure_text.text, "put its file back"));
+    bench_done(&bench);
+}
+
+static const struct dpc_test tests[] = {
+    {"blobs go both ways", blobs_go_both_ways},
+    {"an upload that is another blob is refused", an_upload_that_is_another_blob_is_refused},
+    {"who asks while a blob is read is answered once",
+     who_asks_while_a_blob_is_read_is_answered_once},
+    {"a damaged blob does not go out", a_damaged_blob_does_not_go_out},
+    {"a blob that is gone is told", a_blob_that_is_gone_is_told},
+};
+
+DPC_TEST_MAIN("coordinator/bulk", tests)
