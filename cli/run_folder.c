@@ -226,21 +226,25 @@ clear_name(void *context, const char *name)
 }
 
 int
-dpc_run_folder_clear(const struct dpc_run_folder *folder, struct dpc_error *err)
-{
-    struct clearing clearing = {folder, err, DPC_OK};
-    int rc = dpc_vfs_posix.ops->list(&dpc_vfs_posix, folder->path, clear_name, &clearing);
-    if (rc != DPC_OK)
-        return dpc_error_set(err, rc, "could not list \"%s\": %s", folder->path,
-                             dpc_error_words(rc));
-    return clearing.rc;
-}
-
-int
 dpc_run_folder_clear_store(const struct dpc_run_folder *folder, struct dpc_error *err)
 {
     int rc = remove_tree(folder, "coordinator", err);
     return rc == DPC_OK ? remove_tree(folder, "coordinator.forking", err) : rc;
+}
+
+int
+dpc_run_folder_clear(const struct dpc_run_folder *folder, struct dpc_error *err)
+{
+    struct clearing clearing = {folder, err, DPC_OK};
+    int rc =
+        dpc_run_folder_clear_store(folder, err); /* first: what says whose it is stays longer */
+    if (rc != DPC_OK)
+        return rc;
+    rc = dpc_vfs_posix.ops->list(&dpc_vfs_posix, folder->path, clear_name, &clearing);
+    if (rc != DPC_OK)
+        return dpc_error_set(err, rc, "could not list \"%s\": %s", folder->path,
+                             dpc_error_words(rc));
+    return clearing.rc;
 }
 
 /* --- What runs here. */

@@ -9,15 +9,22 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/clock.h"
 #include "data/routes.h"
 #include "proto/serve.h"
+#include "proto/transfer.h"
 
 enum {
     /* Blobs that are read or wait for it, and requests that wait for them: above that workers are
-     * told to ask again. */
+     * told to ask again. One worker has no use for more than its share. */
     READINGS_MAX = 256,
     ASKERS_MAX = 4096,
+    SHARE_MAX = 4 * DPC_TRANSFER_CREDIT,
     VERIFIED_MAX = 1024,
+    /* Answers in one turn of the loop, so that bulk never starves control. */
+    ANSWERS_TURN = 32,
+    /* Between two looks whether a blob that is not here is one that must be. */
+    LOOK_MS = 1000,
 };
 
 /* Of a PUT nothing is left to be done but to know: it stands as an offer. */
@@ -34,9 +41,17 @@ struct dpc_reading {
     struct dpc_executor *reader;
     uint32_t jobs_count, askers_count;
     size_t verified_next;
-    struct dpc_job *jobs[READINGS_MAX]; /* the reader's */
-    struct asker askers[ASKERS_MAX];
+    int64_t looked_ms;
+    struct dpc_job *ended;                  /* whose askers are being answered; NULL: none */
+    struct dpc_job *jobs[READINGS_MAX];     /* of the reader, and that one */
+    struct asker askers[ASKERS_MAX];        /* in the order in which they asked */
     struct dpc_hash verified[VERIFIED_MAX]; /* found whole since the start, a ring */
+};
+
+/* A request that is being served. */
+struct serving {
+    struct dpc_server *server;
+    const struct dpc_peer *peer;
 };
 
 /* --- What is read. */
@@ -51,19 +66,41 @@ find_job(const struct dpc_reading *reading, const struct dpc_hash *hash)
     return NULL;
 }
 
+static bool
+is_verified(const struct dpc_reading *reading, const struct dpc_hash *hash)
+{
+    for (size_t i = 0; i < VERIFIED_MAX; i++) {
+        if (dpc_hash_equal(&reading->verified[i], hash))
+            return true;
+    }
+    return false;
+}
+
+static uint32_t
+count_jobs(const struct dpc_reading *reading, const struct dpc_peer *peer)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < reading->jobs_count; i++)
+        count += dpc_key_equal(&reading->jobs[i]->peer.key, &peer->key);
+    return count;
+}
+
 /* DPC_EBUSY: it is read from now on. */
 static int
-begin(struct dpc_server *server, enum dpc_job_type type, const struct dpc_hash *hash,
+begin(const struct serving *serving, enum dpc_job_type type, const struct dpc_hash *hash,
       struct dpc_error *err)
 {
-    struct dpc_reading *reading = server->reading;
-    struct dpc_job *job = dpc_job_create(type, &server->world);
+    struct dpc_reading *reading = serving->server->reading;
+    bool full =
+        reading->jobs_count == READINGS_MAX || count_jobs(reading, serving->peer) == SHARE_MAX;
+    struct dpc_job *job = dpc_job_create(type, &serving->server->world);
     job->blob = *hash;
-    if (reading->jobs_count == READINGS_MAX || dpc_executor_put(reading->reader, job) != DPC_OK) {
+    job->peer = *serving->peer;
+    if (full || dpc_executor_put(reading->reader, job) != DPC_OK) {
         dpc_job_drop(job);
         return dpc_error_set(err, DPC_EAGAIN, "too many blobs wait to be read: ask again");
     }
-    server_note_job(server, job);
+    server_note_job(serving->server, job);
     reading->jobs[reading->jobs_count++] = job;
     return DPC_EBUSY;
 }
@@ -77,39 +114,29 @@ forget(struct dpc_reading *reading, const struct dpc_job *job)
     }
 }
 
-static bool
-is_verified(const struct dpc_reading *reading, const struct dpc_hash *hash)
-{
-    for (size_t i = 0; i < VERIFIED_MAX; i++) {
-        if (dpc_hash_equal(&reading->verified[i], hash))
-            return true;
-    }
-    return false;
-}
-
 /* --- The store's side of dpc_serve_bulk. */
 
 static int
 blob_size(void *context, const struct dpc_hash *hash, uint64_t *ret_bytes)
 {
-    struct dpc_server *server = context;
-    return dpc_store_blob_size(server->store, hash, ret_bytes);
+    const struct serving *serving = context;
+    return dpc_store_blob_size(serving->server->store, hash, ret_bytes);
 }
 
 static int
 blob_read(void *context, const struct dpc_hash *hash, uint64_t offset, void *ret_bytes, size_t len)
 {
-    struct dpc_server *server = context;
-    if (offset == 0 && !is_verified(server->reading, hash))
-        return begin(server, DPC_JOB_VERIFY, hash, NULL);
-    return dpc_store_blob_read(server->store, hash, offset, ret_bytes, len);
+    const struct serving *serving = context;
+    if (!is_verified(serving->server->reading, hash))
+        return begin(serving, DPC_JOB_VERIFY, hash, NULL);
+    return dpc_store_blob_read(serving->server->store, hash, offset, ret_bytes, len);
 }
 
 static uint64_t
 blob_partial(void *context, const struct dpc_hash *hash)
 {
-    struct dpc_server *server = context;
-    return dpc_store_blob_partial(server->store, hash);
+    const struct serving *serving = context;
+    return dpc_store_blob_partial(serving->server->store, hash);
 }
 
 /* The worker sends it again. */
@@ -126,7 +153,7 @@ static int
 blob_append(void *context, const struct dpc_hash *hash, uint64_t offset, const void *bytes,
             size_t len, struct dpc_error *err)
 {
-    struct dpc_server *server = context;
+    struct dpc_server *server = ((const struct serving *)context)->server;
     if (!server_has_room(server))
         return refuse_for_want_of_room(server, err);
     int code = dpc_store_blob_append(server->store, hash, offset, bytes, len, err);
@@ -177,25 +204,39 @@ fail_for_lost(struct dpc_server *server, const struct dpc_hash *hash)
     server_fail(server, &err);
 }
 
+/* A blob of ours that is gone or cut short would otherwise be asked for, in vain, for ever. One
+ * look is long where paths are many; what is asked for in vain is asked for again. */
+static void
+look_for_lost(const struct serving *serving, const struct dpc_hash *hash, int code)
+{
+    struct dpc_server *server = serving->server;
+    struct dpc_reading *reading = server->reading;
+    int64_t now_ms = dpc_clock_now_ms(&dpc_clock_system);
+    if (reading->looked_ms && now_ms - reading->looked_ms < LOOK_MS)
+        return;
+    reading->looked_ms = now_ms;
+    if (!is_needed(server, hash))
+        return;
+    if (code == DPC_ENOTFOUND)
+        fail_for_lost(server, hash);
+    else if (!find_job(reading, hash))
+        (void)begin(serving, DPC_JOB_VERIFY, hash, NULL);
+}
+
 /* What there is to be said to the operator of an answer that is none of what was asked for. */
 static void
 note_refusal(struct dpc_server *server, const struct dpc_peer *peer, const struct dpc_msg *request,
              const struct dpc_error *err)
 {
+    const struct serving serving = {server, peer};
     int code = err->code;
     /* The peer is told; a disk of ours that could not keep a write is also the daemon's end. */
     if (code == DPC_ENOSPACE || code == DPC_EIO || code == DPC_ECORRUPT)
         server_fail(server, err);
     else if (code != DPC_EAGAIN)
         server_note_peer_fault(server, peer, err->text);
-    /* A blob of ours that is gone or cut short would otherwise be asked for, in vain, for ever. */
-    if (request->type != DPC_MSG_FETCH || (code != DPC_ENOTFOUND && code != DPC_ERANGE) ||
-        !is_needed(server, &request->fetch.hash))
-        return;
-    if (code == DPC_ENOTFOUND)
-        fail_for_lost(server, &request->fetch.hash);
-    else if (!find_job(server->reading, &request->fetch.hash))
-        (void)begin(server, DPC_JOB_VERIFY, &request->fetch.hash, NULL);
+    if (request->type == DPC_MSG_FETCH && (code == DPC_ENOTFOUND || code == DPC_ERANGE))
+        look_for_lost(&serving, &request->fetch.hash, code);
 }
 
 static void
@@ -262,6 +303,7 @@ wait_for(struct dpc_server *server, const struct dpc_peer *peer, const struct dp
     struct dpc_reading *reading = server->reading;
     struct asker asker = make_asker(peer, msg);
     struct dpc_error err;
+    uint32_t of_it = 0;
     asker.sent_last = sent_last;
     for (uint32_t i = 0; i < reading->askers_count; i++) {
         struct asker *before = &reading->askers[i];
@@ -270,25 +312,27 @@ wait_for(struct dpc_server *server, const struct dpc_peer *peer, const struct dp
             *before = asker;
             return;
         }
+        of_it += dpc_key_equal(&before->peer.key, &peer->key);
     }
-    if (reading->askers_count < ASKERS_MAX) {
+    if (reading->askers_count < ASKERS_MAX && of_it < SHARE_MAX) {
         reading->askers[reading->askers_count++] = asker;
         return;
     }
-    (void)dpc_error_set(&err, DPC_EAGAIN, "too many workers wait for blobs: ask again");
+    (void)dpc_error_set(&err, DPC_EAGAIN, "too many requests wait for blobs: ask again");
     refuse(server, peer, msg, &err);
 }
 
 static void
 answer(struct dpc_server *server, const struct dpc_peer *peer, const struct dpc_msg *msg)
 {
+    struct serving serving = {server, peer};
     struct dpc_serve_blobs blobs = {
         .size = blob_size,
         .read = blob_read,
         .partial = blob_partial,
         .append = blob_append,
         .finish = blob_finish,
-        .context = server,
+        .context = &serving,
         .total_max = largest_now(server),
     };
     struct dpc_msg reply;
@@ -307,7 +351,8 @@ void
 server_answer_bulk(struct dpc_server *server, const struct dpc_peer *peer,
                    const struct dpc_msg *msg)
 {
-    if (find_job(server->reading, hash_of(msg)))
+    const struct dpc_job *job = find_job(server->reading, hash_of(msg));
+    if (job && (job->type == DPC_JOB_ARRIVAL || !is_verified(server->reading, hash_of(msg))))
         wait_for(server, peer, msg, false);
     else
         answer(server, peer, msg);
@@ -315,59 +360,93 @@ server_answer_bulk(struct dpc_server *server, const struct dpc_peer *peer,
 
 /* --- What was read. */
 
-/* An upload that was none begins anew, and its sender is told why. */
-static void
-answer_asker(struct dpc_server *server, const struct asker *asker, const struct dpc_error *failure)
-{
-    struct dpc_msg msg = {.type = asker->type, .request = asker->request};
-    if (asker->type == DPC_MSG_FETCH)
-        msg.fetch = asker->fetch;
-    else
-        msg.offer = asker->offer;
-    if (failure->code == DPC_OK || (failure->code == DPC_EHASH && !asker->sent_last))
-        answer(server, &asker->peer, &msg);
-    else
-        refuse(server, &asker->peer, &msg, failure);
-}
-
 static void
 note_read(struct dpc_server *server, struct dpc_job *job)
 {
     struct dpc_reading *reading = server->reading;
-    if (job->type == DPC_JOB_ARRIVAL && server_ran_out(server, job->code))
+    int code = job->code;
+    if (job->type == DPC_JOB_ARRIVAL && server_ran_out(server, code))
         job->code = refuse_for_want_of_room(server, &job->error);
-    else if (job->type == DPC_JOB_VERIFY && job->code == DPC_OK)
+    else if (code == DPC_OK)
         reading->verified[reading->verified_next++ % VERIFIED_MAX] = job->blob;
-    else if (job->code == DPC_ECORRUPT || job->code == DPC_EIO)
+    else if (code == DPC_ECORRUPT || code == DPC_EIO || code == DPC_ENOSPACE)
         server_fail(server, &job->error);
     job->error.code = job->code;
 }
 
+/* Who has sent the last piece of what was another blob is told so; others may send it. */
 static void
-take_read(struct dpc_server *server, struct dpc_job *job)
+answer_other_blob(struct dpc_server *server, const struct asker *asker, const struct dpc_msg *msg)
+{
+    struct dpc_error err;
+    struct dpc_msg reply = {.type = DPC_MSG_HAVE, .request = asker->request};
+    reply.have.hash = asker->offer.hash;
+    (void)dpc_error_set(&err, DPC_EHASH, "what came as this blob is another");
+    if (asker->sent_last)
+        refuse(server, &asker->peer, msg, &err);
+    else
+        send_reply(server, &asker->peer, &reply);
+}
+
+static void
+answer_asker(struct dpc_server *server, const struct asker *asker, const struct dpc_job *job)
+{
+    struct dpc_msg msg = {.type = asker->type, .request = asker->request};
+    bool fetch = asker->type == DPC_MSG_FETCH;
+    if (fetch)
+        msg.fetch = asker->fetch;
+    else
+        msg.offer = asker->offer;
+    if (!fetch && job->code == DPC_EHASH)
+        answer_other_blob(server, asker, &msg);
+    else if (job->code == DPC_OK || (fetch == (job->type == DPC_JOB_ARRIVAL)))
+        answer(server, &asker->peer, &msg); /* it asks for another thing than what failed */
+    else
+        refuse(server, &asker->peer, &msg, &job->error);
+}
+
+/* False when nobody waits for the blob that has been read. */
+static bool
+answer_next(struct dpc_server *server, const struct dpc_job *job)
 {
     struct dpc_reading *reading = server->reading;
-    forget(reading, job);
-    note_read(server, job);
-    /* From the last on: whom an answer makes wait again stands behind those that are left. */
-    for (uint32_t i = reading->askers_count; i-- > 0;) {
+    for (uint32_t i = 0; i < reading->askers_count; i++) {
         struct asker asker = reading->askers[i];
         if (!dpc_hash_equal(blob_of(&asker), &job->blob))
             continue;
-        reading->askers[i] = reading->askers[--reading->askers_count];
-        answer_asker(server, &asker, &job->error);
+        reading->askers_count--;
+        memmove(&reading->askers[i], &reading->askers[i + 1],
+                (reading->askers_count - i) * sizeof *reading->askers);
+        answer_asker(server, &asker, job);
+        return true;
     }
+    return false;
 }
 
 void
 server_take_read(struct dpc_server *server)
 {
-    struct dpc_job *job;
-    while ((job = dpc_executor_take(server->reading->reader)) != NULL) {
-        server_forget_job(server, job);
-        take_read(server, job);
-        dpc_job_drop(job);
+    struct dpc_reading *reading = server->reading;
+    for (int i = 0; i < ANSWERS_TURN; i++) {
+        if (!reading->ended) {
+            reading->ended = dpc_executor_take(reading->reader);
+            if (!reading->ended)
+                return;
+            server_forget_job(server, reading->ended);
+            note_read(server, reading->ended);
+        }
+        if (!answer_next(server, reading->ended)) {
+            forget(reading, reading->ended);
+            dpc_job_drop(reading->ended);
+            reading->ended = NULL;
+        }
     }
+}
+
+bool
+server_reading_has_ended(const struct dpc_server *server)
+{
+    return server->reading->ended != NULL;
 }
 
 /* --- Life. */
@@ -382,8 +461,10 @@ server_begin_reading(struct dpc_server *server)
 void
 server_end_reading(struct dpc_server *server)
 {
-    if (server->reading)
-        dpc_executor_destroy(server->reading->reader);
+    if (!server->reading)
+        return;
+    dpc_executor_destroy(server->reading->reader);
+    dpc_job_drop(server->reading->ended);
     server->reading = dpc_free(server->reading);
 }
 

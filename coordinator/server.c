@@ -344,7 +344,9 @@ dpc_server_run(struct dpc_server *server, struct dpc_error *err)
         {.fd = server_reading_fd(server)},       {.fd = server->signals},
     };
     while (!server->stopping && server->failure == DPC_OK) {
-        int64_t next_ms = server->ticked_ms + TICK_MS - dpc_clock_now_ms(&dpc_clock_system);
+        int64_t next_ms = server_reading_has_ended(server)
+                              ? 0
+                              : server->ticked_ms + TICK_MS - dpc_clock_now_ms(&dpc_clock_system);
         if (dpc_channel_poll(items, sizeof items / sizeof *items, next_ms > 0 ? next_ms : 0) ==
             DPC_OK) {
             server_serve_control(server);
@@ -404,7 +406,7 @@ open_net(struct dpc_server *server, const struct dpc_server_options *options, st
 
 /* The largest blob that a worker of this experiment has reason to upload: a path's state, or the
  * features or scores of a chunk. New routes of all held-out documents may be larger
- * (server_serve_bulk). */
+ * (largest_now in bulk.c). */
 static uint64_t
 largest_upload(const struct dpc_experiment *experiment)
 {

@@ -238,8 +238,10 @@ void server_end_reading(struct dpc_server *server);
 /* FETCH, OFFER or PUT; the answer may come from server_take_read. */
 void server_answer_bulk(struct dpc_server *server, const struct dpc_peer *peer,
                         const struct dpc_msg *msg);
-/* Answers who waits for what has been read. */
+/* Answers who waits for what has been read, up to a share of the loop's turn; more waits while
+ * _has_ended. */
 void server_take_read(struct dpc_server *server);
+bool server_reading_has_ended(const struct dpc_server *server);
 /* Readable while something has been. */
 int server_reading_fd(const struct dpc_server *server);
 bool server_reading_is_idle(const struct dpc_server *server);

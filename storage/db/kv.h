@@ -3,7 +3,7 @@
  * The key-value seam: atomic batches, kept or lost whole, in order. `dpc_kv_open_rocks` is the real
  * one; `dpc_kv_open_memory` serves tests and the simulator.
  *
- * Owns: the database. Threads: one at a time (the coordinator's loop).
+ * Owns: the database. Threads: any, each call by itself.
  * Keys are ordered as unsigned bytes. A batch survives a crash once its write returned; an error of
  * a write is final: the caller stops.
  */

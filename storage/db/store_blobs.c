@@ -82,44 +82,47 @@ dpc_store_blob_read(struct dpc_store *store, const struct dpc_hash *hash, uint64
     return code;
 }
 
+/* Those of the database. DPC_ENOTFOUND, DPC_ECORRUPT. */
+static int
+load_inline(struct dpc_store *store, const struct dpc_hash *hash, uint8_t **ret_bytes,
+            size_t *ret_len, struct dpc_error *err)
+{
+    struct dpc_hash actual;
+    char hex[13];
+    int code = get_inline(store, hash, ret_bytes, ret_len, err);
+    if (code != DPC_OK)
+        return code;
+    dpc_hash_of(*ret_bytes, *ret_len, &actual);
+    if (dpc_hash_equal(&actual, hash))
+        return DPC_OK;
+    dpc_free(*ret_bytes);
+    dpc_hash_hex(hash, hex, sizeof hex);
+    return dpc_error_set(err, DPC_ECORRUPT,
+                         "blob %s in the store's database is damaged (its content does not match "
+                         "its name): restore the store from a backup, or begin anew with another "
+                         "one",
+                         hex);
+}
+
 int
 dpc_store_blob_load(struct dpc_store *store, const struct dpc_hash *hash, uint8_t **ret_bytes,
                     size_t *ret_len, struct dpc_error *err)
 {
-    uint8_t *bytes;
-    size_t len;
-    struct dpc_hash actual;
-    int code = get_inline(store, hash, &bytes, &len, err);
-    if (code == DPC_ENOTFOUND)
-        return dpc_blobs_load(store->blobs, hash, ret_bytes, ret_len, err);
-    if (code != DPC_OK)
-        return code;
-    dpc_hash_of(bytes, len, &actual);
-    if (!dpc_hash_equal(&actual, hash)) {
-        char hex[13];
-        dpc_hash_hex(hash, hex, sizeof hex);
-        dpc_free(bytes);
-        return dpc_error_set(err, DPC_ECORRUPT,
-                             "blob %s in the store's database is damaged (its content does not "
-                             "match its name): restore the store from a backup, or begin anew with "
-                             "another one",
-                             hex);
-    }
-    *ret_bytes = bytes;
-    *ret_len = len;
-    return DPC_OK;
+    int code = load_inline(store, hash, ret_bytes, ret_len, err);
+    return code == DPC_ENOTFOUND ? dpc_blobs_load(store->blobs, hash, ret_bytes, ret_len, err)
+                                 : code;
 }
 
+/* The one that is read: after a crash in move_inline there are two. */
 int
 dpc_store_blob_verify(struct dpc_store *store, const struct dpc_hash *hash, uint64_t *ret_bytes,
                       struct dpc_error *err)
 {
     uint8_t *bytes;
     size_t len;
-    int code = dpc_blobs_verify(store->blobs, hash, ret_bytes, err);
-    if (code != DPC_ENOTFOUND)
-        return code;
-    code = dpc_store_blob_load(store, hash, &bytes, &len, err);
+    int code = load_inline(store, hash, &bytes, &len, err);
+    if (code == DPC_ENOTFOUND)
+        return dpc_blobs_verify(store->blobs, hash, ret_bytes, err);
     if (code != DPC_OK)
         return code;
     dpc_free(bytes);
