@@ -19,7 +19,8 @@ enum dpc_exit {
 /* No contact for what timed out or closed; refused for what a person must mend before another try
  * can end differently (in use, not permitted, damaged, of a newer release); else failed. */
 int dpc_exit_of(int code);
-/* The same for reading an experiment file: what is wrong in it is wrong usage. */
+/* The same for reading an experiment file: one that is missing, or what is wrong in it, is wrong
+ * usage. */
 int dpc_exit_of_experiment(int code);
 
 #endif

@@ -452,6 +452,23 @@ read_keys(const struct dpc_yaml *yaml, const struct overlay *over,
     return check(experiment, over->map ? over->yaml : yaml, err);
 }
 
+/* A table of experiments is mistaken for one easily. */
+static int
+check_kind(const struct dpc_yaml *yaml, struct dpc_error *err)
+{
+    const struct dpc_yaml_node *root = dpc_yaml_root(yaml);
+    bool map = root && dpc_yaml_kind(root) == DPC_YAML_MAP;
+    for (size_t i = 0; map && i < dpc_yaml_count(root); i++) {
+        const char *key = dpc_yaml_text(dpc_yaml_key_at(yaml, root, i));
+        if (key && strcmp(key, "comparison") == 0)
+            return dpc_error_set(err, DPC_EINVAL,
+                                 "%s is a table of experiments, which dipaco compare takes, and no "
+                                 "experiment",
+                                 dpc_yaml_name(yaml));
+    }
+    return DPC_OK;
+}
+
 static int
 parse_with(const char *name, const char *text, size_t len, const struct overlay *over,
            struct dpc_experiment *ret_experiment, struct dpc_error *err)
@@ -461,7 +478,9 @@ parse_with(const char *name, const char *text, size_t len, const struct overlay 
     if (code != DPC_OK)
         return code;
     struct dpc_experiment *made = dpc_alloc(1, sizeof *made);
-    code = read_keys(yaml, over, made, err);
+    code = check_kind(yaml, err);
+    if (code == DPC_OK)
+        code = read_keys(yaml, over, made, err);
     if (code == DPC_OK)
         memcpy(ret_experiment, made, sizeof *made);
     dpc_free(made);

@@ -92,7 +92,9 @@ dpc_processors_pin(const char *list, struct dpc_error *err)
     cpu_set_t set;
     if (!read_list(list, &set))
         return dpc_error_set(err, DPC_EINVAL,
-                             "\"%s\" is no list of processors: needed is one like 0-3,8", list);
+                             "\"%s\" is no list of processors: needed is one like 0-3,8, of "
+                             "numbers up to %d",
+                             list, DPC_PROCESSORS_MAX - 1);
     if (sched_setaffinity(0, sizeof set, &set) == 0)
         return DPC_OK;
     if (errno == EINVAL)

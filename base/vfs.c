@@ -241,6 +241,14 @@ read_open_file(const struct dpc_vfs *vfs, struct dpc_vfs_file *file, size_t byte
     return DPC_OK;
 }
 
+/* Reading one says input/output error, as a bad disk does. */
+static bool
+is_folder(const char *path)
+{
+    struct stat facts;
+    return stat(path, &facts) == 0 && S_ISDIR(facts.st_mode);
+}
+
 int
 dpc_vfs_read_file(const struct dpc_vfs *vfs, const char *path, size_t bytes_max,
                   uint8_t **ret_bytes, size_t *ret_len, struct dpc_error *err)
@@ -251,6 +259,8 @@ dpc_vfs_read_file(const struct dpc_vfs *vfs, const char *path, size_t bytes_max,
         code = read_open_file(vfs, file, bytes_max, ret_bytes, ret_len);
         vfs->ops->close(file);
     }
+    if (code == DPC_EIO && is_folder(path))
+        return dpc_error_set(err, DPC_EINVAL, "could not read \"%s\": it is a folder", path);
     if (code == DPC_ELIMIT)
         return dpc_error_set(err, code, "could not read \"%s\": it is larger than %zu bytes", path,
                              bytes_max);

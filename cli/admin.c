@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cli/admin.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/alloc.h"
 #include "base/clock.h"
@@ -26,10 +28,17 @@ struct dpc_admin {
 int
 dpc_admin_open(const char *endpoint, struct dpc_admin **ret_admin, struct dpc_error *err)
 {
-    if (strncmp(endpoint, "ipc://", 6) != 0 || strlen(endpoint) >= DPC_ENDPOINT_MAX)
+    static const char scheme[] = "ipc://";
+    if (strncmp(endpoint, scheme, strlen(scheme)) != 0 || !endpoint[strlen(scheme)] ||
+        strlen(endpoint) >= DPC_ENDPOINT_MAX)
         return dpc_error_set(
             err, DPC_EINVAL,
             "\"%.100s\" is no admin endpoint: it looks like ipc:///path/admin.sock", endpoint);
+    if (access(endpoint + strlen(scheme), W_OK) != 0 && errno == EACCES)
+        return dpc_error_set(err, DPC_EPERM,
+                             "may not use \"%.200s\": only its owner and its group may (with the "
+                             "units: root and dipaco-admin)",
+                             endpoint);
     struct dpc_admin *admin = dpc_alloc(1, sizeof *admin);
     snprintf(admin->endpoint, sizeof admin->endpoint, "%s", endpoint);
     int rc = dpc_net_create(&admin->net, err);

@@ -19,7 +19,8 @@ static const struct dpc_option options[] = {
     {.name = "card-plugin",
      .kind = DPC_OPTION_TEXT,
      .value_name = "FILE",
-     .help = "what computes on cards (default " DPC_CARD_PLUGIN_FILE " where it was installed)",
+     .help = "what computes on cards (default " DPC_CARD_PLUGIN_FILE
+             " beside this program or where it was installed)",
      .offset = offsetof(struct doctor_options, card_plugin)},
     {.name = "json",
      .kind = DPC_OPTION_FLAG,

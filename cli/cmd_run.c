@@ -6,6 +6,7 @@
 #include "base/alloc.h"
 #include "base/vfs.h"
 #include "cli/commands.h"
+#include "cli/origin.h"
 #include "cli/result.h"
 #include "cli/run_folder.h"
 #include "cli/sample.h"
@@ -162,6 +163,9 @@ run_command(const struct dpc_call *call)
     int status = load_experiment(run);
     if (status == DPC_EXIT_OK)
         status = dpc_training_init(&run->training, call, &run->given->training);
+    if (status == DPC_EXIT_OK && run->given->from &&
+        dpc_origin_check(run->given->from, &err) != DPC_OK)
+        status = dpc_complain(call, DPC_EXIT_USAGE, "%s", err.text);
     if (status == DPC_EXIT_OK) {
         run->training.from = run->given->from;
         snprintf(folder, sizeof folder, "%s%s", run->given->dir ? "" : "runs/",

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/buf.h"
 #include "cli/nearest.h"
 
 /* One command line on its way through the tables. */
@@ -227,12 +228,46 @@ command_matches(const char *name, int argc, char **argv, int index)
     return strcmp(space + 1, argv[index + 1]) == 0 ? 2 : 0;
 }
 
+static bool
+begins_with_word(const char *name, const char *word)
+{
+    size_t len = strlen(word);
+    return strncmp(name, word, len) == 0 && name[len] == ' ';
+}
+
+static bool
+is_first_word(const struct parse *parse, const char *word)
+{
+    bool found = false;
+    for (size_t i = 0; i < parse->program->commands_count; i++)
+        found |= begins_with_word(parse->program->commands[i]->name, word);
+    return found;
+}
+
+static int
+needs_second_word(const struct parse *parse, const char *word)
+{
+    struct dpc_buf names;
+    dpc_buf_init(&names, 0);
+    for (size_t i = 0; i < parse->program->commands_count; i++) {
+        const char *name = parse->program->commands[i]->name;
+        if (begins_with_word(name, word))
+            dpc_buf_printf(&names, "%s\"%s\"", names.len ? " or " : "", name);
+    }
+    int status = usage_error(parse, "\"%s\" needs a second word: %s", word, dpc_buf_text(&names));
+    dpc_buf_done(&names);
+    return status;
+}
+
 static int
 unknown_command(const struct parse *parse, int argc, char **argv, int index)
 {
     char two[160];
-    snprintf(two, sizeof two, "%s %s", argv[index],
-             index + 1 < argc && !is_option(argv[index + 1]) ? argv[index + 1] : "");
+    bool second = index + 1 < argc && !is_option(argv[index + 1]);
+    if (!second && is_first_word(parse, argv[index]))
+        return needs_second_word(parse, argv[index]);
+    snprintf(two, sizeof two, "%s%s%s", argv[index], second ? " " : "",
+             second ? argv[index + 1] : "");
     struct dpc_nearest nearest = {.wanted = argv[index]}, nearest_two = {.wanted = two};
     for (size_t i = 0; i < parse->program->commands_count; i++) {
         const char *name = parse->program->commands[i]->name;

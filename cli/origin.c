@@ -23,6 +23,15 @@ struct place {
     const char *round; /* digits, or "warm"; NULL: the newest */
 };
 
+/* Is there nothing of that name, but of what stands before the @? */
+static bool
+is_run_before(const char *text, const char *at)
+{
+    char folder[DPC_PATH_MAX];
+    return snprintf(folder, sizeof folder, "%.*s", (int)(at - text), text) < (int)sizeof folder &&
+           !dpc_vfs_exists(&dpc_vfs_posix, text) && dpc_vfs_exists(&dpc_vfs_posix, folder);
+}
+
 static int
 split(const char *text, struct place *ret_place, struct dpc_error *err)
 {
@@ -30,6 +39,12 @@ split(const char *text, struct place *ret_place, struct dpc_error *err)
     bool round = at && at[1] &&
                  (!at[1 + strspn(at + 1, "0123456789")] || strcmp(at + 1, DPC_ORIGIN_WARM) == 0);
     size_t len = round ? (size_t)(at - text) : strlen(text);
+    if (at && at[1] && !round && is_run_before(text, at))
+        return dpc_error_set(
+            err, DPC_EINVAL,
+            "--from takes DIR@ROUND or DIR@warm: behind the @ of \"%.200s\" stands "
+            "neither",
+            text);
     if (len == 0 || len >= sizeof ret_place->folder || (round && strlen(at + 1) > ROUND_DIGITS_MAX))
         return dpc_error_set(
             err, DPC_EINVAL,
@@ -38,6 +53,13 @@ split(const char *text, struct place *ret_place, struct dpc_error *err)
     ret_place->folder[len] = 0;
     ret_place->round = round ? at + 1 : NULL;
     return DPC_OK;
+}
+
+int
+dpc_origin_check(const char *text, struct dpc_error *err)
+{
+    struct place place;
+    return split(text, &place, err);
 }
 
 /* --- The child. */

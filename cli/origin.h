@@ -16,6 +16,9 @@
 /* In the run's folder, from before the fork begins. */
 #define DPC_ORIGIN_LOG "logs/fork.log"
 
+/* DPC_EINVAL unless `text` has one of the forms below. */
+int dpc_origin_check(const char *text, struct dpc_error *err) DPC_MUST_CHECK;
+
 /* Makes the store of `folder`, which has not begun, from the run that `text` names ("DIR", its
  * newest round, "DIR@ROUND", or "DIR@warm") for the experiment in `file` (absolute). What there is
  * to be told is appended to `notes`. DPC_ENOTFOUND, DPC_EBUSY while a run holds the source,

@@ -42,8 +42,8 @@ struct dpc_training_options {
          .offset = (where) + offsetof(struct dpc_training_options, device)},                       \
     {                                                                                              \
         .name = "card-plugin", .kind = DPC_OPTION_TEXT, .value_name = "FILE",                      \
-        .help =                                                                                    \
-            "what computes on cards (default " DPC_CARD_PLUGIN_FILE " where it was installed)",    \
+        .help = "what computes on cards (default " DPC_CARD_PLUGIN_FILE                            \
+                " beside this program or where it was installed)",                                 \
         .offset = (where) + offsetof(struct dpc_training_options, card_plugin)                     \
     }
 

@@ -38,9 +38,8 @@ static const char usage[] =
     "  --log-level LEVEL  error, warning, info or debug (default info)\n"
     "  --version, --help\n"
     "\n"
-    "exit codes: 0 ok, 1 failed, 2 usage or experiment file, 4 refused (in use, changed file, "
-    "damage,\n"
-    "a newer release)\n";
+    "exit codes: 0 ok, 1 failed, 2 usage or experiment file, 4 refused (in use, changed file, a\n"
+    "corpus that does not suit it, damage, a newer release)\n";
 
 static const struct option long_options[] = {
     {"dir", required_argument, NULL, 'd'},

@@ -2,6 +2,7 @@
  * The coordinator names its bulk endpoint as it listens, often on all addresses; a worker takes the
  * host by which it found the coordinator. */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "proto/channel.h"
@@ -32,6 +33,33 @@ is_any(const char *host, int len)
             return true;
     }
     return false;
+}
+
+/* libzmq takes a port modulo 65536, and 0 for any. */
+static bool
+is_port(const char *port)
+{
+    size_t digits = strspn(port, "0123456789");
+    unsigned long number = strtoul(port, NULL, 10);
+    return digits > 0 && digits <= 5 && !port[digits] && number >= 1 && number <= 65535;
+}
+
+int
+dpc_endpoint_check(const char *endpoint, bool listens, struct dpc_error *err)
+{
+    static const char ipc_scheme[] = "ipc://";
+    const char *host, *port;
+    int host_len;
+    if (strncmp(endpoint, ipc_scheme, strlen(ipc_scheme)) == 0 && endpoint[strlen(ipc_scheme)])
+        return DPC_OK;
+    if (split(endpoint, &host, &host_len, &port) &&
+        (is_port(port) || (listens && strcmp(port, "*") == 0)))
+        return DPC_OK;
+    return dpc_error_set(
+        err, DPC_EINVAL,
+        "\"%.200s\" is no endpoint: it looks like tcp://HOST:PORT, with a port from "
+        "1 to 65535%s",
+        endpoint, listens ? ", or *" : "");
 }
 
 int

@@ -194,6 +194,12 @@ static int
 write_fresh(const char *path, mode_t mode, const char *text, struct dpc_error *err)
 {
     int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
+    if (fd < 0 && errno == EEXIST)
+        return dpc_error_set(
+            err, DPC_EEXIST,
+            "could not write key \"%s\": there is one already; move it away first, "
+            "or name another place",
+            path);
     if (fd < 0)
         return dpc_error_set_errno(err, errno, "could not write key \"%s\"", path);
     int errnum = fchmod(fd, mode) == 0 ? write_all(fd, text, strlen(text)) : errno;

@@ -111,6 +111,8 @@ dpc_link_open(struct dpc_net *net, enum dpc_channel_kind kind, const char *endpo
     if (strlen(endpoint) >= DPC_ENDPOINT_MAX)
         return dpc_error_set(err, DPC_ELIMIT, "could not connect to \"%s\": name too long",
                              endpoint);
+    if (dpc_endpoint_check(endpoint, false, err) != DPC_OK)
+        return dpc_error_prefix(err, DPC_EINVAL, "could not connect");
     struct dpc_link *link = dpc_alloc(1, sizeof *link);
     (void)snprintf(link->endpoint, sizeof link->endpoint, "%s", endpoint);
     link->pause_ms = PAUSE_MS_MIN;

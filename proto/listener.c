@@ -156,6 +156,8 @@ dpc_listener_open(struct dpc_net *net, enum dpc_channel_kind kind, const char *e
     bool admin = kind == DPC_CHANNEL_ADMIN;
     if (!admin && !keypair)
         return dpc_error_set(err, DPC_EINVAL, "could not listen on \"%s\": no key", endpoint);
+    if (dpc_endpoint_check(endpoint, true, err) != DPC_OK)
+        return dpc_error_prefix(err, DPC_EINVAL, "could not listen");
     struct dpc_listener *listener = dpc_alloc(1, sizeof *listener);
     listener->net = net;
     dpc_pipe_init(&listener->pipe, kind);

@@ -24,6 +24,9 @@ enum {
     PUMP_MS = 100,          /* how often a transfer looks for answers that are overdue */
     CONNECT_MS = 50,
     PROGRESS_MS = 1000,
+    /* Without an answer from the coordinator, before that is told, and told again. */
+    ALONE_MS = 15 * 1000,
+    ALONE_AGAIN_MS = 10 * 60 * 1000,
     RUNNER_END_MS = 3000, /* for a step that is under way when the worker ends */
     STATUS_RUNNING = -1,  /* no exit status yet */
 };
@@ -63,6 +66,7 @@ struct dpc_worker {
     int stop_status; /* of a stop that the loop itself wants; STATUS_RUNNING: none */
     bool ready;      /* the service manager knows */
     int64_t progress_at_ms;
+    int64_t alone_told_ms; /* when it is told next that nobody answers; 0: somebody does */
     uint32_t steps_seen;
     struct dpc_log_limit garbage;
 };
@@ -613,6 +617,24 @@ note_yielding(struct dpc_worker *worker)
     worker->yielding = yielding;
 }
 
+/* A name that is wrong, a closed port or a coordinator that is away look the same from here. */
+static void
+note_contact(struct dpc_worker *worker)
+{
+    if (!worker->begun || dpc_session_joined(worker->session)) {
+        worker->alone_told_ms = 0;
+        return;
+    }
+    if (worker->alone_told_ms == 0)
+        worker->alone_told_ms = now() + ALONE_MS;
+    if (now() < worker->alone_told_ms)
+        return;
+    dpc_log_warning("no contact with the coordinator at %s: is the name right, does it run, and "
+                    "does a firewall let both of its ports through? Trying on",
+                    worker->options->endpoint);
+    worker->alone_told_ms = now() + ALONE_AGAIN_MS;
+}
+
 /* Tells the service manager. A job that makes no step lets the watchdog bite; waiting for the
  * coordinator, or for others on the card, does not. */
 static void
@@ -623,6 +645,7 @@ show_progress(struct dpc_worker *worker)
         return;
     worker->progress_at_ms = now() + PROGRESS_MS;
     note_yielding(worker);
+    note_contact(worker);
     if (dpc_session_work(worker->session) != DPC_WORK_RUNNING || steps != worker->steps_seen ||
         worker->yielding)
         dpc_notify_alive();

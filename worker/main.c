@@ -262,6 +262,13 @@ fail(const struct dpc_error *err)
     return dpc_exit_of(err->code);
 }
 
+/* What an option says is wrong usage: no restart makes it right. */
+static int
+fail_option(const struct dpc_error *err)
+{
+    return err->code == DPC_EINVAL ? wrong(err->text, NULL) : fail(err);
+}
+
 static int
 generate_key(const char *path)
 {
@@ -325,8 +332,9 @@ work(const struct arguments *args, const char *key)
         .keep_lease = args->keep_lease,
     };
     struct dpc_worker *worker;
-    if (args->cpus && dpc_processors_pin(args->cpus, &err) != DPC_OK)
-        return fail(&err);
+    if (dpc_endpoint_check(args->endpoint, false, &err) != DPC_OK ||
+        (args->cpus && dpc_processors_pin(args->cpus, &err) != DPC_OK))
+        return fail_option(&err);
     worker_options.threads = args->threads ? (uint32_t)args->threads : dpc_processors_count();
     if (gethostname(host, sizeof host) == 0)
         host[sizeof host - 1] = '\0';

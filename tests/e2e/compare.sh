@@ -130,6 +130,10 @@ run_to_end bad dipaco compare bad.yaml --dir bad
 check 'a mistake in a row is usage' [ "$status" = 2 ]
 check 'and names row and line' grep -q 'row "flat": bad.yaml:7: ' bad.err
 
+run_to_end mistaken dipaco run table.yaml --dir bad
+check 'a table is no experiment' [ "$status" = 2 ]
+check 'and it is told what it is for' grep -q 'which dipaco compare takes' mistaken.err
+
 # --- A row that fails leaves the others.
 sed 's/modules: 4/modules: 300/' table.yaml >greedy.yaml
 run_to_end greedy dipaco compare greedy.yaml --dir table

@@ -625,7 +625,28 @@ endpoints_are_resolved(void)
     CU_ASSERT_EQUAL(dpc_endpoint_resolve("tcp://*:1", "tcp://host:2", got, 8), DPC_ELIMIT);
 }
 
+/* libzmq takes a port modulo 65536. */
+static void
+endpoints_are_looked_at(void)
+{
+    static const char *const good[] = {"tcp://host:1", "tcp://[::1]:65535", "ipc:///a/b"};
+    static const char *const bad[] = {"",           "host:7600",       "tcp://host",
+                                      "tcp://:80",  "tcp://host:",     "tcp://host:0",
+                                      "tcp://h:*",  "tcp://h:65536",   "tcp://h:99999",
+                                      "tcp://h:x1", "tcp://h:1x",      "ipc://",
+                                      "udp://h:1",  "tcp://h:0000001", "tcp://h:-1"};
+    struct dpc_error error;
+    for (size_t i = 0; i < sizeof good / sizeof *good; i++)
+        CU_ASSERT_EQUAL(dpc_endpoint_check(good[i], false, &error), DPC_OK);
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+        CU_ASSERT_EQUAL(dpc_endpoint_check(bad[i], false, &error), DPC_EINVAL);
+    CU_ASSERT_EQUAL(dpc_endpoint_check("tcp://*:*", true, &error), DPC_OK);
+    CU_ASSERT_EQUAL(dpc_endpoint_check("tcp://*:70000", true, &error), DPC_EINVAL);
+    CU_ASSERT_PTR_NOT_NULL(strstr(error.text, "a port from 1 to 65535, or *"));
+}
+
 static const struct dpc_test tests[] = {
+    {"endpoints are looked at", endpoints_are_looked_at},
     {"a known key is heard and answered", a_known_key_is_heard_and_answered},
     {"bodies travel on bulk alone", bodies_travel_on_bulk_alone},
     {"an unknown key is turned away and may come back",
