@@ -23,6 +23,7 @@ enum {
     RETRY_MS_MIN = 1000,
     RETRY_MS_MAX = 10 * 60 * 1000,
     DOUBLINGS_MAX = 10,
+    DOUBLINGS_BUSY_MAX = 4,
     HASH_FAILURES_MAX = 2,
 };
 
@@ -518,8 +519,14 @@ handle_error(struct dpc_transfer *transfer, const struct dpc_msg *msg, struct dp
 {
     int code = msg->error.code;
     struct slot *slot = slot_of(transfer, msg->request);
-    if (!slot || code == DPC_EAGAIN || code == DPC_EBUSY)
+    if (!slot)
         return DPC_OK;
+    if (code == DPC_EAGAIN || code == DPC_EBUSY) {
+        if (transfer->pace.doublings >
+            DOUBLINGS_BUSY_MAX) /* it is there, and will have room again */
+            transfer->pace.doublings = DOUBLINGS_BUSY_MAX;
+        return DPC_OK;
+    }
     struct item *item = slot->item;
     if (code == DPC_EHASH && item->upload && ++item->hash_failures < HASH_FAILURES_MAX) {
         item->step = STEP_OFFER;

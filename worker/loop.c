@@ -330,7 +330,7 @@ take_results(struct dpc_worker *worker)
                             result->fallback);
         worker->fallback_told = worker->fallback_told || result->fallback;
         if (result->code == DPC_OK) {
-            dpc_session_finished(worker->session, &result->submit, result->tokens_per_s,
+            dpc_session_finished(worker->session, &result->submit, result->tokens_per_s, now(),
                                  &worker->actions);
             act_all(worker);
         } else if (result->code != DPC_ECANCELLED) {

@@ -191,7 +191,8 @@ dpc_session_transferred(struct dpc_session *session, int code, const char *text,
     } else if (code == DPC_OK) {
         measure_upload(session);
         session_submit(session);
-    } else if (code == DPC_ENOTFOUND || code == DPC_ECORRUPT || code == DPC_EHASH) {
+    } else if (code == DPC_ENOTFOUND || code == DPC_ECORRUPT || code == DPC_EHASH ||
+               code == DPC_ELIMIT || code == DPC_EPROTO || code == DPC_EPERM) {
         session_give_back(session, text);
     } else {
         int64_t pause_ms = session_doubled(DPC_SESSION_FAILURE_MS, session->failures++,
@@ -245,9 +246,9 @@ leave_state(struct dpc_session *session)
 
 void
 dpc_session_finished(struct dpc_session *session, const struct dpc_msg_submit *result,
-                     double tokens_per_s, struct dpc_session_actions *actions)
+                     double tokens_per_s, int64_t now_ms, struct dpc_session_actions *actions)
 {
-    session_begin(session, session->now_ms, actions);
+    session_begin(session, now_ms, actions);
     if (session->work != DPC_WORK_RUNNING || !dpc_token_equal(result->token, session->lease.token))
         return;
     dpc_session_progress(session, result->steps_count, tokens_per_s);

@@ -130,7 +130,7 @@ void dpc_session_transferred(struct dpc_session *session, int code, const char *
 void dpc_session_progress(struct dpc_session *session, uint32_t steps_done, double tokens_per_s);
 /* The job of lease `result->token` is done, at that speed; an old lease's is dropped. */
 void dpc_session_finished(struct dpc_session *session, const struct dpc_msg_submit *result,
-                          double tokens_per_s, struct dpc_session_actions *actions);
+                          double tokens_per_s, int64_t now_ms, struct dpc_session_actions *actions);
 /* It failed. DPC_ECORRUPT and DPC_ENOTFOUND (a blob of the cache, already dropped from it) are
  * fetched again; other failures give the lease back with `text`. */
 void dpc_session_failed(struct dpc_session *session, struct dpc_token token, int code,

@@ -286,6 +286,7 @@ rebuild_indices(struct dpc_core *core, int64_t now_ms)
     }
     for (uint32_t i = 0; i < core->leases_count; i++) {
         core->leases[i]->granted_ms = core->leases[i]->progressed_ms = now_ms;
+        core->leases[i]->restored = true;
         core_hear_of(core, core->leases[i], now_ms);
     }
     core->now_ms = now_ms;
@@ -438,12 +439,33 @@ dpc_core_resume(struct dpc_core *core, struct dpc_actions *actions)
     core_advance(core, actions);
 }
 
+static bool
+is_silent(const struct dpc_core *core, const struct core_worker *worker, int64_t now_ms)
+{
+    return now_ms - worker->heard_ms > 3 * (int64_t)core->heartbeat_ms;
+}
+
+/* One that was killed says nothing of it. */
+static void
+forget_silent(struct dpc_core *core)
+{
+    if (core->now_ms - core->silent_looked_ms < core->heartbeat_ms)
+        return;
+    core->silent_looked_ms = core->now_ms;
+    for (uint32_t i = 0; i < core->workers_count; i++) {
+        struct core_worker *worker = &core->workers[i];
+        if (worker->connected && is_silent(core, worker, core->now_ms))
+            core_set_connected(core, worker, false);
+    }
+}
+
 /* What ticks add up is written with whatever commits next, and at the end. */
 static void
 on_tick(struct dpc_core *core, const struct dpc_event *event, struct dpc_actions *actions)
 {
     core->phase.bytes_up += event->tick.bytes_up;
     core->phase.bytes_down += event->tick.bytes_down;
+    forget_silent(core);
     if (core->experiment->mode == DPC_MODE_ELASTIC) {
         core_fold_what_is_complete(core, actions);
         core_advance(core, actions);
@@ -627,7 +649,7 @@ dpc_core_worker_at(const struct dpc_core *core, uint32_t index, int64_t now_ms,
     assert(index < core->workers_count);
     const struct core_worker *worker = &core->workers[index];
     *ret_silent_ms = now_ms - worker->heard_ms;
-    *ret_connected = worker->connected && *ret_silent_ms <= 3 * (int64_t)core->heartbeat_ms;
+    *ret_connected = worker->connected && !is_silent(core, worker, now_ms);
     return &worker->record;
 }
 

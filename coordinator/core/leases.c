@@ -335,12 +335,15 @@ core_on_heartbeat(struct dpc_core *core, const struct dpc_event *event, int64_t 
         return;
     }
     if (message->steps_done <= lease->steps_count) {
-        if (message->steps_done > lease->steps_done)
+        if (message->steps_done > lease->steps_most) {
             lease->progressed_ms = now_ms;
+            lease->steps_most = message->steps_done;
+        }
         lease->steps_done = message->steps_done;
     }
     core_hear_of(core, lease, now_ms);
-    lease->tokens_per_s = worker->tokens_per_s = message->tokens_per_s;
+    if (message->tokens_per_s > 0) /* it may have nothing to say of it */
+        lease->tokens_per_s = worker->tokens_per_s = message->tokens_per_s;
     reply_verdict(actions, message->token, DPC_VERDICT_CONTINUE);
 }
 

@@ -87,7 +87,8 @@ struct core_lease {
     struct dpc_lease_record record;
     enum core_sort sort;
     int64_t heard_ms, granted_ms, progressed_ms;
-    uint32_t steps_done;
+    bool restored;                   /* granted by a process before this one: when is not known */
+    uint32_t steps_done, steps_most; /* as last told; the most that ever was */
     uint32_t steps_count;
     double tokens_per_s;
     uint32_t task;           /* path or chunk, by the sort */
@@ -177,6 +178,7 @@ struct dpc_core {
     uint32_t workers_count, workers_capacity;
     struct core_worker *workers;
     uint32_t connected_count;    /* of them */
+    int64_t silent_looked_ms;    /* when it was last looked who of them is silent */
     uint32_t failures_count;     /* paths that have one */
     uint32_t worker_slots_count; /* a power of two */
     uint32_t *worker_slots;      /* see tables.c */

@@ -24,19 +24,27 @@ core_units(const struct dpc_core *core, const struct dpc_lease_record *task)
     return task->to - task->from;
 }
 
+/* Below this nothing is late: a few heartbeats may be lost. */
+static double
+slack_ms(const struct dpc_core *core)
+{
+    return 10.0 * core->heartbeat_ms;
+}
+
 void
 core_measure(struct dpc_core *core, const struct core_lease *lease,
              const struct dpc_msg_submit *submit, int64_t now_ms)
 {
     struct core_pace *pace = &core->paces[lease->record.kind];
-    double computing_ms = 1000.0 * submit->seconds;
-    double rest_ms = (double)(now_ms - lease->granted_ms) - computing_ms;
+    double age_ms = (double)(now_ms - lease->granted_ms);
+    /* As it says, but no longer than it had. */
+    double computing_ms = fmin(1000.0 * submit->seconds, age_ms + slack_ms(core));
+    double rest_ms = age_ms - computing_ms;
     bool trains = submit->kind == DPC_TASK_TRAIN; /* perhaps a part of what was asked for */
     uint32_t units = trains ? submit->steps_count : lease->steps_count;
-    if (!isfinite(computing_ms) || computing_ms <= 0 || !units)
+    if (!isfinite(computing_ms) || computing_ms <= 0 || !units || lease->restored)
         return;
     mix(&pace->unit_ms, computing_ms / units);
-    /* Less than nothing: the lease was granted by a process before this one. */
     if (rest_ms > 0)
         mix(&pace->rest_ms, rest_ms);
 }
@@ -47,13 +55,6 @@ expected_ms(const struct dpc_core *core, const struct dpc_lease_record *task)
 {
     const struct core_pace *pace = &core->paces[task->kind];
     return pace->unit_ms > 0 ? pace->unit_ms * core_units(core, task) + pace->rest_ms : 0;
-}
-
-/* Below this nothing is late: a few heartbeats may be lost. */
-static double
-slack_ms(const struct dpc_core *core)
-{
-    return 10.0 * core->heartbeat_ms;
 }
 
 uint32_t
@@ -107,7 +108,11 @@ core_behind_from(const struct dpc_core *core, const struct core_lease *lease)
     double whole_ms = expected_ms(core, &lease->record);
     if (whole_ms <= 0)
         return still_from(core, lease);
-    int64_t late_ms = past(lease->granted_ms, lease->record.time_left_ms);
+    /* Nothing may have been measured when it was granted. */
+    uint32_t time_ms = lease->record.time_left_ms == UINT32_MAX
+                           ? core_time_for(core, &lease->record)
+                           : lease->record.time_left_ms;
+    int64_t late_ms = past(lease->granted_ms, time_ms);
     if (!lease->steps_done || lease->steps_done >= lease->steps_count)
         return late_ms;
     /* Its age at which the rest, at its pace, takes too long. */

@@ -386,7 +386,7 @@ on_job_done(struct sim *sim, struct sim_worker *worker, const struct sim_event *
         if (sim_chance(sim, 0.5))
             sim_spill_result(sim, worker);
         dpc_session_finished(worker->session, &worker->result, 1000.0 / worker->slowness,
-                             &sim->actions);
+                             clock_of(sim, worker), &sim->actions);
     }
     act_all(sim, worker);
 }

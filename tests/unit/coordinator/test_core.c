@@ -314,12 +314,17 @@ an_idle_worker_asks_again_when_a_holder_would_be_silent(void)
     struct dpc_submission_check check = {0};
     start_training(&driver);
     driver_hello(&driver, 1, no_token);
+    struct dpc_msg_lease lease = lease_for(&driver, 1);
+    driver_fill_submission(&driver, &lease, &submit);
+    submit.seconds = 400000; /* an idle worker would ask every ten heartbeats */
+    driver.now_ms += 400000 * 1000;
+    CU_ASSERT_EQUAL(driver_submit_message(&driver, 1, &submit, &check)->verdict.verdict,
+                    DPC_VERDICT_ACCEPTED);
     struct dpc_msg_lease held = lease_for(&driver, 0);
     const struct dpc_msg *reply;
     while ((reply = driver_ask(&driver, 1))->type == DPC_MSG_LEASE) {
-        driver_fill_submission(&driver, &reply->lease, &submit);
-        submit.seconds = 4000; /* an idle worker would ask every ten heartbeats */
-        driver_submit_message(&driver, 1, &submit, &check);
+        lease = reply->lease;
+        driver_submit(&driver, 1, &lease);
     }
     CU_ASSERT_EQUAL(reply->wait.retry_ms, 2251);
     driver.now_ms += 2251;
@@ -433,6 +438,69 @@ a_first_lease_has_the_time_it_needs_unless_it_stands_still(void)
     }
     /* Three steps in 5400 s: it may stand for four times as long, and ten heartbeats. */
     CU_ASSERT_EQUAL(seconds_to_backup(&driver, &lease, 3, 30000), 4 * 5400 + 10 + 1);
+    driver_stop(&driver);
+}
+
+/* What was measured after its lease was granted counts for it, too, be it without a step or with
+ * all: then it is the upload that goes on for ever. */
+static void
+a_lease_from_before_anything_was_measured_is_backed_up_when_something_was(void)
+{
+    for (uint32_t done = 0; done <= 4; done += 4) {
+        struct driver driver;
+        driver_start(&driver, yaml);
+        driver_hello(&driver, 0, no_token);
+        driver_reach_training(&driver, 0);
+        driver_hello(&driver, 1, no_token);
+        driver_crash(&driver); /* what was measured is not on disk */
+        driver_hello(&driver, 0, no_token);
+        driver_hello(&driver, 1, no_token);
+        struct dpc_msg_lease lease = lease_for(&driver, 0), other = lease_for(&driver, 1);
+        CU_ASSERT_EQUAL(lease.time_left_ms, UINT32_MAX);
+        CU_ASSERT_EQUAL(lease.steps_count, 4);
+        driver_submit(&driver, 1, &other);
+        uint32_t seconds = seconds_to_backup(&driver, &lease, done, 60);
+        CU_ASSERT(seconds >= 10 && seconds <= 12);
+        driver_stop(&driver);
+    }
+}
+
+/* It would have been waited for as long as it said. */
+static void
+what_a_worker_says_that_it_took_is_no_more_than_it_had(void)
+{
+    struct driver driver;
+    start_training(&driver);
+    driver_hello(&driver, 1, no_token);
+    struct dpc_msg_lease lease = lease_for(&driver, 1);
+    struct dpc_msg_submit submit;
+    struct dpc_submission_check check = driver_check(&driver, &lease);
+    driver_fill_submission(&driver, &lease, &submit);
+    submit.seconds = 1e300;
+    CU_ASSERT_EQUAL(driver_submit_message(&driver, 1, &submit, &check)->verdict.verdict,
+                    DPC_VERDICT_ACCEPTED);
+    lease = lease_for(&driver, 0);
+    uint32_t seconds = seconds_to_backup(&driver, &lease, 0, 600);
+    CU_ASSERT(seconds > 0 && seconds < 60);
+    driver_stop(&driver);
+}
+
+/* A count that goes up and down is no progress. */
+static void
+a_first_lease_that_goes_to_and_fro_stands_still(void)
+{
+    struct driver driver;
+    driver_start(&driver, yaml);
+    driver_hello(&driver, 0, no_token);
+    driver_hello(&driver, 1, no_token);
+    struct dpc_msg_lease lease = lease_for(&driver, 0);
+    bool other = false;
+    for (uint32_t second = 0; second < 600 && !other; second++) {
+        driver.now_ms += 1000;
+        beat(&driver, 0, lease.token, second % 2);
+        other = driver_ask(&driver, 1)->type == DPC_MSG_LEASE;
+    }
+    CU_ASSERT_TRUE(other);
     driver_stop(&driver);
 }
 
@@ -832,6 +900,12 @@ static const struct dpc_test tests[] = {
      a_worker_without_a_step_is_backed_up_when_its_time_is_over},
     {"a first lease has the time it needs unless it stands still",
      a_first_lease_has_the_time_it_needs_unless_it_stands_still},
+    {"a lease from before anything was measured is backed up when something was",
+     a_lease_from_before_anything_was_measured_is_backed_up_when_something_was},
+    {"what a worker says that it took is no more than it had",
+     what_a_worker_says_that_it_took_is_no_more_than_it_had},
+    {"a first lease that goes to and fro stands still",
+     a_first_lease_that_goes_to_and_fro_stands_still},
     {"a restarted worker frees its lease at once unless it still holds it",
      a_restarted_worker_frees_its_lease_at_once_unless_it_still_holds_it},
     {"a lease belongs to one worker", a_lease_belongs_to_one_worker},

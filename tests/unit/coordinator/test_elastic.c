@@ -333,6 +333,8 @@ a_slow_machine_gets_a_part(void)
     beat.tokens_per_s = 2 * 32 / (8 * 0.025);
     event.heartbeat.message = &beat;
     driver_step(&driver, &event);
+    beat.tokens_per_s = 0; /* as while a submission is looked at: nothing is said */
+    driver_step(&driver, &event);
     struct dpc_msg_give_back back = {.token = leases[2].token, .reason = "test"};
     event.type = DPC_EVENT_GIVE_BACK;
     event.give_back.message = &back;

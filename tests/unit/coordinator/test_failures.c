@@ -162,7 +162,30 @@ what_succeeds_has_not_failed(void)
     }
 }
 
+/* One that lost its power has said nothing, and is not there to try. */
+static void
+a_worker_that_was_killed_is_not_waited_for(void)
+{
+    struct driver driver;
+    uint32_t path, tries;
+    start(&driver);
+    driver_hello(&driver, 1, no_token);
+    for (int i = 0; i < 4; i++)
+        CU_ASSERT_TRUE(fails_once(&driver, 0, is_training));
+    CU_ASSERT_PTR_NULL(dpc_core_failure(driver.core, &path, &tries)); /* the other may do better */
+    struct dpc_event tick = {.type = DPC_EVENT_TICK};
+    for (int second = 0; second < 5; second++) {
+        driver.now_ms += 1000;
+        driver_step(&driver, &tick);
+        driver_ask(&driver, 0);
+    }
+    CU_ASSERT_PTR_NOT_NULL(dpc_core_failure(driver.core, &path, &tries));
+    CU_ASSERT_EQUAL(path, PATH);
+    driver_stop(&driver);
+}
+
 static const struct dpc_test tests[] = {
+    {"a worker that was killed is not waited for", a_worker_that_was_killed_is_not_waited_for},
     {"a round is let alone until a restart", a_round_is_let_alone_until_a_restart},
     {"an early evaluation is let alone until a restart",
      an_early_evaluation_is_let_alone_until_a_restart},

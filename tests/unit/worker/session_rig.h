@@ -159,7 +159,7 @@ finish(struct rig *rig, uint64_t serial)
     for (uint8_t level = 0; level < LEVELS; level++)
         submit.parts[level].delta = (struct dpc_blob_ref){hash_of((uint8_t)(20 + level)), 100};
     submit.state = (struct dpc_blob_ref){hash_of(30), 200};
-    dpc_session_finished(rig->session, &submit, 1234.0, &rig->actions);
+    dpc_session_finished(rig->session, &submit, 1234.0, rig->now_ms, &rig->actions);
 }
 
 static inline void
