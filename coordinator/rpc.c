@@ -152,6 +152,18 @@ reply_wait_for_room(struct dpc_server *server, const struct dpc_peer *peer,
         dpc_log_debug("reply dropped type=wait");
 }
 
+/* It may be slow to look at, and stands for nothing: the core says why. */
+static void
+submit_unexpected(struct dpc_server *server, const struct dpc_peer *peer, const struct dpc_msg *msg)
+{
+    static const struct dpc_submission_check nothing;
+    struct dpc_event event = {.type = DPC_EVENT_SUBMIT};
+    memcpy(event.worker, peer->key.bytes, DPC_WORKER_KEY_BYTES);
+    event.submit.message = &msg->submit;
+    event.submit.check = &nothing;
+    server_step(server, &event, peer, msg->request);
+}
+
 static void
 start_check(struct dpc_server *server, const struct dpc_peer *peer, const struct dpc_msg *msg)
 {
@@ -160,6 +172,10 @@ start_check(struct dpc_server *server, const struct dpc_peer *peer, const struct
     if (again) { /* repeated: answer the latest try */
         again->peer = *peer;
         again->request = msg->request;
+        return;
+    }
+    if (!dpc_core_expects(server->core, peer->key.bytes, msg->submit.token)) {
+        submit_unexpected(server, peer, msg);
         return;
     }
     if (server->checks_count == DPC_CHECKS_MAX) {

@@ -33,6 +33,7 @@ struct dpc_sweeps {
 /* A full disk (space.c). */
 struct dpc_space {
     bool paused;
+    bool swept;          /* since then */
     int64_t paused_ms;   /* since when */
     uint64_t free_bytes; /* as last asked */
     uint64_t put_off;    /* requests of workers that were told to come again */

@@ -57,6 +57,10 @@ server_swept(struct dpc_server *server, const struct dpc_job *sweep)
     server->sweeps.busy = false;
     if (sweep->code != DPC_OK) /* the disk is too full to note what goes; files went before that */
         return;
+    /* The first sweep of a full disk spares what was touched since the one before it, the second
+     * does not; and what one could remove may be followed by more. */
+    server->sweeps.asked |= server->space.paused && (!server->space.swept || swept->removed > 0);
+    server->space.swept = true;
     server->sweeps.last = *swept;
     server->sweeps.removed_bytes += swept->removed_bytes;
     dpc_log_info("swept removed=%llu removed_bytes=%llu partials=%llu kept=%llu kept_bytes=%llu",

@@ -142,21 +142,71 @@ drop(struct dpc_cache *cache, const struct dpc_hash *hash)
     (void)code;
 }
 
+/* What has come of blobs whose lease is over: it may be asked for again, and is first to go. */
+struct partials {
+    struct dpc_cache *cache;
+    bool discards;
+    uint64_t bytes;
+};
+
+static void
+note_partial(void *context, const struct dpc_hash *hash)
+{
+    struct partials *partials = context;
+    struct dpc_cache *cache = partials->cache;
+    if (is_pinned(cache, hash))
+        return;
+    if (partials->discards)
+        dpc_blobs_discard(cache->blobs, hash);
+    else
+        partials->bytes += dpc_blobs_partial(cache->blobs, hash);
+}
+
+static int
+discard_partials(struct dpc_cache *cache, uint64_t bytes)
+{
+    struct partials partials = {.cache = cache};
+    int code = dpc_blobs_list_partials(cache->blobs, note_partial, &partials, NULL);
+    if (code != DPC_OK || partials.bytes == 0 ||
+        (bytes <= cache->budget && partials.bytes <= cache->budget - bytes &&
+         cache->bytes <= cache->budget - bytes - partials.bytes))
+        return code;
+    partials.discards = true;
+    return dpc_blobs_list_partials(cache->blobs, note_partial, &partials, NULL);
+}
+
+static int
+evict(struct dpc_cache *cache, struct entry *entry)
+{
+    struct dpc_hash hash = entry->ref.hash;
+    remove_entry(cache, entry);
+    return dpc_blobs_remove(cache->blobs, &hash);
+}
+
+/* The disk is full although the budget is not; false when there is nothing that is not needed. */
+static bool
+make_room_on_disk(struct dpc_cache *cache)
+{
+    pthread_mutex_lock(&cache->lock);
+    struct entry *entry = least_used(cache, false);
+    bool made = entry && evict(cache, entry) == DPC_OK;
+    pthread_mutex_unlock(&cache->lock);
+    return made;
+}
+
 /* Evicts until `bytes` more fit the budget. */
 static int
 make_room(struct dpc_cache *cache, uint64_t bytes)
 {
-    int code = DPC_OK;
     pthread_mutex_lock(&cache->lock);
+    int code = discard_partials(cache, bytes);
     while (code == DPC_OK && (bytes > cache->budget || cache->bytes > cache->budget - bytes)) {
         struct entry *entry = bytes > cache->budget ? NULL : first_to_go(cache);
         if (!entry) {
             code = DPC_ENOSPACE;
             break;
         }
-        struct dpc_hash hash = entry->ref.hash;
-        remove_entry(cache, entry);
-        code = dpc_blobs_remove(cache->blobs, &hash);
+        code = evict(cache, entry);
     }
     pthread_mutex_unlock(&cache->lock);
     return code;
@@ -223,7 +273,9 @@ dpc_cache_put(struct dpc_cache *cache, const void *bytes, size_t len, struct dpc
     int code = make_room(cache, len);
     if (code != DPC_OK)
         return no_room(cache, code, len, err);
-    code = dpc_blobs_put(cache->blobs, bytes, len, &ref.hash, err);
+    do
+        code = dpc_blobs_put(cache->blobs, bytes, len, &ref.hash, err);
+    while (code == DPC_ENOSPACE && make_room_on_disk(cache));
     if (code != DPC_OK)
         return code;
     pthread_mutex_lock(&cache->lock);
@@ -324,7 +376,11 @@ files_write(void *context, const struct dpc_blob_ref *ref, uint64_t offset, cons
         if (code != DPC_OK)
             return code;
     }
-    return dpc_blobs_append(cache->blobs, &ref->hash, offset, bytes, len, NULL);
+    int code;
+    do
+        code = dpc_blobs_append(cache->blobs, &ref->hash, offset, bytes, len, NULL);
+    while (code == DPC_ENOSPACE && make_room_on_disk(cache));
+    return code;
 }
 
 static int

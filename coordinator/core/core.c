@@ -602,6 +602,18 @@ dpc_core_round_place(const struct dpc_core *core, uint32_t path, uint32_t round)
     return warm_steps + (uint64_t)(round - core->warm_rounds) * steps;
 }
 
+bool
+dpc_core_expects(struct dpc_core *core, const uint8_t key[static DPC_WORKER_KEY_BYTES],
+                 struct dpc_token token)
+{
+    struct core_worker *worker = core_find_worker(core, key);
+    if (!worker || token.incarnation != core->incarnation)
+        return false;
+    const struct core_lease *lease = core_find_lease(core, token.serial);
+    return (lease && memcmp(lease->record.worker, key, DPC_WORKER_KEY_BYTES) == 0) ||
+           core_find_audit(core, worker, token);
+}
+
 uint32_t
 dpc_core_leases_count(const struct dpc_core *core)
 {

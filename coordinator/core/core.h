@@ -334,6 +334,10 @@ struct dpc_lease_view {
     double tokens_per_s;
     uint8_t worker[DPC_WORKER_KEY_BYTES];
 };
+/* Does the worker hold the lease or the audit with this token? Else nothing that it hands in under
+ * it is looked at. */
+bool dpc_core_expects(struct dpc_core *core, const uint8_t worker[static DPC_WORKER_KEY_BYTES],
+                      struct dpc_token token);
 uint32_t dpc_core_leases_count(const struct dpc_core *core);
 void dpc_core_lease_at(const struct dpc_core *core, uint32_t index, int64_t now_ms,
                        struct dpc_lease_view *ret_view);

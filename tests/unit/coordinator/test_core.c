@@ -505,6 +505,28 @@ a_first_lease_that_goes_to_and_fro_stands_still(void)
 }
 
 static void
+only_who_holds_a_lease_is_expected_to_hand_it_in(void)
+{
+    struct driver driver;
+    uint8_t zero[DPC_WORKER_KEY_BYTES], one[DPC_WORKER_KEY_BYTES], unknown[DPC_WORKER_KEY_BYTES];
+    memset(zero, 1, sizeof zero);
+    memset(one, 2, sizeof one);
+    memset(unknown, 9, sizeof unknown);
+    start_training(&driver);
+    driver_hello(&driver, 1, no_token);
+    struct dpc_msg_lease lease = lease_for(&driver, 0);
+    struct dpc_token before = lease.token;
+    before.incarnation++;
+    CU_ASSERT_TRUE(dpc_core_expects(driver.core, zero, lease.token));
+    CU_ASSERT_FALSE(dpc_core_expects(driver.core, one, lease.token));
+    CU_ASSERT_FALSE(dpc_core_expects(driver.core, unknown, lease.token));
+    CU_ASSERT_FALSE(dpc_core_expects(driver.core, zero, before));
+    driver_submit(&driver, 0, &lease);
+    CU_ASSERT_FALSE(dpc_core_expects(driver.core, zero, lease.token));
+    driver_stop(&driver);
+}
+
+static void
 a_restarted_worker_frees_its_lease_at_once_unless_it_still_holds_it(void)
 {
     struct driver driver;
@@ -904,6 +926,8 @@ static const struct dpc_test tests[] = {
      a_lease_from_before_anything_was_measured_is_backed_up_when_something_was},
     {"what a worker says that it took is no more than it had",
      what_a_worker_says_that_it_took_is_no_more_than_it_had},
+    {"only who holds a lease is expected to hand it in",
+     only_who_holds_a_lease_is_expected_to_hand_it_in},
     {"a first lease that goes to and fro stands still",
      a_first_lease_that_goes_to_and_fro_stands_still},
     {"a restarted worker frees its lease at once unless it still holds it",

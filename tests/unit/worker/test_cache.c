@@ -102,6 +102,29 @@ the_least_recently_used_goes_first(void)
     end(&rig);
 }
 
+/* It may be asked for again, unless its room is needed. */
+static void
+half_of_a_blob_counts_and_goes_first(void)
+{
+    struct rig rig = begin();
+    struct dpc_blob_ref half = ref_of('h');
+    uint8_t bytes[BYTES];
+    uint64_t kept;
+    memset(bytes, 'h', sizeof bytes);
+    dpc_cache_pin(rig.cache, &half, 1);
+    CU_ASSERT_EQUAL(rig.files.write(rig.files.context, &half, 0, bytes, BYTES / 2), DPC_OK);
+    dpc_cache_unpin_all(rig.cache);
+    struct dpc_blob_ref a = put(&rig, 'a');
+    put(&rig, 'b');
+    CU_ASSERT_EQUAL(rig.files.have(rig.files.context, &half, &kept), DPC_OK);
+    CU_ASSERT_EQUAL(kept, BYTES / 2);
+    put(&rig, 'c');
+    CU_ASSERT_EQUAL(rig.files.have(rig.files.context, &half, &kept), DPC_OK);
+    CU_ASSERT_EQUAL(kept, 0);
+    CU_ASSERT(is_there(&rig, &a));
+    end(&rig);
+}
+
 static void
 pinned_blobs_stay(void)
 {
@@ -217,6 +240,23 @@ blobs_of_earlier_runs_count(void)
     end(&rig);
 }
 
+/* Others have filled it: what nobody needs makes room. */
+static void
+a_full_disk_takes_what_is_not_needed(void)
+{
+    int gone = 0;
+    for (unsigned n = 1; n <= 4; n++) {
+        struct rig rig = begin();
+        struct dpc_blob_ref a = put(&rig, 'a');
+        dpc_cache_unpin_all(rig.cache);
+        fault_disk_fail_at(rig.disk, n, FAULT_NO_SPACE);
+        int code = receive(&rig, 'c', 0);
+        gone += code == DPC_OK && fault_disk_fired(rig.disk) && !is_there(&rig, &a);
+        end(&rig);
+    }
+    CU_ASSERT(gone > 0);
+}
+
 static void
 a_full_disk_is_said_and_passes(void)
 {
@@ -279,6 +319,7 @@ held_blobs_go_last(void)
 static const struct dpc_test tests[] = {
     {"a failed sync breaks the cache", a_failed_sync_breaks_the_cache},
     {"the least recently used goes first", the_least_recently_used_goes_first},
+    {"half of a blob counts and goes first", half_of_a_blob_counts_and_goes_first},
     {"pinned blobs stay", pinned_blobs_stay},
     {"a blob larger than the budget is refused", a_blob_larger_than_the_budget_is_refused},
     {"a received blob counts and is taken up after a break",
@@ -287,6 +328,7 @@ static const struct dpc_test tests[] = {
     {"a damaged blob is dropped and fetched again", a_damaged_blob_is_dropped_and_fetched_again},
     {"a size that the lease has wrong is said", a_size_that_the_lease_has_wrong_is_said},
     {"blobs of earlier runs count", blobs_of_earlier_runs_count},
+    {"a full disk takes what is not needed", a_full_disk_takes_what_is_not_needed},
     {"a full disk is said and passes", a_full_disk_is_said_and_passes},
     {"held blobs go last", held_blobs_go_last},
 };
