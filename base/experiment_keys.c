@@ -275,8 +275,8 @@ static const struct dpc_key rows[] = {
      .choices = classes,
      .may_change = DPC_CHANGE_FORK,
      .doc = "Whose results go together in strict mode; one: only machines that compute the same "
-            "bits as the first worker, any: all machines, so that versions also depend on who "
-            "trained what, and two workers may differ without an alarm"},
+            "bits as the one whose result came first, any: all machines, so that versions also "
+            "depend on who trained what, and two workers may differ without an alarm"},
     {.path = "recompute",
      .type = DPC_KEY_ENUM,
      FIELD(recompute),

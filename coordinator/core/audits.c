@@ -329,6 +329,7 @@ core_on_audited(struct dpc_core *core, struct core_audit *audit, struct core_wor
     }
     take_answer(audit, worker->record.key, serial, submit);
     worker->record.accepted = serial;
+    worker->fruitless = 0;
     worker->record.tokens += core_tokens_of(core, submit->steps_count);
     dpc_put_worker(&actions->batch, &worker->record);
     core_reply_submitted(actions, submit->token, DPC_VERDICT_ACCEPTED);

@@ -10,6 +10,9 @@
 #include "base/alloc.h"
 #include "base/planted.h"
 
+/* Heartbeats that a worker is kept waiting whose leases come to nothing: 2, 4, 8 ... 128. */
+enum { PAUSE_DOUBLINGS_MAX = 7 };
+
 /* --- Granting. */
 
 static void
@@ -144,6 +147,21 @@ retry_after(const struct dpc_core *core, int64_t now_ms)
     return ms < 50 ? 50 : (uint32_t)ms;
 }
 
+/* False when it may have a lease. */
+static bool
+reply_pause(const struct core_worker *worker, int64_t now_ms, struct dpc_actions *actions)
+{
+    if (worker->lease || now_ms >= worker->not_before_ms)
+        return false;
+    struct dpc_msg *reply = core_reply(actions, DPC_MSG_WAIT);
+    reply->wait.retry_ms = (uint32_t)(worker->not_before_ms - now_ms);
+    (void)snprintf(actions->reply_text, sizeof actions->reply_text,
+                   "its last %u leases came to nothing: the next one in a while",
+                   worker->fruitless);
+    reply->wait.reason = actions->reply_text;
+    return true;
+}
+
 static void
 reply_wait(struct dpc_core *core, const struct core_worker *worker, int64_t now_ms,
            struct dpc_actions *actions)
@@ -168,38 +186,76 @@ add_worker(struct dpc_core *core, const uint8_t *key)
     return core->workers_count < DPC_WORKERS_MAX ? core_add_worker(core, &record) : NULL;
 }
 
+/* Who ends with each lease, out of memory or of malice, would otherwise get the same task again and
+ * again, which is the one furthest behind: others may try it meanwhile. */
+void
+core_note_fruitless(const struct dpc_core *core, struct core_worker *worker)
+{
+    uint32_t in_vain = worker->fruitless++;
+    uint32_t doublings = in_vain < PAUSE_DOUBLINGS_MAX ? in_vain : PAUSE_DOUBLINGS_MAX;
+    if (in_vain > 0)
+        worker->not_before_ms = core->now_ms + ((int64_t)core->heartbeat_ms << doublings);
+}
+
 /* What a worker does not hold any more, it will not hand in: others need not wait for it. */
 static void
-end_other_lease(struct dpc_core *core, const struct core_worker *worker, uint64_t held_serial,
+end_other_lease(struct dpc_core *core, struct core_worker *worker, uint64_t held_serial,
                 struct dpc_actions *actions)
 {
     core_leave_audit(core, worker, held_serial);
-    if (worker->lease && worker->lease->record.serial != held_serial)
+    if (worker->lease && worker->lease->record.serial != held_serial) {
         core_end_lease(core, worker->lease, actions);
+        core_note_fruitless(core, worker);
+    }
+}
+
+static bool
+keeps_one_class(const struct dpc_core *core)
+{
+    return core->experiment->mode == DPC_MODE_STRICT &&
+           core->experiment->numeric_class != DPC_CLASS_ANY;
+}
+
+/* That of the first result, and before there is one that of whoever is at work; "": any. */
+static const char *
+present_class(struct dpc_core *core, const struct core_worker *but)
+{
+    if (core->phase.numeric_class[0])
+        return core->phase.numeric_class;
+    for (uint32_t i = 0; i < core->leases_count; i++) {
+        const struct core_worker *worker = core_find_worker(core, core->leases[i]->record.worker);
+        if (worker && worker != but && worker->numeric_class[0])
+            return worker->numeric_class;
+    }
+    return "";
 }
 
 /* Strict mode promises the same bits whoever trains, so it keeps to machines that compute the same,
- * unless the experiment gives that up for more machines. */
+ * unless the experiment gives that up for more machines. `worker` may be NULL. */
 static bool
-class_is_welcome(struct dpc_core *core, const char *numeric_class, struct dpc_actions *actions)
+class_is_welcome(struct dpc_core *core, const struct core_worker *worker, const char *numeric_class,
+                 struct dpc_actions *actions)
 {
-    if (core->experiment->mode != DPC_MODE_STRICT ||
-        core->experiment->numeric_class == DPC_CLASS_ANY)
+    if (!keeps_one_class(core))
         return true;
-    char known[DPC_NAME_MAX] = ""; /* as much of it as a record keeps */
+    const char *present = present_class(core, worker);
+    char known[DPC_NAME_MAX]; /* as much of it as a record keeps */
     (void)snprintf(known, sizeof known, "%s", numeric_class);
-    if (!core->phase.numeric_class[0]) {
-        memcpy(core->phase.numeric_class, known, sizeof known);
-        core_put_phase(core, actions);
-    }
-    if (strcmp(core->phase.numeric_class, known) == 0)
+    if (!present[0] || strcmp(present, known) == 0)
         return true;
     core_reply_error(actions, DPC_EVERSION,
-                     "strict mode keeps to the numeric class of its first worker, %s; this worker "
-                     "is of %s: use the same release on the same kind of machine, or begin an "
-                     "experiment with numeric_class: any",
-                     core->phase.numeric_class, numeric_class);
+                     "strict mode keeps to the numeric class of the first worker that trains, %s; "
+                     "this worker is of %s: use the same release on the same kind of machine, or "
+                     "begin an experiment with numeric_class: any",
+                     present, numeric_class);
     return false;
+}
+
+void
+core_keep_class(struct dpc_core *core, const struct core_worker *worker)
+{
+    if (keeps_one_class(core) && !core->phase.numeric_class[0])
+        memcpy(core->phase.numeric_class, worker->numeric_class, sizeof core->phase.numeric_class);
 }
 
 void
@@ -217,7 +273,7 @@ core_on_hello(struct dpc_core *core, const struct dpc_event *event, int64_t now_
     }
     struct core_worker *worker = core_find_worker(core, event->worker);
     if ((worker && core_refuse_barred(worker, actions)) ||
-        !class_is_welcome(core, hello->numeric_class, actions))
+        !class_is_welcome(core, worker, hello->numeric_class, actions))
         return;
     if (!worker)
         worker = add_worker(core, event->worker);
@@ -293,6 +349,13 @@ core_on_ask(struct dpc_core *core, const struct dpc_event *event, int64_t now_ms
     if (worker->lease && !core_stands(core, worker->lease))
         core_end_lease(core, worker->lease, actions);
     struct core_lease *lease = worker->lease;
+    /* It said hello when another class was welcome, too; "": before a restart, and says it again.
+     */
+    if (!lease && worker->numeric_class[0] &&
+        !class_is_welcome(core, worker, worker->numeric_class, actions))
+        return;
+    if (reply_pause(worker, now_ms, actions))
+        return;
     if (!lease && core_grant_audit(core, worker, true, now_ms, actions))
         return;
     if (!lease)
@@ -376,6 +439,8 @@ core_on_give_back(struct dpc_core *core, const struct dpc_event *event, int64_t 
             core_note_failure(core, lease, message->reason);
         if (message->too_large)
             note_too_large(core, worker, lease->record.path);
+        if (!message->not_finite && !message->too_large) /* which others may not do better */
+            core_note_fruitless(core, worker);
         core_end_lease(core, lease, actions);
     }
     core_reply(actions, DPC_MSG_ACK);

@@ -567,6 +567,8 @@ accept(struct dpc_core *core, struct core_lease *lease, const struct dpc_event *
     else
         core_end_task_leases(core, lease, actions);
     worker->record.accepted = serial;
+    worker->fruitless = 0;
+    core_keep_class(core, worker);
     dpc_put_worker(&actions->batch, &worker->record);
     core_put_phase(core, actions);
     core_reply_submitted(actions, (struct dpc_token){core->incarnation, serial},
@@ -660,6 +662,8 @@ core_on_submit(struct dpc_core *core, const struct dpc_event *event, int64_t now
             core_note_failure(core, lease, fault);
         dpc_put_worker(&actions->batch, &worker->record);
         core_end_lease(core, lease, actions);
+        if (!check->not_finite)
+            core_note_fruitless(core, worker);
         if (submit->kind == DPC_TASK_TRAIN && core_is_stale(core, submit))
             core_note_stale(core, worker, actions);
         core_reply_submitted(actions, submit->token, DPC_VERDICT_REFUSED);

@@ -138,6 +138,8 @@ struct core_worker {
     /* core_path_bytes of the smallest path that did not fit its memory since its last hello; 0:
      * none. It gets smaller ones alone. */
     uint64_t too_large;
+    uint32_t fruitless;                   /* leases in a row that came to nothing (leases.c) */
+    int64_t not_before_ms;                /* it gets no other one */
     uint32_t first_trained, last_trained; /* its paths, the longest ago first */
 };
 
@@ -210,6 +212,10 @@ void core_reply_error(struct dpc_actions *actions, int code, const char *format,
 bool core_is_dense(const struct dpc_core *core, uint32_t path);
 
 /* --- leases.c: who works on what. */
+/* Strict mode: what the worker handed in is accepted, and all else is of its numeric class. */
+void core_keep_class(struct dpc_core *core, const struct core_worker *worker);
+/* A lease of the worker's came to nothing; with the second in a row it gets the next one later. */
+void core_note_fruitless(const struct dpc_core *core, struct core_worker *worker);
 void core_on_hello(struct dpc_core *core, const struct dpc_event *event, int64_t now_ms,
                    struct dpc_actions *actions);
 void core_on_ask(struct dpc_core *core, const struct dpc_event *event, int64_t now_ms,

@@ -25,7 +25,7 @@ make_experiment bad.yaml 's/upload: fp32/upload: int4/'
 run_to_end run dipaco run bad.yaml --dir bad
 expect 'what is not built yet' 2 'not supported yet'
 run_to_end run dipaco run none.yaml --dir bad
-expect 'no file' 1 'none.yaml'
+expect 'no file' 2 'none.yaml'
 check 'nothing was made' [ ! -e bad ]
 
 # --- The corpus.

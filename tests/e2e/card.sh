@@ -61,9 +61,10 @@ end_run
 check 'late: the versions are those of the calm run' same_versions calm late
 unset FAKE_CARD
 
-# --- Where the class of the first worker was the processor's, auto goes on with it.
+# --- Where the class of the first result was the processor's, auto goes on with it.
 make_experiment tiny.yaml 's/steps: 20,/steps: 600,/'
 start_run class dipaco run tiny.yaml --dir class --workers 1
+wait_for 60 'a first result' log_says class 'verdict=accepted'
 wait_for 60 'a worker in a lease' halted_in_lease class worker-1
 kill -TERM "$supervisor"
 kill -CONT "$halted"
