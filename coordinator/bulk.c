@@ -23,6 +23,11 @@ enum {
     VERIFIED_MAX = 1024,
     /* Answers in one turn of the loop, so that bulk never starves control. */
     ANSWERS_TURN = 32,
+    /* More than the keys that may connect. */
+    SENDERS_PLACES = 2 * DPC_WORKERS_MAX,
+    /* The largest blobs that a lease may hand in: a path state, half of it as deltas, all of it
+     * again where it did not arrive whole, or was swept. */
+    LEASE_BLOBS_MAX = 8,
     /* Between two looks whether a blob that is not here is one that must be. */
     LOOK_MS = 1000,
 };
@@ -37,6 +42,13 @@ struct asker {
     bool sent_last; /* the last piece of the upload */
 };
 
+/* What a worker has sent for the lease that it holds. */
+struct sender {
+    struct dpc_key key;
+    uint64_t serial; /* of the lease; 0: the place is free */
+    uint64_t bytes;
+};
+
 struct dpc_reading {
     struct dpc_executor *reader;
     uint32_t jobs_count, askers_count;
@@ -45,6 +57,7 @@ struct dpc_reading {
     struct dpc_job *ended;                  /* whose askers are being answered; NULL: none */
     struct dpc_job *jobs[READINGS_MAX];     /* of the reader, and that one */
     struct asker askers[ASKERS_MAX];        /* in the order in which they asked */
+    struct sender *senders;                 /* [SENDERS_PLACES], by key */
     struct dpc_hash verified[VERIFIED_MAX]; /* found whole since the start, a ring */
 };
 
@@ -149,23 +162,6 @@ refuse_for_want_of_room(struct dpc_server *server, struct dpc_error *err)
     return dpc_error_set(err, DPC_EAGAIN, "%.500s", text);
 }
 
-static int
-blob_append(void *context, const struct dpc_hash *hash, uint64_t offset, const void *bytes,
-            size_t len, struct dpc_error *err)
-{
-    struct dpc_server *server = ((const struct serving *)context)->server;
-    if (!server_has_room(server))
-        return refuse_for_want_of_room(server, err);
-    int code = dpc_store_blob_append(server->store, hash, offset, bytes, len, err);
-    return server_ran_out(server, code) ? refuse_for_want_of_room(server, err) : code;
-}
-
-static int
-blob_finish(void *context, const struct dpc_hash *hash, struct dpc_error *err)
-{
-    return begin(context, DPC_JOB_ARRIVAL, hash, err);
-}
-
 /* The router network answers for all documents at once. */
 static uint64_t
 largest_now(const struct dpc_server *server)
@@ -176,6 +172,57 @@ largest_now(const struct dpc_server *server)
     return phase->phase == DPC_PHASE_REROUTE && routes > server->blob_bytes_max
                ? routes
                : server->blob_bytes_max;
+}
+
+static struct sender *
+find_sender(struct dpc_reading *reading, const struct dpc_key *key)
+{
+    uint64_t place;
+    memcpy(&place, key->bytes, sizeof place);
+    for (place %= SENDERS_PLACES;; place = (place + 1) % SENDERS_PLACES) {
+        struct sender *sender = &reading->senders[place];
+        if (sender->serial == 0 || dpc_key_equal(&sender->key, key))
+            return sender;
+    }
+}
+
+/* A disk has no room for what no lease owes. */
+static int
+count_sent(const struct serving *serving, size_t len, struct dpc_error *err)
+{
+    struct dpc_server *server = serving->server;
+    uint64_t serial = dpc_core_held_by(server->core, serving->peer->key.bytes);
+    if (!serial)
+        return dpc_error_set(err, DPC_EPERM, "a worker without a lease has nothing to hand in");
+    struct sender *sender = find_sender(server->reading, &serving->peer->key);
+    if (sender->serial != serial)
+        *sender = (struct sender){.key = serving->peer->key, .serial = serial};
+    sender->bytes += len;
+    if (sender->bytes > LEASE_BLOBS_MAX * largest_now(server))
+        return dpc_error_set(err, DPC_EPERM,
+                             "lease %llu has handed in %llu bytes, more than any owes",
+                             (unsigned long long)serial, (unsigned long long)sender->bytes);
+    return DPC_OK;
+}
+
+static int
+blob_append(void *context, const struct dpc_hash *hash, uint64_t offset, const void *bytes,
+            size_t len, struct dpc_error *err)
+{
+    const struct serving *serving = context;
+    struct dpc_server *server = serving->server;
+    if (!server_has_room(server))
+        return refuse_for_want_of_room(server, err);
+    int code = count_sent(serving, len, err);
+    if (code == DPC_OK)
+        code = dpc_store_blob_append(server->store, hash, offset, bytes, len, err);
+    return server_ran_out(server, code) ? refuse_for_want_of_room(server, err) : code;
+}
+
+static int
+blob_finish(void *context, const struct dpc_hash *hash, struct dpc_error *err)
+{
+    return begin(context, DPC_JOB_ARRIVAL, hash, err);
 }
 
 /* --- Answers. */
@@ -456,6 +503,7 @@ server_begin_reading(struct dpc_server *server)
 {
     server->reading = dpc_alloc(1, sizeof *server->reading);
     server->reading->reader = dpc_executor_create(1, dpc_job_run, dpc_job_drop);
+    server->reading->senders = dpc_alloc(SENDERS_PLACES, sizeof *server->reading->senders);
 }
 
 void
@@ -465,6 +513,7 @@ server_end_reading(struct dpc_server *server)
         return;
     dpc_executor_destroy(server->reading->reader);
     dpc_job_drop(server->reading->ended);
+    dpc_free(server->reading->senders);
     server->reading = dpc_free(server->reading);
 }
 

@@ -210,6 +210,13 @@ core_find_audit(struct dpc_core *core, const struct core_worker *worker, struct 
     return same ? audit : NULL;
 }
 
+uint64_t
+core_audit_held_by(struct dpc_core *core, const struct core_worker *worker)
+{
+    const struct core_audit *audit = held_by(core, worker);
+    return audit ? audit->serial : 0;
+}
+
 void
 core_leave_audit(struct dpc_core *core, const struct core_worker *worker, uint64_t held_serial)
 {

@@ -602,6 +602,15 @@ dpc_core_round_place(const struct dpc_core *core, uint32_t path, uint32_t round)
     return warm_steps + (uint64_t)(round - core->warm_rounds) * steps;
 }
 
+uint64_t
+dpc_core_held_by(struct dpc_core *core, const uint8_t key[static DPC_WORKER_KEY_BYTES])
+{
+    const struct core_worker *worker = core_find_worker(core, key);
+    if (!worker)
+        return 0;
+    return worker->lease ? worker->lease->record.serial : core_audit_held_by(core, worker);
+}
+
 bool
 dpc_core_expects(struct dpc_core *core, const uint8_t key[static DPC_WORKER_KEY_BYTES],
                  struct dpc_token token)

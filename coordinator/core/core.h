@@ -334,6 +334,8 @@ struct dpc_lease_view {
     double tokens_per_s;
     uint8_t worker[DPC_WORKER_KEY_BYTES];
 };
+/* Serial of the lease, or of the audit, that the worker holds; 0: neither. */
+uint64_t dpc_core_held_by(struct dpc_core *core, const uint8_t worker[static DPC_WORKER_KEY_BYTES]);
 /* Does the worker hold the lease or the audit with this token? Else nothing that it hands in under
  * it is looked at. */
 bool dpc_core_expects(struct dpc_core *core, const uint8_t worker[static DPC_WORKER_KEY_BYTES],

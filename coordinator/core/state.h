@@ -393,6 +393,7 @@ bool core_grant_audit(struct dpc_core *core, struct core_worker *worker, bool ov
 struct core_audit *core_find_audit(struct dpc_core *core, const struct core_worker *worker,
                                    struct dpc_token token);
 /* It goes on with no other one than that of the serial. */
+uint64_t core_audit_held_by(struct dpc_core *core, const struct core_worker *worker);
 void core_leave_audit(struct dpc_core *core, const struct core_worker *worker,
                       uint64_t held_serial);
 /* A rollback has discarded what the module's paths were trained from. */

@@ -357,6 +357,14 @@ driver_ask(struct driver *driver, uint8_t worker)
     return &driver->actions.reply;
 }
 
+struct dpc_msg_lease
+driver_lease(struct driver *driver, uint8_t worker)
+{
+    const struct dpc_msg *reply = driver_ask(driver, worker);
+    CU_ASSERT_EQUAL_FATAL(reply->type, DPC_MSG_LEASE);
+    return reply->lease;
+}
+
 const struct dpc_msg *
 driver_heartbeat(struct driver *driver, uint8_t worker, struct dpc_token token)
 {

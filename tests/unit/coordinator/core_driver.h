@@ -43,6 +43,8 @@ void driver_release_folds(struct driver *driver);
 /* Worker number `worker` says something; the core's reply is returned. */
 const struct dpc_msg *driver_hello(struct driver *driver, uint8_t worker, struct dpc_token held);
 const struct dpc_msg *driver_ask(struct driver *driver, uint8_t worker);
+/* The lease that it gets when it asks: there must be one. */
+struct dpc_msg_lease driver_lease(struct driver *driver, uint8_t worker);
 const struct dpc_msg *driver_heartbeat(struct driver *driver, uint8_t worker,
                                        struct dpc_token token);
 /* Hands in what `lease` owes: contents are a pure function of the task. */

@@ -11,6 +11,7 @@
 #include "tests/unit/coordinator/small_2x2.h"
 #include "tests/unit/harness.h"
 #include "tests/unit/proto/shelf.h"
+#include "tests/unit/storage/blob_file.h"
 #include "tests/unit/storage/scratch.h"
 
 static const char yaml[] = SMALL_2X2 "routing: {prefix: 8}\n"
@@ -31,10 +32,30 @@ struct bench {
     struct dpc_server *server;
     struct dpc_net *net;
     struct dpc_link *link;
-    struct dpc_shelf shelf; /* the worker's */
+    struct dpc_key key; /* the worker's */
+    struct dpc_shelf shelf;
     struct dpc_transfer *transfer;
     char folder[SCRATCH_PATH_MAX];
 };
+
+/* As the worker of that key. */
+static void
+take_lease(struct bench *bench)
+{
+    struct dpc_msg_hello hello = {.protocol_min = DPC_PROTOCOL_MIN,
+                                  .protocol_max = DPC_PROTOCOL_MAX,
+                                  .name = "test",
+                                  .build = "test",
+                                  .numeric_class = "test"};
+    struct dpc_event event = {.type = DPC_EVENT_HELLO};
+    memcpy(event.worker, bench->key.bytes, DPC_WORKER_KEY_BYTES);
+    event.hello.message = &hello;
+    driver_step(&bench->driver, &event);
+    event = (struct dpc_event){.type = DPC_EVENT_ASK};
+    memcpy(event.worker, bench->key.bytes, DPC_WORKER_KEY_BYTES);
+    driver_step(&bench->driver, &event);
+    CU_ASSERT_NOT_EQUAL_FATAL(dpc_core_held_by(bench->driver.core, event.worker), 0);
+}
 
 static void
 bench_init(struct bench *bench)
@@ -53,6 +74,7 @@ bench_init(struct bench *bench)
     server_begin_reading(server);
     dpc_keypair_generate(&server_keys);
     dpc_keypair_generate(&worker_keys);
+    bench->key = worker_keys.public_key;
     CU_ASSERT_EQUAL_FATAL(dpc_net_create(&bench->net, &err), DPC_OK);
     CU_ASSERT_EQUAL(dpc_net_authorize(bench->net, &worker_keys.public_key, DPC_ROLE_WORKER),
                     DPC_OK);
@@ -144,18 +166,11 @@ put_ours(struct bench *bench, size_t len)
 }
 
 static void
-file_of(const struct bench *bench, const struct dpc_hash *hash, char ret_path[static 1024])
-{
-    char hex[DPC_HASH_HEX_MAX];
-    dpc_hash_hex(hash, hex, sizeof hex);
-    (void)snprintf(ret_path, 1024, "%s/%.2s/%s", bench->folder, hex, hex);
-}
-
-static void
 blobs_go_both_ways(void)
 {
     struct bench bench;
     bench_init(&bench);
+    take_lease(&bench);
     struct dpc_blob_ref down = put_ours(&bench, BLOB_BYTES), small = put_ours(&bench, 100);
     struct dpc_blob_ref up = dpc_shelf_make(&bench.shelf, BLOB_BYTES - 1, 2);
     struct dpc_blob_ref little = dpc_shelf_make(&bench.shelf, 100, 3);
@@ -221,6 +236,7 @@ an_offer_of_nothing_under_a_false_name_is_answered(void)
 {
     struct bench bench;
     bench_init(&bench);
+    take_lease(&bench);
     struct dpc_msg offer = {.type = DPC_MSG_OFFER, .request = 9};
     memset(offer.offer.hash.bytes, 7, sizeof offer.offer.hash.bytes);
     struct dpc_msg answer = ask(&bench, &offer);
@@ -270,6 +286,7 @@ an_upload_that_is_another_blob_is_refused(void)
     struct bench bench;
     uint64_t bytes;
     bench_init(&bench);
+    take_lease(&bench);
     struct dpc_blob_ref up = dpc_shelf_make(&bench.shelf, BLOB_BYTES, 2);
     bench.shelf.flips = 1;
     CU_ASSERT_EQUAL(dpc_transfer_put(bench.transfer, &up, &err), DPC_OK);
@@ -283,6 +300,31 @@ an_upload_that_is_another_blob_is_refused(void)
     CU_ASSERT_EQUAL(dpc_store_blob_size(bench.driver.store, &up.hash, &bytes), DPC_ENOTFOUND);
     CU_ASSERT_EQUAL(dpc_store_blob_partial(bench.driver.store, &up.hash), 0);
     CU_ASSERT_EQUAL(bench.server->peer_faults_count, 3);
+    CU_ASSERT_EQUAL(bench.server->failure, DPC_OK);
+    bench_done(&bench);
+}
+
+static void
+nothing_is_taken_that_no_lease_owes(void)
+{
+    struct bench bench;
+    uint64_t bytes;
+    bench_init(&bench);
+    struct dpc_blob_ref up = dpc_shelf_make(&bench.shelf, BLOB_BYTES, 2);
+    CU_ASSERT_EQUAL(dpc_transfer_put(bench.transfer, &up, &err), DPC_OK);
+    CU_ASSERT_EQUAL(move_all(&bench), DPC_EPERM);
+    CU_ASSERT_EQUAL(dpc_store_blob_partial(bench.driver.store, &up.hash), 0);
+    take_lease(&bench);
+    int code = DPC_OK;
+    uint32_t blobs = 0;
+    for (uint32_t seed = 2; code == DPC_OK && seed < 15; seed++) {
+        up = dpc_shelf_make(&bench.shelf, BLOB_BYTES, seed);
+        CU_ASSERT_EQUAL(dpc_transfer_put(bench.transfer, &up, &err), DPC_OK);
+        code = move_all(&bench);
+        blobs += dpc_store_blob_size(bench.driver.store, &up.hash, &bytes) == DPC_OK;
+    }
+    CU_ASSERT_EQUAL(code, DPC_EPERM);
+    CU_ASSERT_EQUAL(blobs, 8);
     CU_ASSERT_EQUAL(bench.server->failure, DPC_OK);
     bench_done(&bench);
 }
@@ -322,17 +364,11 @@ static void
 a_damaged_blob_does_not_go_out(void)
 {
     struct bench bench;
-    char path[1024], hex[DPC_HASH_HEX_MAX];
+    char path[BLOB_FILE_PATH_MAX], hex[DPC_HASH_HEX_MAX];
     bench_init(&bench);
     struct dpc_blob_ref down = put_ours(&bench, BLOB_BYTES);
-    file_of(&bench, &down.hash, path);
-    FILE *file = fopen(path, "r+b");
-    CU_ASSERT_PTR_NOT_NULL_FATAL(file);
-    CU_ASSERT_EQUAL(fseek(file, 2000000, SEEK_SET), 0);
-    int byte = fgetc(file);
-    CU_ASSERT_EQUAL(fseek(file, 2000000, SEEK_SET), 0);
-    CU_ASSERT(fputc(byte ^ 4, file) != EOF);
-    CU_ASSERT_EQUAL(fclose(file), 0);
+    blob_file(bench.folder, &down.hash, path);
+    blob_file_flip(path, 2000000);
     CU_ASSERT_EQUAL(dpc_transfer_fetch(bench.transfer, &down, &err), DPC_OK);
     (void)move_all(&bench);
     CU_ASSERT_EQUAL(bench.server->failure, DPC_ECORRUPT);
@@ -388,6 +424,7 @@ static const struct dpc_test tests[] = {
      an_offer_of_nothing_under_a_false_name_is_answered},
     {"no worker takes all places", no_worker_takes_all_places},
     {"an upload that is another blob is refused", an_upload_that_is_another_blob_is_refused},
+    {"nothing is taken that no lease owes", nothing_is_taken_that_no_lease_owes},
     {"who asks while a blob is read is answered once",
      who_asks_while_a_blob_is_read_is_answered_once},
     {"a damaged blob does not go out", a_damaged_blob_does_not_go_out},

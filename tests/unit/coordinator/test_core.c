@@ -30,14 +30,6 @@ start_training(struct driver *driver)
     start_training_of(driver, yaml);
 }
 
-static struct dpc_msg_lease
-lease_for(struct driver *driver, uint8_t worker)
-{
-    const struct dpc_msg *reply = driver_ask(driver, worker);
-    CU_ASSERT_EQUAL_FATAL(reply->type, DPC_MSG_LEASE);
-    return reply->lease;
-}
-
 static void
 goes_through_all_phases(void)
 {
@@ -168,7 +160,7 @@ a_path_starts_the_next_round_while_another_still_trains(void)
     struct dpc_msg_lease leases[5];
     uint8_t slow = 0;
     for (uint8_t worker = 0; worker < 5; worker++) {
-        leases[worker] = lease_for(&driver, worker);
+        leases[worker] = driver_lease(&driver, worker);
         if (leases[worker].path == 3)
             slow = worker;
     }
@@ -201,7 +193,7 @@ the_same_submission_gets_the_same_answer_and_is_merged_once(void)
 {
     struct driver driver;
     start_training(&driver);
-    struct dpc_msg_lease lease = lease_for(&driver, 0);
+    struct dpc_msg_lease lease = driver_lease(&driver, 0);
     CU_ASSERT_EQUAL(driver_submit(&driver, 0, &lease)->verdict.verdict, DPC_VERDICT_ACCEPTED);
     CU_ASSERT_EQUAL(driver_submit(&driver, 0, &lease)->verdict.verdict, DPC_VERDICT_ACCEPTED);
     driver_crash(&driver);
@@ -220,7 +212,7 @@ an_accepted_result_is_told_so_again_in_the_next_phase(void)
     driver_start(&driver, yaml);
     driver_hello(&driver, 0, no_token);
     while (driver_phase(&driver) <= DPC_PHASE_FEATURIZE) {
-        struct dpc_msg_lease given = lease_for(&driver, 0);
+        struct dpc_msg_lease given = driver_lease(&driver, 0);
         CU_ASSERT_EQUAL(driver_submit(&driver, 0, &given)->verdict.verdict, DPC_VERDICT_ACCEPTED);
         if (given.kind == DPC_TASK_FEATURIZE) {
             lease = given;
@@ -242,12 +234,12 @@ an_accepted_round_is_told_so_again_when_its_path_went_on(void)
     struct driver driver;
     start_training(&driver);
     driver_hello(&driver, 1, no_token);
-    struct dpc_msg_lease lease = lease_for(&driver, 0);
+    struct dpc_msg_lease lease = driver_lease(&driver, 0);
     driver_submit(&driver, 0, &lease);
     for (int i = 0;
          i < 100 && dpc_core_path(driver.core, lease.path)->rounds_done < lease.round + 3; i++) {
         driver.now_ms += 10;
-        struct dpc_msg_lease other = lease_for(&driver, 1);
+        struct dpc_msg_lease other = driver_lease(&driver, 1);
         driver_submit(&driver, 1, &other);
     }
     CU_ASSERT_EQUAL(dpc_core_path(driver.core, lease.path)->rounds_done, lease.round + 3);
@@ -265,7 +257,7 @@ a_backup_that_brings_other_bits_is_an_alarm(void)
     struct dpc_submission_check check = {0};
     start_training(&driver);
     driver_hello(&driver, 1, no_token);
-    struct dpc_msg_lease first = lease_for(&driver, 0);
+    struct dpc_msg_lease first = driver_lease(&driver, 0);
     driver_fill_submission(&driver, &first, &other);
     CU_ASSERT_EQUAL(driver_submit(&driver, 0, &first)->verdict.verdict, DPC_VERDICT_ACCEPTED);
 
@@ -293,7 +285,7 @@ another_incarnation_is_stale(void)
 {
     struct driver driver;
     start_training(&driver);
-    struct dpc_msg_lease lease = lease_for(&driver, 0);
+    struct dpc_msg_lease lease = driver_lease(&driver, 0);
     lease.token.incarnation++;
     CU_ASSERT_EQUAL(driver_heartbeat(&driver, 0, lease.token)->verdict.verdict, DPC_VERDICT_STALE);
     CU_ASSERT_EQUAL(driver_submit(&driver, 0, &lease)->verdict.verdict, DPC_VERDICT_STALE);
@@ -309,7 +301,7 @@ what_the_lease_does_not_owe_is_refused(void)
         struct dpc_msg_submit submit;
         struct dpc_submission_check check = {0};
         start_training(&driver);
-        struct dpc_msg_lease lease = lease_for(&driver, 0);
+        struct dpc_msg_lease lease = driver_lease(&driver, 0);
         driver_fill_submission(&driver, &lease, &submit);
         switch (fault) {
         case 0:
@@ -345,7 +337,7 @@ what_the_lease_does_not_owe_is_refused(void)
         CU_ASSERT_EQUAL(reply->verdict.verdict, DPC_VERDICT_REFUSED);
         CU_ASSERT_EQUAL(dpc_core_path(driver.core, lease.path)->rounds_done, lease.round);
         /* The task is free again. */
-        CU_ASSERT_EQUAL(lease_for(&driver, 0).path, lease.path);
+        CU_ASSERT_EQUAL(driver_lease(&driver, 0).path, lease.path);
         driver_stop(&driver);
     }
 }
@@ -357,7 +349,7 @@ missing_blobs_are_asked_for_and_the_lease_stays(void)
     struct dpc_msg_submit submit;
     struct dpc_submission_check check = {.missing_count = 1};
     start_training(&driver);
-    struct dpc_msg_lease lease = lease_for(&driver, 0);
+    struct dpc_msg_lease lease = driver_lease(&driver, 0);
     driver_fill_submission(&driver, &lease, &submit);
     check.missing[0] = submit.state.hash;
     const struct dpc_msg *reply = driver_submit_message(&driver, 0, &submit, &check);
@@ -375,7 +367,7 @@ a_lost_fold_is_asked_for_again(void)
     start_training(&driver);
     driver.hold_folds = true;
     for (int i = 0; i < 5; i++) {
-        struct dpc_msg_lease lease = lease_for(&driver, 0);
+        struct dpc_msg_lease lease = driver_lease(&driver, 0);
         driver_submit(&driver, 0, &lease);
     }
     CU_ASSERT_TRUE(driver.folds_count >= 4);
@@ -452,7 +444,7 @@ finish_round(struct driver *driver, uint8_t worker)
 {
     for (uint32_t path = 0; path < 4; path++) {
         while (dpc_core_path(driver->core, path)->rounds_done == 0) {
-            struct dpc_msg_lease lease = lease_for(driver, worker);
+            struct dpc_msg_lease lease = driver_lease(driver, worker);
             driver_submit(driver, worker, &lease);
         }
     }
@@ -467,10 +459,10 @@ a_rollback_appends_a_version_and_voids_leases(void)
     start_training(&driver);
     finish_round(&driver, 0);
     driver_hello(&driver, 1, no_token);
-    struct dpc_msg_lease lease = lease_for(&driver, 1);
+    struct dpc_msg_lease lease = driver_lease(&driver, 1);
     while (!dpc_topology_uses(dpc_core_topology(driver.core), lease.path, 0)) {
         driver_submit(&driver, 1, &lease);
-        lease = lease_for(&driver, 1);
+        lease = driver_lease(&driver, 1);
     }
     uint32_t version = dpc_core_module(driver.core, 0)->version;
     roll_back(&driver);
@@ -499,7 +491,7 @@ a_rollback_asked_for_again_changes_nothing(void)
     finish_round(&driver, 0);
     roll_back(&driver);
     uint32_t version = dpc_core_module(driver.core, 0)->version;
-    struct dpc_msg_lease lease = lease_for(&driver, 0);
+    struct dpc_msg_lease lease = driver_lease(&driver, 0);
     roll_back(&driver);
     CU_ASSERT_EQUAL(dpc_core_module(driver.core, 0)->version, version);
     CU_ASSERT_EQUAL(driver_submit(&driver, 0, &lease)->verdict.verdict, DPC_VERDICT_ACCEPTED);
@@ -519,7 +511,7 @@ a_round_whose_contributions_were_discarded_ends_unchanged(void)
     uint32_t version = dpc_core_module(driver.core, 0)->version;
     driver.hold_folds = true;
     for (uint32_t path = 0; path < 4; path++) {
-        struct dpc_msg_lease lease = lease_for(&driver, 0);
+        struct dpc_msg_lease lease = driver_lease(&driver, 0);
         driver_submit(&driver, 0, &lease);
     }
     /* A step that a full disk had put off once went on and read what a sweep had removed. */
@@ -568,7 +560,7 @@ ngrams_are_leased_to_nobody(void)
     driver_start(&driver, text);
     driver_hello(&driver, 0, no_token);
     while (driver_phase(&driver) != DPC_PHASE_TRAIN) {
-        struct dpc_msg_lease lease = lease_for(&driver, 0);
+        struct dpc_msg_lease lease = driver_lease(&driver, 0);
         CU_ASSERT_EQUAL(lease.kind, DPC_TASK_TRAIN);
         driver_submit(&driver, 0, &lease);
     }

@@ -31,23 +31,15 @@ start_training(struct driver *driver)
     start_training_of(driver, yaml);
 }
 
-static struct dpc_msg_lease
-lease_for(struct driver *driver, uint8_t worker)
-{
-    const struct dpc_msg *reply = driver_ask(driver, worker);
-    CU_ASSERT_EQUAL_FATAL(reply->type, DPC_MSG_LEASE);
-    return reply->lease;
-}
-
 static void
 asking_twice_gives_the_same_lease(void)
 {
     struct driver driver;
     start_training(&driver);
-    struct dpc_msg_lease first = lease_for(&driver, 0), second = lease_for(&driver, 0);
+    struct dpc_msg_lease first = driver_lease(&driver, 0), second = driver_lease(&driver, 0);
     CU_ASSERT_TRUE(dpc_token_equal(first.token, second.token));
     driver_crash(&driver);
-    second = lease_for(&driver, 0);
+    second = driver_lease(&driver, 0);
     CU_ASSERT_TRUE(dpc_token_equal(first.token, second.token));
     CU_ASSERT_EQUAL(first.path, second.path);
     driver_stop(&driver);
@@ -61,7 +53,7 @@ a_silent_worker_is_backed_up_and_the_first_submission_wins(void)
     driver_hello(&driver, 1, no_token);
     struct dpc_msg_lease mine[5];
     uint8_t count = 0;
-    mine[count++] = lease_for(&driver, 0);
+    mine[count++] = driver_lease(&driver, 0);
     /* Worker 1 does all else until only worker 0's path is left to do. */
     for (int i = 0; i < 100; i++) {
         driver.now_ms += 10;
@@ -75,7 +67,7 @@ a_silent_worker_is_backed_up_and_the_first_submission_wins(void)
     }
     CU_ASSERT_EQUAL(driver_ask(&driver, 1)->type, DPC_MSG_WAIT);
     driver.now_ms += 2251; /* two heartbeats and a quarter are over */
-    struct dpc_msg_lease backup = lease_for(&driver, 1);
+    struct dpc_msg_lease backup = driver_lease(&driver, 1);
     CU_ASSERT_EQUAL(backup.path, mine[0].path);
     CU_ASSERT_EQUAL(backup.round, mine[0].round);
     /* Worker 0 was only slow: its lease still holds, and it is first. */
@@ -97,13 +89,13 @@ an_idle_worker_asks_again_when_a_holder_would_be_silent(void)
     struct dpc_submission_check check = {0};
     start_training(&driver);
     driver_hello(&driver, 1, no_token);
-    struct dpc_msg_lease lease = lease_for(&driver, 1);
+    struct dpc_msg_lease lease = driver_lease(&driver, 1);
     driver_fill_submission(&driver, &lease, &submit);
     submit.seconds = 400000; /* an idle worker would ask every ten heartbeats */
     driver.now_ms += 400000 * 1000;
     CU_ASSERT_EQUAL(driver_submit_message(&driver, 1, &submit, &check)->verdict.verdict,
                     DPC_VERDICT_ACCEPTED);
-    struct dpc_msg_lease held = lease_for(&driver, 0);
+    struct dpc_msg_lease held = driver_lease(&driver, 0);
     const struct dpc_msg *reply;
     while ((reply = driver_ask(&driver, 1))->type == DPC_MSG_LEASE) {
         lease = reply->lease;
@@ -111,7 +103,7 @@ an_idle_worker_asks_again_when_a_holder_would_be_silent(void)
     }
     CU_ASSERT_EQUAL(reply->wait.retry_ms, 2251);
     driver.now_ms += 2251;
-    CU_ASSERT_EQUAL(lease_for(&driver, 1).path, held.path);
+    CU_ASSERT_EQUAL(driver_lease(&driver, 1).path, held.path);
     driver_stop(&driver);
 }
 
@@ -153,7 +145,7 @@ a_slow_worker_that_beats_is_backed_up(void)
     struct driver driver;
     start_training(&driver);
     driver_hello(&driver, 1, no_token);
-    struct dpc_msg_lease lease = lease_for(&driver, 0);
+    struct dpc_msg_lease lease = driver_lease(&driver, 0);
     CU_ASSERT_EQUAL(seconds_to_backup(&driver, &lease, 1, 60), 4);
     CU_ASSERT_EQUAL(driver_submit(&driver, 0, &lease)->verdict.verdict, DPC_VERDICT_ACCEPTED);
     driver_stop(&driver);
@@ -166,7 +158,7 @@ a_worker_without_a_step_is_backed_up_when_its_time_is_over(void)
     struct driver driver;
     start_training(&driver);
     driver_hello(&driver, 1, no_token);
-    struct dpc_msg_lease lease = lease_for(&driver, 0);
+    struct dpc_msg_lease lease = driver_lease(&driver, 0);
     CU_ASSERT(lease.time_left_ms > 10000 && lease.time_left_ms < 11000);
     CU_ASSERT_EQUAL(seconds_to_backup(&driver, &lease, 0, 60), 11);
     driver_stop(&driver);
@@ -180,7 +172,7 @@ a_first_lease_has_the_time_it_needs_unless_it_stands_still(void)
     driver_start(&driver, yaml);
     driver_hello(&driver, 0, no_token);
     driver_hello(&driver, 1, no_token);
-    struct dpc_msg_lease lease = lease_for(&driver, 0);
+    struct dpc_msg_lease lease = driver_lease(&driver, 0);
     CU_ASSERT_EQUAL(lease.time_left_ms, UINT32_MAX);
     for (uint32_t steps = 1; steps <= 3; steps++) {
         driver.now_ms += 1800 * 1000;
@@ -206,7 +198,7 @@ a_lease_from_before_anything_was_measured_is_backed_up_when_something_was(void)
         driver_crash(&driver); /* what was measured is not on disk */
         driver_hello(&driver, 0, no_token);
         driver_hello(&driver, 1, no_token);
-        struct dpc_msg_lease lease = lease_for(&driver, 0), other = lease_for(&driver, 1);
+        struct dpc_msg_lease lease = driver_lease(&driver, 0), other = driver_lease(&driver, 1);
         CU_ASSERT_EQUAL(lease.time_left_ms, UINT32_MAX);
         CU_ASSERT_EQUAL(lease.steps_count, 4);
         driver_submit(&driver, 1, &other);
@@ -223,14 +215,14 @@ what_a_worker_says_that_it_took_is_no_more_than_it_had(void)
     struct driver driver;
     start_training(&driver);
     driver_hello(&driver, 1, no_token);
-    struct dpc_msg_lease lease = lease_for(&driver, 1);
+    struct dpc_msg_lease lease = driver_lease(&driver, 1);
     struct dpc_msg_submit submit;
     struct dpc_submission_check check = driver_check(&driver, &lease);
     driver_fill_submission(&driver, &lease, &submit);
     submit.seconds = 1e300;
     CU_ASSERT_EQUAL(driver_submit_message(&driver, 1, &submit, &check)->verdict.verdict,
                     DPC_VERDICT_ACCEPTED);
-    lease = lease_for(&driver, 0);
+    lease = driver_lease(&driver, 0);
     uint32_t seconds = seconds_to_backup(&driver, &lease, 0, 600);
     CU_ASSERT(seconds > 0 && seconds < 60);
     driver_stop(&driver);
@@ -244,7 +236,7 @@ a_first_lease_that_goes_to_and_fro_stands_still(void)
     driver_start(&driver, yaml);
     driver_hello(&driver, 0, no_token);
     driver_hello(&driver, 1, no_token);
-    struct dpc_msg_lease lease = lease_for(&driver, 0);
+    struct dpc_msg_lease lease = driver_lease(&driver, 0);
     bool other = false;
     for (uint32_t second = 0; second < 600 && !other; second++) {
         driver.now_ms += 1000;
@@ -272,28 +264,28 @@ a_worker_whose_leases_come_to_nothing_is_kept_waiting(void)
     struct driver driver;
     start_training(&driver);
     driver_hello(&driver, 1, no_token);
-    struct dpc_msg_lease lease = lease_for(&driver, 0);
+    struct dpc_msg_lease lease = driver_lease(&driver, 0);
     give_back(&driver, 0, lease.token);
-    lease = lease_for(&driver, 0); /* once is nothing */
+    lease = driver_lease(&driver, 0); /* once is nothing */
     driver_hello(&driver, 0, no_token);
     const struct dpc_msg *reply = driver_ask(&driver, 0);
     CU_ASSERT_EQUAL_FATAL(reply->type, DPC_MSG_WAIT);
     CU_ASSERT_EQUAL(reply->wait.retry_ms, 2000);
-    lease_for(&driver, 1);
+    driver_lease(&driver, 1);
     for (int64_t pause_ms = 2000; pause_ms <= 512 * 1000; pause_ms *= 2) {
         int64_t waited_ms = pause_ms < 128 * 1000 ? pause_ms : 128 * 1000;
         driver.now_ms += waited_ms - 1;
         CU_ASSERT_EQUAL(driver_ask(&driver, 0)->type, DPC_MSG_WAIT);
         driver.now_ms++;
-        lease = lease_for(&driver, 0);
+        lease = driver_lease(&driver, 0);
         give_back(&driver, 0, lease.token);
     }
     driver.now_ms += 128 * 1000;
-    lease = lease_for(&driver, 0);
+    lease = driver_lease(&driver, 0);
     CU_ASSERT_EQUAL(driver_submit(&driver, 0, &lease)->verdict.verdict, DPC_VERDICT_ACCEPTED);
-    lease = lease_for(&driver, 0);
+    lease = driver_lease(&driver, 0);
     give_back(&driver, 0, lease.token);
-    lease_for(&driver, 0);
+    driver_lease(&driver, 0);
     driver_stop(&driver);
 }
 
@@ -307,7 +299,7 @@ only_who_holds_a_lease_is_expected_to_hand_it_in(void)
     memset(unknown, 9, sizeof unknown);
     start_training(&driver);
     driver_hello(&driver, 1, no_token);
-    struct dpc_msg_lease lease = lease_for(&driver, 0);
+    struct dpc_msg_lease lease = driver_lease(&driver, 0);
     struct dpc_token before = lease.token;
     before.incarnation++;
     CU_ASSERT_TRUE(dpc_core_expects(driver.core, zero, lease.token));
@@ -324,13 +316,13 @@ a_restarted_worker_frees_its_lease_at_once_unless_it_still_holds_it(void)
 {
     struct driver driver;
     start_training(&driver);
-    struct dpc_msg_lease lease = lease_for(&driver, 0);
+    struct dpc_msg_lease lease = driver_lease(&driver, 0);
     driver_hello(&driver, 0, lease.token);
     CU_ASSERT_EQUAL(driver_heartbeat(&driver, 0, lease.token)->verdict.verdict,
                     DPC_VERDICT_CONTINUE);
     driver_hello(&driver, 0, no_token);
     CU_ASSERT_EQUAL(driver_heartbeat(&driver, 0, lease.token)->verdict.verdict, DPC_VERDICT_STALE);
-    struct dpc_msg_lease again = lease_for(&driver, 0);
+    struct dpc_msg_lease again = driver_lease(&driver, 0);
     CU_ASSERT_EQUAL(again.path, lease.path);
     CU_ASSERT_FALSE(dpc_token_equal(again.token, lease.token));
     driver_stop(&driver);
@@ -342,7 +334,7 @@ a_lease_belongs_to_one_worker(void)
     struct driver driver;
     start_training(&driver);
     driver_hello(&driver, 1, no_token);
-    struct dpc_msg_lease lease = lease_for(&driver, 0);
+    struct dpc_msg_lease lease = driver_lease(&driver, 0);
     CU_ASSERT_EQUAL(driver_heartbeat(&driver, 1, lease.token)->verdict.verdict, DPC_VERDICT_STALE);
     CU_ASSERT_NOT_EQUAL(driver_submit(&driver, 1, &lease)->verdict.verdict, DPC_VERDICT_ACCEPTED);
     CU_ASSERT_EQUAL(dpc_core_path(driver.core, lease.path)->rounds_done, lease.round);
@@ -371,13 +363,13 @@ strict_mode_keeps_to_one_numeric_class(void)
     driver_start(&driver, yaml);
     CU_ASSERT_EQUAL(hello_of_class(&driver, 0, "a")->type, DPC_MSG_WELCOME);
     CU_ASSERT_EQUAL(hello_of_class(&driver, 1, "b")->type, DPC_MSG_WELCOME);
-    struct dpc_msg_lease lease = lease_for(&driver, 0);
+    struct dpc_msg_lease lease = driver_lease(&driver, 0);
     CU_ASSERT_TRUE(is_class_refused(driver_ask(&driver, 1)));
     CU_ASSERT_TRUE(is_class_refused(hello_of_class(&driver, 1, "b")));
     CU_ASSERT_EQUAL(hello_of_class(&driver, 2, "a")->type, DPC_MSG_WELCOME);
     give_back(&driver, 0, lease.token);
     CU_ASSERT_EQUAL(hello_of_class(&driver, 1, "b")->type, DPC_MSG_WELCOME);
-    lease = lease_for(&driver, 1);
+    lease = driver_lease(&driver, 1);
     CU_ASSERT_TRUE(is_class_refused(driver_ask(&driver, 0)));
     CU_ASSERT_EQUAL(driver_submit(&driver, 1, &lease)->verdict.verdict, DPC_VERDICT_ACCEPTED);
     CU_ASSERT_TRUE(is_class_refused(driver_ask(&driver, 0)));
@@ -404,7 +396,7 @@ any_numeric_class_takes_all_and_raises_no_alarm(void)
     CU_ASSERT_EQUAL(driver_hello(&driver, 1, no_token)->type, DPC_MSG_WELCOME);
     driver.numeric_class = "test";
     driver_hello(&driver, 0, no_token);
-    struct dpc_msg_lease first = lease_for(&driver, 0);
+    struct dpc_msg_lease first = driver_lease(&driver, 0);
     driver_fill_submission(&driver, &first, &other);
     CU_ASSERT_EQUAL(driver_submit(&driver, 0, &first)->verdict.verdict, DPC_VERDICT_ACCEPTED);
     other.state.hash.bytes[31] ^= 1;

@@ -26,20 +26,12 @@ start_training(struct driver *driver)
     driver_reach_training(driver, 0);
 }
 
-static struct dpc_msg_lease
-lease_for(struct driver *driver, uint8_t worker)
-{
-    const struct dpc_msg *reply = driver_ask(driver, worker);
-    CU_ASSERT_EQUAL_FATAL(reply->type, DPC_MSG_LEASE);
-    return reply->lease;
-}
-
 static void
 finish_round(struct driver *driver, uint8_t worker)
 {
     for (uint32_t path = 0; path < 4; path++) {
         while (dpc_core_path(driver->core, path)->rounds_done == 0) {
-            struct dpc_msg_lease lease = lease_for(driver, worker);
+            struct dpc_msg_lease lease = driver_lease(driver, worker);
             driver_submit(driver, worker, &lease);
         }
     }
@@ -83,9 +75,9 @@ a_barred_worker_is_refused_until_it_is_admitted_again(void)
     struct driver driver;
     start_training(&driver);
     driver_hello(&driver, 1, no_token);
-    struct dpc_msg_lease done = lease_for(&driver, 0);
+    struct dpc_msg_lease done = driver_lease(&driver, 0);
     driver_submit(&driver, 0, &done);
-    struct dpc_msg_lease lease = lease_for(&driver, 0);
+    struct dpc_msg_lease lease = driver_lease(&driver, 0);
     set_standing(&driver, 0, DPC_STANDING_REVOKED);
     CU_ASSERT_EQUAL(dpc_core_leases_count(driver.core), 0);
     for (int life = 0; life < 2; life++) {
@@ -153,10 +145,10 @@ what_is_revoked_before_it_is_merged_stays_out(void)
     struct dpc_error err;
     start_training(&driver);
     driver_hello(&driver, 1, no_token);
-    struct dpc_msg_lease lease = lease_for(&driver, 1);
+    struct dpc_msg_lease lease = driver_lease(&driver, 1);
     while (lease.path == 4) { /* the dense one waits for nobody */
         driver_submit(&driver, 1, &lease);
-        lease = lease_for(&driver, 1);
+        lease = driver_lease(&driver, 1);
     }
     driver_submit(&driver, 1, &lease);
     CU_ASSERT_FALSE(dpc_hash_is_none(&dpc_core_path(driver.core, lease.path)->state));
@@ -219,7 +211,7 @@ an_outer_step_under_way_keeps_what_is_revoked(void)
     struct dpc_tainted tainted[4] = {{0}};
     driver.hold_folds = true;
     for (uint32_t i = 0; i < 5; i++) {
-        struct dpc_msg_lease lease = lease_for(&driver, 0);
+        struct dpc_msg_lease lease = driver_lease(&driver, 0);
         driver_submit(&driver, 0, &lease);
         if (lease.path < 4)
             tainted[lease.path] = (struct dpc_tainted){lease.token.serial, lease.path, lease.round};

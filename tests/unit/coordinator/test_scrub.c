@@ -8,6 +8,7 @@
 #include "coordinator/jobs.h"
 #include "tests/unit/coordinator/core_driver.h"
 #include "tests/unit/harness.h"
+#include "tests/unit/storage/blob_file.h"
 #include "tests/unit/storage/scratch.h"
 
 /* Wide enough for modules that stand in files. */
@@ -75,21 +76,13 @@ pass(struct bench *bench, int *ret_code, struct dpc_hash *ret_bad)
     return bad;
 }
 
-static void
-file_of(const struct bench *bench, const struct dpc_hash *hash, char ret_path[static 1024])
-{
-    char hex[DPC_HASH_HEX_MAX];
-    dpc_hash_hex(hash, hex, sizeof hex);
-    (void)snprintf(ret_path, 1024, "%s/%.2s/%s", bench->folder, hex, hex);
-}
-
 /* The first of what is kept that stands in a file. */
 static struct dpc_hash
 one_in_a_file(const struct bench *bench)
 {
-    char path[1024];
+    char path[BLOB_FILE_PATH_MAX];
     for (size_t i = 0; i < dpc_keep_count(bench->keep); i++) {
-        file_of(bench, dpc_keep_at(bench->keep, i), path);
+        blob_file(bench->folder, dpc_keep_at(bench->keep, i), path);
         if (dpc_vfs_exists(&dpc_vfs_posix, path))
             return *dpc_keep_at(bench->keep, i);
     }
@@ -113,18 +106,12 @@ one_flipped_bit_is_found_and_named(void)
 {
     struct bench bench;
     struct dpc_hash bad;
-    char path[1024];
+    char path[BLOB_FILE_PATH_MAX];
     int code = DPC_OK;
     bench_init(&bench);
     struct dpc_hash victim = one_in_a_file(&bench);
-    file_of(&bench, &victim, path);
-    FILE *file = fopen(path, "r+b");
-    CU_ASSERT_PTR_NOT_NULL_FATAL(file);
-    CU_ASSERT_EQUAL(fseek(file, 1000, SEEK_SET), 0);
-    int byte = fgetc(file);
-    CU_ASSERT_EQUAL(fseek(file, 1000, SEEK_SET), 0);
-    CU_ASSERT(fputc(byte ^ 4, file) != EOF);
-    CU_ASSERT_EQUAL(fclose(file), 0);
+    blob_file(bench.folder, &victim, path);
+    blob_file_flip(path, 1000);
     CU_ASSERT_EQUAL(pass(&bench, &code, &bad), 1);
     CU_ASSERT_EQUAL(code, DPC_ECORRUPT);
     CU_ASSERT(dpc_hash_equal(&bad, &victim));
@@ -136,11 +123,11 @@ what_is_gone_is_told_and_the_pass_goes_on(void)
 {
     struct bench bench;
     struct dpc_hash bad;
-    char path[1024];
+    char path[BLOB_FILE_PATH_MAX];
     int code = DPC_OK;
     bench_init(&bench);
     struct dpc_hash victim = one_in_a_file(&bench);
-    file_of(&bench, &victim, path);
+    blob_file(bench.folder, &victim, path);
     CU_ASSERT_EQUAL(remove(path), 0);
     CU_ASSERT_EQUAL(pass(&bench, &code, &bad), 1);
     CU_ASSERT_EQUAL(code, DPC_ENOTFOUND);

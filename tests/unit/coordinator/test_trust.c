@@ -16,21 +16,13 @@ static const char yaml[] = TINY_2X2 "routing: {prefix: 4}\n"
 
 static const struct dpc_token no_token;
 
-static struct dpc_msg_lease
-lease_for(struct driver *driver, uint8_t worker)
-{
-    const struct dpc_msg *reply = driver_ask(driver, worker);
-    CU_ASSERT_EQUAL_FATAL(reply->type, DPC_MSG_LEASE);
-    return reply->lease;
-}
-
 static void
 start_open_training(struct driver *driver)
 {
     driver_start(driver, yaml);
     driver_hello(driver, 0, no_token);
     while (driver_phase(driver) != DPC_PHASE_TRAIN) {
-        struct dpc_msg_lease lease = lease_for(driver, 0);
+        struct dpc_msg_lease lease = driver_lease(driver, 0);
         driver_submit(driver, 0, &lease);
     }
 }
@@ -76,13 +68,13 @@ a_delta_that_was_handed_in_before_is_refused(void)
     struct dpc_msg_submit submit;
     struct dpc_submission_check check = {0};
     start_open_training(&driver);
-    struct dpc_msg_lease lease = lease_for(&driver, 0);
+    struct dpc_msg_lease lease = driver_lease(&driver, 0);
     driver_fill_submission(&driver, &lease, &submit);
     struct dpc_blob_ref delta = submit.parts[1].delta;
     CU_ASSERT_EQUAL(driver_submit(&driver, 0, &lease)->verdict.verdict, DPC_VERDICT_ACCEPTED);
     /* The same submission again is the same answer, not an old delta. */
     CU_ASSERT_EQUAL(driver_submit(&driver, 0, &lease)->verdict.verdict, DPC_VERDICT_ACCEPTED);
-    lease = lease_for(&driver, 0);
+    lease = driver_lease(&driver, 0);
     driver_fill_submission(&driver, &lease, &submit);
     submit.parts[1].delta = delta;
     driver_crash(&driver); /* what came before is known by its records */
@@ -94,7 +86,7 @@ a_delta_that_was_handed_in_before_is_refused(void)
     CU_ASSERT_EQUAL(driver_ask(&driver, 0)->type, DPC_MSG_ERROR);
     /* Somebody else gets the task. */
     driver_hello(&driver, 1, no_token);
-    lease = lease_for(&driver, 1);
+    lease = driver_lease(&driver, 1);
     CU_ASSERT_EQUAL(driver_submit(&driver, 1, &lease)->verdict.verdict, DPC_VERDICT_ACCEPTED);
     driver_stop(&driver);
 }
@@ -108,7 +100,7 @@ workers_are_kept_apart_on_modules(void)
     start_open_training(&driver);
     driver_hello(&driver, 1, no_token);
     for (int i = 0; i < 2; i++) {
-        struct dpc_msg_lease lease = lease_for(&driver, 1);
+        struct dpc_msg_lease lease = driver_lease(&driver, 1);
         if (lease.path == 4) { /* the dense one shares none */
             i--;
             driver_submit(&driver, 1, &lease);
