@@ -30,7 +30,6 @@ dpc_exit_of_experiment(int code)
     case DPC_EINVAL:
     case DPC_ELIMIT:
     case DPC_EUNSUPPORTED:
-    case DPC_ENOTFOUND:
         return DPC_EXIT_USAGE;
     default:
         return dpc_exit_of(code);

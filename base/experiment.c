@@ -505,6 +505,8 @@ dpc_experiment_load_with(const char *path, const struct dpc_yaml *yaml,
     uint8_t *text;
     size_t len;
     int code = dpc_vfs_read_file(&dpc_vfs_posix, path, DPC_CONFIG_BYTES_MAX, &text, &len, err);
+    if (code == DPC_ENOTFOUND) /* no restart finds it */
+        return dpc_error_set(err, DPC_EINVAL, "there is no experiment file \"%s\"", path);
     if (code != DPC_OK)
         return code;
     code = parse_with(path, (const char *)text, len, &over, ret_experiment, err);

@@ -69,6 +69,7 @@ struct dpc_job {
     uint64_t request;
     struct dpc_keep *keep; /* SWEEP */
     uint64_t horizon;
+    bool paused;               /* the disk was full when it began */
     char folder[DPC_PATH_MAX]; /* BACKUP */
     struct dpc_scrub_task scrub;
     struct dpc_replay_row replay;  /* and result */

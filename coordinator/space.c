@@ -51,7 +51,7 @@ pause_now(struct dpc_server *server)
 {
     char text[DPC_TEXT_MAX];
     server->space.paused = true;
-    server->space.swept = false;
+    server->space.swept = server->space.sweep_failed = false;
     server->space.paused_ms = dpc_clock_now_ms(&dpc_clock_system);
     server->sweeps.asked = true;
     server_tell_space(server, text, sizeof text);

@@ -33,10 +33,10 @@ struct dpc_sweeps {
 /* A full disk (space.c). */
 struct dpc_space {
     bool paused;
-    bool swept;          /* since then */
-    int64_t paused_ms;   /* since when */
-    uint64_t free_bytes; /* as last asked */
-    uint64_t put_off;    /* requests of workers that were told to come again */
+    bool swept, sweep_failed; /* since then */
+    int64_t paused_ms;        /* since when */
+    uint64_t free_bytes;      /* as last asked */
+    uint64_t put_off;         /* requests of workers that were told to come again */
     uint32_t waiting_count;
     struct dpc_job **waiting; /* jobs that begin again when there is room */
 };

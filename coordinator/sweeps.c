@@ -42,6 +42,7 @@ server_sweep(struct dpc_server *server)
     struct dpc_job *job = dpc_job_create(DPC_JOB_SWEEP, &server->world);
     job->keep = dpc_keep_create(server->core);
     job->horizon = sweeps->horizon;
+    job->paused = server->space.paused;
     sweeps->horizon = dpc_store_touches(server->store);
     sweeps->epoch++;
     sweeps->folds = 0;
@@ -50,17 +51,28 @@ server_sweep(struct dpc_server *server)
     server_start_job(server, job);
 }
 
+/* The first sweep of a full disk spares what was touched since the one before it, the second does
+ * not; and what one could remove, or could not note, may be followed by more. */
+static bool
+sweep_again(struct dpc_server *server, const struct dpc_job *sweep)
+{
+    struct dpc_space *space = &server->space;
+    bool failed = sweep->code != DPC_OK;
+    bool again = failed ? !space->sweep_failed : sweep->swept.removed > 0 || !space->swept;
+    space->sweep_failed |= failed;
+    space->swept |= !failed && sweep->paused; /* not one that was under way when it filled up */
+    return again;
+}
+
 void
 server_swept(struct dpc_server *server, const struct dpc_job *sweep)
 {
     const struct dpc_swept *swept = &sweep->swept;
     server->sweeps.busy = false;
+    if (server->space.paused)
+        server->sweeps.asked |= sweep_again(server, sweep);
     if (sweep->code != DPC_OK) /* the disk is too full to note what goes; files went before that */
         return;
-    /* The first sweep of a full disk spares what was touched since the one before it, the second
-     * does not; and what one could remove may be followed by more. */
-    server->sweeps.asked |= server->space.paused && (!server->space.swept || swept->removed > 0);
-    server->space.swept = true;
     server->sweeps.last = *swept;
     server->sweeps.removed_bytes += swept->removed_bytes;
     dpc_log_info("swept removed=%llu removed_bytes=%llu partials=%llu kept=%llu kept_bytes=%llu",

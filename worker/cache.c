@@ -162,11 +162,13 @@ note_partial(void *context, const struct dpc_hash *hash)
         partials->bytes += dpc_blobs_partial(cache->blobs, hash);
 }
 
+/* Unless they fit the budget beside `bytes` more. `*ret_any`: there were some. */
 static int
-discard_partials(struct dpc_cache *cache, uint64_t bytes)
+discard_partials(struct dpc_cache *cache, uint64_t bytes, bool *ret_any)
 {
     struct partials partials = {.cache = cache};
     int code = dpc_blobs_list_partials(cache->blobs, note_partial, &partials, NULL);
+    *ret_any = partials.bytes > 0;
     if (code != DPC_OK || partials.bytes == 0 ||
         (bytes <= cache->budget && partials.bytes <= cache->budget - bytes &&
          cache->bytes <= cache->budget - bytes - partials.bytes))
@@ -187,11 +189,14 @@ evict(struct dpc_cache *cache, struct entry *entry)
 static bool
 make_room_on_disk(struct dpc_cache *cache)
 {
+    bool made;
     pthread_mutex_lock(&cache->lock);
-    struct entry *entry = least_used(cache, false);
-    bool made = entry && evict(cache, entry) == DPC_OK;
+    int code = discard_partials(cache, UINT64_MAX, &made);
+    struct entry *entry = code == DPC_OK && !made ? least_used(cache, false) : NULL;
+    if (entry)
+        made = evict(cache, entry) == DPC_OK;
     pthread_mutex_unlock(&cache->lock);
-    return made;
+    return code == DPC_OK && made;
 }
 
 /* Evicts until `bytes` more fit the budget. */
@@ -199,7 +204,8 @@ static int
 make_room(struct dpc_cache *cache, uint64_t bytes)
 {
     pthread_mutex_lock(&cache->lock);
-    int code = discard_partials(cache, bytes);
+    bool any;
+    int code = discard_partials(cache, bytes, &any);
     while (code == DPC_OK && (bytes > cache->budget || cache->bytes > cache->budget - bytes)) {
         struct entry *entry = bytes > cache->budget ? NULL : first_to_go(cache);
         if (!entry) {
@@ -316,6 +322,9 @@ dpc_cache_hold(struct dpc_cache *cache, uint32_t path, const struct dpc_hash *ha
 {
     pthread_mutex_lock(&cache->lock);
     held_for(cache, path)->hash = *hash;
+    struct entry *entry = find(cache, hash);
+    if (entry)
+        entry->used = ++cache->uses;
     pthread_mutex_unlock(&cache->lock);
 }
 

@@ -151,10 +151,10 @@ queue_blobs(struct dpc_worker *worker, const struct dpc_session_blobs *blobs, bo
     int code = worker->transfer ? DPC_OK : dpc_error_set(&err, DPC_ECLOSED, "no bulk link");
     worker->transferring = true;
     dpc_cache_pin(worker->cache, blobs->refs, blobs->count);
-    /* The path state that it goes on from may be here alone. */
+    /* The path state that it goes on from may be here alone: of those it goes last. */
     const struct dpc_msg_lease *lease = dpc_session_lease(worker->session);
     if (fetches && lease && !dpc_hash_is_none(&lease->kept.hash))
-        dpc_cache_pin(worker->cache, &lease->kept, 1);
+        dpc_cache_hold(worker->cache, lease->path, &lease->kept.hash);
     for (uint32_t i = 0; code == DPC_OK && i < blobs->count; i++)
         code = fetches ? dpc_transfer_fetch(worker->transfer, &blobs->refs[i], &err)
                        : dpc_transfer_put(worker->transfer, &blobs->refs[i], &err);

@@ -439,10 +439,13 @@ dpc_core_resume(struct dpc_core *core, struct dpc_actions *actions)
     core_advance(core, actions);
 }
 
+/* An idle worker asks every ten heartbeats or more often. */
+enum { GONE_HEARTBEATS = 30 };
+
 static bool
-is_silent(const struct dpc_core *core, const struct core_worker *worker, int64_t now_ms)
+is_silent(const struct dpc_core *core, const struct core_worker *worker, uint32_t heartbeats)
 {
-    return now_ms - worker->heard_ms > 3 * (int64_t)core->heartbeat_ms;
+    return core->now_ms - worker->heard_ms > heartbeats * (int64_t)core->heartbeat_ms;
 }
 
 /* One that was killed says nothing of it. */
@@ -454,7 +457,7 @@ forget_silent(struct dpc_core *core)
     core->silent_looked_ms = core->now_ms;
     for (uint32_t i = 0; i < core->workers_count; i++) {
         struct core_worker *worker = &core->workers[i];
-        if (worker->connected && is_silent(core, worker, core->now_ms))
+        if (worker->connected && is_silent(core, worker, GONE_HEARTBEATS))
             core_set_connected(core, worker, false);
     }
 }
@@ -670,7 +673,7 @@ dpc_core_worker_at(const struct dpc_core *core, uint32_t index, int64_t now_ms,
     assert(index < core->workers_count);
     const struct core_worker *worker = &core->workers[index];
     *ret_silent_ms = now_ms - worker->heard_ms;
-    *ret_connected = worker->connected && !is_silent(core, worker, now_ms);
+    *ret_connected = worker->connected && *ret_silent_ms <= 3 * (int64_t)core->heartbeat_ms;
     return &worker->record;
 }
 

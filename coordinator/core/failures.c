@@ -57,15 +57,14 @@ core_forget_chunk_failures(struct dpc_core *core)
         core_forget_failure(core, CORE_CHUNKING, i);
 }
 
-/* With the second worker it is worth trying again what one alone could not do, and with the last
- * one it is not any more. */
+/* With another worker it is worth trying again what one could not do, and without it is not. */
 void
 core_set_connected(struct dpc_core *core, struct core_worker *worker, bool connected)
 {
-    bool were_enough = core->connected_count >= WORKERS_MIN;
+    bool changes = worker->connected != connected;
     core->connected_count += (uint32_t)connected - (uint32_t)worker->connected;
     worker->connected = connected;
-    if (core->failures_count == 0 || were_enough == (core->connected_count >= WORKERS_MIN))
+    if (core->failures_count == 0 || !changes)
         return;
     core_refresh_paths(core);
     for (uint32_t i = 0; i < core->chunks_count; i++)
@@ -74,12 +73,27 @@ core_set_connected(struct dpc_core *core, struct core_worker *worker, bool conne
         core_refresh_rating(core, i);
 }
 
+/* Is anybody there but the one that tried last? */
+static bool
+others_may_try(const struct dpc_core *core, const struct core_failure *failure)
+{
+    const struct core_worker *worker = core_find_worker(core, failure->worker);
+    return core->connected_count > (worker && worker->connected ? 1u : 0u);
+}
+
 bool
 core_fails_everywhere(const struct dpc_core *core, enum core_sort sort, uint32_t task)
 {
     const struct core_failure *failure = *failure_of(core, sort, task);
     return failure && failure->tries >= TRIES_MAX &&
-           (failure->workers >= WORKERS_MIN || core->connected_count < WORKERS_MIN);
+           (failure->workers >= WORKERS_MIN || !others_may_try(core, failure));
+}
+
+bool
+core_fails_often(const struct dpc_core *core, const struct core_lease *lease)
+{
+    const struct core_failure *failure = *failure_of(core, lease->sort, lease->task);
+    return failure && failure->tries > TRIES_MAX;
 }
 
 static const char *

@@ -439,7 +439,7 @@ core_on_give_back(struct dpc_core *core, const struct dpc_event *event, int64_t 
             core_note_failure(core, lease, message->reason);
         if (message->too_large)
             note_too_large(core, worker, lease->record.path);
-        if (!message->not_finite && !message->too_large) /* which others may not do better */
+        if (!message->not_finite || core_fails_often(core, lease))
             core_note_fruitless(core, worker);
         core_end_lease(core, lease, actions);
     }

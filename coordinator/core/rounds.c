@@ -658,12 +658,13 @@ core_on_submit(struct dpc_core *core, const struct dpc_event *event, int64_t now
     const char *fault = find_fault(core, lease, submit, check);
     if (fault) {
         worker->record.refused++;
-        if (check->not_finite || !isfinite(submit->loss) || !isfinite(submit->loss_last))
+        bool fails = check->not_finite || !isfinite(submit->loss) || !isfinite(submit->loss_last);
+        if (fails)
             core_note_failure(core, lease, fault);
+        if (!fails || core_fails_often(core, lease))
+            core_note_fruitless(core, worker);
         dpc_put_worker(&actions->batch, &worker->record);
         core_end_lease(core, lease, actions);
-        if (!check->not_finite)
-            core_note_fruitless(core, worker);
         if (submit->kind == DPC_TASK_TRAIN && core_is_stale(core, submit))
             core_note_stale(core, worker, actions);
         core_reply_submitted(actions, submit->token, DPC_VERDICT_REFUSED);

@@ -240,7 +240,7 @@ bool core_refuse_barred(const struct core_worker *worker, struct dpc_actions *ac
 void core_tell_barred(const struct core_worker *worker, char *ret_text, size_t size);
 
 /* --- tables.c: workers and leases, found without looking through all. */
-struct core_worker *core_find_worker(struct dpc_core *core, const uint8_t *key);
+struct core_worker *core_find_worker(const struct dpc_core *core, const uint8_t *key);
 /* One that is not there yet; pointers to others do not last. */
 struct core_worker *core_add_worker(struct dpc_core *core, const struct dpc_worker_record *record);
 struct core_lease *core_find_lease(struct dpc_core *core, uint64_t serial);
@@ -293,6 +293,8 @@ void core_forget_failure(struct dpc_core *core, enum core_sort sort, uint32_t ta
 void core_forget_chunk_failures(struct dpc_core *core);
 /* A worker says hello or is heard of again, or leaves. */
 void core_set_connected(struct dpc_core *core, struct core_worker *worker, bool connected);
+/* More often than it takes to know: who goes on is no help. */
+bool core_fails_often(const struct dpc_core *core, const struct core_lease *lease);
 bool core_fails_everywhere(const struct dpc_core *core, enum core_sort sort, uint32_t task);
 
 /* --- rounds.c: submissions, readiness, outer steps. */

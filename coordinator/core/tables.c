@@ -32,7 +32,7 @@ slot_of(const struct dpc_core *core, const uint8_t *key)
 }
 
 struct core_worker *
-core_find_worker(struct dpc_core *core, const uint8_t *key)
+core_find_worker(const struct dpc_core *core, const uint8_t *key)
 {
     uint32_t found = core->worker_slots_count ? *slot_of(core, key) : 0;
     return found ? &core->workers[found - 1] : NULL;

@@ -39,10 +39,12 @@ core_measure(struct dpc_core *core, const struct core_lease *lease,
     double age_ms = (double)(now_ms - lease->granted_ms);
     /* As it says, but no longer than it had. */
     double computing_ms = fmin(1000.0 * submit->seconds, age_ms + slack_ms(core));
+    /* Granted by a process before this one, it may have had longer. */
+    bool known = !lease->restored || computing_ms == 1000.0 * submit->seconds;
     double rest_ms = age_ms - computing_ms;
     bool trains = submit->kind == DPC_TASK_TRAIN; /* perhaps a part of what was asked for */
     uint32_t units = trains ? submit->steps_count : lease->steps_count;
-    if (!isfinite(computing_ms) || computing_ms <= 0 || !units || lease->restored)
+    if (!isfinite(submit->seconds) || computing_ms <= 0 || !units || !known)
         return;
     mix(&pace->unit_ms, computing_ms / units);
     if (rest_ms > 0)

@@ -715,8 +715,8 @@ load_names_the_file(void)
 {
     struct dpc_experiment e;
     struct dpc_error err;
-    CU_ASSERT_EQUAL(dpc_experiment_load("/nonexistent/e.yaml", &e, &err), DPC_ENOTFOUND);
-    CU_ASSERT_STRING_EQUAL(err.text, "could not read \"/nonexistent/e.yaml\": not found");
+    CU_ASSERT_EQUAL(dpc_experiment_load("/nonexistent/e.yaml", &e, &err), DPC_EINVAL);
+    CU_ASSERT_STRING_EQUAL(err.text, "there is no experiment file \"/nonexistent/e.yaml\"");
 }
 
 static void

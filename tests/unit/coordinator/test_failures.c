@@ -174,7 +174,7 @@ a_worker_that_was_killed_is_not_waited_for(void)
         CU_ASSERT_TRUE(fails_once(&driver, 0, is_training));
     CU_ASSERT_PTR_NULL(dpc_core_failure(driver.core, &path, &tries)); /* the other may do better */
     struct dpc_event tick = {.type = DPC_EVENT_TICK};
-    for (int second = 0; second < 5; second++) {
+    for (int second = 0; second < 32; second++) {
         driver.now_ms += 1000;
         driver_step(&driver, &tick);
         driver_ask(&driver, 0);
@@ -184,8 +184,32 @@ a_worker_that_was_killed_is_not_waited_for(void)
     driver_stop(&driver);
 }
 
+/* The one that is left has not tried. */
+static void
+who_has_not_tried_gets_what_one_that_is_gone_could_not(void)
+{
+    struct driver driver;
+    uint32_t path, tries;
+    start(&driver);
+    driver_hello(&driver, 1, no_token);
+    for (int i = 0; i < 3; i++)
+        CU_ASSERT_TRUE(fails_once(&driver, 0, is_training));
+    struct dpc_event tick = {.type = DPC_EVENT_TICK};
+    for (int second = 0; second < 32; second++) {
+        driver.now_ms += 1000;
+        driver_heartbeat(&driver, 1, no_token);
+        driver_step(&driver, &tick);
+    }
+    CU_ASSERT_PTR_NULL(dpc_core_failure(driver.core, &path, &tries));
+    CU_ASSERT_TRUE(fails_once(&driver, 1, is_training));
+    CU_ASSERT_PTR_NOT_NULL(dpc_core_failure(driver.core, &path, &tries));
+    driver_stop(&driver);
+}
+
 static const struct dpc_test tests[] = {
     {"a worker that was killed is not waited for", a_worker_that_was_killed_is_not_waited_for},
+    {"who has not tried gets what one that is gone could not",
+     who_has_not_tried_gets_what_one_that_is_gone_could_not},
     {"a round is let alone until a restart", a_round_is_let_alone_until_a_restart},
     {"an early evaluation is let alone until a restart",
      an_early_evaluation_is_let_alone_until_a_restart},

@@ -237,6 +237,7 @@ a_small_worker_gets_short_paths_alone(void)
     for (int i = 0; i < 2; i++) {
         driver_hello(&driver, SMALL, (struct dpc_token){0, 0}); /* it may have more room by now */
         give_back_as_too_large(&driver, SMALL, must_lease(&driver, SMALL, 2, 3).token);
+        driver.now_ms += 2000; /* the second lease that came to nothing */
         must_wait_for_room(&driver, SMALL);
     }
     driver_reach_training(&driver, LARGE);

@@ -247,11 +247,21 @@ a_full_disk_takes_what_is_not_needed(void)
     int gone = 0;
     for (unsigned n = 1; n <= 4; n++) {
         struct rig rig = begin();
-        struct dpc_blob_ref a = put(&rig, 'a');
+        struct dpc_blob_ref a = put(&rig, 'a'), half = ref_of('h');
+        uint8_t bytes[BYTES / 2] = {0};
+        uint64_t kept;
+        if (n > 2) /* what is half there goes before what is whole */
+            CU_ASSERT_EQUAL(rig.files.write(rig.files.context, &half, 0, bytes, sizeof bytes),
+                            DPC_OK);
         dpc_cache_unpin_all(rig.cache);
         fault_disk_fail_at(rig.disk, n, FAULT_NO_SPACE);
         int code = receive(&rig, 'c', 0);
-        gone += code == DPC_OK && fault_disk_fired(rig.disk) && !is_there(&rig, &a);
+        if (fault_disk_fired(rig.disk) && code == DPC_OK) {
+            CU_ASSERT_EQUAL(is_there(&rig, &a), n > 2);
+            CU_ASSERT_EQUAL(rig.files.have(rig.files.context, &half, &kept), DPC_OK);
+            CU_ASSERT_EQUAL(kept, 0);
+            gone++;
+        }
         end(&rig);
     }
     CU_ASSERT(gone > 0);
@@ -302,9 +312,11 @@ static void
 held_blobs_go_last(void)
 {
     struct rig rig = begin();
-    struct dpc_blob_ref old = put(&rig, 1), held = put(&rig, 2), other = put(&rig, 3);
+    struct dpc_blob_ref old = put(&rig, 1);
     dpc_cache_hold(rig.cache, 7, &old.hash);
+    struct dpc_blob_ref held = put(&rig, 2);
     dpc_cache_hold(rig.cache, 7, &held.hash); /* in the place of the old one */
+    struct dpc_blob_ref other = put(&rig, 3);
     dpc_cache_unpin_all(rig.cache);
     put(&rig, 4);
     CU_ASSERT_FALSE(is_there(&rig, &old));
