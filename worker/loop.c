@@ -625,7 +625,7 @@ note_yielding(struct dpc_worker *worker)
 static void
 note_contact(struct dpc_worker *worker)
 {
-    if (!worker->begun || dpc_session_joined(worker->session)) {
+    if (!worker->begun || worker->link_state != DPC_LINK_CONNECTING) {
         worker->alone_told_ms = 0;
         return;
     }
