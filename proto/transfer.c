@@ -23,7 +23,9 @@ enum {
     RETRY_MS_MIN = 1000,
     RETRY_MS_MAX = 10 * 60 * 1000,
     DOUBLINGS_MAX = 10,
-    DOUBLINGS_BUSY_MAX = 4,
+    /* A coordinator without room is asked again after 1, 2, 4, 8 and then each 16 s. */
+    PAUSE_MS_MIN = 1000,
+    PAUSE_DOUBLINGS_MAX = 4,
     HASH_FAILURES_MAX = 2,
 };
 
@@ -63,6 +65,8 @@ struct dpc_transfer {
     struct slot slots[DPC_TRANSFER_CREDIT];
     struct pace pace;
     uint64_t epoch;
+    int64_t paused_until_ms;
+    unsigned pauses; /* since something moved */
     uint64_t next_request;
     uint64_t bytes_fetched, bytes_put;
     uint8_t *chunk; /* DPC_TRANSFER_CHUNK bytes on their way out */
@@ -352,13 +356,16 @@ dpc_transfer_pump(struct dpc_transfer *transfer, int64_t now_ms, struct dpc_erro
     if (epoch != transfer->epoch) {
         transfer->epoch = epoch;
         transfer->pace.doublings = 0;
+        transfer->paused_until_ms = 0;
         wind_all_back(transfer);
+    } else if (now_ms < transfer->paused_until_ms) {
+        return DPC_OK;
     } else if (is_overdue(transfer, now_ms)) {
         if (transfer->pace.doublings < DOUBLINGS_MAX)
             transfer->pace.doublings++;
         wind_all_back(transfer);
     }
-    int credit = transfer->pace.doublings ? 1 : DPC_TRANSFER_CREDIT;
+    int credit = transfer->pace.doublings || transfer->pauses ? 1 : DPC_TRANSFER_CREDIT;
     struct item *item = transfer->items;
     for (int i = 0; i < credit && item; i++) {
         if (transfer->slots[i].item)
@@ -464,6 +471,7 @@ handle_chunk(struct dpc_transfer *transfer, const struct dpc_msg *msg, int64_t n
         if (code != DPC_OK)
             return fail(transfer, item, code, dpc_error_words(code), err);
         transfer->bytes_fetched += msg->body_len;
+        transfer->pauses = 0;
         item->done += msg->body_len;
         if (item->asked < item->done)
             item->asked = item->done;
@@ -488,6 +496,7 @@ handle_have(struct dpc_transfer *transfer, const struct dpc_msg *msg, int64_t no
         return DPC_OK;
     bool expected = settle(transfer, msg, item, now_ms, &slot);
     if (have->complete) {
+        transfer->pauses = 0;
         transfer->bytes_put += slot.len;
         remove_item(transfer, item);
         return DPC_OK;
@@ -502,6 +511,7 @@ handle_have(struct dpc_transfer *transfer, const struct dpc_msg *msg, int64_t no
     } else if (have->offset < slot.offset + slot.len) {
         wind_back(transfer, item, have->offset); /* a hole, or the coordinator lost its part */
     } else {
+        transfer->pauses = 0;
         transfer->bytes_put += slot.len;
         if (item->done < have->offset)
             item->done = have->offset;
@@ -513,18 +523,27 @@ handle_have(struct dpc_transfer *transfer, const struct dpc_msg *msg, int64_t no
     return DPC_OK;
 }
 
-/* A busy coordinator is asked again when the retry time is over. */
+/* What else is under way would be answered as if it had been lost, and sent again at once. */
+static void
+pause_all(struct dpc_transfer *transfer, int64_t now_ms)
+{
+    unsigned doublings =
+        transfer->pauses < PAUSE_DOUBLINGS_MAX ? transfer->pauses++ : PAUSE_DOUBLINGS_MAX;
+    transfer->paused_until_ms = now_ms + ((int64_t)PAUSE_MS_MIN << doublings);
+    wind_all_back(transfer);
+}
+
+/* A busy coordinator is asked again later. */
 static int
-handle_error(struct dpc_transfer *transfer, const struct dpc_msg *msg, struct dpc_error *err)
+handle_error(struct dpc_transfer *transfer, const struct dpc_msg *msg, int64_t now_ms,
+             struct dpc_error *err)
 {
     int code = msg->error.code;
     struct slot *slot = slot_of(transfer, msg->request);
     if (!slot)
         return DPC_OK;
     if (code == DPC_EAGAIN || code == DPC_EBUSY) {
-        if (transfer->pace.doublings >
-            DOUBLINGS_BUSY_MAX) /* it is there, and will have room again */
-            transfer->pace.doublings = DOUBLINGS_BUSY_MAX;
+        pause_all(transfer, now_ms);
         return DPC_OK;
     }
     struct item *item = slot->item;
@@ -548,7 +567,7 @@ dpc_transfer_handle(struct dpc_transfer *transfer, const struct dpc_msg *msg, in
     case DPC_MSG_HAVE:
         return handle_have(transfer, msg, now_ms, err);
     case DPC_MSG_ERROR:
-        return handle_error(transfer, msg, err);
+        return handle_error(transfer, msg, now_ms, err);
     default:
         return DPC_OK; /* not for us */
     }

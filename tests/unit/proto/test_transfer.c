@@ -538,10 +538,28 @@ a_busy_coordinator_is_asked_again(void)
     fetch(world, &down);
     for (int i = 0; i < 100000; i++)
         CU_ASSERT_EQUAL_FATAL(turn(world), DPC_OK);
-    CU_ASSERT(world->sent < 30);
+    CU_ASSERT(world->sent < 100); /* about 1000 s, and every 16 s at last */
     world->busy = false;
     CU_ASSERT_EQUAL(run(world), DPC_OK);
     CU_ASSERT(dpc_shelf_holds(&world->ours, &down));
+    close_world(world);
+}
+
+/* Its disk is full: it refuses the first piece and tells of the others that nothing stands of what
+ * comes before them, which was sent again at once, as fast as the line bears. */
+static void
+a_coordinator_without_room_is_not_flooded(void)
+{
+    struct world *world = open_world(17);
+    struct dpc_blob_ref up = dpc_shelf_make(&world->ours, 20 * CHUNK, 1);
+    world->theirs.write_code = DPC_EAGAIN;
+    put(world, &up);
+    for (int i = 0; i < 10000; i++)
+        CU_ASSERT_EQUAL_FATAL(turn(world), DPC_OK);
+    CU_ASSERT(world->sent < 50);
+    world->theirs.write_code = DPC_OK;
+    CU_ASSERT_EQUAL(run(world), DPC_OK);
+    CU_ASSERT(dpc_shelf_holds(&world->theirs, &up));
     close_world(world);
 }
 
@@ -593,6 +611,7 @@ static const struct dpc_test tests[] = {
     {"late answers after a cancel are dropped", late_answers_after_a_cancel_are_dropped},
     {"silence is met with patience", silence_is_met_with_patience},
     {"a busy coordinator is asked again", a_busy_coordinator_is_asked_again},
+    {"a coordinator without room is not flooded", a_coordinator_without_room_is_not_flooded},
     {"a slow line is no loss", a_slow_line_is_no_loss},
 };
 
