@@ -545,12 +545,20 @@ note_difference(void *context, const char *key, const char *old_value, const cha
 }
 
 bool
+dpc_experiment_may_become(const struct dpc_experiment *old, const struct dpc_experiment *now,
+                          enum dpc_change when)
+{
+    bool may = true;
+    dpc_experiment_diff(old, now, when, note_difference, &may);
+    return may;
+}
+
+bool
 dpc_experiment_shares_warm_start(const struct dpc_experiment *a, const struct dpc_experiment *b)
 {
-    bool same = a->warm_start.steps > 0;
-    dpc_experiment_diff(a, b, DPC_CHANGE_WARM, note_difference, &same);
     /* Whether the dense path is measured is settled before it begins. */
-    return same && (!a->early_stopping || a->baseline.dense == b->baseline.dense);
+    return a->warm_start.steps > 0 && dpc_experiment_may_become(a, b, DPC_CHANGE_WARM) &&
+           (!a->early_stopping || a->baseline.dense == b->baseline.dense);
 }
 
 void

@@ -250,6 +250,9 @@ void dpc_experiment_diff(const struct dpc_experiment *old, const struct dpc_expe
                          void (*visit)(void *context, const char *key, const char *old_value,
                                        const char *new_value, bool may_change),
                          void *context);
+/* Whether all keys that differ may, as far as keys alone can tell. */
+bool dpc_experiment_may_become(const struct dpc_experiment *old, const struct dpc_experiment *now,
+                               enum dpc_change when);
 /* Whether the warm start of one is that of the other, in strict mode to the bit, over the same
  * documents: where the corpus lies is not looked at. False where they have none. */
 bool dpc_experiment_shares_warm_start(const struct dpc_experiment *a,

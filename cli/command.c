@@ -215,19 +215,6 @@ parse_rest(struct parse *parse, int argc, char **argv, int index)
 
 /* --- Subcommands. */
 
-/* Words of argv that `name` takes: 1 or 2, or 0 when it is another name. */
-static int
-command_matches(const char *name, int argc, char **argv, int index)
-{
-    const char *space = strchr(name, ' ');
-    if (!space)
-        return strcmp(name, argv[index]) == 0 ? 1 : 0;
-    size_t len = (size_t)(space - name);
-    if (strlen(argv[index]) != len || strncmp(name, argv[index], len) != 0 || index + 1 >= argc)
-        return 0;
-    return strcmp(space + 1, argv[index + 1]) == 0 ? 2 : 0;
-}
-
 static bool
 begins_with_word(const char *name, const char *word)
 {
@@ -235,17 +222,20 @@ begins_with_word(const char *name, const char *word)
     return strncmp(name, word, len) == 0 && name[len] == ' ';
 }
 
-static bool
-is_first_word(const struct parse *parse, const char *word)
+/* Words of argv that `name` takes: 1 or 2, or 0 when it is another name. */
+static int
+command_matches(const char *name, int argc, char **argv, int index)
 {
-    bool found = false;
-    for (size_t i = 0; i < parse->program->commands_count; i++)
-        found |= begins_with_word(parse->program->commands[i]->name, word);
-    return found;
+    if (!strchr(name, ' '))
+        return strcmp(name, argv[index]) == 0 ? 1 : 0;
+    if (!begins_with_word(name, argv[index]) || index + 1 >= argc)
+        return 0;
+    return strcmp(name + strlen(argv[index]) + 1, argv[index + 1]) == 0 ? 2 : 0;
 }
 
+/* 0 when it is not the first of two words of any. */
 static int
-needs_second_word(const struct parse *parse, const char *word)
+ask_for_second_word(const struct parse *parse, const char *word)
 {
     struct dpc_buf names;
     dpc_buf_init(&names, 0);
@@ -254,7 +244,9 @@ needs_second_word(const struct parse *parse, const char *word)
         if (begins_with_word(name, word))
             dpc_buf_printf(&names, "%s\"%s\"", names.len ? " or " : "", name);
     }
-    int status = usage_error(parse, "\"%s\" needs a second word: %s", word, dpc_buf_text(&names));
+    int status =
+        names.len ? usage_error(parse, "\"%s\" needs a second word: %s", word, dpc_buf_text(&names))
+                  : 0;
     dpc_buf_done(&names);
     return status;
 }
@@ -264,8 +256,9 @@ unknown_command(const struct parse *parse, int argc, char **argv, int index)
 {
     char two[160];
     bool second = index + 1 < argc && !is_option(argv[index + 1]);
-    if (!second && is_first_word(parse, argv[index]))
-        return needs_second_word(parse, argv[index]);
+    int status = second ? 0 : ask_for_second_word(parse, argv[index]);
+    if (status)
+        return status;
     snprintf(two, sizeof two, "%s%s%s", argv[index], second ? " " : "",
              second ? argv[index + 1] : "");
     struct dpc_nearest nearest = {.wanted = argv[index]}, nearest_two = {.wanted = two};

@@ -265,14 +265,6 @@ note_change(void *context, const char *key, const char *old_value, const char *n
     changes->fixed += !may_change;
 }
 
-static void
-note_fork(void *context, const char *key, const char *old_value, const char *new_value,
-          bool may_change)
-{
-    (void)key, (void)old_value, (void)new_value;
-    *(bool *)context &= may_change;
-}
-
 /* `*ret_changed`: it differs, but only in keys that may change while it runs. */
 static int
 compare_experiment(const struct dpc_run_folder *folder, const char *file, const char *text,
@@ -288,8 +280,7 @@ compare_experiment(const struct dpc_run_folder *folder, const char *file, const 
     *ret_changed = changes.count > 0;
     if (changes.fixed == 0)
         return DPC_OK;
-    bool forks = true;
-    dpc_experiment_diff(&old, experiment, DPC_CHANGE_FORK, note_fork, &forks);
+    bool forks = dpc_experiment_may_become(&old, experiment, DPC_CHANGE_FORK);
     return dpc_error_set(err, DPC_EPERM,
                          "the experiment differs from the one that runs in \"%s\"; go on with the "
                          "old file, give the new one another --dir%s, or begin anew with --fresh",

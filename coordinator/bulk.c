@@ -272,35 +272,33 @@ look_for_lost(const struct serving *serving, const struct dpc_hash *hash, int co
 
 /* What there is to be said to the operator of an answer that is none of what was asked for. */
 static void
-note_refusal(struct dpc_server *server, const struct dpc_peer *peer, const struct dpc_msg *request,
+note_refusal(const struct serving *serving, const struct dpc_msg *request,
              const struct dpc_error *err)
 {
-    const struct serving serving = {server, peer};
     int code = err->code;
     /* The peer is told; a disk of ours that could not keep a write is also the daemon's end. */
     if (code == DPC_ENOSPACE || code == DPC_EIO || code == DPC_ECORRUPT)
-        server_fail(server, err);
+        server_fail(serving->server, err);
     else if (code != DPC_EAGAIN)
-        server_note_peer_fault(server, peer, err->text);
+        server_note_peer_fault(serving->server, serving->peer, err->text);
     if (request->type == DPC_MSG_FETCH && (code == DPC_ENOTFOUND || code == DPC_ERANGE))
-        look_for_lost(&serving, &request->fetch.hash, code);
+        look_for_lost(serving, &request->fetch.hash, code);
 }
 
 static void
-send_reply(struct dpc_server *server, const struct dpc_peer *peer, const struct dpc_msg *reply)
+send_reply(const struct serving *serving, const struct dpc_msg *reply)
 {
-    if (dpc_listener_send(server->bulk, peer, reply) != DPC_OK)
+    if (dpc_listener_send(serving->server->bulk, serving->peer, reply) != DPC_OK)
         dpc_log_debug("bulk reply dropped type=%s", dpc_msg_name(reply->type));
 }
 
 static void
-refuse(struct dpc_server *server, const struct dpc_peer *peer, const struct dpc_msg *request,
-       const struct dpc_error *err)
+refuse(const struct serving *serving, const struct dpc_msg *request, const struct dpc_error *err)
 {
     struct dpc_msg reply = {.type = DPC_MSG_ERROR, .request = request->request};
     reply.error = (struct dpc_msg_error){.code = err->code, .text = err->text};
-    note_refusal(server, peer, request, err);
-    send_reply(server, peer, &reply);
+    note_refusal(serving, request, err);
+    send_reply(serving, &reply);
 }
 
 /* --- Who waits. */
@@ -344,11 +342,10 @@ asks_again(const struct asker *before, const struct asker *now)
 }
 
 static void
-wait_for(struct dpc_server *server, const struct dpc_peer *peer, const struct dpc_msg *msg,
-         bool sent_last)
+wait_for(const struct serving *serving, const struct dpc_msg *msg, bool sent_last)
 {
-    struct dpc_reading *reading = server->reading;
-    struct asker asker = make_asker(peer, msg);
+    struct dpc_reading *reading = serving->server->reading;
+    struct asker asker = make_asker(serving->peer, msg);
     struct dpc_error err;
     uint32_t of_it = 0;
     asker.sent_last = sent_last;
@@ -359,50 +356,50 @@ wait_for(struct dpc_server *server, const struct dpc_peer *peer, const struct dp
             *before = asker;
             return;
         }
-        of_it += dpc_key_equal(&before->peer.key, &peer->key);
+        of_it += dpc_key_equal(&before->peer.key, &serving->peer->key);
     }
     if (reading->askers_count < ASKERS_MAX && of_it < SHARE_MAX) {
         reading->askers[reading->askers_count++] = asker;
         return;
     }
     (void)dpc_error_set(&err, DPC_EAGAIN, "too many requests wait for blobs: ask again");
-    refuse(server, peer, msg, &err);
+    refuse(serving, msg, &err);
 }
 
 static void
-answer(struct dpc_server *server, const struct dpc_peer *peer, const struct dpc_msg *msg)
+answer(struct serving *serving, const struct dpc_msg *msg)
 {
-    struct serving serving = {server, peer};
     struct dpc_serve_blobs blobs = {
         .size = blob_size,
         .read = blob_read,
         .partial = blob_partial,
         .append = blob_append,
         .finish = blob_finish,
-        .context = &serving,
-        .total_max = largest_now(server),
+        .context = serving,
+        .total_max = largest_now(serving->server),
     };
     struct dpc_msg reply;
     struct dpc_error err;
-    int code = dpc_serve_bulk(&blobs, msg, server->chunk, &reply, &err);
+    int code = dpc_serve_bulk(&blobs, msg, serving->server->chunk, &reply, &err);
     if (code == DPC_EBUSY) {
-        wait_for(server, peer, msg, msg->type == DPC_MSG_PUT);
+        wait_for(serving, msg, msg->type == DPC_MSG_PUT);
         return;
     }
     if (code != DPC_OK)
-        note_refusal(server, peer, msg, &err);
-    send_reply(server, peer, &reply);
+        note_refusal(serving, msg, &err);
+    send_reply(serving, &reply);
 }
 
 void
 server_answer_bulk(struct dpc_server *server, const struct dpc_peer *peer,
                    const struct dpc_msg *msg)
 {
+    struct serving serving = {server, peer};
     const struct dpc_job *job = find_job(server->reading, hash_of(msg));
     if (job && (job->type == DPC_JOB_ARRIVAL || !is_verified(server->reading, hash_of(msg))))
-        wait_for(server, peer, msg, false);
+        wait_for(&serving, msg, false);
     else
-        answer(server, peer, msg);
+        answer(&serving, msg);
 }
 
 /* --- What was read. */
@@ -423,21 +420,23 @@ note_read(struct dpc_server *server, struct dpc_job *job)
 
 /* Who has sent the last piece of what was another blob is told so; others may send it. */
 static void
-answer_other_blob(struct dpc_server *server, const struct asker *asker, const struct dpc_msg *msg)
+answer_other_blob(const struct serving *serving, const struct asker *asker,
+                  const struct dpc_msg *msg)
 {
     struct dpc_error err;
     struct dpc_msg reply = {.type = DPC_MSG_HAVE, .request = asker->request};
     reply.have.hash = asker->offer.hash;
     (void)dpc_error_set(&err, DPC_EHASH, "what came as this blob is another");
     if (asker->sent_last)
-        refuse(server, &asker->peer, msg, &err);
+        refuse(serving, msg, &err);
     else
-        send_reply(server, &asker->peer, &reply);
+        send_reply(serving, &reply);
 }
 
 static void
 answer_asker(struct dpc_server *server, const struct asker *asker, const struct dpc_job *job)
 {
+    struct serving serving = {server, &asker->peer};
     struct dpc_msg msg = {.type = asker->type, .request = asker->request};
     bool fetch = asker->type == DPC_MSG_FETCH;
     if (fetch)
@@ -445,11 +444,11 @@ answer_asker(struct dpc_server *server, const struct asker *asker, const struct 
     else
         msg.offer = asker->offer;
     if (!fetch && job->code == DPC_EHASH)
-        answer_other_blob(server, asker, &msg);
+        answer_other_blob(&serving, asker, &msg);
     else if (job->code == DPC_OK || (fetch == (job->type == DPC_JOB_ARRIVAL)))
-        answer(server, &asker->peer, &msg); /* it asks for another thing than what failed */
+        answer(&serving, &msg); /* it asks for another thing than what failed */
     else
-        refuse(server, &asker->peer, &msg, &job->error);
+        refuse(&serving, &msg, &job->error);
 }
 
 /* False when nobody waits for the blob that has been read. */

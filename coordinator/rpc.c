@@ -152,16 +152,15 @@ reply_wait_for_room(struct dpc_server *server, const struct dpc_peer *peer,
         dpc_log_debug("reply dropped type=wait");
 }
 
-/* It may be slow to look at, and stands for nothing: the core says why. */
 static void
-submit_unexpected(struct dpc_server *server, const struct dpc_peer *peer, const struct dpc_msg *msg)
+submit(struct dpc_server *server, const struct dpc_peer *peer, uint64_t request,
+       const struct dpc_msg_submit *message, const struct dpc_submission_check *check)
 {
-    static const struct dpc_submission_check nothing;
     struct dpc_event event = {.type = DPC_EVENT_SUBMIT};
     memcpy(event.worker, peer->key.bytes, DPC_WORKER_KEY_BYTES);
-    event.submit.message = &msg->submit;
-    event.submit.check = &nothing;
-    server_step(server, &event, peer, msg->request);
+    event.submit.message = message;
+    event.submit.check = check;
+    server_step(server, &event, peer, request);
 }
 
 static void
@@ -175,7 +174,9 @@ start_check(struct dpc_server *server, const struct dpc_peer *peer, const struct
         return;
     }
     if (!dpc_core_expects(server->core, peer->key.bytes, msg->submit.token)) {
-        submit_unexpected(server, peer, msg);
+        /* It may be slow to look at, and stands for nothing: the core says why. */
+        static const struct dpc_submission_check nothing;
+        submit(server, peer, msg->request, &msg->submit, &nothing);
         return;
     }
     if (server->checks_count == DPC_CHECKS_MAX) {
@@ -214,11 +215,7 @@ server_submit(struct dpc_server *server, struct dpc_job *check)
         reply_again_with_room(server, &check->peer, check->request);
         return;
     }
-    struct dpc_event event = {.type = DPC_EVENT_SUBMIT};
-    memcpy(event.worker, check->peer.key.bytes, DPC_WORKER_KEY_BYTES);
-    event.submit.message = &check->submit;
-    event.submit.check = &check->check;
-    server_step(server, &event, &check->peer, check->request);
+    submit(server, &check->peer, check->request, &check->submit, &check->check);
 }
 
 static void

@@ -146,7 +146,7 @@ drop(struct dpc_cache *cache, const struct dpc_hash *hash)
 struct partials {
     struct dpc_cache *cache;
     bool discards;
-    uint64_t bytes;
+    uint64_t bytes; /* left */
 };
 
 static void
@@ -158,23 +158,25 @@ note_partial(void *context, const struct dpc_hash *hash)
         return;
     if (partials->discards)
         dpc_blobs_discard(cache->blobs, hash);
-    else
-        partials->bytes += dpc_blobs_partial(cache->blobs, hash);
+    partials->bytes += dpc_blobs_partial(cache->blobs, hash);
 }
 
-/* Unless they fit the budget beside `bytes` more. `*ret_any`: there were some. */
+/* Unless they fit the budget beside `bytes` more. `*ret_made`: there is more room now. */
 static int
-discard_partials(struct dpc_cache *cache, uint64_t bytes, bool *ret_any)
+discard_partials(struct dpc_cache *cache, uint64_t bytes, bool *ret_made)
 {
     struct partials partials = {.cache = cache};
     int code = dpc_blobs_list_partials(cache->blobs, note_partial, &partials, NULL);
-    *ret_any = partials.bytes > 0;
+    uint64_t before = partials.bytes;
+    *ret_made = false;
     if (code != DPC_OK || partials.bytes == 0 ||
         (bytes <= cache->budget && partials.bytes <= cache->budget - bytes &&
          cache->bytes <= cache->budget - bytes - partials.bytes))
         return code;
-    partials.discards = true;
-    return dpc_blobs_list_partials(cache->blobs, note_partial, &partials, NULL);
+    partials = (struct partials){.cache = cache, .discards = true};
+    code = dpc_blobs_list_partials(cache->blobs, note_partial, &partials, NULL);
+    *ret_made = partials.bytes < before;
+    return code;
 }
 
 static int
@@ -204,8 +206,8 @@ static int
 make_room(struct dpc_cache *cache, uint64_t bytes)
 {
     pthread_mutex_lock(&cache->lock);
-    bool any;
-    int code = discard_partials(cache, bytes, &any);
+    bool made;
+    int code = discard_partials(cache, bytes, &made);
     while (code == DPC_OK && (bytes > cache->budget || cache->bytes > cache->budget - bytes)) {
         struct entry *entry = bytes > cache->budget ? NULL : first_to_go(cache);
         if (!entry) {

@@ -442,12 +442,6 @@ dpc_core_resume(struct dpc_core *core, struct dpc_actions *actions)
 /* An idle worker asks every ten heartbeats or more often. */
 enum { GONE_HEARTBEATS = 30 };
 
-static bool
-is_silent(const struct dpc_core *core, const struct core_worker *worker, uint32_t heartbeats)
-{
-    return core->now_ms - worker->heard_ms > heartbeats * (int64_t)core->heartbeat_ms;
-}
-
 /* One that was killed says nothing of it. */
 static void
 forget_silent(struct dpc_core *core)
@@ -455,9 +449,10 @@ forget_silent(struct dpc_core *core)
     if (core->now_ms - core->silent_looked_ms < core->heartbeat_ms)
         return;
     core->silent_looked_ms = core->now_ms;
+    int64_t gone_ms = GONE_HEARTBEATS * (int64_t)core->heartbeat_ms;
     for (uint32_t i = 0; i < core->workers_count; i++) {
         struct core_worker *worker = &core->workers[i];
-        if (worker->connected && is_silent(core, worker, GONE_HEARTBEATS))
+        if (worker->connected && core->now_ms - worker->heard_ms > gone_ms)
             core_set_connected(core, worker, false);
     }
 }
@@ -618,12 +613,8 @@ bool
 dpc_core_expects(struct dpc_core *core, const uint8_t key[static DPC_WORKER_KEY_BYTES],
                  struct dpc_token token)
 {
-    struct core_worker *worker = core_find_worker(core, key);
-    if (!worker || token.incarnation != core->incarnation)
-        return false;
-    const struct core_lease *lease = core_find_lease(core, token.serial);
-    return (lease && memcmp(lease->record.worker, key, DPC_WORKER_KEY_BYTES) == 0) ||
-           core_find_audit(core, worker, token);
+    return token.incarnation == core->incarnation && token.serial &&
+           token.serial == dpc_core_held_by(core, key);
 }
 
 uint32_t

@@ -483,6 +483,14 @@ driver_reach_training(struct driver *driver, uint8_t worker)
     CU_ASSERT_EQUAL_FATAL(driver_phase(driver), DPC_PHASE_TRAIN);
 }
 
+void
+driver_start_training(struct driver *driver, const char *yaml)
+{
+    driver_start(driver, yaml);
+    driver_hello(driver, 0, (struct dpc_token){0});
+    driver_reach_training(driver, 0);
+}
+
 bool
 driver_finish(struct driver *driver, uint8_t workers)
 {

@@ -62,6 +62,8 @@ const struct dpc_msg *driver_submit_message(struct driver *driver, uint8_t worke
 enum dpc_phase driver_phase(const struct driver *driver);
 /* The worker, who has said hello, does all that there is until the train phase; then it begins. */
 void driver_reach_training(struct driver *driver, uint8_t worker);
+/* Starts, and has worker 0 bring it there. */
+void driver_start_training(struct driver *driver, const char *yaml);
 /* Runs with `workers` workers until the experiment is finished; false when it gets stuck. */
 bool driver_finish(struct driver *driver, uint8_t workers);
 /* A hash over all versions of all modules. */

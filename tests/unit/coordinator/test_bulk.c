@@ -115,20 +115,27 @@ bench_done(struct bench *bench)
     scratch_remove(bench->folder);
 }
 
-/* One turn of both sides; without `reads` nothing that was read is taken back. */
-static int
-turn(struct bench *bench, bool reads)
+/* A turn of the coordinator's loop; without `reads` nothing that was read is taken back. */
+static void
+serve(struct bench *bench, bool reads)
 {
     struct dpc_server *server = bench->server;
-    struct dpc_msg msg;
     struct dpc_poll_item items[] = {{.listener = server->bulk, .fd = -1},
                                     {.link = bench->link, .fd = -1},
                                     {.fd = server_reading_fd(server)}};
-    int code = dpc_transfer_pump(bench->transfer, dpc_clock_now_ms(&dpc_clock_system), &err);
     (void)!dpc_channel_poll(items, reads ? 3 : 2, TURN_MS);
     server_serve_bulk(server);
     if (reads)
         server_take_read(server);
+}
+
+/* Of both sides. */
+static int
+turn(struct bench *bench, bool reads)
+{
+    struct dpc_msg msg;
+    int code = dpc_transfer_pump(bench->transfer, dpc_clock_now_ms(&dpc_clock_system), &err);
+    serve(bench, reads);
     while (code == DPC_OK && dpc_link_receive(bench->link, &msg, &err) == DPC_OK)
         code =
             dpc_transfer_handle(bench->transfer, &msg, dpc_clock_now_ms(&dpc_clock_system), &err);
@@ -142,9 +149,7 @@ send(struct bench *bench, const struct dpc_msg *msg)
     int64_t end_ms = dpc_clock_now_ms(&dpc_clock_system) + WAIT_MS;
     int code = dpc_link_send(bench->link, msg);
     while (code == DPC_EAGAIN && dpc_clock_now_ms(&dpc_clock_system) < end_ms) {
-        struct dpc_poll_item item = {.link = bench->link, .fd = -1};
-        (void)!dpc_channel_poll(&item, 1, TURN_MS);
-        server_serve_bulk(bench->server);
+        serve(bench, false);
         code = dpc_link_send(bench->link, msg);
     }
     CU_ASSERT_EQUAL_FATAL(code, DPC_OK);
@@ -228,12 +233,7 @@ ask(struct bench *bench, const struct dpc_msg *request)
     int64_t end_ms = dpc_clock_now_ms(&dpc_clock_system) + WAIT_MS;
     send(bench, request);
     while (dpc_clock_now_ms(&dpc_clock_system) < end_ms) {
-        struct dpc_poll_item items[] = {{.listener = bench->server->bulk, .fd = -1},
-                                        {.link = bench->link, .fd = -1},
-                                        {.fd = server_reading_fd(bench->server)}};
-        (void)!dpc_channel_poll(items, 3, TURN_MS);
-        server_serve_bulk(bench->server);
-        server_take_read(bench->server);
+        serve(bench, true);
         if (dpc_link_receive(bench->link, &msg, &err) == DPC_OK)
             return msg;
     }
@@ -275,9 +275,7 @@ no_worker_takes_all_places(void)
     uint32_t refused = 0;
     while (dpc_listener_traffic(bench.server->bulk).messages_received < ASKED &&
            dpc_clock_now_ms(&dpc_clock_system) < end_ms) {
-        struct dpc_poll_item item = {.listener = bench.server->bulk, .fd = -1};
-        (void)!dpc_channel_poll(&item, 1, TURN_MS);
-        server_serve_bulk(bench.server);
+        serve(&bench, false);
     }
     struct dpc_poll_item item = {.link = bench.link, .fd = -1};
     while (dpc_channel_poll(&item, 1, 10 * TURN_MS) == DPC_OK) {

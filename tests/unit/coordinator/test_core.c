@@ -15,21 +15,6 @@ static const char yaml[] = SMALL_2X2 "routing: {prefix: 8}\n"
 
 static const struct dpc_token no_token;
 
-/* Brings a fresh core to the train phase with one worker. */
-static void
-start_training_of(struct driver *driver, const char *text)
-{
-    driver_start(driver, text);
-    driver_hello(driver, 0, no_token);
-    driver_reach_training(driver, 0);
-}
-
-static void
-start_training(struct driver *driver)
-{
-    start_training_of(driver, yaml);
-}
-
 static void
 goes_through_all_phases(void)
 {
@@ -94,7 +79,7 @@ routed_paths_wait_for_a_phase_of_routing(void)
     struct driver driver;
     struct dpc_error err;
     uint32_t waited = 0;
-    start_training_of(&driver, yaml_phases);
+    driver_start_training(&driver, yaml_phases);
     for (int i = 0; i < 200 && driver_phase(&driver) != DPC_PHASE_EVALUATE; i++) {
         const struct dpc_msg *reply = driver_ask(&driver, 0);
         CU_ASSERT_EQUAL_FATAL(reply->type, DPC_MSG_LEASE);
@@ -153,7 +138,7 @@ static void
 a_path_starts_the_next_round_while_another_still_trains(void)
 {
     struct driver driver;
-    start_training(&driver);
+    driver_start_training(&driver, yaml);
     for (uint8_t worker = 1; worker < 6; worker++)
         driver_hello(&driver, worker, no_token);
     /* All five paths (four and the dense one) are leased; only 1-1 keeps training round 0. */
@@ -192,7 +177,7 @@ static void
 the_same_submission_gets_the_same_answer_and_is_merged_once(void)
 {
     struct driver driver;
-    start_training(&driver);
+    driver_start_training(&driver, yaml);
     struct dpc_msg_lease lease = driver_lease(&driver, 0);
     CU_ASSERT_EQUAL(driver_submit(&driver, 0, &lease)->verdict.verdict, DPC_VERDICT_ACCEPTED);
     CU_ASSERT_EQUAL(driver_submit(&driver, 0, &lease)->verdict.verdict, DPC_VERDICT_ACCEPTED);
@@ -232,7 +217,7 @@ static void
 an_accepted_round_is_told_so_again_when_its_path_went_on(void)
 {
     struct driver driver;
-    start_training(&driver);
+    driver_start_training(&driver, yaml);
     driver_hello(&driver, 1, no_token);
     struct dpc_msg_lease lease = driver_lease(&driver, 0);
     driver_submit(&driver, 0, &lease);
@@ -255,7 +240,7 @@ a_backup_that_brings_other_bits_is_an_alarm(void)
     struct driver driver;
     struct dpc_msg_submit other;
     struct dpc_submission_check check = {0};
-    start_training(&driver);
+    driver_start_training(&driver, yaml);
     driver_hello(&driver, 1, no_token);
     struct dpc_msg_lease first = driver_lease(&driver, 0);
     driver_fill_submission(&driver, &first, &other);
@@ -284,7 +269,7 @@ static void
 another_incarnation_is_stale(void)
 {
     struct driver driver;
-    start_training(&driver);
+    driver_start_training(&driver, yaml);
     struct dpc_msg_lease lease = driver_lease(&driver, 0);
     lease.token.incarnation++;
     CU_ASSERT_EQUAL(driver_heartbeat(&driver, 0, lease.token)->verdict.verdict, DPC_VERDICT_STALE);
@@ -300,7 +285,7 @@ what_the_lease_does_not_owe_is_refused(void)
         struct driver driver;
         struct dpc_msg_submit submit;
         struct dpc_submission_check check = {0};
-        start_training(&driver);
+        driver_start_training(&driver, yaml);
         struct dpc_msg_lease lease = driver_lease(&driver, 0);
         driver_fill_submission(&driver, &lease, &submit);
         switch (fault) {
@@ -348,7 +333,7 @@ missing_blobs_are_asked_for_and_the_lease_stays(void)
     struct driver driver;
     struct dpc_msg_submit submit;
     struct dpc_submission_check check = {.missing_count = 1};
-    start_training(&driver);
+    driver_start_training(&driver, yaml);
     struct dpc_msg_lease lease = driver_lease(&driver, 0);
     driver_fill_submission(&driver, &lease, &submit);
     check.missing[0] = submit.state.hash;
@@ -364,7 +349,7 @@ static void
 a_lost_fold_is_asked_for_again(void)
 {
     struct driver driver;
-    start_training(&driver);
+    driver_start_training(&driver, yaml);
     driver.hold_folds = true;
     for (int i = 0; i < 5; i++) {
         struct dpc_msg_lease lease = driver_lease(&driver, 0);
@@ -456,7 +441,7 @@ a_rollback_appends_a_version_and_voids_leases(void)
     struct driver driver;
     struct dpc_version_record old, now;
     struct dpc_error err;
-    start_training(&driver);
+    driver_start_training(&driver, yaml);
     finish_round(&driver, 0);
     driver_hello(&driver, 1, no_token);
     struct dpc_msg_lease lease = driver_lease(&driver, 1);
@@ -487,7 +472,7 @@ static void
 a_rollback_asked_for_again_changes_nothing(void)
 {
     struct driver driver;
-    start_training(&driver);
+    driver_start_training(&driver, yaml);
     finish_round(&driver, 0);
     roll_back(&driver);
     uint32_t version = dpc_core_module(driver.core, 0)->version;
@@ -506,7 +491,7 @@ a_round_whose_contributions_were_discarded_ends_unchanged(void)
     struct driver driver;
     struct dpc_version_record first, last;
     struct dpc_error err;
-    start_training(&driver);
+    driver_start_training(&driver, yaml);
     finish_round(&driver, 0);
     uint32_t version = dpc_core_module(driver.core, 0)->version;
     driver.hold_folds = true;

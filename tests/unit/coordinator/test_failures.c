@@ -162,6 +162,18 @@ what_succeeds_has_not_failed(void)
     }
 }
 
+/* For so long that all others are taken for gone. */
+static void
+leave_alone(struct driver *driver, uint8_t worker)
+{
+    struct dpc_event tick = {.type = DPC_EVENT_TICK};
+    for (int second = 0; second < 32; second++) {
+        driver->now_ms += 1000;
+        driver_heartbeat(driver, worker, no_token);
+        driver_step(driver, &tick);
+    }
+}
+
 /* One that lost its power has said nothing, and is not there to try. */
 static void
 a_worker_that_was_killed_is_not_waited_for(void)
@@ -173,12 +185,7 @@ a_worker_that_was_killed_is_not_waited_for(void)
     for (int i = 0; i < 4; i++)
         CU_ASSERT_TRUE(fails_once(&driver, 0, is_training));
     CU_ASSERT_PTR_NULL(dpc_core_failure(driver.core, &path, &tries)); /* the other may do better */
-    struct dpc_event tick = {.type = DPC_EVENT_TICK};
-    for (int second = 0; second < 32; second++) {
-        driver.now_ms += 1000;
-        driver_step(&driver, &tick);
-        driver_ask(&driver, 0);
-    }
+    leave_alone(&driver, 0);
     CU_ASSERT_PTR_NOT_NULL(dpc_core_failure(driver.core, &path, &tries));
     CU_ASSERT_EQUAL(path, PATH);
     driver_stop(&driver);
@@ -194,12 +201,7 @@ who_has_not_tried_gets_what_one_that_is_gone_could_not(void)
     driver_hello(&driver, 1, no_token);
     for (int i = 0; i < 3; i++)
         CU_ASSERT_TRUE(fails_once(&driver, 0, is_training));
-    struct dpc_event tick = {.type = DPC_EVENT_TICK};
-    for (int second = 0; second < 32; second++) {
-        driver.now_ms += 1000;
-        driver_heartbeat(&driver, 1, no_token);
-        driver_step(&driver, &tick);
-    }
+    leave_alone(&driver, 1);
     CU_ASSERT_PTR_NULL(dpc_core_failure(driver.core, &path, &tries));
     CU_ASSERT_TRUE(fails_once(&driver, 1, is_training));
     CU_ASSERT_PTR_NOT_NULL(dpc_core_failure(driver.core, &path, &tries));

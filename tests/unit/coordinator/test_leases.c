@@ -16,26 +16,11 @@ static const char yaml[] = SMALL_2X2 "routing: {prefix: 8}\n"
 
 static const struct dpc_token no_token;
 
-/* Brings a fresh core to the train phase with one worker. */
-static void
-start_training_of(struct driver *driver, const char *text)
-{
-    driver_start(driver, text);
-    driver_hello(driver, 0, no_token);
-    driver_reach_training(driver, 0);
-}
-
-static void
-start_training(struct driver *driver)
-{
-    start_training_of(driver, yaml);
-}
-
 static void
 asking_twice_gives_the_same_lease(void)
 {
     struct driver driver;
-    start_training(&driver);
+    driver_start_training(&driver, yaml);
     struct dpc_msg_lease first = driver_lease(&driver, 0), second = driver_lease(&driver, 0);
     CU_ASSERT_TRUE(dpc_token_equal(first.token, second.token));
     driver_crash(&driver);
@@ -49,7 +34,7 @@ static void
 a_silent_worker_is_backed_up_and_the_first_submission_wins(void)
 {
     struct driver driver;
-    start_training(&driver);
+    driver_start_training(&driver, yaml);
     driver_hello(&driver, 1, no_token);
     struct dpc_msg_lease mine[5];
     uint8_t count = 0;
@@ -87,7 +72,7 @@ an_idle_worker_asks_again_when_a_holder_would_be_silent(void)
     struct driver driver;
     struct dpc_msg_submit submit;
     struct dpc_submission_check check = {0};
-    start_training(&driver);
+    driver_start_training(&driver, yaml);
     driver_hello(&driver, 1, no_token);
     struct dpc_msg_lease lease = driver_lease(&driver, 1);
     driver_fill_submission(&driver, &lease, &submit);
@@ -143,7 +128,7 @@ static void
 a_slow_worker_that_beats_is_backed_up(void)
 {
     struct driver driver;
-    start_training(&driver);
+    driver_start_training(&driver, yaml);
     driver_hello(&driver, 1, no_token);
     struct dpc_msg_lease lease = driver_lease(&driver, 0);
     CU_ASSERT_EQUAL(seconds_to_backup(&driver, &lease, 1, 60), 4);
@@ -156,7 +141,7 @@ static void
 a_worker_without_a_step_is_backed_up_when_its_time_is_over(void)
 {
     struct driver driver;
-    start_training(&driver);
+    driver_start_training(&driver, yaml);
     driver_hello(&driver, 1, no_token);
     struct dpc_msg_lease lease = driver_lease(&driver, 0);
     CU_ASSERT(lease.time_left_ms > 10000 && lease.time_left_ms < 11000);
@@ -191,9 +176,7 @@ a_lease_from_before_anything_was_measured_is_backed_up_when_something_was(void)
 {
     for (uint32_t done = 0; done <= 4; done += 4) {
         struct driver driver;
-        driver_start(&driver, yaml);
-        driver_hello(&driver, 0, no_token);
-        driver_reach_training(&driver, 0);
+        driver_start_training(&driver, yaml);
         driver_hello(&driver, 1, no_token);
         driver_crash(&driver); /* what was measured is not on disk */
         driver_hello(&driver, 0, no_token);
@@ -213,7 +196,7 @@ static void
 what_a_worker_says_that_it_took_is_no_more_than_it_had(void)
 {
     struct driver driver;
-    start_training(&driver);
+    driver_start_training(&driver, yaml);
     driver_hello(&driver, 1, no_token);
     struct dpc_msg_lease lease = driver_lease(&driver, 1);
     struct dpc_msg_submit submit;
@@ -262,7 +245,7 @@ static void
 a_worker_whose_leases_come_to_nothing_is_kept_waiting(void)
 {
     struct driver driver;
-    start_training(&driver);
+    driver_start_training(&driver, yaml);
     driver_hello(&driver, 1, no_token);
     struct dpc_msg_lease lease = driver_lease(&driver, 0);
     give_back(&driver, 0, lease.token);
@@ -297,7 +280,7 @@ only_who_holds_a_lease_is_expected_to_hand_it_in(void)
     memset(zero, 1, sizeof zero);
     memset(one, 2, sizeof one);
     memset(unknown, 9, sizeof unknown);
-    start_training(&driver);
+    driver_start_training(&driver, yaml);
     driver_hello(&driver, 1, no_token);
     struct dpc_msg_lease lease = driver_lease(&driver, 0);
     struct dpc_token before = lease.token;
@@ -315,7 +298,7 @@ static void
 a_restarted_worker_frees_its_lease_at_once_unless_it_still_holds_it(void)
 {
     struct driver driver;
-    start_training(&driver);
+    driver_start_training(&driver, yaml);
     struct dpc_msg_lease lease = driver_lease(&driver, 0);
     driver_hello(&driver, 0, lease.token);
     CU_ASSERT_EQUAL(driver_heartbeat(&driver, 0, lease.token)->verdict.verdict,
@@ -332,7 +315,7 @@ static void
 a_lease_belongs_to_one_worker(void)
 {
     struct driver driver;
-    start_training(&driver);
+    driver_start_training(&driver, yaml);
     driver_hello(&driver, 1, no_token);
     struct dpc_msg_lease lease = driver_lease(&driver, 0);
     CU_ASSERT_EQUAL(driver_heartbeat(&driver, 1, lease.token)->verdict.verdict, DPC_VERDICT_STALE);
@@ -388,7 +371,7 @@ any_numeric_class_takes_all_and_raises_no_alarm(void)
     struct dpc_submission_check check = {0};
     char text[2048];
     (void)snprintf(text, sizeof text, "%snumeric_class: any\n", yaml);
-    start_training_of(&driver, text);
+    driver_start_training(&driver, text);
     driver.numeric_class = "other";
     CU_ASSERT_EQUAL(driver_hello(&driver, 1, no_token)->type, DPC_MSG_WELCOME);
     driver_crash(&driver);

@@ -359,9 +359,7 @@ new_routes_come_between_training_and_evaluation(void)
     struct driver driver;
     struct dpc_error err;
     uint32_t traced[4] = {0}, rerouted = 0;
-    driver_start(&driver, yaml_reroute);
-    driver_hello(&driver, 0, (struct dpc_token){0});
-    driver_reach_training(&driver, 0);
+    driver_start_training(&driver, yaml_reroute);
     for (int i = 0; i < 400 && driver_phase(&driver) != DPC_PHASE_EVALUATE; i++) {
         const struct dpc_msg *reply = driver_ask(&driver, 0);
         CU_ASSERT_EQUAL_FATAL(reply->type, DPC_MSG_LEASE);

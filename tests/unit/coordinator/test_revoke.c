@@ -17,15 +17,6 @@ static const char yaml[] = SMALL_2X2 "routing: {prefix: 8}\n"
 
 static const struct dpc_token no_token;
 
-/* Brings a fresh core to the train phase with one worker. */
-static void
-start_training(struct driver *driver)
-{
-    driver_start(driver, yaml);
-    driver_hello(driver, 0, no_token);
-    driver_reach_training(driver, 0);
-}
-
 static void
 finish_round(struct driver *driver, uint8_t worker)
 {
@@ -73,7 +64,7 @@ static void
 a_barred_worker_is_refused_until_it_is_admitted_again(void)
 {
     struct driver driver;
-    start_training(&driver);
+    driver_start_training(&driver, yaml);
     driver_hello(&driver, 1, no_token);
     struct dpc_msg_lease done = driver_lease(&driver, 0);
     driver_submit(&driver, 0, &done);
@@ -108,7 +99,7 @@ static void
 barring_again_changes_nothing(void)
 {
     struct driver driver;
-    start_training(&driver);
+    driver_start_training(&driver, yaml);
     set_standing(&driver, 0, DPC_STANDING_QUARANTINED);
     set_standing(&driver, 0, DPC_STANDING_REVOKED);
     CU_ASSERT_EQUAL(worker_record(&driver, 0)->standing, DPC_STANDING_QUARANTINED);
@@ -143,7 +134,7 @@ what_is_revoked_before_it_is_merged_stays_out(void)
 {
     struct driver driver;
     struct dpc_error err;
-    start_training(&driver);
+    driver_start_training(&driver, yaml);
     driver_hello(&driver, 1, no_token);
     struct dpc_msg_lease lease = driver_lease(&driver, 1);
     while (lease.path == 4) { /* the dense one waits for nobody */
@@ -175,7 +166,7 @@ a_module_that_moved_on_is_folded_again(void)
     struct dpc_error err;
     struct dpc_version_record now;
     struct dpc_ledger_record entry;
-    start_training(&driver);
+    driver_start_training(&driver, yaml);
     finish_round(&driver, 0);
     uint32_t version = dpc_core_module(driver.core, 0)->version;
     struct dpc_ledger_entry out = {.path = 1, .lease = 9, .weight = 0.5, .scale = 1};
@@ -207,7 +198,7 @@ static void
 an_outer_step_under_way_keeps_what_is_revoked(void)
 {
     struct driver driver;
-    start_training(&driver);
+    driver_start_training(&driver, yaml);
     struct dpc_tainted tainted[4] = {{0}};
     driver.hold_folds = true;
     for (uint32_t i = 0; i < 5; i++) {

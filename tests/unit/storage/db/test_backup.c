@@ -11,6 +11,7 @@
 
 #include "base/alloc.h"
 #include "tests/unit/harness.h"
+#include "tests/unit/storage/blob_file.h"
 #include "tests/unit/storage/scratch.h"
 
 static char folder[SCRATCH_PATH_MAX];
@@ -179,18 +180,6 @@ a_blob_that_moves_meanwhile_is_no_fault(void)
 }
 
 static void
-flip(const char *path, long at)
-{
-    FILE *file = fopen(path, "r+b");
-    CU_ASSERT_PTR_NOT_NULL_FATAL(file);
-    CU_ASSERT_EQUAL(fseek(file, at, SEEK_SET), 0);
-    int byte = fgetc(file);
-    CU_ASSERT_EQUAL(fseek(file, at, SEEK_SET), 0);
-    CU_ASSERT_NOT_EQUAL(fputc(byte ^ 4, file), EOF);
-    CU_ASSERT_EQUAL(fclose(file), 0);
-}
-
-static void
 a_damaged_copy_is_not_restored(void)
 {
     char hex[DPC_HASH_HEX_MAX], path[2 * SCRATCH_PATH_MAX];
@@ -198,7 +187,7 @@ a_damaged_copy_is_not_restored(void)
     CU_ASSERT_EQUAL_FATAL(dpc_store_backup(store, copy_path, &counts, &err), DPC_OK);
     dpc_hash_hex(&large_blob, hex, sizeof hex);
     (void)snprintf(path, sizeof path, "%s/blobs/%.2s/%s", copy_path, hex, hex);
-    flip(path, 70000);
+    blob_file_flip(path, 70000);
     CU_ASSERT_EQUAL(dpc_store_restore(copy_path, new_path, &counts, &err), DPC_ECORRUPT);
     CU_ASSERT_PTR_NOT_NULL(strstr(err.text, hex));
     CU_ASSERT_PTR_NOT_NULL(strstr(err.text, "take another backup"));
