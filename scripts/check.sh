@@ -45,15 +45,26 @@ step() { # WORDS COMMAND...
     fi
 }
 
+# Automake says where the logs lie; on a build machine nobody can look there.
+show_failures() { # BUILD
+    find "$1" -name test-suite.log -exec cat {} +
+}
+
 run_tests() { # BUILD TARGET
     say "make $2 in $1"
     find "$1" -name '*.trs' -delete
     if ! make -C "$1" -j"$jobs" -k "$2"; then
         test_status=1
-        # Automake says where the logs lie; on a build machine nobody can look there.
-        find "$1" -name test-suite.log -exec cat {} +
+        show_failures "$1"
     fi
     count_results "$1"
+}
+
+distcheck() {
+    if ! make -C build-check -j"$jobs" distcheck; then
+        show_failures build-check/dipaco-*/_build
+        return 1
+    fi
 }
 
 closing_line() {
@@ -96,6 +107,6 @@ step 'configure with sanitizers' configure_in build-check-sanitizers \
 run_tests build-check-sanitizers check-unit
 
 if [ "${CHECK_FULL:-0}" = 1 ] || [ -n "${CI:-}" ]; then
-    step 'make distcheck' make -C build-check -j"$jobs" distcheck
+    step 'make distcheck' distcheck
 fi
 exit $test_status

@@ -92,7 +92,7 @@ rows:
   - {name: others, set: {data: {corpus: others}}}
   - {name: local, set: {mode: elastic, transfer: {path_state: local}}}
   - {name: kept, set: {mode: elastic, transfer: {path_state: local}, outer: {lr: 0.5}}}
-  - {name: more, set: {outer: {rounds: 4}}}
+  - {name: more, set: {outer: {rounds: 4}, inner: {steps: 200}}}
   - {name: slow, set: {outer: {lr: 0.1}}}
 END
 sed '$ d' documents.jsonl >others.jsonl
@@ -100,9 +100,12 @@ dipaco data import others.jsonl --out others >import.out 2>&1 || give_up 'anothe
 run_of() { # ROW
     basename "$(ls -d shared/runs/"$1"-*)"
 }
+has_state() { # ROW: its folder is made after its line is printed
+    [ -s "shared/runs/$(run_of "$1")/run.json" ]
+}
 start_run shared dipaco compare shared.yaml --dir shared
 wait_for 120 'the run with more rounds' grep -q '^run 6 of 7: more' shared.err
-wait_for 60 'its state' test -s "shared/runs/$(run_of more)/run.json"
+wait_for 60 'its state' has_state more
 hold_in_training "shared/runs/$(run_of more)"
 source=shared/runs/$(run_of sqrt)/coordinator
 mv "$source" "$source.gone"

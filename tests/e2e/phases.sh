@@ -5,7 +5,8 @@
 . "$(dirname "$0")/lib.sh"
 
 make_corpus
-make_experiment phases.yaml 's/init: kmeans/init: kmeans, phases: 2, balance: capacity/'
+make_experiment phases.yaml 's/init: kmeans/init: kmeans, phases: 2, balance: capacity/' \
+    's/steps: 20,/steps: 300,/'
 
 run_to_end calm dipaco run phases.yaml --dir calm
 [ "$status" = 0 ] || give_up "the undisturbed run ended with $status"
