@@ -17,8 +17,10 @@
 
 #include "base/buf.h"
 #include "base/change.h"
+#include "base/codec.h"
 #include "base/error.h"
 #include "base/limits.h"
+#include "base/path_state.h"
 #include "base/yaml.h"
 
 enum dpc_mode { DPC_MODE_STRICT, DPC_MODE_ELASTIC };
@@ -130,7 +132,9 @@ struct dpc_experiment {
         double late_discount; /* factor on the weight of what came a round late */
     } outer;
     struct {
+        enum dpc_codec upload, download; /* dpc_topology_upload, dpc_topology_download */
         enum dpc_path_state path_state;
+        enum dpc_moments moments; /* of states that ship; dpc_topology_moments */
     } transfer;
     struct {
         uint32_t steps;

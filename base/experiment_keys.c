@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/experiment.h"
+#include "base/experiment_levels.h"
 #include "base/experiment_paths.h"
 #include "base/experiment_reroute.h"
 
@@ -66,140 +67,20 @@ static const struct dpc_choice begins[] = {{"copy", DPC_BEGIN_COPY, false},
                                            {0}};
 static const struct dpc_choice lates[] = {
     {"discount", DPC_LATE_DISCOUNT, false}, {"refuse", DPC_LATE_REFUSE, false}, {0}};
-static const struct dpc_choice codecs[] = {{"fp32", 0, false}, {"bf16", 0, true}, {"int8", 0, true},
-                                           {"int4", 0, true},  {"topk", 0, true}, {0}};
+static const struct dpc_choice codecs[] = {{"fp32", DPC_CODEC_FP32, false},
+                                           {"bf16", DPC_CODEC_BF16, false},
+                                           {"int8", DPC_CODEC_INT8, false},
+                                           {"nf4", DPC_CODEC_NF4, false},
+                                           {"topk", 0, true},
+                                           {0}};
+static const struct dpc_choice moments[] = {{"fp32", DPC_MOMENTS_FP32, false},
+                                            {"bf16", DPC_MOMENTS_BF16, false},
+                                            {"fp8", DPC_MOMENTS_FP8, false},
+                                            {0}};
 static const struct dpc_choice path_states[] = {{"ship", DPC_STATE_SHIP, false},
                                                 {"local", DPC_STATE_LOCAL, false},
                                                 {"reset", DPC_STATE_RESET, false},
                                                 {0}};
-
-/* --- Parts of a level: "[embedding, {blocks: 2}, head]". */
-
-static const char parts_needed[] = "a list of embedding, {blocks: N} and head, in this order";
-static const struct dpc_range blocks_range = {.min = 1, .max = DPC_BLOCKS_MAX};
-
-/* "embedding" or "head": each once, in the order of a network. */
-static int
-add_word_part(const struct dpc_yaml *yaml, const struct dpc_yaml_node *node, const char *path,
-              struct dpc_level *level, struct dpc_error *err)
-{
-    const char *word = dpc_yaml_text(node);
-    bool empty = !level->embedding && !level->blocks && !level->head;
-    if (strcmp(word, "embedding") == 0 && empty)
-        level->embedding = true;
-    else if (strcmp(word, "embedding") == 0)
-        return dpc_keys_error_at(yaml, node, path, err, DPC_EINVAL,
-                                 "has the embedding behind another part: it must be the first");
-    else if (strcmp(word, "head") == 0 && !level->head)
-        level->head = true;
-    else if (strcmp(word, "head") == 0)
-        return dpc_keys_error_at(yaml, node, path, err, DPC_EINVAL, "has two heads");
-    else
-        return dpc_keys_error_at(yaml, node, path, err, DPC_EINVAL,
-                                 "has the part \"%.40s\": needed is %s", word, parts_needed);
-    return DPC_OK;
-}
-
-static int
-add_blocks(const struct dpc_yaml *yaml, const struct dpc_yaml_node *node, const char *path,
-           struct dpc_level *level, struct dpc_error *err)
-{
-    uint64_t blocks;
-    const char *key = dpc_yaml_kind(node) == DPC_YAML_MAP && dpc_yaml_count(node) == 1
-                          ? dpc_yaml_text(dpc_yaml_key_at(yaml, node, 0))
-                          : NULL;
-    if (!key || strcmp(key, "blocks") != 0)
-        return dpc_keys_error_at(yaml, node, path, err, DPC_EINVAL,
-                                 "has an unknown part: needed is %s", parts_needed);
-    int code = dpc_keys_read_uint(dpc_yaml_at(yaml, node, 0), &blocks_range, &blocks);
-    if (code != DPC_OK)
-        return dpc_keys_error_at(
-            yaml, node, path, err, code,
-            "has a bad number of blocks: needed is a whole number from 1 to %d", DPC_BLOCKS_MAX);
-    if (level->blocks)
-        return dpc_keys_error_at(yaml, node, path, err, DPC_EINVAL,
-                                 "has blocks twice: write their sum once");
-    level->blocks = (uint32_t)blocks;
-    return DPC_OK;
-}
-
-static int
-read_parts(const struct dpc_yaml *yaml, const struct dpc_yaml_node *node, const char *path,
-           void *target, struct dpc_error *err)
-{
-    struct dpc_level *level = target;
-    size_t count = dpc_yaml_count(node);
-    if (dpc_yaml_kind(node) != DPC_YAML_LIST || count == 0)
-        return dpc_keys_error_at(yaml, node, path, err, DPC_EINVAL, "needs at least one part: %s",
-                                 parts_needed);
-    for (size_t i = 0; i < count; i++) {
-        const struct dpc_yaml_node *part = dpc_yaml_at(yaml, node, i);
-        if (level->head)
-            return dpc_keys_error_at(yaml, part, path, err, DPC_EINVAL,
-                                     "has a part behind the head: the head must be the last");
-        int code = dpc_yaml_text(part) ? add_word_part(yaml, part, path, level, err)
-                                       : add_blocks(yaml, part, path, level, err);
-        if (code != DPC_OK)
-            return code;
-    }
-    return DPC_OK;
-}
-
-static void
-print_parts(const void *target, struct dpc_buf *out)
-{
-    const struct dpc_level *level = target;
-    const char *separator = "";
-    dpc_buf_printf(out, "[");
-    if (level->embedding) {
-        dpc_buf_printf(out, "embedding");
-        separator = ", ";
-    }
-    if (level->blocks) {
-        dpc_buf_printf(out, "%s{blocks: %u}", separator, level->blocks);
-        separator = ", ";
-    }
-    if (level->head)
-        dpc_buf_printf(out, "%shead", separator);
-    dpc_buf_printf(out, "]");
-}
-
-/* --- How many modules: a number, or "path". */
-
-static const char modules_needed[] = "a whole number from 1 to 4096, or path";
-_Static_assert(DPC_MODULES_MAX == 4096, "modules_needed says so");
-static const struct dpc_range modules_range = {.min = 1, .max = DPC_MODULES_MAX};
-
-static int
-read_modules(const struct dpc_yaml *yaml, const struct dpc_yaml_node *node, const char *path,
-             void *target, struct dpc_error *err)
-{
-    struct dpc_level *level = target;
-    const char *text = dpc_yaml_text(node);
-    uint64_t modules = 1;
-    if (text && strcmp(text, "identity") == 0)
-        return dpc_keys_error_at(
-            yaml, node, path, err, DPC_EINVAL,
-            "is identity, which is a key of its own: write a number of modules "
-            "and, beside it, identity: true");
-    level->own = text && strcmp(text, "path") == 0;
-    int code = level->own ? DPC_OK : dpc_keys_read_uint(node, &modules_range, &modules);
-    if (code != DPC_OK)
-        return dpc_keys_error_at(yaml, node, path, err, code, "is %.40s: needed is %s",
-                                 text ? text : "no word", modules_needed);
-    level->modules = (uint32_t)modules;
-    return DPC_OK;
-}
-
-static void
-print_modules(const void *target, struct dpc_buf *out)
-{
-    const struct dpc_level *level = target;
-    if (level->own)
-        dpc_buf_printf(out, "path");
-    else
-        dpc_buf_printf(out, "%u", level->modules);
-}
 
 static const struct dpc_key level_rows[] = {
     {.path = "name",
@@ -211,14 +92,15 @@ static const struct dpc_key level_rows[] = {
      .type = DPC_KEY_CUSTOM,
      NO_FIELD,
      .required = true,
-     .custom = {parts_needed, read_parts, print_parts},
+     .custom = {dpc_experiment_parts_needed, dpc_experiment_read_parts, dpc_experiment_print_parts},
      .doc = "What each module of the level consists of; the first level begins with the embedding, "
             "the last ends with the head"},
     {.path = "modules",
      .type = DPC_KEY_CUSTOM,
      NO_FIELD,
      .required = true,
-     .custom = {modules_needed, read_modules, print_modules},
+     .custom = {dpc_experiment_modules_needed, dpc_experiment_read_modules,
+                dpc_experiment_print_modules},
      .doc =
          "Interchangeable modules of the level, one of which a path takes; with 1 it is shared by "
          "all paths, with path each has its own, which is never merged with another. All levels "
@@ -772,25 +654,43 @@ static const struct dpc_key rows[] = {
 
     {.path = "transfer.upload",
      .type = DPC_KEY_ENUM,
-     NO_FIELD,
+     FIELD(transfer.upload),
      .fallback = "fp32",
      .choices = codecs,
-     .doc = "Form in which deltas travel to the coordinator"},
+     .may_change = DPC_CHANGE_FORK | DPC_CHANGE_WARM,
+     .doc = "Form in which deltas of routed modules travel to the coordinator, in bytes a value; "
+            "fp32: 4, as they are; bf16: 2; int8: 1.02, whole numbers of a scale for each 256; "
+            "nf4: 0.52, four bits, NormalFloat. The dense model's are fp32"},
     {.path = "transfer.download",
      .type = DPC_KEY_ENUM,
-     NO_FIELD,
+     FIELD(transfer.download),
      .fallback = "fp32",
      .choices = codecs,
-     .doc = "Form in which module versions travel to workers"},
+     .may_change = DPC_CHANGE_WARM,
+     .doc = "Form in which versions of routed modules travel to workers. fp32: as they are; else "
+            "workers train from the version before plus a difference in that form (see "
+            "transfer.upload), which makes up for what earlier ones have lost; who has not the "
+            "version before fetches the new one whole, as fp32. The coordinator keeps a version "
+            "once more"},
     {.path = "transfer.path_state",
      .type = DPC_KEY_ENUM,
      FIELD(transfer.path_state),
      .fallback = "ship",
      .choices = path_states,
      .may_change = DPC_CHANGE_FORK,
-     .doc = "What becomes of a path's optimizer state, which is twice the size of its deltas, "
+     .doc = "What becomes of a path's optimizer state, two values for each parameter, "
             "between two leases; ship: it travels with them; local: it stays with its worker, and "
             "another one begins from moments of zero (elastic mode); reset: every lease does"},
+    {.path = "transfer.moments",
+     .type = DPC_KEY_ENUM,
+     FIELD(transfer.moments),
+     .fallback = "fp32",
+     .choices = moments,
+     .may_change = DPC_CHANGE_FORK | DPC_CHANGE_WARM,
+     .doc = "Form in which the two moments of AdamW travel where path states ship, in bytes a "
+            "parameter; fp32: 8, as they are; bf16: 4; fp8: 2.01, bytes with an exponent for each "
+            "256. The next lease goes on from what travelled, whoever has it. The dense path's are "
+            "fp32"},
 
     {.path = "warm_start.steps",
      .type = DPC_KEY_UINT,

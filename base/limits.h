@@ -60,7 +60,8 @@ enum {
 #define DPC_CONFIG_BYTES_MAX (1 * DPC_MIB) /* an experiment file; larger is a mistake */
 #define DPC_CONTROL_BYTES_MAX                                                                      \
     (64 * DPC_KIB) /* one control message: bounds what decoding can allocate */
-#define DPC_CHUNK_BYTES_MAX (1 * DPC_MIB)   /* one bulk frame; ZMQ_MAXMSGSIZE stands just above it \
+#define DPC_CHUNK_BYTES_MAX                                                                        \
+    (1 * DPC_MIB)                           /* one bulk frame; ZMQ_MAXMSGSIZE stands just above it \
                                              */
 #define DPC_ADMIN_BYTES_MAX   (1 * DPC_MIB) /* one page of a listing */
 #define DPC_BLOB_INLINE_MAX   (64 * DPC_KIB) /* blobs up to this stand in RocksDB itself */

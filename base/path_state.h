@@ -1,10 +1,23 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * A path state as bytes: what AdamW has gathered, so that another worker goes on. Little-endian:
- * {"DPCSTAT1", u32 format 1, u32 0, u64 steps, u64 count}, zeros up to DPC_PATH_STATE_HEADER_BYTES,
- * then f32 first moments [count] and f32 second moments [count].
+ * {"DPCSTAT1", u32 format 1, u32 form, u64 steps, u64 count}, zeros up to
+ * DPC_PATH_STATE_HEADER_BYTES, then [count] first moments and [count] second moments, in one of
+ * these forms:
  *
- * Owns: nothing. Threads: any. Not here: what the moments are for (modules/adamw.h).
+ * - fp32: as they are.
+ *
+ * - bf16: as base/codec.h has it.
+ *
+ * - fp8: blocks of DPC_CODEC_BLOCK values: a byte, the exponent e of the largest as fp32 has it,
+ * then a byte for each value, rounded to 3 bits of mantissa: of a first moment the sign and 4 bits
+ * of exponent, above 2^(e - 15), of a second moment, which has no sign, 5 bits, above 2^(e - 31).
+ * What is smaller is 0, or, of second moments that are not 0, the least that is not: both keep
+ * their relation over many powers of two, which is what AdamW's step is made of. A block with a
+ * value that is not finite has all bits set, and decodes to such values.
+ *
+ * Owns: nothing. Threads: any. Not here: what the moments are for (modules/adamw.h), and which form
+ * they travel in when (the experiment's `transfer`).
  */
 #ifndef DPC_BASE_PATH_STATE_H
 #define DPC_BASE_PATH_STATE_H
@@ -17,15 +30,33 @@
 
 enum { DPC_PATH_STATE_HEADER_BYTES = 64 };
 
-/* Of a state with `count` values in each of its two moments. */
-size_t dpc_path_state_bytes(size_t count);
+/* As states have it: never renumbered. */
+enum dpc_moments { DPC_MOMENTS_FP32 = 0, DPC_MOMENTS_BF16 = 1, DPC_MOMENTS_FP8 = 2 };
 
-/* The moments are the caller's to put behind it. */
+/* Of a state with `count` values in each of its two moments: as fp32, and in any form. */
+size_t dpc_path_state_bytes(size_t count);
+size_t dpc_path_state_bytes_as(enum dpc_moments form, size_t count);
+
+/* Of a state as fp32; the moments are the caller's to put behind it. */
 void dpc_path_state_put_header(struct dpc_buf *out, uint64_t steps, size_t count);
 
-/* Checks that it is a state of `count` values. DPC_ECORRUPT, also for more steps than an experiment
- * may have; DPC_EVERSION. What the moments are is not looked at. */
+/* Checks that it is a state of `count` values as fp32. DPC_ECORRUPT, also for more steps than an
+ * experiment may have; DPC_EVERSION, DPC_EUNSUPPORTED for another form. What the moments are is not
+ * looked at. */
 int dpc_path_state_read_header(const void *bytes, size_t len, size_t count, uint64_t *ret_steps,
                                struct dpc_error *err) DPC_MUST_CHECK;
+
+/* The form that a state's header names; fp32 where it names none that there is. */
+enum dpc_moments dpc_path_state_form(const void *bytes, size_t len);
+
+/* Appends a state as fp32 in another form; check out->failed. Errors are those
+ * of _read_header. */
+int dpc_path_state_encode(const void *bytes, size_t len, size_t count, enum dpc_moments form,
+                          struct dpc_buf *out, struct dpc_error *err) DPC_MUST_CHECK;
+
+/* Appends a state in any form as fp32; check out->failed. `*ret_form` is what it was. Errors are
+ * those of _read_header. */
+int dpc_path_state_decode(const void *bytes, size_t len, size_t count, struct dpc_buf *out,
+                          enum dpc_moments *ret_form, struct dpc_error *err) DPC_MUST_CHECK;
 
 #endif

@@ -230,6 +230,27 @@ dpc_topology_module_is_dense(const struct dpc_topology *topology, uint32_t modul
     return module >= topology->routed_modules;
 }
 
+enum dpc_codec
+dpc_topology_upload(const struct dpc_topology *topology, uint32_t module)
+{
+    return dpc_topology_module_is_dense(topology, module) ? DPC_CODEC_FP32
+                                                          : topology->experiment->transfer.upload;
+}
+
+enum dpc_codec
+dpc_topology_download(const struct dpc_topology *topology, uint32_t module)
+{
+    return dpc_topology_module_is_dense(topology, module) ? DPC_CODEC_FP32
+                                                          : topology->experiment->transfer.download;
+}
+
+enum dpc_moments
+dpc_topology_moments(const struct dpc_topology *topology, uint32_t path)
+{
+    return path == dpc_topology_dense_path(topology) ? DPC_MOMENTS_FP32
+                                                     : topology->experiment->transfer.moments;
+}
+
 bool
 dpc_topology_uses(const struct dpc_topology *topology, uint32_t path, uint32_t module)
 {

@@ -63,6 +63,14 @@ uint32_t dpc_topology_path_module(const struct dpc_topology *topology, uint32_t 
                                   uint32_t index);
 uint32_t dpc_topology_module_level(const struct dpc_topology *topology, uint32_t module);
 bool dpc_topology_module_is_dense(const struct dpc_topology *topology, uint32_t module);
+/* The form in which a module's deltas travel. Those of dense modules are what they are: their step
+ * is the delta itself, round for round (core/rounds.c), and would keep what a form loses. */
+enum dpc_codec dpc_topology_upload(const struct dpc_topology *topology, uint32_t module);
+/* And that in which its versions' differences do; fp32: there are none. */
+enum dpc_codec dpc_topology_download(const struct dpc_topology *topology, uint32_t module);
+/* And that of a path's moments where its state travels; the dense path's is what others begin with.
+ */
+enum dpc_moments dpc_topology_moments(const struct dpc_topology *topology, uint32_t path);
 bool dpc_topology_uses(const struct dpc_topology *topology, uint32_t path, uint32_t module);
 /* Number of routed paths (dense module: 1) through a module. */
 uint32_t dpc_topology_paths_through(const struct dpc_topology *topology, uint32_t module);

@@ -125,10 +125,11 @@ print_text(const struct dpc_plan *plan)
     printf("compute     %s FLOPs a token forward, %.3g to train all paths\n",
            dpc_text_count(plan->forward_flops, one), plan->train_flops);
     print_scores(plan);
-    printf("wire        %s up a path and round, %s up of all; down at most %s\n",
+    printf("wire        %s up a path and round, %s up of all; down at most %s%s\n",
            dpc_text_bytes((double)plan->path_bytes_up, one),
            dpc_text_bytes((double)plan->round_bytes_up, two),
-           dpc_text_bytes((double)plan->round_bytes_down, (char[DPC_SHORT_TEXT_MAX]){0}));
+           dpc_text_bytes((double)plan->round_bytes_down, (char[DPC_SHORT_TEXT_MAX]){0}),
+           plan->by_changes ? " for workers that have the versions before" : "");
     printf("memory      %s a worker, at least %s%s%s\n",
            dpc_text_bytes((double)plan->worker_bytes, one),
            dpc_text_bytes((double)plan->worker_bytes_least, two),

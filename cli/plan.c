@@ -1,17 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Bytes follow from the formats: a tensor blob is a header and 4 bytes a parameter, a path state a
- * header and 8. Memory is asked of a path that is made for the purpose. */
+ * Bytes follow from the formats. Memory is asked of a path that is made for the purpose. */
 #include "cli/plan.h"
 
 #include <math.h>
 
 #include "base/alloc.h"
 #include "base/layout.h"
+#include "base/path_state.h"
+#include "base/tensor_blob.h"
 #include "base/topology.h"
 #include "base/upcycle.h"
 #include "modules/compute.h"
-
-enum { BLOB_HEADER_BYTES = 64 };
 
 static void
 count_paths(const struct dpc_topology *topology, uint32_t level, struct dpc_plan_level *row)
@@ -44,11 +43,29 @@ plan_levels(const struct dpc_experiment *experiment, const struct dpc_topology *
     }
 }
 
-/* A path's deltas or versions, and its state. */
-static uint64_t
-bytes_of(uint64_t params, uint32_t parts)
+/* What one path sends and fetches in a round: deltas or versions, and its state. */
+static void
+count_bytes(const struct dpc_topology *topology, uint32_t path, uint64_t *ret_up,
+            uint64_t *ret_down)
 {
-    return (4 * params + BLOB_HEADER_BYTES * (uint64_t)parts) + (8 * params + BLOB_HEADER_BYTES);
+    const struct dpc_experiment *experiment = topology->experiment;
+    uint32_t levels = dpc_topology_path_levels(topology, path);
+    size_t params = 0;
+    *ret_up = *ret_down = 0;
+    for (uint32_t level = 0; level < topology->levels_count; level++) {
+        if (!(levels >> level & 1))
+            continue;
+        uint32_t module = dpc_topology_module(topology, path, level);
+        size_t floats = dpc_layout_module_floats(experiment, level);
+        *ret_up += dpc_tensor_blob_bytes_as(dpc_topology_upload(topology, module), floats);
+        *ret_down += dpc_tensor_blob_bytes_as(dpc_topology_download(topology, module), floats);
+        params += floats;
+    }
+    if (experiment->transfer.path_state == DPC_STATE_SHIP) {
+        enum dpc_moments form = dpc_topology_moments(topology, path);
+        *ret_up += dpc_path_state_bytes_as(form, params);
+        *ret_down += dpc_path_state_bytes_as(form, params);
+    }
 }
 
 static void
@@ -59,10 +76,12 @@ plan_path(const struct dpc_experiment *experiment, const struct dpc_topology *to
     size_t params = 0;
     for (uint32_t level = 0; level < plan->levels_count; level++)
         params += levels >> level & 1 ? plan->levels[level].module_params : 0;
-    uint64_t bytes = bytes_of(params, dpc_topology_path_length(topology, path));
+    uint64_t up, down;
+    count_bytes(topology, path, &up, &down);
     if (params > plan->path_params) {
         plan->path_params = params;
-        plan->path_bytes_up = plan->path_bytes_down = bytes;
+        plan->path_bytes_up = up;
+        plan->path_bytes_down = down;
     }
     if (path == 0 || params < plan->path_params_least) {
         plan->path_params_least = params;
@@ -71,8 +90,8 @@ plan_path(const struct dpc_experiment *experiment, const struct dpc_topology *to
     plan->paths_params += params;
     plan->forward_flops +=
         dpc_layout_levels_forward_flops(experiment, levels) / topology->routed_paths;
-    plan->round_bytes_up += bytes;
-    plan->round_bytes_down += bytes;
+    plan->round_bytes_up += up;
+    plan->round_bytes_down += down;
 }
 
 static void
@@ -88,8 +107,10 @@ plan_paths(const struct dpc_experiment *experiment, const struct dpc_topology *t
         (uint64_t)llround((double)plan->round_bytes_down * experiment->outer.sample);
     if (!experiment->baseline.dense)
         return;
-    plan->round_bytes_up += bytes_of(plan->dense_params, plan->levels_count);
-    plan->round_bytes_down += bytes_of(plan->dense_params, plan->levels_count);
+    uint64_t up, down;
+    count_bytes(topology, dpc_topology_dense_path(topology), &up, &down);
+    plan->round_bytes_up += up;
+    plan->round_bytes_down += down;
 }
 
 /* What routed modules begin with is kept, where it is not the dense version that is kept anyway. */
@@ -107,14 +128,18 @@ beginnings_bytes(const struct dpc_experiment *experiment, const struct dpc_plan 
 
 /* Path states travel with the deltas; kept are the newest and those that kept rounds began with. */
 static uint64_t
-states_bytes(const struct dpc_experiment *experiment, uint64_t rounds, uint64_t paths_bytes)
+states_bytes(const struct dpc_experiment *experiment, const struct dpc_plan *plan, uint64_t rounds)
 {
-    return experiment->transfer.path_state == DPC_STATE_SHIP ? (rounds + 1) * 2 * paths_bytes : 0;
+    uint64_t routed = dpc_path_state_bytes_as(experiment->transfer.moments, plan->paths_params);
+    uint64_t dense = dpc_path_state_bytes(plan->dense_params);
+    uint64_t bytes = routed + dense - 2 * DPC_PATH_STATE_HEADER_BYTES;
+    return experiment->transfer.path_state == DPC_STATE_SHIP ? (rounds + 1) * bytes : 0;
 }
 
 /* Kept are the newest and `keep_rounds` before it; what was put since the sweep before the last one
  * began lies there as well, which is two rounds (coordinator/sweeps.c). Routed modules have a
- * momentum of their size; the dense ones have none, but a pinned version. With early stopping each
+ * momentum of their size, and once more what is published where that is not the master; the dense
+ * ones have neither, but a pinned version. With early stopping each
  * path pins its best round, whose modules may be of versions that nobody else keeps. */
 static void
 plan_disk(const struct dpc_experiment *experiment, struct dpc_plan *plan)
@@ -127,9 +152,19 @@ plan_disk(const struct dpc_experiment *experiment, struct dpc_plan *plan)
     /* The dense one, too, at least for the warm start. */
     uint64_t paths_bytes = 4 * plan->paths_params + dense_bytes;
     plan->keep_rounds = experiment->keep_rounds;
+    plan->by_changes = experiment->transfer.download != DPC_CODEC_FP32;
+    uint64_t version_bytes = 8 * plan->total_params;
+    uint64_t changes_bytes = 0;
+    if (plan->by_changes) {
+        version_bytes += 4 * plan->total_params;
+        changes_bytes = (1 + ROUNDS_SWEPT_LATE) *
+                        dpc_codec_bytes(experiment->transfer.download, plan->total_params);
+    }
+    uint64_t deltas_bytes =
+        dpc_codec_bytes(experiment->transfer.upload, plan->paths_params) + dense_bytes;
     plan->disk_bytes =
-        versions * 8 * plan->total_params + (versions + 1) * dense_bytes +
-        contributions * paths_bytes + states_bytes(experiment, contributions, paths_bytes) +
+        versions * version_bytes + changes_bytes + (versions + 1) * dense_bytes +
+        contributions * deltas_bytes + states_bytes(experiment, plan, contributions) +
         experiment->early_stopping * paths_bytes + beginnings_bytes(experiment, plan);
 }
 

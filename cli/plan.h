@@ -38,6 +38,8 @@ struct dpc_plan {
     double forward_flops;     /* of a token, in the mean of the routed paths (base/layout.h) */
     uint64_t path_bytes_up;   /* of the largest path in one round: deltas and path state */
     uint64_t path_bytes_down; /* new versions, and the path state when the worker lacks it */
+    bool by_changes;          /* versions are counted as differences to those before them, which the
+                               * worker must have (transfer.download) */
     /* With outer.sample these are of an average round, and of a path that is drawn as often as on
      * average. */
     uint64_t round_bytes_up;     /* of all paths, the dense baseline included */

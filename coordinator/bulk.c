@@ -239,6 +239,21 @@ is_needed(const struct dpc_server *server, const struct dpc_hash *hash)
     return found;
 }
 
+/* A difference between two versions: it can be done without, since the version itself is there,
+ * too.
+ */
+static bool
+is_change(const struct dpc_server *server, const struct dpc_hash *hash)
+{
+    const struct dpc_topology *topology = dpc_core_topology(server->core);
+    bool is = false;
+    for (uint32_t i = 0; i < topology->modules_count && !is; i++) {
+        const struct dpc_module_record *module = dpc_core_module(server->core, i);
+        is = module && dpc_hash_equal(&module->change, hash);
+    }
+    return is;
+}
+
 static void
 fail_for_lost(struct dpc_server *server, const struct dpc_hash *hash)
 {
@@ -262,7 +277,7 @@ look_for_lost(const struct serving *serving, const struct dpc_hash *hash, int co
     if (reading->looked_ms && now_ms - reading->looked_ms < LOOK_MS)
         return;
     reading->looked_ms = now_ms;
-    if (!is_needed(server, hash))
+    if (is_change(server, hash) || !is_needed(server, hash))
         return;
     if (code == DPC_ENOTFOUND)
         fail_for_lost(server, hash);
@@ -413,7 +428,11 @@ note_read(struct dpc_server *server, struct dpc_job *job)
         job->code = refuse_for_want_of_room(server, &job->error);
     else if (code == DPC_OK)
         reading->verified[reading->verified_next++ % VERIFIED_MAX] = job->blob;
-    else if (code == DPC_ECORRUPT || code == DPC_EIO || code == DPC_ENOSPACE)
+    else if (code == DPC_ECORRUPT && is_change(server, &job->blob)) {
+        dpc_log_warning("a difference between versions is damaged, they go out whole reason=\"%s\"",
+                        job->error.text);
+        job->code = DPC_ENOTFOUND;
+    } else if (code == DPC_ECORRUPT || code == DPC_EIO || code == DPC_ENOSPACE)
         server_fail(server, &job->error);
     job->error.code = job->code;
 }

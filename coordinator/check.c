@@ -62,31 +62,60 @@ refuse_if_huge(struct dpc_submission_check *check, const char *what, const float
         refuse(check, what, "is far larger than any that training makes");
 }
 
-/* A tensor blob of `count` finite values, of at most this root mean square. Its size is looked at
- * before it is read. */
+/* Of a whole tensor blob, where they are or, in another form than fp32, decoded. */
 static int
-check_tensor(struct dpc_store *store, const struct dpc_blob_ref *ref, size_t count,
-             const char *what, double rms_max, struct dpc_submission_check *check,
+check_values(const uint8_t *blob, enum dpc_codec codec, size_t count, const char *what,
+             double rms_max, struct dpc_submission_check *check, struct dpc_error *err)
+{
+    const uint8_t *bytes = blob + DPC_TENSOR_BLOB_HEADER_BYTES;
+    const float *values = (const float *)(const void *)bytes;
+    float *decoded = NULL;
+    if (codec != DPC_CODEC_FP32) {
+        values = decoded = dpc_try_alloc_vector(count, sizeof *decoded);
+        if (!decoded)
+            return dpc_error_set(err, DPC_ENOMEM, "no memory for %zu values", count);
+        dpc_codec_decode(codec, bytes, count, decoded);
+    }
+    refuse_unless_finite(check, what, values, count);
+    refuse_if_huge(check, what, values, count, rms_max);
+    dpc_free(decoded);
+    return DPC_OK;
+}
+
+/* A tensor blob of `count` finite values in that form, of at most this root mean square. Its size
+ * is looked at before it is read. */
+static int
+check_tensor(struct dpc_store *store, const struct dpc_blob_ref *ref, enum dpc_codec codec,
+             size_t count, const char *what, double rms_max, struct dpc_submission_check *check,
              struct dpc_error *err)
 {
     uint8_t *blob;
-    const float *values;
+    enum dpc_codec held;
     size_t len;
-    if (!has_size(store, ref, dpc_tensor_blob_bytes(count))) {
+    if (!has_size(store, ref, dpc_tensor_blob_bytes_as(codec, count))) {
         refuse(check, what, "has not the shape that its task asks for");
         return DPC_OK;
     }
     int code = dpc_store_blob_load(store, &ref->hash, &blob, &len, err);
     if (code != DPC_OK)
         return code;
-    if (dpc_tensor_blob_read(blob, len, count, &values, NULL) != DPC_OK)
+    if (dpc_tensor_blob_read_header(blob, len, count, &held, NULL) != DPC_OK || held != codec)
         refuse(check, what, "is not a tensor of the shape that its task asks for");
-    else {
-        refuse_unless_finite(check, what, values, count);
-        refuse_if_huge(check, what, values, count, rms_max);
-    }
+    else
+        code = check_values(blob, codec, count, what, rms_max, check, err);
     dpc_free(blob);
-    return DPC_OK;
+    return code;
+}
+
+static void
+check_moments(const uint8_t *state, size_t count, struct dpc_submission_check *check)
+{
+    const float *moments = (const float *)(const void *)(state + DPC_PATH_STATE_HEADER_BYTES);
+    refuse_unless_finite(check, "the path state", moments, 2 * count);
+    for (size_t i = count; !check->damaged && i < 2 * count; i++) {
+        if (moments[i] < 0)
+            refuse(check, "the path state", "has a negative second moment");
+    }
 }
 
 /* The claimed size, which later leases repeat, the header and the moments, of which the second is a
@@ -97,27 +126,31 @@ check_state(struct dpc_store *store, const struct dpc_topology *topology, uint32
             struct dpc_error *err)
 {
     uint8_t *blob;
+    struct dpc_buf plain;
+    enum dpc_moments form = dpc_topology_moments(topology, path), held;
     uint64_t steps;
     size_t len, count = dpc_layout_levels_floats(topology->experiment,
                                                  dpc_topology_path_levels(topology, path));
-    if (!has_size(store, state, dpc_path_state_bytes(count))) {
+    if (!has_size(store, state, dpc_path_state_bytes_as(form, count))) {
         refuse(check, "the path state", "has not the size of the path's two moments");
         return DPC_OK;
     }
     int code = dpc_store_blob_load(store, &state->hash, &blob, &len, err);
     if (code != DPC_OK)
         return code;
-    const float *moments = (const float *)(const void *)(blob + DPC_PATH_STATE_HEADER_BYTES);
-    if (dpc_path_state_read_header(blob, len, count, &steps, NULL) != DPC_OK)
+    dpc_buf_init(&plain, 0);
+    if (form == DPC_MOMENTS_FP32 &&
+        dpc_path_state_read_header(blob, len, count, &steps, NULL) == DPC_OK)
+        check_moments(blob, count, check); /* where they are */
+    else if (dpc_path_state_decode(blob, len, count, &plain, &held, NULL) != DPC_OK || held != form)
         refuse(check, "the path state", "is none");
+    else if (plain.failed)
+        code = dpc_error_set(err, DPC_ENOMEM, "no memory for a path state of %zu values", count);
     else
-        refuse_unless_finite(check, "the path state", moments, 2 * count);
-    for (size_t i = count; !check->damaged && i < 2 * count; i++) {
-        if (moments[i] < 0)
-            refuse(check, "the path state", "has a negative second moment");
-    }
+        check_moments(plain.data, count, check);
+    dpc_buf_done(&plain);
     dpc_free(blob);
-    return DPC_OK;
+    return code;
 }
 
 /* Features are a tensor of whole rows, scores and routes a table; how many rows there must be, the
@@ -137,7 +170,7 @@ check_features(struct dpc_store *store, const struct dpc_experiment *experiment,
         return DPC_OK;
     }
     check->rows = (uint32_t)(count / experiment->model.dim);
-    return check_tensor(store, result, count, "the features", INFINITY, check, err);
+    return check_tensor(store, result, DPC_CODEC_FP32, count, "the features", INFINITY, check, err);
 }
 
 static int
@@ -230,6 +263,7 @@ check_training(struct dpc_store *store, const struct dpc_experiment *experiment,
         }
         uint32_t level = dpc_topology_module_level(topology, submit->parts[i].module);
         code = check_tensor(store, &submit->parts[i].delta,
+                            dpc_topology_upload(topology, submit->parts[i].module),
                             dpc_layout_module_floats(experiment, level), "a contribution",
                             DPC_DELTA_RMS_MAX, check, err);
     }

@@ -9,6 +9,8 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/layout.h"
+#include "base/path_state.h"
 
 bool
 fork_cut_has(const struct fork_cut *cut, const struct dpc_hash *hash)
@@ -305,9 +307,20 @@ version_is_there(const struct fork_cut *cut, uint32_t module)
            fork_cut_has(cut, &version->published) && fork_cut_has(cut, &version->momentum);
 }
 
-/* What a round began with is as its worker told it: of the size of the path's present state it must
- * be at least. Round 0 began with the warm start's, which is larger where the path skips a level.
- */
+/* In whatever form it travelled (transfer.moments, which forks may change). */
+static bool
+is_state_of(const struct fork_cut *cut, uint32_t path, uint64_t bytes)
+{
+    size_t count =
+        dpc_layout_levels_floats(cut->experiment, dpc_topology_path_levels(&cut->topology, path));
+    bool is = false;
+    for (enum dpc_moments form = DPC_MOMENTS_FP32; form <= DPC_MOMENTS_FP8; form++)
+        is |= bytes == dpc_path_state_bytes_as(form, count);
+    return is;
+}
+
+/* What a round began with is as its worker told it: a state of the path it must be at least. Round
+ * 0 began with the warm start's, which is larger where the path skips a level. */
 static bool
 state_is_there(const struct fork_cut *cut, const struct fork_path *path)
 {
@@ -318,6 +331,7 @@ state_is_there(const struct fork_cut *cut, const struct fork_path *path)
     if (cut->source->size(cut->source->context, state, &bytes) != DPC_OK)
         return false;
     return dpc_hash_is_none(&path->record.state) || bytes == path->record.state_bytes ||
+           is_state_of(cut, path->record.path, bytes) ||
            (dpc_hash_equal(state, &cut->phase.warm_state) && bytes == cut->phase.warm_state_bytes);
 }
 

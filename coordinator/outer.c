@@ -20,6 +20,9 @@ struct step {
     const struct dpc_ops *ops;
     size_t count; /* floats of the module */
     float *theta, *momentum;
+    float *delta;          /* the contribution at hand */
+    float *published;      /* NULL: it is `theta` */
+    struct dpc_buf change; /* of the last step */
     double *sum;
     struct dpc_judged *judged; /* [inputs_count]; NULL: there are no gates */
     /* Of the outer step at hand. */
@@ -33,41 +36,27 @@ step_done(struct step *step)
 {
     dpc_free(step->theta);
     dpc_free(step->momentum);
+    dpc_free(step->delta);
+    dpc_free(step->published);
+    dpc_buf_done(&step->change);
     dpc_free(step->sum);
     dpc_free(step->judged);
 }
 
-/* Loads a tensor blob of the module's shape; `*ret_blob` holds the memory that `*ret_values` points
- * into. */
+/* The values of a tensor blob of the module's shape; hash none: they stay as they are. */
 static int
-load(const struct step *step, const struct dpc_hash *hash, uint8_t **ret_blob,
-     const float **ret_values, struct dpc_error *err)
-{
-    size_t len;
-    int code = dpc_store_blob_load(step->store, hash, ret_blob, &len, err);
-    if (code != DPC_OK)
-        return code;
-    code = dpc_tensor_blob_read(*ret_blob, len, step->count, ret_values, err);
-    if (code != DPC_OK)
-        *ret_blob = dpc_free(*ret_blob);
-    return code;
-}
-
-/* Copies a tensor blob's values; hash none: they stay zero. */
-static int
-load_into(const struct step *step, const struct dpc_hash *hash, float *ret_values,
-          struct dpc_error *err)
+load(const struct step *step, const struct dpc_hash *hash, float *ret_values, struct dpc_error *err)
 {
     uint8_t *blob;
-    const float *values;
+    size_t len;
     if (dpc_hash_is_none(hash))
         return DPC_OK;
-    int code = load(step, hash, &blob, &values, err);
+    int code = dpc_store_blob_load(step->store, hash, &blob, &len, err);
     if (code != DPC_OK)
         return code;
-    memcpy(ret_values, values, step->count * sizeof *values);
+    code = dpc_tensor_blob_decode(blob, len, step->count, ret_values, err);
     dpc_free(blob);
-    return DPC_OK;
+    return code;
 }
 
 /* What a direction of this length weighs in `sum`: one without length is none. */
@@ -87,16 +76,13 @@ static int
 add_contribution(struct step *step, const struct dpc_fold_input *input, double scale,
                  struct dpc_error *err)
 {
-    uint8_t *blob;
-    const float *delta;
-    int code = load(step, &input->delta, &blob, &delta, err);
+    int code = load(step, &input->delta, step->delta, err);
     if (code != DPC_OK)
         return dpc_error_prefix(err, code, "contribution of path %u", input->path);
     double weight = input->weight * scale;
     if (step->directed)
-        weight = add_length(step, delta, weight);
-    step->ops->outer_accumulate(step->sum, delta, weight, step->count);
-    dpc_free(blob);
+        weight = add_length(step, step->delta, weight);
+    step->ops->outer_accumulate(step->sum, step->delta, weight, step->count);
     return DPC_OK;
 }
 
@@ -107,20 +93,61 @@ struct deltas {
     const struct dpc_fold *fold;
 };
 
-/* Some values of a tensor blob. Whether the blob is what its name says is found when it is added.
- */
+static int
+read_codec(const struct deltas *deltas, const struct dpc_hash *delta, enum dpc_codec *ret_codec,
+           struct dpc_error *err)
+{
+    uint8_t header[DPC_TENSOR_BLOB_HEADER_BYTES];
+    uint64_t bytes;
+    int code = dpc_store_blob_size(deltas->store, delta, &bytes);
+    if (code == DPC_OK)
+        code = dpc_store_blob_read(deltas->store, delta, 0, header, sizeof header);
+    if (code != DPC_OK)
+        return dpc_error_set(err, code, "could not read its header: %s", dpc_error_words(code));
+    return dpc_tensor_blob_read_header(header, bytes, deltas->fold->count, ret_codec, err);
+}
+
+/* Some values of a tensor blob, with those before them that are in the same block. */
+static int
+read_values(const struct deltas *deltas, const struct dpc_hash *delta, enum dpc_codec codec,
+            size_t first, size_t count, float *ret_values, struct dpc_error *err)
+{
+    size_t before = first % DPC_CODEC_BLOCK, begin = first - before;
+    size_t end = first + count;
+    /* Whole blocks, but for the blob's last one. */
+    end += (DPC_CODEC_BLOCK - end % DPC_CODEC_BLOCK) % DPC_CODEC_BLOCK;
+    end = end < deltas->fold->count ? end : deltas->fold->count;
+    size_t len = dpc_codec_bytes(codec, end - begin);
+    uint8_t *bytes = dpc_try_alloc(len, 1);
+    float *values = dpc_try_alloc_vector(end - begin, sizeof *values);
+    int code = bytes && values ? DPC_OK : DPC_ENOMEM;
+    if (code == DPC_OK)
+        code = dpc_store_blob_read(deltas->store, delta, dpc_tensor_blob_bytes_as(codec, begin),
+                                   bytes, len);
+    if (code == DPC_OK) {
+        dpc_codec_decode(codec, bytes, end - begin, values);
+        memcpy(ret_values, values + before, count * sizeof *values);
+    }
+    dpc_free(values);
+    dpc_free(bytes);
+    return code == DPC_OK
+               ? code
+               : dpc_error_set(err, code, "could not read its values: %s", dpc_error_words(code));
+}
+
+/* Whether the blob is what its name says is found when it is added. */
 static int
 read_delta(void *context, uint32_t index, size_t first, size_t count, float *ret_values,
            struct dpc_error *err)
 {
     const struct deltas *deltas = context;
     const struct dpc_fold_input *input = &deltas->fold->inputs[index];
-    int code = dpc_store_blob_read(deltas->store, &input->delta, dpc_tensor_blob_bytes(first),
-                                   ret_values, count * sizeof *ret_values);
-    if (code != DPC_OK)
-        return dpc_error_set(err, code, "contribution of path %u: could not read its values: %s",
-                             input->path, dpc_error_words(code));
-    return DPC_OK;
+    enum dpc_codec codec;
+    int code = read_codec(deltas, &input->delta, &codec, err);
+    if (code == DPC_OK)
+        code = read_values(deltas, &input->delta, codec, first, count, ret_values, err);
+    return code == DPC_OK ? code
+                          : dpc_error_prefix(err, code, "contribution of path %u", input->path);
 }
 
 static int
@@ -136,21 +163,33 @@ pass_gates(struct step *step, const struct dpc_fold *fold, struct dpc_error *err
                            err);
 }
 
-/* Puts the values, or only names them. */
+static int
+no_memory(const struct step *step, struct dpc_error *err)
+{
+    return dpc_error_set(err, DPC_ENOMEM, "no memory for %zu values", step->count);
+}
+
+/* Puts the blob, or only names it. */
+static int
+name_blob(const struct step *step, const struct dpc_buf *blob, bool puts, struct dpc_hash *ret_hash,
+          struct dpc_error *err)
+{
+    if (blob->failed)
+        return no_memory(step, err);
+    if (puts)
+        return dpc_store_blob_put(step->store, blob->data, blob->len, ret_hash, err);
+    dpc_hash_of(blob->data, blob->len, ret_hash);
+    return DPC_OK;
+}
+
 static int
 name(const struct step *step, const float *values, bool puts, struct dpc_hash *ret_hash,
      struct dpc_error *err)
 {
     struct dpc_buf blob;
-    int code = DPC_OK;
     dpc_buf_init(&blob, 0);
     dpc_tensor_blob_write(&blob, values, step->count);
-    if (blob.failed)
-        code = dpc_error_set(err, DPC_ENOMEM, "no memory for a version of %zu values", step->count);
-    else if (puts)
-        code = dpc_store_blob_put(step->store, blob.data, blob.len, ret_hash, err);
-    else
-        dpc_hash_of(blob.data, blob.len, ret_hash);
+    int code = name_blob(step, &blob, puts, ret_hash, err);
     dpc_buf_done(&blob);
     return code;
 }
@@ -160,13 +199,19 @@ begin(struct step *step, const struct dpc_fold *fold, struct dpc_error *err)
 {
     step->theta = dpc_try_alloc_vector(step->count, sizeof *step->theta);
     step->momentum = dpc_try_alloc_vector(step->count, sizeof *step->momentum);
+    step->delta = dpc_try_alloc_vector(step->count, sizeof *step->delta);
     step->sum = dpc_try_alloc_vector(step->count, sizeof *step->sum);
-    if (!step->theta || !step->momentum || !step->sum)
-        return dpc_error_set(err, DPC_ENOMEM, "no memory for %zu values", step->count);
-    int code = load_into(step, &fold->master, step->theta, err);
+    if (!step->theta || !step->momentum || !step->delta || !step->sum)
+        return no_memory(step, err);
+    int code = load(step, &fold->master, step->theta, err);
     if (code == DPC_OK)
-        code = load_into(step, &fold->momentum, step->momentum, err);
-    return code;
+        code = load(step, &fold->momentum, step->momentum, err);
+    if (code != DPC_OK || fold->download == DPC_CODEC_FP32)
+        return code;
+    step->published = dpc_try_alloc_vector(step->count, sizeof *step->published);
+    if (!step->published)
+        return no_memory(step, err);
+    return load(step, &fold->published, step->published, err);
 }
 
 /* The contribution of one path alone is its own mean in either form: plain, it keeps its bits. */
@@ -195,6 +240,26 @@ factor_of(struct step *step)
     return cancels ? 0 : step->length / coherent;
 }
 
+/* The version goes out as far as the form tells it. */
+static int
+publish(struct step *step, const struct dpc_fold *fold, struct dpc_error *err)
+{
+    float *difference = step->delta;
+    if (!step->published)
+        return DPC_OK;
+    for (size_t i = 0; i < step->count; i++)
+        difference[i] = step->theta[i] - step->published[i];
+    dpc_buf_reset(&step->change);
+    dpc_tensor_blob_write_as(&step->change, fold->download, difference, step->count);
+    if (step->change.failed)
+        return no_memory(step, err);
+    dpc_codec_decode(fold->download, step->change.data + DPC_TENSOR_BLOB_HEADER_BYTES, step->count,
+                     difference);
+    for (size_t i = 0; i < step->count; i++)
+        step->published[i] += difference[i];
+    return DPC_OK;
+}
+
 static int
 fold_all(struct step *step, const struct dpc_fold *fold, struct dpc_error *err)
 {
@@ -204,10 +269,11 @@ fold_all(struct step *step, const struct dpc_fold *fold, struct dpc_error *err)
         double judged = step->judged ? step->judged[i].scale : 1;
         code = add_contribution(step, &fold->inputs[i], fold->inputs[i].scale * judged, err);
     }
-    if (code == DPC_OK)
-        step->ops->outer_nesterov(step->theta, step->momentum, step->sum, step->count,
-                                  factor_of(step), fold->lr, fold->mu);
-    return code;
+    if (code != DPC_OK)
+        return code;
+    step->ops->outer_nesterov(step->theta, step->momentum, step->sum, step->count, factor_of(step),
+                              fold->lr, fold->mu);
+    return publish(step, fold, err);
 }
 
 static int
@@ -221,6 +287,10 @@ name_all(const struct step *step, const struct dpc_fold *last, bool puts,
     if (code == DPC_OK && last->mu != 0)
         code = name(step, step->momentum, puts, &folded.momentum, err);
     folded.published = folded.master;
+    if (code == DPC_OK && step->published)
+        code = name(step, step->published, puts, &folded.published, err);
+    if (code == DPC_OK && step->published && puts)
+        code = name_blob(step, &step->change, true, &folded.change, err);
     if (code == DPC_OK)
         *ret_folded = folded;
     return code;

@@ -11,6 +11,10 @@
  * length n = sum_i a_i c_i |delta_i| in the mean direction u = sum_i a_i c_i delta_i / |delta_i|. A
  * delta of zero has no direction. D = 0 where all are zero, or where directions cancel.
  *
+ * Where versions travel in a form that loses something (transfer.download) what is published is p =
+ * p_old + Q(theta - p_old): whoever has p_old needs Q(..) alone, and what a form loses in one step
+ * it makes up for in the next. Contributions are deltas to p, and added to theta all the same.
+ *
  * Owns: nothing. Threads: any (executors), on different modules. Not here: who is merged and with
  * which weight (core/rounds.c).
  */

@@ -551,6 +551,38 @@ dpc_path_subtract_module(struct dpc_path *path, uint32_t level, float *values)
     return path->ops->memory->finish();
 }
 
+/* Piece by piece through the gradients, since a card may have no other memory left. */
+static int
+encode_by_pieces(const struct dpc_path *path, const float *params, const float *values,
+                 size_t count, enum dpc_codec codec, uint8_t *ret_bytes)
+{
+    const struct dpc_memory *memory = path->ops->memory;
+    size_t most = path->floats / 2 / DPC_CODEC_BLOCK * DPC_CODEC_BLOCK;
+    float *from = path->grads;
+    uint8_t *bytes = (uint8_t *)(path->grads + most); /* as blocks no form is longer */
+    assert(from && most > 0);
+    for (size_t at = 0; at < count; at += most) {
+        size_t some = min_size(most, count - at);
+        memory->upload(from, values + at, some * sizeof *from);
+        path->ops->encode_difference(bytes, from, params + at, some, codec);
+        memory->download(ret_bytes + dpc_codec_bytes(codec, at), bytes,
+                         dpc_codec_bytes(codec, some));
+    }
+    return memory->finish();
+}
+
+int
+dpc_path_encode_module(struct dpc_path *path, uint32_t level, const float *values,
+                       enum dpc_codec codec, uint8_t *ret_bytes)
+{
+    const float *params = dpc_path_module_params(path, level);
+    size_t count = dpc_path_module_floats(path, level);
+    if (path->ops->memory != &dpc_memory_host)
+        return encode_by_pieces(path, params, values, count, codec, ret_bytes);
+    path->ops->encode_difference(ret_bytes, values, params, count, codec);
+    return DPC_OK;
+}
+
 size_t
 dpc_path_bytes(const struct dpc_path *path)
 {

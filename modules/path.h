@@ -74,6 +74,11 @@ int dpc_path_read_params(struct dpc_path *path, float *ret_values) DPC_MUST_CHEC
 int dpc_path_read_grads(struct dpc_path *path, float *ret_values) DPC_MUST_CHECK;
 /* values -= the module's parameters. Also DPC_ENOMEM. */
 int dpc_path_subtract_module(struct dpc_path *path, uint32_t level, float *values) DPC_MUST_CHECK;
+/* `values` less the parameters of the level's module in that form (base/codec.h), computed where
+ * these are: what crosses a card's bus is the values and the form. The path trains, and its
+ * gradients are of no use afterwards. DPC_EDEVICE. */
+int dpc_path_encode_module(struct dpc_path *path, uint32_t level, const float *values,
+                           enum dpc_codec codec, uint8_t *ret_bytes) DPC_MUST_CHECK;
 
 /* Bytes of memory that the path holds. */
 size_t dpc_path_bytes(const struct dpc_path *path);

@@ -40,6 +40,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/codec.h"
+
 enum dpc_dtype { DPC_FP32, DPC_BF16 };
 
 /* Never defined: an act's place is dpc_act_at's business. */
@@ -218,6 +220,13 @@ struct dpc_ops {
      * theta = theta - lr (D + mu momentum), in place. Nesterov as PyTorch's SGD has it. [exact] */
     void (*outer_nesterov)(float *theta, float *momentum, const double *sum, size_t count,
                            double scale, double lr, double mu);
+
+    /* --- The wire. */
+
+    /* bytes[dpc_codec_bytes] = from - values in that form (base/codec.h). On a card all three are
+     * aligned to 16 bytes. [exact] */
+    void (*encode_difference)(uint8_t *bytes, const float *from, const float *values, size_t count,
+                              enum dpc_codec codec);
 };
 
 /* The fastest table whose instructions run on this machine; NULL when there is none for `dtype`

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The outer step, the embedding, rows that are moved or added: bound by memory, so that one plain
- * build serves every instruction set, compiled without fused multiply-adds: the same bits on every
- * machine. */
+ * The outer step, the embedding, rows that are moved or added, the wire: bound by memory, so that
+ * one plain build serves every instruction set, compiled without fused multiply-adds: the same bits
+ * on every machine. */
 #include "ops/tables.h"
 
 #include <string.h>
@@ -106,5 +106,18 @@ dpc_plain_outer_nesterov(float *theta, float *momentum, const double *sum, size_
         float moved = (float)(mu * (double)momentum[i] + gradient);
         momentum[i] = moved;
         theta[i] = (float)((double)theta[i] - lr * (gradient + mu * (double)moved));
+    }
+}
+
+void
+dpc_plain_encode_difference(uint8_t *bytes, const float *from, const float *values, size_t count,
+                            enum dpc_codec codec)
+{
+    float difference[DPC_CODEC_BLOCK];
+    for (size_t at = 0; at < count; at += DPC_CODEC_BLOCK) {
+        size_t some = count - at < DPC_CODEC_BLOCK ? count - at : DPC_CODEC_BLOCK;
+        for (size_t i = 0; i < some; i++)
+            difference[i] = from[at + i] - values[at + i];
+        dpc_codec_encode(codec, difference, some, bytes + dpc_codec_bytes(codec, at));
     }
 }

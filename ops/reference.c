@@ -526,6 +526,18 @@ outer_nesterov(float *theta, float *momentum, const double *sum, size_t count, d
     }
 }
 
+/* The naive form of the forms themselves is base/codec.c. */
+static void
+encode_difference(uint8_t *bytes, const float *from, const float *values, size_t count,
+                  enum dpc_codec codec)
+{
+    float *difference = dpc_alloc(count, sizeof *difference);
+    for (size_t i = 0; i < count; i++)
+        difference[i] = from[i] - values[i];
+    dpc_codec_encode(codec, difference, count, bytes);
+    dpc_free(difference);
+}
+
 const struct dpc_ops TABLE = {
     .name = "reference",
     .products = "naive",
@@ -554,4 +566,5 @@ const struct dpc_ops TABLE = {
     .adamw = adamw,
     .outer_accumulate = outer_accumulate,
     .outer_nesterov = outer_nesterov,
+    .encode_difference = encode_difference,
 };

@@ -36,6 +36,9 @@ void dpc_plain_outer_accumulate(double *sum, const float *delta, double weight, 
 void dpc_plain_outer_nesterov(float *theta, float *momentum, const double *sum, size_t count,
                               double scale, double lr, double mu);
 
+void dpc_plain_encode_difference(uint8_t *bytes, const float *from, const float *values,
+                                 size_t count, enum dpc_codec codec);
+
 /* ops/cpu.c: enough for any table of the CPU. */
 size_t dpc_attention_scratch_bytes(const struct dpc_attention_shape *shape);
 

@@ -179,6 +179,25 @@ read_begins(struct decoding *d, const Dpc__Wire__Lease *from, struct dpc_msg_lea
 }
 
 static void
+read_changes(struct decoding *d, const Dpc__Wire__Lease *from, struct dpc_msg_lease *to)
+{
+    uint32_t count = take_count(d, from->n_changes, to->levels_count, "changes");
+    for (uint32_t i = 0; i < count; i++) {
+        const Dpc__Wire__Change *change = from->changes[i];
+        if (change->place >= to->levels_count ||
+            !dpc_hash_is_none(&to->changes[change->place].hash)) {
+            refuse(d, DPC_EPROTO, "changes", "are not each of another version");
+            return;
+        }
+        to->changes[change->place] = take_ref(d, change->difference, "change");
+        to->bases[change->place] = take_ref(d, change->changed, "changed");
+        if (dpc_hash_is_none(&to->changes[change->place].hash) ||
+            dpc_hash_is_none(&to->bases[change->place].hash))
+            refuse(d, DPC_EPROTO, "changes", "are not all there");
+    }
+}
+
+static void
 read_lease(struct decoding *d, const Dpc__Wire__Envelope *in)
 {
     const Dpc__Wire__Lease *from = in->lease;
@@ -195,6 +214,7 @@ read_lease(struct decoding *d, const Dpc__Wire__Envelope *in)
         refuse(d, DPC_EPROTO, "document range", "ends before it begins");
     read_versions(d, from, to);
     read_begins(d, from, to);
+    read_changes(d, from, to);
     to->data = take_ref(d, from->data, "data");
     to->state = take_ref(d, from->state, "state");
     to->kept = take_ref(d, from->kept, "kept");

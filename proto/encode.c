@@ -30,10 +30,12 @@ struct scratch {
         Dpc__Wire__AdminReply admin_reply;
     };
     Dpc__Wire__Token token;
-    Dpc__Wire__BlobRef refs[2 * DPC_LEVELS_MAX + 3]; /* a lease's versions, begins, data, states */
+    /* A lease's versions, begins, changes and what they are to, data, states. */
+    Dpc__Wire__BlobRef refs[4 * DPC_LEVELS_MAX + 3];
     size_t refs_used;
     Dpc__Wire__BlobRef *versions[DPC_LEVELS_MAX], *begins[DPC_LEVELS_MAX];
     uint32_t modules[DPC_LEVELS_MAX];
+    Dpc__Wire__Change changes[DPC_LEVELS_MAX], *change_list[DPC_LEVELS_MAX];
     Dpc__Wire__Part parts[DPC_LEVELS_MAX];
     Dpc__Wire__Part *part_list[DPC_LEVELS_MAX];
     ProtobufCBinaryData missing[DPC_CODEC_MISSING_MAX];
@@ -167,6 +169,17 @@ fill_lease(const struct dpc_msg *msg, struct scratch *s)
     for (size_t i = 0; i < to->n_begins; i++)
         s->begins[i] = ref_in_list(s, &from->begins[i]);
     to->begins = s->begins;
+    for (uint32_t i = 0; i < levels; i++) {
+        if (dpc_hash_is_none(&from->changes[i].hash))
+            continue;
+        Dpc__Wire__Change *change = &s->changes[to->n_changes];
+        dpc__wire__change__init(change);
+        change->place = i;
+        change->difference = ref_in_list(s, &from->changes[i]);
+        change->changed = ref_in_list(s, &from->bases[i]);
+        s->change_list[to->n_changes++] = change;
+    }
+    to->changes = s->change_list;
     to->data = ref(s, &from->data);
     to->state = ref(s, &from->state);
     to->kept = ref(s, &from->kept);

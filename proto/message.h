@@ -107,6 +107,9 @@ struct dpc_msg_lease {
     /* What a part of this round that was handed in before moved each module by, which is where the
      * lease goes on: version - begins. Of the whole path or of none of it (train). */
     struct dpc_blob_ref begins[DPC_LEVELS_MAX];
+    /* Where a version is another one plus a difference (base/codec.h): that, and the other one, for
+     * who has it. None: there is no such. */
+    struct dpc_blob_ref changes[DPC_LEVELS_MAX], bases[DPC_LEVELS_MAX];
     struct dpc_blob_ref data;  /* a token file */
     struct dpc_blob_ref state; /* path state; none: zero moments (train). Routes (reroute) */
     struct dpc_blob_ref kept;  /* in its place: one that this worker kept, if it still has it */

@@ -412,6 +412,13 @@ files_read(void *context, const struct dpc_blob_ref *ref, uint64_t offset, void 
     return dpc_blobs_read(cache->blobs, &ref->hash, offset, ret_bytes, len);
 }
 
+bool
+dpc_cache_has(struct dpc_cache *cache, const struct dpc_blob_ref *ref)
+{
+    uint64_t bytes;
+    return files_have(cache, ref, &bytes) == DPC_EEXIST;
+}
+
 struct dpc_transfer_files
 dpc_cache_files(struct dpc_cache *cache)
 {

@@ -35,6 +35,10 @@ void dpc_cache_unpin_all(struct dpc_cache *cache);
  * over a restart: it then counts as any other. */
 void dpc_cache_hold(struct dpc_cache *cache, uint32_t path, const struct dpc_hash *hash);
 
+/* Whether a whole blob of that name and size is here, which counts as a use; what it holds is not
+ * looked at. One of another size is dropped. */
+bool dpc_cache_has(struct dpc_cache *cache, const struct dpc_blob_ref *ref);
+
 /* A whole blob, its hash checked; dpc_free it. DPC_ECORRUPT when it was damaged (it is dropped
  * then), DPC_ENOTFOUND. */
 int dpc_cache_load(struct dpc_cache *cache, const struct dpc_blob_ref *ref, uint8_t **ret_bytes,

@@ -10,6 +10,7 @@
 #include "base/layout.h"
 #include "base/tensor_blob.h"
 #include "modules/compute.h"
+#include "worker/versions.h"
 
 /* Sequences that are scored at once when the training batch is smaller. */
 enum { SCORE_BATCH_MIN = 8 };
@@ -167,68 +168,47 @@ check_lease(const struct dpc_engine *engine, const struct dpc_msg_lease *lease,
     return DPC_OK;
 }
 
+/* Into the path what was received less what a part of the round that came before has moved it by.
+ */
 static int
-write_difference(struct dpc_engine *engine, uint32_t level, const float *received,
-                 const float *begins, size_t count)
+write_difference(struct dpc_engine *engine, const struct dpc_task *task, uint32_t level,
+                 const float *received, size_t count, struct dpc_error *err)
 {
     float *values = dpc_try_alloc(count, sizeof *values);
     if (!values)
-        return DPC_ENOMEM;
-    for (size_t i = 0; i < count; i++)
-        values[i] = received[i] - begins[i];
-    dpc_path_write_module(engine->path, level, values);
-    dpc_free(values);
-    return DPC_OK;
-}
-
-/* A module's values from a blob. What is not what it says: DPC_EPROTO, since the bytes are what
- * their hash says, and to fetch them again would not help. */
-static int
-read_values(const struct dpc_task *task, const struct dpc_blob_ref *ref, uint32_t level,
-            size_t count, uint8_t **ret_bytes, const float **ret_values, struct dpc_error *err)
-{
-    uint8_t *bytes;
-    int code = dpc_cache_load(task->cache, ref, &bytes, err);
-    if (code != DPC_OK)
-        return code;
-    code = dpc_tensor_blob_read(bytes, ref->bytes, count, ret_values, err);
-    if (code == DPC_OK) {
-        *ret_bytes = bytes;
-        return DPC_OK;
-    }
+        return dpc_error_set(err, DPC_ENOMEM, "could not go on with the round: %s",
+                             dpc_error_words(DPC_ENOMEM));
+    const struct dpc_blob_ref *begins = &task->lease->begins[level];
+    uint8_t *bytes = NULL;
+    int code = dpc_cache_load(task->cache, begins, &bytes, err);
+    if (code == DPC_OK &&
+        dpc_tensor_blob_decode(bytes, begins->bytes, count, values, err) != DPC_OK)
+        code = DPC_EPROTO; /* as its hash says, and yet none */
     dpc_free(bytes);
-    return dpc_error_prefix(err, DPC_EPROTO, "module %u at level %u", task->lease->modules[level],
-                            level);
+    if (code == DPC_OK) {
+        for (size_t i = 0; i < count; i++)
+            values[i] = received[i] - values[i];
+        dpc_path_write_module(engine->path, level, values);
+    }
+    dpc_free(values);
+    return code;
 }
 
-/* The version into `received`, and into the path where the lease begins from it: less what a part
- * of the round that came before has moved it by. */
+/* The version into `received`, and what the lease begins from into the path. */
 static int
 load_module(struct dpc_engine *engine, const struct dpc_task *task, uint32_t level, float *received,
             struct dpc_error *err)
 {
-    const struct dpc_blob_ref *begins = &task->lease->begins[level];
     size_t count = dpc_path_module_floats(engine->path, level);
-    const float *values;
-    uint8_t *bytes;
-    int code = read_values(task, &task->lease->versions[level], level, count, &bytes, &values, err);
-    if (code != DPC_OK)
-        return code;
-    memcpy(received, values, count * sizeof *values);
-    dpc_free(bytes);
-    if (dpc_hash_is_none(&begins->hash)) {
+    int code = dpc_versions_load(task->cache, task->lease, level, count, received, err);
+    if (code == DPC_EPROTO)
+        return dpc_error_prefix(err, code, "module %u at level %u", task->lease->modules[level],
+                                level);
+    if (code == DPC_OK && !dpc_hash_is_none(&task->lease->begins[level].hash))
+        return write_difference(engine, task, level, received, count, err);
+    if (code == DPC_OK)
         dpc_path_write_module(engine->path, level, received);
-        return DPC_OK;
-    }
-    code = read_values(task, begins, level, count, &bytes, &values, err);
-    if (code != DPC_OK)
-        return code;
-    code = write_difference(engine, level, received, values, count);
-    dpc_free(bytes);
-    if (code != DPC_OK)
-        return dpc_error_set(err, code, "could not go on with the round: %s",
-                             dpc_error_words(code));
-    return DPC_OK;
+    return code;
 }
 
 int
@@ -294,6 +274,28 @@ dpc_engine_become_router(struct dpc_engine *engine, const struct dpc_experiment 
     return code;
 }
 
+static int
+no_memory_for_state(struct dpc_error *err)
+{
+    return dpc_error_set(err, DPC_ENOMEM, "could not take a path state: %s",
+                         dpc_error_words(DPC_ENOMEM));
+}
+
+static int
+read_coded_state(struct dpc_engine *engine, const uint8_t *bytes, size_t len, struct dpc_error *err)
+{
+    struct dpc_buf plain;
+    enum dpc_moments form;
+    dpc_buf_init(&plain, 0);
+    int code = dpc_path_state_decode(bytes, len, dpc_path_floats(engine->path), &plain, &form, err);
+    if (code == DPC_OK && plain.failed)
+        code = no_memory_for_state(err);
+    if (code == DPC_OK)
+        code = dpc_adamw_read(engine->adamw, plain.data, plain.len, err);
+    dpc_buf_done(&plain);
+    return code;
+}
+
 int
 dpc_engine_read_state(struct dpc_engine *engine, const uint8_t *bytes, size_t len,
                       struct dpc_error *err)
@@ -302,6 +304,8 @@ dpc_engine_read_state(struct dpc_engine *engine, const uint8_t *bytes, size_t le
     struct dpc_buf own;
     uint32_t count = 0;
     size_t from = 0;
+    if (dpc_path_state_form(bytes, len) != DPC_MOMENTS_FP32)
+        return read_coded_state(engine, bytes, len, err);
     if (len == dpc_adamw_state_bytes(engine->adamw) || !engine->topology.skips)
         return dpc_adamw_read(engine->adamw, bytes, len, err);
     for (uint32_t level = 0; level < engine->experiment.levels_count; level++) {
@@ -313,8 +317,7 @@ dpc_engine_read_state(struct dpc_engine *engine, const uint8_t *bytes, size_t le
     dpc_buf_init(&own, DPC_BLOB_BYTES_MAX);
     int code = dpc_adamw_narrow(bytes, len, from, spans, count, &own, err);
     if (code == DPC_OK && own.failed)
-        code = dpc_error_set(err, DPC_ENOMEM, "could not take a part of a path state: %s",
-                             dpc_error_words(DPC_ENOMEM));
+        code = no_memory_for_state(err);
     if (code == DPC_OK)
         code = dpc_adamw_read(engine->adamw, own.data, own.len, err);
     dpc_buf_done(&own);

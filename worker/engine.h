@@ -94,9 +94,9 @@ int dpc_engine_become_router(struct dpc_engine *engine, const struct dpc_experim
 int dpc_engine_open_tokens(const struct dpc_engine *engine, const struct dpc_task *task,
                            struct dpc_tokens **ret_tokens, struct dpc_error *err) DPC_MUST_CHECK;
 
-/* Takes the optimizer's state from a path state blob: the path's own, or that of the dense path,
- * with which paths begin, and of which a path that skips levels takes the rest. Errors are those of
- * dpc_adamw_read. */
+/* Takes the optimizer's state from a path state blob: the path's own, in whatever form it
+ * travelled, or that of the dense path, with which paths begin, and of which a path that skips
+ * levels takes the rest. Errors are those of dpc_adamw_read. */
 int dpc_engine_read_state(struct dpc_engine *engine, const uint8_t *bytes, size_t len,
                           struct dpc_error *err) DPC_MUST_CHECK;
 

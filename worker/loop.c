@@ -15,9 +15,11 @@
 #include "base/log.h"
 #include "base/notify.h"
 #include "base/signals.h"
+#include "base/topology.h"
 #include "modules/compute.h"
 #include "worker/runner.h"
 #include "worker/session.h"
+#include "worker/versions.h"
 
 enum {
     MESSAGES_PER_TURN = 64, /* of one link, so that the other one gets its turn */
@@ -80,6 +82,26 @@ now(void)
 /* --- Joining. */
 
 /* Reads the experiment of a welcome, unless it is the one that is known. */
+static void
+allow_parts(struct dpc_worker *worker)
+{
+    const struct dpc_experiment *experiment = &worker->experiment;
+    struct dpc_topology topology;
+    struct dpc_session_parts parts = {
+        .allowed = experiment->mode == DPC_MODE_ELASTIC,
+        .ship_state = experiment->transfer.path_state == DPC_STATE_SHIP,
+        .upload = experiment->transfer.upload,
+        .moments = experiment->transfer.moments,
+        .dense_path = UINT32_MAX,
+    };
+    /* One that does not fit is told by the first lease. */
+    if (dpc_topology_init(&topology, experiment, NULL) == DPC_OK) {
+        parts.dense_path = dpc_topology_dense_path(&topology);
+        dpc_topology_done(&topology);
+    }
+    dpc_session_allow_parts(worker->session, &parts);
+}
+
 static int
 take_experiment(struct dpc_worker *worker, const char *yaml, struct dpc_error *err)
 {
@@ -94,8 +116,7 @@ take_experiment(struct dpc_worker *worker, const char *yaml, struct dpc_error *e
     memcpy(&worker->experiment, &experiment, sizeof experiment);
     dpc_free(worker->experiment_yaml);
     worker->experiment_yaml = dpc_strdup(yaml);
-    dpc_session_allow_parts(worker->session, experiment.mode == DPC_MODE_ELASTIC,
-                            experiment.transfer.path_state == DPC_STATE_SHIP);
+    allow_parts(worker);
     return DPC_OK;
 }
 
@@ -198,9 +219,14 @@ act(struct dpc_worker *worker, const struct dpc_session_action *action)
     case DPC_SESSION_JOIN:
         join(worker, action->join.experiment, action->join.bulk_endpoint);
         break;
-    case DPC_SESSION_FETCH:
-        queue_blobs(worker, &action->blobs, true);
+    case DPC_SESSION_FETCH: {
+        struct dpc_session_blobs blobs = action->blobs;
+        const struct dpc_msg_lease *lease = dpc_session_lease(worker->session);
+        if (lease)
+            dpc_versions_choose(worker->cache, lease, &blobs);
+        queue_blobs(worker, &blobs, true);
         break;
+    }
     case DPC_SESSION_UPLOAD:
         queue_blobs(worker, &action->blobs, false);
         break;

@@ -3,6 +3,7 @@
 #include "worker/session_parts.h"
 
 #include "base/alloc.h"
+#include "base/tensor_blob.h"
 
 /* --- Time. */
 
@@ -37,28 +38,44 @@ dpc_session_pause(struct dpc_session *session, bool paused, int64_t now_ms,
 }
 
 void
-dpc_session_allow_parts(struct dpc_session *session, bool allowed, bool ships_state)
+dpc_session_allow_parts(struct dpc_session *session, const struct dpc_session_parts *parts)
 {
-    session->parts_allowed = allowed;
-    session->ships_state = ships_state;
+    session->parts = *parts;
 }
 
-/* Path states are moments, two for each parameter. */
+/* What the results of the lease take in the forms that they travel in. */
+static void
+count_bytes(const struct dpc_session *session, struct dpc_parting_facts *facts)
+{
+    const struct dpc_session_parts *parts = &session->parts;
+    const struct dpc_msg_lease *lease = &session->lease;
+    bool plain = lease->path == parts->dense_path;
+    size_t all = 0;
+    for (uint32_t level = 0; level < lease->levels_count; level++) {
+        uint64_t bytes = lease->versions[level].bytes, header = dpc_tensor_blob_bytes(0);
+        size_t count = bytes > header ? (bytes - header) / sizeof(float) : 0;
+        facts->deltas_bytes +=
+            dpc_tensor_blob_bytes_as(plain ? DPC_CODEC_FP32 : parts->upload, count);
+        all += count;
+    }
+    if (parts->ship_state)
+        facts->state_bytes =
+            dpc_path_state_bytes_as(plain ? DPC_MOMENTS_FP32 : parts->moments, all);
+}
+
 static enum dpc_parting
 choose_parting(const struct dpc_session *session, int64_t left_ms)
 {
     uint32_t steps = session->steps_done - session->job_begun_steps;
     struct dpc_parting_facts facts = {
-        .parts_allowed = session->parts_allowed && session->joined &&
+        .parts_allowed = session->parts.allowed && session->joined &&
                          session->work == DPC_WORK_RUNNING && session->lease.kind == DPC_TASK_TRAIN,
         .steps_done = session->steps_done,
         .step_ms = steps ? 1 + (session->now_ms - session->job_begun_ms) / steps : 0,
         .up_bytes_per_s = session->up_bytes_per_s,
         .left_ms = left_ms,
     };
-    for (uint32_t level = 0; level < session->lease.levels_count; level++)
-        facts.deltas_bytes += session->lease.versions[level].bytes;
-    facts.state_bytes = session->ships_state ? 2 * facts.deltas_bytes : 0;
+    count_bytes(session, &facts);
     return dpc_parting_choose(&facts);
 }
 
@@ -174,6 +191,19 @@ measure_upload(struct dpc_session *session)
     session->upload_begun_ms = 0;
 }
 
+/* Differences go sooner than versions, since a module may have moved on after the lease was
+ * granted; and nobody mends one that is damaged. */
+static bool
+may_do_without(const struct dpc_session *session, int code)
+{
+    bool has = false;
+    for (uint32_t i = 0; i < session->lease.levels_count; i++)
+        has |= !dpc_hash_is_none(&session->lease.changes[i].hash);
+    return has && session->refetches == 0 &&
+           (code == DPC_ENOTFOUND || code == DPC_ECORRUPT || code == DPC_EHASH ||
+            code == DPC_EPROTO || code == DPC_ERANGE);
+}
+
 void
 dpc_session_transferred(struct dpc_session *session, int code, const char *text, int64_t now_ms,
                         struct dpc_session_actions *actions)
@@ -184,6 +214,10 @@ dpc_session_transferred(struct dpc_session *session, int code, const char *text,
         session->job_begun_ms = session->now_ms;
         session->job_begun_steps = session->steps_done;
         session_add(session, DPC_SESSION_START)->lease = session->lease;
+    } else if (session->work == DPC_WORK_FETCHING && may_do_without(session, code)) {
+        session->refetches++;
+        session_note(session, DPC_LOG_INFO, "versions are fetched whole reason=\"%s\"", text);
+        session_fetch(session);
     } else if (session->work == DPC_WORK_FETCHING) {
         session_give_back(session, text);
     } else if (session->work != DPC_WORK_UPLOADING) {

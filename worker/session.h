@@ -20,7 +20,9 @@
 #ifndef DPC_WORKER_SESSION_H
 #define DPC_WORKER_SESSION_H
 
+#include "base/codec.h"
 #include "base/log.h"
+#include "base/path_state.h"
 #include "proto/message.h"
 
 struct dpc_session;
@@ -58,7 +60,8 @@ enum dpc_session_action_type {
 
 struct dpc_session_blobs {
     uint32_t count;
-    struct dpc_blob_ref refs[2 * DPC_LEVELS_MAX + 2];
+    struct dpc_blob_ref refs[2 * DPC_LEVELS_MAX + 2]; /* to fetch: the lease's versions first */
+    bool whole; /* versions are not to be made of others (worker/versions.h) */
 };
 
 struct dpc_session_action {
@@ -113,8 +116,15 @@ void dpc_session_rejoin(struct dpc_session *session, int64_t now_ms,
 /* While `paused` nothing new is begun: no hello, and no lease is asked for. */
 void dpc_session_pause(struct dpc_session *session, bool paused, int64_t now_ms,
                        struct dpc_session_actions *actions);
-/* The experiment takes parts of a round, and path states with them. */
-void dpc_session_allow_parts(struct dpc_session *session, bool allowed, bool ships_state);
+/* What the experiment takes of a lease that cannot be finished, and in which forms it travels. */
+struct dpc_session_parts {
+    bool allowed;    /* a part of a round */
+    bool ship_state; /* path states with it */
+    enum dpc_codec upload;
+    enum dpc_moments moments;
+    uint32_t dense_path; /* whose deltas and state are fp32 */
+};
+void dpc_session_allow_parts(struct dpc_session *session, const struct dpc_session_parts *parts);
 /* The machine is this worker's for `left_ms` more, for `reason`: what is fetched goes back, of what
  * is computed as much is handed in as there is time for (parting.h), or it goes back; what is being
  * handed in goes on. */

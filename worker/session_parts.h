@@ -44,7 +44,7 @@ struct dpc_session {
     double tokens_per_s;
     int64_t job_begun_ms; /* and the steps that were done then */
     uint32_t job_begun_steps;
-    bool parts_allowed, ships_state;
+    struct dpc_session_parts parts;
     enum dpc_parting parting; /* of the job that runs; NOTHING: it goes on to its end */
     int64_t upload_begun_ms;  /* of one that is measured; 0: none is */
     double up_bytes_per_s;    /* of the last one; 0: none yet */

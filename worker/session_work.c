@@ -223,6 +223,7 @@ session_fetch(struct dpc_session *session)
     session->work = DPC_WORK_FETCHING;
     struct dpc_session_blobs *blobs = &session_add(session, DPC_SESSION_FETCH)->blobs;
     const struct dpc_msg_lease *lease = &session->lease;
+    blobs->whole = session->refetches > 0;
     for (uint32_t level = 0; level < lease->levels_count; level++)
         blobs->refs[blobs->count++] = lease->versions[level];
     for (uint32_t level = 0; level < lease->levels_count; level++) {

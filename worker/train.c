@@ -172,25 +172,49 @@ open_and_train(struct training *training, struct dpc_error *err)
     return code;
 }
 
-/* The delta of one level's module, computed where it stands in the vector of received values. */
+/* Appends the delta to the buffer of results in its form, and leaves in `received` what that says.
+ */
+static int
+encode_delta(struct dpc_engine *engine, uint32_t level, enum dpc_codec codec, float *received)
+{
+    size_t count = dpc_path_module_floats(engine->path, level);
+    int code = DPC_OK;
+    if (codec == DPC_CODEC_FP32) {
+        code = dpc_path_subtract_module(engine->path, level, received);
+        if (code == DPC_OK)
+            dpc_tensor_blob_write(&engine->blob, received, count);
+        return code;
+    }
+    uint8_t *bytes = dpc_tensor_blob_begin(&engine->blob, codec, count);
+    if (!bytes)
+        return DPC_ENOMEM;
+    code = dpc_path_encode_module(engine->path, level, received, codec, bytes);
+    if (code == DPC_OK)
+        dpc_codec_decode(codec, bytes, count, received);
+    return code;
+}
+
+/* The delta of one level's module, computed where it stands in the vector of received values, and
+ * its norm as it travels. */
 static int
 put_delta(struct dpc_engine *engine, const struct dpc_task *task, uint32_t level, float *received,
           struct dpc_part *ret_part, struct dpc_error *err)
 {
     struct dpc_piece all = {.count = dpc_path_module_floats(engine->path, level)};
-    int code = dpc_path_subtract_module(engine->path, level, received);
+    uint32_t module = task->lease->modules[level];
+    enum dpc_codec codec = dpc_topology_upload(&engine->topology, module);
+    dpc_buf_reset(&engine->blob);
+    int code = encode_delta(engine, level, codec, received);
     if (code != DPC_OK)
         return dpc_error_set(err, code, "could not read the trained path back: %s",
                              dpc_error_words(code));
     double squares;
     dpc_ops_cpu(DPC_FP32)->squared_norms(&squares, received, &all, 1);
-    ret_part->module = task->lease->modules[level];
+    ret_part->module = module;
     ret_part->norm = sqrt(squares);
     if (!isfinite(ret_part->norm))
-        return dpc_error_set(err, DPC_ENOTFINITE, "the trained module %u is %s", ret_part->module,
+        return dpc_error_set(err, DPC_ENOTFINITE, "the trained module %u is %s", module,
                              dpc_error_words(DPC_ENOTFINITE));
-    dpc_buf_reset(&engine->blob);
-    dpc_tensor_blob_write(&engine->blob, received, all.count);
     return dpc_engine_put(engine, task, &ret_part->delta, err);
 }
 
@@ -208,6 +232,22 @@ put_deltas(struct dpc_engine *engine, const struct dpc_task *task, struct dpc_ms
     return code;
 }
 
+/* The state is in the buffer of results. */
+static int
+ship_state(struct dpc_engine *engine, const struct dpc_task *task, struct dpc_msg_submit *submit,
+           struct dpc_error *err)
+{
+    enum dpc_moments form = dpc_topology_moments(&engine->topology, task->lease->path);
+    if (form == DPC_MOMENTS_FP32 || engine->blob.failed)
+        return dpc_engine_put(engine, task, &submit->state, err);
+    struct dpc_buf plain = engine->blob;
+    dpc_buf_init(&engine->blob, plain.limit);
+    int code = dpc_path_state_encode(plain.data, plain.len, dpc_path_floats(engine->path), form,
+                                     &engine->blob, err);
+    dpc_buf_done(&plain);
+    return code == DPC_OK ? dpc_engine_put(engine, task, &submit->state, err) : code;
+}
+
 static int
 put_state(struct dpc_engine *engine, const struct dpc_task *task, struct dpc_msg_submit *submit,
           struct dpc_error *err)
@@ -221,7 +261,7 @@ put_state(struct dpc_engine *engine, const struct dpc_task *task, struct dpc_msg
         return dpc_error_set(err, code, "could not read the path state back: %s",
                              dpc_error_words(code));
     if (becomes == DPC_STATE_SHIP)
-        return dpc_engine_put(engine, task, &submit->state, err);
+        return ship_state(engine, task, submit, err);
     code = dpc_engine_put(engine, task, &submit->kept, err);
     if (code == DPC_OK)
         dpc_cache_hold(task->cache, task->lease->path, &submit->kept.hash);

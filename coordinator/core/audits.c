@@ -32,13 +32,15 @@ is_drawn(const struct dpc_core *core, uint32_t path, uint32_t round)
     return dpc_rng_unit(&rng) < core->experiment->audit;
 }
 
-/* A whole round from the present versions, which are those that the lease named, and from a path
- * state that others can have. */
+/* A whole round from the present versions and path state, which are those that the lease named, and
+ * which others can have. */
 static bool
 can_be_repeated(const struct dpc_core *core, const struct core_lease *lease,
                 const struct dpc_msg_submit *submit)
 {
+    const struct dpc_path_record *path = &core->paths[submit->path].record;
     if (core->experiment->transfer.path_state == DPC_STATE_LOCAL || lease->record.from > 0 ||
+        !dpc_hash_equal(&lease->record.state, &path->state) ||
         submit->steps_count != dpc_core_round_steps(core, submit->path, submit->round))
         return false;
     uint32_t length = dpc_topology_path_length(&core->topology, submit->path);

@@ -356,8 +356,12 @@ create_tables(struct dpc_core *core)
         uint32_t level = dpc_topology_module_level(topology, i);
         core->modules[i].record.module = i;
         core->modules[i].closes_ms = INT64_MAX;
-        core->modules[i].bytes =
-            dpc_tensor_blob_bytes(dpc_layout_module_floats(core->experiment, level));
+        size_t floats = dpc_layout_module_floats(core->experiment, level);
+        core->modules[i].bytes = dpc_tensor_blob_bytes(floats);
+        core->modules[i].delta_bytes =
+            dpc_tensor_blob_bytes_as(dpc_topology_upload(topology, i), floats);
+        core->modules[i].change_bytes =
+            dpc_tensor_blob_bytes_as(dpc_topology_download(topology, i), floats);
     }
     for (uint32_t i = 0; i < topology->paths_count; i++) {
         core->paths[i].record.path = i;

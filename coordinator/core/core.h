@@ -144,6 +144,7 @@ struct dpc_folded {
     uint32_t module;
     uint32_t version; /* that was made */
     struct dpc_hash master, published, momentum;
+    struct dpc_hash change;    /* `published` less that of before; none: it is `master` */
     double rescale;            /* of a step with `rda`, which only who makes it knows */
     uint32_t judged_count;     /* inputs of the step, in their order; 0: there were no gates */
     struct dpc_judged *judged; /* whoever asked for the step dpc_free's it */
@@ -237,8 +238,9 @@ struct dpc_fold {
     size_t count;     /* floats of the module */
     struct dpc_hash master, published, momentum;
     double lr, mu, rescale;
-    bool rda;   /* by lengths and directions, whatever `rescale` is */
-    bool gated; /* by the gates of `trust: open` */
+    bool rda;                /* by lengths and directions, whatever `rescale` is */
+    bool gated;              /* by the gates of `trust: open` */
+    enum dpc_codec download; /* dpc_topology_download */
     uint32_t inputs_count;
     struct dpc_fold_input *inputs; /* in canonical path order; the taker dpc_free's it */
 };

@@ -53,6 +53,7 @@ add_modules(struct dpc_keep *keep, const struct dpc_core *core)
         const struct dpc_module_record *module = &core->modules[i].record;
         keep->versions[i] = module->version;
         add_content(keep, &module->master, &module->published, &module->momentum);
+        add(keep, &module->change);
         for (uint32_t late = 0; late < core->modules[i].late_count; late++)
             add(keep, &core->modules[i].late[late].hash);
     }

@@ -31,6 +31,19 @@ fill_versions(const struct dpc_core *core, uint32_t path, bool warm, struct dpc_
     }
 }
 
+/* Those of the versions that there are now. */
+static void
+fill_changes(const struct dpc_core *core, struct dpc_msg_lease *lease)
+{
+    for (uint32_t i = 0; i < lease->levels_count; i++) {
+        const struct core_module *module = &core->modules[lease->modules[i]];
+        if (dpc_hash_is_none(&module->record.change))
+            continue;
+        lease->changes[i] = (struct dpc_blob_ref){module->record.change, module->change_bytes};
+        lease->bases[i] = (struct dpc_blob_ref){module->record.changed, module->bytes};
+    }
+}
+
 /* What a path is in the end: its best round, or the newest versions where nobody measured it. */
 static void
 fill_best(const struct dpc_core *core, uint32_t path, struct dpc_msg_lease *lease)
@@ -47,11 +60,12 @@ fill_train(const struct dpc_core *core, const struct dpc_lease_record *task,
 {
     const struct dpc_path_record *path = &core->paths[task->path].record;
     fill_versions(core, task->path, false, lease);
+    fill_changes(core, lease);
     bool goes_on = task->from > 0 && !DPC_PLANTED(DPC_PLANTED_PART_FORGOTTEN);
     for (uint32_t i = 0; goes_on && i < lease->levels_count; i++) {
         uint32_t level = dpc_topology_module_level(&core->topology, lease->modules[i]);
-        lease->begins[i] =
-            (struct dpc_blob_ref){core->paths[task->path].latest[level], lease->versions[i].bytes};
+        lease->begins[i] = (struct dpc_blob_ref){core->paths[task->path].latest[level],
+                                                 core->modules[lease->modules[i]].delta_bytes};
     }
     lease->step_first = dpc_core_round_place(core, task->path, task->round) + task->from;
     lease->steps_count = core_units(core, task);
@@ -87,6 +101,7 @@ fill_lease(const struct dpc_core *core, const struct core_lease *granted, int64_
         lease->data = (struct dpc_blob_ref){core->phase.prefixes, core->phase.prefixes_bytes};
     } else if (task->kind == DPC_TASK_SCORE) {
         fill_versions(core, task->path, false, lease);
+        fill_changes(core, lease);
         lease->data = (struct dpc_blob_ref){core->phase.scored, core->phase.scored_bytes};
     } else if (task->kind == DPC_TASK_TRACE) {
         fill_best(core, task->path, lease);

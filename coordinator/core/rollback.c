@@ -86,7 +86,7 @@ core_replace_version(struct dpc_core *core, struct dpc_version_record *version,
     put_ledger(core, version, left_out, left_out_count, actions);
     module->rollbacks++;
     module->serial_first = core->phase.next_serial;
-    core_append_version(core, version, actions);
+    core_append_version(core, version, &dpc_hash_none, actions);
     core_drop_audits(core, version->module);
     uint32_t count = dpc_topology_paths_through(&core->topology, version->module);
     for (uint32_t i = 0; i < count; i++) {

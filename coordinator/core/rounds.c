@@ -109,6 +109,7 @@ dpc_fold_set_rates(struct dpc_fold *fold, const struct dpc_experiment *experimen
     fold->lr = dense ? 1.0 : experiment->outer.lr;
     fold->mu = dense ? 0.0 : experiment->outer.momentum;
     fold->rda = !dense && experiment->outer.rescale == DPC_RESCALE_RDA;
+    fold->download = dense ? DPC_CODEC_FP32 : experiment->transfer.download;
 }
 
 /* Sqrt rescaling uses the effective number of contributions (sum w)^2 / sum w^2. */
@@ -260,9 +261,14 @@ refresh_paths_through(struct dpc_core *core, uint32_t module)
 
 void
 core_append_version(struct dpc_core *core, struct dpc_version_record *version,
-                    struct dpc_actions *actions)
+                    const struct dpc_hash *change, struct dpc_actions *actions)
 {
     struct core_module *module = &core->modules[version->module];
+    if (!dpc_hash_equal(&version->published, &module->record.published)) {
+        module->record.change = *change;
+        module->record.changed =
+            dpc_hash_is_none(change) ? dpc_hash_none : module->record.published;
+    }
     module->folding = false;
     version->ledger = core->phase.ledger_next - 1;
     version->rollbacks = module->record.rollbacks;
@@ -291,7 +297,7 @@ close_round(struct dpc_core *core, const struct dpc_folded *folded, struct dpc_a
         .published = folded->published,
         .momentum = folded->momentum,
     };
-    core_append_version(core, &version, actions);
+    core_append_version(core, &version, &folded->change, actions);
     if (dpc_topology_module_is_dense(&core->topology, folded->module) &&
         folded->version == core->warm_rounds)
         core->warm[dpc_topology_module_level(&core->topology, folded->module)] = version;
@@ -397,7 +403,7 @@ find_fault(const struct dpc_core *core, const struct core_lease *lease,
         const struct dpc_part *part = &submit->parts[i];
         if (part->module != dpc_topology_path_module(&core->topology, submit->path, i))
             return "a part is for a module that the path does not use";
-        if (part->delta.bytes != core->modules[part->module].bytes)
+        if (part->delta.bytes != core->modules[part->module].delta_bytes)
             return "a part has not its module's size";
     }
     if (!isfinite(submit->loss) || !isfinite(submit->loss_last))

@@ -29,9 +29,10 @@ struct core_past {
 
 struct core_module {
     struct dpc_module_record record;
-    bool exists;        /* has its version 0 */
-    bool folding;       /* a FOLD effect is under way */
-    uint64_t bytes;     /* of a version's tensor blob */
+    bool exists;    /* has its version 0 */
+    bool folding;   /* a FOLD effect is under way */
+    uint64_t bytes; /* of a version's tensor blob */
+    uint64_t delta_bytes, change_bytes;
     uint32_t delivered; /* paths through it that have this round behind them */
     /* Elastic mode, see elastic.c. */
     int64_t begun_ms;  /* when the present round began, or this process */
@@ -312,9 +313,10 @@ void core_take_contribution(struct dpc_core *core, const struct dpc_contribution
 /* Counts the paths that have a module's present round behind them; submissions keep it up to date.
  */
 void core_count_delivered(struct dpc_core *core, uint32_t module);
-/* A new version of a module, whose round it may end. */
+/* A new version of a module, whose round it may end. `change`: what its published form is more than
+ * that of the version before; none: no such difference is known. */
 void core_append_version(struct dpc_core *core, struct dpc_version_record *version,
-                         struct dpc_actions *actions);
+                         const struct dpc_hash *change, struct dpc_actions *actions);
 /* It was trained from a version of the module that still counts. */
 bool core_is_merged(const struct dpc_core *core, const struct core_delta *delta, uint32_t module);
 bool core_round_is_ready(const struct dpc_core *core, uint32_t path);

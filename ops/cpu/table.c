@@ -38,4 +38,5 @@ const struct dpc_ops KERNEL(table) = {
     .adamw = KERNEL(adamw),
     .outer_accumulate = dpc_plain_outer_accumulate,
     .outer_nesterov = dpc_plain_outer_nesterov,
+    .encode_difference = dpc_plain_encode_difference,
 };

@@ -70,6 +70,8 @@ void dpc_cuda_adamw(float *parameters, const float *gradients, float *m, float *
 void dpc_cuda_outer_accumulate(double *sum, const float *delta, double weight, size_t count);
 void dpc_cuda_outer_nesterov(float *theta, float *momentum, const double *sum, size_t count,
                              double scale, double lr, double mu);
+void dpc_cuda_encode_difference(uint8_t *bytes, const float *from, const float *values,
+                                size_t count, enum dpc_codec codec);
 
 #ifdef __cplusplus
 }

@@ -20,7 +20,8 @@
     .cross_entropy_forward = dpc_cuda_cross_entropy_forward,                                       \
     .cross_entropy_backward = dpc_cuda_cross_entropy_backward_##act,                               \
     .squared_norms = dpc_cuda_squared_norms, .adamw = dpc_cuda_adamw,                              \
-    .outer_accumulate = dpc_cuda_outer_accumulate, .outer_nesterov = dpc_cuda_outer_nesterov
+    .outer_accumulate = dpc_cuda_outer_accumulate, .outer_nesterov = dpc_cuda_outer_nesterov,       \
+    .encode_difference = dpc_cuda_encode_difference
 
 #define LINEAR(suffix)                                                                             \
     .linear_forward = dpc_cuda_linear_forward_##suffix,                                            \

@@ -102,7 +102,8 @@ const struct dpc_record_type dpc_type_origin = {
 
 #define F(member) DPC_FIELD(struct dpc_module_record, member)
 static const struct dpc_field module_fields[] = {
-    F(module), F(version), F(master), F(published), F(momentum), F(rollbacks), F(serial_first),
+    F(module),    F(version),      F(master), F(published), F(momentum),
+    F(rollbacks), F(serial_first), F(change), F(changed),
 };
 #undef F
 
@@ -115,8 +116,9 @@ module_key(struct dpc_key *key, const void *record)
 const struct dpc_record_type dpc_type_module = {
     .name = "module",
     .letter = LETTER_MODULE,
-    .format = 2,
-    .fields_count_format_1 = COUNT(module_fields) - 2, /* without rollbacks */
+    .format = 3,
+    .fields_count_format_1 = COUNT(module_fields) - 4, /* without rollbacks */
+    .fields_count_format_2 = COUNT(module_fields) - 2, /* without changes */
     .family = DPC_KV_STATE,
     .fields = module_fields,
     .fields_count = COUNT(module_fields),

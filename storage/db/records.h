@@ -80,6 +80,9 @@ struct dpc_module_record {
     struct dpc_hash momentum;          /* none: zero */
     uint64_t rollbacks;                /* among the versions; 0 before format 2 */
     uint64_t serial_first; /* leases below were taken from versions that a rollback discarded */
+    /* Where `published` is a version before it, `changed`, plus a difference: the blob of that.
+     * None: it is not; so before format 3. */
+    struct dpc_hash change, changed;
 };
 
 /* Outer steps that a module has behind it, which is the round that its version begins. */

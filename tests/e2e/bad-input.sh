@@ -21,7 +21,7 @@ expect 'a shape that does not divide' 2 'bad.yaml:[0-9]+.*heads'
 make_experiment bad.yaml 's/lr: 3e-3/lr: -1/'
 run_to_end run dipaco run bad.yaml --dir bad
 expect 'a value out of range' 2 'bad.yaml:[0-9]+.*inner.lr'
-make_experiment bad.yaml 's/upload: fp32/upload: int4/'
+make_experiment bad.yaml 's/upload: fp32/upload: topk/'
 run_to_end run dipaco run bad.yaml --dir bad
 expect 'what is not built yet' 2 'not supported yet'
 run_to_end run dipaco run none.yaml --dir bad

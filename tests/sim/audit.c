@@ -141,6 +141,7 @@ audit_version(void *context, const struct dpc_version_record *record)
     dpc_buf_put_u32(&audit->outcome, record->module);
     dpc_buf_put_u32(&audit->outcome, record->version);
     dpc_buf_put(&audit->outcome, record->master.bytes, DPC_HASH_BYTES);
+    dpc_buf_put(&audit->outcome, record->published.bytes, DPC_HASH_BYTES);
     dpc_buf_put(&audit->outcome, record->momentum.bytes, DPC_HASH_BYTES);
     return true;
 }
@@ -324,7 +325,9 @@ sim_check_disk(struct sim *sim)
 struct dpc_hash
 sim_outcome(struct sim *sim)
 {
-    if (sim->coordinator.core)
+    if (sim->coordinator.core) {
         sim_check_revoked(sim);
+        sim_check_replays(sim);
+    }
     return sim->coordinator.core ? audit_disk(sim) : dpc_hash_none;
 }

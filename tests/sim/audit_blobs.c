@@ -98,6 +98,7 @@ sim_check_blobs(struct sim *sim)
         audit_blob(sim, &module->record.master, "master of module", i);
         audit_blob(sim, &module->record.published, "published form of module", i);
         audit_blob(sim, &module->record.momentum, "momentum of module", i);
+        audit_blob(sim, &module->record.change, "difference of module", i);
     }
     for (uint32_t i = 0; i < core->topology.paths_count; i++) {
         audit_blob(sim, &core->paths[i].record.state, "state of path", i);

@@ -18,14 +18,14 @@ put_to_sleep(struct sim *sim, uint32_t index)
             (struct sim_event){.type = SIM_WORKER_AWAKE, .worker = index, .life = worker->life});
 }
 
-static void
-cut(struct sim *sim, uint32_t index, bool up, bool down)
+void
+sim_cut(struct sim *sim, uint32_t index, bool up, bool down, int64_t mean_ms)
 {
     struct sim_worker *worker = &sim->workers[index];
     sim_note(sim, "worker %u is cut off up=%d down=%d", index, up, down);
     worker->cut_up |= up;
     worker->cut_down |= down;
-    sim_add(sim, sim_draw_ms(sim, DOWN_MS),
+    sim_add(sim, sim_draw_ms(sim, mean_ms),
             (struct sim_event){.type = SIM_REPAIR, .worker = index});
 }
 
@@ -125,13 +125,13 @@ do_harm(struct sim *sim)
         sim_worker_stop(sim, index);
         break;
     case 4:
-        cut(sim, index, true, false);
+        sim_cut(sim, index, true, false, DOWN_MS);
         break;
     case 5:
-        cut(sim, index, false, true);
+        sim_cut(sim, index, false, true, DOWN_MS);
         break;
     case 6:
-        cut(sim, index, true, true);
+        sim_cut(sim, index, true, true, DOWN_MS);
         break;
     case 7:
         if (sim->coordinator.core)

@@ -390,6 +390,32 @@ check_training_lease(struct sim *sim, const struct dpc_msg_lease *lease)
     }
 }
 
+/* A difference is named wherever what is published came out of an outer step, and it is one to what
+ * was published before. That it makes the newest one shows at the worker, which holds it against
+ * its name. */
+static void
+check_changes(struct sim *sim, const struct dpc_msg_lease *lease)
+{
+    for (uint32_t i = 0; i < lease->levels_count; i++) {
+        uint32_t module = lease->modules[i];
+        uint32_t number = dpc_core_module(sim->coordinator.core, module)->version;
+        const struct dpc_version_record *versions = sim->memory->versions[module];
+        while (number > 0 &&
+               dpc_hash_equal(&versions[number].published, &versions[number - 1].published))
+            number--; /* nothing was merged */
+        bool named = !dpc_hash_is_none(&lease->changes[i].hash);
+        bool may = number > 0 && versions[number].cause == DPC_CAUSE_OUTER_STEP &&
+                   dpc_topology_download(&sim->coordinator.topology, module) != DPC_CODEC_FP32;
+        if (named && !may)
+            sim_fail(sim, "version %u of module %u is leased as a difference", number, module);
+        else if (named && !dpc_hash_equal(&lease->bases[i].hash, &versions[number - 1].published))
+            sim_fail(sim, "a difference to version %u of module %u is not to the one before",
+                     number, module);
+        else if (may && !named)
+            sim_fail(sim, "version %u of module %u is leased without a difference", number, module);
+    }
+}
+
 static bool
 same_task(const struct dpc_msg_lease *a, const struct dpc_lease_view *b)
 {
@@ -435,6 +461,8 @@ check_lease(struct sim *sim, const struct dpc_event *event, const struct dpc_msg
         if (!round->first_serial)
             round->first_serial = lease->token.serial;
     }
+    if ((lease->kind == DPC_TASK_TRAIN && !audit) || lease->kind == DPC_TASK_SCORE)
+        check_changes(sim, lease);
     mark_lease(sim, lease);
     if (grant->left && (grant->worker != worker || grant->lease.kind != lease->kind ||
                         grant->lease.path != lease->path || grant->lease.round != lease->round ||

@@ -23,6 +23,8 @@ sim_coordinator_init(struct sim *sim)
     int code = dpc_experiment_parse("sim", sim->plan.yaml, strlen(sim->plan.yaml),
                                     &coordinator->experiment, &err);
     if (code == DPC_OK)
+        code = dpc_topology_init(&coordinator->topology, &coordinator->experiment, &err);
+    if (code == DPC_OK)
         code = dpc_kv_open_memory(&coordinator->kv);
     coordinator->disk = sim_disk_create(&sim->rng);
     sim_history_init(&coordinator->history);
@@ -48,6 +50,7 @@ sim_coordinator_done(struct sim *sim)
     sim_disk_destroy(coordinator->disk);
     sim_history_done(&coordinator->history);
     dpc_actions_done(&coordinator->actions);
+    dpc_topology_done(&coordinator->topology);
     dpc_free(coordinator->yaml);
 }
 
@@ -152,6 +155,8 @@ reply(struct sim *sim, const struct dpc_event *event, const struct sim_event *fr
             : "-",
         actions->reply.type == DPC_MSG_LEASE ? (unsigned long long)actions->reply.lease.token.serial
                                              : 0);
+    if (actions->reply.type == DPC_MSG_LEASE)
+        sim_shrink_lease(sim, &actions->reply.lease);
     sim_send_down(sim, from->worker, from->life, &actions->reply);
 }
 
@@ -379,20 +384,37 @@ note_if_missing(struct sim *sim, const struct dpc_hash *hash, struct dpc_submiss
         check->missing[check->missing_count++] = *hash;
 }
 
-/* Looks at every value, as the server's check does; damage of ours is no fault of the worker's. */
-static void
-look_into(struct sim *sim, const struct dpc_hash *hash)
+/* NULL: it is none, or damaged here, which is no fault of the worker's. */
+static uint8_t *
+look_into(struct sim *sim, const struct dpc_hash *hash, size_t *ret_len)
 {
     uint8_t *bytes;
-    size_t len;
     struct dpc_error err;
     if (dpc_hash_is_none(hash) || sim->coordinator.broken)
-        return;
-    int code = dpc_store_blob_load(sim->coordinator.store, hash, &bytes, &len, &err);
+        return NULL;
+    int code = dpc_store_blob_load(sim->coordinator.store, hash, &bytes, ret_len, &err);
     if (code == DPC_OK)
-        dpc_free(bytes);
-    else
-        sim_coordinator_broke(sim, code, err.text);
+        return bytes;
+    sim_coordinator_broke(sim, code, err.text);
+    return NULL;
+}
+
+/* In the form that the experiment asks for, as the server's check does. */
+static void
+check_delta(struct sim *sim, const struct dpc_part *part)
+{
+    struct dpc_error err;
+    enum dpc_codec codec, asked = dpc_topology_upload(&sim->coordinator.topology, part->module);
+    size_t len;
+    uint8_t *bytes = look_into(sim, &part->delta.hash, &len);
+    if (!bytes)
+        return;
+    if (dpc_tensor_blob_read_header(bytes, len, SIM_FLOATS, &codec, &err) != DPC_OK)
+        sim_fail(sim, "a delta of module %u is none: %s", part->module, err.text);
+    else if (codec != asked)
+        sim_fail(sim, "a delta of module %u came in form %d instead of %d", part->module,
+                 (int)codec, (int)asked);
+    dpc_free(bytes);
 }
 
 /* A machine that computes wrong would change the outcome; one that does so only where its work
@@ -460,6 +482,7 @@ on_checked(struct sim *sim, const struct sim_event *from)
 {
     struct dpc_submission_check check = {0};
     struct dpc_msg_submit *submit = from->payload;
+    size_t len;
     sim->coordinator.tampered = tamper(sim, submit);
     struct dpc_event event = {.type = DPC_EVENT_SUBMIT};
     memcpy(event.worker, sim->workers[from->worker].key, sizeof event.worker);
@@ -468,9 +491,9 @@ on_checked(struct sim *sim, const struct sim_event *from)
     note_if_missing(sim, &submit->state.hash, &check);
     note_if_missing(sim, &submit->result.hash, &check);
     for (uint32_t i = 0; i < submit->parts_count && !check.missing_count; i++)
-        look_into(sim, &submit->parts[i].delta.hash);
+        check_delta(sim, &submit->parts[i]);
     if (!check.missing_count)
-        look_into(sim, &submit->state.hash);
+        dpc_free(look_into(sim, &submit->state.hash, &len));
     if (sim_coordinator_end_if_broken(sim))
         return;
     if (!sim_has_room(sim)) {
@@ -510,6 +533,7 @@ on_message(struct sim *sim, const struct sim_event *from)
         sender.type = SIM_SUBMISSION;
         sender.number = sim->coordinator.life;
         sender.payload = dpc_alloc(1, sizeof msg.submit);
+        sim_grow_submission(sim, &msg.submit);
         memcpy(sender.payload, &msg.submit, sizeof msg.submit);
         sim_add(sim, sim_draw_ms(sim, CHECK_MS), sender);
         return;

@@ -68,6 +68,8 @@
     X(STATE_KEPT, "a worker trained on with the path state that it had kept")                      \
     X(LEASE_KEPT, "a worker that was told to stop kept its lease")                                 \
     X(CACHE_SUFFICED, "a lease needed nothing from the coordinator")                               \
+    X(VERSION_MADE, "a version was made of the one before and a difference")                       \
+    X(CHANGE_GONE, "a difference was gone, and versions were fetched whole")                       \
     X(SWEPT, "blobs that nothing needed were removed")                                             \
     X(LET_ALONE, "a path whose round failed everywhere was let alone")                             \
     X(ROLLED_BACK, "a module got the content of an older version")                                 \
@@ -93,6 +95,7 @@
     X(REVOKE_AGAIN, "a revoke was asked for again after the coordinator had ended")                \
     X(REVOKE_WENT_BACK, "a revoke went back to where the round began")                             \
     X(REFOLDED, "a module was folded again without what was revoked")                              \
+    X(REPLAYED, "at the end a version came out of its contributions again")                        \
     X(REFOLD_STALE, "a module had moved on while it was folded again")                             \
     X(VOIDED, "what was revoked before it was merged stayed out")                                  \
     X(AUDIT_GRANTED, "an accepted task was given out again")                                       \

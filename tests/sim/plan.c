@@ -20,6 +20,7 @@ enum {
     STREAM_REROUTE = 9,
     STREAM_IMPORTED = 10,
     STREAM_ASKED = 11,
+    STREAM_TRANSFER = 12,
 };
 enum { LISTED_MAX = 12, LEVELS_MAX = 3 };
 
@@ -222,6 +223,20 @@ put_warm_start(uint64_t seed, uint32_t steps, const char *forms, struct dpc_buf 
                    imported ? "model" : "none", forms);
 }
 
+/* In half of the seeds deltas and versions may travel in a form that loses something. */
+static void
+put_transfer(uint64_t seed, const char *path_state, struct dpc_buf *yaml)
+{
+    static const char *const codecs[] = {"fp32", "bf16", "int8", "nf4"};
+    struct dpc_rng rng;
+    dpc_rng_init(&rng, seed, DPC_RNG_TEST, STREAM_TRANSFER, 0, 0);
+    uint32_t choices = dpc_rng_below(&rng, 2) ? 4 : 1;
+    const char *upload = codecs[dpc_rng_below(&rng, choices)];
+    const char *download = codecs[dpc_rng_below(&rng, choices)];
+    dpc_buf_printf(yaml, "transfer: {path_state: %s, upload: %s, download: %s}\n", path_state,
+                   upload, download);
+}
+
 static void
 draw_experiment(struct sim_plan *plan, struct dpc_rng *rng)
 {
@@ -254,8 +269,7 @@ draw_experiment(struct sim_plan *plan, struct dpc_rng *rng)
     draw_routing(plan, paths, phases, &yaml);
     dpc_buf_printf(&yaml, "baseline: {dense: %s}\n", dpc_rng_below(rng, 4) ? "true" : "false");
     put_warm_start(plan->seed, between(rng, 1, 3 * steps), dpc_buf_text(&warm_start), &yaml);
-    dpc_buf_printf(&yaml, "transfer: {path_state: %s}\n",
-                   states[dpc_rng_below(rng, plan->elastic ? 4 : 3)]);
+    put_transfer(plan->seed, states[dpc_rng_below(rng, plan->elastic ? 4 : 3)], &yaml);
     dpc_buf_printf(&yaml, "keep_rounds: 1\n"); /* a sweep then has most to remove */
     dpc_buf_printf(&yaml, "mode: %s\n", plan->elastic ? "elastic" : "strict");
     plan->audits = !plan->elastic && dpc_rng_below(rng, 2) == 0;
@@ -294,7 +308,7 @@ draw_faults(struct sim_plan *plan, struct dpc_rng *rng)
 static void
 draw_disk_faults(struct sim_plan *plan, struct dpc_rng *rng)
 {
-    plan->cache_bytes = between(rng, 4 * 1024, dpc_rng_below(rng, 2) ? 8 * 1024 : 64 * 1024);
+    plan->cache_bytes = between(rng, 5 * 1024, dpc_rng_below(rng, 2) ? 8 * 1024 : 64 * 1024);
     if (dpc_rng_below(rng, 4) == 0)
         return;
     plan->disk_chance = 0.5 * dpc_rng_unit(rng);

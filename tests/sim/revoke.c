@@ -65,6 +65,26 @@ sim_check_refolded(struct sim *sim, const struct dpc_version_record *version)
                  version->module, row.text);
 }
 
+/* Those whose contributions are still kept; what begins a module is drawn for its true size. */
+void
+sim_check_replays(struct sim *sim)
+{
+    struct dpc_replay_source source = source_of(sim);
+    const struct dpc_topology *topology = dpc_core_topology(sim->coordinator.core);
+    for (uint32_t module = 0; module < topology->modules_count; module++) {
+        uint32_t newest = dpc_core_module(sim->coordinator.core, module)->version;
+        for (uint32_t version = 1; version <= newest; version++) {
+            struct dpc_replay_row row = {.module = module, .version = version};
+            dpc_replay_version(&source, &row);
+            if (row.verdict == DPC_REPLAY_OK && row.contributions)
+                sim_mark(sim, SIM_MARK_REPLAYED);
+            if (row.verdict == DPC_REPLAY_DIFFERS)
+                sim_fail(sim, "version %u of module %u does not come out again: %s", version,
+                         module, row.text);
+        }
+    }
+}
+
 bool
 sim_is_void(const struct sim *sim, uint64_t lease, uint32_t module)
 {
@@ -209,6 +229,7 @@ choose_round(struct sim *sim)
         if (dpc_version_round(&versions[number]) != round)
             continue;
         if (!sim_has_blob(sim, &versions[number].master) ||
+            !sim_has_blob(sim, &versions[number].published) ||
             (!dpc_hash_is_none(&versions[number].momentum) &&
              !sim_has_blob(sim, &versions[number].momentum)))
             return false;

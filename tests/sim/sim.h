@@ -38,7 +38,7 @@ enum {
     SIM_INDEX_PATHS_MAX = 10, /* with more, indices are checked at some events only */
     SIM_VERIFIED_MAX = 64, /* blobs that the coordinator knows to be whole, as its server has it */
     SIM_NOBODY = UINT32_MAX,
-    SIM_INLINE_BYTES_MAX = 100, /* of a blob in the kv: tensors are files, states are not */
+    SIM_INLINE_BYTES_MAX = 96, /* of a blob in the kv: tensors are files, states are not */
 };
 
 /* --- What a seed means (plan.c). */
@@ -142,6 +142,7 @@ struct sim_worker {
     int64_t clock_ms;               /* what its clock is ahead of ours */
     struct dpc_session_blobs blobs; /* of the transfer */
     bool uploads;
+    bool change_gone;       /* a difference of the lease was, so that versions are fetched whole */
     struct dpc_token begun; /* the last job that this process began, and did not give up */
     int64_t job_begin_ms, job_ms;
     uint32_t job_steps, job_before; /* all of them, and those that an earlier process did */
@@ -168,6 +169,7 @@ struct sim_revoke {
 
 struct sim_coordinator {
     struct dpc_experiment experiment;
+    struct dpc_topology topology; /* of it: workers know it when there is no core */
     char *yaml;
     struct sim_disk *disk; /* this and the next two outlive the process */
     struct dpc_kv *kv;     /* its records, without faults; the store goes through a handle */
@@ -370,6 +372,8 @@ bool sim_next_revoke(struct sim *sim, struct dpc_event *ret_event);
 void sim_revoke_done(struct sim *sim);
 /* A version that was folded again comes out again. */
 void sim_check_refolded(struct sim *sim, const struct dpc_version_record *version);
+/* At the end so do all whose contributions are still kept. */
+void sim_check_replays(struct sim *sim);
 /* Nothing that was revoked last stands in any module. */
 void sim_check_revoked(struct sim *sim);
 bool sim_is_void(const struct sim *sim, uint64_t lease, uint32_t module);
@@ -429,8 +433,11 @@ void sim_transfer_close(struct sim_worker *worker);
 int sim_transfer(struct sim *sim, struct sim_worker *worker, struct dpc_error *err);
 
 /* --- training.c: a pure function of the lease and of what it names, from the cache and into it. */
-/* A lease gives a module's size as its layout has it; what stands in for it has SIM_FLOATS. */
-struct dpc_blob_ref sim_true_ref(const struct dpc_blob_ref *ref);
+/* The core takes a module to be as large as its layout has it; what stands in for it has
+ * SIM_FLOATS. So sizes change with the side: what a lease says on the way to a worker, and what a
+ * submission says on the way back. */
+void sim_shrink_lease(const struct sim *sim, struct dpc_msg_lease *lease);
+void sim_grow_submission(const struct sim *sim, struct dpc_msg_submit *submit);
 /* A hash over all that the result may depend on. */
 struct dpc_hash sim_job_inputs(const struct dpc_msg_lease *lease);
 int sim_train(struct sim *sim, const struct dpc_msg_lease *lease, struct sim_worker *worker,
@@ -439,6 +446,8 @@ int sim_train(struct sim *sim, const struct dpc_msg_lease *lease, struct sim_wor
 /* --- chaos.c */
 void sim_chaos(struct sim *sim);
 void sim_heal(struct sim *sim);
+/* A worker from the coordinator, for a while: what goes up, what goes down, or both. */
+void sim_cut(struct sim *sim, uint32_t index, bool up, bool down, int64_t mean_ms);
 /* For a while. SIM_NOBODY: the coordinator's. */
 void sim_fill_disk(struct sim *sim, uint32_t index);
 /* Room again, and every flipped bit turned back. */

@@ -4,15 +4,49 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/layout.h"
 #include "base/tensor_blob.h"
 #include "tests/sim/sim.h"
+#include "worker/versions.h"
 
-struct dpc_blob_ref
-sim_true_ref(const struct dpc_blob_ref *ref)
+/* --- Sizes. */
+
+static void
+set_bytes(struct dpc_blob_ref *ref, enum dpc_codec codec)
 {
-    size_t tensor_bytes = dpc_tensor_blob_bytes(SIM_FLOATS);
-    return (struct dpc_blob_ref){ref->hash, ref->bytes > tensor_bytes ? tensor_bytes : ref->bytes};
+    if (!dpc_hash_is_none(&ref->hash))
+        ref->bytes = dpc_tensor_blob_bytes_as(codec, SIM_FLOATS);
 }
+
+void
+sim_shrink_lease(const struct sim *sim, struct dpc_msg_lease *lease)
+{
+    const struct dpc_topology *topology = &sim->coordinator.topology;
+    for (uint32_t i = 0; i < lease->levels_count; i++) {
+        set_bytes(&lease->versions[i], DPC_CODEC_FP32);
+        set_bytes(&lease->bases[i], DPC_CODEC_FP32);
+        set_bytes(&lease->changes[i], dpc_topology_download(topology, lease->modules[i]));
+        set_bytes(&lease->begins[i], dpc_topology_upload(topology, lease->modules[i]));
+    }
+}
+
+/* What has another size than its form has here keeps it, and is refused. */
+void
+sim_grow_submission(const struct sim *sim, struct dpc_msg_submit *submit)
+{
+    const struct sim_coordinator *coordinator = &sim->coordinator;
+    const struct dpc_topology *topology = &coordinator->topology;
+    for (uint32_t i = 0; i < submit->parts_count; i++) {
+        struct dpc_part *part = &submit->parts[i];
+        uint32_t level = dpc_topology_module_level(topology, part->module);
+        enum dpc_codec codec = dpc_topology_upload(topology, part->module);
+        if (part->delta.bytes == dpc_tensor_blob_bytes_as(codec, SIM_FLOATS))
+            part->delta.bytes = dpc_tensor_blob_bytes_as(
+                codec, dpc_layout_module_floats(&coordinator->experiment, level));
+    }
+}
+
+/* --- Training. */
 
 struct dpc_hash
 sim_job_inputs(const struct dpc_msg_lease *lease)
@@ -39,65 +73,69 @@ sim_job_inputs(const struct dpc_msg_lease *lease)
     return hash;
 }
 
+/* As the engine does for each job. A sum that is not the version that was meant is told as damage,
+ * which no fault of the disk excuses then. */
+static int
+load_version(struct sim *sim, struct sim_worker *worker, const struct dpc_msg_lease *lease,
+             uint32_t level, float ret_theta[SIM_FLOATS], struct dpc_error *err)
+{
+    bool lacks = !dpc_hash_is_none(&lease->changes[level].hash) &&
+                 !dpc_cache_has(worker->cache, &lease->versions[level]);
+    int code = dpc_versions_load(worker->cache, lease, level, SIM_FLOATS, ret_theta, err);
+    if (code == DPC_OK && lacks)
+        sim_mark(sim, SIM_MARK_VERSION_MADE);
+    return code;
+}
+
 /* delta = a share of the module itself and some noise, whose sizes differ widely, so that sums in
  * another order have other bits. */
 static int
-train_module(const struct dpc_blob_ref *version, const struct dpc_hash *inputs, uint32_t level,
-             struct dpc_cache *cache, struct dpc_hash *ret_delta, struct dpc_error *err)
+train_module(const float theta[SIM_FLOATS], const struct dpc_hash *inputs, uint32_t level,
+             enum dpc_codec codec, struct dpc_cache *cache, struct dpc_blob_ref *ret_delta,
+             struct dpc_error *err)
 {
-    uint8_t *bytes;
-    const float *theta;
     float delta[SIM_FLOATS];
     struct dpc_rng rng;
     struct dpc_buf blob;
-    struct dpc_blob_ref ref = sim_true_ref(version), made;
     uint64_t key;
     memcpy(&key, inputs->bytes, sizeof key);
-    int code = dpc_cache_load(cache, &ref, &bytes, err);
-    if (code != DPC_OK)
-        return code;
-    code = dpc_tensor_blob_read(bytes, ref.bytes, SIM_FLOATS, &theta, err);
-    if (code != DPC_OK) {
-        dpc_free(bytes);
-        return code;
-    }
     dpc_rng_init(&rng, key, DPC_RNG_BATCH, level, 0, 0);
     for (int i = 0; i < SIM_FLOATS; i++) {
         double noise = dpc_rng_unit(&rng) - 0.5;
         delta[i] = (float)(0.05 * (double)theta[i] + noise * noise * noise);
     }
-    dpc_free(bytes);
     dpc_buf_init(&blob, 0);
-    dpc_tensor_blob_write(&blob, delta, SIM_FLOATS);
-    code = dpc_cache_put(cache, blob.data, blob.len, &made, err);
+    dpc_tensor_blob_write_as(&blob, codec, delta, SIM_FLOATS);
+    int code = dpc_cache_put(cache, blob.data, blob.len, ret_delta, err);
     dpc_buf_done(&blob);
-    if (code == DPC_OK)
-        *ret_delta = made.hash;
     return code;
 }
 
-/* Shard and path state only have to be there, whole: the lease's hashes stand for them. */
 static int
-read_inputs(struct dpc_cache *cache, const struct dpc_msg_lease *lease, struct dpc_error *err)
+look_into(struct dpc_cache *cache, const struct dpc_blob_ref *ref, struct dpc_error *err)
 {
-    const struct dpc_blob_ref *refs[] = {&lease->data, &lease->state};
-    int code = DPC_OK;
-    for (int i = 0; i < 2 && code == DPC_OK; i++) {
-        uint8_t *bytes;
-        if (dpc_hash_is_none(&refs[i]->hash))
-            continue;
-        code = dpc_cache_load(cache, refs[i], &bytes, err);
-        if (code == DPC_OK)
-            dpc_free(bytes);
-    }
+    uint8_t *bytes;
+    if (dpc_hash_is_none(&ref->hash))
+        return DPC_OK;
+    int code = dpc_cache_load(cache, ref, &bytes, err);
+    if (code == DPC_OK)
+        dpc_free(bytes);
+    return code;
+}
+
+/* They only have to be there, whole: the lease's hashes stand for them, but for versions, which
+ * training reads. */
+static int
+read_inputs(struct sim *sim, struct sim_worker *worker, const struct dpc_msg_lease *lease,
+            float ret_thetas[][SIM_FLOATS], struct dpc_error *err)
+{
+    int code = look_into(worker->cache, &lease->data, err);
+    if (code == DPC_OK)
+        code = look_into(worker->cache, &lease->state, err);
     for (uint32_t level = 0; level < lease->levels_count && code == DPC_OK; level++) {
-        struct dpc_blob_ref ref = sim_true_ref(&lease->begins[level]);
-        uint8_t *bytes;
-        if (dpc_hash_is_none(&ref.hash))
-            continue;
-        code = dpc_cache_load(cache, &ref, &bytes, err);
+        code = load_version(sim, worker, lease, level, ret_thetas[level], err);
         if (code == DPC_OK)
-            dpc_free(bytes);
+            code = look_into(worker->cache, &lease->begins[level], err);
     }
     return code;
 }
@@ -115,17 +153,18 @@ make_rows(struct dpc_cache *cache, const struct dpc_msg_lease *lease, const stru
 }
 
 static int
-make_deltas(struct dpc_cache *cache, const struct dpc_msg_lease *lease,
-            const struct dpc_hash *inputs, struct dpc_msg_submit *result, struct dpc_error *err)
+make_deltas(const struct sim *sim, struct dpc_cache *cache, const struct dpc_msg_lease *lease,
+            float thetas[][SIM_FLOATS], const struct dpc_hash *inputs,
+            struct dpc_msg_submit *result, struct dpc_error *err)
 {
     int code = DPC_OK;
     result->parts_count = lease->levels_count;
     for (uint32_t level = 0; level < lease->levels_count && code == DPC_OK; level++) {
         struct dpc_part *part = &result->parts[level];
-        *part = (struct dpc_part){.module = lease->modules[level],
-                                  .delta.bytes = lease->versions[level].bytes,
-                                  .norm = 1};
-        code = train_module(&lease->versions[level], inputs, level, cache, &part->delta.hash, err);
+        *part = (struct dpc_part){.module = lease->modules[level], .norm = 1};
+        code = train_module(thetas[level], inputs, level,
+                            dpc_topology_upload(&sim->coordinator.topology, part->module), cache,
+                            &part->delta, err);
     }
     return code;
 }
@@ -181,9 +220,10 @@ sim_train(struct sim *sim, const struct dpc_msg_lease *of, struct sim_worker *wo
         .began = kept ? lease->kept.hash : lease->state.hash,
         .seconds = 0.001 * (double)sim->plan.step_ms * lease->steps_count * worker->slowness,
     };
-    int code = read_inputs(worker->cache, lease, err);
+    float thetas[DPC_LEVELS_MAX][SIM_FLOATS];
+    int code = read_inputs(sim, worker, lease, thetas, err);
     if (code == DPC_OK && lease->kind == DPC_TASK_TRAIN)
-        code = make_deltas(worker->cache, lease, &inputs, result, err);
+        code = make_deltas(sim, worker->cache, lease, thetas, &inputs, result, err);
     else if (code == DPC_OK)
         code = make_rows(worker->cache, lease, &inputs, result, err);
     if (code == DPC_OK && lease->kind == DPC_TASK_TRAIN)

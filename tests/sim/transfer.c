@@ -109,17 +109,42 @@ counts_still(const struct sim *sim, const struct dpc_msg_lease *lease)
     return false;
 }
 
+static bool
+is_change(const struct dpc_msg_lease *lease, const struct dpc_hash *hash)
+{
+    bool found = false;
+    for (uint32_t i = 0; lease && i < lease->levels_count; i++)
+        found |= dpc_hash_equal(&lease->changes[i].hash, hash);
+    return found;
+}
+
+static bool
+leads_to_newest(const struct sim *sim, const struct dpc_msg_lease *lease,
+                const struct dpc_hash *change)
+{
+    bool found = false;
+    for (uint32_t i = 0; i < lease->levels_count; i++)
+        found |= dpc_hash_equal(&dpc_core_module(sim->coordinator.core, lease->modules[i])->change,
+                                change);
+    return found;
+}
+
 /* A disk of ours that could not keep a write is the coordinator's end, as in its server. What a
- * lease names may be swept once the lease is gone, of which its worker has not heard yet. */
+ * lease names may be swept once the lease is gone, of which its worker has not heard yet; and a
+ * difference before that, with the version that it leads to. */
 static void
 judge(const struct sim_wire *wire, const struct dpc_msg *request, int code,
       const struct dpc_error *err)
 {
     struct sim *sim = wire->sim;
+    const struct dpc_msg_lease *lease = dpc_session_lease(wire->worker->session);
     if (code == DPC_ENOSPACE || code == DPC_EIO)
         sim_coordinator_broke(sim, code, err->text);
-    if (request->type == DPC_MSG_FETCH && code == DPC_ENOTFOUND &&
-        counts_still(sim, dpc_session_lease(wire->worker->session)))
+    if (request->type != DPC_MSG_FETCH || code != DPC_ENOTFOUND)
+        return;
+    bool change = is_change(lease, &request->fetch.hash);
+    wire->worker->change_gone |= change;
+    if (counts_still(sim, lease) && (!change || leads_to_newest(sim, lease, &request->fetch.hash)))
         sim_fail(sim, "a lease names a blob that the coordinator does not have");
 }
 
@@ -183,11 +208,11 @@ queue_blobs(struct sim *sim, struct sim_worker *worker, struct dpc_error *err)
 {
     int code = DPC_OK;
     for (uint32_t i = 0; i < worker->blobs.count && code == DPC_OK; i++) {
-        struct dpc_blob_ref ref = sim_true_ref(&worker->blobs.refs[i]);
+        const struct dpc_blob_ref *ref = &worker->blobs.refs[i];
         if (worker->uploads && !vanishes(sim, worker))
-            code = dpc_transfer_put(worker->transfer_ends, &ref, err);
+            code = dpc_transfer_put(worker->transfer_ends, ref, err);
         else if (!worker->uploads)
-            code = dpc_transfer_fetch(worker->transfer_ends, &ref, err);
+            code = dpc_transfer_fetch(worker->transfer_ends, ref, err);
     }
     return code;
 }

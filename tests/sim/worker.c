@@ -7,8 +7,9 @@
 
 #include "base/alloc.h"
 #include "tests/sim/sim.h"
+#include "worker/versions.h"
 
-enum { PATIENCE_MS = 1000 };
+enum { PATIENCE_MS = 1000, LONG_CUT_MS = 60000 };
 
 static int64_t
 clock_of(const struct sim *sim, const struct sim_worker *worker)
@@ -41,6 +42,20 @@ begin_transfer(struct sim *sim, struct sim_worker *worker, const struct dpc_sess
     dpc_cache_pin(worker->cache, blobs->refs, blobs->count);
     sim_add(sim, sim_draw_ms(sim, sim->plan.transfer_ms),
             event_for(sim, worker, SIM_TRANSFERRED, ++worker->transfer));
+}
+
+/* Differences in place of versions, where that will do. A line that breaks then may be whole again
+ * only when a difference is gone. */
+static void
+begin_fetch(struct sim *sim, struct sim_worker *worker, const struct dpc_session_blobs *asked)
+{
+    struct dpc_session_blobs blobs = *asked;
+    dpc_versions_choose(worker->cache, dpc_session_lease(worker->session), &blobs);
+    bool chosen = memcmp(blobs.refs, asked->refs, sizeof blobs.refs) != 0;
+    worker->change_gone &= blobs.whole;
+    begin_transfer(sim, worker, &blobs, false);
+    if (chosen && !sim_healed(sim) && sim_chance(sim, 0.3))
+        sim_cut(sim, index_of(sim, worker), true, true, LONG_CUT_MS);
 }
 
 static void
@@ -111,7 +126,7 @@ act(struct sim *sim, struct sim_worker *worker, const struct dpc_session_action 
             worker->begun = (struct dpc_token){0};
         break;
     case DPC_SESSION_FETCH:
-        begin_transfer(sim, worker, &action->blobs, false);
+        begin_fetch(sim, worker, &action->blobs);
         break;
     case DPC_SESSION_UPLOAD:
         begin_transfer(sim, worker, &action->blobs, true);
@@ -229,7 +244,10 @@ sim_worker_start(struct sim *sim, uint32_t index)
     sim_note(sim, "worker %u starts life=%u", index, worker->life);
     worker->clock_ms = 1 + (int64_t)dpc_rng_below(&sim->rng, 100000000);
     worker->session = dpc_session_create(&options);
-    dpc_session_allow_parts(worker->session, sim->plan.elastic, true);
+    dpc_session_allow_parts(worker->session,
+                            &(struct dpc_session_parts){.allowed = sim->plan.elastic,
+                                                        .ship_state = true,
+                                                        .dense_path = UINT32_MAX});
     sim_spill_restore(sim, worker);
     dpc_session_start(worker->session, clock_of(sim, worker), &sim->actions);
     act_all(sim, worker);
@@ -340,6 +358,8 @@ on_transferred(struct sim *sim, struct sim_worker *worker, const struct sim_even
         sim_add(sim, PATIENCE_MS, *event);
         return;
     }
+    if (code == DPC_OK && !worker->uploads && worker->change_gone)
+        sim_mark(sim, SIM_MARK_CHANGE_GONE);
     dpc_session_transferred(worker->session, code, err.text, clock_of(sim, worker), &sim->actions);
     act_all(sim, worker);
 }

@@ -29,10 +29,39 @@ static void
 the_header_is_as_documented(void)
 {
     static const uint8_t expected[DPC_TENSOR_BLOB_HEADER_BYTES] = {
-        'D', 'P', 'C', 'T', 'E', 'N', 'S', '1', 0, 0, 0, 0, 0, 0, 0, 0, 0x04, 0x03, 0x02, 0x01};
-    uint8_t header[DPC_TENSOR_BLOB_HEADER_BYTES];
-    dpc_tensor_blob_header(0x01020304, header);
-    CU_ASSERT(memcmp(header, expected, sizeof expected) == 0);
+        'D', 'P', 'C', 'T', 'E', 'N', 'S', '1', 3, 0, 0, 0, 0, 0, 0, 0, COUNT};
+    struct dpc_buf blob;
+    enum dpc_codec codec;
+    dpc_buf_init(&blob, 0);
+    dpc_tensor_blob_write_as(&blob, DPC_CODEC_NF4, values, COUNT);
+    CU_ASSERT_EQUAL(blob.len, dpc_tensor_blob_bytes_as(DPC_CODEC_NF4, COUNT));
+    CU_ASSERT(memcmp(blob.data, expected, sizeof expected) == 0);
+    CU_ASSERT_EQUAL(dpc_tensor_blob_read_header(blob.data, blob.len, COUNT, &codec, NULL), DPC_OK);
+    CU_ASSERT_EQUAL(codec, DPC_CODEC_NF4);
+    dpc_buf_done(&blob);
+}
+
+static void
+other_forms_are_decoded(void)
+{
+    static const float some[] = {1.5f, -2.0f, 0.0f, 0.75f};
+    struct dpc_buf blob;
+    struct dpc_error err;
+    for (int codec = 0; codec < DPC_CODECS_COUNT; codec++) {
+        float back[4];
+        const float *plain = NULL;
+        dpc_buf_init(&blob, 0);
+        dpc_tensor_blob_write_as(&blob, codec, some, 4);
+        CU_ASSERT_EQUAL_FATAL(dpc_tensor_blob_decode(blob.data, blob.len, 4, back, &err), DPC_OK);
+        for (int i = 0; i < 4; i++)
+            CU_ASSERT_DOUBLE_EQUAL(back[i], some[i], 0.3);
+        CU_ASSERT_EQUAL(dpc_tensor_blob_read(blob.data, blob.len, 4, &plain, &err),
+                        codec == DPC_CODEC_FP32 ? DPC_OK : DPC_EUNSUPPORTED);
+        /* The length is that of the form that the header names. */
+        blob.data[8] ^= 1;
+        CU_ASSERT_EQUAL(dpc_tensor_blob_decode(blob.data, blob.len, 4, back, &err), DPC_ECORRUPT);
+        dpc_buf_done(&blob);
+    }
 }
 
 static void
@@ -41,7 +70,11 @@ damage_is_refused(void)
     static const struct {
         size_t at;
         int code;
-    } rows[] = {{0, DPC_ECORRUPT}, {7, DPC_ECORRUPT}, {8, DPC_EUNSUPPORTED}, {16, DPC_ECORRUPT}};
+    } rows[] = {{0, DPC_ECORRUPT},
+                {7, DPC_ECORRUPT},
+                {9, DPC_EUNSUPPORTED},
+                {8, DPC_ECORRUPT},
+                {16, DPC_ECORRUPT}};
     struct dpc_buf blob;
     struct dpc_error err;
     const float *back = NULL;
@@ -65,6 +98,7 @@ damage_is_refused(void)
 static const struct dpc_test tests[] = {
     {"what is written is read", what_is_written_is_read},
     {"the header is as documented", the_header_is_as_documented},
+    {"other forms are decoded", other_forms_are_decoded},
     {"damage is refused", damage_is_refused},
 };
 DPC_TEST_MAIN("base/tensor_blob", tests)

@@ -95,6 +95,43 @@ test_bytes(void)
     CU_ASSERT_EQUAL(plan.worker_bytes_short, plan.worker_bytes_least);
 }
 
+/* Forms of deltas and versions, and a path state that stays where it is; the dense path's are fp32.
+ */
+static void
+test_forms(void)
+{
+    struct dpc_experiment coded = experiment;
+    struct dpc_plan forms;
+    struct dpc_error err;
+    uint64_t up = 0, down = 0;
+    coded.transfer.upload = DPC_CODEC_NF4;
+    coded.transfer.download = DPC_CODEC_INT8;
+    coded.transfer.path_state = DPC_STATE_RESET;
+    CU_ASSERT_EQUAL_FATAL(dpc_plan_make(&coded, &forms, &err), DPC_OK);
+    for (int level = 0; level < 2; level++) {
+        size_t params = plan.levels[level].module_params, blocks = (params + 255) / 256;
+        up += 64 + 4 * blocks + (params + 1) / 2;
+        down += 64 + 4 * blocks + params;
+    }
+    CU_ASSERT_EQUAL(forms.path_bytes_up, up);
+    CU_ASSERT_EQUAL(forms.path_bytes_down, down);
+    uint64_t dense = 4 * plan.path_params + 2 * 64;
+    CU_ASSERT_EQUAL(forms.round_bytes_up, 3 * up + dense);
+    CU_ASSERT_EQUAL(forms.round_bytes_down, 3 * down + dense);
+    CU_ASSERT_TRUE(forms.by_changes && !plan.by_changes);
+    uint64_t path = 4 * plan.path_params;
+    CU_ASSERT_EQUAL(forms.disk_bytes,
+                    6 * 12 * plan.total_params +
+                        3 * dpc_codec_bytes(DPC_CODEC_INT8, plan.total_params) + 7 * path +
+                        5 * (dpc_codec_bytes(DPC_CODEC_NF4, plan.paths_params) + path));
+    coded.transfer.path_state = DPC_STATE_SHIP;
+    coded.transfer.moments = DPC_MOMENTS_FP8;
+    CU_ASSERT_EQUAL_FATAL(dpc_plan_make(&coded, &forms, &err), DPC_OK);
+    size_t state = dpc_path_state_bytes_as(DPC_MOMENTS_FP8, plan.path_params);
+    CU_ASSERT_EQUAL(forms.path_bytes_up, up + state);
+    CU_ASSERT_EQUAL(forms.round_bytes_up, 3 * (up + state) + dense + 64 + 8 * plan.path_params);
+}
+
 /* keep_rounds is 3: five rounds of contributions lie on the disk, six versions, and the
  * path states of six rounds. */
 static void
@@ -230,6 +267,7 @@ static const struct dpc_test tests[] = {
     {"steps and tokens", test_work},
     {"a sample of the paths trains in a round", test_sample},
     {"bytes and memory", test_bytes},
+    {"forms of what travels", test_forms},
     {"scores", test_scores},
     {"disk", test_disk},
     {"what routed modules begin with", test_beginnings},

@@ -181,6 +181,10 @@ answer_fold(struct driver *driver, const struct dpc_fold *fold)
     }
     CU_ASSERT_DOUBLE_EQUAL(weights, 1.0, 1e-12);
     folded.master = folded.published = hash_of(sum.bytes, DPC_HASH_BYTES);
+    if (fold->download != DPC_CODEC_FP32) {
+        folded.published = hash_of(folded.published.bytes, DPC_HASH_BYTES);
+        folded.change = hash_of(folded.published.bytes, DPC_HASH_BYTES);
+    }
     folded.momentum = hash_of(folded.master.bytes, DPC_HASH_BYTES);
     if (fold->gated)
         judge(fold, &folded);

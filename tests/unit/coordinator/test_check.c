@@ -66,18 +66,24 @@ put(struct bench *bench, const void *bytes, size_t len)
 
 /* A tensor of `count` equal values; `last` may be another. */
 static struct dpc_blob_ref
-put_tensor(struct bench *bench, size_t count, float value, float last)
+put_tensor_as(struct bench *bench, enum dpc_codec codec, size_t count, float value, float last)
 {
     struct dpc_buf blob;
     float *values = dpc_alloc(count, sizeof *values);
     for (size_t i = 0; i < count; i++)
         values[i] = i + 1 == count ? last : value;
     dpc_buf_init(&blob, 0);
-    dpc_tensor_blob_write(&blob, values, count);
+    dpc_tensor_blob_write_as(&blob, codec, values, count);
     struct dpc_blob_ref ref = put(bench, blob.data, blob.len);
     dpc_buf_done(&blob);
     dpc_free(values);
     return ref;
+}
+
+static struct dpc_blob_ref
+put_tensor(struct bench *bench, size_t count, float value, float last)
+{
+    return put_tensor_as(bench, DPC_CODEC_FP32, count, value, last);
 }
 
 /* A state of a path at these levels, whose last value is `last`; byte `spoilt` of it is another one
@@ -157,6 +163,117 @@ whole_submissions_pass(void)
     CU_ASSERT_EQUAL(found.targets, 2 + 5);
     CU_ASSERT_EQUAL(found.nats, 3.0 + 4.5);
     dpc_buf_done(&table);
+    stop(&bench);
+}
+
+/* A routed module's deltas come in the form that the experiment names, a dense one's as they are.
+ */
+static void
+each_module_has_its_form(void)
+{
+    struct bench bench;
+    start(&bench);
+    size_t count = dpc_layout_module_floats(&bench.experiment, 0);
+    for (int asked = 0; asked < DPC_CODECS_COUNT; asked++) {
+        bench.experiment.transfer.upload = asked;
+        for (int codec = 0; codec < DPC_CODECS_COUNT; codec++) {
+            struct dpc_msg_submit submit = {.kind = DPC_TASK_TRAIN, .parts_count = 1};
+            submit.parts[0].delta = put_tensor_as(&bench, codec, count, 0.5f, -0.25f);
+            CU_ASSERT_EQUAL(check(&bench, &submit).damaged, codec != asked);
+            submit.parts[0].module = bench.topology.routed_modules;
+            CU_ASSERT_EQUAL(check(&bench, &submit).damaged, codec != DPC_CODEC_FP32);
+        }
+    }
+    stop(&bench);
+}
+
+/* A routed path's state comes in the form that the experiment names, the dense one's as it is. */
+static void
+each_path_s_state_has_its_form(void)
+{
+    struct bench bench;
+    struct dpc_error err;
+    start(&bench);
+    size_t count = dpc_layout_levels_floats(&bench.experiment, 3);
+    struct dpc_blob_ref plain = put_state(&bench, 0.5f);
+    for (int asked = 0; asked <= DPC_MOMENTS_FP8; asked++) {
+        bench.experiment.transfer.moments = asked;
+        for (int form = 0; form <= DPC_MOMENTS_FP8; form++) {
+            struct dpc_msg_submit submit = {.kind = DPC_TASK_TRAIN};
+            struct dpc_buf coded;
+            uint8_t *bytes;
+            size_t len;
+            dpc_buf_init(&coded, 0);
+            CU_ASSERT_EQUAL_FATAL(dpc_store_blob_load(bench.store, &plain.hash, &bytes, &len, &err),
+                                  DPC_OK);
+            CU_ASSERT_EQUAL_FATAL(dpc_path_state_encode(bytes, len, count, form, &coded, &err),
+                                  DPC_OK);
+            submit.state = put(&bench, coded.data, coded.len);
+            CU_ASSERT_EQUAL(check(&bench, &submit).damaged, form != asked);
+            submit.path = dpc_topology_dense_path(&bench.topology);
+            CU_ASSERT_EQUAL(check(&bench, &submit).damaged, form != DPC_MOMENTS_FP32);
+            dpc_free(bytes);
+            dpc_buf_done(&coded);
+        }
+    }
+    stop(&bench);
+}
+
+/* Which a byte of an exponent can say. */
+static void
+an_infinite_moment_is_refused(void)
+{
+    struct bench bench;
+    struct dpc_buf coded;
+    struct dpc_error err;
+    uint8_t *bytes;
+    size_t len;
+    start(&bench);
+    bench.experiment.transfer.moments = DPC_MOMENTS_FP8;
+    size_t count = dpc_layout_levels_floats(&bench.experiment, 3);
+    struct dpc_blob_ref plain = put_state(&bench, 0.5f);
+    dpc_buf_init(&coded, 0);
+    CU_ASSERT_EQUAL_FATAL(dpc_store_blob_load(bench.store, &plain.hash, &bytes, &len, &err),
+                          DPC_OK);
+    CU_ASSERT_EQUAL_FATAL(dpc_path_state_encode(bytes, len, count, DPC_MOMENTS_FP8, &coded, &err),
+                          DPC_OK);
+    coded.data[DPC_PATH_STATE_HEADER_BYTES] = 255;
+    coded.data[DPC_PATH_STATE_HEADER_BYTES + 1] = 127;
+    struct dpc_msg_submit submit = {.kind = DPC_TASK_TRAIN,
+                                    .state = put(&bench, coded.data, coded.len)};
+    struct dpc_submission_check found = check(&bench, &submit);
+    CU_ASSERT_TRUE(found.damaged && found.not_finite);
+    dpc_free(bytes);
+    dpc_buf_done(&coded);
+    stop(&bench);
+}
+
+/* Infinite is what a scale, or a half of a value, can say. */
+static void
+encoded_values_are_finite(void)
+{
+    struct bench bench;
+    start(&bench);
+    size_t count = dpc_layout_module_floats(&bench.experiment, 0);
+    for (int codec = DPC_CODEC_BF16; codec < DPC_CODECS_COUNT; codec++) {
+        struct dpc_msg_submit submit = {.kind = DPC_TASK_TRAIN, .parts_count = 1};
+        struct dpc_buf blob;
+        float *values = dpc_alloc(count, sizeof *values);
+        bench.experiment.transfer.upload = codec;
+        for (size_t i = 0; i < count; i++)
+            values[i] = 0.5f;
+        dpc_buf_init(&blob, 0);
+        dpc_tensor_blob_write_as(&blob, codec, values, count);
+        blob.data[DPC_TENSOR_BLOB_HEADER_BYTES + 1] = 0x7f; /* bf16: 0x7f.. */
+        blob.data[DPC_TENSOR_BLOB_HEADER_BYTES + 2] = 0x80;
+        blob.data[DPC_TENSOR_BLOB_HEADER_BYTES + 3] = 0x7f; /* f32: 0x7f80.... */
+        if (codec == DPC_CODEC_BF16)
+            blob.data[DPC_TENSOR_BLOB_HEADER_BYTES] = 0x80;
+        submit.parts[0].delta = put(&bench, blob.data, blob.len);
+        CU_ASSERT_TRUE(check(&bench, &submit).not_finite);
+        dpc_buf_done(&blob);
+        dpc_free(values);
+    }
     stop(&bench);
 }
 
@@ -354,6 +471,10 @@ no_result_is_refused(void)
 
 static const struct dpc_test tests[] = {
     {"whole submissions pass", whole_submissions_pass},
+    {"each module has its form", each_module_has_its_form},
+    {"encoded values are finite", encoded_values_are_finite},
+    {"each path's state has its form", each_path_s_state_has_its_form},
+    {"an infinite moment is refused", an_infinite_moment_is_refused},
     {"tables of pieces pass", tables_of_pieces_pass},
     {"what has not arrived is listed", what_has_not_arrived_is_listed},
     {"wrong shapes and values are refused", wrong_shapes_and_values_are_refused},

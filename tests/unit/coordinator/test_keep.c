@@ -43,17 +43,18 @@ check_lease(struct driver *driver, const struct dpc_msg_lease *lease)
 {
     for (uint32_t level = 0; level < lease->levels_count; level++)
         CU_ASSERT(is_kept(driver, &lease->versions[level].hash));
+    for (uint32_t level = 0; level < lease->levels_count; level++)
+        CU_ASSERT(is_kept(driver, &lease->changes[level].hash));
     CU_ASSERT(is_kept(driver, &lease->data.hash));
     CU_ASSERT(is_kept(driver, &lease->state.hash));
 }
 
-/* From the first lease to the last one, features of the pinned dense version among them. */
 static void
-what_a_lease_names_is_kept(void)
+check_leases(const char *text)
 {
     struct driver driver;
     uint32_t leases = 0;
-    driver_start(&driver, yaml);
+    driver_start(&driver, text);
     for (uint8_t worker = 0; worker < 3; worker++)
         driver_hello(&driver, worker, (struct dpc_token){0});
     for (int i = 0; i < 1000 && driver_phase(&driver) != DPC_PHASE_FINISHED; i++) {
@@ -69,6 +70,14 @@ what_a_lease_names_is_kept(void)
     CU_ASSERT_EQUAL(driver_phase(&driver), DPC_PHASE_FINISHED);
     CU_ASSERT(leases > 30);
     driver_stop(&driver);
+}
+
+/* From the first lease to the last one, features of the pinned dense version among them. */
+static void
+what_a_lease_names_is_kept(void)
+{
+    check_leases(yaml);
+    check_leases(YAML("") "transfer: {download: nf4}\n");
 }
 
 /* A delta that no version holds yet. */

@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/layout.h"
+#include "base/tensor_blob.h"
 #include "tests/unit/coordinator/core_driver.h"
 #include "tests/unit/coordinator/small_2x2.h"
 #include "tests/unit/harness.h"
@@ -27,6 +29,89 @@ asking_twice_gives_the_same_lease(void)
     second = driver_lease(&driver, 0);
     CU_ASSERT_TRUE(dpc_token_equal(first.token, second.token));
     CU_ASSERT_EQUAL(first.path, second.path);
+    driver_stop(&driver);
+}
+
+/* Whoever trained the round before has what the difference is to. */
+static void
+check_changes(struct driver *driver, const struct dpc_msg_lease *lease, uint32_t *changes)
+{
+    const struct dpc_topology *topology = dpc_core_topology(driver->core);
+    for (uint32_t i = 0; i < lease->levels_count; i++) {
+        const struct dpc_module_record *module = dpc_core_module(driver->core, lease->modules[i]);
+        struct dpc_version_record before;
+        struct dpc_error err;
+        bool none = module->version == 0 || lease->kind == DPC_TASK_FEATURIZE ||
+                    lease->kind == DPC_TASK_EVALUATE ||
+                    dpc_topology_module_is_dense(topology, module->module);
+        CU_ASSERT_EQUAL(dpc_hash_is_none(&lease->changes[i].hash), none);
+        CU_ASSERT_EQUAL(dpc_hash_is_none(&lease->bases[i].hash), none);
+        if (none)
+            continue;
+        size_t count = dpc_layout_module_floats(
+            &driver->experiment, dpc_topology_module_level(topology, module->module));
+        CU_ASSERT_EQUAL_FATAL(
+            dpc_load_version(driver->kv, module->module, module->version - 1, &before, &err),
+            DPC_OK);
+        CU_ASSERT_TRUE(dpc_hash_equal(&lease->bases[i].hash, &before.published));
+        CU_ASSERT_EQUAL(lease->bases[i].bytes, dpc_tensor_blob_bytes(count));
+        CU_ASSERT_EQUAL(lease->changes[i].bytes, dpc_tensor_blob_bytes_as(DPC_CODEC_INT8, count));
+        (*changes)++;
+    }
+}
+
+#define CHANGES_YAML                                                                               \
+    SMALL_2X2                                                                                      \
+    "routing: {prefix: 8}\n"                                                                       \
+    "inner: {steps: 4, batch: 2}\n"                                                                \
+    "outer: {rounds: 3}\n"                                                                         \
+    "warm_start: {steps: 10}\n"                                                                    \
+    "transfer: {download: int8}\n"
+
+/* What a module goes back to is no difference to what it was. */
+static void
+a_rollback_ends_the_chain(void)
+{
+    struct driver driver;
+    struct dpc_version_record version;
+    struct dpc_error err;
+    struct dpc_event event = {.type = DPC_EVENT_ROLLBACK};
+    driver_start_training(&driver, CHANGES_YAML);
+    while (dpc_core_module(driver.core, 0)->version < 2) {
+        struct dpc_msg_lease lease = driver_lease(&driver, 0);
+        driver_submit(&driver, 0, &lease);
+    }
+    CU_ASSERT_FALSE(dpc_hash_is_none(&dpc_core_module(driver.core, 0)->change));
+    CU_ASSERT_EQUAL_FATAL(dpc_load_version(driver.kv, 0, 1, &version, &err), DPC_OK);
+    event.rollback.versions_count = 1;
+    event.rollback.versions = &version;
+    driver_step(&driver, &event);
+    CU_ASSERT_EQUAL(dpc_core_module(driver.core, 0)->version, 3);
+    CU_ASSERT_TRUE(dpc_hash_is_none(&dpc_core_module(driver.core, 0)->change));
+    CU_ASSERT_TRUE(dpc_hash_is_none(&dpc_core_module(driver.core, 0)->changed));
+    CU_ASSERT_TRUE(driver_finish(&driver, 1));
+    driver_stop(&driver);
+}
+
+static void
+a_lease_says_what_versions_are_differences_to(void)
+{
+    struct driver driver;
+    uint32_t changes = 0;
+    driver_start(&driver, CHANGES_YAML);
+    driver.crash_after_each = true;
+    driver_hello(&driver, 0, no_token);
+    for (int i = 0; i < 1000 && driver_phase(&driver) != DPC_PHASE_FINISHED; i++) {
+        driver.now_ms += 10;
+        const struct dpc_msg *reply = driver_ask(&driver, 0);
+        if (reply->type != DPC_MSG_LEASE)
+            continue;
+        struct dpc_msg_lease lease = reply->lease;
+        check_changes(&driver, &lease, &changes);
+        driver_submit(&driver, 0, &lease);
+    }
+    CU_ASSERT_EQUAL(driver_phase(&driver), DPC_PHASE_FINISHED);
+    CU_ASSERT_EQUAL(changes, 4 * 2 * 2); /* paths, their modules, rounds but the first */
     driver_stop(&driver);
 }
 
@@ -390,6 +475,9 @@ any_numeric_class_takes_all_and_raises_no_alarm(void)
 }
 
 static const struct dpc_test tests[] = {
+    {"a lease says what versions are differences to",
+     a_lease_says_what_versions_are_differences_to},
+    {"a rollback ends the chain", a_rollback_ends_the_chain},
     {"asking twice gives the same lease", asking_twice_gives_the_same_lease},
     {"a silent worker is backed up and the first submission wins",
      a_silent_worker_is_backed_up_and_the_first_submission_wins},

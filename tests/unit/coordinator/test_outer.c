@@ -9,6 +9,7 @@
 
 #include "base/alloc.h"
 #include "base/layout.h"
+#include "base/rng.h"
 #include "base/tensor_blob.h"
 #include "tests/unit/coordinator/core_driver.h"
 #include "tests/unit/coordinator/small_2x2.h"
@@ -194,6 +195,192 @@ a_damaged_contribution_is_never_merged(void)
     input.delta = dpc_core_module(driver.core, 5)->master;
     CU_ASSERT_EQUAL(dpc_outer_fold(driver.store, dpc_ops_cpu(DPC_FP32), &fold, &folded, &err),
                     DPC_ECORRUPT);
+    driver_stop(&driver);
+    scratch_remove(folder);
+}
+
+/* --- Other forms. */
+
+enum { CODED = 5, CODED_COUNT = 1000003 }; /* what gates read at once ends within a block */
+
+static struct dpc_hash
+put_as(struct driver *driver, enum dpc_codec codec, const float *values)
+{
+    struct dpc_buf blob;
+    struct dpc_hash hash;
+    struct dpc_error err;
+    dpc_buf_init(&blob, 0);
+    dpc_tensor_blob_write_as(&blob, codec, values, CODED_COUNT);
+    CU_ASSERT_EQUAL_FATAL(dpc_store_blob_put(driver->store, blob.data, blob.len, &hash, &err),
+                          DPC_OK);
+    dpc_buf_done(&blob);
+    return hash;
+}
+
+/* The same delta twice, as `codec` and as the values that this means. */
+static void
+put_both(struct driver *driver, enum dpc_codec codec, uint32_t path, float *values,
+         struct dpc_fold_input *coded, struct dpc_fold_input *plain)
+{
+    uint8_t *bytes = dpc_alloc(dpc_codec_bytes(codec, CODED_COUNT), 1);
+    struct dpc_rng rng;
+    dpc_rng_init(&rng, 6, DPC_RNG_INIT, path, 0, 0);
+    for (size_t i = 0; i < CODED_COUNT; i++)
+        values[i] = (float)(dpc_rng_unit(&rng) - 0.4) * (path == 3 ? 50.0f : 1.0f);
+    coded[path] = (struct dpc_fold_input){.path = path, .weight = 1.0 / CODED, .scale = 1};
+    memset(coded[path].worker, (int)path + 1, sizeof coded[path].worker);
+    plain[path] = coded[path];
+    coded[path].delta = put_as(driver, codec, values);
+    dpc_codec_encode(codec, values, CODED_COUNT, bytes);
+    dpc_codec_decode(codec, bytes, CODED_COUNT, values);
+    plain[path].delta = put_as(driver, DPC_CODEC_FP32, values);
+    dpc_free(bytes);
+}
+
+static void
+a_form_is_merged_as_the_values_that_it_means(void)
+{
+    struct driver driver;
+    struct dpc_error err;
+    char folder[SCRATCH_PATH_MAX];
+    float *values = dpc_alloc(CODED_COUNT, sizeof *values);
+    scratch_make(folder);
+    driver_start_with_store(&driver, yaml, folder);
+    struct dpc_hash master = put_as(&driver, DPC_CODEC_FP32, values);
+    for (enum dpc_codec codec = DPC_CODEC_BF16; codec < DPC_CODECS_COUNT; codec++) {
+        struct dpc_fold_input coded[CODED], plain[CODED];
+        struct dpc_folded folded[2];
+        for (uint32_t path = 0; path < CODED; path++)
+            put_both(&driver, codec, path, values, coded, plain);
+        struct dpc_fold fold = {.module = 4,
+                                .version = 1,
+                                .count = CODED_COUNT,
+                                .master = master,
+                                .lr = 1,
+                                .rescale = 1,
+                                .gated = true,
+                                .inputs_count = CODED,
+                                .inputs = coded};
+        const struct dpc_ops *ops = dpc_ops_cpu(DPC_FP32);
+        CU_ASSERT_EQUAL_FATAL(dpc_outer_fold(driver.store, ops, &fold, &folded[0], &err), DPC_OK);
+        fold.inputs = plain;
+        CU_ASSERT_EQUAL_FATAL(dpc_outer_fold(driver.store, ops, &fold, &folded[1], &err), DPC_OK);
+        CU_ASSERT_TRUE(dpc_hash_equal(&folded[0].master, &folded[1].master));
+        CU_ASSERT(folded[0].judged[3].scale < 0.2);
+        for (uint32_t i = 0; i < CODED; i++)
+            CU_ASSERT_EQUAL(folded[0].judged[i].scale, folded[1].judged[i].scale);
+        dpc_free(folded[0].judged);
+        dpc_free(folded[1].judged);
+    }
+    dpc_free(values);
+    driver_stop(&driver);
+    scratch_remove(folder);
+}
+
+/* --- What is published. */
+
+static float *
+values_of(struct driver *driver, const struct dpc_hash *hash)
+{
+    uint8_t *blob;
+    size_t len;
+    struct dpc_error err;
+    float *values = dpc_alloc(CODED_COUNT, sizeof *values);
+    CU_ASSERT_EQUAL_FATAL(dpc_store_blob_load(driver->store, hash, &blob, &len, &err), DPC_OK);
+    CU_ASSERT_EQUAL_FATAL(dpc_tensor_blob_decode(blob, len, CODED_COUNT, values, &err), DPC_OK);
+    dpc_free(blob);
+    return values;
+}
+
+/* Root mean square of their difference. */
+static double
+distance(struct driver *driver, const struct dpc_hash *one, const struct dpc_hash *other)
+{
+    float *a = values_of(driver, one), *b = values_of(driver, other);
+    double squares = 0;
+    for (size_t i = 0; i < CODED_COUNT; i++)
+        squares += ((double)a[i] - (double)b[i]) * ((double)a[i] - (double)b[i]);
+    dpc_free(a);
+    dpc_free(b);
+    return sqrt(squares / CODED_COUNT);
+}
+
+/* The version before plus the difference, to the bit. */
+static void
+check_change(struct driver *driver, const struct dpc_hash *before, const struct dpc_folded *folded)
+{
+    float *base = values_of(driver, before), *change = values_of(driver, &folded->change);
+    float *published = values_of(driver, &folded->published);
+    size_t wrong = 0;
+    for (size_t i = 0; i < CODED_COUNT; i++)
+        wrong += published[i] != base[i] + change[i];
+    CU_ASSERT_EQUAL(wrong, 0);
+    dpc_free(base);
+    dpc_free(change);
+    dpc_free(published);
+}
+
+enum { PUBLISHED_ROUNDS = 4 };
+
+/* Rounds of one contribution each. Masters are those of fp32, whatever is published; that stays
+ * within what a form loses in one round; and to make all steps at once makes the same. */
+static void
+check_published(struct driver *driver, enum dpc_codec codec, float loses)
+{
+    const struct dpc_ops *ops = dpc_ops_cpu(DPC_FP32);
+    struct dpc_fold_input inputs[PUBLISHED_ROUNDS][CODED], unused[CODED];
+    struct dpc_fold folds[PUBLISHED_ROUNDS];
+    struct dpc_folded folded = {0}, plain = {0};
+    struct dpc_error err;
+    float *values = dpc_alloc(CODED_COUNT, sizeof *values);
+    struct dpc_hash master = put_as(driver, DPC_CODEC_FP32, values);
+    folded.master = folded.published = plain.master = master;
+    for (uint32_t round = 0; round < PUBLISHED_ROUNDS; round++) {
+        struct dpc_folded before = folded;
+        put_both(driver, DPC_CODEC_BF16, round, values, unused, inputs[round]);
+        inputs[round][round].weight = 1;
+        struct dpc_fold *fold = &folds[round];
+        *fold = (struct dpc_fold){.module = 1,
+                                  .version = round + 1,
+                                  .count = CODED_COUNT,
+                                  .master = before.master,
+                                  .published = before.published,
+                                  .momentum = before.momentum,
+                                  .lr = 0.7,
+                                  .mu = 0.9,
+                                  .rescale = 1,
+                                  .download = codec,
+                                  .inputs_count = 1,
+                                  .inputs = &inputs[round][round]};
+        CU_ASSERT_EQUAL_FATAL(dpc_outer_fold(driver->store, ops, fold, &folded, &err), DPC_OK);
+        check_change(driver, &before.published, &folded);
+        double step = distance(driver, &before.published, &folded.master);
+        double left = distance(driver, &folded.published, &folded.master);
+        CU_ASSERT(left > 0 && left < (double)loses * step);
+        struct dpc_fold other = *fold;
+        other.download = DPC_CODEC_FP32;
+        CU_ASSERT_EQUAL_FATAL(dpc_outer_fold(driver->store, ops, &other, &plain, &err), DPC_OK);
+        CU_ASSERT_TRUE(dpc_hash_equal(&plain.master, &folded.master));
+        CU_ASSERT_TRUE(dpc_hash_equal(&plain.master, &plain.published));
+        CU_ASSERT_TRUE(dpc_hash_is_none(&plain.change));
+    }
+    CU_ASSERT_EQUAL_FATAL(
+        dpc_outer_chain(driver->store, ops, folds, PUBLISHED_ROUNDS, false, &plain, &err), DPC_OK);
+    CU_ASSERT_TRUE(dpc_hash_equal(&plain.master, &folded.master));
+    CU_ASSERT_TRUE(dpc_hash_equal(&plain.published, &folded.published));
+    dpc_free(values);
+}
+
+static void
+what_is_published_follows_the_master_by_differences(void)
+{
+    struct driver driver;
+    char folder[SCRATCH_PATH_MAX];
+    scratch_make(folder);
+    driver_start_with_store(&driver, yaml, folder);
+    check_published(&driver, DPC_CODEC_BF16, 0.003f);
+    check_published(&driver, DPC_CODEC_INT8, 0.01f);
+    check_published(&driver, DPC_CODEC_NF4, 0.15f);
     driver_stop(&driver);
     scratch_remove(folder);
 }
@@ -390,6 +577,9 @@ static const struct dpc_test tests[] = {
     {"two rounds equal the computation in double", two_rounds_equal_the_computation_in_double},
     {"any order of arrival gives the same bits", any_order_of_arrival_gives_the_same_bits},
     {"a damaged contribution is never merged", a_damaged_contribution_is_never_merged},
+    {"a form is merged as the values that it means", a_form_is_merged_as_the_values_that_it_means},
+    {"what is published follows the master by differences",
+     what_is_published_follows_the_master_by_differences},
     {"gated steps follow from their scales", gated_steps_follow_from_their_scales},
     {"a path's own module steps by its one contribution",
      a_path_s_own_module_steps_by_its_one_contribution},

@@ -290,6 +290,34 @@ a_state_moves_between_card_and_cpu(void)
     run_done(&cpu);
 }
 
+/* What a card encodes is what the host would have, of the same difference. */
+static void
+a_delta_is_encoded_on_the_card(void)
+{
+    struct run run;
+    run_init(&run, test_card_table(0), middle(), false);
+    float *params = read_params(&run), *received = dpc_alloc(run.floats, sizeof *received);
+    float *difference = dpc_alloc(run.floats, sizeof *difference);
+    size_t upper = dpc_path_module_floats(run.path, 0), count = run.floats - upper;
+    for (size_t i = 0; i < run.floats; i++) {
+        received[i] = params[i] + 1e-3f * (float)((int)(i * 7919 % 201) - 100);
+        difference[i] = received[i] - params[i];
+    }
+    for (enum dpc_codec codec = DPC_CODEC_FP32; codec < DPC_CODECS_COUNT; codec++) {
+        size_t len = dpc_codec_bytes(codec, count);
+        uint8_t *card = dpc_alloc(len, 1), *host = dpc_alloc(len, 1);
+        dpc_codec_encode(codec, difference + upper, count, host);
+        CU_ASSERT_EQUAL(dpc_path_encode_module(run.path, 1, received + upper, codec, card), DPC_OK);
+        CU_ASSERT(memcmp(card, host, len) == 0);
+        dpc_free(card);
+        dpc_free(host);
+    }
+    dpc_free(params);
+    dpc_free(received);
+    dpc_free(difference);
+    run_done(&run);
+}
+
 static void
 a_gradient_that_is_not_finite_is_seen(void)
 {
@@ -314,6 +342,7 @@ static const struct dpc_test tests[] = {
     {"reading agrees with the reference", reading_agrees_with_the_reference},
     {"a text is written", a_text_is_written},
     {"a state moves between card and CPU", a_state_moves_between_card_and_cpu},
+    {"a delta is encoded on the card", a_delta_is_encoded_on_the_card},
     {"a gradient that is not finite is seen", a_gradient_that_is_not_finite_is_seen},
 };
 DPC_TEST_MAIN_ON_CARD("modules/path on a card", tests)

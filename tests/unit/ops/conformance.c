@@ -469,6 +469,40 @@ outer(const struct dpc_ops *ops, struct bench *bench, struct shape s)
     keep(bench, momentum, count);
 }
 
+static void
+keep_bytes(struct bench *bench, const uint8_t *bytes, size_t count)
+{
+    CU_ASSERT_FATAL(bench->sink_count + count <= SINK_FLOATS);
+    for (size_t i = 0; i < count; i++)
+        bench->sink[bench->sink_count++] = bytes[i];
+}
+
+/* Every form, over a block that is a whole one, one that is none, and one of zeros; a value that is
+ * not finite. Bytes are compared as numbers. */
+static void
+wire(const struct dpc_ops *ops, struct bench *bench, struct shape s)
+{
+    size_t count = s.T * s.F + DPC_CODEC_BLOCK + 1, most = dpc_codec_bytes(DPC_CODEC_FP32, count);
+    float *from = draw(bench, count, 1), *values = draw(bench, count, 0.5);
+    uint8_t *bytes = take(bench, most), *copy = dpc_alloc(most, 1);
+    float *same = fetch(bench, from, DPC_CODEC_BLOCK);
+    ops->memory->upload(values, same, DPC_CODEC_BLOCK * sizeof *same);
+    for (int codec = 0; codec < DPC_CODECS_COUNT; codec++) {
+        for (int finite = 1; finite >= 0; finite--) {
+            if (!finite)
+                poke(bench, from, count - 1, NAN);
+            ops->encode_difference(bytes, from, values, count, codec);
+            size_t len = dpc_codec_bytes(codec, count);
+            ops->memory->download(copy, bytes, len);
+            /* What is not finite as fp32 is so in many ways. */
+            keep_bytes(bench, copy, codec || finite ? len : len - sizeof(float));
+        }
+        poke(bench, from, count - 1, 0.25f);
+    }
+    dpc_free(same);
+    dpc_free(copy);
+}
+
 /* Tolerances: largest difference over the largest magnitude of all that is kept; 0: the same bits,
  * or on a card, which may add in another order, 2e-6. In bf16 an output may be rounded to either
  * side: 2^-8 of the largest. Products that may go through TF32 are off by
@@ -495,6 +529,7 @@ static const struct {
     {"rows", rows, 0, 0},
     {"adamw", adamw, 1e-6, 0},
     {"outer", outer, 0, 0},
+    {"wire", wire, 0, 0},
 };
 
 static double

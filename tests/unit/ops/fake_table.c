@@ -171,6 +171,10 @@ KERNEL(outer_nesterov,
        (float *theta, float *momentum, const double *sum, size_t count, double scale, double lr,
         double mu),
        (theta, momentum, sum, count, scale, lr, mu))
+KERNEL(encode_difference,
+       (uint8_t * bytes, const float *from, const float *values, size_t count,
+        enum dpc_codec codec),
+       (bytes, from, values, count, codec))
 KERNEL(mean_rows, (float *mean, const float *from, size_t N, size_t C), (mean, from, N, C))
 KERNEL(squared_norms,
        (double *sums, const float *values, const struct dpc_piece *pieces, size_t count),
@@ -213,5 +217,6 @@ FILL(struct dpc_ops *ret_ops)
         .adamw = adamw,
         .outer_accumulate = outer_accumulate,
         .outer_nesterov = outer_nesterov,
+        .encode_difference = encode_difference,
     };
 }

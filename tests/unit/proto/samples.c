@@ -69,6 +69,10 @@ sample_lease(struct dpc_msg_lease *lease, bool largest)
     for (uint32_t i = 0; i < lease->levels_count; i++) {
         lease->versions[i] = ref_of(20 + i, largest);
         lease->begins[i] = ref_of(20 + i, largest);
+        if (largest || i == 1) { /* not of all */
+            lease->changes[i] = ref_of(50 + i, largest);
+            lease->bases[i] = ref_of(60 + i, largest);
+        }
         lease->modules[i] = largest ? DPC_MODULES_MAX + DPC_LEVELS_MAX - 1 : 40 + i;
     }
 }

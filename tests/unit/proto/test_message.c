@@ -34,7 +34,8 @@ same_lease(const struct dpc_msg_lease *a, const struct dpc_msg_lease *b)
                 a->time_left_ms == b->time_left_ms;
     for (uint32_t i = 0; same && i < a->levels_count; i++)
         same = same_ref(&a->versions[i], &b->versions[i]) && a->modules[i] == b->modules[i] &&
-               same_ref(&a->begins[i], &b->begins[i]);
+               same_ref(&a->begins[i], &b->begins[i]) && same_ref(&a->changes[i], &b->changes[i]) &&
+               same_ref(&a->bases[i], &b->bases[i]);
     return same;
 }
 
@@ -296,6 +297,7 @@ numbers_past_their_limit_are_refused(void)
     REFUSED(DPC_MSG_PUT, msg.put.offset = UINT64_MAX, DPC_ELIMIT);
     REFUSED(DPC_MSG_LEASE, msg.lease.round = DPC_ROUNDS_MAX + 1, DPC_ELIMIT);
     REFUSED(DPC_MSG_LEASE, msg.lease.modules[1] = UINT32_MAX, DPC_ELIMIT);
+    REFUSED(DPC_MSG_LEASE, msg.lease.bases[1].hash = dpc_hash_none, DPC_EPROTO);
     REFUSED(DPC_MSG_SUBMIT, msg.submit.parts[0].module = UINT32_MAX, DPC_ELIMIT);
     REFUSED(DPC_MSG_SUBMIT, msg.submit.seconds = -1, DPC_EPROTO);
     REFUSED(DPC_MSG_HELLO, msg.hello.tokens_per_s = NAN, DPC_EPROTO);

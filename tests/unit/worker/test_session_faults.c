@@ -62,6 +62,36 @@ damaged_blobs_are_fetched_again_a_few_times(void)
     end(&rig);
 }
 
+/* A module may have moved on, and its difference be swept, before a lease on it is fetched. */
+static void
+a_difference_that_is_gone_is_done_without_once(void)
+{
+    struct rig rig = begin();
+    tell(&rig, welcome(sent(&rig, DPC_MSG_HELLO)->request, INCARNATION));
+    struct dpc_msg msg = lease(sent(&rig, DPC_MSG_ASK)->request, SERIAL);
+    msg.lease.changes[1] = (struct dpc_blob_ref){hash_of(40), 30};
+    msg.lease.bases[1] = (struct dpc_blob_ref){hash_of(41), 100};
+    tell(&rig, msg);
+    CU_ASSERT_FALSE(find(&rig, DPC_SESSION_FETCH)->blobs.whole);
+    transferred(&rig, DPC_ENOTFOUND);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(find(&rig, DPC_SESSION_FETCH));
+    CU_ASSERT_TRUE(find(&rig, DPC_SESSION_FETCH)->blobs.whole);
+    CU_ASSERT_EQUAL(dpc_session_work(rig.session), DPC_WORK_FETCHING);
+    transferred(&rig, DPC_ENOTFOUND);
+    CU_ASSERT_PTR_NOT_NULL(sent(&rig, DPC_MSG_GIVE_BACK));
+    end(&rig);
+}
+
+/* Of a damaged base, too: what is fetched again is the version. */
+static void
+what_could_not_be_made_is_fetched_whole(void)
+{
+    struct rig rig = reach(DPC_WORK_RUNNING, NULL);
+    fail(&rig, SERIAL, DPC_ECORRUPT);
+    CU_ASSERT_TRUE(find(&rig, DPC_SESSION_FETCH)->blobs.whole);
+    end(&rig);
+}
+
 static void
 a_job_that_fails_gives_back_with_its_reason(void)
 {
@@ -385,6 +415,9 @@ static const struct dpc_test tests[] = {
     {"an upload that fails is tried again with the lease kept",
      an_upload_that_fails_is_tried_again_with_the_lease_kept},
     {"damaged blobs are fetched again a few times", damaged_blobs_are_fetched_again_a_few_times},
+    {"a difference that is gone is done without once",
+     a_difference_that_is_gone_is_done_without_once},
+    {"what could not be made is fetched whole", what_could_not_be_made_is_fetched_whole},
     {"a job that fails gives back with its reason", a_job_that_fails_gives_back_with_its_reason},
     {"a path that does not fit is given back as that",
      a_path_that_does_not_fit_is_given_back_as_that},

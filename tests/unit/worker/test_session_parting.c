@@ -3,12 +3,28 @@
 
 enum { MANY_MS = 20000 };
 
+static void
+allow_forms(struct rig *rig, bool allowed, enum dpc_codec upload, enum dpc_moments moments)
+{
+    dpc_session_allow_parts(rig->session, &(struct dpc_session_parts){.allowed = allowed,
+                                                                      .ship_state = true,
+                                                                      .upload = upload,
+                                                                      .moments = moments,
+                                                                      .dense_path = UINT32_MAX});
+}
+
+static void
+allow(struct rig *rig, bool allowed)
+{
+    allow_forms(rig, allowed, DPC_CODEC_FP32, DPC_MOMENTS_FP32);
+}
+
 /* A session of an elastic experiment whose job has done `steps` in as many seconds. */
 static struct rig
 running(uint32_t steps)
 {
     struct rig rig = reach(DPC_WORK_RUNNING, NULL);
-    dpc_session_allow_parts(rig.session, true, true);
+    allow(&rig, true);
     rig.now_ms += 1000 * steps;
     dpc_session_progress(rig.session, steps, 100.0);
     return rig;
@@ -63,20 +79,20 @@ strict_mode_and_no_steps_give_back(void)
 {
     for (int strict = 0; strict < 2; strict++) {
         struct rig rig = running(strict ? 17 : 0);
-        dpc_session_allow_parts(rig.session, !strict, true);
+        allow(&rig, !strict);
         yield(&rig, MANY_MS);
         CU_ASSERT_PTR_NOT_NULL(sent(&rig, DPC_MSG_GIVE_BACK));
         end(&rig);
     }
 }
 
-/* An upload that took 10 s tells that the state, twice the deltas, would take too long. */
-static void
-a_slow_uplink_leaves_the_state_behind(void)
+/* A running lease after an upload of 400 bytes that took 10 s. */
+static struct rig
+running_with_a_slow_uplink(void)
 {
     struct rig rig = running(10);
     finish(&rig, SERIAL);
-    rig.now_ms += 10000; /* 400 bytes */
+    rig.now_ms += 10000;
     transferred(&rig, DPC_OK);
     uint64_t request = sent(&rig, DPC_MSG_SUBMIT)->request;
     tell(&rig, verdict(DPC_MSG_SUBMITTED, request, token, DPC_VERDICT_ACCEPTED));
@@ -84,11 +100,31 @@ a_slow_uplink_leaves_the_state_behind(void)
     transferred(&rig, DPC_OK);
     rig.now_ms += 10000;
     dpc_session_progress(rig.session, 10, 100.0);
-    yield(&rig, 25000); /* 1 s of a step, 5 s of deltas, 10 s of state */
+    return rig;
+}
+
+/* Of 9 values at each level. */
+static void
+a_slow_uplink_leaves_the_state_behind(void)
+{
+    struct rig rig = running_with_a_slow_uplink();
+    yield(&rig, 18000); /* of which a half is 1 s of a step, 5 s of deltas, 5.2 s of state */
     CU_ASSERT(has(&rig, DPC_SESSION_CUT));
     CU_ASSERT_EQUAL(uploads_of_the_part(&rig), LEVELS);
     transferred(&rig, DPC_OK);
     CU_ASSERT(dpc_hash_is_none(&sent(&rig, DPC_MSG_SUBMIT)->submit.state.hash));
+    end(&rig);
+}
+
+/* In fewer bytes it fits: 1 s, 3.7 s, 2.6 s. */
+static void
+forms_of_fewer_bytes_are_reckoned_with(void)
+{
+    struct rig rig = running_with_a_slow_uplink();
+    allow_forms(&rig, true, DPC_CODEC_NF4, DPC_MOMENTS_FP8);
+    yield(&rig, 18000);
+    CU_ASSERT(has(&rig, DPC_SESSION_CUT));
+    CU_ASSERT_EQUAL(uploads_of_the_part(&rig), LEVELS + 1);
     end(&rig);
 }
 
@@ -148,6 +184,7 @@ static const struct dpc_test tests[] = {
     {"without time it goes back", without_time_it_goes_back},
     {"strict mode and no steps give back", strict_mode_and_no_steps_give_back},
     {"a slow uplink leaves the state behind", a_slow_uplink_leaves_the_state_behind},
+    {"forms of fewer bytes are reckoned with", forms_of_fewer_bytes_are_reckoned_with},
     {"stopping hands in and leaves", stopping_hands_in_and_leaves},
     {"a cut that takes too long gives back", a_cut_that_takes_too_long_gives_back},
     {"the next lease is whole again", the_next_lease_is_whole_again},

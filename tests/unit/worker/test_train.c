@@ -211,6 +211,105 @@ a_part_is_gone_on_from(void)
     rig_end(&rig);
 }
 
+/* What the test reads of a delta, whatever its form. */
+static float *
+decoded(struct task_rig *rig, const struct dpc_blob_ref *delta, size_t count)
+{
+    float *values = dpc_alloc(count, sizeof *values);
+    uint8_t *bytes = rig_load(rig, delta);
+    CU_ASSERT_EQUAL_FATAL(dpc_tensor_blob_decode(bytes, delta->bytes, count, values, NULL), DPC_OK);
+    dpc_free(bytes);
+    return values;
+}
+
+/* The delta in fewer bytes, with the norm that it then has, and a lease that goes on from it. */
+static void
+check_form(enum dpc_codec codec)
+{
+    struct task_rig rig;
+    struct dpc_msg_submit plain, coded, rest;
+    rig_begin(&rig, DPC_TASK_TRAIN);
+    rig.lease.steps_count = RIG_STEPS / 2;
+    must_run(&rig, &plain);
+    rig.engine->experiment.transfer.upload = codec;
+    must_run(&rig, &coded);
+    CU_ASSERT(dpc_hash_equal(&plain.state.hash, &coded.state.hash));
+    for (uint32_t level = 0; level < 2; level++) {
+        size_t count = dpc_path_module_floats(rig.engine->path, level), wrong = 0;
+        uint8_t *bytes = dpc_alloc(dpc_codec_bytes(codec, count), 1);
+        float *asked = decoded(&rig, &plain.parts[level].delta, count);
+        float *came = decoded(&rig, &coded.parts[level].delta, count);
+        double squares = 0;
+        CU_ASSERT_EQUAL(coded.parts[level].delta.bytes, dpc_tensor_blob_bytes_as(codec, count));
+        dpc_codec_encode(codec, asked, count, bytes);
+        dpc_codec_decode(codec, bytes, count, asked);
+        for (size_t i = 0; i < count; i++) {
+            wrong += asked[i] != came[i];
+            squares += (double)came[i] * (double)came[i];
+        }
+        CU_ASSERT_EQUAL(wrong, 0);
+        CU_ASSERT_DOUBLE_EQUAL(coded.parts[level].norm, sqrt(squares), 1e-9 * sqrt(squares));
+        dpc_free(bytes);
+        dpc_free(asked);
+        dpc_free(came);
+        rig.lease.begins[level] = coded.parts[level].delta;
+    }
+    rig.lease.step_first += RIG_STEPS / 2;
+    rig.lease.state = coded.state;
+    must_run(&rig, &rest);
+    CU_ASSERT(rest.loss < plain.loss);
+    rig_end(&rig);
+}
+
+/* A state in fewer bytes is the plain one in that form, and the next lease goes on from it. */
+static void
+check_moments(enum dpc_moments form)
+{
+    struct task_rig rig;
+    struct dpc_msg_submit plain, coded, again, rest;
+    struct dpc_buf expected;
+    struct dpc_hash hash;
+    rig_begin(&rig, DPC_TASK_TRAIN);
+    must_run(&rig, &plain);
+    rig.engine->experiment.transfer.moments = form;
+    must_run(&rig, &coded);
+    size_t count = dpc_path_floats(rig.engine->path);
+    uint8_t *bytes = rig_load(&rig, &plain.state);
+    dpc_buf_init(&expected, 0);
+    CU_ASSERT_EQUAL_FATAL(
+        dpc_path_state_encode(bytes, plain.state.bytes, count, form, &expected, NULL), DPC_OK);
+    dpc_hash_of(expected.data, expected.len, &hash);
+    CU_ASSERT(dpc_hash_equal(&hash, &coded.state.hash));
+    CU_ASSERT_EQUAL(coded.state.bytes, dpc_path_state_bytes_as(form, count));
+    CU_ASSERT(dpc_hash_equal(&plain.parts[0].delta.hash, &coded.parts[0].delta.hash));
+    rig.lease.state = coded.state;
+    must_run(&rig, &rest);
+    must_run(&rig, &again);
+    assert_same(&rest, &again);
+    CU_ASSERT(dpc_hash_equal(&rest.began, &coded.state.hash));
+    rig.lease.state = plain.state;
+    must_run(&rig, &again);
+    CU_ASSERT_DOUBLE_EQUAL(again.loss, rest.loss, 0.01);
+    CU_ASSERT_NOT_EQUAL(again.loss, rest.loss);
+    dpc_free(bytes);
+    dpc_buf_done(&expected);
+    rig_end(&rig);
+}
+
+static void
+states_travel_in_the_experiment_s_form(void)
+{
+    check_moments(DPC_MOMENTS_BF16);
+    check_moments(DPC_MOMENTS_FP8);
+}
+
+static void
+deltas_travel_in_the_experiment_s_form(void)
+{
+    for (enum dpc_codec codec = DPC_CODEC_BF16; codec < DPC_CODECS_COUNT; codec++)
+        check_form(codec);
+}
+
 /* The same from the values themselves, which the test subtracts. */
 static void
 a_part_is_gone_on_from_version_less_delta(void)
@@ -449,6 +548,8 @@ what_does_not_fit_is_computed_again_or_refused(void)
 
 static const struct dpc_test tests[] = {
     {"agrees with a plain loop", agrees_with_a_plain_loop},
+    {"states travel in the experiment's form", states_travel_in_the_experiment_s_form},
+    {"deltas travel in the experiment's form", deltas_travel_in_the_experiment_s_form},
     {"two runs give the same bits", two_runs_give_the_same_bits},
     {"two halves give the bits of the whole", two_halves_give_the_bits_of_the_whole},
     {"a part is gone on from", a_part_is_gone_on_from},

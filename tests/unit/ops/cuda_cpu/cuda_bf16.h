@@ -107,6 +107,44 @@ __dmul_rn(double a, double b)
     return a * b;
 }
 
+static inline double
+__ddiv_rn(double a, double b)
+{
+    return a / b;
+}
+
+static inline float
+__fadd_rn(float a, float b)
+{
+    return a + b;
+}
+
+static inline float
+__fsub_rn(float a, float b)
+{
+    return a - b;
+}
+
+static inline float
+__fmul_rn(float a, float b)
+{
+    return a * b;
+}
+
+static inline float
+__fdiv_rn(float a, float b)
+{
+    return a / b;
+}
+
+static inline uint32_t
+__float_as_uint(float value)
+{
+    uint32_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    return bits;
+}
+
 static inline void
 __syncthreads()
 {

@@ -657,21 +657,31 @@ take_module(void *context, const struct dpc_module_record *record)
     return true;
 }
 
-/* Those of a store from before there were rollbacks: each version is a round. */
+/* Format 1 is from before there were rollbacks: each version is a round. Format 2 knew no changes.
+ */
 static void
-a_module_of_the_first_format_is_read(void)
+modules_of_older_formats_are_read(void)
 {
     struct dpc_kv_batch batch;
     struct one one;
     struct dpc_module_record read;
     set_up();
     dpc_kv_batch_init(&batch);
-    dpc_put_module(&batch,
-                   &(struct dpc_module_record){.version = 9, .rollbacks = 2, .serial_first = 77});
+    dpc_put_module(
+        &batch,
+        &(struct dpc_module_record){
+            .version = 9, .rollbacks = 2, .serial_first = 77, .change = {{1}}, .changed = {{2}}});
     CU_ASSERT_EQUAL(dpc_kv_batch_each(&batch, take_one, &one), DPC_OK);
     write_one(&one);
     CU_ASSERT_EQUAL(dpc_scan_modules(kv, take_module, &read, &err), DPC_OK);
     CU_ASSERT_EQUAL(dpc_module_round(&read), 7);
+    CU_ASSERT_TRUE(read.change.bytes[0] == 1 && read.changed.bytes[0] == 2);
+    one.value[0] = 2;
+    one.value_len -= sizeof read.change + sizeof read.changed;
+    write_one(&one);
+    CU_ASSERT_EQUAL(dpc_scan_modules(kv, take_module, &read, &err), DPC_OK);
+    CU_ASSERT_EQUAL(dpc_module_round(&read), 7);
+    CU_ASSERT_TRUE(dpc_hash_is_none(&read.change) && dpc_hash_is_none(&read.changed));
     one.value[0] = 1;
     one.value_len -= sizeof read.rollbacks + sizeof read.serial_first;
     write_one(&one);
@@ -727,7 +737,7 @@ static const struct dpc_test tests[] = {
     {"a ledger entry of the first format is read", a_ledger_entry_of_the_first_format_is_read},
     {"parts of a round stand beside one another", parts_of_a_round_stand_beside_one_another},
     {"workers of older formats are read", workers_of_older_formats_are_read},
-    {"a module of the first format is read", a_module_of_the_first_format_is_read},
+    {"modules of older formats are read", modules_of_older_formats_are_read},
     {"impossible values are refused", impossible_values_are_refused},
 };
 DPC_TEST_MAIN("storage/db records", tests)
