@@ -386,6 +386,40 @@ a_damaged_blob_does_not_go_out(void)
     bench_done(&bench);
 }
 
+/* As an outer step would: the dense model's first module is there from the beginning. */
+static void
+name_as_change(struct bench *bench, const struct dpc_hash *hash)
+{
+    uint32_t module = dpc_core_topology(bench->driver.core)->routed_modules;
+    struct dpc_module_record *record =
+        (struct dpc_module_record *)(uintptr_t)dpc_core_module(bench->driver.core, module);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(record);
+    record->change = *hash;
+}
+
+/* Whoever is told that a difference is gone fetches the version whole. */
+static void
+a_difference_can_be_done_without(void)
+{
+    struct bench bench;
+    char path[BLOB_FILE_PATH_MAX];
+    bench_init(&bench);
+    struct dpc_blob_ref down = put_ours(&bench, BLOB_BYTES);
+    name_as_change(&bench, &down.hash);
+    blob_file(bench.folder, &down.hash, path);
+    blob_file_flip(path, 2000000);
+    CU_ASSERT_EQUAL(dpc_transfer_fetch(bench.transfer, &down, &err), DPC_OK);
+    CU_ASSERT_EQUAL(move_all(&bench), DPC_ENOTFOUND);
+    CU_ASSERT_EQUAL(bench.server->failure, DPC_OK);
+    struct dpc_blob_ref gone = {.bytes = 100};
+    memset(gone.hash.bytes, 9, sizeof gone.hash.bytes);
+    name_as_change(&bench, &gone.hash);
+    CU_ASSERT_EQUAL(dpc_transfer_fetch(bench.transfer, &gone, &err), DPC_OK);
+    CU_ASSERT_EQUAL(move_all(&bench), DPC_ENOTFOUND);
+    CU_ASSERT_EQUAL(bench.server->failure, DPC_OK);
+    bench_done(&bench);
+}
+
 /* The driver's shards are names alone. */
 static struct dpc_blob_ref
 one_that_is_gone(const struct bench *bench)
@@ -436,6 +470,7 @@ static const struct dpc_test tests[] = {
     {"who asks while a blob is read is answered once",
      who_asks_while_a_blob_is_read_is_answered_once},
     {"a damaged blob does not go out", a_damaged_blob_does_not_go_out},
+    {"a difference can be done without", a_difference_can_be_done_without},
     {"a blob that is gone is told", a_blob_that_is_gone_is_told},
 };
 
