@@ -241,6 +241,39 @@ lengths_and_directions_are_folded_again(void)
     bench_done(&bench);
 }
 
+/* Root mean square of the difference of two tensors of module 0. */
+static double
+distance(struct bench *bench, const struct dpc_hash *one, const struct dpc_hash *other)
+{
+    size_t count = dpc_layout_module_floats(&bench->driver.experiment, 0);
+    double *gap = dpc_alloc(count, sizeof *gap), squares = 0;
+    add(bench, one, 1, count, gap);
+    add(bench, other, -1, count, gap);
+    for (size_t i = 0; i < count; i++)
+        squares += gap[i] * gap[i];
+    dpc_free(gap);
+    return sqrt(squares / (double)count);
+}
+
+/* What is published goes on from what was published where the refold begins: it is off by what the
+ * form loses of the steps since then, not of the weights. */
+static void
+a_refold_goes_on_from_what_was_published(void)
+{
+    struct bench bench;
+    struct dpc_version_record first, then;
+    struct dpc_error err;
+    uint32_t left_out;
+    bench_init_with(&bench, YAML("sqrt") "transfer: {download: int8}\n");
+    CU_ASSERT_EQUAL_FATAL(dpc_load_version(bench.driver.kv, 0, 1, &first, &err), DPC_OK);
+    then = revoke(&bench, 1, 1, &left_out);
+    double steps = distance(&bench, &first.master, &then.master);
+    double off = distance(&bench, &then.master, &then.published);
+    CU_ASSERT(off > 0 && off < steps / 100);
+    check_replay(&bench, then.version);
+    bench_done(&bench);
+}
+
 /* A second one goes on from the first, and takes out no more than is still there. */
 static void
 revokes_add_up(void)
@@ -377,6 +410,7 @@ whoever_went_on_from_it_is_tainted(void)
 }
 
 static const struct dpc_test tests[] = {
+    {"a refold goes on from what was published", a_refold_goes_on_from_what_was_published},
     {"whoever went on from it is tainted", whoever_went_on_from_it_is_tainted},
     {"a refold equals the computation in double", a_refold_equals_the_computation_in_double},
     {"lengths and directions are folded again", lengths_and_directions_are_folded_again},
