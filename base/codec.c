@@ -9,6 +9,8 @@
 #include <stdbool.h>
 #include <string.h>
 
+#include "base/bf16.h"
+
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "encoded values lie as memory does");
 
 enum {
@@ -52,9 +54,7 @@ static void
 encode_bf16(const float *values, size_t count, uint8_t *ret_bytes)
 {
     for (size_t i = 0; i < count; i++) {
-        uint32_t bits;
-        memcpy(&bits, &values[i], sizeof bits);
-        uint16_t half = (uint16_t)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
+        uint16_t half = dpc_bf16_from_float(values[i]);
         memcpy(ret_bytes + i * sizeof half, &half, sizeof half);
     }
 }
@@ -65,8 +65,7 @@ decode_bf16(const uint8_t *bytes, size_t count, float *ret_values)
     for (size_t i = 0; i < count; i++) {
         uint16_t half;
         memcpy(&half, bytes + i * sizeof half, sizeof half);
-        uint32_t bits = (uint32_t)half << 16;
-        memcpy(&ret_values[i], &bits, sizeof bits);
+        ret_values[i] = dpc_bf16_to_float(half);
     }
 }
 

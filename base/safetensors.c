@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/bf16.h"
 #include "base/limits.h"
 
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "files hold floats as memory does");
@@ -52,20 +53,6 @@ from_bits(uint32_t bits)
     return value;
 }
 
-static uint32_t
-bits_of(float value)
-{
-    uint32_t bits;
-    memcpy(&bits, &value, sizeof bits);
-    return bits;
-}
-
-static float
-from_bf16(uint16_t half)
-{
-    return from_bits((uint32_t)half << 16);
-}
-
 /* IEEE 754's binary16: 5 bits of exponent, 10 of fraction. */
 static float
 from_f16(uint16_t half)
@@ -81,16 +68,6 @@ from_f16(uint16_t half)
     return from_bits(sign | (exponent + 112) << 23 | fraction << 13);
 }
 
-/* To the nearest, of two equally near to the even one; what is not finite stays so. */
-static uint16_t
-to_bf16(float value)
-{
-    uint32_t bits = bits_of(value);
-    if (isnan(value))
-        return (uint16_t)(bits >> 16 | 0x40);
-    return (uint16_t)((bits + 0x7FFF + (bits >> 16 & 1)) >> 16);
-}
-
 void
 dpc_safetensors_encode(enum dpc_safetensors_type type, const float *values, size_t count,
                        void *ret_bytes)
@@ -100,7 +77,7 @@ dpc_safetensors_encode(enum dpc_safetensors_type type, const float *values, size
     if (type == DPC_SAFETENSORS_F32)
         memcpy(ret_bytes, values, count * sizeof *values);
     for (size_t i = 0; type == DPC_SAFETENSORS_BF16 && i < count; i++)
-        halves[i] = to_bf16(values[i]);
+        halves[i] = dpc_bf16_from_float(values[i]);
 }
 
 /* Halves stand in the upper half of the room for floats: the float that is written at each step
@@ -112,7 +89,7 @@ widen(enum dpc_safetensors_type type, float *values, size_t count)
     for (size_t i = 0; i < count; i++) {
         uint16_t half;
         memcpy(&half, halves + i * sizeof half, sizeof half);
-        values[i] = type == DPC_SAFETENSORS_BF16 ? from_bf16(half) : from_f16(half);
+        values[i] = type == DPC_SAFETENSORS_BF16 ? dpc_bf16_to_float(half) : from_f16(half);
     }
 }
 

@@ -6,7 +6,7 @@
 #include <math.h>
 #include <pthread.h>
 
-#include "ops/bf16.h"
+#include "base/bf16.h"
 #include "ops/tables.h"
 
 extern const struct dpc_ops dpc_baseline_table, dpc_avx2_table, dpc_avx512_table;

@@ -20,7 +20,7 @@
 #include <stdio.h>
 
 #include "base/alloc.h"
-#include "ops/bf16.h"
+#include "base/bf16.h"
 
 enum {
     PLANS_MAX = 256, /* of one thread: a model has some dozens of shapes; then the oldest goes */

@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
-#include "ops/bf16.h"
+#include "base/bf16.h"
 
 #ifdef DPC_ACT_BF16
 #define TABLE dpc_reference_bf16_table

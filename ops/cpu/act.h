@@ -8,7 +8,7 @@
 #ifndef DPC_OPS_CPU_ACT_H
 #define DPC_OPS_CPU_ACT_H
 
-#include "ops/bf16.h"
+#include "base/bf16.h"
 #include "ops/cpu/vec.h"
 #include "ops/ops.h"
 

@@ -5,7 +5,7 @@
 #include "tests/unit/ops/fake_card.h"
 
 #include "base/alloc.h"
-#include "ops/bf16.h"
+#include "base/bf16.h"
 #include "ops/tables.h"
 
 #ifdef DPC_ACT_BF16

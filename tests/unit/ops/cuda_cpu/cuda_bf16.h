@@ -12,7 +12,7 @@
 #include <string.h>
 
 #include <cuda_runtime_api.h>
-#include "ops/bf16.h"
+#include "base/bf16.h"
 
 #define __global__
 #define __device__

@@ -10,7 +10,7 @@
 
 #include <new>
 
-#include "ops/bf16.h"
+#include "base/bf16.h"
 
 namespace {
 

@@ -4,8 +4,8 @@
  *
  * Owns: nothing. Threads: any. Not here: vectors of them (ops/cpu/act.h).
  */
-#ifndef DPC_OPS_BF16_H
-#define DPC_OPS_BF16_H
+#ifndef DPC_BASE_BF16_H
+#define DPC_BASE_BF16_H
 
 #include <stdint.h>
 #include <string.h>
