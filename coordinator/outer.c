@@ -43,20 +43,26 @@ step_done(struct step *step)
     dpc_free(step->judged);
 }
 
-/* The values of a tensor blob of the module's shape; hash none: they stay as they are. */
+/* The values of a tensor blob of the module's shape. */
 static int
 load(const struct step *step, const struct dpc_hash *hash, float *ret_values, struct dpc_error *err)
 {
     uint8_t *blob;
     size_t len;
-    if (dpc_hash_is_none(hash))
-        return DPC_OK;
     int code = dpc_store_blob_load(step->store, hash, &blob, &len, err);
     if (code != DPC_OK)
         return code;
     code = dpc_tensor_blob_decode(blob, len, step->count, ret_values, err);
     dpc_free(blob);
     return code;
+}
+
+/* Hash none: they stay zero. */
+static int
+load_any(const struct step *step, const struct dpc_hash *hash, float *ret_values,
+         struct dpc_error *err)
+{
+    return dpc_hash_is_none(hash) ? DPC_OK : load(step, hash, ret_values, err);
 }
 
 /* What a direction of this length weighs in `sum`: one without length is none. */
@@ -203,9 +209,9 @@ begin(struct step *step, const struct dpc_fold *fold, struct dpc_error *err)
     step->sum = dpc_try_alloc_vector(step->count, sizeof *step->sum);
     if (!step->theta || !step->momentum || !step->delta || !step->sum)
         return no_memory(step, err);
-    int code = load(step, &fold->master, step->theta, err);
+    int code = load_any(step, &fold->master, step->theta, err);
     if (code == DPC_OK)
-        code = load(step, &fold->momentum, step->momentum, err);
+        code = load_any(step, &fold->momentum, step->momentum, err);
     if (code != DPC_OK || fold->download == DPC_CODEC_FP32)
         return code;
     step->published = dpc_try_alloc_vector(step->count, sizeof *step->published);
