@@ -8,7 +8,6 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/layout.h"
-#include "base/tensor_blob.h"
 #include "modules/compute.h"
 #include "worker/versions.h"
 
@@ -178,13 +177,7 @@ write_difference(struct dpc_engine *engine, const struct dpc_task *task, uint32_
     if (!values)
         return dpc_error_set(err, DPC_ENOMEM, "could not go on with the round: %s",
                              dpc_error_words(DPC_ENOMEM));
-    const struct dpc_blob_ref *begins = &task->lease->begins[level];
-    uint8_t *bytes = NULL;
-    int code = dpc_cache_load(task->cache, begins, &bytes, err);
-    if (code == DPC_OK &&
-        dpc_tensor_blob_decode(bytes, begins->bytes, count, values, err) != DPC_OK)
-        code = DPC_EPROTO; /* as its hash says, and yet none */
-    dpc_free(bytes);
+    int code = dpc_versions_read(task->cache, &task->lease->begins[level], count, values, err);
     if (code == DPC_OK) {
         for (size_t i = 0; i < count; i++)
             values[i] = received[i] - values[i];
@@ -201,13 +194,13 @@ load_module(struct dpc_engine *engine, const struct dpc_task *task, uint32_t lev
 {
     size_t count = dpc_path_module_floats(engine->path, level);
     int code = dpc_versions_load(task->cache, task->lease, level, count, received, err);
+    if (code == DPC_OK && !dpc_hash_is_none(&task->lease->begins[level].hash))
+        code = write_difference(engine, task, level, received, count, err);
+    else if (code == DPC_OK)
+        dpc_path_write_module(engine->path, level, received);
     if (code == DPC_EPROTO)
         return dpc_error_prefix(err, code, "module %u at level %u", task->lease->modules[level],
                                 level);
-    if (code == DPC_OK && !dpc_hash_is_none(&task->lease->begins[level].hash))
-        return write_difference(engine, task, level, received, count, err);
-    if (code == DPC_OK)
-        dpc_path_write_module(engine->path, level, received);
     return code;
 }
 

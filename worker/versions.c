@@ -25,9 +25,9 @@ dpc_versions_choose(struct dpc_cache *cache, const struct dpc_msg_lease *lease,
     }
 }
 
-static int
-read_blob(struct dpc_cache *cache, const struct dpc_blob_ref *ref, size_t count, float *ret_values,
-          struct dpc_error *err)
+int
+dpc_versions_read(struct dpc_cache *cache, const struct dpc_blob_ref *ref, size_t count,
+                  float *ret_values, struct dpc_error *err)
 {
     uint8_t *bytes;
     int code = dpc_cache_load(cache, ref, &bytes, err);
@@ -35,7 +35,6 @@ read_blob(struct dpc_cache *cache, const struct dpc_blob_ref *ref, size_t count,
         return code;
     code = dpc_tensor_blob_decode(bytes, ref->bytes, count, ret_values, err);
     dpc_free(bytes);
-    /* As its hash says, and yet none: to fetch it again would not help. */
     return code == DPC_OK ? code : DPC_EPROTO;
 }
 
@@ -46,7 +45,7 @@ add_difference(struct dpc_cache *cache, const struct dpc_blob_ref *ref, size_t c
     float *difference = dpc_try_alloc_vector(count, sizeof *difference);
     if (!difference)
         return dpc_error_set(err, DPC_ENOMEM, "no memory for %zu values", count);
-    int code = read_blob(cache, ref, count, difference, err);
+    int code = dpc_versions_read(cache, ref, count, difference, err);
     for (size_t i = 0; code == DPC_OK && i < count; i++)
         values[i] += difference[i];
     dpc_free(difference);
@@ -79,7 +78,7 @@ static int
 make(struct dpc_cache *cache, const struct dpc_msg_lease *lease, uint32_t place, size_t count,
      float *ret_values, struct dpc_error *err)
 {
-    int code = read_blob(cache, &lease->bases[place], count, ret_values, err);
+    int code = dpc_versions_read(cache, &lease->bases[place], count, ret_values, err);
     if (code == DPC_OK)
         code = add_difference(cache, &lease->changes[place], count, ret_values, err);
     if (code == DPC_OK)
@@ -98,5 +97,5 @@ dpc_versions_load(struct dpc_cache *cache, const struct dpc_msg_lease *lease, ui
 {
     if (is_to_be_made(cache, lease, place))
         return make(cache, lease, place, count, ret_values, err);
-    return read_blob(cache, &lease->versions[place], count, ret_values, err);
+    return dpc_versions_read(cache, &lease->versions[place], count, ret_values, err);
 }

@@ -19,6 +19,11 @@
 #include "worker/cache.h"
 #include "worker/session.h"
 
+/* The values of a tensor of the cache. DPC_EPROTO: it is of another shape, or none, though as its
+ * hash says, and to fetch it again would not help. Else errors are those of dpc_cache_load. */
+int dpc_versions_read(struct dpc_cache *cache, const struct dpc_blob_ref *ref, size_t count,
+                      float *ret_values, struct dpc_error *err) DPC_MUST_CHECK;
+
 /* Puts differences in the place of versions in the list of what a lease fetches, where that will
  * do. */
 void dpc_versions_choose(struct dpc_cache *cache, const struct dpc_msg_lease *lease,
