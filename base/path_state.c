@@ -27,12 +27,19 @@ struct header {
     uint64_t steps;
 };
 
+/* Of a form that is not by blocks of its own. */
+static enum dpc_codec
+codec_of(enum dpc_moments form)
+{
+    return form == DPC_MOMENTS_BF16 ? DPC_CODEC_BF16 : DPC_CODEC_FP32;
+}
+
 static size_t
 moment_bytes(enum dpc_moments form, size_t count)
 {
     if (form == DPC_MOMENTS_FP8)
         return count + (count + DPC_CODEC_BLOCK - 1) / DPC_CODEC_BLOCK;
-    return dpc_codec_bytes(form == DPC_MOMENTS_BF16 ? DPC_CODEC_BF16 : DPC_CODEC_FP32, count);
+    return dpc_codec_bytes(codec_of(form), count);
 }
 
 size_t
@@ -112,8 +119,7 @@ encode_moment(enum dpc_moments form, const float *values, size_t count, uint32_t
               uint8_t *ret_bytes)
 {
     if (form != DPC_MOMENTS_FP8) {
-        dpc_codec_encode(form == DPC_MOMENTS_BF16 ? DPC_CODEC_BF16 : DPC_CODEC_FP32, values, count,
-                         ret_bytes);
+        dpc_codec_encode(codec_of(form), values, count, ret_bytes);
         return;
     }
     for (size_t at = 0; at < count; at += DPC_CODEC_BLOCK)
@@ -125,8 +131,7 @@ decode_moment(enum dpc_moments form, const uint8_t *bytes, size_t count, uint32_
               float *ret_values)
 {
     if (form != DPC_MOMENTS_FP8) {
-        dpc_codec_decode(form == DPC_MOMENTS_BF16 ? DPC_CODEC_BF16 : DPC_CODEC_FP32, bytes, count,
-                         ret_values);
+        dpc_codec_decode(codec_of(form), bytes, count, ret_values);
         return;
     }
     for (size_t at = 0; at < count; at += DPC_CODEC_BLOCK)
