@@ -17,7 +17,7 @@ largest_of(float value, float (&shared)[BLOCK])
     float size = fabsf(value);
     shared[threadIdx.x] = size <= FLT_MAX ? size : INFINITY;
     __syncthreads();
-    for (int half = BLOCK / 2; half > 0; half /= 2) {
+    for (unsigned half = BLOCK / 2; half > 0; half /= 2) {
         if (threadIdx.x < half)
             shared[threadIdx.x] = fmaxf(shared[threadIdx.x], shared[threadIdx.x + half]);
         __syncthreads();
