@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Memory. Small control data comes from `dpc_alloc`, which aborts when there is none: nobody can go
- * on without a few hundred bytes. Anything whose size a peer, a file or an option decides comes
- * from `dpc_try_alloc`, after a check against base/limits.h.
+ * Memory. Small control data comes from `dpc_alloc`, which aborts when there is none: nobody can go on
+ * without a few hundred bytes. Anything whose size a peer, a file or an option decides comes from
+ * `dpc_try_alloc`, after a check against base/limits.h.
  *
  * Owns: nothing. Threads: any. Not here: arenas of a training step (modules/).
  */
@@ -17,12 +17,10 @@ void *dpc_alloc(size_t count, size_t size) __attribute__((returns_nonnull, mallo
 /* The same, or NULL when there is no memory or the product overflows. */
 void *dpc_try_alloc(size_t count, size_t size) __attribute__((warn_unused_result));
 
-/* Zeroed memory aligned to 64 bytes, for vectors; NULL when there is none. Release with dpc_free.
- */
+/* Zeroed memory aligned to 64 bytes, for vectors; NULL when there is none. Release with dpc_free. */
 void *dpc_try_alloc_vector(size_t count, size_t size) __attribute__((warn_unused_result));
 
-/* Grows `old` (may be NULL) to `count` elements; aborts when there is no memory. New bytes are not
- * set. */
+/* Grows `old` (may be NULL) to `count` elements; aborts when there is no memory. New bytes are not set. */
 void *dpc_grow(void *old, size_t count, size_t size) __attribute__((returns_nonnull));
 
 /* The same, or NULL, and `old` stays valid. */

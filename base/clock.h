@@ -22,8 +22,7 @@ dpc_clock_now_ms(const struct dpc_clock *clock)
     return clock->now_ms(clock->context);
 }
 
-/* CLOCK_BOOTTIME: it goes on while the machine sleeps, so that a lease runs out on a closed laptop.
- */
+/* CLOCK_BOOTTIME: it goes on while the machine sleeps, so that a lease runs out on a closed laptop. */
 extern const struct dpc_clock dpc_clock_system;
 
 /* Monotonic nanoseconds for measuring how long something took. */
