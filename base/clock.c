@@ -23,6 +23,12 @@ boot_ms(void *context)
 const struct dpc_clock dpc_clock_system = {.now_ms = boot_ms, .context = NULL};
 
 int64_t
+dpc_clock_wall_s(void)
+{
+    return read_ns(CLOCK_REALTIME) / 1000000000;
+}
+
+int64_t
 dpc_clock_ns(void)
 {
     return read_ns(CLOCK_MONOTONIC);

@@ -25,6 +25,10 @@ dpc_clock_now_ms(const struct dpc_clock *clock)
 /* CLOCK_BOOTTIME: it goes on while the machine sleeps, so that a lease runs out on a closed laptop. */
 extern const struct dpc_clock dpc_clock_system;
 
+/* Seconds since 1970 by the wall clock: for what people say in days and see as dates, on the machine
+ * that they say it to. */
+int64_t dpc_clock_wall_s(void);
+
 /* Monotonic nanoseconds for measuring how long something took. */
 int64_t dpc_clock_ns(void);
 

@@ -32,10 +32,16 @@ extern const struct dpc_command dpc_command_modules;
 extern const struct dpc_command dpc_command_paths;
 extern const struct dpc_command dpc_command_rollback;
 extern const struct dpc_command dpc_command_admit;
+extern const struct dpc_command dpc_command_approve;
+extern const struct dpc_command dpc_command_dismiss;
+extern const struct dpc_command dpc_command_invitations;
+extern const struct dpc_command dpc_command_invite;
+extern const struct dpc_command dpc_command_members;
 extern const struct dpc_command dpc_command_replay;
 extern const struct dpc_command dpc_command_revoke;
 extern const struct dpc_command dpc_command_status;
 extern const struct dpc_command dpc_command_versions;
+extern const struct dpc_command dpc_command_withdraw;
 extern const struct dpc_command dpc_command_workers;
 
 #endif

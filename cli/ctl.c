@@ -29,9 +29,11 @@ static const struct dpc_option options[] = {
 };
 
 static const struct dpc_command *const commands[] = {
-    &dpc_command_status,   &dpc_command_workers, &dpc_command_paths,  &dpc_command_modules,
-    &dpc_command_versions, &dpc_command_ledger,  &dpc_command_backup, &dpc_command_rollback,
-    &dpc_command_admit,    &dpc_command_replay,  &dpc_command_revoke,
+    &dpc_command_status,      &dpc_command_workers,  &dpc_command_paths,   &dpc_command_modules,
+    &dpc_command_versions,    &dpc_command_ledger,   &dpc_command_backup,  &dpc_command_rollback,
+    &dpc_command_admit,       &dpc_command_replay,   &dpc_command_revoke,  &dpc_command_invite,
+    &dpc_command_invitations, &dpc_command_withdraw, &dpc_command_members, &dpc_command_approve,
+    &dpc_command_dismiss,
 };
 
 const struct dpc_program dpc_program_dipacoctl = {
@@ -88,6 +90,20 @@ dpc_ctl_list(const struct dpc_call *call, const char *verb, const char *argument
         dpc_listing_print(dpc_json_get(reply, verb), columns, columns_count, stdout);
     dpc_json_destroy(reply);
     return DPC_EXIT_OK;
+}
+
+int
+dpc_ctl_ask(const struct dpc_call *call, const char *verb, const char *argument,
+            void (*print)(const struct dpc_json *reply))
+{
+    struct dpc_admin *admin = NULL;
+    struct dpc_json *reply = NULL;
+    struct dpc_error err;
+    int rc = dpc_ctl_open(call, &admin, &err);
+    if (rc == DPC_OK)
+        rc = dpc_admin_ask(admin, verb, argument, DPC_ADMIN_TIMEOUT_MS, &reply, &err);
+    dpc_admin_close(admin);
+    return dpc_ctl_finish(call, rc, reply, print, &err);
 }
 
 int

@@ -30,6 +30,10 @@ int dpc_ctl_open(const struct dpc_call *call, struct dpc_admin **ret_admin,
 int dpc_ctl_finish(const struct dpc_call *call, int rc, struct dpc_json *reply,
                    void (*print)(const struct dpc_json *reply), const struct dpc_error *err);
 
+/* A whole subcommand: asks once for `verb` and shows the reply. Returns an exit code. */
+int dpc_ctl_ask(const struct dpc_call *call, const char *verb, const char *argument,
+                void (*print)(const struct dpc_json *reply));
+
 /* A whole subcommand: asks for the listing `verb` and prints it. Returns an exit code. */
 int dpc_ctl_list(const struct dpc_call *call, const char *verb, const char *argument,
                  const char *after, const struct dpc_column *columns, size_t columns_count);

@@ -19,15 +19,7 @@ print_reply(const struct dpc_json *reply)
 static int
 run(const struct dpc_call *call)
 {
-    struct dpc_admin *admin = NULL;
-    struct dpc_json *reply = NULL;
-    struct dpc_error err;
-    int rc = dpc_ctl_open(call, &admin, &err);
-    if (rc == DPC_OK)
-        rc = dpc_admin_ask(admin, "admit", call->arguments.items[0], DPC_ADMIN_TIMEOUT_MS, &reply,
-                           &err);
-    dpc_admin_close(admin);
-    return dpc_ctl_finish(call, rc, reply, print_reply, &err);
+    return dpc_ctl_ask(call, "admit", call->arguments.items[0], print_reply);
 }
 
 const struct dpc_command dpc_command_admit = {

@@ -21,6 +21,10 @@ print_status(const struct dpc_json *status)
     printf("%-17s %.0f of %.0f, all paths together\n", "steps",
            dpc_json_number(dpc_json_get(status, "steps_done"), 0),
            dpc_json_number(dpc_json_get(status, "steps_total"), 0));
+    double pending = dpc_json_number(dpc_json_get(status, "machines_pending"), 0);
+    if (pending > 0)
+        printf("%-17s %.0f wait for \"dipacoctl approve\"; dipacoctl members lists them\n",
+               "MACHINES", pending);
     printf("%-17s %.0f known, %.0f barred, %.0f connected, %.0f leases\n", "workers",
            dpc_json_number(dpc_json_get(status, "workers_known"), 0),
            dpc_json_number(dpc_json_get(status, "workers_barred"), 0),

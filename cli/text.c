@@ -4,6 +4,7 @@
 #include <math.h>
 #include <stdarg.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/alloc.h"
 
@@ -234,6 +235,17 @@ is_number(const struct dpc_json *node)
     return one == two;
 }
 
+static const char *
+date(double seconds, char ret_text[DPC_SHORT_TEXT_MAX])
+{
+    time_t when = (time_t)seconds;
+    struct tm parts;
+    if (!localtime_r(&when, &parts) ||
+        strftime(ret_text, DPC_SHORT_TEXT_MAX, "%Y-%m-%d %H:%M", &parts) == 0)
+        return "-";
+    return ret_text;
+}
+
 static void
 add_number(struct dpc_table *table, const struct dpc_json *node, enum dpc_cell cell)
 {
@@ -249,6 +261,8 @@ add_number(struct dpc_table *table, const struct dpc_json *node, enum dpc_cell c
         dpc_table_add(table, "%s", dpc_text_count(value, text));
     else if (cell == DPC_CELL_BYTES)
         dpc_table_add(table, "%s", dpc_text_bytes(value, text));
+    else if (cell == DPC_CELL_DATE)
+        dpc_table_add(table, "%s", date(value, text));
     else
         dpc_table_add(table, "%.1f s", value / 1000);
 }

@@ -35,6 +35,7 @@ enum dpc_cell {
     DPC_CELL_BYTES,   /* 12.3 MiB */
     DPC_CELL_SECONDS, /* from milliseconds */
     DPC_CELL_HASH,    /* its first 12 digits */
+    DPC_CELL_DATE,    /* from seconds since 1970, in local time: 2026-11-29 16:40 */
     DPC_CELL_YES,     /* true: yes, false: no */
     DPC_CELL_LIST,    /* texts with spaces between */
 };

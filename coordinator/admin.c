@@ -191,6 +191,7 @@ list_status(struct listing *listing)
     dpc_json_set_integer(root, "workers_connected", count_connected(listing));
     dpc_json_set_integer(root, "workers_barred", count_barred(listing));
     dpc_json_set_integer(root, "workers_known", dpc_core_workers_count(listing->core));
+    dpc_json_set_integer(root, "machines_pending", dpc_members_pending(listing->server->members));
     dpc_json_set_integer(root, "leases", dpc_core_leases_count(listing->core));
     dpc_json_set_number(root, "loss", dpc_core_loss(listing->core));
     dpc_json_set_integer(root, "bytes_up", (int64_t)phase->bytes_up);
@@ -601,6 +602,46 @@ tell_revoke(struct listing *listing)
     return DPC_OK;
 }
 
+static int
+invite(struct listing *listing)
+{
+    return server_invite(listing->server, listing->argument, listing->root, listing->err);
+}
+
+static int
+list_invitations(struct listing *listing)
+{
+    server_list_invitations(listing->server, listing->root);
+    return DPC_OK;
+}
+
+static int
+withdraw(struct listing *listing)
+{
+    return server_withdraw(listing->server, listing->argument, listing->root, listing->err);
+}
+
+static int
+list_members(struct listing *listing)
+{
+    listing->next = server_list_members(listing->server, listing->after, PAGE_ROWS, listing->root);
+    return DPC_OK;
+}
+
+static int
+approve(struct listing *listing)
+{
+    return server_judge_member(listing->server, listing->argument, DPC_MEMBER_TAKEN, listing->root,
+                               listing->err);
+}
+
+static int
+dismiss(struct listing *listing)
+{
+    return server_judge_member(listing->server, listing->argument, DPC_MEMBER_REFUSED,
+                               listing->root, listing->err);
+}
+
 /* --- The table. */
 
 static const struct verb {
@@ -618,6 +659,12 @@ static const struct verb {
     {"rollback", roll_back_module},
     {"rollback-round", roll_back_round},
     {"admit", admit},
+    {"invite", invite},
+    {"invitations", list_invitations},
+    {"withdraw", withdraw},
+    {"members", list_members},
+    {"approve", approve},
+    {"dismiss", dismiss},
     {"replay", start_replay},
     {"replay-state", tell_replay},
     {"revoke", start_revoke},

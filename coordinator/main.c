@@ -23,6 +23,10 @@ static const char usage[] =
     "  --listen ENDPOINT  control channel (default tcp://*:7600)\n"
     "  --bulk ENDPOINT    bulk channel (default tcp://*:7601)\n"
     "  --admin ENDPOINT   admin channel (default ipc:///run/dipaco-coordinator/admin.sock)\n"
+    "  --advertise ENDPOINT\n"
+    "                     control channel as workers reach it, for join strings (dipacoctl "
+    "invite);\n"
+    "                     default --listen, where that names a host\n"
     "  --key FILE         CURVE key, made when missing (default DIR/coordinator.key)\n"
     "  --workers FOLDER   public keys (*.pub) of the workers that may connect; read again on "
     "SIGHUP\n"
@@ -47,6 +51,7 @@ static const struct option long_options[] = {
     {"listen", required_argument, NULL, 'l'},
     {"bulk", required_argument, NULL, 'b'},
     {"admin", required_argument, NULL, 'a'},
+    {"advertise", required_argument, NULL, 'A'},
     {"key", required_argument, NULL, 'k'},
     {"workers", required_argument, NULL, 'w'},
     {"report", required_argument, NULL, 'r'},
@@ -126,6 +131,9 @@ parse(int argc, char **argv, struct dpc_server_options *options, struct making *
             break;
         case 'a':
             options->admin_endpoint = optarg;
+            break;
+        case 'A':
+            options->advertised = optarg;
             break;
         case 'k':
             options->key_file = optarg;

@@ -3,7 +3,6 @@
  * A key that may not change while an experiment runs is refused by name. */
 #include "coordinator/state.h"
 
-#include <stdio.h>
 #include <string.h>
 
 #include "base/alloc.h"
@@ -128,83 +127,5 @@ server_recover(struct dpc_server *server, const struct dpc_server_options *optio
         server->world.topology = dpc_core_topology(server->core);
     }
     dpc_buf_done(&yaml);
-    return code;
-}
-
-/* --- Who may connect. */
-
-struct keys {
-    struct dpc_server *server;
-    int code;
-    struct dpc_error *err;
-    struct dpc_key *found;
-    uint32_t count;
-};
-
-static void
-load_key_file(void *context, const char *name)
-{
-    struct keys *keys = context;
-    char path[DPC_PATH_MAX];
-    size_t len = strlen(name);
-    if (keys->code != DPC_OK || len < 5 || strcmp(name + len - 4, ".pub") != 0)
-        return;
-    keys->found = dpc_grow(keys->found, keys->count + 1u, sizeof *keys->found);
-    keys->code = dpc_path_join(keys->server->world.workers_folder, name, path, sizeof path);
-    if (keys->code != DPC_OK)
-        keys->code = dpc_error_set(keys->err, keys->code,
-                                   "the name of the worker's key \"%.200s\" is too long", name);
-    if (keys->code == DPC_OK)
-        keys->code = dpc_key_load(path, &keys->found[keys->count], keys->err);
-    if (keys->code == DPC_OK)
-        keys->count++;
-}
-
-static bool
-holds_key(const struct dpc_key *keys, uint32_t count, const struct dpc_key *key)
-{
-    for (uint32_t i = 0; i < count; i++) {
-        if (dpc_key_equal(&keys[i], key))
-            return true;
-    }
-    return false;
-}
-
-/* The folder's keys may connect, and no others: one whose file has gone is turned away from now on.
- * A file that cannot be read changes nothing. */
-int
-server_authorize_workers(struct dpc_server *server, struct dpc_error *err)
-{
-    struct keys keys = {.server = server, .err = err};
-    int code =
-        dpc_vfs_posix.ops->list(&dpc_vfs_posix, server->world.workers_folder, load_key_file, &keys);
-    if (code != DPC_OK)
-        code = dpc_error_set(err, code, "could not read the workers' keys in \"%s\": %s",
-                             server->world.workers_folder, dpc_error_words(code));
-    else
-        code = keys.code;
-    if (code == DPC_OK && keys.count > DPC_WORKERS_MAX)
-        code =
-            dpc_error_set(err, DPC_ELIMIT, "\"%s\" holds %u keys: at most %d workers may be known",
-                          server->world.workers_folder, keys.count, DPC_WORKERS_MAX);
-    if (code != DPC_OK) {
-        dpc_free(keys.found);
-        return code;
-    }
-    /* Those that go make room for those that come. */
-    for (uint32_t i = 0; i < server->worker_keys_count; i++) {
-        if (!holds_key(keys.found, keys.count, &server->worker_keys[i]))
-            dpc_net_revoke(server->net, &server->worker_keys[i]);
-    }
-    for (uint32_t i = 0; code == DPC_OK && i < keys.count; i++)
-        code = dpc_net_authorize(server->net, &keys.found[i], DPC_ROLE_WORKER);
-    if (code != DPC_OK)
-        code = dpc_error_set(err, code, "could not admit all keys in \"%s\": %s",
-                             server->world.workers_folder, dpc_error_words(code));
-    dpc_free(server->worker_keys);
-    server->worker_keys = keys.found;
-    server->worker_keys_count = keys.count;
-    if (code == DPC_OK)
-        dpc_log_info("workers authorised count=%u", keys.count);
     return code;
 }

@@ -28,6 +28,7 @@ static const struct rpc control_rpcs[] = {
     {DPC_MSG_SUBMIT, DPC_ROLE_WORKER, DPC_EVENT_SUBMIT},
     {DPC_MSG_GIVE_BACK, DPC_ROLE_WORKER, DPC_EVENT_GIVE_BACK},
     {DPC_MSG_LEAVE, DPC_ROLE_WORKER, DPC_EVENT_LEAVE},
+    {DPC_MSG_ENROL, DPC_ROLE_ENROL, 0},
 };
 static const struct rpc bulk_rpcs[] = {
     {DPC_MSG_FETCH, DPC_ROLE_WORKER, 0},
@@ -60,9 +61,9 @@ server_note_peer_fault(struct dpc_server *server, const struct dpc_peer *peer, c
     dpc_log_warning("peer fault key=%s reason=\"%s\" not_logged=%u", key, text, dropped);
 }
 
-static void
-reply_error(struct dpc_server *server, struct dpc_listener *listener, const struct dpc_peer *peer,
-            uint64_t request, int code, const char *text)
+void
+server_reply_error(struct dpc_server *server, struct dpc_listener *listener,
+                   const struct dpc_peer *peer, uint64_t request, int code, const char *text)
 {
     struct dpc_msg reply = {.type = DPC_MSG_ERROR, .request = request};
     reply.error.code = code;
@@ -84,16 +85,16 @@ receive(struct dpc_server *server, struct dpc_listener *listener, const struct r
         if (code == DPC_EAGAIN)
             return false;
         if (code != DPC_OK) {
-            reply_error(server, listener, peer, 0, code, err.text);
+            server_reply_error(server, listener, peer, 0, code, err.text);
             continue;
         }
         const struct rpc *rpc = find_rpc(rpcs, rpcs_count, msg->type);
         if (!rpc) {
-            reply_error(server, listener, peer, msg->request, DPC_EPROTO,
-                        "this message does not belong on this channel");
+            server_reply_error(server, listener, peer, msg->request, DPC_EPROTO,
+                               "this message does not belong on this channel");
         } else if (peer->role != rpc->role) {
-            reply_error(server, listener, peer, msg->request, DPC_EPERM,
-                        "this key has not the role for that message");
+            server_reply_error(server, listener, peer, msg->request, DPC_EPERM,
+                               "this key has not the role for that message");
         } else {
             *ret_rpc = rpc;
             return true;
@@ -135,7 +136,7 @@ reply_again_with_room(struct dpc_server *server, const struct dpc_peer *peer, ui
     char text[DPC_TEXT_MAX];
     server->space.put_off++;
     server_tell_space(server, text, sizeof text);
-    reply_error(server, server->control, peer, request, DPC_EAGAIN, text);
+    server_reply_error(server, server->control, peer, request, DPC_EAGAIN, text);
 }
 
 static void
@@ -180,8 +181,8 @@ start_check(struct dpc_server *server, const struct dpc_peer *peer, const struct
         return;
     }
     if (server->checks_count == DPC_CHECKS_MAX) {
-        reply_error(server, server->control, peer, msg->request, DPC_EAGAIN,
-                    "too many submissions wait to be checked: hand it in again");
+        server_reply_error(server, server->control, peer, msg->request, DPC_EAGAIN,
+                           "too many submissions wait to be checked: hand it in again");
         return;
     }
     struct dpc_job *job = dpc_job_create(DPC_JOB_CHECK, &server->world);
@@ -207,8 +208,8 @@ server_submit(struct dpc_server *server, struct dpc_job *check)
     forget_check(server, check);
     /* What this machine lacks for the moment is not the worker's fault: it hands in again. */
     if (check->code != DPC_OK) {
-        reply_error(server, server->control, &check->peer, check->request, DPC_EAGAIN,
-                    check->error.text);
+        server_reply_error(server, server->control, &check->peer, check->request, DPC_EAGAIN,
+                           check->error.text);
         return;
     }
     if (!server_has_room(server)) {
@@ -266,7 +267,10 @@ server_serve_control(struct dpc_server *server)
         if (!receive(server, server->control, control_rpcs,
                      sizeof control_rpcs / sizeof *control_rpcs, &peer, &msg, &rpc))
             return;
-        handle_control(server, rpc, &peer, &msg);
+        if (msg.type == DPC_MSG_ENROL)
+            server_enrol(server, &peer, &msg);
+        else
+            handle_control(server, rpc, &peer, &msg);
     }
 }
 

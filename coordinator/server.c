@@ -114,6 +114,7 @@ tick(struct dpc_server *server, bool last)
     bool commits = last || server->experiment.mode == DPC_MODE_ELASTIC;
     if (server_has_room(server) || !commits)
         server_step(server, &event, NULL, 0);
+    server_expire_members(server);
     dpc_notify_alive();
 }
 
@@ -383,6 +384,20 @@ open_listeners(struct dpc_server *server, const struct dpc_server_options *optio
     return code;
 }
 
+/* What join strings name, unless they are told another place. */
+static int
+find_advertised(struct dpc_server *server, const char *option, struct dpc_error *err)
+{
+    if (option) {
+        (void)snprintf(server->advertised, sizeof server->advertised, "%s", option);
+        return dpc_endpoint_check(option, false, err);
+    }
+    if (dpc_endpoint_resolve(dpc_listener_endpoint(server->control), "", server->advertised,
+                             sizeof server->advertised) != DPC_OK)
+        server->advertised[0] = '\0';
+    return DPC_OK;
+}
+
 static int
 open_net(struct dpc_server *server, const struct dpc_server_options *options, struct dpc_error *err)
 {
@@ -400,6 +415,9 @@ open_net(struct dpc_server *server, const struct dpc_server_options *options, st
         code = server_authorize_workers(server, err);
     if (code == DPC_OK)
         code = open_listeners(server, options, &key, err);
+    if (code == DPC_OK)
+        code = find_advertised(server, options->advertised, err);
+    server->public_key = key.public_key;
     explicit_bzero(&key, sizeof key);
     return code;
 }
@@ -463,6 +481,8 @@ dpc_server_create(const struct dpc_server_options *options, struct dpc_server **
         code = open_net(server, options, err);
     if (code == DPC_OK)
         code = server_recover(server, options, err);
+    if (code == DPC_OK)
+        code = server_begin_members(server, err);
     if (code != DPC_OK) {
         dpc_server_destroy(server);
         return code;
@@ -504,5 +524,6 @@ dpc_server_destroy(struct dpc_server *server)
         dpc_signals_close();
     dpc_free(server->chunk);
     dpc_free(server->worker_keys);
+    dpc_members_destroy(server->members);
     return dpc_free(server);
 }

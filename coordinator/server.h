@@ -25,6 +25,8 @@ struct dpc_server_options {
     const char
         *workers_folder; /* *.pub files of the workers that may connect; read again on SIGHUP */
     const char *report_folder;
+    const char *advertised; /* the control channel as workers reach it; NULL: as it is listened on,
+                             * where that names a host */
 };
 
 struct dpc_server;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * What the parts of the server share (server.c: loop and effects; rpc.c: messages; recover.c:
- * opening the store against the experiment file; admin.c: listings).
+ * opening the store against the experiment file; enrol.c: who may connect; admin.c: listings).
  */
 #ifndef DPC_COORDINATOR_STATE_H
 #define DPC_COORDINATOR_STATE_H
@@ -11,6 +11,7 @@
 #include "coordinator/core/core.h"
 #include "coordinator/executor.h"
 #include "coordinator/jobs.h"
+#include "coordinator/members.h"
 #include "coordinator/server.h"
 #include "proto/channel.h"
 
@@ -116,8 +117,11 @@ struct dpc_server {
     struct dpc_net *net;
     struct dpc_listener *control, *bulk, *admin;
     int signals;                 /* base/signals.h; -1: not open */
-    struct dpc_key *worker_keys; /* those that may connect */
+    struct dpc_key public_key;   /* its own */
+    struct dpc_key *worker_keys; /* those of files, which may connect */
     uint32_t worker_keys_count;
+    struct dpc_members *members;       /* those that came with an invitation */
+    char advertised[DPC_ENDPOINT_MAX]; /* where workers reach the control channel; "": not known */
     uint8_t *chunk;                         /* DPC_CHUNK_BYTES_MAX, for answers with a body */
     struct dpc_job *checks[DPC_CHECKS_MAX]; /* of submissions, at work or waiting; the executor's */
     uint32_t checks_count;
@@ -229,6 +233,9 @@ void server_serve_admin(struct dpc_server *server);
 /* Counted, and told as often as the log bears. */
 void server_note_peer_fault(struct dpc_server *server, const struct dpc_peer *peer,
                             const char *text);
+/* The answer to what is refused; the peer's fault, unless `code` is DPC_EAGAIN. */
+void server_reply_error(struct dpc_server *server, struct dpc_listener *listener,
+                        const struct dpc_peer *peer, uint64_t request, int code, const char *text);
 /* A checked submission goes on to the core. */
 void server_submit(struct dpc_server *server, struct dpc_job *check);
 
@@ -251,7 +258,30 @@ bool server_reading_is_idle(const struct dpc_server *server);
 /* Opens the store, compares the experiment file with the stored one, makes the core. */
 int server_recover(struct dpc_server *server, const struct dpc_server_options *options,
                    struct dpc_error *err) DPC_MUST_CHECK;
+
+/* --- enrol.c: who may connect */
+/* The folder's keys may, and those that came with an invitation and are let in. A file that cannot
+ * be read changes nothing. */
 int server_authorize_workers(struct dpc_server *server, struct dpc_error *err) DPC_MUST_CHECK;
+/* Once the store is open: those with an invitation, and who came with one. */
+int server_begin_members(struct dpc_server *server, struct dpc_error *err) DPC_MUST_CHECK;
+void server_expire_members(struct dpc_server *server);
+/* ENROL. */
+void server_enrol(struct dpc_server *server, const struct dpc_peer *peer, const struct dpc_msg *msg);
+/* `argument` is "ENDPOINT USES SECONDS NOTE": ENDPOINT "-" where workers are told to go anyway, USES
+ * 0 to ask the operator about each machine, NOTE may be empty. Tells the join string, once. */
+int server_invite(struct dpc_server *server, const char *argument, struct dpc_json *root,
+                  struct dpc_error *err) DPC_MUST_CHECK;
+void server_list_invitations(const struct dpc_server *server, struct dpc_json *root);
+int server_withdraw(struct dpc_server *server, const char *argument, struct dpc_json *root,
+                    struct dpc_error *err) DPC_MUST_CHECK;
+/* From row `after` on, so many; returns where the next page begins, 0 when there is none. */
+uint64_t server_list_members(const struct dpc_server *server, uint64_t after, uint32_t rows,
+                             struct dpc_json *root);
+/* Lets one in, or turns it away. */
+int server_judge_member(struct dpc_server *server, const char *argument,
+                        enum dpc_member_state state, struct dpc_json *root,
+                        struct dpc_error *err) DPC_MUST_CHECK;
 
 /* --- admin.c */
 /* "?" when it is none. */

@@ -16,17 +16,19 @@
 #include "base/error.h"
 #include "proto/message.h"
 
-enum { DPC_KEY_BYTES = 32, DPC_KEY_TEXT_MAX = 41 }; /* Z85 with its final zero */
-
-struct dpc_key {
-    uint8_t bytes[DPC_KEY_BYTES];
-};
+enum { DPC_KEY_TEXT_MAX = 41 }; /* Z85 with its final zero */
 
 struct dpc_keypair {
     struct dpc_key public_key, secret_key;
 };
 
-enum dpc_role { DPC_ROLE_NONE, DPC_ROLE_WORKER, DPC_ROLE_OBSERVER, DPC_ROLE_ADMIN };
+enum dpc_role {
+    DPC_ROLE_NONE,
+    DPC_ROLE_ENROL, /* an invitation's key: may ask to be taken in, and nothing else */
+    DPC_ROLE_WORKER,
+    DPC_ROLE_OBSERVER,
+    DPC_ROLE_ADMIN
+};
 
 void dpc_keypair_generate(struct dpc_keypair *ret_keypair);
 /* A secret key file: two lines "public-key Z85", "secret-key Z85", mode 0600; a wider mode is
@@ -38,9 +40,23 @@ int dpc_keypair_save(const char *path, const struct dpc_keypair *keypair,
                      struct dpc_error *err) DPC_MUST_CHECK;
 /* The public key of a `.pub` file. */
 int dpc_key_load(const char *path, struct dpc_key *ret_key, struct dpc_error *err) DPC_MUST_CHECK;
+/* Both halves from the secret one. False where it is none. */
+bool dpc_keypair_complete(const struct dpc_key *secret_key, struct dpc_keypair *ret_keypair);
 void dpc_key_text(const struct dpc_key *key, char ret_text[DPC_KEY_TEXT_MAX]);
 bool dpc_key_parse(const char *text, struct dpc_key *ret_key);
 bool dpc_key_equal(const struct dpc_key *a, const struct dpc_key *b);
+
+/* A coordinator as its workers know it: a `.pub` file, in which a line "endpoint tcp://HOST:PORT"
+ * may say where its control channel is ("": it does not). */
+struct dpc_coordinator {
+    struct dpc_key key;
+    char endpoint[DPC_ENDPOINT_MAX];
+};
+int dpc_coordinator_load(const char *path, struct dpc_coordinator *ret_coordinator,
+                         struct dpc_error *err) DPC_MUST_CHECK;
+/* Replaces the file as one whole. */
+int dpc_coordinator_save(const char *path, const struct dpc_coordinator *coordinator,
+                         struct dpc_error *err) DPC_MUST_CHECK;
 
 struct dpc_net;
 
@@ -49,7 +65,7 @@ int dpc_net_create(struct dpc_net **ret_net, struct dpc_error *err) DPC_MUST_CHE
 struct dpc_net *dpc_net_destroy(struct dpc_net *net);
 
 /* Who may connect to this net's CURVE listeners, and as what. A key that is not listed is turned
- * away by the ZAP handler. DPC_ELIMIT at DPC_WORKERS_MAX. */
+ * away by the ZAP handler. DPC_ELIMIT at DPC_KEYS_MAX. */
 int dpc_net_authorize(struct dpc_net *net, const struct dpc_key *key,
                       enum dpc_role role) DPC_MUST_CHECK;
 void dpc_net_revoke(struct dpc_net *net, const struct dpc_key *key);
@@ -82,6 +98,8 @@ const char *dpc_listener_endpoint(const struct dpc_listener *listener);
  * call goes on with the next message. */
 int dpc_listener_receive(struct dpc_listener *listener, struct dpc_peer *ret_peer,
                          struct dpc_msg *ret_msg, struct dpc_error *err) DPC_MUST_CHECK;
+/* Where the message came from that was received last: an IP address as text; "" when unknown. */
+const char *dpc_listener_address(const struct dpc_listener *listener);
 /* Never blocks. DPC_ENOTFOUND when the peer has gone, DPC_EAGAIN when its queue is full. */
 int dpc_listener_send(struct dpc_listener *listener, const struct dpc_peer *peer,
                       const struct dpc_msg *msg) DPC_MUST_CHECK;

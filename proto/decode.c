@@ -302,6 +302,26 @@ read_error(struct decoding *d, const Dpc__Wire__Envelope *in)
 }
 
 static void
+read_enrol(struct decoding *d, const Dpc__Wire__Envelope *in)
+{
+    struct dpc_hash key = take_name(d, in->enrol->key, "key");
+    memcpy(d->msg.enrol.key.bytes, key.bytes, DPC_KEY_BYTES);
+    d->msg.enrol.name = take_text(d, in->enrol->name, DPC_NAME_MAX, "name");
+    if (!d->msg.enrol.name[0])
+        refuse(d, DPC_EPROTO, "name", "is missing");
+}
+
+static void
+read_enrolled(struct decoding *d, const Dpc__Wire__Envelope *in)
+{
+    const Dpc__Wire__Enrolled *from = in->enrolled;
+    d->msg.enrolled.state =
+        take_choice(d, from->state, DPC_ENROLMENT_TAKEN, DPC_ENROLMENT_REFUSED, "state");
+    d->msg.enrolled.experiment = take_text(d, from->experiment, DPC_NAME_MAX, "experiment");
+    d->msg.enrolled.retry_ms = from->retry_ms;
+}
+
+static void
 read_fetch(struct decoding *d, const Dpc__Wire__Envelope *in)
 {
     d->msg.fetch.hash = take_name(d, in->fetch->hash, "hash");
@@ -375,6 +395,8 @@ static void (*const readers[])(struct decoding *, const Dpc__Wire__Envelope *) =
     [DPC_MSG_LEAVE] = read_nothing,
     [DPC_MSG_ACK] = read_nothing,
     [DPC_MSG_ERROR] = read_error,
+    [DPC_MSG_ENROL] = read_enrol,
+    [DPC_MSG_ENROLLED] = read_enrolled,
     [DPC_MSG_FETCH] = read_fetch,
     [DPC_MSG_CHUNK] = read_chunk,
     [DPC_MSG_OFFER] = read_offer,

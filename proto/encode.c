@@ -21,6 +21,8 @@ struct scratch {
         Dpc__Wire__Leave leave;
         Dpc__Wire__Ack ack;
         Dpc__Wire__Error error;
+        Dpc__Wire__Enrol enrol;
+        Dpc__Wire__Enrolled enrolled;
         Dpc__Wire__Fetch fetch;
         Dpc__Wire__Chunk chunk;
         Dpc__Wire__Offer offer;
@@ -298,6 +300,26 @@ fill_error(const struct dpc_msg *msg, struct scratch *s)
 }
 
 static void
+fill_enrol(const struct dpc_msg *msg, struct scratch *s)
+{
+    dpc__wire__enrol__init(&s->enrol);
+    s->enrol.key.len = DPC_KEY_BYTES;
+    s->enrol.key.data = (uint8_t *)(uintptr_t)msg->enrol.key.bytes;
+    s->enrol.name = text(s, msg->enrol.name, DPC_NAME_MAX, "name");
+    s->envelope.enrol = &s->enrol;
+}
+
+static void
+fill_enrolled(const struct dpc_msg *msg, struct scratch *s)
+{
+    dpc__wire__enrolled__init(&s->enrolled);
+    s->enrolled.state = msg->enrolled.state;
+    s->enrolled.experiment = text(s, msg->enrolled.experiment, DPC_NAME_MAX, "experiment");
+    s->enrolled.retry_ms = msg->enrolled.retry_ms;
+    s->envelope.enrolled = &s->enrolled;
+}
+
+static void
 fill_fetch(const struct dpc_msg *msg, struct scratch *s)
 {
     dpc__wire__fetch__init(&s->fetch);
@@ -381,6 +403,8 @@ static void (*const fillers[])(const struct dpc_msg *, struct scratch *) = {
     [DPC_MSG_LEAVE] = fill_leave,
     [DPC_MSG_ACK] = fill_ack,
     [DPC_MSG_ERROR] = fill_error,
+    [DPC_MSG_ENROL] = fill_enrol,
+    [DPC_MSG_ENROLLED] = fill_enrolled,
     [DPC_MSG_FETCH] = fill_fetch,
     [DPC_MSG_CHUNK] = fill_chunk,
     [DPC_MSG_OFFER] = fill_offer,
@@ -395,6 +419,8 @@ _Static_assert((int)DPC__WIRE__ENVELOPE__MESSAGE_HELLO == (int)DPC_MSG_HELLO, "w
 _Static_assert((int)DPC__WIRE__ENVELOPE__MESSAGE_SUBMIT == (int)DPC_MSG_SUBMIT, "wire.proto");
 _Static_assert((int)DPC__WIRE__ENVELOPE__MESSAGE_SUBMITTED == (int)DPC_MSG_SUBMITTED, "wire.proto");
 _Static_assert((int)DPC__WIRE__ENVELOPE__MESSAGE_ERROR == (int)DPC_MSG_ERROR, "wire.proto");
+_Static_assert((int)DPC__WIRE__ENVELOPE__MESSAGE_ENROL == (int)DPC_MSG_ENROL, "wire.proto");
+_Static_assert((int)DPC__WIRE__ENVELOPE__MESSAGE_ENROLLED == (int)DPC_MSG_ENROLLED, "wire.proto");
 _Static_assert((int)DPC__WIRE__ENVELOPE__MESSAGE_HAVE == (int)DPC_MSG_HAVE, "wire.proto");
 _Static_assert((int)DPC__WIRE__ENVELOPE__MESSAGE_ADMIN_REPLY == (int)DPC_MSG_ADMIN_REPLY,
                "wire.proto");

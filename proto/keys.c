@@ -18,6 +18,7 @@ enum { KEY_FILE_BYTES_MAX = 1024 };
 
 static const char public_label[] = "public-key ";
 static const char secret_label[] = "secret-key ";
+static const char endpoint_label[] = "endpoint ";
 
 void
 dpc_key_text(const struct dpc_key *key, char ret_text[DPC_KEY_TEXT_MAX])
@@ -55,10 +56,36 @@ dpc_keypair_generate(struct dpc_keypair *ret_keypair)
     explicit_bzero(secret_text, sizeof secret_text);
 }
 
+bool
+dpc_keypair_complete(const struct dpc_key *secret_key, struct dpc_keypair *ret_keypair)
+{
+    char secret_text[DPC_KEY_TEXT_MAX], public_text[DPC_KEY_TEXT_MAX] = "";
+    struct dpc_keypair keypair = {.secret_key = *secret_key};
+    dpc_key_text(secret_key, secret_text);
+    bool good = zmq_curve_public(public_text, secret_text) == 0 &&
+                dpc_key_parse(public_text, &keypair.public_key);
+    if (good)
+        *ret_keypair = keypair;
+    explicit_bzero(secret_text, sizeof secret_text);
+    explicit_bzero(&keypair, sizeof keypair);
+    return good;
+}
+
 struct key_file {
     bool has_public, has_secret;
     struct dpc_keypair keypair;
+    char endpoint[DPC_ENDPOINT_MAX]; /* "": it has none */
 };
+
+static bool
+take_endpoint(const char *text, struct key_file *file)
+{
+    if (file->endpoint[0] || strlen(text) >= sizeof file->endpoint ||
+        dpc_endpoint_check(text, false, NULL) != DPC_OK)
+        return false;
+    (void)snprintf(file->endpoint, sizeof file->endpoint, "%s", text);
+    return true;
+}
 
 /* Lines of a label and a key; empty lines and comments pass. */
 static bool
@@ -68,6 +95,11 @@ parse_lines(char *text, struct key_file *ret_file)
     for (char *line = strsep(&rest, "\n"); line; line = strsep(&rest, "\n")) {
         if (*line == 0 || *line == '#')
             continue;
+        if (strncmp(line, endpoint_label, strlen(endpoint_label)) == 0) {
+            if (!take_endpoint(line + strlen(endpoint_label), ret_file))
+                return false;
+            continue;
+        }
         bool is_public = strncmp(line, public_label, strlen(public_label)) == 0;
         bool is_secret = strncmp(line, secret_label, strlen(secret_label)) == 0;
         if (is_public && !ret_file->has_public)
@@ -122,13 +154,10 @@ check_mode(const char *path, struct dpc_error *err)
 static bool
 halves_match(const struct dpc_keypair *keypair)
 {
-    char secret_text[DPC_KEY_TEXT_MAX], public_text[DPC_KEY_TEXT_MAX] = "";
-    struct dpc_key public_key;
-    dpc_key_text(&keypair->secret_key, secret_text);
-    bool match = zmq_curve_public(public_text, secret_text) == 0 &&
-                 dpc_key_parse(public_text, &public_key) &&
-                 dpc_key_equal(&public_key, &keypair->public_key);
-    explicit_bzero(secret_text, sizeof secret_text);
+    struct dpc_keypair completed;
+    bool match = dpc_keypair_complete(&keypair->secret_key, &completed) &&
+                 dpc_key_equal(&completed.public_key, &keypair->public_key);
+    explicit_bzero(&completed, sizeof completed);
     return match;
 }
 
@@ -155,7 +184,8 @@ dpc_keypair_load(const char *path, struct dpc_keypair *ret_keypair, struct dpc_e
 }
 
 int
-dpc_key_load(const char *path, struct dpc_key *ret_key, struct dpc_error *err)
+dpc_coordinator_load(const char *path, struct dpc_coordinator *ret_coordinator,
+                     struct dpc_error *err)
 {
     struct key_file file;
     int code = read_key_file(path, &file, err);
@@ -168,9 +198,34 @@ dpc_key_load(const char *path, struct dpc_key *ret_key, struct dpc_error *err)
     else if (!file.has_public)
         code =
             dpc_error_set(err, DPC_EPARSE, "could not read key \"%s\": it has no public key", path);
-    else
-        *ret_key = file.keypair.public_key;
+    if (code == DPC_OK) {
+        ret_coordinator->key = file.keypair.public_key;
+        memcpy(ret_coordinator->endpoint, file.endpoint, sizeof ret_coordinator->endpoint);
+    }
     explicit_bzero(&file, sizeof file);
+    return code;
+}
+
+int
+dpc_coordinator_save(const char *path, const struct dpc_coordinator *coordinator,
+                     struct dpc_error *err)
+{
+    char text[DPC_KEY_TEXT_MAX], lines[128 + DPC_ENDPOINT_MAX];
+    dpc_key_text(&coordinator->key, text);
+    int len = snprintf(lines, sizeof lines, "%s%s\n", public_label, text);
+    if (coordinator->endpoint[0])
+        len += snprintf(lines + len, sizeof lines - (size_t)len, "%s%s\n", endpoint_label,
+                        coordinator->endpoint);
+    return dpc_vfs_write_file(&dpc_vfs_posix, path, lines, (size_t)len, err);
+}
+
+int
+dpc_key_load(const char *path, struct dpc_key *ret_key, struct dpc_error *err)
+{
+    struct dpc_coordinator coordinator;
+    int code = dpc_coordinator_load(path, &coordinator, err);
+    if (code == DPC_OK)
+        *ret_key = coordinator.key;
     return code;
 }
 

@@ -246,6 +246,13 @@ dpc_listener_receive(struct dpc_listener *listener, struct dpc_peer *ret_peer,
     return code;
 }
 
+const char *
+dpc_listener_address(const struct dpc_listener *listener)
+{
+    const char *address = zmq_msg_gets(&listener->pipe.frames[DPC_FRAME_HEADER], "Peer-Address");
+    return address ? address : "";
+}
+
 int
 dpc_listener_send(struct dpc_listener *listener, const struct dpc_peer *peer,
                   const struct dpc_msg *msg)

@@ -23,6 +23,12 @@
 
 enum { DPC_PROTOCOL_MIN = 1, DPC_PROTOCOL_MAX = 1 };
 
+/* One half of a CURVE pair. */
+enum { DPC_KEY_BYTES = 32 };
+struct dpc_key {
+    uint8_t bytes[DPC_KEY_BYTES];
+};
+
 enum dpc_msg_type {
     DPC_MSG_NONE = 0,
     /* control, worker to coordinator, and the answer to each */
@@ -39,6 +45,8 @@ enum dpc_msg_type {
     DPC_MSG_LEAVE = 11,     /* ends the session; -> ACK */
     DPC_MSG_ACK = 12,
     DPC_MSG_ERROR = 13, /* the answer to a request that was refused */
+    DPC_MSG_ENROL = 14, /* of who has an invitation's key; -> ENROLLED */
+    DPC_MSG_ENROLLED = 15,
     /* bulk */
     DPC_MSG_FETCH = 20, /* -> CHUNK */
     DPC_MSG_CHUNK = 21, /* + body */
@@ -181,6 +189,23 @@ struct dpc_msg_error {
     const char *text;
 };
 
+struct dpc_msg_enrol {
+    struct dpc_key key; /* the worker's own, public; no zero */
+    const char *name;   /* for people */
+};
+
+enum dpc_enrolment {
+    DPC_ENROLMENT_TAKEN = 1,   /* recorded on disk: the worker's own key may connect */
+    DPC_ENROLMENT_PENDING = 2, /* the operator has to say yes: ask again after `retry_ms` */
+    DPC_ENROLMENT_REFUSED = 3, /* the operator has said no */
+};
+
+struct dpc_msg_enrolled {
+    enum dpc_enrolment state;
+    const char *experiment; /* its name */
+    uint32_t retry_ms;
+};
+
 struct dpc_msg_fetch {
     struct dpc_hash hash;
     uint64_t offset;
@@ -236,6 +261,8 @@ struct dpc_msg {
         struct dpc_msg_submit submit;
         struct dpc_msg_give_back give_back;
         struct dpc_msg_error error;
+        struct dpc_msg_enrol enrol;
+        struct dpc_msg_enrolled enrolled;
         struct dpc_msg_fetch fetch;
         struct dpc_msg_chunk chunk;
         struct dpc_msg_offer offer;

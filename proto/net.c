@@ -136,7 +136,7 @@ dpc_net_authorize(struct dpc_net *net, const struct dpc_key *key, enum dpc_role 
     bool found;
     pthread_mutex_lock(&net->lock);
     size_t place = place_of(net, key, &found);
-    if (!found && net->entries_count == DPC_WORKERS_MAX) {
+    if (!found && net->entries_count == DPC_KEYS_MAX) {
         code = DPC_ELIMIT;
     } else {
         if (!found)

@@ -564,8 +564,8 @@ watch_link(struct dpc_worker *worker)
     enum dpc_link_state state = dpc_link_state(worker->control);
     uint64_t epoch = dpc_link_epoch(worker->control);
     if (state != worker->link_state && state == DPC_LINK_REFUSED)
-        dpc_log_warning("the coordinator does not know this worker's key: give it the .pub file "
-                        "that stands beside the key; trying on");
+        dpc_log_warning("the coordinator does not know this worker's key: ask its operator for a "
+                        "join string, or give them the .pub file beside the key; trying on");
     if (state != worker->link_state && state == DPC_LINK_MISMATCH)
         dpc_log_warning("the coordinator has another key than --server-key says; trying on");
     worker->link_state = state;

@@ -16,16 +16,17 @@
 #include "base/log.h"
 #include "base/processors.h"
 #include "base/vfs.h"
+#include "worker/join.h"
 #include "worker/loop.h"
 
 enum { CACHE_MIB_DEFAULT = 8192, MIB_MAX = 1 << 24 };
 
 struct arguments {
-    const char *folder, *endpoint, *server_key, *key, *name, *cpus;
+    const char *folder, *endpoint, *server_key, *key, *name, *cpus, *join;
     uint64_t cache_mib, memory_mib, threads;
     struct dpc_device_options device;
     struct dpc_notice_options notice;
-    bool generate_key, keep_lease;
+    bool generate_key, enrol_only, keep_lease;
 };
 
 static const struct option options[] = {
@@ -46,6 +47,8 @@ static const struct option options[] = {
     {"cloud-url", required_argument, NULL, 'U'},
     {"keep-lease", no_argument, NULL, 'K'},
     {"generate-key", no_argument, NULL, 'g'},
+    {"join", required_argument, NULL, 'j'},
+    {"enrol-only", no_argument, NULL, 'e'},
     {"log-level", required_argument, NULL, 'l'},
     {"version", no_argument, NULL, 'V'},
     {"help", no_argument, NULL, 'h'},
@@ -53,7 +56,8 @@ static const struct option options[] = {
 };
 
 static const char usage[] =
-    "usage: dipaco-worker --dir FOLDER --connect ENDPOINT --server-key FILE [OPTION]...\n"
+    "usage: dipaco-worker --dir FOLDER --join STRING [OPTION]...\n"
+    "       dipaco-worker --dir FOLDER [OPTION]...\n"
     "       dipaco-worker --dir FOLDER --generate-key [--key FILE]\n"
     "\n"
     "Leases tasks of a DiPaCo experiment from its coordinator, computes them and hands in what "
@@ -61,8 +65,15 @@ static const char usage[] =
     "out. Only connects outwards; ends on SIGTERM.\n"
     "\n"
     "  --dir FOLDER         what the worker keeps: its key, its cache and the lease in hand\n"
-    "  --connect ENDPOINT   the coordinator's control channel, such as tcp://host:7600\n"
-    "  --server-key FILE    the coordinator's public key (its .pub file)\n"
+    "  --join STRING        become a worker of the coordinator whose operator gave you this "
+    "string\n"
+    "                       (dipaco://...), and work; once joined, it changes nothing any more.\n"
+    "                       Default $DIPACO_JOIN, which other users of the machine do not see\n"
+    "  --enrol-only         with --join: end when the coordinator has taken this machine in\n"
+    "  --connect ENDPOINT   the coordinator's control channel, such as tcp://host:7600; default\n"
+    "                       $DIPACO_CONNECT, or what joining noted\n"
+    "  --server-key FILE    the coordinator's public key (its .pub file); default\n"
+    "                       FOLDER/coordinator.pub, which joining writes\n"
     "  --key FILE           this worker's key; default FOLDER/worker.key\n"
     "  --name TEXT          for listings; default the machine's name\n"
     "  --cache-mib NUMBER   how much the cache may hold, in MiB; default 8192\n"
@@ -163,6 +174,26 @@ wrong_notice(int choice, const char *text)
                  text);
 }
 
+/* Options that are kept as they come. */
+static bool
+take_text(int choice, struct arguments *args)
+{
+    const struct {
+        int choice;
+        const char **place;
+    } rows[] = {
+        {'d', &args->folder}, {'j', &args->join}, {'c', &args->endpoint}, {'s', &args->server_key},
+        {'k', &args->key},    {'n', &args->name}, {'p', &args->cpus},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        if (rows[i].choice == choice) {
+            *rows[i].place = optarg;
+            return true;
+        }
+    }
+    return false;
+}
+
 /* -1 to go on, or the exit status. */
 static int
 parse(int argc, char **argv, struct arguments *args)
@@ -170,22 +201,9 @@ parse(int argc, char **argv, struct arguments *args)
     enum dpc_log_level level;
     int choice;
     while ((choice = getopt_long(argc, argv, "", options, NULL)) != -1) {
+        if (take_text(choice, args))
+            continue;
         switch (choice) {
-        case 'd':
-            args->folder = optarg;
-            break;
-        case 'c':
-            args->endpoint = optarg;
-            break;
-        case 's':
-            args->server_key = optarg;
-            break;
-        case 'k':
-            args->key = optarg;
-            break;
-        case 'n':
-            args->name = optarg;
-            break;
         case 'm':
             if (!parse_number(optarg, MIB_MAX, &args->cache_mib))
                 return wrong("--cache-mib takes a number of MiB from 1 to 16777216, not", optarg);
@@ -197,9 +215,6 @@ parse(int argc, char **argv, struct arguments *args)
         case 't':
             if (!parse_number(optarg, DPC_POOL_THREADS_MAX, &args->threads))
                 return wrong("--threads takes a number from 1 to 256, not", optarg);
-            break;
-        case 'p':
-            args->cpus = optarg;
             break;
         case 'D':
         case 'S':
@@ -218,6 +233,9 @@ parse(int argc, char **argv, struct arguments *args)
             break;
         case 'g':
             args->generate_key = true;
+            break;
+        case 'e':
+            args->enrol_only = true;
             break;
         case 'l':
             if (!dpc_log_level_parse(optarg, &level))
@@ -246,12 +264,10 @@ check(int argc, char **argv, const struct arguments *args)
         return wrong("--dir is missing", NULL);
     if (args->name && (!*args->name || strlen(args->name) >= DPC_NAME_MAX))
         return wrong("--name takes 1 to 63 bytes, not", args->name);
-    if (args->generate_key)
-        return -1;
-    if (!args->endpoint || strlen(args->endpoint) >= DPC_ENDPOINT_MAX)
-        return wrong("--connect with the coordinator's endpoint is missing", NULL);
-    if (!args->server_key)
-        return wrong("--server-key is missing", NULL);
+    if (args->enrol_only && !args->join)
+        return wrong("--enrol-only belongs to --join", NULL);
+    if (args->endpoint && strlen(args->endpoint) >= DPC_ENDPOINT_MAX)
+        return wrong("--connect takes at most 255 bytes, not", args->endpoint);
     return -1;
 }
 
@@ -304,27 +320,69 @@ lock_folder(const char *folder, struct dpc_error *err)
     return dpc_error_set_errno(err, errnum, "could not lock \"%s\"", path);
 }
 
+/* Which coordinator, and this worker's key. An option comes before what joining noted. */
 static int
-load_keys(const struct arguments *args, const char *key, struct dpc_worker_options *worker,
-          struct dpc_error *err)
+find_coordinator(struct arguments *args, struct dpc_coordinator *coordinator, struct dpc_error *err)
 {
-    int code = dpc_keypair_load(key, &worker->keypair, err);
+    int code = dpc_coordinator_load(args->server_key, coordinator, err);
     if (code == DPC_ENOTFOUND)
-        return dpc_error_prefix(err, code, "this worker has no key; make one with --generate-key");
-    if (code == DPC_OK)
-        code = dpc_key_load(args->server_key, &worker->server_key, err);
-    return code;
+        return dpc_error_prefix(err, DPC_EINVAL,
+                                "this worker knows no coordinator; give it a --join string, or "
+                                "--connect and --server-key");
+    if (code != DPC_OK)
+        return code;
+    if (!args->endpoint)
+        args->endpoint = coordinator->endpoint;
+    if (!args->endpoint[0])
+        return dpc_error_set(err, DPC_EINVAL,
+                             "--connect with the coordinator's endpoint is missing");
+    return dpc_endpoint_check(args->endpoint, false, err);
 }
 
 static int
-work(const struct arguments *args, const char *key)
+load_keys(struct arguments *args, struct dpc_worker_options *worker, struct dpc_error *err)
 {
-    char host[DPC_NAME_MAX] = "worker";
+    struct dpc_coordinator coordinator;
+    int code = find_coordinator(args, &coordinator, err);
+    if (code != DPC_OK)
+        return code;
+    worker->endpoint = args->endpoint;
+    worker->server_key = coordinator.key;
+    code = dpc_keypair_load(args->key, &worker->keypair, err);
+    if (code == DPC_ENOTFOUND)
+        return dpc_error_prefix(err, code, "this worker has no key; make one with --generate-key");
+    return code;
+}
+
+/* What only another string, or another folder, mends is no reason to try again. */
+static int
+fail_join(const struct dpc_error *err)
+{
+    dpc_log_error("%s", err->text);
+    return err->code == DPC_EEXIST ? DPC_EXIT_REFUSED : dpc_exit_of_experiment(err->code);
+}
+
+static int
+join(const struct arguments *args, struct dpc_error *err)
+{
+    struct dpc_join_options join_options = {
+        .text = args->join,
+        .endpoint = args->endpoint,
+        .name = args->name,
+        .key = args->key,
+        .coordinator = args->server_key,
+        .again = args->enrol_only,
+    };
+    return args->join ? dpc_worker_join(&join_options, err) : DPC_OK;
+}
+
+static int
+work(struct arguments *args)
+{
     struct dpc_error err = {0};
     struct dpc_worker_options worker_options = {
         .folder = args->folder,
-        .endpoint = args->endpoint,
-        .name = args->name ? args->name : host,
+        .name = args->name,
         .cache_bytes = args->cache_mib * DPC_MIB,
         .memory_bytes = args->memory_mib * DPC_MIB,
         .device = args->device,
@@ -332,16 +390,13 @@ work(const struct arguments *args, const char *key)
         .keep_lease = args->keep_lease,
     };
     struct dpc_worker *worker;
-    if (dpc_endpoint_check(args->endpoint, false, &err) != DPC_OK ||
-        (args->cpus && dpc_processors_pin(args->cpus, &err) != DPC_OK))
+    if (args->cpus && dpc_processors_pin(args->cpus, &err) != DPC_OK)
         return fail_option(&err);
     worker_options.threads = args->threads ? (uint32_t)args->threads : dpc_processors_count();
-    if (gethostname(host, sizeof host) == 0)
-        host[sizeof host - 1] = '\0';
     (void)signal(SIGPIPE, SIG_IGN);
-    if (lock_folder(args->folder, &err) != DPC_OK ||
-        load_keys(args, key, &worker_options, &err) != DPC_OK ||
-        dpc_worker_create(&worker_options, &worker, &err) != DPC_OK)
+    if (load_keys(args, &worker_options, &err) != DPC_OK)
+        return fail_option(&err);
+    if (dpc_worker_create(&worker_options, &worker, &err) != DPC_OK)
         return fail(&err);
     int status = dpc_worker_run(worker);
     /* A step of a large model that is still under way may last; nothing is lost with it. */
@@ -352,26 +407,62 @@ work(const struct arguments *args, const char *key)
     return status;
 }
 
+/* Where options that were not given stand, below --dir. */
+struct defaults {
+    char key[DPC_PATH_MAX], coordinator[DPC_PATH_MAX], name[DPC_NAME_MAX];
+};
+
+static int
+fill_defaults(struct arguments *args, struct defaults *defaults, struct dpc_error *err)
+{
+    int code = dpc_vfs_posix.ops->make_folder(&dpc_vfs_posix, args->folder);
+    if (code != DPC_OK)
+        return dpc_error_set(err, code, "could not make folder \"%s\": %s", args->folder,
+                             dpc_error_words(code));
+    code = dpc_path_join(args->folder, "worker.key", defaults->key, sizeof defaults->key);
+    if (code == DPC_OK)
+        code = dpc_path_join(args->folder, "coordinator.pub", defaults->coordinator,
+                             sizeof defaults->coordinator);
+    if (code != DPC_OK)
+        return dpc_error_set(err, code, "the name of folder \"%.200s\" is too long", args->folder);
+    if (gethostname(defaults->name, sizeof defaults->name - 1) != 0 || !defaults->name[0])
+        (void)snprintf(defaults->name, sizeof defaults->name, "worker");
+    args->key = args->key ? args->key : defaults->key;
+    args->server_key = args->server_key ? args->server_key : defaults->coordinator;
+    args->name = args->name ? args->name : defaults->name;
+    return DPC_OK;
+}
+
+/* A variable that is set to nothing is not set. */
+static const char *
+or_variable(const char *option, const char *name)
+{
+    const char *value = option ? option : getenv(name);
+    return value && *value ? value : NULL;
+}
+
 int
 main(int argc, char **argv)
 {
     struct arguments args = {.cache_mib = CACHE_MIB_DEFAULT};
-    char key[DPC_PATH_MAX];
+    static struct defaults defaults;
+    struct dpc_error err = {0};
     dpc_log_set_name("worker");
     int status = parse(argc, argv, &args);
-    if (status < 0)
-        status = check(argc, argv, &args);
     if (status >= 0)
         return status;
-    int code = dpc_vfs_posix.ops->make_folder(&dpc_vfs_posix, args.folder);
-    if (code != DPC_OK) {
-        dpc_log_error("could not make folder \"%s\": %s", args.folder, dpc_error_words(code));
-        return DPC_EXIT_FAILED;
-    }
-    if (dpc_path_join(args.folder, "worker.key", key, sizeof key) != DPC_OK && !args.key) {
-        dpc_log_error("the path of the key in \"%.200s\" is too long", args.folder);
-        return DPC_EXIT_FAILED;
-    }
-    const char *key_path = args.key ? args.key : key;
-    return args.generate_key ? generate_key(key_path) : work(&args, key_path);
+    args.endpoint = or_variable(args.endpoint, "DIPACO_CONNECT");
+    args.join = or_variable(args.join, "DIPACO_JOIN");
+    status = check(argc, argv, &args);
+    if (status >= 0)
+        return status;
+    if (fill_defaults(&args, &defaults, &err) != DPC_OK)
+        return fail(&err);
+    if (args.generate_key)
+        return generate_key(args.key);
+    if (!args.enrol_only && lock_folder(args.folder, &err) != DPC_OK)
+        return fail(&err);
+    if (join(&args, &err) != DPC_OK)
+        return fail_join(&err);
+    return args.enrol_only ? DPC_EXIT_OK : work(&args);
 }

@@ -25,6 +25,8 @@ enum {
     LETTER_BEST = 'b',
     LETTER_CANDIDATE = 'e',
     LETTER_ORIGIN = 'f',
+    LETTER_INVITATION = 'i',
+    LETTER_MEMBER = 'M',
 };
 
 /* --- Store, phase, experiment: one of each. */
@@ -280,6 +282,70 @@ const struct dpc_record_type dpc_type_worker = {
     .bytes = sizeof(struct dpc_worker_record),
     .key = worker_key,
     .valid = worker_valid,
+};
+
+#define F(member) DPC_FIELD(struct dpc_invitation_record, member)
+static const struct dpc_field invitation_fields[] = {
+    F(key), F(created_s), F(expires_s), F(asks), F(uses_left), F(note),
+};
+#undef F
+_Static_assert(offsetof(struct dpc_invitation_record, key) == 0, "removed by its key alone");
+
+static void
+invitation_key(struct dpc_key *key, const void *record)
+{
+    dpc_key_add_bytes32(key, record);
+}
+
+static bool
+invitation_valid(const void *record)
+{
+    return ((const struct dpc_invitation_record *)record)->asks <= 1;
+}
+
+const struct dpc_record_type dpc_type_invitation = {
+    .name = "invitation",
+    .letter = LETTER_INVITATION,
+    .format = 1,
+    .family = DPC_KV_STATE,
+    .fields = invitation_fields,
+    .fields_count = COUNT(invitation_fields),
+    .bytes = sizeof(struct dpc_invitation_record),
+    .key = invitation_key,
+    .valid = invitation_valid,
+};
+
+#define F(member) DPC_FIELD(struct dpc_member_record, member)
+static const struct dpc_field member_fields[] = {
+    F(key), F(state), F(since_s), F(invitation), F(name), F(address),
+};
+#undef F
+_Static_assert(offsetof(struct dpc_member_record, key) == 0, "removed by its key alone");
+_Static_assert(sizeof(enum dpc_member_state) == sizeof(uint32_t), "a state is read as a u32");
+
+static void
+member_key(struct dpc_key *key, const void *record)
+{
+    dpc_key_add_bytes32(key, record);
+}
+
+static bool
+member_valid(const void *record)
+{
+    uint32_t state = ((const struct dpc_member_record *)record)->state;
+    return state >= DPC_MEMBER_PENDING && state <= DPC_MEMBER_REFUSED;
+}
+
+const struct dpc_record_type dpc_type_member = {
+    .name = "member",
+    .letter = LETTER_MEMBER,
+    .format = 1,
+    .family = DPC_KV_STATE,
+    .fields = member_fields,
+    .fields_count = COUNT(member_fields),
+    .bytes = sizeof(struct dpc_member_record),
+    .key = member_key,
+    .valid = member_valid,
 };
 
 #define F(member) DPC_FIELD(struct dpc_void_record, member)

@@ -19,6 +19,8 @@ extern const struct dpc_record_type dpc_type_path;
 extern const struct dpc_record_type dpc_type_contribution;
 extern const struct dpc_record_type dpc_type_lease;
 extern const struct dpc_record_type dpc_type_worker;
+extern const struct dpc_record_type dpc_type_invitation;
+extern const struct dpc_record_type dpc_type_member;
 extern const struct dpc_record_type dpc_type_void;
 extern const struct dpc_record_type dpc_type_conduct;
 extern const struct dpc_record_type dpc_type_result;

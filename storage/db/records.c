@@ -85,6 +85,39 @@ dpc_put_worker(struct dpc_kv_batch *batch, const struct dpc_worker_record *recor
 }
 
 void
+dpc_put_invitation(struct dpc_kv_batch *batch, const struct dpc_invitation_record *record)
+{
+    dpc_record_put(batch, &dpc_type_invitation, record);
+}
+
+void
+dpc_put_member(struct dpc_kv_batch *batch, const struct dpc_member_record *record)
+{
+    dpc_record_put(batch, &dpc_type_member, record);
+}
+
+/* Both kinds begin with their key. */
+static void
+remove_keyed(struct dpc_kv_batch *batch, const struct dpc_record_type *type, const uint8_t *bytes)
+{
+    struct dpc_key key;
+    dpc_record_key(type, bytes, &key);
+    dpc_kv_batch_remove(batch, type->family, key.bytes, key.len);
+}
+
+void
+dpc_remove_invitation(struct dpc_kv_batch *batch, const uint8_t key[DPC_WORKER_KEY_BYTES])
+{
+    remove_keyed(batch, &dpc_type_invitation, key);
+}
+
+void
+dpc_remove_member(struct dpc_kv_batch *batch, const uint8_t key[DPC_WORKER_KEY_BYTES])
+{
+    remove_keyed(batch, &dpc_type_member, key);
+}
+
+void
 dpc_put_void(struct dpc_kv_batch *batch, const struct dpc_void_record *record)
 {
     dpc_record_put(batch, &dpc_type_void, record);
@@ -212,6 +245,8 @@ DPC_SCAN(paths, path)
 DPC_SCAN(contributions, contribution)
 DPC_SCAN(leases, lease)
 DPC_SCAN(workers, worker)
+DPC_SCAN(invitations, invitation)
+DPC_SCAN(members, member)
 DPC_SCAN(voids, void)
 DPC_SCAN(conducts, conduct)
 DPC_SCAN(results, result)

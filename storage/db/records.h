@@ -196,6 +196,32 @@ struct dpc_worker_record {
     enum dpc_standing standing; /* good before format 3 */
 };
 
+/* Lets machines become workers that do not know a key of ours yet. Times are the wall clock's, in
+ * seconds since 1970. */
+struct dpc_invitation_record {
+    uint8_t key[DPC_WORKER_KEY_BYTES]; /* public half of the pair that its holder connects with */
+    uint64_t created_s, expires_s;
+    uint32_t asks;      /* 1: the operator has to say yes to each machine; 0: all are taken */
+    uint32_t uses_left; /* machines that it still takes; not counted where it asks */
+    char note[DPC_NAME_MAX];
+};
+
+enum dpc_member_state {
+    DPC_MEMBER_PENDING = 1, /* the operator has not said anything yet */
+    DPC_MEMBER_TAKEN = 2,   /* it may connect as a worker */
+    DPC_MEMBER_REFUSED = 3, /* it may not, nor by another invitation */
+};
+
+/* A machine that came with an invitation. */
+struct dpc_member_record {
+    uint8_t key[DPC_WORKER_KEY_BYTES]; /* its own, public */
+    enum dpc_member_state state;
+    uint64_t since_s;                         /* of the state */
+    uint8_t invitation[DPC_WORKER_KEY_BYTES]; /* the key of the one that it came with */
+    char name[DPC_NAME_MAX];                  /* which it gave itself */
+    char address[DPC_NAME_MAX];               /* from where it came first; "": not known */
+};
+
 /* An accepted contribution that a module does not merge any more. */
 struct dpc_void_record {
     uint64_t lease;
@@ -303,6 +329,10 @@ void dpc_put_contribution(struct dpc_kv_batch *batch, const struct dpc_contribut
 void dpc_put_lease(struct dpc_kv_batch *batch, const struct dpc_lease_record *record);
 void dpc_remove_lease(struct dpc_kv_batch *batch, uint64_t serial);
 void dpc_put_worker(struct dpc_kv_batch *batch, const struct dpc_worker_record *record);
+void dpc_put_invitation(struct dpc_kv_batch *batch, const struct dpc_invitation_record *record);
+void dpc_remove_invitation(struct dpc_kv_batch *batch, const uint8_t key[DPC_WORKER_KEY_BYTES]);
+void dpc_put_member(struct dpc_kv_batch *batch, const struct dpc_member_record *record);
+void dpc_remove_member(struct dpc_kv_batch *batch, const uint8_t key[DPC_WORKER_KEY_BYTES]);
 void dpc_put_void(struct dpc_kv_batch *batch, const struct dpc_void_record *record);
 void dpc_put_conduct(struct dpc_kv_batch *batch, const struct dpc_conduct_record *record);
 void dpc_put_result(struct dpc_kv_batch *batch, const struct dpc_result_record *record);
@@ -330,7 +360,7 @@ int dpc_load_ledger(struct dpc_kv *kv, uint64_t sequence, struct dpc_ledger_reco
 
 /* --- Scanning all, in key order; stops early when `visit` returns false. Order of keys: origins by
  * number; modules by id; versions by (module, version); paths by id; contributions by (round,
- * module, path, part); leases by serial; workers and conducts by key; voids by (lease, module);
+ * module, path, part); leases by serial; workers, invitations, members and conducts by key; voids by (lease, module);
  * results by (kind, path, from, phase); shards by (phase, path); bests by path; candidates by
  * (path, number); ledger by sequence. */
 int dpc_scan_origins(struct dpc_kv *kv, bool (*visit)(void *, const struct dpc_origin_record *),
@@ -347,6 +377,11 @@ int dpc_scan_contributions(struct dpc_kv *kv,
 int dpc_scan_leases(struct dpc_kv *kv, bool (*visit)(void *, const struct dpc_lease_record *),
                     void *context, struct dpc_error *err) DPC_MUST_CHECK;
 int dpc_scan_workers(struct dpc_kv *kv, bool (*visit)(void *, const struct dpc_worker_record *),
+                     void *context, struct dpc_error *err) DPC_MUST_CHECK;
+int dpc_scan_invitations(struct dpc_kv *kv,
+                         bool (*visit)(void *, const struct dpc_invitation_record *), void *context,
+                         struct dpc_error *err) DPC_MUST_CHECK;
+int dpc_scan_members(struct dpc_kv *kv, bool (*visit)(void *, const struct dpc_member_record *),
                      void *context, struct dpc_error *err) DPC_MUST_CHECK;
 int dpc_scan_voids(struct dpc_kv *kv, bool (*visit)(void *, const struct dpc_void_record *),
                    void *context, struct dpc_error *err) DPC_MUST_CHECK;

@@ -12,6 +12,7 @@ const enum dpc_msg_type dpc_sample_types[] = {
     DPC_MSG_SUBMITTED, DPC_MSG_GIVE_BACK, DPC_MSG_LEAVE,         DPC_MSG_ACK,
     DPC_MSG_ERROR,     DPC_MSG_FETCH,     DPC_MSG_CHUNK,         DPC_MSG_OFFER,
     DPC_MSG_PUT,       DPC_MSG_HAVE,      DPC_MSG_ADMIN_REQUEST, DPC_MSG_ADMIN_REPLY,
+    DPC_MSG_ENROL,     DPC_MSG_ENROLLED,
 };
 const size_t dpc_sample_types_count = sizeof dpc_sample_types / sizeof *dpc_sample_types;
 
@@ -154,6 +155,16 @@ sample_texts(struct dpc_msg *msg, bool largest)
     case DPC_MSG_ERROR:
         msg->error = (struct dpc_msg_error){largest ? INT32_MIN : DPC_ENOSPACE, reason};
         break;
+    case DPC_MSG_ENROL:
+        msg->enrol =
+            (struct dpc_msg_enrol){.name = largest ? text_of(DPC_NAME_MAX) : "w\xc3\xb6rker"};
+        memset(msg->enrol.key.bytes, largest ? 0xff : 5, DPC_KEY_BYTES);
+        break;
+    case DPC_MSG_ENROLLED:
+        msg->enrolled = (struct dpc_msg_enrolled){
+            largest ? DPC_ENROLMENT_REFUSED : DPC_ENROLMENT_PENDING,
+            largest ? text_of(DPC_NAME_MAX) : "quickstart", largest ? UINT32_MAX : 5000};
+        break;
     case DPC_MSG_ADMIN_REQUEST:
         msg->admin_request = (struct dpc_msg_admin_request){
             largest ? text_of(DPC_NAME_MAX) : "paths", largest ? reason : "0-1", reason};
@@ -220,6 +231,10 @@ sample_empty(struct dpc_msg *msg)
         msg->put.hash = hash;
     else if (msg->type == DPC_MSG_HAVE)
         msg->have.hash = hash;
+    else if (msg->type == DPC_MSG_ENROL)
+        msg->enrol = (struct dpc_msg_enrol){.key.bytes = {1}, .name = "w"};
+    else if (msg->type == DPC_MSG_ENROLLED)
+        msg->enrolled.state = DPC_ENROLMENT_TAKEN;
 }
 
 void

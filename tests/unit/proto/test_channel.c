@@ -302,7 +302,7 @@ the_table_of_keys_has_an_end(void)
     struct dpc_net *net;
     struct dpc_key key = {.bytes = {0}};
     CU_ASSERT_EQUAL_FATAL(dpc_net_create(&net, &err), DPC_OK);
-    for (uint32_t i = 0; i < DPC_WORKERS_MAX; i++) {
+    for (uint32_t i = 0; i < DPC_KEYS_MAX; i++) {
         uint32_t mixed = i * 2654435761u;
         memcpy(key.bytes, &mixed, sizeof mixed);
         CU_ASSERT_EQUAL_FATAL(dpc_net_authorize(net, &key, DPC_ROLE_WORKER), DPC_OK);

@@ -139,6 +139,47 @@ a_secret_file_is_no_public_key(void)
 }
 
 static void
+a_coordinators_file_says_where_it_is(void)
+{
+    static const char *const bad[] = {
+        "endpoint tcp://host\n",
+        "endpoint tcp://host:7600\nendpoint tcp://host:7600\n",
+        "endpoint \n",
+    };
+    struct dpc_coordinator saved = {.endpoint = "tcp://[::1]:7600"}, read;
+    struct dpc_keypair pair;
+    struct dpc_key key;
+    char text[DPC_KEY_TEXT_MAX], lines[512];
+    dpc_keypair_generate(&pair);
+    saved.key = pair.public_key;
+    const char *path = path_of("coordinator.pub");
+    for (int again = 0; again < 2; again++) { /* a file that is there is replaced */
+        CU_ASSERT_EQUAL_FATAL(dpc_coordinator_save(path, &saved, &err), DPC_OK);
+        CU_ASSERT_EQUAL_FATAL(dpc_coordinator_load(path, &read, &err), DPC_OK);
+        CU_ASSERT_STRING_EQUAL(read.endpoint, saved.endpoint);
+        CU_ASSERT(dpc_key_equal(&read.key, &saved.key));
+        CU_ASSERT_EQUAL_FATAL(dpc_key_load(path, &key, &err), DPC_OK);
+        CU_ASSERT(dpc_key_equal(&key, &saved.key));
+        saved.endpoint[0] = again ? 't' : '\0';
+    }
+    dpc_key_text(&saved.key, text);
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        (void)snprintf(lines, sizeof lines, "public-key %s\n%s", text, bad[i]);
+        write_file(path, 0644, lines);
+        CU_ASSERT_EQUAL(dpc_coordinator_load(path, &read, &err), DPC_EPARSE);
+    }
+}
+
+static void
+a_secret_half_is_completed(void)
+{
+    struct dpc_keypair pair, completed;
+    dpc_keypair_generate(&pair);
+    CU_ASSERT_FATAL(dpc_keypair_complete(&pair.secret_key, &completed));
+    CU_ASSERT_EQUAL(memcmp(&completed, &pair, sizeof pair), 0);
+}
+
+static void
 texts_of_keys(void)
 {
     struct dpc_keypair pair;
@@ -163,6 +204,8 @@ static const struct dpc_test tests[] = {
     {"garbage is refused", garbage_is_refused},
     {"halves of two pairs are refused", halves_of_two_pairs_are_refused},
     {"a secret file is no public key", a_secret_file_is_no_public_key},
+    {"a coordinator's file says where it is", a_coordinators_file_says_where_it_is},
+    {"a secret half is completed", a_secret_half_is_completed},
     {"texts of keys", texts_of_keys},
 };
 

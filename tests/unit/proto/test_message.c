@@ -116,6 +116,13 @@ same_texts(const struct dpc_msg *a, const struct dpc_msg *b)
                a->give_back.too_large == b->give_back.too_large;
     case DPC_MSG_ERROR:
         return a->error.code == b->error.code && same_text(a->error.text, b->error.text);
+    case DPC_MSG_ENROL:
+        return memcmp(&a->enrol.key, &b->enrol.key, sizeof a->enrol.key) == 0 &&
+               same_text(a->enrol.name, b->enrol.name);
+    case DPC_MSG_ENROLLED:
+        return a->enrolled.state == b->enrolled.state &&
+               same_text(a->enrolled.experiment, b->enrolled.experiment) &&
+               a->enrolled.retry_ms == b->enrolled.retry_ms;
     case DPC_MSG_ADMIN_REQUEST:
         return same_text(a->admin_request.verb, b->admin_request.verb) &&
                same_text(a->admin_request.argument, b->admin_request.argument) &&
@@ -304,6 +311,9 @@ numbers_past_their_limit_are_refused(void)
     REFUSED(DPC_MSG_HELLO, msg.hello.protocol_min = 3, DPC_EPROTO);
     REFUSED(DPC_MSG_HEARTBEAT, msg.heartbeat.tokens_per_s = INFINITY, DPC_EPROTO);
     REFUSED(DPC_MSG_FETCH, msg.fetch.bytes = 0, DPC_EPROTO);
+    REFUSED(DPC_MSG_ENROL, memset(&msg.enrol.key, 0, sizeof msg.enrol.key), DPC_EPROTO);
+    REFUSED(DPC_MSG_ENROL, msg.enrol.name = "", DPC_EPROTO);
+    REFUSED(DPC_MSG_ENROLLED, msg.enrolled.state = 4, DPC_EPROTO);
     REFUSED(DPC_MSG_SUBMIT, msg.submit.loss = NAN, DPC_OK); /* the core's to judge */
 #undef REFUSED
     dpc_msg_arena_destroy(arena);

@@ -81,6 +81,8 @@ ROUND_TRIP(path, paths)
 ROUND_TRIP(contribution, contributions)
 ROUND_TRIP(lease, leases)
 ROUND_TRIP(worker, workers)
+ROUND_TRIP(invitation, invitations)
+ROUND_TRIP(member, members)
 ROUND_TRIP(void, voids)
 ROUND_TRIP(conduct, conducts)
 ROUND_TRIP(result, results)
@@ -203,6 +205,62 @@ workers_come_back_in_order(void)
     (void)snprintf(records[2].name, sizeof records[2].name,
                    "a worker with \"quotes\" and \xc3\xa4");
     round_trip_workers(records, 4);
+}
+
+static void
+invitations_come_back_in_order_and_can_be_removed(void)
+{
+    struct dpc_invitation_record records[4];
+    struct dpc_kv_batch batch;
+    struct seen seen = {.expected = records + 1};
+    for (unsigned i = 0; i < 4; i++) {
+        fill(&records[i], sizeof records[i], i);
+        memset(records[i].key, extremes[i], sizeof records[i].key);
+        memset(records[i].note, 0, sizeof records[i].note);
+        records[i].note[0] = 'n';
+        records[i].asks = i % 2;
+    }
+    round_trip_invitations(records, 4);
+    set_up();
+    dpc_kv_batch_init(&batch);
+    dpc_put_invitation(&batch, &records[0]);
+    dpc_put_invitation(&batch, &records[1]);
+    dpc_remove_invitation(&batch, records[0].key);
+    write_and_reset(&batch);
+    CU_ASSERT_EQUAL(dpc_scan_invitations(kv, compare_invitation, &seen, &err), DPC_OK);
+    CU_ASSERT_EQUAL(seen.count, 1);
+    CU_ASSERT_EQUAL(seen.bad, 0);
+    dpc_kv_batch_done(&batch);
+    dpc_kv_close(kv);
+}
+
+static void
+members_come_back_in_order_and_can_be_removed(void)
+{
+    struct dpc_member_record records[4];
+    struct dpc_kv_batch batch;
+    struct seen seen = {.expected = records + 1};
+    for (unsigned i = 0; i < 4; i++) {
+        fill(&records[i], sizeof records[i], i);
+        memset(records[i].key, extremes[i], sizeof records[i].key);
+        memset(records[i].name, 0, sizeof records[i].name);
+        memset(records[i].address, 0, sizeof records[i].address);
+        records[i].address[0] = (char)('a' + i);
+        records[i].state = DPC_MEMBER_PENDING + i % 3;
+        CLEAR_BEHIND(records[i], state, since_s);
+    }
+    round_trip_members(records, 4);
+    set_up();
+    dpc_kv_batch_init(&batch);
+    dpc_put_member(&batch, &records[0]);
+    dpc_put_member(&batch, &records[1]);
+    dpc_remove_member(&batch, records[0].key);
+    write_and_reset(&batch);
+    CU_ASSERT_EQUAL(dpc_scan_members(kv, compare_member, &seen, &err), DPC_OK);
+    CU_ASSERT_EQUAL(seen.count, 1);
+    CU_ASSERT_EQUAL(seen.bad, 0);
+    dpc_kv_batch_done(&batch);
+    dpc_kv_close(kv);
 }
 
 static void
@@ -380,6 +438,22 @@ ignore_version(void *context, const struct dpc_version_record *record)
     (void)context, (void)record;
     return true;
 }
+static bool
+ignore_invitation(void *context, const struct dpc_invitation_record *record)
+{
+    (void)context;
+    (void)record;
+    return true;
+}
+
+static bool
+ignore_member(void *context, const struct dpc_member_record *record)
+{
+    (void)context;
+    (void)record;
+    return true;
+}
+
 static bool
 ignore_worker(void *context, const struct dpc_worker_record *record)
 {
@@ -713,6 +787,24 @@ impossible_values_are_refused(void)
     one.value[1 + 32 + 4] = 0; /* a zero inside a name */
     write_one(&one);
     CU_ASSERT_EQUAL(dpc_scan_workers(kv, ignore_worker, NULL, &err), DPC_ECORRUPT);
+    dpc_kv_close(kv);
+
+    set_up();
+    dpc_kv_batch_reset(&batch);
+    dpc_put_invitation(&batch, &(struct dpc_invitation_record){.asks = 1});
+    CU_ASSERT_EQUAL(dpc_kv_batch_each(&batch, take_one, &one), DPC_OK);
+    one.value[1 + 32 + 8 + 8] = 2; /* neither yes nor no */
+    write_one(&one);
+    CU_ASSERT_EQUAL(dpc_scan_invitations(kv, ignore_invitation, NULL, &err), DPC_ECORRUPT);
+    dpc_kv_close(kv);
+
+    set_up();
+    dpc_kv_batch_reset(&batch);
+    dpc_put_member(&batch, &(struct dpc_member_record){.state = DPC_MEMBER_TAKEN});
+    CU_ASSERT_EQUAL(dpc_kv_batch_each(&batch, take_one, &one), DPC_OK);
+    one.value[1 + 32] = 0; /* no state */
+    write_one(&one);
+    CU_ASSERT_EQUAL(dpc_scan_members(kv, ignore_member, NULL, &err), DPC_ECORRUPT);
     dpc_kv_batch_done(&batch);
     dpc_kv_close(kv);
 }
@@ -724,6 +816,8 @@ static const struct dpc_test tests[] = {
     {"contributions come back in order", contributions_come_back_in_order},
     {"leases come back in order", leases_come_back_in_order_and_can_be_removed},
     {"workers come back in order", workers_come_back_in_order},
+    {"invitations come back in order", invitations_come_back_in_order_and_can_be_removed},
+    {"members come back in order", members_come_back_in_order_and_can_be_removed},
     {"voids come back in order", voids_come_back_in_order},
     {"conducts come back in order", conducts_come_back_in_order},
     {"results come back in order", results_come_back_in_order},
