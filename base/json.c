@@ -15,6 +15,7 @@
 
 #include "base/alloc.h"
 #include "base/buf.h"
+#include "base/utf8.h"
 
 static struct dpc_json *
 wrap(json_t *node)
@@ -60,34 +61,6 @@ dpc_json_destroy(struct dpc_json *root)
     return NULL;
 }
 
-/* Bytes of the well-formed UTF-8 sequence at `at`, or 0 (Unicode 15, table 3-7). */
-static size_t
-utf8_sequence(const uint8_t *at, size_t left)
-{
-    size_t more;
-    uint8_t low = 0x80, high = 0xBF;
-    if (at[0] < 0x80)
-        return 1;
-    if (at[0] < 0xC2 || at[0] > 0xF4)
-        return 0;
-    more = at[0] < 0xE0 ? 1 : at[0] < 0xF0 ? 2 : 3;
-    if (at[0] == 0xE0)
-        low = 0xA0;
-    else if (at[0] == 0xED)
-        high = 0x9F;
-    else if (at[0] == 0xF0)
-        low = 0x90;
-    else if (at[0] == 0xF4)
-        high = 0x8F;
-    if (left <= more || at[1] < low || at[1] > high)
-        return 0;
-    for (size_t i = 2; i <= more; i++) {
-        if (at[i] < 0x80 || at[i] > 0xBF)
-            return 0;
-    }
-    return more + 1;
-}
-
 /* `text` with U+FFFD for each byte that is not part of UTF-8, in fresh memory. */
 static char *
 mend_utf8(const char *text)
@@ -97,11 +70,11 @@ mend_utf8(const char *text)
     const uint8_t *at = (const uint8_t *)text;
     dpc_buf_init(&mended, 0);
     while (left) {
-        size_t len = utf8_sequence(at, left);
+        size_t len = dpc_utf8_sequence(at, left);
         if (len)
             dpc_buf_put(&mended, at, len);
         else
-            dpc_buf_put(&mended, "\xEF\xBF\xBD", 3);
+            dpc_buf_put(&mended, DPC_UTF8_REPLACEMENT, strlen(DPC_UTF8_REPLACEMENT));
         at += len ? len : 1;
         left -= len ? len : 1;
     }

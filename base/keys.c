@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "base/limits.h"
+#include "base/nearest.h"
 
 enum {
     PATH_MAX_SHOWN = 128, /* bytes of "levels[3].parts"; a longer key is unknown anyway */
@@ -368,32 +369,6 @@ is_group(const struct dpc_keys *keys, const char *path)
 
 /* --- Unknown keys. */
 
-static size_t
-min3(size_t a, size_t b, size_t c)
-{
-    size_t least = a < b ? a : b;
-    return least < c ? least : c;
-}
-
-/* Levenshtein's edit distance, row by row; both texts are shorter than PATH_MAX_SHOWN. */
-static size_t
-edit_distance(const char *a, size_t a_len, const char *b, size_t b_len)
-{
-    size_t row[PATH_MAX_SHOWN];
-    for (size_t j = 0; j <= b_len; j++)
-        row[j] = j;
-    for (size_t i = 1; i <= a_len; i++) {
-        size_t diagonal = row[0];
-        row[0] = i;
-        for (size_t j = 1; j <= b_len; j++) {
-            size_t replaced = diagonal + (a[i - 1] != b[j - 1]);
-            diagonal = row[j];
-            row[j] = min3(replaced, row[j] + 1, row[j - 1] + 1);
-        }
-    }
-    return row[b_len];
-}
-
 /* The part behind the last dot within `len` bytes. */
 static size_t
 last_part(const char *path, size_t len)
@@ -409,9 +384,9 @@ path_distance(const char *typed, const char *known, size_t known_len)
 {
     size_t typed_len = strlen(typed);
     size_t typed_last = last_part(typed, typed_len), known_last = last_part(known, known_len);
-    size_t whole = edit_distance(typed, typed_len, known, known_len);
-    size_t last = 1 + edit_distance(typed + typed_last, typed_len - typed_last, known + known_last,
-                                    known_len - known_last);
+    size_t whole = dpc_nearest_distance(typed, typed_len, known, known_len);
+    size_t last = 1 + dpc_nearest_distance(typed + typed_last, typed_len - typed_last,
+                                           known + known_last, known_len - known_last);
     return whole < last ? whole : last;
 }
 

@@ -11,7 +11,7 @@
 
 #include "base/alloc.h"
 #include "base/buf.h"
-#include "cli/nearest.h"
+#include "base/nearest.h"
 
 /* One command line on its way through the tables. */
 struct parse {

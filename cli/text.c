@@ -7,28 +7,9 @@
 #include <time.h>
 
 #include "base/alloc.h"
+#include "base/utf8.h"
 
 /* --- UTF-8. */
-
-/* Bytes of the sequence at `at`, or 0 when it is not well formed within `left` bytes. */
-static size_t
-sequence(const uint8_t *at, size_t left)
-{
-    static const uint32_t smallest[] = {0, 0, 0x80, 0x800, 0x10000};
-    size_t len = at[0] < 0x80 ? 1 : at[0] < 0xC2 ? 0 : at[0] < 0xE0 ? 2 : at[0] < 0xF0 ? 3 : 4;
-    if (len < 2)
-        return len;
-    if (len > left || at[0] > 0xF4)
-        return 0;
-    uint32_t point = at[0] & (0xFFu >> (len + 1));
-    for (size_t i = 1; i < len; i++) {
-        if ((at[i] & 0xC0) != 0x80)
-            return 0;
-        point = point << 6 | (at[i] & 0x3Fu);
-    }
-    bool surrogate = point >= 0xD800 && point <= 0xDFFF;
-    return point >= smallest[len] && point <= 0x10FFFF && !surrogate ? len : 0;
-}
 
 /* C0 but the newline, DEL, and C1, which some terminals obey as well. */
 static bool
@@ -44,9 +25,9 @@ dpc_text_clean(const void *bytes, size_t len, struct dpc_buf *out)
 {
     const uint8_t *at = bytes, *end = at + len;
     while (at < end) {
-        size_t step = sequence(at, (size_t)(end - at));
+        size_t step = dpc_utf8_sequence(at, (size_t)(end - at));
         if (step == 0)
-            dpc_buf_put(out, "\xEF\xBF\xBD", 3);
+            dpc_buf_put(out, DPC_UTF8_REPLACEMENT, strlen(DPC_UTF8_REPLACEMENT));
         else if (at[0] == '\t')
             dpc_buf_put_u8(out, ' ');
         else if (!is_control(at, step))

@@ -12,13 +12,13 @@
 #include "base/buf.h"
 #include "base/json.h"
 #include "base/limits.h"
+#include "base/utf8.h"
 #include "base/vfs.h"
 #include "data/builder.h"
 #include "data/manpage.h"
 #include "data/scan.h"
 #include "data/source.h"
 #include "data/tokens.h"
-#include "data/utf8.h"
 
 enum { PROGRESS_LINES = 4096 };
 

@@ -4,8 +4,8 @@
  *
  * Owns: nothing. Threads: any.
  */
-#ifndef DPC_CLI_NEAREST_H
-#define DPC_CLI_NEAREST_H
+#ifndef DPC_BASE_NEAREST_H
+#define DPC_BASE_NEAREST_H
 
 #include <stddef.h>
 
@@ -19,8 +19,8 @@ struct dpc_nearest {
 /* `name` must outlive the search. */
 void dpc_nearest_offer(struct dpc_nearest *nearest, const char *name);
 
-/* Edits (insert, drop, replace, swap of neighbours) between two names; longer ones than 64 bytes
- * are compared by their first 64. */
-size_t dpc_nearest_distance(const char *a, const char *b);
+/* Edits (insert, drop, replace, swap of neighbours) between two names; longer ones than 128 bytes
+ * are compared by their first 128. */
+size_t dpc_nearest_distance(const char *a, size_t a_len, const char *b, size_t b_len);
 
 #endif

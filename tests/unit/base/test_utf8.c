@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "data/utf8.h"
+#include "base/utf8.h"
 
 #include <string.h>
 
@@ -34,4 +34,4 @@ table(void)
 }
 
 static const struct dpc_test tests[] = {{"table", table}};
-DPC_TEST_MAIN("data/utf8", tests)
+DPC_TEST_MAIN("base/utf8", tests)

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Optimal string alignment: three rows of the usual table suffice for swaps of neighbours. */
-#include "cli/nearest.h"
+#include "base/nearest.h"
 
 #include <stdint.h>
 #include <string.h>
 
-enum { NAME_MAX_COMPARED = 64 };
+enum { NAME_MAX_COMPARED = 128 };
 
 static size_t
 smaller(size_t a, size_t b)
@@ -14,10 +14,11 @@ smaller(size_t a, size_t b)
 }
 
 size_t
-dpc_nearest_distance(const char *a, const char *b)
+dpc_nearest_distance(const char *a, size_t a_len, const char *b, size_t b_len)
 {
     size_t rows[3][NAME_MAX_COMPARED + 1];
-    size_t a_len = strnlen(a, NAME_MAX_COMPARED), b_len = strnlen(b, NAME_MAX_COMPARED);
+    a_len = smaller(a_len, NAME_MAX_COMPARED);
+    b_len = smaller(b_len, NAME_MAX_COMPARED);
     for (size_t j = 0; j <= b_len; j++)
         rows[0][j] = j;
     for (size_t i = 1; i <= a_len; i++) {
@@ -37,7 +38,7 @@ void
 dpc_nearest_offer(struct dpc_nearest *nearest, const char *name)
 {
     size_t len = strlen(nearest->wanted);
-    size_t distance = dpc_nearest_distance(nearest->wanted, name);
+    size_t distance = dpc_nearest_distance(nearest->wanted, len, name, strlen(name));
     /* A beginning of the name is meant even when much is missing behind it. */
     if (len >= 2 && strncmp(name, nearest->wanted, len) == 0)
         distance = 1;

@@ -1,17 +1,25 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "cli/nearest.h"
+#include "base/nearest.h"
+
+#include <string.h>
 
 #include "tests/unit/harness.h"
+
+static size_t
+distance(const char *a, const char *b)
+{
+    return dpc_nearest_distance(a, strlen(a), b, strlen(b));
+}
 
 static void
 test_distance(void)
 {
-    CU_ASSERT_EQUAL(dpc_nearest_distance("", ""), 0);
-    CU_ASSERT_EQUAL(dpc_nearest_distance("", "abc"), 3);
-    CU_ASSERT_EQUAL(dpc_nearest_distance("abc", ""), 3);
-    CU_ASSERT_EQUAL(dpc_nearest_distance("kitten", "sitting"), 3);
-    CU_ASSERT_EQUAL(dpc_nearest_distance("status", "statsu"), 1); /* neighbours swapped */
-    CU_ASSERT_EQUAL(dpc_nearest_distance("ca", "abc"), 3);
+    CU_ASSERT_EQUAL(distance("", ""), 0);
+    CU_ASSERT_EQUAL(distance("", "abc"), 3);
+    CU_ASSERT_EQUAL(distance("abc", ""), 3);
+    CU_ASSERT_EQUAL(distance("kitten", "sitting"), 3);
+    CU_ASSERT_EQUAL(distance("status", "statsu"), 1); /* neighbours swapped */
+    CU_ASSERT_EQUAL(distance("ca", "abc"), 3);
 }
 
 static void
@@ -22,7 +30,7 @@ test_names_longer_than_the_table_are_cut(void)
     memset(b, 'x', sizeof b - 1);
     a[199] = b[199] = '\0';
     b[0] = 'y';
-    CU_ASSERT_EQUAL(dpc_nearest_distance(a, b), 1);
+    CU_ASSERT_EQUAL(distance(a, b), 1);
 }
 
 static const char *
@@ -51,4 +59,4 @@ static const struct dpc_test tests[] = {
     {"long names are cut", test_names_longer_than_the_table_are_cut},
     {"only near names are offered", test_offers},
 };
-DPC_TEST_MAIN("cli/nearest", tests)
+DPC_TEST_MAIN("base/nearest", tests)

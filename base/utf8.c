@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  * The first byte gives the length and the range of the second; the others are 80..BF. */
-#include "data/utf8.h"
+#include "base/utf8.h"
 
-/* Length of the character that starts at `text`, or 0 when it is malformed. */
-static size_t
-character_len(const uint8_t *text, size_t left)
+size_t
+dpc_utf8_sequence(const uint8_t *text, size_t left)
 {
     uint8_t first = text[0], low = 0x80, high = 0xBF;
     size_t len;
@@ -33,7 +32,7 @@ bool
 dpc_utf8_valid(const uint8_t *text, size_t len)
 {
     for (size_t i = 0; i < len;) {
-        size_t step = character_len(text + i, len - i);
+        size_t step = dpc_utf8_sequence(text + i, len - i);
         if (!step)
             return false;
         i += step;

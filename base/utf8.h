@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * UTF-8 as RFC 3629 has it: no overlong forms, no surrogates, nothing above U+10FFFF.
+ *
+ * Owns: nothing. Threads: any.
+ */
+#ifndef DPC_BASE_UTF8_H
+#define DPC_BASE_UTF8_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* U+FFFD, which stands for what is none. */
+#define DPC_UTF8_REPLACEMENT "\xEF\xBF\xBD"
+
+/* Bytes of the character that begins at `text`, of which `left` >= 1 are there; 0: it is none. */
+size_t dpc_utf8_sequence(const uint8_t *text, size_t left);
+
+bool dpc_utf8_valid(const uint8_t *text, size_t len);
+
+#endif
