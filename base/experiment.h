@@ -137,7 +137,8 @@ struct dpc_experiment {
         enum dpc_moments moments; /* of states that ship; dpc_topology_moments */
     } transfer;
     struct {
-        uint32_t steps;
+        uint32_t steps;          /* of each replica */
+        uint32_t replicas;       /* of the dense path */
         char from[DPC_PATH_MAX]; /* as written; dpc_experiment_imports */
         enum dpc_begin init;     /* of routed modules; base/upcycle.h */
         double noise;            /* of a matrix's standard deviation */
@@ -210,13 +211,20 @@ dpc_experiment_warm_rounds(const struct dpc_experiment *experiment)
     return (experiment->warm_start.steps + experiment->inner.steps - 1) / experiment->inner.steps;
 }
 
+/* Steps of the warm start, of all its replicas together. */
+static inline uint64_t
+dpc_experiment_warm_steps(const struct dpc_experiment *experiment)
+{
+    return (uint64_t)experiment->warm_start.steps * experiment->warm_start.replicas;
+}
+
 /* Inner steps of all routed paths together, the warm start once; where rounds draw their paths
  * (outer.sample), so many on average. */
 static inline double
 dpc_experiment_steps_in_all(const struct dpc_experiment *experiment)
 {
     double rounds = (double)experiment->outer.rounds * experiment->inner.steps;
-    return experiment->warm_start.steps +
+    return (double)dpc_experiment_warm_steps(experiment) +
            rounds * experiment->outer.sample * dpc_experiment_paths(experiment);
 }
 

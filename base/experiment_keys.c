@@ -701,6 +701,15 @@ static const struct dpc_key rows[] = {
      .doc = "Steps of the dense model from which all paths start and that computes routing "
             "features; 0: it is the model of warm_start.from as it came, or, where no model is "
             "asked for a route (features: ngrams, init: hash), one of random weights"},
+    {.path = "warm_start.replicas",
+     .type = DPC_KEY_UINT,
+     FIELD(warm_start.replicas),
+     .fallback = "1",
+     .range = {.min = 1, .max = DPC_WARM_REPLICAS_MAX},
+     .unit = "paths",
+     .doc = "How many paths the dense model has in the warm start, so that as many workers share "
+            "it: each trains inner.steps steps on documents that it draws itself, then their "
+            "mean is where all go on. 1: it is one path, and the other workers wait"},
     {.path = "warm_start.from",
      .type = DPC_KEY_PATH,
      FIELD(warm_start.from),

@@ -27,6 +27,7 @@ enum {
     DPC_LEVELS_MAX = 16,        /* levels of a network; the paper uses 2 to 4 */
     DPC_MODULES_MAX = 4096,     /* modules of all levels together */
     DPC_PATHS_MAX = 65536,      /* the paper's 16x16 is 256; 65,536 is what the core is sized for */
+    DPC_WARM_REPLICAS_MAX = 64, /* paths of the warm start: more make each round's merge no better */
     DPC_PATHS_LISTED_MAX = 512, /* combinations that a list names: written by hand, and the whole
                                    experiment still fits a control message */
     DPC_BLOCKS_MAX = 512,       /* blocks of one level */

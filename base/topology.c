@@ -65,7 +65,8 @@ count_paths(struct dpc_topology *topology, struct dpc_error *err)
             (unsigned long long)(combinations * topology->replicas), DPC_PATHS_MAX);
     topology->combinations = (uint32_t)combinations;
     topology->routed_paths = topology->combinations * topology->replicas;
-    topology->paths_count = topology->routed_paths + 1;
+    topology->dense_paths = topology->experiment->warm_start.replicas;
+    topology->paths_count = topology->routed_paths + topology->dense_paths;
     return DPC_OK;
 }
 
@@ -175,11 +176,17 @@ dpc_topology_dense_path(const struct dpc_topology *topology)
     return topology->routed_paths;
 }
 
+bool
+dpc_topology_path_is_dense(const struct dpc_topology *topology, uint32_t path)
+{
+    return path >= topology->routed_paths;
+}
+
 uint32_t
 dpc_topology_module(const struct dpc_topology *topology, uint32_t path, uint32_t level)
 {
     assert(path < topology->paths_count && level < topology->levels_count);
-    if (path == topology->routed_paths)
+    if (dpc_topology_path_is_dense(topology, path))
         return topology->routed_modules + level;
     return is_own(topology, level) ? topology->first_module[level] + path
                                    : module_of(topology, path / topology->replicas, level);
@@ -247,8 +254,8 @@ dpc_topology_download(const struct dpc_topology *topology, uint32_t module)
 enum dpc_moments
 dpc_topology_moments(const struct dpc_topology *topology, uint32_t path)
 {
-    return path == dpc_topology_dense_path(topology) ? DPC_MOMENTS_FP32
-                                                     : topology->experiment->transfer.moments;
+    return dpc_topology_path_is_dense(topology, path) ? DPC_MOMENTS_FP32
+                                                      : topology->experiment->transfer.moments;
 }
 
 bool
@@ -283,7 +290,7 @@ uint32_t
 dpc_topology_paths_through(const struct dpc_topology *topology, uint32_t module)
 {
     if (dpc_topology_module_is_dense(topology, module))
-        return 1;
+        return topology->dense_paths;
     uint32_t level = dpc_topology_module_level(topology, module);
     return is_own(topology, level)
                ? 1
@@ -295,7 +302,7 @@ dpc_topology_path_through(const struct dpc_topology *topology, uint32_t module, 
 {
     assert(index < dpc_topology_paths_through(topology, module));
     if (dpc_topology_module_is_dense(topology, module))
-        return dpc_topology_dense_path(topology);
+        return dpc_topology_dense_path(topology) + index;
     uint32_t level = dpc_topology_module_level(topology, module), replicas = topology->replicas;
     if (is_own(topology, level))
         return module - topology->first_module[level];
@@ -347,8 +354,9 @@ dpc_topology_path_name(const struct dpc_topology *topology, uint32_t path, char 
                        size_t size)
 {
     assert(path < topology->paths_count && size >= 2 * DPC_NAME_MAX);
-    if (path == topology->routed_paths) {
-        (void)snprintf(ret_name, size, "dense");
+    uint32_t dense = dpc_topology_dense_path(topology);
+    if (path >= dense) {
+        (void)snprintf(ret_name, size, path == dense ? "dense" : "dense.%u", path - dense);
         return;
     }
     size_t used = 0;
@@ -425,16 +433,20 @@ is_called(const struct dpc_topology *topology, uint32_t path, const char *name)
     return strcmp(known, name) == 0;
 }
 
-/* A list is looked through: it is short, and people ask. */
+/* A list is looked through, and so are the dense paths: they are few, and people ask. */
 bool
 dpc_topology_path_find(const struct dpc_topology *topology, const char *name, uint32_t *ret_path)
 {
-    uint32_t path = strcmp(name, "dense") == 0 ? topology->routed_paths
-                    : topology->through        ? 0
-                                               : read_path_name(topology, name);
-    while (topology->through && path < topology->routed_paths && !is_called(topology, path, name))
+    bool dense = strncmp(name, "dense", 5) == 0;
+    uint32_t path = dense               ? dpc_topology_dense_path(topology)
+                    : topology->through ? 0
+                                        : read_path_name(topology, name);
+    uint32_t end = dense               ? topology->paths_count
+                   : topology->through ? topology->routed_paths
+                                       : path + 1;
+    while (path < end && !is_called(topology, path, name))
         path++;
-    if (!is_called(topology, path, name))
+    if (path == end)
         return false;
     *ret_path = path;
     return true;

@@ -7,7 +7,8 @@
  * fastest; a level that has a module of its own for each path is no digit of it, and at one that
  * has an identity a path may take no module, as its last choice. Behind them stands the dense path,
  * which is composed of the dense modules: it is the warm start, the routing model and the dense
- * baseline.
+ * baseline. Behind that stand its replicas, which are there for the warm start alone
+ * (`warm_start.replicas`).
  *
  * Paths that take the same modules of all shared levels are replicas: "0-1.0", "0-1.1". One that
  * has none is called by its digits alone, "0-1". The identity's digit is x, "0-x-1".
@@ -35,7 +36,8 @@ struct dpc_topology {
     uint32_t combinations;                 /* listed, or the product of the choices */
     uint32_t replicas;                     /* of each */
     uint32_t routed_paths;                 /* combinations x replicas */
-    uint32_t paths_count;                  /* with the dense one */
+    uint32_t dense_paths;                  /* the dense one and its replicas */
+    uint32_t paths_count;                  /* with these */
     bool skips;                            /* there are identities */
     /* With a list: the combinations through module m, ascending, are through[first_through[m]] to
      * before through[first_through[m + 1]]. NULL without. */
@@ -51,6 +53,8 @@ int dpc_topology_init(struct dpc_topology *topology, const struct dpc_experiment
 void dpc_topology_done(struct dpc_topology *topology);
 
 uint32_t dpc_topology_dense_path(const struct dpc_topology *topology);
+/* That one, or a replica of it. */
+bool dpc_topology_path_is_dense(const struct dpc_topology *topology, uint32_t path);
 /* No module: the path goes straight on. */
 enum { DPC_TOPOLOGY_NONE = UINT32_MAX };
 /* Id of the module that `path` takes at `level`, or DPC_TOPOLOGY_NONE. */
@@ -64,22 +68,22 @@ uint32_t dpc_topology_path_module(const struct dpc_topology *topology, uint32_t 
 uint32_t dpc_topology_module_level(const struct dpc_topology *topology, uint32_t module);
 bool dpc_topology_module_is_dense(const struct dpc_topology *topology, uint32_t module);
 /* The form in which a module's deltas travel. Those of dense modules are what they are: their step
- * is the delta itself, round for round (core/rounds.c), and would keep what a form loses. */
+ * is the mean of the deltas, round for round (core/rounds.c), and would keep what a form loses. */
 enum dpc_codec dpc_topology_upload(const struct dpc_topology *topology, uint32_t module);
 /* And that in which its versions' differences do; fp32: there are none. */
 enum dpc_codec dpc_topology_download(const struct dpc_topology *topology, uint32_t module);
-/* And that of a path's moments where its state travels; the dense path's is what others begin with.
+/* And that of a path's moments where its state travels; dense paths' are what others begin with.
  */
 enum dpc_moments dpc_topology_moments(const struct dpc_topology *topology, uint32_t path);
 bool dpc_topology_uses(const struct dpc_topology *topology, uint32_t path, uint32_t module);
-/* Number of routed paths (dense module: 1) through a module. */
+/* Number of routed paths, or of dense ones, through a module. */
 uint32_t dpc_topology_paths_through(const struct dpc_topology *topology, uint32_t module);
 
 /* The `index`-th of them, in the order of their numbers. */
 uint32_t dpc_topology_path_through(const struct dpc_topology *topology, uint32_t module,
                                    uint32_t index);
 
-/* "lower.1", "dense.lower"; "0-1", "0-1.2", "dense". `size` at least 2 * DPC_NAME_MAX. */
+/* "lower.1", "dense.lower"; "0-1", "0-1.2", "dense", "dense.1". `size` at least 2 * DPC_NAME_MAX. */
 void dpc_topology_module_name(const struct dpc_topology *topology, uint32_t module, char *ret_name,
                               size_t size);
 void dpc_topology_path_name(const struct dpc_topology *topology, uint32_t path, char *ret_name,

@@ -349,7 +349,7 @@ make_experiment(const struct making *making, uint32_t index, struct dpc_experime
     if (code == DPC_OK) {
         double steps = dpc_experiment_steps_in_all(other) * tokens_a_step(other) /
                        tokens_a_step(ret_experiment);
-        double warm = ret_experiment->warm_start.steps;
+        double warm = (double)dpc_experiment_warm_steps(ret_experiment);
         double all = dpc_experiment_steps_in_all(ret_experiment) - warm;
         double rounds = (steps - warm) / (all / ret_experiment->outer.rounds);
         /* What is too many is refused below. */

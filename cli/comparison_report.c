@@ -329,7 +329,7 @@ train_flops(const struct result *result)
 {
     const struct dpc_experiment *experiment = result->experiment;
     double step_tokens = (double)experiment->inner.batch * experiment->model.context;
-    double warm = step_tokens * experiment->warm_start.steps;
+    double warm = step_tokens * (double)dpc_experiment_warm_steps(experiment);
     double network = result->row->every ? step_tokens * experiment->reroute.steps : 0;
     return (warm + network) * dpc_layout_train_flops(experiment) +
            3 * ((double)result->tokens - warm) * result->forward_flops;

@@ -126,13 +126,22 @@ beginnings_bytes(const struct dpc_experiment *experiment, const struct dpc_plan 
     return bytes;
 }
 
+/* Routed paths and the dense one are never at work while its replicas are. */
+static uint64_t
+at_one_time(const struct dpc_experiment *experiment, uint64_t routed, uint64_t dense)
+{
+    uint64_t warm = experiment->warm_start.replicas * dense;
+    return routed + dense > warm ? routed + dense : warm;
+}
+
 /* Path states travel with the deltas; kept are the newest and those that kept rounds began with. */
 static uint64_t
 states_bytes(const struct dpc_experiment *experiment, const struct dpc_plan *plan, uint64_t rounds)
 {
-    uint64_t routed = dpc_path_state_bytes_as(experiment->transfer.moments, plan->paths_params);
-    uint64_t dense = dpc_path_state_bytes(plan->dense_params);
-    uint64_t bytes = routed + dense - 2 * DPC_PATH_STATE_HEADER_BYTES;
+    uint64_t routed = dpc_path_state_bytes_as(experiment->transfer.moments, plan->paths_params) -
+                      DPC_PATH_STATE_HEADER_BYTES;
+    uint64_t dense = dpc_path_state_bytes(plan->dense_params) - DPC_PATH_STATE_HEADER_BYTES;
+    uint64_t bytes = at_one_time(experiment, routed, dense);
     return experiment->transfer.path_state == DPC_STATE_SHIP ? (rounds + 1) * bytes : 0;
 }
 
@@ -160,8 +169,8 @@ plan_disk(const struct dpc_experiment *experiment, struct dpc_plan *plan)
         changes_bytes = (1 + ROUNDS_SWEPT_LATE) *
                         dpc_codec_bytes(experiment->transfer.download, plan->total_params);
     }
-    uint64_t deltas_bytes =
-        dpc_codec_bytes(experiment->transfer.upload, plan->paths_params) + dense_bytes;
+    uint64_t deltas_bytes = at_one_time(
+        experiment, dpc_codec_bytes(experiment->transfer.upload, plan->paths_params), dense_bytes);
     plan->disk_bytes =
         versions * version_bytes + changes_bytes + (versions + 1) * dense_bytes +
         contributions * deltas_bytes + states_bytes(experiment, plan, contributions) +
@@ -172,7 +181,7 @@ double
 dpc_plan_warm_flops(const struct dpc_experiment *experiment)
 {
     return (double)experiment->inner.batch * experiment->model.context *
-           experiment->warm_start.steps * dpc_layout_train_flops(experiment);
+           (double)dpc_experiment_warm_steps(experiment) * dpc_layout_train_flops(experiment);
 }
 
 static void
@@ -185,7 +194,8 @@ plan_steps(const struct dpc_experiment *experiment, struct dpc_plan *plan)
                         experiment->baseline.dense * trained;
     uint64_t step_tokens = (uint64_t)experiment->inner.batch * experiment->model.context;
     plan->path_tokens = plan->path_steps * step_tokens;
-    uint64_t dense_steps = experiment->warm_start.steps + experiment->baseline.dense * trained;
+    uint64_t dense_steps =
+        dpc_experiment_warm_steps(experiment) + experiment->baseline.dense * trained;
     plan->train_flops =
         (double)step_tokens * ((double)dense_steps * dpc_layout_train_flops(experiment) +
                                (double)(plan->total_steps - dense_steps) * 3 * plan->forward_flops);

@@ -37,7 +37,7 @@ struct dpc_forked {
     uint64_t blobs;           /* that the new store shares with its source, or has a copy of */
     uint32_t restarts;        /* paths whose best round is sought anew (early stopping) */
     uint32_t states_left_out; /* paths that begin from moments of zero: states were not shipped */
-    uint32_t barred;          /* rounds of the warm start that are of workers barred since */
+    uint32_t barred;          /* rounds of the warm start, path by path, of workers barred since */
 };
 
 /* Makes the store `to`, missing or empty, from the store `from` for the experiment in

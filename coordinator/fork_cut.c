@@ -23,7 +23,14 @@ fork_cut_has(const struct fork_cut *cut, const struct dpc_hash *hash)
 bool
 fork_cut_is_dense(const struct fork_cut *cut, uint32_t path)
 {
-    return path == dpc_topology_dense_path(&cut->topology);
+    return dpc_topology_path_is_dense(&cut->topology, path);
+}
+
+/* Of the dense path: what was over with the warm start. */
+static bool
+is_replica(const struct fork_cut *cut, uint32_t path)
+{
+    return path > dpc_topology_dense_path(&cut->topology);
 }
 
 bool
@@ -277,7 +284,7 @@ collect(struct fork_cut *cut, struct dpc_error *err)
     if (code == DPC_OK)
         code = dpc_scan_contributions(cut->source->kv, note_contribution, cut, err);
     for (uint32_t i = 0; i < cut->topology.paths_count && code == DPC_OK; i++) {
-        if (cut->warm || was_reset(cut, i)) {
+        if (!is_replica(cut, i) && (cut->warm || was_reset(cut, i))) {
             cut->paths[i].went_on = true;
             cut->paths[i].began = cut->warm ? cut->phase.warm_state : dpc_hash_none;
         }
@@ -392,7 +399,7 @@ check_begun(const struct fork_cut *cut, struct dpc_error *err)
     if (cut->old->mode != DPC_MODE_STRICT || !ships(cut) || rolled_back || cut->warm_rounds == 0)
         return DPC_OK;
     for (uint32_t i = 0; i < cut->topology.paths_count; i++) {
-        if (cut->paths[i].exists && fork_cut_takes_path(cut, i) &&
+        if (cut->paths[i].exists && fork_cut_takes_path(cut, i) && !is_replica(cut, i) &&
             dpc_hash_is_none(state_of(&cut->paths[i])))
             return dpc_error_set(err, DPC_EVERSION,
                                  "an earlier release wrote it, without the states that rounds "
@@ -424,6 +431,9 @@ tokens_of(const struct dpc_experiment *experiment, uint64_t steps)
 static uint32_t
 next_round(const struct fork_cut *cut, uint32_t path, uint32_t round)
 {
+    if (is_replica(cut, path))
+        return cut->warm_rounds +
+               (cut->experiment->baseline.dense ? cut->experiment->outer.rounds : 0);
     if (fork_cut_is_dense(cut, path))
         return round;
     while (round < cut->experiment->outer.rounds &&
@@ -445,7 +455,8 @@ set_state(struct fork_cut *cut, struct fork_path *path)
     path->record.kept = dpc_hash_none;
     path->record.kept_bytes = 0;
     memset(path->record.keeper, 0, sizeof path->record.keeper);
-    cut->forked.states_left_out += !kept && cut->experiment->transfer.path_state == DPC_STATE_SHIP;
+    cut->forked.states_left_out += !kept && !is_replica(cut, path->record.path) &&
+                                   cut->experiment->transfer.path_state == DPC_STATE_SHIP;
 }
 
 static void

@@ -84,7 +84,7 @@ set_rates(const struct dpc_lineage_source *source, const struct dpc_version_reco
     bool dense = dpc_topology_module_is_dense(source->topology, version->module);
     struct rates rates = {.round = dpc_version_round(version)};
     dpc_fold_set_rates(fold, source->experiment, dense);
-    *ret_rescale = source->experiment->outer.rescale;
+    *ret_rescale = dense ? DPC_RESCALE_NONE : source->experiment->outer.rescale;
     int code = dpc_scan_origins(source->kv, look_for_rates, &rates, err);
     if (code != DPC_OK || dense || !rates.found)
         return code;

@@ -233,7 +233,7 @@ fork_store(const struct making *making, const struct dpc_server_options *options
                         forked.round, forked.restarts);
     if (forked.barred)
         dpc_log_warning(
-            "%u rounds of the warm start were handed in by workers that are barred since, "
+            "%u rounds of paths of the warm start were handed in by workers that are barred since, "
             "and a revoke takes out none of these: begin anew if they may be bad",
             forked.barred);
     if (forked.states_left_out)

@@ -24,7 +24,7 @@ first_round(const struct dpc_lineage_source *records, uint32_t path, uint32_t si
 {
     const struct dpc_experiment *experiment = records->experiment;
     uint32_t steps = experiment->inner.steps;
-    bool dense = path == dpc_topology_dense_path(records->topology);
+    bool dense = dpc_topology_path_is_dense(records->topology, path);
     return since + (dense ? (experiment->warm_start.steps + steps - 1) / steps : 0);
 }
 

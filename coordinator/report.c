@@ -96,7 +96,7 @@ gather_contribution(void *context, const struct dpc_contribution_record *record)
         return true;
     struct curve *curve = &report->curves[record->path];
     double before = curve->count                    ? curve->x[curve->count - 1]
-                    : record->path == report->dense ? 0
+                    : record->path >= report->dense ? 0
                                                     : report->world->experiment->warm_start.steps;
     curve->x = dpc_grow(curve->x, curve->count + 1, sizeof *curve->x);
     curve->y = dpc_grow(curve->y, curve->count + 1, sizeof *curve->y);
@@ -189,13 +189,14 @@ static struct row
 dense_row(const struct report *report)
 {
     size_t params = dpc_layout_path_floats(report->world->experiment);
-    const struct dpc_path_record *path = &report->records[report->dense];
-    return (struct row){.name = "dense",
-                        .sums = report->paths[report->dense],
-                        .steps = path->steps_done,
-                        .tokens = path->tokens_done,
-                        .params_path = params,
-                        .params_total = params};
+    struct row row = {.name = "dense",
+                      .sums = report->paths[report->dense],
+                      .steps = report->records[report->dense].steps_done,
+                      .params_path = params,
+                      .params_total = params};
+    for (uint32_t path = report->dense; path < report->world->topology->paths_count; path++)
+        row.tokens += report->records[path].tokens_done;
+    return row;
 }
 
 static size_t
@@ -219,8 +220,8 @@ dipaco_row(const struct report *report)
     const struct dpc_topology *topology = report->world->topology;
     const struct dpc_experiment *experiment = report->world->experiment;
     struct row row = {.name = "dipaco"};
-    row.tokens = (uint64_t)experiment->warm_start.steps * experiment->inner.batch *
-                 experiment->model.context;
+    row.tokens =
+        dpc_experiment_warm_steps(experiment) * experiment->inner.batch * experiment->model.context;
     for (uint32_t path = 0; path < topology->routed_paths; path++) {
         add_sums(&row.sums, &report->paths[path]);
         row.steps = report->records[path].steps_done;
@@ -290,7 +291,7 @@ static struct dpc_json *
 json_paths(const struct report *report)
 {
     struct dpc_json *paths = dpc_json_array();
-    for (uint32_t i = 0; i < report->world->topology->paths_count; i++) {
+    for (uint32_t i = 0; i <= report->dense; i++) { /* replicas of the dense path are no model */
         char name[2 * DPC_NAME_MAX];
         struct dpc_json *path = dpc_json_object();
         dpc_topology_path_name(report->world->topology, i, name, sizeof name);
@@ -394,7 +395,7 @@ markdown_paths(const struct report *report, struct dpc_buf *out)
     dpc_buf_printf(out, "\n|---|---|---|---|");
     dpc_report_best_rule(report->best, out);
     dpc_buf_printf(out, "\n");
-    for (uint32_t i = 0; i < report->world->topology->paths_count; i++) {
+    for (uint32_t i = 0; i <= report->dense; i++) { /* replicas of the dense path are no model */
         dpc_topology_path_name(report->world->topology, i, name, sizeof name);
         dpc_buf_printf(out, "| %s | %llu | %u | %s |", name,
                        (unsigned long long)report->records[i].shard_documents,

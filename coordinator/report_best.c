@@ -69,7 +69,7 @@ dpc_report_best_destroy(struct dpc_report_best *best)
 static uint32_t
 round_of(const struct dpc_report_best *best, uint32_t path, uint32_t round)
 {
-    return path == dpc_topology_dense_path(best->topology)
+    return dpc_topology_path_is_dense(best->topology, path)
                ? round - dpc_experiment_warm_rounds(best->experiment)
                : round;
 }

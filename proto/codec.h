@@ -13,9 +13,9 @@
 #include "proto/wire.pb-c.h"
 
 enum {
-    /* The dense path's and the dense modules' ids stand behind the routed ones (base/topology.h).
+    /* The dense paths' and the dense modules' ids stand behind the routed ones (base/topology.h).
      */
-    DPC_CODEC_PATH_MAX = DPC_PATHS_MAX,
+    DPC_CODEC_PATH_MAX = DPC_PATHS_MAX + DPC_WARM_REPLICAS_MAX - 1,
     DPC_CODEC_MODULE_MAX = DPC_MODULES_MAX + DPC_LEVELS_MAX - 1,
     DPC_CODEC_MISSING_MAX = DPC_LEVELS_MAX + 2,
 };

@@ -49,7 +49,7 @@ count_bytes(const struct dpc_session *session, struct dpc_parting_facts *facts)
 {
     const struct dpc_session_parts *parts = &session->parts;
     const struct dpc_msg_lease *lease = &session->lease;
-    bool plain = lease->path == parts->dense_path;
+    bool plain = lease->path >= parts->dense_path;
     size_t all = 0;
     for (uint32_t level = 0; level < lease->levels_count; level++) {
         uint64_t bytes = lease->versions[level].bytes, header = dpc_tensor_blob_bytes(0);

@@ -122,7 +122,7 @@ struct dpc_session_parts {
     bool ship_state; /* path states with it */
     enum dpc_codec upload;
     enum dpc_moments moments;
-    uint32_t dense_path; /* whose deltas and state are fp32 */
+    uint32_t dense_path; /* whose deltas and state are fp32, and those of its replicas behind it */
 };
 void dpc_session_allow_parts(struct dpc_session *session, const struct dpc_session_parts *parts);
 /* The machine is this worker's for `left_ms` more, for `reason`: what is fetched goes back, of what

@@ -124,7 +124,13 @@ core_tokens_of(const struct dpc_core *core, uint32_t steps)
 bool
 core_is_dense(const struct dpc_core *core, uint32_t path)
 {
-    return path == dpc_topology_dense_path(&core->topology);
+    return dpc_topology_path_is_dense(&core->topology, path);
+}
+
+bool
+core_is_replica(const struct dpc_core *core, uint32_t path)
+{
+    return path > dpc_topology_dense_path(&core->topology);
 }
 
 /* --- From the store. */
@@ -685,13 +691,15 @@ dpc_core_progress(const struct dpc_core *core, uint64_t *ret_steps_done, uint64_
              per_path = (uint64_t)core->experiment->inner.steps * core->experiment->outer.rounds;
     for (uint32_t i = 0; i < core->topology.paths_count; i++) {
         const struct core_path *path = &core->paths[i];
-        bool dense = core_is_dense(core, i);
+        bool dense = core_is_dense(core, i), replica = core_is_replica(core, i);
         uint64_t inherited = dense ? 0 : core->experiment->warm_start.steps;
-        done += dpc_core_round_place(core, i, path->record.rounds_done) + path->record.part_steps -
-                inherited;
+        uint64_t place = dpc_core_round_place(core, i, path->record.rounds_done);
+        if (replica && place > core->experiment->warm_start.steps)
+            place = core->experiment->warm_start.steps;
+        done += place + path->record.part_steps - inherited;
         if (dense)
             total += core->experiment->warm_start.steps;
-        if (!dense || core->experiment->baseline.dense)
+        if (!dense || (core->experiment->baseline.dense && !replica))
             total += per_path;
     }
     for (uint32_t i = 0; i < core->leases_count; i++) {

@@ -46,7 +46,9 @@ core_lateness(const struct dpc_core *core, uint32_t path, uint32_t module_id, ui
         return DPC_IN_TIME;
     bool merged =
         in_time->serial && in_time->round == round && !DPC_PLANTED(DPC_PLANTED_MERGED_TWICE);
-    bool next = open == round + 1 && open < dpc_core_path_rounds(core, path);
+    /* What is late of the warm start is none of the dense path's, which goes on alone. */
+    bool ends = core_is_dense(core, path) && open == core->warm_rounds;
+    bool next = open == round + 1 && open < dpc_core_path_rounds(core, path) && !ends;
     return core->experiment->outer.late == DPC_LATE_DISCOUNT && next && !merged ? DPC_LATE
                                                                                 : DPC_TOO_LATE;
 }

@@ -112,7 +112,7 @@ core_plan_chunks(struct dpc_core *core)
                         core->phase.traced_documents); /* one network routes them all */
     for (uint32_t path = 0; phase == DPC_PHASE_EVALUATE && path < core->topology.paths_count;
          path++) {
-        if (!core_is_dense(core, path) || core->experiment->baseline.dense)
+        if (!core_is_dense(core, path) || (path == dense && core->experiment->baseline.dense))
             add_chunks(core, path, core->paths[path].record.test_documents, EVALUATE_CHUNK);
     }
     core->chunks_left = core->chunks_count;
@@ -216,6 +216,25 @@ put_initial(struct dpc_core *core, uint32_t module_id, const struct dpc_hash *co
         core->warm[dpc_topology_module_level(&core->topology, module_id)] = version;
 }
 
+/* All train documents are everybody's: each draws its own batches of them. */
+static void
+begin_dense(struct dpc_core *core, uint32_t path_id, const struct dpc_prepared *prepared,
+            struct dpc_actions *actions)
+{
+    struct dpc_path_record *path = &core->paths[path_id].record;
+    path->rounds_done = core_next_round(core, path_id, 0);
+    path->shard = prepared->train.hash;
+    path->shard_bytes = prepared->train.bytes;
+    path->shard_documents = prepared->train_documents;
+    path->shard_tokens = prepared->train_tokens;
+    if (!core_is_replica(core, path_id)) {
+        path->test = prepared->test.hash;
+        path->test_bytes = prepared->test.bytes;
+        path->test_documents = prepared->test_documents;
+    }
+    dpc_put_path(&actions->batch, path);
+}
+
 void
 core_on_prepared(struct dpc_core *core, const struct dpc_prepared *prepared,
                  struct dpc_actions *actions)
@@ -223,18 +242,13 @@ core_on_prepared(struct dpc_core *core, const struct dpc_prepared *prepared,
     if (core->phase.phase != DPC_PHASE_PREPARE)
         return;
     uint32_t dense = dpc_topology_dense_path(&core->topology);
-    struct dpc_path_record *path = &core->paths[dense].record;
     for (uint32_t level = 0; level < core->topology.levels_count; level++)
         put_initial(core, dpc_topology_module(&core->topology, dense, level),
                     &prepared->modules[level], actions);
-    path->shard = prepared->train.hash;
-    path->shard_bytes = prepared->train.bytes;
-    path->shard_documents = prepared->train_documents;
-    path->shard_tokens = prepared->train_tokens;
-    path->test = prepared->test.hash;
-    path->test_bytes = prepared->test.bytes;
-    path->test_documents = prepared->test_documents;
-    dpc_put_path(&actions->batch, path);
+    for (uint32_t path = dense; path < core->topology.paths_count; path++)
+        begin_dense(core, path, prepared, actions);
+    for (uint32_t level = 0; level < core->topology.levels_count; level++)
+        core_count_delivered(core, dpc_topology_module(&core->topology, dense, level));
     core->phase.corpus = prepared->corpus;
     core->phase.prefixes = prepared->prefixes.hash;
     core->phase.prefixes_bytes = prepared->prefixes.bytes;
@@ -396,17 +410,29 @@ dpc_phase_after_warm_start(const struct dpc_experiment *experiment)
                                                                : DPC_PHASE_FEATURIZE;
 }
 
+/* Nobody goes on from the states of the replicas. */
+static void
+end_warm_start(struct dpc_core *core, struct dpc_actions *actions)
+{
+    uint32_t dense = dpc_topology_dense_path(&core->topology);
+    core->phase.warm_state = core->paths[dense].record.state;
+    core->phase.warm_state_bytes = core->paths[dense].record.state_bytes;
+    for (uint32_t i = dense + 1; i < core->topology.paths_count; i++) {
+        struct dpc_path_record *path = &core->paths[i].record;
+        path->state = dpc_hash_none;
+        path->state_bytes = 0;
+        dpc_put_path(&actions->batch, path);
+    }
+    core_enter_phase(core, dpc_phase_after_warm_start(core->experiment), actions);
+}
+
 void
 core_advance(struct dpc_core *core, struct dpc_actions *actions)
 {
-    uint32_t dense = dpc_topology_dense_path(&core->topology);
     switch ((enum dpc_phase)core->phase.phase) {
     case DPC_PHASE_WARM_START:
-        if (warm_start_is_over(core)) {
-            core->phase.warm_state = core->paths[dense].record.state;
-            core->phase.warm_state_bytes = core->paths[dense].record.state_bytes;
-            core_enter_phase(core, dpc_phase_after_warm_start(core->experiment), actions);
-        }
+        if (warm_start_is_over(core))
+            end_warm_start(core, actions);
         break;
     case DPC_PHASE_FEATURIZE:
         if (core->chunks_left == 0)

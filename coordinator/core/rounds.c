@@ -28,6 +28,8 @@ dpc_experiment_plans(const struct dpc_experiment *experiment, uint32_t path, uin
 bool
 dpc_core_plans(const struct dpc_core *core, uint32_t path, uint32_t round)
 {
+    if (core_is_replica(core, path))
+        return round < core->warm_rounds;
     return core_is_dense(core, path) || dpc_experiment_plans(core->experiment, path, round);
 }
 
@@ -105,7 +107,7 @@ core_count_delivered(struct dpc_core *core, uint32_t module_id)
 void
 dpc_fold_set_rates(struct dpc_fold *fold, const struct dpc_experiment *experiment, bool dense)
 {
-    /* The dense path trains alone: its outer step is the plain replacement old - delta. */
+    /* The dense path and its replicas go on from their mean; alone, from where it stands. */
     fold->lr = dense ? 1.0 : experiment->outer.lr;
     fold->mu = dense ? 0.0 : experiment->outer.momentum;
     fold->rda = !dense && experiment->outer.rescale == DPC_RESCALE_RDA;
@@ -207,9 +209,10 @@ describe_fold(const struct dpc_core *core, uint32_t module_id, struct dpc_fold *
     list_inputs(core, fold);
     if (DPC_PLANTED(DPC_PLANTED_ARRIVAL_ORDER))
         sort_by_arrival(fold);
-    fold->rescale = core->experiment->outer.rescale == DPC_RESCALE_SQRT ? 0.0 : 1.0;
+    enum dpc_outer_rescale rescale = dense ? DPC_RESCALE_NONE : core->experiment->outer.rescale;
+    fold->rescale = rescale == DPC_RESCALE_SQRT ? 0.0 : 1.0;
     if (fold->inputs_count)
-        dpc_fold_normalise(fold, core->experiment->outer.rescale);
+        dpc_fold_normalise(fold, rescale);
     dpc_fold_set_rates(fold, core->experiment, dense);
     fold->gated = core->experiment->trust == DPC_TRUST_OPEN;
 }

@@ -211,6 +211,8 @@ struct dpc_msg *core_reply(struct dpc_actions *actions, enum dpc_msg_type type);
 void core_reply_error(struct dpc_actions *actions, int code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 bool core_is_dense(const struct dpc_core *core, uint32_t path);
+/* Of the dense path: there for the warm start alone, after which no round plans it. */
+bool core_is_replica(const struct dpc_core *core, uint32_t path);
 
 /* --- leases.c: who works on what. */
 /* Strict mode: what the worker handed in is accepted, and all else is of its numeric class. */

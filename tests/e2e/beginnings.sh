@@ -1,11 +1,12 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# Modules that begin as no copies, merged by lengths and directions: a function of the experiment
-# file as any other run is, through the end of the coordinator, and computed again by replay.
+# A warm start on three paths, and modules that begin as no copies of it, merged by lengths and
+# directions: a function of the experiment file as any other run is, through the end of the
+# coordinator, and computed again by replay.
 . "$(dirname "$0")/lib.sh"
 
 make_corpus
-make_experiment drop.yaml 's/warm_start: .*/warm_start: {steps: 40, init: drop, drop: 0.25}/' \
+make_experiment drop.yaml 's/warm_start: .*/warm_start: {steps: 40, replicas: 3, init: drop, drop: 0.25}/' \
     's/rescale: sqrt/rescale: rda/' 's/steps: 20,/steps: 600,/' '$ a keep_rounds: 1000'
 
 run_to_end calm dipaco run drop.yaml --dir calm
@@ -22,6 +23,8 @@ beginnings=$(dipacoctl --dir killed versions --json | awk '
     /"module"/ { module = $2 } /"version"/ { version = $2 }
     /"master"/ && module !~ /dense/ && version ~ /^0,?$/ { print $2 }' | sort -u | wc -l)
 check 'each of the four with a content of its own' [ "$beginnings" = 4 ]
+check 'the warm start was shared by three' \
+    [ "$(dipacoctl --dir killed ledger | grep -c ' dense\.[12] ')" = 4 ]
 run_to_end all dipacoctl --dir killed replay
 check 'all versions come out as they are' [ "$status" = 0 ]
 release_workers killed

@@ -94,6 +94,8 @@ record_round(struct sim *sim, uint32_t path, const struct dpc_event *event)
         sim_fail(sim, "round %u of path %u was accepted twice", round_number, path);
     if (round_number > 0 && memcmp(round[-1].worker, event->worker, sizeof round->worker) != 0)
         sim_mark(sim, SIM_MARK_PATH_MOVED);
+    if (path > dpc_topology_dense_path(dpc_core_topology(sim->coordinator.core)))
+        sim_mark(sim, SIM_MARK_REPLICA);
     if (round->first_serial && round->first_serial != submit->token.serial)
         sim_mark(sim, SIM_MARK_BACKUP_WON);
     round->accepted = true;
@@ -128,6 +130,8 @@ check_paths(struct sim *sim, const struct dpc_event *event)
             sim_note_progress(sim, path, done);
         else if (event->type == DPC_EVENT_SHARDED && done == next_round(sim, path, 0))
             sim_mark(sim, SIM_MARK_ROUND_SKIPPED);
+        else if (event->type == DPC_EVENT_PREPARED && done == next_round(sim, path, 0))
+            sim_mark(sim, SIM_MARK_REPLICA_IDLE);
         else if (done != next_round(sim, path, memory->rounds_done[path] + 1))
             sim_fail(sim, "path %u jumped from round %u to %u", path, memory->rounds_done[path],
                      done);

@@ -31,6 +31,8 @@
     X(EFFECT_LOST, "an effect under way was lost")                                                 \
     X(FOLD_AGAIN, "a lost outer step was asked for again")                                         \
     X(DENSE_AHEAD, "features were asked for while the dense path had gone on")                     \
+    X(REPLICA, "a replica of the dense path trained a round of the warm start")                    \
+    X(REPLICA_IDLE, "there was no warm start for a replica to train")                              \
     X(ROUTED_ANEW, "documents were routed anew between two rounds")                                \
     X(REROUTED, "new routes at evaluation were found")                                             \
     X(ROUTED_BY_SOME, "some of the paths were asked to score a document, not all")                 \

@@ -212,15 +212,16 @@ draw_reroute(const struct sim_plan *plan, struct dpc_buf *yaml)
     dpc_free(experiment);
 }
 
-/* Some have no warm start, since the model came trained. */
+/* Some have no warm start, since the model came trained; some have it on several paths. */
 static void
 put_warm_start(uint64_t seed, uint32_t steps, const char *forms, struct dpc_buf *yaml)
 {
     struct dpc_rng rng;
     dpc_rng_init(&rng, seed, DPC_RNG_TEST, STREAM_IMPORTED, 0, 0);
     bool imported = dpc_rng_below(&rng, 8) == 0;
-    dpc_buf_printf(yaml, "warm_start: {steps: %u, from: %s%s}\n", imported ? 0 : steps,
-                   imported ? "model" : "none", forms);
+    uint32_t replicas = dpc_rng_below(&rng, 2) ? between(&rng, 2, 4) : 1;
+    dpc_buf_printf(yaml, "warm_start: {steps: %u, replicas: %u, from: %s%s}\n",
+                   imported ? 0 : steps, replicas, imported ? "model" : "none", forms);
 }
 
 /* In half of the seeds deltas and versions may travel in a form that loses something. */

@@ -32,7 +32,7 @@ enum {
     SIM_FLOATS = 64,       /* of a module */
     SIM_PIECES = 16,       /* of a document: dpc_experiment_pieces of what plans say */
     SIM_HEARTBEAT_MS = 1000,
-    SIM_PATHS_MAX = 65,
+    SIM_PATHS_MAX = 68,       /* 64 routed ones, and 4 of the warm start */
     SIM_MODULES_MAX = 32,
     SIM_ROUNDS_MAX = 24,      /* of the dense path: warm start, rollbacks and all */
     SIM_INDEX_PATHS_MAX = 10, /* with more, indices are checked at some events only */

@@ -33,6 +33,7 @@ tiny_llama(struct dpc_experiment *experiment)
                   .rope_base = 10000,
                   .norm_epsilon = 1e-5},
         .levels_count = 2,
+        .warm_start.replicas = 1,
         .levels = {{.name = "lower", .embedding = true, .blocks = 1, .modules = 2},
                    {.name = "upper", .blocks = 1, .head = true, .modules = 2}},
     };

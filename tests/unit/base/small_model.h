@@ -23,6 +23,7 @@ small_model(struct dpc_experiment *experiment)
                   .norm_epsilon = 1e-5,
                   .init_std = 0.02},
         .levels_count = 2,
+        .warm_start.replicas = 1,
         .levels = {{.name = "lower", .embedding = true, .blocks = 2, .modules = 2},
                    {.name = "upper", .blocks = 2, .head = true, .modules = 2}},
     };

@@ -57,6 +57,18 @@ routed_modules_begin_as_copies_unless_told(void)
     CU_ASSERT_EQUAL(e.warm_start.init, DPC_BEGIN_DROP);
 }
 
+static void
+the_warm_start_is_one_path_unless_told(void)
+{
+    struct dpc_experiment e;
+    struct dpc_error err;
+    CU_ASSERT_EQUAL_FATAL(parse_with("", &e, &err), DPC_OK);
+    CU_ASSERT_EQUAL(e.warm_start.replicas, 1);
+    CU_ASSERT_EQUAL(dpc_experiment_warm_steps(&e), 200);
+    CU_ASSERT_EQUAL_FATAL(parse_with("warm_start: {replicas: 64}", &e, &err), DPC_OK);
+    CU_ASSERT_EQUAL(dpc_experiment_warm_steps(&e), 64 * 200);
+}
+
 /* The key stands in line 3 of the file. */
 static const struct {
     const char *warm_start;
@@ -65,6 +77,8 @@ static const struct {
 } bad_values[] = {
     {"warm_start: {init: random}", DPC_EINVAL,
      "\"warm_start.init\" is random: needed is one of copy, noise, drop"},
+    {"warm_start: {replicas: 0}", DPC_ERANGE, "\"warm_start.replicas\" is 0"},
+    {"warm_start: {replicas: 65}", DPC_ERANGE, "\"warm_start.replicas\" is 65"},
     {"warm_start: {noise: 0}", DPC_ERANGE, "\"warm_start.noise\" is 0"},
     {"warm_start: {noise: 10.1}", DPC_ERANGE, "\"warm_start.noise\" is 10.1"},
     {"warm_start: {drop: 0}", DPC_ERANGE, "\"warm_start.drop\" is 0"},
@@ -94,6 +108,7 @@ static const struct dpc_test tests[] = {
     {"the dense model begins by chance unless told", the_dense_model_begins_by_chance_unless_told},
     {"routes without a model need no warm start", routes_without_a_model_need_no_warm_start},
     {"routed modules begin as copies unless told", routed_modules_begin_as_copies_unless_told},
+    {"the warm start is one path unless told", the_warm_start_is_one_path_unless_told},
     {"bad values are named", bad_values_are_named},
 };
 DPC_TEST_MAIN("base/experiment, warm_start", tests)

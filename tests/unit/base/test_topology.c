@@ -14,6 +14,7 @@ make_2_3_4(struct dpc_experiment *experiment, struct dpc_topology *topology)
 {
     *experiment = (struct dpc_experiment){
         .levels_count = 3,
+        .warm_start.replicas = 1,
         .levels = {{.name = "low", .modules = 2},
                    {.name = "mid", .modules = 3},
                    {.name = "top", .modules = 4}},
@@ -112,6 +113,7 @@ modules_of_one_path_each(void)
 {
     struct dpc_experiment experiment = {
         .levels_count = 3,
+        .warm_start.replicas = 1,
         .levels = {{.name = "low", .modules = 2},
                    {.name = "mid", .modules = 6, .own = true},
                    {.name = "top", .modules = 3}},
@@ -143,6 +145,40 @@ modules_of_one_path_each(void)
     CU_ASSERT_STRING_EQUAL(name, "1-2");
 }
 
+/* They stand behind the dense path, on its modules. */
+static void
+the_warm_start_has_replicas(void)
+{
+    struct dpc_experiment experiment;
+    struct dpc_topology topology;
+    char name[2 * DPC_NAME_MAX];
+    uint32_t found;
+    small_model(&experiment);
+    experiment.warm_start.replicas = 3;
+    CU_ASSERT_EQUAL_FATAL(dpc_topology_init(&topology, &experiment, NULL), DPC_OK);
+    CU_ASSERT_EQUAL(topology.routed_paths, 4);
+    CU_ASSERT_EQUAL(topology.paths_count, 7);
+    CU_ASSERT_EQUAL(dpc_topology_dense_path(&topology), 4);
+    CU_ASSERT_FALSE(dpc_topology_path_is_dense(&topology, 3));
+    static const char *const names[] = {"dense", "dense.1", "dense.2"};
+    for (uint32_t i = 0; i < 3; i++) {
+        CU_ASSERT(dpc_topology_path_is_dense(&topology, 4 + i));
+        CU_ASSERT_EQUAL(dpc_topology_module(&topology, 4 + i, 0), 4);
+        CU_ASSERT_EQUAL(dpc_topology_module(&topology, 4 + i, 1), 5);
+        CU_ASSERT(dpc_topology_uses(&topology, 4 + i, 5));
+        CU_ASSERT_EQUAL(dpc_topology_path_through(&topology, 5, i), 4 + i);
+        dpc_topology_path_name(&topology, 4 + i, name, sizeof name);
+        CU_ASSERT_STRING_EQUAL(name, names[i]);
+        CU_ASSERT(dpc_topology_path_find(&topology, name, &found) && found == 4 + i);
+        CU_ASSERT_EQUAL(dpc_topology_moments(&topology, 4 + i), DPC_MOMENTS_FP32);
+    }
+    CU_ASSERT_EQUAL(dpc_topology_paths_through(&topology, 5), 3);
+    CU_ASSERT_EQUAL(dpc_topology_paths_through(&topology, 0), 2);
+    static const char *const nothing[] = {"dense.0", "dense.3", "dense.01", "dense.", "densest"};
+    for (size_t i = 0; i < sizeof nothing / sizeof *nothing; i++)
+        CU_ASSERT_FALSE(dpc_topology_path_find(&topology, nothing[i], &found));
+}
+
 static void
 names_of_nothing_are_not_found(void)
 {
@@ -166,7 +202,7 @@ names_of_nothing_are_not_found(void)
 static void
 longest_path_name_fits(void)
 {
-    struct dpc_experiment experiment = {.levels_count = DPC_LEVELS_MAX};
+    struct dpc_experiment experiment = {.levels_count = DPC_LEVELS_MAX, .warm_start.replicas = 1};
     struct dpc_topology topology;
     char name[2 * DPC_NAME_MAX];
     uint32_t found;
@@ -183,6 +219,7 @@ static void
 too_many_are_refused(void)
 {
     struct dpc_experiment experiment = {.levels_count = 2,
+                                        .warm_start.replicas = 1,
                                         .levels = {{.modules = 257}, {.modules = 256}}};
     struct dpc_topology topology = {.levels_count = 99};
     struct dpc_error err;
@@ -276,6 +313,7 @@ paths_skip_levels(void)
     static const char *const names[] = {"0-0-0", "0-1-0", "0-x-0", "1-0-0", "1-1-0", "1-x-0"};
     struct dpc_experiment experiment = {
         .levels_count = 3,
+        .warm_start.replicas = 1,
         .levels = {{.name = "low", .modules = 2},
                    {.name = "mid", .modules = 2, .identity = true},
                    {.name = "top", .modules = 1}},
@@ -408,6 +446,7 @@ static const struct dpc_test tests[] = {
     {"levels of modules and paths through them", levels_of_modules_and_paths_through_them},
     {"names are found again", names_are_found_again},
     {"modules of one path each", modules_of_one_path_each},
+    {"the warm start has replicas", the_warm_start_has_replicas},
     {"names of nothing are not found", names_of_nothing_are_not_found},
     {"longest path name fits", longest_path_name_fits},
     {"too many are refused", too_many_are_refused},

@@ -17,7 +17,7 @@ enum { ROUNDS = 6, KEEP_ROUNDS = 2 };
 #define YAML(rounds, outer, more)                                                                  \
     SMALL_2X2                                                                                      \
     "inner: {steps: 4, batch: 2}\n"                                                                \
-    "warm_start: {steps: 8}\n"                                                                     \
+    "warm_start: {steps: 8, replicas: 2}\n"                                                        \
     "keep_rounds: 2\n"                                                                             \
     "outer: {rounds: " rounds outer "}\n" more
 #define ROUTING "routing: {prefix: 8}\n"
@@ -368,10 +368,10 @@ rounds_of_barred_workers_are_told(void)
     CU_ASSERT_EQUAL(source.kv->ops->write(source.kv, &batch, &err), DPC_OK);
     dpc_kv_batch_done(&batch);
     CU_ASSERT_EQUAL_FATAL(make(&source, DPC_FORK_WARM, yaml, &fork), DPC_OK);
-    CU_ASSERT_EQUAL(fork.forked.barred, 2); /* 8 steps, 4 a round */
+    CU_ASSERT_EQUAL(fork.forked.barred, 4); /* 8 steps, 4 a round, on two paths */
     drop(&fork);
     CU_ASSERT_EQUAL_FATAL(make(&source, 5, yaml, &fork), DPC_OK);
-    CU_ASSERT_EQUAL(fork.forked.barred, 2);
+    CU_ASSERT_EQUAL(fork.forked.barred, 4);
     drop(&fork);
     driver_stop(&source);
 }

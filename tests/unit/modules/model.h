@@ -44,7 +44,7 @@ small_experiment(bool tied)
                   .batch = 4,
                   .steps = 5},
         .outer = {.rounds = 3},
-        .warm_start = {.steps = 4},
+        .warm_start = {.steps = 4, .replicas = 1},
     };
 }
 

@@ -249,7 +249,7 @@ bad_frames_are_refused(void)
     CU_ASSERT_EQUAL(RAW("\xda\x02\x00"), DPC_EVERSION);   /* type 43: of a later version */
     CU_ASSERT_EQUAL(RAW("\x22\x00"), DPC_EPROTO);         /* lease of kind 0 */
     CU_ASSERT_EQUAL(RAW("\x22\x02\x10\x09"), DPC_EPROTO); /* lease of kind 9 */
-    CU_ASSERT_EQUAL(RAW("\x22\x06\x10\x01\x18\x81\x80\x04"), DPC_ELIMIT); /* path 65537 */
+    CU_ASSERT_EQUAL(RAW("\x22\x06\x10\x01\x18\xc0\x80\x04"), DPC_ELIMIT); /* path 65537 */
     CU_ASSERT_EQUAL(RAW("\x22\x04\x10\x01\x38\x01"), DPC_EPROTO);         /* documents 1 to 0 */
     CU_ASSERT_EQUAL(RAW("\x22\x04\x10\x01\x4a\x00"), DPC_EPROTO); /* a version without a module */
     CU_ASSERT_EQUAL(RAW("\xa2\x01\x02\x18\x01"), DPC_EPROTO);     /* fetch without a hash */

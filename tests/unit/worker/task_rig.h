@@ -62,7 +62,7 @@ rig_experiment(struct dpc_experiment *experiment)
                   .batch = 4,
                   .steps = RIG_STEPS},
         .outer = {.rounds = 3},
-        .warm_start = {.steps = 4},
+        .warm_start = {.steps = 4, .replicas = 1},
         .evaluation = {.windows = 3},
     };
 }
