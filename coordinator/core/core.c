@@ -654,6 +654,12 @@ dpc_core_lease_at(const struct dpc_core *core, uint32_t index, int64_t now_ms,
     memcpy(ret_view->worker, lease->record.worker, DPC_WORKER_KEY_BYTES);
 }
 
+bool
+dpc_core_is_silent(const struct dpc_core *core, int64_t silent_ms)
+{
+    return silent_ms > 3 * (int64_t)core->heartbeat_ms;
+}
+
 uint32_t
 dpc_core_workers_count(const struct dpc_core *core)
 {
@@ -674,7 +680,7 @@ dpc_core_worker_at(const struct dpc_core *core, uint32_t index, int64_t now_ms,
     assert(index < core->workers_count);
     const struct core_worker *worker = &core->workers[index];
     *ret_silent_ms = now_ms - worker->heard_ms;
-    *ret_connected = worker->connected && *ret_silent_ms <= 3 * (int64_t)core->heartbeat_ms;
+    *ret_connected = worker->connected && !dpc_core_is_silent(core, *ret_silent_ms);
     return &worker->record;
 }
 
@@ -708,6 +714,20 @@ dpc_core_progress(const struct dpc_core *core, uint64_t *ret_steps_done, uint64_
     }
     *ret_steps_done = done < total ? done : total;
     *ret_steps_total = total;
+}
+
+double
+dpc_core_seconds_left(const struct dpc_core *core)
+{
+    uint64_t done, total;
+    dpc_core_progress(core, &done, &total);
+    return done ? (double)core->phase.seconds * (double)(total - done) / (double)done : NAN;
+}
+
+uint64_t
+dpc_core_contributions(const struct dpc_core *core, enum dpc_lateness lateness)
+{
+    return core->contributions[lateness];
 }
 
 double

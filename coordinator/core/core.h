@@ -345,6 +345,8 @@ bool dpc_core_expects(struct dpc_core *core, const uint8_t worker[static DPC_WOR
 uint32_t dpc_core_leases_count(const struct dpc_core *core);
 void dpc_core_lease_at(const struct dpc_core *core, uint32_t index, int64_t now_ms,
                        struct dpc_lease_view *ret_view);
+/* Is a worker that has said nothing for so long taken to be away? */
+bool dpc_core_is_silent(const struct dpc_core *core, int64_t silent_ms);
 uint32_t dpc_core_workers_count(const struct dpc_core *core);
 /* What gates and audits found about the worker at that place. */
 const struct dpc_conduct_record *dpc_core_conduct_at(const struct dpc_core *core, uint32_t index);
@@ -361,6 +363,10 @@ const char *dpc_core_failure(const struct dpc_core *core, uint32_t *ret_path, ui
 /* Inner steps that all paths have behind them, and that they owe. */
 void dpc_core_progress(const struct dpc_core *core, uint64_t *ret_steps_done,
                        uint64_t *ret_steps_total);
+/* What is left of training at the pace so far, seconds; NaN before the first step. */
+double dpc_core_seconds_left(const struct dpc_core *core);
+/* Contributions to modules, since _create, that came so. */
+uint64_t dpc_core_contributions(const struct dpc_core *core, enum dpc_lateness lateness);
 /* Train loss of a path's last accepted lease (its last tenth), nats a token; NaN when none. */
 double dpc_core_path_loss(const struct dpc_core *core, uint32_t path);
 /* The mean of these over the paths. */

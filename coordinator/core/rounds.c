@@ -472,6 +472,7 @@ put_contributions(struct dpc_core *core, const struct core_lease *lease,
         dpc_put_contribution(&actions->batch, &record);
         core_note_delta(core, &record);
         core_take_contribution(core, &record);
+        core->contributions[record.late]++;
     }
 }
 

@@ -195,7 +195,8 @@ struct dpc_core {
     struct core_audit audits[CORE_AUDITS_MAX]; /* the oldest first */
     struct core_seen seen;                     /* deltas of accepted contributions; trust: open */
 
-    struct core_pace paces[CORE_TASK_KINDS]; /* by enum dpc_task_kind */
+    struct core_pace paces[CORE_TASK_KINDS];  /* by enum dpc_task_kind */
+    uint64_t contributions[DPC_TOO_LATE + 1]; /* since it was made, by enum dpc_lateness */
 };
 
 /* --- core.c */
