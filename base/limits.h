@@ -60,6 +60,11 @@ enum {
     DPC_PIECE_TOKENS = 16,           /* routes at evaluation change between pieces of this length */
     DPC_PIECES_PER_LEASE_MAX = 8192, /* a lease's losses by piece: 160 KiB */
     DPC_REROUTES_MAX = 8,            /* distances between routes that one evaluation compares */
+
+    /* --- The coordinator's HTTP side. */
+    DPC_HTTP_CONNECTIONS_MAX = 16, /* at a time: browsers and scrapers of one machine */
+    DPC_SERIES_EACH_MAX = 256,     /* workers, paths or modules that have series of their own;
+                                      with more there are sums alone */
 };
 
 /* --- Sizes in bytes. */
@@ -70,6 +75,7 @@ enum {
     (1 * DPC_MIB)                           /* one bulk frame; ZMQ_MAXMSGSIZE stands just above it \
                                              */
 #define DPC_ADMIN_BYTES_MAX   (1 * DPC_MIB) /* one page of a listing */
+#define DPC_HTTP_PAGE_BYTES_MAX (4 * DPC_MIB) /* all series with DPC_SERIES_EACH_MAX of each: 1 MiB */
 #define DPC_BLOB_INLINE_MAX   (64 * DPC_KIB) /* blobs up to this stand in RocksDB itself */
 #define DPC_SLOW_LINK_BYTES_S 125000         /* a slow home uplink: assumed until one is measured */
 #define DPC_STORE_RESERVE_BYTES                                                                    \

@@ -4,7 +4,6 @@
 #include "coordinator/state.h"
 
 #include <inttypes.h>
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,6 +23,7 @@ struct listing {
     const struct dpc_topology *topology;
     const char *argument;
     uint64_t after; /* first row (ledger: sequence) of this page */
+    uint64_t rows;  /* of workers, paths and modules */
     uint64_t next;  /* of the following one; 0: no more */
     int64_t now_ms;
     struct dpc_json *root;
@@ -197,10 +197,7 @@ list_status(struct listing *listing)
     dpc_json_set_integer(root, "bytes_up", (int64_t)phase->bytes_up);
     dpc_json_set_integer(root, "bytes_down", (int64_t)phase->bytes_down);
     dpc_json_set_integer(root, "seconds", (int64_t)phase->seconds);
-    dpc_json_set_number(root, "eta_seconds",
-                        steps_done ? (double)phase->seconds * (double)(steps_total - steps_done) /
-                                         (double)steps_done
-                                   : NAN);
+    dpc_json_set_number(root, "eta_seconds", dpc_core_seconds_left(listing->core));
     set_disk(listing);
     set_paused(listing);
     dpc_json_set_bool(root, "finished", phase->phase == DPC_PHASE_FINISHED);
@@ -263,7 +260,7 @@ list_workers(struct listing *listing)
     struct dpc_json *rows = dpc_json_array();
     uint32_t count = dpc_core_workers_count(listing->core);
     uint64_t i = listing->after;
-    for (; i < count && i < listing->after + PAGE_ROWS; i++) {
+    for (; i < count && i < listing->after + listing->rows; i++) {
         int64_t silent_ms;
         bool connected;
         char key[DPC_KEY_TEXT_MAX];
@@ -363,7 +360,7 @@ list_paths(struct listing *listing)
 {
     struct dpc_json *rows = dpc_json_array();
     uint64_t i = listing->after;
-    for (; i < listing->topology->paths_count && i < listing->after + PAGE_ROWS; i++) {
+    for (; i < listing->topology->paths_count && i < listing->after + listing->rows; i++) {
         uint32_t path = (uint32_t)i;
         const struct dpc_path_record *record = dpc_core_path(listing->core, path);
         struct dpc_json *row = dpc_json_object();
@@ -418,7 +415,7 @@ list_modules(struct listing *listing)
 {
     struct dpc_json *rows = dpc_json_array();
     uint64_t i = listing->after;
-    for (; i < listing->topology->modules_count && i < listing->after + PAGE_ROWS; i++) {
+    for (; i < listing->topology->modules_count && i < listing->after + listing->rows; i++) {
         uint32_t module = (uint32_t)i, level = dpc_topology_module_level(listing->topology, module);
         const struct dpc_module_record *record = dpc_core_module(listing->core, module);
         if (!record)
@@ -683,35 +680,52 @@ static const struct verb {
 };
 
 int
-server_list(struct dpc_server *server, const struct dpc_msg_admin_request *request,
-            struct dpc_buf *out, char *ret_next, size_t next_size, struct dpc_error *err)
+server_tell(struct dpc_server *server, const struct server_question *question,
+            struct dpc_json **ret_root, uint64_t *ret_next, struct dpc_error *err)
 {
     struct listing listing = {
         .server = server,
         .core = server->core,
         .topology = dpc_core_topology(server->core),
-        .argument = request->argument,
-        .after = strtoull(request->after, NULL, 10),
+        .argument = question->argument,
+        .after = question->after,
+        .rows = question->rows ? question->rows : PAGE_ROWS,
         .now_ms = dpc_clock_now_ms(&dpc_clock_system),
         .err = err,
     };
     for (size_t i = 0; i < sizeof verbs / sizeof *verbs; i++) {
-        if (strcmp(verbs[i].name, request->verb) != 0)
+        if (strcmp(verbs[i].name, question->verb) != 0)
             continue;
         listing.root = dpc_json_object();
         int code = verbs[i].list(&listing);
-        if (code == DPC_OK) {
-            char *text = dpc_json_print(listing.root, false);
-            dpc_buf_put(out, text, strlen(text));
-            dpc_free(text);
-        }
-        dpc_json_destroy(listing.root);
-        if (listing.next)
-            (void)snprintf(ret_next, next_size, "%" PRIu64, listing.next);
-        if (out->failed)
-            return dpc_error_set(err, DPC_ELIMIT, "the page is too long");
+        if (code == DPC_OK)
+            *ret_root = listing.root;
+        else
+            dpc_json_destroy(listing.root);
+        *ret_next = listing.next;
         return code;
     }
     return dpc_error_set(err, DPC_ENOTFOUND, "the coordinator has no listing \"%s\"",
-                         request->verb);
+                         question->verb);
+}
+
+int
+server_list(struct dpc_server *server, const struct dpc_msg_admin_request *request,
+            struct dpc_buf *out, char *ret_next, size_t next_size, struct dpc_error *err)
+{
+    struct server_question question = {.verb = request->verb,
+                                       .argument = request->argument,
+                                       .after = strtoull(request->after, NULL, 10)};
+    struct dpc_json *root;
+    uint64_t next = 0;
+    int code = server_tell(server, &question, &root, &next, err);
+    if (next)
+        (void)snprintf(ret_next, next_size, "%" PRIu64, next);
+    if (code != DPC_OK)
+        return code;
+    char *text = dpc_json_print(root, false);
+    dpc_buf_put(out, text, strlen(text));
+    dpc_free(text);
+    dpc_json_destroy(root);
+    return out->failed ? dpc_error_set(err, DPC_ELIMIT, "the page is too long") : DPC_OK;
 }

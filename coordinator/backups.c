@@ -5,6 +5,7 @@
 #include "coordinator/state.h"
 
 #include <stdio.h>
+#include <time.h>
 
 #include "base/json.h"
 
@@ -18,7 +19,8 @@ server_ask_backup(struct dpc_server *server, const char *folder, struct dpc_erro
     int code = server_check_room(server, err);
     if (code != DPC_OK)
         return code;
-    *backups = (struct dpc_backups){.number = backups->number + 1, .wanted = true};
+    *backups = (struct dpc_backups){
+        .number = backups->number + 1, .wanted = true, .made_s = backups->made_s};
     (void)snprintf(backups->folder, sizeof backups->folder, "%s", folder);
     server_begin_backup(server);
     return DPC_OK;
@@ -45,6 +47,8 @@ server_backed_up(struct dpc_server *server, const struct dpc_job *job)
     backups->code = job->code;
     backups->error = job->error;
     backups->counts = job->backed_up;
+    if (job->code == DPC_OK)
+        backups->made_s = (int64_t)time(NULL);
     if (job->code == DPC_OK)
         dpc_log_info("backup made folder=\"%s\" blobs=%llu bytes=%llu copied_bytes=%llu",
                      backups->folder, (unsigned long long)backups->counts.blobs,

@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "coordinator/backup.h"
 #include "coordinator/fork.h"
+#include "coordinator/http.h"
 #include "coordinator/server.h"
 #include "base/vfs.h"
 
@@ -39,6 +40,8 @@ static const char usage[] =
     "newest),\n"
     "                     or warm: when the warm start was, with documents still to be routed\n"
     "  --report FOLDER    where the report goes (default DIR/report)\n"
+    "  --http ADDRESS     pages for a browser and for Prometheus on a loopback address, such as\n"
+    "                     127.0.0.1:7602; port 0 picks one (default none)\n"
     "  --log-level LEVEL  error, warning, info or debug (default info)\n"
     "  --version, --help\n"
     "\n"
@@ -55,6 +58,7 @@ static const struct option long_options[] = {
     {"key", required_argument, NULL, 'k'},
     {"workers", required_argument, NULL, 'w'},
     {"report", required_argument, NULL, 'r'},
+    {"http", required_argument, NULL, 'H'},
     {"restore", required_argument, NULL, 'R'},
     {"fork", required_argument, NULL, 'f'},
     {"round", required_argument, NULL, 'n'},
@@ -102,6 +106,9 @@ check_options(const struct dpc_server_options *options, const struct making *mak
         return refuse_usage("--restore and --fork both make --dir: give one", "");
     if (making->round != DPC_FORK_NEWEST && !making->fork)
         return refuse_usage("--round belongs to --fork", "");
+    struct dpc_error err;
+    if (options->http_address && dpc_http_check_address(options->http_address, &err) != DPC_OK)
+        return refuse_usage("--http: ", err.text);
     if (making->restore && options->folder)
         return -1;
     if (!options->folder || !options->experiment_file)
@@ -143,6 +150,9 @@ parse(int argc, char **argv, struct dpc_server_options *options, struct making *
             break;
         case 'r':
             options->report_folder = optarg;
+            break;
+        case 'H':
+            options->http_address = strcmp(optarg, "none") == 0 ? NULL : optarg;
             break;
         case 'R':
             making->restore = optarg;

@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/alloc.h"
 #include "base/clock.h"
@@ -118,6 +119,19 @@ tick(struct dpc_server *server, bool last)
     dpc_notify_alive();
 }
 
+/* Training that the core has accepted, for the loss curve. */
+static void
+note_accepted(struct dpc_server *server, const struct dpc_event *event)
+{
+    const struct dpc_msg *reply = &server->actions.reply;
+    if (event->type != DPC_EVENT_SUBMIT || event->submit.message->kind != DPC_TASK_TRAIN ||
+        !server->actions.has_reply || reply->type != DPC_MSG_SUBMITTED ||
+        reply->verdict.verdict != DPC_VERDICT_ACCEPTED)
+        return;
+    const struct dpc_msg_submit *submit = event->submit.message;
+    server_note_loss(server, submit->path, submit->round, submit->loss_last);
+}
+
 void
 server_step(struct dpc_server *server, const struct dpc_event *event, const struct dpc_peer *peer,
             uint64_t request)
@@ -131,6 +145,7 @@ server_step(struct dpc_server *server, const struct dpc_event *event, const stru
     if (server->failure != DPC_OK)
         return;
     dpc_core_step(server->core, event, dpc_clock_now_ms(&dpc_clock_system), &server->actions);
+    note_accepted(server, event);
     carry_out(server, peer, request);
     uint32_t now = dpc_core_phase(server->core)->phase;
     if (now != phase && server->failure == DPC_OK) {
@@ -343,13 +358,15 @@ dpc_server_run(struct dpc_server *server, struct dpc_error *err)
         {.listener = server->control, .fd = -1}, {.listener = server->bulk, .fd = -1},
         {.listener = server->admin, .fd = -1},   {.fd = dpc_executor_fd(server->executor)},
         {.fd = server_reading_fd(server)},       {.fd = server->signals},
+        {.fd = server_web_fd(server)},
     };
+    size_t items_count = sizeof items / sizeof *items - (server->http ? 0 : 1);
     while (!server->stopping && server->failure == DPC_OK) {
         int64_t next_ms = server_reading_has_ended(server)
                               ? 0
                               : server->ticked_ms + TICK_MS - dpc_clock_now_ms(&dpc_clock_system);
-        if (dpc_channel_poll(items, sizeof items / sizeof *items, next_ms > 0 ? next_ms : 0) ==
-            DPC_OK) {
+        next_ms = server_web_wait_ms(server, next_ms > 0 ? next_ms : 0);
+        if (dpc_channel_poll(items, items_count, next_ms) == DPC_OK) {
             server_serve_control(server);
             server_serve_bulk(server);
             server_serve_admin(server);
@@ -357,6 +374,7 @@ dpc_server_run(struct dpc_server *server, struct dpc_error *err)
             take_finished(server);
             take_signals(server);
         }
+        server_serve_web(server);
         if (dpc_clock_now_ms(&dpc_clock_system) - server->ticked_ms >= TICK_MS)
             tick(server, false);
     }
@@ -470,6 +488,7 @@ dpc_server_create(const struct dpc_server_options *options, struct dpc_server **
     server->chunk = dpc_alloc(DPC_CHUNK_BYTES_MAX, 1);
     server->signals = -1;
     server->world.ops = dpc_ops_cpu(DPC_FP32);
+    server->started_s = (int64_t)time(NULL);
     (void)signal(SIGPIPE, SIG_IGN);
     static const int signals[] = {SIGTERM, SIGINT, SIGHUP};
     int code = keep_paths(server, options, err);
@@ -483,6 +502,8 @@ dpc_server_create(const struct dpc_server_options *options, struct dpc_server **
         code = server_recover(server, options, err);
     if (code == DPC_OK)
         code = server_begin_members(server, err);
+    if (code == DPC_OK && options->http_address)
+        code = server_open_web(server, options->http_address, err);
     if (code != DPC_OK) {
         dpc_server_destroy(server);
         return code;
@@ -507,7 +528,8 @@ dpc_server_destroy(struct dpc_server *server)
 {
     if (!server)
         return NULL;
-    server_end_reading(server); /* first: its jobs use the store, as those of the executor */
+    server_close_web(server);
+    server_end_reading(server); /* before the executor: its jobs use the store as well */
     dpc_executor_destroy(server->executor);
     server_drop_waiting(server);
     server_drop_replay(server);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The coordinator's event loop: three listeners (control, bulk, admin), the executor's results,
- * signals and ticks go in; the core decides; the batch is committed, the reply sent, the effects
+ * The coordinator's event loop: three listeners (control, bulk, admin), pages over HTTP, the
+ * executor's results, signals and ticks go in; the core decides; the batch is committed, the reply sent, the effects
  * started.
  *
  * Owns: net, listeners, store, core, executor. Threads: the caller's is the loop; jobs run on the
@@ -27,6 +27,7 @@ struct dpc_server_options {
     const char *report_folder;
     const char *advertised; /* the control channel as workers reach it; NULL: as it is listened on,
                              * where that names a host */
+    const char *http_address; /* coordinator/http.h; NULL: no pages */
 };
 
 struct dpc_server;

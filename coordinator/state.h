@@ -9,7 +9,9 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "coordinator/core/core.h"
+#include "coordinator/curve.h"
 #include "coordinator/executor.h"
+#include "coordinator/http.h"
 #include "coordinator/jobs.h"
 #include "coordinator/members.h"
 #include "coordinator/server.h"
@@ -50,6 +52,7 @@ struct dpc_backups {
     int code;
     struct dpc_error error;
     struct dpc_backup_counts counts;
+    int64_t made_s; /* when the last one was that succeeded, Unix time; 0: none yet */
 };
 
 /* The last replay that was asked for (replays.c). */
@@ -114,6 +117,9 @@ struct dpc_server {
     struct dpc_scrub scrub;
     struct dpc_replays replays;
     struct dpc_revokes revokes;
+    struct dpc_http *http;   /* NULL: none */
+    struct dpc_curve *curve; /* for its pages */
+    int64_t started_s;       /* Unix time */
     struct dpc_net *net;
     struct dpc_listener *control, *bulk, *admin;
     int signals;                 /* base/signals.h; -1: not open */
@@ -283,9 +289,31 @@ int server_judge_member(struct dpc_server *server, const char *argument,
                         enum dpc_member_state state, struct dpc_json *root,
                         struct dpc_error *err) DPC_MUST_CHECK;
 
+/* --- web.c */
+/* Pages for browsers and Prometheus on a loopback address; after recovery. */
+int server_open_web(struct dpc_server *server, const char *address,
+                    struct dpc_error *err) DPC_MUST_CHECK;
+void server_close_web(struct dpc_server *server);
+/* -1: there is none, and the rest does nothing. */
+int server_web_fd(const struct dpc_server *server);
+int64_t server_web_wait_ms(const struct dpc_server *server, int64_t most);
+void server_serve_web(struct dpc_server *server);
+/* Training of a path's round was accepted, with this loss at its end. */
+void server_note_loss(struct dpc_server *server, uint32_t path, uint32_t round, double loss);
+
 /* --- admin.c */
 /* "?" when it is none. */
 const char *server_cause_name(enum dpc_version_cause cause);
+struct server_question {
+    const char *verb, *argument;
+    uint64_t after; /* first row */
+    uint32_t rows;  /* of workers, paths or modules at most; 0: as many as a page has */
+};
+/* The listing, or what was done, as a tree that the caller destroys; `*ret_next`: the row at which
+ * the next page begins, 0: none. */
+int server_tell(struct dpc_server *server, const struct server_question *question,
+                struct dpc_json **ret_root, uint64_t *ret_next,
+                struct dpc_error *err) DPC_MUST_CHECK;
 /* Answers one admin request as JSON into `out`; an error is the asker's. */
 int server_list(struct dpc_server *server, const struct dpc_msg_admin_request *request,
                 struct dpc_buf *out, char *ret_next, size_t next_size,

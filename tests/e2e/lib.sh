@@ -223,13 +223,15 @@ in_phase() { # DIR PHASE
 # --- One coordinator and one worker, started by hand: store/, home/.
 
 # Its process is $supervisor.
-start_coordinator() { # FILE
+start_coordinator() { # FILE [OPTION]...
+    coordinator_file=$1
+    shift
     admin="ipc://$work/admin.sock"
     mkdir -p store/workers
-    dipaco-worker --dir home --generate-key >/dev/null || give_up 'no key'
+    [ -e home/worker.key ] || dipaco-worker --dir home --generate-key >/dev/null || give_up 'no key'
     cp home/worker.key.pub store/workers/w.pub
-    dipaco-coordinator --dir store --experiment "$1" --listen 'tcp://127.0.0.1:*' \
-        --bulk 'tcp://127.0.0.1:*' --admin "$admin" >coordinator.out 2>&1 &
+    dipaco-coordinator --dir store --experiment "$coordinator_file" --listen 'tcp://127.0.0.1:*' \
+        --bulk 'tcp://127.0.0.1:*' --admin "$admin" "$@" >coordinator.out 2>&1 &
     supervisor=$!
     lives=0
     wait_for 30 'the coordinator' control_known
