@@ -248,7 +248,7 @@ void
 dpc_page_write(const struct dpc_page *page, struct dpc_buf *out)
 {
     put_head(page, out);
-    put_trouble(page, out, "Nothing moves", NULL, "paused");
+    put_trouble(page, out, "Held up", NULL, "paused");
     put_trouble(page, out, "Damaged blobs", "damaged_blobs", "damage");
     put_trouble(page, out, "Alarms", "alarms", "alarm");
     put_progress(page, out);

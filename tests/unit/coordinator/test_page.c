@@ -109,7 +109,7 @@ test_trouble_stands_above_all(void)
     const char *text = write_page("{\"paused\": \"no <room>\", \"alarms\": 3, \"alarm\": \"two\","
                                   " \"damaged_blobs\": 0, \"damage\": \"\"}",
                                   "{\"paths\": []}", false, &out);
-    CU_ASSERT_TRUE(has(text, "<p class=\"bad\"><b>Nothing moves</b>: no &lt;room&gt;</p>"));
+    CU_ASSERT_TRUE(has(text, "<p class=\"bad\"><b>Held up</b>: no &lt;room&gt;</p>"));
     CU_ASSERT_TRUE(has(text, "<p class=\"bad\"><b>Alarms</b>, 3, the last one: two</p>"));
     CU_ASSERT_FALSE(has(text, "Damaged"));
     CU_ASSERT_TRUE(has(text, "<h2>Paths</h2>\n<p>None yet.</p>"));
