@@ -42,6 +42,8 @@ static const char usage[] =
     "  --report FOLDER    where the report goes (default DIR/report)\n"
     "  --http ADDRESS     pages for a browser and for Prometheus on a loopback address, such as\n"
     "                     127.0.0.1:7602; port 0 picks one (default none)\n"
+    "  --events FILE      append what happens as lines of JSON; opened again on SIGHUP (default "
+    "none)\n"
     "  --log-level LEVEL  error, warning, info or debug (default info)\n"
     "  --version, --help\n"
     "\n"
@@ -59,6 +61,7 @@ static const struct option long_options[] = {
     {"workers", required_argument, NULL, 'w'},
     {"report", required_argument, NULL, 'r'},
     {"http", required_argument, NULL, 'H'},
+    {"events", required_argument, NULL, 'E'},
     {"restore", required_argument, NULL, 'R'},
     {"fork", required_argument, NULL, 'f'},
     {"round", required_argument, NULL, 'n'},
@@ -153,6 +156,9 @@ parse(int argc, char **argv, struct dpc_server_options *options, struct making *
             break;
         case 'H':
             options->http_address = strcmp(optarg, "none") == 0 ? NULL : optarg;
+            break;
+        case 'E':
+            options->events_file = optarg;
             break;
         case 'R':
             making->restore = optarg;

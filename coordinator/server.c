@@ -65,9 +65,11 @@ start_effects(struct dpc_server *server)
     }
 }
 
-/* Commit, reply, effects: in this order, or nothing. */
+/* Commit, reply, effects: in this order, or nothing. `event` NULL: the core goes on from where it
+ * was. */
 static void
-carry_out(struct dpc_server *server, const struct dpc_peer *peer, uint64_t request)
+carry_out(struct dpc_server *server, const struct dpc_event *event, const struct dpc_peer *peer,
+          uint64_t request)
 {
     struct dpc_error err;
     uint32_t not_logged;
@@ -77,6 +79,7 @@ carry_out(struct dpc_server *server, const struct dpc_peer *peer, uint64_t reque
         memcpy(server->alarm, actions->alarm, sizeof server->alarm);
         if (dpc_log_allowed(&server->alarms, dpc_clock_now_ms(&dpc_clock_system), &not_logged))
             dpc_log_error("%s not_logged=%u", actions->alarm, not_logged);
+        SERVER_NOTE(server, "alarm", FIELD_TEXT("text", actions->alarm));
     }
     if (dpc_store_commit(server->store, &actions->batch, &err) != DPC_OK) {
         server_fail(server, &err);
@@ -89,6 +92,8 @@ carry_out(struct dpc_server *server, const struct dpc_peer *peer, uint64_t reque
                 dpc_log_debug("reply dropped type=%s reason=\"%s\"",
                               dpc_msg_name(actions->reply.type), dpc_error_words(code));
         }
+        if (event)
+            server_note_step(server, event);
         start_effects(server);
     }
     dpc_actions_reset(actions);
@@ -119,19 +124,6 @@ tick(struct dpc_server *server, bool last)
     dpc_notify_alive();
 }
 
-/* Training that the core has accepted, for the loss curve. */
-static void
-note_accepted(struct dpc_server *server, const struct dpc_event *event)
-{
-    const struct dpc_msg *reply = &server->actions.reply;
-    if (event->type != DPC_EVENT_SUBMIT || event->submit.message->kind != DPC_TASK_TRAIN ||
-        !server->actions.has_reply || reply->type != DPC_MSG_SUBMITTED ||
-        reply->verdict.verdict != DPC_VERDICT_ACCEPTED)
-        return;
-    const struct dpc_msg_submit *submit = event->submit.message;
-    server_note_loss(server, submit->path, submit->round, submit->loss_last);
-}
-
 void
 server_step(struct dpc_server *server, const struct dpc_event *event, const struct dpc_peer *peer,
             uint64_t request)
@@ -145,11 +137,11 @@ server_step(struct dpc_server *server, const struct dpc_event *event, const stru
     if (server->failure != DPC_OK)
         return;
     dpc_core_step(server->core, event, dpc_clock_now_ms(&dpc_clock_system), &server->actions);
-    note_accepted(server, event);
-    carry_out(server, peer, request);
+    carry_out(server, event, peer, request);
     uint32_t now = dpc_core_phase(server->core)->phase;
     if (now != phase && server->failure == DPC_OK) {
         dpc_log_info("phase phase=%s", dpc_phase_name(now));
+        SERVER_NOTE(server, "phase", FIELD_TEXT("phase", dpc_phase_name(now)));
         dpc_notify_status("phase %s", dpc_phase_name(now));
     }
 }
@@ -283,6 +275,7 @@ finish_job(struct dpc_server *server, struct dpc_job *job)
         event.folded = job->folded;
         server->sweeps.folds++;
         log_fold(server, job, &job->folded);
+        server->folded = job;
         break;
     case DPC_JOB_LABEL:
         event.type = DPC_EVENT_LABELLED;
@@ -296,6 +289,7 @@ finish_job(struct dpc_server *server, struct dpc_job *job)
         return;
     }
     server_step(server, &event, NULL, 0);
+    server->folded = NULL;
 }
 
 /* Could it not store its result, or could its result not be committed now? */
@@ -339,9 +333,12 @@ take_signals(struct dpc_server *server)
         if (number != SIGHUP) {
             dpc_log_info("stopping signal=%d", number);
             server->stopping = true;
-        } else if (server_authorize_workers(server, &err) != DPC_OK) {
-            dpc_log_warning("%s", err.text);
+            continue;
         }
+        if (server_authorize_workers(server, &err) != DPC_OK)
+            dpc_log_warning("%s", err.text);
+        if (server->events)
+            dpc_events_reopen(server->events);
     }
 }
 
@@ -349,11 +346,15 @@ int
 dpc_server_run(struct dpc_server *server, struct dpc_error *err)
 {
     dpc_core_resume(server->core, &server->actions);
-    carry_out(server, NULL, 0);
+    carry_out(server, NULL, NULL, 0);
     dpc_notify_ready();
     dpc_log_info("ready control=%s bulk=%s phase=%s", dpc_listener_endpoint(server->control),
                  dpc_listener_endpoint(server->bulk),
                  dpc_phase_name(dpc_core_phase(server->core)->phase));
+    server->serial_noted = dpc_core_phase(server->core)->next_serial - 1;
+    SERVER_NOTE(server, "coordinator_begins", FIELD_TEXT("version", PACKAGE_VERSION),
+                FIELD_TEXT("experiment", server->experiment.name),
+                FIELD_TEXT("phase", dpc_phase_name(dpc_core_phase(server->core)->phase)));
     struct dpc_poll_item items[] = {
         {.listener = server->control, .fd = -1}, {.listener = server->bulk, .fd = -1},
         {.listener = server->admin, .fd = -1},   {.fd = dpc_executor_fd(server->executor)},
@@ -380,6 +381,7 @@ dpc_server_run(struct dpc_server *server, struct dpc_error *err)
     }
     dpc_notify_stopping();
     tick(server, true);
+    SERVER_NOTE(server, "coordinator_stops", FIELD_TEXT("reason", server->failure_text.text));
     if (server->failure != DPC_OK && err)
         *err = server->failure_text;
     return server->failure;
@@ -484,6 +486,7 @@ dpc_server_create(const struct dpc_server_options *options, struct dpc_server **
     dpc_actions_init(&server->actions);
     server->peer_faults = (struct dpc_log_limit){.burst = 10, .period_ms = 60000};
     server->alarms = (struct dpc_log_limit){.burst = 10, .period_ms = 60000};
+    server->noted = (struct dpc_log_limit){.burst = 10000, .period_ms = 10};
     server->gated = (struct dpc_log_limit){.burst = 20, .period_ms = 60000};
     server->chunk = dpc_alloc(DPC_CHUNK_BYTES_MAX, 1);
     server->signals = -1;
@@ -504,6 +507,8 @@ dpc_server_create(const struct dpc_server_options *options, struct dpc_server **
         code = server_begin_members(server, err);
     if (code == DPC_OK && options->http_address)
         code = server_open_web(server, options->http_address, err);
+    if (code == DPC_OK && options->events_file)
+        code = dpc_events_open(options->events_file, &server->events, err);
     if (code != DPC_OK) {
         dpc_server_destroy(server);
         return code;
@@ -529,6 +534,7 @@ dpc_server_destroy(struct dpc_server *server)
     if (!server)
         return NULL;
     server_close_web(server);
+    dpc_events_close(server->events);
     server_end_reading(server); /* before the executor: its jobs use the store as well */
     dpc_executor_destroy(server->executor);
     server_drop_waiting(server);

@@ -28,6 +28,7 @@ struct dpc_server_options {
     const char *advertised; /* the control channel as workers reach it; NULL: as it is listened on,
                              * where that names a host */
     const char *http_address; /* coordinator/http.h; NULL: no pages */
+    const char *events_file;  /* coordinator/events.h; NULL: none */
 };
 
 struct dpc_server;

@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "coordinator/core/core.h"
 #include "coordinator/curve.h"
+#include "coordinator/events.h"
 #include "coordinator/executor.h"
 #include "coordinator/http.h"
 #include "coordinator/jobs.h"
@@ -117,9 +118,12 @@ struct dpc_server {
     struct dpc_scrub scrub;
     struct dpc_replays replays;
     struct dpc_revokes revokes;
-    struct dpc_http *http;   /* NULL: none */
-    struct dpc_curve *curve; /* for its pages */
-    int64_t started_s;       /* Unix time */
+    struct dpc_http *http;        /* NULL: none */
+    struct dpc_curve *curve;      /* for its pages */
+    int64_t started_s;            /* Unix time */
+    struct dpc_events *events;    /* NULL: none */
+    const struct dpc_job *folded; /* whose outer step the core hears of now */
+    uint64_t serial_noted;        /* of the last lease that is among the events */
     struct dpc_net *net;
     struct dpc_listener *control, *bulk, *admin;
     int signals;                 /* base/signals.h; -1: not open */
@@ -138,7 +142,7 @@ struct dpc_server {
     bool stopping;
     int failure; /* what ends the daemon; DPC_OK: nothing */
     struct dpc_error failure_text;
-    struct dpc_log_limit peer_faults, alarms, gated;
+    struct dpc_log_limit peer_faults, alarms, gated, noted;
     uint64_t peer_faults_count, alarms_count;
     char alarm[sizeof((struct dpc_actions *)0)->alarm]; /* the last one */
 };
@@ -288,6 +292,17 @@ uint64_t server_list_members(const struct dpc_server *server, uint64_t after, ui
 int server_judge_member(struct dpc_server *server, const char *argument,
                         enum dpc_member_state state, struct dpc_json *root,
                         struct dpc_error *err) DPC_MUST_CHECK;
+
+/* --- notes.c: what happened, for --events; without it nothing is written. */
+void server_note_event(struct dpc_server *server, const char *event,
+                       const struct dpc_event_field *fields, size_t fields_count);
+/* SERVER_NOTE(server, "phase", FIELD_TEXT("phase", name), ...) */
+#define SERVER_NOTE(server, event, ...)                                                            \
+    server_note_event(                                                                             \
+        (server), (event), (const struct dpc_event_field[]){__VA_ARGS__},                          \
+        sizeof((const struct dpc_event_field[]){__VA_ARGS__}) / sizeof(struct dpc_event_field))
+/* A step that is committed, with the core's answer to it. */
+void server_note_step(struct dpc_server *server, const struct dpc_event *event);
 
 /* --- web.c */
 /* Pages for browsers and Prometheus on a loopback address; after recovery. */
