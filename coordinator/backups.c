@@ -56,8 +56,8 @@ server_backed_up(struct dpc_server *server, const struct dpc_job *job)
                      (unsigned long long)backups->counts.copied_bytes);
     else
         dpc_log_warning("%s", job->error.text);
-    SERVER_NOTE(server, "backup", FIELD_TEXT("folder", backups->folder),
-                FIELD_TEXT("reason", job->code == DPC_OK ? "" : job->error.text));
+    SERVER_NOTE(server, "backup", DPC_FIELD_TEXT("folder", backups->folder),
+                DPC_FIELD_TEXT("reason", job->code == DPC_OK ? "" : job->error.text));
 }
 
 void

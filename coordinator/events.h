@@ -31,8 +31,8 @@ struct dpc_event_field {
     const char *text; /* NULL: `number` counts */
     int64_t number;
 };
-#define FIELD_TEXT(key, text)     {(key), (text), 0}
-#define FIELD_NUMBER(key, number) {(key), NULL, (int64_t)(number)}
+#define DPC_FIELD_TEXT(key, text)     {(key), (text), 0}
+#define DPC_FIELD_NUMBER(key, number) {(key), NULL, (int64_t)(number)}
 /* {"time": .., "event": .., then the fields} */
 void dpc_events_put(struct dpc_events *events, const char *event,
                     const struct dpc_event_field *fields, size_t fields_count);

@@ -336,7 +336,7 @@ worker_connected(const struct scrape *scrape, uint32_t index)
     return connected;
 }
 
-/* Counts of a worker's record, and of its conduct. */
+/* What a worker's record counts. */
 #define WORKER_COUNT(field)                                                                        \
     static double worker_##field(const struct scrape *scrape, uint32_t index)                      \
     {                                                                                              \

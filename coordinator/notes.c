@@ -22,9 +22,10 @@ note_lease(struct dpc_server *server, const char *worker, const struct dpc_msg_l
     if (lease->token.serial <= server->serial_noted)
         return;
     server->serial_noted = lease->token.serial;
-    SERVER_NOTE(server, "lease_granted", FIELD_NUMBER("lease", lease->token.serial),
-                FIELD_TEXT("kind", dpc_task_name(lease->kind)), FIELD_NUMBER("path", lease->path),
-                FIELD_NUMBER("round", lease->round), FIELD_TEXT("worker", worker));
+    SERVER_NOTE(server, "lease_granted", DPC_FIELD_NUMBER("lease", lease->token.serial),
+                DPC_FIELD_TEXT("kind", dpc_task_name(lease->kind)),
+                DPC_FIELD_NUMBER("path", lease->path), DPC_FIELD_NUMBER("round", lease->round),
+                DPC_FIELD_TEXT("worker", worker));
 }
 
 static void
@@ -33,11 +34,11 @@ note_submission(struct dpc_server *server, const char *worker, const struct dpc_
 {
     if (verdict->verdict == DPC_VERDICT_MISSING)
         return;
-    SERVER_NOTE(server, "submitted", FIELD_NUMBER("lease", submit->token.serial),
-                FIELD_TEXT("kind", dpc_task_name(submit->kind)), FIELD_NUMBER("path", submit->path),
-                FIELD_NUMBER("round", submit->round),
-                FIELD_TEXT("verdict", dpc_verdict_name(verdict->verdict)),
-                FIELD_TEXT("reason", verdict->text), FIELD_TEXT("worker", worker));
+    SERVER_NOTE(server, "submitted", DPC_FIELD_NUMBER("lease", submit->token.serial),
+                DPC_FIELD_TEXT("kind", dpc_task_name(submit->kind)),
+                DPC_FIELD_NUMBER("path", submit->path), DPC_FIELD_NUMBER("round", submit->round),
+                DPC_FIELD_TEXT("verdict", dpc_verdict_name(verdict->verdict)),
+                DPC_FIELD_TEXT("reason", verdict->text), DPC_FIELD_TEXT("worker", worker));
 }
 
 static void
@@ -49,9 +50,10 @@ note_fold(struct dpc_server *server, const struct dpc_job *job)
         return; /* it came too late: a rollback was first */
     dpc_topology_module_name(dpc_core_topology(server->core), folded->module, name, sizeof name);
     dpc_hash_hex(&folded->published, hash, sizeof hash);
-    SERVER_NOTE(server, "outer_step", FIELD_TEXT("module", name),
-                FIELD_NUMBER("version", folded->version),
-                FIELD_NUMBER("contributions", job->fold.inputs_count), FIELD_TEXT("hash", hash));
+    SERVER_NOTE(server, "outer_step", DPC_FIELD_TEXT("module", name),
+                DPC_FIELD_NUMBER("version", folded->version),
+                DPC_FIELD_NUMBER("contributions", job->fold.inputs_count),
+                DPC_FIELD_TEXT("hash", hash));
 }
 
 /* What a worker said, and the answer. */
@@ -64,19 +66,19 @@ note_message(struct dpc_server *server, const struct dpc_event *event)
     memcpy(key.bytes, event->worker, sizeof key.bytes);
     dpc_key_text(&key, worker);
     if (event->type == DPC_EVENT_HELLO && reply->type == DPC_MSG_WELCOME)
-        SERVER_NOTE(server, "worker_joins", FIELD_TEXT("worker", worker),
-                    FIELD_TEXT("name", event->hello.message->name),
-                    FIELD_TEXT("build", event->hello.message->build),
-                    FIELD_TEXT("class", event->hello.message->numeric_class));
+        SERVER_NOTE(server, "worker_joins", DPC_FIELD_TEXT("worker", worker),
+                    DPC_FIELD_TEXT("name", event->hello.message->name),
+                    DPC_FIELD_TEXT("build", event->hello.message->build),
+                    DPC_FIELD_TEXT("class", event->hello.message->numeric_class));
     else if (event->type == DPC_EVENT_LEAVE)
-        SERVER_NOTE(server, "worker_leaves", FIELD_TEXT("worker", worker));
+        SERVER_NOTE(server, "worker_leaves", DPC_FIELD_TEXT("worker", worker));
     else if (event->type == DPC_EVENT_ASK && reply->type == DPC_MSG_LEASE)
         note_lease(server, worker, &reply->lease);
     else if (event->type == DPC_EVENT_GIVE_BACK)
         SERVER_NOTE(server, "lease_given_back",
-                    FIELD_NUMBER("lease", event->give_back.message->token.serial),
-                    FIELD_TEXT("reason", event->give_back.message->reason),
-                    FIELD_TEXT("worker", worker));
+                    DPC_FIELD_NUMBER("lease", event->give_back.message->token.serial),
+                    DPC_FIELD_TEXT("reason", event->give_back.message->reason),
+                    DPC_FIELD_TEXT("worker", worker));
     else if (event->type == DPC_EVENT_SUBMIT && reply->type == DPC_MSG_SUBMITTED)
         note_submission(server, worker, event->submit.message, &reply->verdict);
 }
@@ -96,7 +98,7 @@ bears_another(struct dpc_server *server)
     if (!dpc_log_allowed(&server->noted, dpc_clock_now_ms(&dpc_clock_system), &left_out))
         return false;
     if (left_out)
-        SERVER_NOTE(server, "left_out", FIELD_NUMBER("events", left_out));
+        SERVER_NOTE(server, "left_out", DPC_FIELD_NUMBER("events", left_out));
     return true;
 }
 

@@ -37,9 +37,10 @@ end(struct dpc_server *server, int code, const struct dpc_error *error)
         dpc_log_info("revoked worker=%s since=%u modules=%u leases_voided=%u", revokes->name,
                      revokes->since, revokes->rows_count, revokes->leases_voided);
     }
-    SERVER_NOTE(server, "revoke", FIELD_TEXT("name", revokes->name),
-                FIELD_NUMBER("since", revokes->since), FIELD_NUMBER("modules", revokes->rows_count),
-                FIELD_TEXT("reason", code == DPC_OK ? "" : error->text));
+    SERVER_NOTE(server, "revoke", DPC_FIELD_TEXT("name", revokes->name),
+                DPC_FIELD_NUMBER("since", revokes->since),
+                DPC_FIELD_NUMBER("modules", revokes->rows_count),
+                DPC_FIELD_TEXT("reason", code == DPC_OK ? "" : error->text));
 }
 
 static void
@@ -100,8 +101,8 @@ tell_core(struct dpc_server *server, struct dpc_event *event)
     event->revoke.tainted_count = revokes->tainted_count;
     event->revoke.tainted = revokes->tainted;
     server_step(server, event, NULL, 0);
-    if (!revokes->barred)
-        SERVER_NOTE(server, "worker_barred", FIELD_TEXT("name", revokes->name));
+    if (!revokes->barred && server->failure == DPC_OK)
+        SERVER_NOTE(server, "worker_barred", DPC_FIELD_TEXT("name", revokes->name));
     revokes->leases_voided += leases - dpc_core_leases_count(server->core);
     revokes->barred = true;
     return server->failure == DPC_OK;

@@ -157,9 +157,9 @@ tell(const struct choice *choice, const uint32_t *before, uint32_t leases_voided
             continue;
         dpc_log_info("rolled back module=%s version=%u parent=%u", name, before[i] + 1,
                      choice->versions[i].version);
-        SERVER_NOTE(choice->server, "rollback", FIELD_TEXT("module", name),
-                    FIELD_NUMBER("version", before[i] + 1u),
-                    FIELD_NUMBER("parent", choice->versions[i].version));
+        SERVER_NOTE(choice->server, "rollback", DPC_FIELD_TEXT("module", name),
+                    DPC_FIELD_NUMBER("version", before[i] + 1u),
+                    DPC_FIELD_NUMBER("parent", choice->versions[i].version));
     }
     dpc_json_set(root, "rollback", rows);
     dpc_json_set_integer(root, "leases_voided", leases_voided);

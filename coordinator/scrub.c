@@ -76,7 +76,8 @@ note_damage(struct dpc_server *server, const struct dpc_job *job)
         (void)snprintf(scrub->text, sizeof scrub->text, "%s", job->error.text);
     scrub->found++;
     dpc_log_error("damage found blob=%s reason=\"%s\"", hex, scrub->text);
-    SERVER_NOTE(server, "damage", FIELD_TEXT("blob", hex), FIELD_TEXT("reason", scrub->text));
+    SERVER_NOTE(server, "damage", DPC_FIELD_TEXT("blob", hex),
+                DPC_FIELD_TEXT("reason", scrub->text));
 }
 
 static void

@@ -79,7 +79,7 @@ carry_out(struct dpc_server *server, const struct dpc_event *event, const struct
         memcpy(server->alarm, actions->alarm, sizeof server->alarm);
         if (dpc_log_allowed(&server->alarms, dpc_clock_now_ms(&dpc_clock_system), &not_logged))
             dpc_log_error("%s not_logged=%u", actions->alarm, not_logged);
-        SERVER_NOTE(server, "alarm", FIELD_TEXT("text", actions->alarm));
+        SERVER_NOTE(server, "alarm", DPC_FIELD_TEXT("text", actions->alarm));
     }
     if (dpc_store_commit(server->store, &actions->batch, &err) != DPC_OK) {
         server_fail(server, &err);
@@ -141,7 +141,7 @@ server_step(struct dpc_server *server, const struct dpc_event *event, const stru
     uint32_t now = dpc_core_phase(server->core)->phase;
     if (now != phase && server->failure == DPC_OK) {
         dpc_log_info("phase phase=%s", dpc_phase_name(now));
-        SERVER_NOTE(server, "phase", FIELD_TEXT("phase", dpc_phase_name(now)));
+        SERVER_NOTE(server, "phase", DPC_FIELD_TEXT("phase", dpc_phase_name(now)));
         dpc_notify_status("phase %s", dpc_phase_name(now));
     }
 }
@@ -352,9 +352,9 @@ dpc_server_run(struct dpc_server *server, struct dpc_error *err)
                  dpc_listener_endpoint(server->bulk),
                  dpc_phase_name(dpc_core_phase(server->core)->phase));
     server->serial_noted = dpc_core_phase(server->core)->next_serial - 1;
-    SERVER_NOTE(server, "coordinator_begins", FIELD_TEXT("version", PACKAGE_VERSION),
-                FIELD_TEXT("experiment", server->experiment.name),
-                FIELD_TEXT("phase", dpc_phase_name(dpc_core_phase(server->core)->phase)));
+    SERVER_NOTE(server, "coordinator_begins", DPC_FIELD_TEXT("version", PACKAGE_VERSION),
+                DPC_FIELD_TEXT("experiment", server->experiment.name),
+                DPC_FIELD_TEXT("phase", dpc_phase_name(dpc_core_phase(server->core)->phase)));
     struct dpc_poll_item items[] = {
         {.listener = server->control, .fd = -1}, {.listener = server->bulk, .fd = -1},
         {.listener = server->admin, .fd = -1},   {.fd = dpc_executor_fd(server->executor)},
@@ -381,7 +381,7 @@ dpc_server_run(struct dpc_server *server, struct dpc_error *err)
     }
     dpc_notify_stopping();
     tick(server, true);
-    SERVER_NOTE(server, "coordinator_stops", FIELD_TEXT("reason", server->failure_text.text));
+    SERVER_NOTE(server, "coordinator_stops", DPC_FIELD_TEXT("reason", server->failure_text.text));
     if (server->failure != DPC_OK && err)
         *err = server->failure_text;
     return server->failure;

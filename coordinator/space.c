@@ -56,7 +56,7 @@ pause_now(struct dpc_server *server)
     server->sweeps.asked = true;
     server_tell_space(server, text, sizeof text);
     dpc_log_warning("paused reason=\"%s\"", text);
-    SERVER_NOTE(server, "paused", FIELD_TEXT("reason", text));
+    SERVER_NOTE(server, "paused", DPC_FIELD_TEXT("reason", text));
 }
 
 static void
@@ -69,7 +69,7 @@ resume(struct dpc_server *server)
     space->waiting = NULL;
     space->waiting_count = 0;
     dpc_log_info("goes on free_bytes=%llu", (unsigned long long)space->free_bytes);
-    SERVER_NOTE(server, "goes_on", FIELD_NUMBER("free_bytes", space->free_bytes));
+    SERVER_NOTE(server, "goes_on", DPC_FIELD_NUMBER("free_bytes", space->free_bytes));
     for (uint32_t i = 0; i < count; i++) {
         if (waiting[i]->type == DPC_JOB_FOLD && !dpc_core_wants(server->core, &waiting[i]->fold))
             dpc_job_drop(waiting[i]); /* what it would read may have been swept */

@@ -80,7 +80,7 @@ server_admit(struct dpc_server *server, const char *argument, struct dpc_json *r
     if (worker.standing != DPC_STANDING_GOOD) {
         dpc_log_info("admitted worker=%s was=%s", worker.name,
                      server_standing_name(worker.standing));
-        SERVER_NOTE(server, "worker_admitted", FIELD_TEXT("name", worker.name));
+        SERVER_NOTE(server, "worker_admitted", DPC_FIELD_TEXT("name", worker.name));
     }
     dpc_json_set_text(root, "worker", worker.name);
     dpc_json_set_text(root, "was", server_standing_name(worker.standing));

@@ -296,7 +296,7 @@ int server_judge_member(struct dpc_server *server, const char *argument,
 /* --- notes.c: what happened, for --events; without it nothing is written. */
 void server_note_event(struct dpc_server *server, const char *event,
                        const struct dpc_event_field *fields, size_t fields_count);
-/* SERVER_NOTE(server, "phase", FIELD_TEXT("phase", name), ...) */
+/* SERVER_NOTE(server, "phase", DPC_FIELD_TEXT("phase", name), ...) */
 #define SERVER_NOTE(server, event, ...)                                                            \
     server_note_event(                                                                             \
         (server), (event), (const struct dpc_event_field[]){__VA_ARGS__},                          \

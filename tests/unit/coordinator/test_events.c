@@ -46,7 +46,7 @@ open_events(const struct place *place)
 static void
 put_number(struct dpc_events *events, int64_t number)
 {
-    const struct dpc_event_field fields[] = {FIELD_NUMBER("number", number)};
+    const struct dpc_event_field fields[] = {DPC_FIELD_NUMBER("number", number)};
     dpc_events_put(events, "number", fields, 1);
 }
 
@@ -99,8 +99,8 @@ test_a_line_is_one_object(void)
     struct place place;
     make_place(&place);
     struct dpc_events *events = open_events(&place);
-    const struct dpc_event_field fields[] = {FIELD_TEXT("name", "a\n\"b\" \xff"),
-                                             FIELD_NUMBER("lease", INT64_MAX)};
+    const struct dpc_event_field fields[] = {DPC_FIELD_TEXT("name", "a\n\"b\" \xff"),
+                                             DPC_FIELD_NUMBER("lease", INT64_MAX)};
     dpc_events_put(events, "worker_joins", fields, 2);
     dpc_events_put(events, "nothing", NULL, 0);
     struct dpc_json *line = read_line(place.path, 0);

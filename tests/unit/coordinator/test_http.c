@@ -369,6 +369,26 @@ test_a_port_in_use_is_busy(void)
     dpc_http_close(site.http);
 }
 
+static void
+test_the_other_loopback(void)
+{
+    struct dpc_http *http;
+    struct dpc_error err;
+    struct site site = {.now_ms = 0};
+    site.clock = (struct dpc_clock){read_clock, &site};
+    struct dpc_http_site options = {.clock = &site.clock};
+    int probe = socket(AF_INET6, SOCK_STREAM, 0);
+    struct sockaddr_in6 address = {.sin6_family = AF_INET6, .sin6_addr = in6addr_loopback};
+    bool there = probe >= 0 && bind(probe, (struct sockaddr *)&address, sizeof address) == 0;
+    if (probe >= 0)
+        close(probe);
+    if (!there)
+        return; /* a machine without IPv6 */
+    CU_ASSERT_EQUAL_FATAL(dpc_http_open("[::1]:0", &options, &http, &err), DPC_OK);
+    CU_ASSERT_EQUAL(strncmp(dpc_http_url(http), "http://[::1]:", 13), 0);
+    dpc_http_close(http);
+}
+
 static const struct dpc_test tests[] = {
     {"addresses", test_addresses},
     {"hosts", test_hosts},
@@ -381,6 +401,7 @@ static const struct dpc_test tests[] = {
     {"silent connections keep nobody waiting", test_silent_connections_keep_nobody_waiting},
     {"a connection that never ends is ended", test_a_connection_that_never_ends_is_ended},
     {"a port in use is busy", test_a_port_in_use_is_busy},
+    {"the other loopback", test_the_other_loopback},
 };
 
 DPC_TEST_MAIN("coordinator/http", tests)
