@@ -171,12 +171,15 @@ say(int fd, const char *text)
 }
 
 /* Serves until the other side has closed the connection, and closes it; the length of what came, of
- * which `text` gets the beginning. */
+ * which `text` gets the beginning. It must do so before the library, by its own clock, calls the
+ * connection idle (10 s). */
 static size_t
 hear(const struct site *site, int fd, char *ret_text, size_t size)
 {
     size_t len = 0;
+    int64_t end_ns = dpc_clock_ns() + INT64_C(8000000000);
     for (;;) {
+        CU_ASSERT_FATAL(dpc_clock_ns() < end_ns);
         char bytes[65536];
         ssize_t got = recv(fd, bytes, sizeof bytes, 0);
         if (got == 0 || (got < 0 && errno != EAGAIN))
