@@ -188,10 +188,14 @@ follow(struct dpc_server *server, const uint8_t bytes[DPC_WORKER_KEY_BYTES])
 }
 
 static void
-log_enrolment(const struct dpc_msg_enrol *enrol, const char *address, enum dpc_enrolment state)
+tell_enrolment(struct dpc_server *server, const struct dpc_msg_enrol *enrol, const char *address,
+               enum dpc_enrolment state)
 {
     char id[DPC_MEMBER_ID_MAX];
     dpc_member_id(enrol->key.bytes, id);
+    SERVER_NOTE(server, "machine_enrolled", DPC_FIELD_TEXT("id", id),
+                DPC_FIELD_TEXT("name", enrol->name), DPC_FIELD_TEXT("address", address),
+                DPC_FIELD_TEXT("state", state == DPC_ENROLMENT_TAKEN ? "in" : "pending"));
     dpc_log_info("machine came with an invitation name=\"%s\" id=%s address=%s %s", enrol->name, id,
                  address, state == DPC_ENROLMENT_TAKEN ? "let in" : "waits for approval");
 }
@@ -216,7 +220,7 @@ server_enrol(struct dpc_server *server, const struct dpc_peer *peer, const struc
         server_reply_error(server, server->control, peer, msg->request, code, err.text);
     } else if (!changed || commit(server, &batch) == DPC_OK) {
         if (changed) {
-            log_enrolment(enrol, address, state);
+            tell_enrolment(server, enrol, address, state);
             follow(server, enrol->key.bytes);
         }
         answer(server, peer, msg->request, state);
@@ -361,18 +365,24 @@ server_withdraw(struct dpc_server *server, const char *argument, struct dpc_json
     return code;
 }
 
+static const char *
+state_name(enum dpc_member_state state)
+{
+    static const char *const names[] = {
+        [DPC_MEMBER_PENDING] = "pending", [DPC_MEMBER_TAKEN] = "in", [DPC_MEMBER_REFUSED] = "out"};
+    return names[state];
+}
+
 static void
 tell_member(const struct dpc_member_record *member, struct dpc_json *row)
 {
-    static const char *const states[] = {
-        [DPC_MEMBER_PENDING] = "pending", [DPC_MEMBER_TAKEN] = "in", [DPC_MEMBER_REFUSED] = "out"};
     char id[DPC_MEMBER_ID_MAX], key_text[DPC_KEY_TEXT_MAX];
     struct dpc_key key = key_of(member->key);
     dpc_member_id(member->key, id);
     dpc_key_text(&key, key_text);
     dpc_json_set_text(row, "id", id);
     dpc_json_set_text(row, "name", member->name);
-    dpc_json_set_text(row, "state", states[member->state]);
+    dpc_json_set_text(row, "state", state_name(member->state));
     dpc_json_set_text(row, "address", member->address);
     dpc_json_set_integer(row, "since", (int64_t)member->since_s);
     dpc_member_id(member->invitation, id);
@@ -409,6 +419,18 @@ check_file(const struct dpc_server *server, const struct dpc_member_record *memb
                          member->name, server->world.workers_folder);
 }
 
+static void
+note_judgement(struct dpc_server *server, const struct dpc_member_record *member)
+{
+    char id[DPC_MEMBER_ID_MAX];
+    dpc_member_id(member->key, id);
+    dpc_log_info("machine %s name=\"%s\" id=%s",
+                 member->state == DPC_MEMBER_TAKEN ? "let in" : "turned away", member->name, id);
+    SERVER_NOTE(server, "machine_judged", DPC_FIELD_TEXT("id", id),
+                DPC_FIELD_TEXT("name", member->name),
+                DPC_FIELD_TEXT("state", state_name(member->state)));
+}
+
 int
 server_judge_member(struct dpc_server *server, const char *argument, enum dpc_member_state state,
                     struct dpc_json *root, struct dpc_error *err)
@@ -430,8 +452,7 @@ server_judge_member(struct dpc_server *server, const char *argument, enum dpc_me
         follow(server, member.key);
         member.state = state;
         tell_member(&member, root);
-        dpc_log_info("machine %s name=\"%s\"", state == DPC_MEMBER_TAKEN ? "let in" : "turned away",
-                     member.name);
+        note_judgement(server, &member);
     }
     dpc_kv_batch_done(&batch);
     return code;

@@ -140,6 +140,8 @@ static const struct metric {
      FIGURE(server.alarms)},
     {"dipaco_peer_faults_total", "counter", "Messages of peers that were refused.",
      FIGURE(server.peer_faults)},
+    {"dipaco_machines_pending", "gauge", "Machines that wait to be let in: dipacoctl members.",
+     FIGURE(server.machines_pending)},
 };
 
 static double

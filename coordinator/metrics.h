@@ -23,7 +23,7 @@ struct dpc_metrics_server {
     double sweeps, kept_bytes, swept_bytes;
     double scrub_passes, damaged_blobs;
     double backups, backup_failed, backup_s; /* the last one that was made, Unix time */
-    double alarms, peer_faults;
+    double alarms, peer_faults, machines_pending;
 };
 
 void dpc_metrics_write(const struct dpc_core *core, const struct dpc_experiment *experiment,

@@ -112,7 +112,7 @@ check 'the status tells of them' [ "$(ctl status --json | value_of machines_pend
 check 'one that waits may not work' sh -c '! ls asked/coordinator.pub 2>/dev/null'
 kill -KILL "$supervisor"
 end_run
-begin store --listen "tcp://127.0.0.1:$port" --bulk 'tcp://127.0.0.1:*'
+begin store --listen "tcp://127.0.0.1:$port" --bulk 'tcp://127.0.0.1:*' --events events
 check 'who waits is not forgotten' is asked pending
 check 'one is let in' ctl approve asked
 check 'and one turned away' ctl dismiss unwanted
@@ -128,6 +128,9 @@ run_to_end again ctl approve asked
 check 'a second yes is told to be none' [ "$status" = 1 ]
 run_to_end nobody ctl approve nobody
 check 'who is not there cannot be let in' grep -q 'dipacoctl members' nobody.err
+
+check 'which is noted as an event' \
+    grep -q '"event": *"machine_judged".*"name": *"unwanted", *"state": *"out"' events
 
 # The first one works, with nothing but its folder; then it is turned away while it does.
 string=$(ctl invite --uses 3 2>/dev/null)
@@ -145,6 +148,7 @@ finished() {
     [ "$(ctl status --json | value_of phase)" = finished ]
 }
 wait_for 120 'the end of the experiment' finished
+check 'its coming is an event, too' grep -q '"event": *"machine_enrolled".*"works".*"in"' events
 check 'it is turned away' ctl dismiss works
 is_refused() {
     grep -q 'not authorised' store.out

@@ -29,6 +29,7 @@ static const struct dpc_metrics_server server = {
     .sweeps = 4,
     .backup_s = NAN,
     .peer_faults = 2,
+    .machines_pending = 3,
 };
 
 static const char *
