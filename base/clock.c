@@ -22,11 +22,14 @@ boot_ms(void *context)
 
 const struct dpc_clock dpc_clock_system = {.now_ms = boot_ms, .context = NULL};
 
-int64_t
-dpc_clock_wall_s(void)
+static int64_t
+wall_ms(void *context)
 {
-    return read_ns(CLOCK_REALTIME) / 1000000000;
+    (void)context;
+    return read_ns(CLOCK_REALTIME) / 1000000;
 }
+
+const struct dpc_clock dpc_clock_wall = {.now_ms = wall_ms, .context = NULL};
 
 int64_t
 dpc_clock_ns(void)

@@ -25,9 +25,13 @@ dpc_clock_now_ms(const struct dpc_clock *clock)
 /* CLOCK_BOOTTIME: it goes on while the machine sleeps, so that a lease runs out on a closed laptop. */
 extern const struct dpc_clock dpc_clock_system;
 
-/* Seconds since 1970 by the wall clock: for what people say in days and see as dates, on the machine
- * that they say it to. */
-int64_t dpc_clock_wall_s(void);
+/* CLOCK_REALTIME since 1970, for what people mean by hours and months. It may jump. */
+extern const struct dpc_clock dpc_clock_wall;
+static inline int64_t
+dpc_clock_wall_s(void)
+{
+    return dpc_clock_now_ms(&dpc_clock_wall) / 1000;
+}
 
 /* Monotonic nanoseconds for measuring how long something took. */
 int64_t dpc_clock_ns(void);

@@ -2,7 +2,7 @@
  * One turn: wait, give the session what came, carry out its actions, move transfers on, let time
  * pass. `act` may not call the session: what an action brings about (a transfer that is done at
  * once, say) is found by the next turn. */
-#include "worker/loop.h"
+#include "worker/loop_parts.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -17,8 +17,6 @@
 #include "base/signals.h"
 #include "base/topology.h"
 #include "modules/compute.h"
-#include "worker/runner.h"
-#include "worker/session.h"
 #include "worker/versions.h"
 
 enum {
@@ -30,53 +28,12 @@ enum {
     ALONE_MS = 15 * 1000,
     ALONE_AGAIN_MS = 10 * 60 * 1000,
     RUNNER_END_MS = 3000, /* for a step that is under way when the worker ends */
-    STATUS_RUNNING = -1,  /* no exit status yet */
-};
-
-struct dpc_worker {
-    const struct dpc_worker_options *options;
-    char numeric_class[128];
-    struct dpc_net *net;
-    struct dpc_link *control, *bulk;
-    char bulk_endpoint[DPC_ENDPOINT_MAX];
-    struct dpc_transfer_files files;
-    struct dpc_transfer *transfer; /* on `bulk` */
-    bool transferring;             /* the session waits for a list to be through */
-    struct dpc_error transfer_err; /* why it failed; code DPC_OK: it has not */
-    struct dpc_token unstarted;    /* of a lease whose job could not be queued; zero: none */
-    struct dpc_cache *cache;
-    struct dpc_spill *spill;
-    struct dpc_device *device;
-    struct dpc_runner *runner;
-    struct dpc_session *session;
-    struct dpc_notice *notice; /* NULL: no cloud, no notices */
-    enum dpc_notice_state notice_state;
-    int64_t job_begun_ms;
-    bool begun;    /* the session has */
-    bool yielding; /* to others on the card, as the log knows */
-    bool fallback_told;
-    struct dpc_session_actions actions;
-    struct dpc_experiment experiment;
-    char *experiment_yaml; /* what `experiment` was read from; NULL before the first welcome */
-    int signal_fd;
-    bool stopping; /* a signal asked for it */
-    bool disk_failed;
-    unsigned interrupts;
-    uint64_t epoch; /* of the control link */
-    enum dpc_link_state link_state;
-    int status;
-    int stop_status; /* of a stop that the loop itself wants; STATUS_RUNNING: none */
-    bool ready;      /* the service manager knows */
-    int64_t progress_at_ms;
-    int64_t alone_told_ms; /* when it is told next that nobody answers; 0: somebody does */
-    uint32_t steps_seen;
-    struct dpc_log_limit garbage;
 };
 
 static int64_t
 now(void)
 {
-    return dpc_clock_now_ms(&dpc_clock_system);
+    return loop_now();
 }
 
 /* --- Joining. */
@@ -253,18 +210,18 @@ act(struct dpc_worker *worker, const struct dpc_session_action *action)
     }
 }
 
-static void
-act_all(struct dpc_worker *worker)
+void
+loop_act_all(struct dpc_worker *worker)
 {
-    for (uint32_t i = 0; i < worker->actions.count && worker->status == STATUS_RUNNING; i++)
+    for (uint32_t i = 0; i < worker->actions.count && worker->status == LOOP_RUNNING; i++)
         act(worker, &worker->actions.items[i]);
     worker->actions.count = 0;
-    if (worker->stop_status == STATUS_RUNNING || worker->status != STATUS_RUNNING)
+    if (worker->stop_status == LOOP_RUNNING || worker->status != LOOP_RUNNING)
         return;
     int status = worker->stop_status;
-    worker->stop_status = STATUS_RUNNING;
+    worker->stop_status = LOOP_RUNNING;
     dpc_session_stop(worker->session, status, now(), &worker->actions);
-    act_all(worker);
+    loop_act_all(worker);
 }
 
 /* --- What comes in. */
@@ -281,7 +238,7 @@ report_garbage(struct dpc_worker *worker, const char *channel, const struct dpc_
 static void
 receive_control(struct dpc_worker *worker)
 {
-    for (int i = 0; i < MESSAGES_PER_TURN && worker->status == STATUS_RUNNING; i++) {
+    for (int i = 0; i < MESSAGES_PER_TURN && worker->status == LOOP_RUNNING; i++) {
         struct dpc_error err = {0};
         struct dpc_msg msg;
         int code = dpc_link_receive(worker->control, &msg, &err);
@@ -292,7 +249,7 @@ receive_control(struct dpc_worker *worker)
             continue;
         }
         dpc_session_message(worker->session, &msg, now(), &worker->actions);
-        act_all(worker);
+        loop_act_all(worker);
     }
 }
 
@@ -346,7 +303,7 @@ take_signals(struct dpc_worker *worker)
             dpc_session_suspend(worker->session, 0, now(), &worker->actions);
         else
             dpc_session_stop(worker->session, 0, now(), &worker->actions);
-        act_all(worker);
+        loop_act_all(worker);
     }
 }
 
@@ -362,11 +319,11 @@ take_results(struct dpc_worker *worker)
         if (result->code == DPC_OK) {
             dpc_session_finished(worker->session, &result->submit, result->tokens_per_s, now(),
                                  &worker->actions);
-            act_all(worker);
+            loop_act_all(worker);
         } else if (result->code != DPC_ECANCELLED) {
             dpc_session_failed(worker->session, result->token, result->code, result->text, now(),
                                &worker->actions);
-            act_all(worker);
+            loop_act_all(worker);
         }
         dpc_free(result);
     }
@@ -456,7 +413,7 @@ begin_session(struct dpc_worker *worker)
                  worker->options->endpoint, worker->numeric_class);
     restore_lease(worker);
     dpc_session_start(worker->session, now(), &worker->actions);
-    act_all(worker);
+    loop_act_all(worker);
 }
 
 /* New work is for a device that is there, on a machine that stays. */
@@ -465,7 +422,7 @@ pause_or_go_on(struct dpc_worker *worker)
 {
     bool pause = !dpc_device_is_ready(worker->device) || worker->notice_state != DPC_NOTICE_CALM;
     dpc_session_pause(worker->session, pause, now(), &worker->actions);
-    act_all(worker);
+    loop_act_all(worker);
 }
 
 /* A service that waits for its card has started. */
@@ -487,7 +444,7 @@ use_device(struct dpc_worker *worker)
     } else if (changed) {
         dpc_log_info("numeric class changes numeric_class=%s", worker->numeric_class);
         dpc_session_rejoin(worker->session, now(), &worker->actions);
-        act_all(worker);
+        loop_act_all(worker);
     }
     pause_or_go_on(worker);
 }
@@ -497,7 +454,7 @@ static void
 watch_device(struct dpc_worker *worker)
 {
     char text[DPC_ERROR_TEXT_MAX];
-    if (worker->status != STATUS_RUNNING || worker->stopping ||
+    if (worker->status != LOOP_RUNNING || worker->stopping ||
         dpc_session_work(worker->session) != DPC_WORK_NONE || !dpc_runner_is_idle(worker->runner) ||
         !dpc_device_look(worker->device, now(), text))
         return;
@@ -534,7 +491,7 @@ leave_in_time(struct dpc_worker *worker, const char *text)
         return;
     }
     dpc_session_yield(worker->session, text, DPC_NOTICE_LEAD_MS, now(), &worker->actions);
-    act_all(worker);
+    loop_act_all(worker);
 }
 
 static void
@@ -573,7 +530,7 @@ watch_link(struct dpc_worker *worker)
         return;
     worker->epoch = epoch;
     dpc_session_connected(worker->session, now(), &worker->actions);
-    act_all(worker);
+    loop_act_all(worker);
 }
 
 static void
@@ -592,7 +549,7 @@ move_transfer(struct dpc_worker *worker)
     }
     worker->transferring = false;
     dpc_session_transferred(worker->session, err.code, err.text, now(), &worker->actions);
-    act_all(worker);
+    loop_act_all(worker);
 }
 
 static void
@@ -604,7 +561,7 @@ fail_unstarted(struct dpc_worker *worker)
     worker->unstarted = (struct dpc_token){0};
     dpc_session_failed(worker->session, token, DPC_EBUSY, "the compute thread is busy", now(),
                        &worker->actions);
-    act_all(worker);
+    loop_act_all(worker);
 }
 
 static void
@@ -613,28 +570,6 @@ note_progress(struct dpc_worker *worker)
     if (dpc_session_work(worker->session) == DPC_WORK_RUNNING)
         dpc_session_progress(worker->session, dpc_runner_steps_done(worker->runner),
                              dpc_runner_tokens_per_s(worker->runner));
-}
-
-static void
-show_status(const struct dpc_worker *worker)
-{
-    const struct dpc_msg_lease *lease = dpc_session_lease(worker->session);
-    const char *work = dpc_session_work_name(dpc_session_work(worker->session));
-    if (worker->notice_state != DPC_NOTICE_CALM)
-        dpc_notify_status("leaving: the cloud takes this machine back");
-    else if (!dpc_device_is_ready(worker->device))
-        dpc_notify_status("waiting for a card");
-    else if (dpc_device_is_yielding(worker->device))
-        dpc_notify_status("paused: others keep the card busy");
-    else if (!dpc_session_joined(worker->session))
-        dpc_notify_status("no contact with %s, %s", worker->options->endpoint, work);
-    else if (!lease)
-        dpc_notify_status("%s", work);
-    else
-        dpc_notify_status("%s: %s path %u, round %u, %u done, %.0f tokens/s", work,
-                          dpc_task_name(lease->kind), lease->path, lease->round,
-                          dpc_runner_steps_done(worker->runner),
-                          dpc_runner_tokens_per_s(worker->runner));
 }
 
 static void
@@ -680,7 +615,7 @@ show_progress(struct dpc_worker *worker)
         worker->yielding)
         dpc_notify_alive();
     worker->steps_seen = steps;
-    show_status(worker);
+    loop_show(worker);
 }
 
 static int64_t
@@ -716,7 +651,7 @@ stop_if_disk_failed(struct dpc_worker *worker)
     dpc_log_error("the disk failed to keep what was written to \"%s\": check it and start again",
                   worker->options->folder);
     worker->stop_status = DPC_EXIT_FAILED;
-    act_all(worker);
+    loop_act_all(worker);
 }
 
 static void
@@ -753,9 +688,9 @@ turn(struct dpc_worker *worker)
     stop_if_disk_failed(worker);
     watch_device(worker);
     show_progress(worker);
-    if (worker->status == STATUS_RUNNING && dpc_session_wait_ms(worker->session, now()) == 0) {
+    if (worker->status == LOOP_RUNNING && dpc_session_wait_ms(worker->session, now()) == 0) {
         dpc_session_tick(worker->session, now(), &worker->actions);
-        act_all(worker);
+        loop_act_all(worker);
     }
 }
 
@@ -795,10 +730,12 @@ dpc_worker_run(struct dpc_worker *worker)
         dpc_log_info("notices are watched for cloud=%s",
                      dpc_cloud_name(dpc_notice_cloud(worker->notice)));
     dpc_notify_status("looking for %s", worker->options->endpoint);
+    loop_owner_begin(worker);
     watch_device(worker);
-    while (worker->status == STATUS_RUNNING)
+    while (worker->status == LOOP_RUNNING)
         turn(worker);
     await_runner(worker);
+    loop_owner_end(worker);
     dpc_log_info("worker ends status=%d", worker->status);
     return worker->status;
 }
@@ -832,7 +769,7 @@ dpc_worker_create(const struct dpc_worker_options *options, struct dpc_worker **
     struct dpc_worker *worker = dpc_alloc(1, sizeof *worker);
     char folder[DPC_PATH_MAX];
     worker->options = options;
-    worker->status = worker->stop_status = STATUS_RUNNING;
+    worker->status = worker->stop_status = LOOP_RUNNING;
     worker->signal_fd = -1;
     worker->garbage = (struct dpc_log_limit){.burst = 10, .period_ms = 60000};
     int code = dpc_path_join(options->folder, "cache", folder, sizeof folder);

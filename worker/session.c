@@ -414,6 +414,12 @@ dpc_session_joined(const struct dpc_session *session)
     return session->joined;
 }
 
+const struct dpc_session_counts *
+dpc_session_counts(const struct dpc_session *session)
+{
+    return &session->counts;
+}
+
 const struct dpc_msg_lease *
 dpc_session_lease(const struct dpc_session *session)
 {

@@ -167,6 +167,15 @@ bool dpc_session_joined(const struct dpc_session *session);
 /* The lease in hand; NULL when there is none. */
 const struct dpc_msg_lease *dpc_session_lease(const struct dpc_session *session);
 
+/* What came of leases since the session was created; the owner of the machine wants to know. */
+struct dpc_session_counts {
+    uint64_t accepted, superseded, refused; /* by what the coordinator said of them */
+    uint64_t returned;                      /* given back */
+    uint64_t tokens;                        /* trained, of accepted leases */
+    char reason[256];                       /* of the last one that was not accepted */
+};
+const struct dpc_session_counts *dpc_session_counts(const struct dpc_session *session);
+
 /* Pauses and limits, in milliseconds. */
 enum {
     DPC_SESSION_HELLO_MS = 500,       /* first pause between hellos; then doubled */

@@ -3,6 +3,7 @@
  * hand (its token). All else is late or doubled, and is dropped without a word. */
 #include "worker/session_parts.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "base/exit.h"
@@ -75,20 +76,36 @@ on_wait(struct dpc_session *session, const struct dpc_msg_wait *wait)
     session_want(session, DPC_MSG_ASK, pause_ms);
 }
 
+/* A submission that is stale came too late, as one that another worker's was before. */
 static void
-end_lease(struct dpc_session *session, const char *how, const char *text)
+count_end(struct dpc_session *session, enum dpc_verdict verdict, const char *text)
+{
+    struct dpc_session_counts *counts = &session->counts;
+    counts->accepted += verdict == DPC_VERDICT_ACCEPTED;
+    counts->refused += verdict == DPC_VERDICT_REFUSED;
+    counts->superseded += verdict == DPC_VERDICT_SUPERSEDED || verdict == DPC_VERDICT_STALE;
+    if (verdict != DPC_VERDICT_ACCEPTED)
+        snprintf(counts->reason, sizeof counts->reason, "%s: %s", dpc_verdict_name(verdict),
+                 text ? text : "");
+    else if (session->work == DPC_WORK_SUBMITTING && session->lease.kind == DPC_TASK_TRAIN)
+        counts->tokens += session->submit.tokens;
+}
+
+static void
+end_lease(struct dpc_session *session, enum dpc_verdict verdict, const char *text)
 {
     const struct dpc_msg_submit *done = &session->submit;
     bool submitted = session->work == DPC_WORK_SUBMITTING;
-    bool accepted = strcmp(how, "accepted") == 0;
+    bool accepted = verdict == DPC_VERDICT_ACCEPTED;
+    count_end(session, verdict, text);
     session_note(
         session, accepted ? DPC_LOG_INFO : DPC_LOG_WARNING,
         "lease ends verdict=%s kind=%s path=%u round=%u steps=%u loss=%.4f tokens_per_s=%.0f "
         "seconds=%.3f%s%s%s",
-        how, dpc_task_name(session->lease.kind), session->lease.path, session->lease.round,
-        submitted ? done->steps_count : session->steps_done, submitted ? done->loss : 0.0,
-        session->tokens_per_s, submitted ? done->seconds : 0.0, text && *text ? " reason=\"" : "",
-        text && *text ? text : "", text && *text ? "\"" : "");
+        dpc_verdict_name(verdict), dpc_task_name(session->lease.kind), session->lease.path,
+        session->lease.round, submitted ? done->steps_count : session->steps_done,
+        submitted ? done->loss : 0.0, session->tokens_per_s, submitted ? done->seconds : 0.0,
+        text && *text ? " reason=\"" : "", text && *text ? text : "", text && *text ? "\"" : "");
     session_add(session, DPC_SESSION_DROP);
     session->upload_at_ms = 0;
 }
@@ -97,14 +114,14 @@ end_lease(struct dpc_session *session, const char *how, const char *text)
 static void
 on_void(struct dpc_session *session, const struct dpc_msg_verdict *verdict)
 {
-    end_lease(session, dpc_verdict_name(verdict->verdict), verdict->text);
+    end_lease(session, verdict->verdict, verdict->text);
     session_ask(session, 0);
 }
 
 static void
 on_accepted(struct dpc_session *session)
 {
-    end_lease(session, "accepted", "");
+    end_lease(session, DPC_VERDICT_ACCEPTED, "");
     session->failures = 0;
     session_ask(session, 0);
 }
@@ -147,7 +164,7 @@ on_submitted(struct dpc_session *session, const struct dpc_msg_verdict *verdict)
         on_missing(session, verdict);
         break;
     case DPC_VERDICT_REFUSED:
-        end_lease(session, "refused", verdict->text);
+        end_lease(session, DPC_VERDICT_REFUSED, verdict->text);
         session_ask_after_failure(session);
         break;
     case DPC_VERDICT_CONTINUE: /* no answer to a submission: it is repeated */

@@ -52,6 +52,8 @@ struct dpc_session {
     bool not_finite;          /* and whether it is that */
     bool too_large;           /* or that */
 
+    struct dpc_session_counts counts;
+
     bool paused;
     bool stopping;
     bool suspending; /* and the lease stays this worker's */

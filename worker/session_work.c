@@ -211,6 +211,8 @@ session_give_back(struct dpc_session *session, const char *reason)
     session->work = DPC_WORK_RETURNING;
     session->upload_at_ms = 0;
     snprintf(session->reason, sizeof session->reason, "%s", reason);
+    session->counts.returned++;
+    snprintf(session->counts.reason, sizeof session->counts.reason, "given back: %.240s", reason);
     session_note(session, session->stopping ? DPC_LOG_INFO : DPC_LOG_WARNING,
                  "lease given back path=%u round=%u steps_done=%u reason=\"%s\"",
                  session->lease.path, session->lease.round, session->steps_done, session->reason);

@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Inside the loop: its state, and what its two halves share. loop.c turns; loop_owner.c does what
+ * the owner of the machine wants, and tells him how the worker stands.
+ *
+ * Owns: nothing. Threads: the loop's. Not here: what others may call (loop.h).
+ */
+#ifndef DPC_WORKER_LOOP_PARTS_H
+#define DPC_WORKER_LOOP_PARTS_H
+
+#include "worker/loop.h"
+#include "worker/runner.h"
+#include "worker/session.h"
+#include "worker/standing.h"
+
+enum { LOOP_RUNNING = -1 /* no exit status yet */ };
+
+struct dpc_worker {
+    const struct dpc_worker_options *options;
+    char numeric_class[128];
+    struct dpc_net *net;
+    struct dpc_link *control, *bulk;
+    char bulk_endpoint[DPC_ENDPOINT_MAX];
+    struct dpc_transfer_files files;
+    struct dpc_transfer *transfer; /* on `bulk` */
+    bool transferring;             /* the session waits for a list to be through */
+    struct dpc_error transfer_err; /* why it failed; code DPC_OK: it has not */
+    struct dpc_token unstarted;    /* of a lease whose job could not be queued; zero: none */
+    struct dpc_cache *cache;
+    struct dpc_spill *spill;
+    struct dpc_device *device;
+    struct dpc_runner *runner;
+    struct dpc_session *session;
+    struct dpc_notice *notice; /* NULL: no cloud, no notices */
+    enum dpc_notice_state notice_state;
+    int64_t job_begun_ms;
+    bool begun;    /* the session has */
+    bool yielding; /* to others on the card, as the log knows */
+    bool fallback_told;
+    struct dpc_session_actions actions;
+    struct dpc_experiment experiment;
+    char *experiment_yaml; /* what `experiment` was read from; NULL before the first welcome */
+    int signal_fd;
+    bool stopping; /* a signal asked for it */
+    bool disk_failed;
+    unsigned interrupts;
+    uint64_t epoch; /* of the control link */
+    enum dpc_link_state link_state;
+    int status;
+    int stop_status; /* of a stop that the loop itself wants; LOOP_RUNNING: none */
+    bool ready;      /* the service manager knows */
+    int64_t progress_at_ms;
+    int64_t alone_told_ms; /* when it is told next that nobody answers; 0: somebody does */
+    uint32_t steps_seen;
+    struct dpc_log_limit garbage;
+
+    /* loop_owner.c */
+    struct dpc_standing_file *standing;
+    int64_t started_s, contact_s; /* wall clock */
+    bool contact;                 /* as the standing knows it */
+    bool standing_failed;         /* its last write did, and the log knows */
+};
+
+static inline int64_t
+loop_now(void)
+{
+    return dpc_clock_now_ms(&dpc_clock_system);
+}
+
+/* Carries out what the session answered. */
+void loop_act_all(struct dpc_worker *worker);
+
+/* Once a second: tells the service manager and the owner how the worker stands. */
+void loop_show(struct dpc_worker *worker);
+void loop_owner_begin(struct dpc_worker *worker);
+/* The last word, and what was begun goes. Takes a worker that has not begun. */
+void loop_owner_end(struct dpc_worker *worker);
+
+#endif

@@ -1,0 +1,362 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Written under another name and renamed, so that a reader never meets half of it. Most writes are
+ * not synced: a power cut costs seconds of progress that nobody needs, and a disk that sleeps may
+ * go on sleeping. */
+#include "worker/standing.h"
+
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/alloc.h"
+#include "base/buf.h"
+#include "base/json.h"
+
+static const char name_of_file[] = "status.json";
+
+struct dpc_standing_file {
+    const struct dpc_vfs *vfs;
+    char path[DPC_PATH_MAX];
+    struct dpc_session_counts before; /* of the processes that are gone */
+    struct dpc_standing last;
+    bool written;
+    int64_t written_ms;
+};
+
+/* --- Writing. */
+
+static uint64_t
+count_of(const struct dpc_json *counts, const char *key)
+{
+    int64_t value = dpc_json_integer(dpc_json_get(counts, key), 0);
+    return value > 0 ? (uint64_t)value : 0;
+}
+
+static void
+read_counts(const struct dpc_json *root, struct dpc_session_counts *ret_counts)
+{
+    const struct dpc_json *leases = dpc_json_get(root, "leases");
+    ret_counts->accepted = count_of(leases, "accepted");
+    ret_counts->superseded = count_of(leases, "superseded");
+    ret_counts->refused = count_of(leases, "refused");
+    ret_counts->returned = count_of(leases, "given_back");
+    ret_counts->tokens = count_of(leases, "tokens_trained");
+    (void)snprintf(ret_counts->reason, sizeof ret_counts->reason, "%s",
+                   dpc_json_text(dpc_json_get(leases, "last_reason"), ""));
+}
+
+static int
+load(const struct dpc_vfs *vfs, const char *path, struct dpc_json **ret_root, struct dpc_error *err)
+{
+    uint8_t *bytes;
+    size_t len;
+    int code = dpc_vfs_read_file(vfs, path, DPC_STANDING_BYTES_MAX, &bytes, &len, err);
+    if (code != DPC_OK)
+        return code;
+    code = dpc_json_parse((const char *)bytes, len, ret_root, err);
+    dpc_free(bytes);
+    if (code == DPC_OK && !dpc_json_is_object(*ret_root)) {
+        *ret_root = dpc_json_destroy(*ret_root);
+        code = dpc_error_set(err, DPC_EPARSE, "it is no JSON object");
+    }
+    return code == DPC_OK ? code : dpc_error_prefix(err, code, "could not read \"%s\"", path);
+}
+
+struct dpc_standing_file *
+dpc_standing_open(const struct dpc_vfs *vfs, const char *folder, struct dpc_error *err)
+{
+    struct dpc_standing_file *file = dpc_alloc(1, sizeof *file);
+    struct dpc_json *root;
+    file->vfs = vfs;
+    int code = dpc_path_join(folder, name_of_file, file->path, sizeof file->path);
+    if (code != DPC_OK)
+        dpc_error_set(err, code, "the name of folder \"%s\" is too long", folder);
+    else
+        code = load(vfs, file->path, &root, err);
+    if (code == DPC_OK) {
+        read_counts(root, &file->before);
+        dpc_json_destroy(root);
+    } else if (code == DPC_ENOTFOUND) {
+        err->code = DPC_OK;
+    }
+    return file;
+}
+
+struct dpc_standing_file *
+dpc_standing_close(struct dpc_standing_file *file)
+{
+    return dpc_free(file);
+}
+
+static struct dpc_json *
+tell_lease(const struct dpc_standing *standing)
+{
+    struct dpc_json *lease = dpc_json_object();
+    dpc_json_set_text(lease, "kind", dpc_task_name(standing->kind));
+    dpc_json_set_integer(lease, "path", standing->path);
+    dpc_json_set_integer(lease, "round", standing->round);
+    dpc_json_set_integer(lease, "done", standing->pace.steps_done);
+    dpc_json_set_integer(lease, "of", standing->units);
+    dpc_json_set_number(lease, "tokens_per_s", standing->pace.tokens_per_s);
+    return lease;
+}
+
+static struct dpc_json *
+tell_counts(const struct dpc_session_counts *before, const struct dpc_session_counts *counts)
+{
+    struct dpc_json *leases = dpc_json_object();
+    const char *reason = counts->reason[0] ? counts->reason : before->reason;
+    dpc_json_set_integer(leases, "accepted", (int64_t)(before->accepted + counts->accepted));
+    dpc_json_set_integer(leases, "superseded", (int64_t)(before->superseded + counts->superseded));
+    dpc_json_set_integer(leases, "refused", (int64_t)(before->refused + counts->refused));
+    dpc_json_set_integer(leases, "given_back", (int64_t)(before->returned + counts->returned));
+    dpc_json_set_integer(leases, "tokens_trained", (int64_t)(before->tokens + counts->tokens));
+    dpc_json_set_text(leases, "last_reason", reason);
+    return leases;
+}
+
+static struct dpc_json *
+tell_bytes(const struct dpc_standing *standing)
+{
+    const struct dpc_standing_pace *pace = &standing->pace;
+    struct dpc_json *bytes = dpc_json_object();
+    dpc_json_set_integer(bytes, "day_up", (int64_t)pace->day_up);
+    dpc_json_set_integer(bytes, "day_down", (int64_t)pace->day_down);
+    dpc_json_set_integer(bytes, "month_up", (int64_t)pace->month_up);
+    dpc_json_set_integer(bytes, "month_down", (int64_t)pace->month_down);
+    dpc_json_set_integer(bytes, "month_limit", (int64_t)standing->month_limit);
+    dpc_json_set_integer(bytes, "cache", (int64_t)pace->cache_bytes);
+    dpc_json_set_integer(bytes, "cache_limit", (int64_t)standing->cache_limit);
+    return bytes;
+}
+
+static struct dpc_json *
+tell(const struct dpc_standing_file *file, const struct dpc_standing *standing, int64_t wall_s)
+{
+    struct dpc_json *root = dpc_json_object();
+    dpc_json_set_text(root, "name", standing->name);
+    dpc_json_set_text(root, "release", PACKAGE_VERSION);
+    dpc_json_set_integer(root, "written_s", wall_s);
+    dpc_json_set_integer(root, "started_s", standing->started_s);
+    dpc_json_set_integer(root, "ended_s", standing->ended_s);
+    dpc_json_set_text(root, "coordinator", standing->endpoint);
+    dpc_json_set_bool(root, "connected", standing->connected);
+    dpc_json_set_integer(root, "contact_s", standing->contact_s);
+    dpc_json_set_text(root, "work", dpc_session_work_name(standing->work));
+    if (standing->leased)
+        dpc_json_set(root, "lease", tell_lease(standing));
+    dpc_json_set_text(root, "paused", standing->paused);
+    dpc_json_set_integer(root, "paused_until_s", standing->paused_until_s);
+    dpc_json_set(root, "leases", tell_counts(&file->before, &standing->counts));
+    dpc_json_set(root, "bytes", tell_bytes(standing));
+    dpc_json_set_text(root, "device", standing->device);
+    return root;
+}
+
+static bool
+counts_differ(const struct dpc_standing_file *file, const struct dpc_standing *standing)
+{
+    return memcmp(&file->last.counts, &standing->counts, sizeof standing->counts) != 0;
+}
+
+static bool
+is_due(const struct dpc_standing_file *file, const struct dpc_standing *standing, int64_t now_ms)
+{
+    bool same = memcmp(&file->last, standing, offsetof(struct dpc_standing, pace)) == 0;
+    int64_t pause_ms = same ? DPC_STANDING_PACE_MS : DPC_STANDING_CHANGE_MS;
+    return !file->written || standing->ended_s || now_ms - file->written_ms >= pause_ms;
+}
+
+/* dpc_vfs_write_file without its syncs. */
+static int
+replace(const struct dpc_standing_file *file, const char *text, size_t len, struct dpc_error *err)
+{
+    const struct dpc_vfs_ops *ops = file->vfs->ops;
+    char temp[DPC_PATH_MAX];
+    struct dpc_vfs_file *out;
+    bool fits = (size_t)snprintf(temp, sizeof temp, "%s.new", file->path) < sizeof temp;
+    int code = fits ? ops->open(file->vfs, temp, DPC_VFS_WRITE | DPC_VFS_CREATE, &out) : DPC_ELIMIT;
+    if (code == DPC_OK) {
+        code = ops->truncate(out, 0);
+        if (code == DPC_OK)
+            code = ops->write(out, text, len, 0);
+        ops->close(out);
+        if (code == DPC_OK)
+            code = ops->rename(file->vfs, temp, file->path);
+        if (code != DPC_OK)
+            (void)ops->remove(file->vfs, temp); /* a full disk gets its bytes back */
+    }
+    return code == DPC_OK ? code
+                          : dpc_error_set(err, code, "could not write \"%s\": %s", file->path,
+                                          dpc_error_words(code));
+}
+
+int
+dpc_standing_write(struct dpc_standing_file *file, const struct dpc_standing *standing,
+                   int64_t now_ms, int64_t wall_s, struct dpc_error *err)
+{
+    if (!is_due(file, standing, now_ms))
+        return DPC_OK;
+    struct dpc_json *root = tell(file, standing, wall_s);
+    char *text = dpc_json_print(root, true);
+    int code = counts_differ(file, standing)
+                   ? dpc_vfs_write_file(file->vfs, file->path, text, strlen(text), err)
+                   : replace(file, text, strlen(text), err);
+    dpc_free(text);
+    dpc_json_destroy(root);
+    file->written = true;
+    file->written_ms = now_ms;
+    if (code == DPC_OK)
+        memcpy(&file->last, standing, sizeof *standing);
+    return code;
+}
+
+/* --- Showing. */
+
+static int64_t
+integer(const struct dpc_json *object, const char *key)
+{
+    return dpc_json_integer(dpc_json_get(object, key), 0);
+}
+
+static const char *
+text_of(const struct dpc_json *object, const char *key)
+{
+    return dpc_json_text(dpc_json_get(object, key), "");
+}
+
+/* In local time, as the owner's clock shows it. */
+static void
+put_date(struct dpc_buf *out, const char *before, int64_t wall_s)
+{
+    time_t seconds = (time_t)wall_s;
+    struct tm parts;
+    char text[32] = "?";
+    if (localtime_r(&seconds, &parts))
+        (void)strftime(text, sizeof text, "%Y-%m-%d %H:%M", &parts);
+    dpc_buf_printf(out, "%s%s", before, text);
+}
+
+static void
+show_worker(struct dpc_buf *out, const struct dpc_json *root, bool running, int64_t age_s)
+{
+    int64_t ended_s = integer(root, "ended_s");
+    dpc_buf_printf(out, "worker          %s", text_of(root, "name"));
+    if (running)
+        put_date(out, ", runs since ", integer(root, "started_s"));
+    else if (ended_s)
+        put_date(out, " does not run: it ended ", ended_s);
+    else
+        put_date(out, " does not run: it was killed after ", integer(root, "written_s"));
+    dpc_buf_printf(out, "; figures %lld s old\n", (long long)age_s);
+}
+
+static void
+show_contact(struct dpc_buf *out, const struct dpc_json *root)
+{
+    bool connected = dpc_json_bool(dpc_json_get(root, "connected"), false);
+    dpc_buf_printf(out, "coordinator     %s, ", text_of(root, "coordinator"));
+    put_date(out, connected ? "connected since " : "no contact since ", integer(root, "contact_s"));
+    dpc_buf_printf(out, "\n");
+}
+
+static void
+show_work(struct dpc_buf *out, const struct dpc_json *root)
+{
+    const struct dpc_json *lease = dpc_json_get(root, "lease");
+    dpc_buf_printf(out, "work            %s", text_of(root, "work"));
+    if (lease)
+        dpc_buf_printf(out, ": %s path %lld, round %lld, %lld of %lld, %.0f tokens/s",
+                       text_of(lease, "kind"), (long long)integer(lease, "path"),
+                       (long long)integer(lease, "round"), (long long)integer(lease, "done"),
+                       (long long)integer(lease, "of"),
+                       dpc_json_number(dpc_json_get(lease, "tokens_per_s"), 0));
+    dpc_buf_printf(out, "\n");
+}
+
+static void
+show_pause(struct dpc_buf *out, const struct dpc_json *root)
+{
+    int64_t until_s = integer(root, "paused_until_s");
+    const char *why = text_of(root, "paused");
+    if (!*why)
+        return;
+    dpc_buf_printf(out, "paused          %s", why);
+    if (until_s)
+        put_date(out, ", until ", until_s);
+    dpc_buf_printf(out, "\n");
+}
+
+static void
+show_leases(struct dpc_buf *out, const struct dpc_json *root)
+{
+    struct dpc_session_counts counts = {0};
+    read_counts(root, &counts);
+    dpc_buf_printf(
+        out, "leases          %llu accepted, %llu superseded, %llu refused, %llu given back\n",
+        (unsigned long long)counts.accepted, (unsigned long long)counts.superseded,
+        (unsigned long long)counts.refused, (unsigned long long)counts.returned);
+    if (counts.reason[0])
+        dpc_buf_printf(out, "last reason     %s\n", counts.reason);
+    dpc_buf_printf(out, "tokens trained  %llu\n", (unsigned long long)counts.tokens);
+}
+
+static double
+mib(const struct dpc_json *bytes, const char *key)
+{
+    return (double)integer(bytes, key) / (double)DPC_MIB;
+}
+
+static void
+show_bytes(struct dpc_buf *out, const struct dpc_json *root)
+{
+    const struct dpc_json *bytes = dpc_json_get(root, "bytes");
+    dpc_buf_printf(out,
+                   "transfers       %.1f MiB up, %.1f down today; %.1f up, %.1f down this month",
+                   mib(bytes, "day_up"), mib(bytes, "day_down"), mib(bytes, "month_up"),
+                   mib(bytes, "month_down"));
+    if (integer(bytes, "month_limit"))
+        dpc_buf_printf(out, " of %.0f", mib(bytes, "month_limit"));
+    dpc_buf_printf(out, "\ncache           %.1f MiB of %.0f\n", mib(bytes, "cache"),
+                   mib(bytes, "cache_limit"));
+}
+
+static char *
+show(const struct dpc_json *root, bool running, int64_t age_s)
+{
+    struct dpc_buf out;
+    dpc_buf_init(&out, 0);
+    show_worker(&out, root, running, age_s);
+    if (running) {
+        show_contact(&out, root);
+        show_work(&out, root);
+        show_pause(&out, root);
+    }
+    show_leases(&out, root);
+    show_bytes(&out, root);
+    dpc_buf_printf(&out, "device          %s\n", text_of(root, "device"));
+    char *text = dpc_strdup(dpc_buf_text(&out));
+    dpc_buf_done(&out);
+    return text;
+}
+
+int
+dpc_standing_show(const struct dpc_vfs *vfs, const char *folder, bool running, bool json,
+                  int64_t wall_s, char **ret_text, struct dpc_error *err)
+{
+    char path[DPC_PATH_MAX];
+    struct dpc_json *root;
+    int code = dpc_path_join(folder, name_of_file, path, sizeof path);
+    if (code != DPC_OK)
+        return dpc_error_set(err, code, "the name of folder \"%s\" is too long", folder);
+    code = load(vfs, path, &root, err);
+    if (code != DPC_OK)
+        return code;
+    int64_t age_s = wall_s - integer(root, "written_s");
+    dpc_json_set_bool(root, "running", running);
+    dpc_json_set_integer(root, "age_s", age_s);
+    *ret_text = json ? dpc_json_print(root, true) : show(root, running, age_s);
+    dpc_json_destroy(root);
+    return DPC_OK;
+}
