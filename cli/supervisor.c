@@ -349,6 +349,9 @@ start_worker(struct supervisor *supervisor, struct child *worker)
     dpc_processors_share(index, supervisor->options->workers_count, processors, sizeof processors);
     say(line, "--cpus");
     say(line, processors);
+    /* Who starts a run on a laptop wants it to go on. */
+    say(line, "--battery");
+    say(line, "yes");
     start_child(supervisor, worker, line);
     dpc_free(line);
 }

@@ -365,14 +365,23 @@ dpc_engine_put(struct dpc_engine *engine, const struct dpc_task *task, struct dp
     return dpc_cache_put(task->cache, engine->blob.data, engine->blob.len, ret_ref, err);
 }
 
+double
+dpc_progress_seconds(const struct dpc_progress *progress, int64_t start_ns)
+{
+    return (double)(dpc_clock_ns() - start_ns - progress->waited_ns) / 1e9;
+}
+
 void
 dpc_progress_report(struct dpc_progress *progress, uint32_t steps, uint64_t tokens,
                     int64_t start_ns)
 {
-    double seconds = (double)(dpc_clock_ns() - start_ns) / 1e9;
+    double seconds = dpc_progress_seconds(progress, start_ns);
     progress->steps_done = steps;
     if (seconds > 0)
         progress->tokens_per_s = (double)tokens / seconds;
-    if (progress->between)
-        progress->between(progress->context);
+    if (!progress->between)
+        return;
+    int64_t from_ns = dpc_clock_ns();
+    progress->between(progress->context);
+    progress->waited_ns += dpc_clock_ns() - from_ns;
 }

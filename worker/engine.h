@@ -55,6 +55,7 @@ struct dpc_progress {
     atomic_bool keep;               /* at the next step, whether that is due or not */
     void (*between)(void *context); /* two steps, in the compute thread; NULL: nothing */
     void *context;
+    int64_t waited_ns; /* in `between`, since the task began */
     /* The task's own: called before `between` waits. NULL: nothing. */
     void (*before_waiting)(void *context);
     void *task_context;
@@ -104,7 +105,10 @@ int dpc_engine_read_state(struct dpc_engine *engine, const uint8_t *bytes, size_
 int dpc_engine_put(struct dpc_engine *engine, const struct dpc_task *task,
                    struct dpc_blob_ref *ret_ref, struct dpc_error *err) DPC_MUST_CHECK;
 
-/* Says how far the task is: `steps` done since `start_ns` (dpc_clock_ns), over `tokens` tokens;
+/* Of computing since `start_ns` (dpc_clock_ns), which is behind the task's begin: without waits. */
+double dpc_progress_seconds(const struct dpc_progress *progress, int64_t start_ns);
+
+/* Says how far the task is: `steps` done since `start_ns`, over `tokens` tokens;
  * then waits, when `between` does. */
 void dpc_progress_report(struct dpc_progress *progress, uint32_t steps, uint64_t tokens,
                          int64_t start_ns);

@@ -193,7 +193,7 @@ dpc_evaluate_run(struct dpc_engine *engine, const struct dpc_task *task,
     dpc_tokens_close(tokens);
     if (code != DPC_OK)
         return code;
-    submit.seconds = (double)(dpc_clock_ns() - start_ns) / 1e9;
+    submit.seconds = dpc_progress_seconds(task->progress, start_ns);
     *ret_submit = submit;
     return DPC_OK;
 }

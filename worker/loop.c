@@ -156,7 +156,6 @@ static void
 start_job(struct dpc_worker *worker, const struct dpc_msg_lease *lease)
 {
     worker->steps_seen = 0;
-    worker->job_begun_ms = now();
     if (dpc_runner_run(worker->runner, &worker->experiment, lease) == DPC_OK)
         return;
     /* Eight cancelled jobs that have not ended: something is very slow. The session tries later. */
@@ -468,25 +467,12 @@ watch_device(struct dpc_worker *worker)
 
 /* --- A cloud that takes this machine back. */
 
-/* How long the job in hand may still take, at the pace it had so far. */
-static int64_t
-rest_ms(const struct dpc_worker *worker)
-{
-    const struct dpc_msg_lease *lease = dpc_session_lease(worker->session);
-    uint32_t done = dpc_runner_steps_done(worker->runner);
-    uint32_t before = dpc_runner_steps_before(worker->runner);
-    if (!lease || done <= before)
-        return INT64_MAX;
-    uint32_t all = lease->kind == DPC_TASK_TRAIN ? lease->steps_count : lease->to - lease->from;
-    return done < all ? (now() - worker->job_begun_ms) * (all - done) / (done - before) : 0;
-}
-
 /* Half of what is left of this machine's time is for handing in. */
 static void
 leave_in_time(struct dpc_worker *worker, const char *text)
 {
     if (dpc_session_work(worker->session) == DPC_WORK_RUNNING &&
-        rest_ms(worker) < DPC_NOTICE_LEAD_MS / 2) {
+        dpc_session_rest_ms(worker->session, now()) < DPC_NOTICE_LEAD_MS / 2) {
         dpc_runner_keep(worker->runner);
         return;
     }
@@ -609,10 +595,11 @@ show_progress(struct dpc_worker *worker)
     if (now() < worker->progress_at_ms)
         return;
     worker->progress_at_ms = now() + PROGRESS_MS;
+    loop_follow_owner(worker);
     note_yielding(worker);
     note_contact(worker);
     if (dpc_session_work(worker->session) != DPC_WORK_RUNNING || steps != worker->steps_seen ||
-        worker->yielding)
+        worker->yielding || worker->rest.rests)
         dpc_notify_alive();
     worker->steps_seen = steps;
     loop_show(worker);
@@ -731,6 +718,7 @@ dpc_worker_run(struct dpc_worker *worker)
                      dpc_cloud_name(dpc_notice_cloud(worker->notice)));
     dpc_notify_status("looking for %s", worker->options->endpoint);
     loop_owner_begin(worker);
+    loop_follow_owner(worker);
     watch_device(worker);
     while (worker->status == LOOP_RUNNING)
         turn(worker);
@@ -782,6 +770,8 @@ dpc_worker_create(const struct dpc_worker_options *options, struct dpc_worker **
     if (code == DPC_OK)
         code = dpc_spill_create(&dpc_vfs_posix, options->folder, &worker->spill, err);
     if (code == DPC_OK)
+        code = dpc_owner_create(&options->owner, options->folder, &worker->owner, err);
+    if (code == DPC_OK)
         code = dpc_net_create(&worker->net, err);
     if (code == DPC_OK)
         code = dpc_link_open(worker->net, DPC_CHANNEL_CONTROL, options->endpoint, &options->keypair,
@@ -805,6 +795,7 @@ dpc_worker_destroy(struct dpc_worker *worker)
     if (!worker)
         return NULL;
     worker->runner = dpc_runner_stop(worker->runner);
+    worker->owner = dpc_owner_destroy(worker->owner);
     worker->notice = dpc_notice_stop(worker->notice);
     worker->device = dpc_device_destroy(worker->device);
     worker->session = dpc_session_destroy(worker->session);

@@ -3,7 +3,7 @@
  * A worker's event loop: sockets, signals and the compute thread on one side, the session on the
  * other. It feeds the session what happens and carries out what it answers.
  *
- * Owns: links, transfer, cache, spill, device, runner and session. Threads: the caller's, plus the
+ * Owns: links, transfer, cache, spill, device, runner, session and owner. Threads: the caller's, plus the
  * runner's and libzmq's. Not here: options, keys, the lock on the folder (main.c).
  */
 #ifndef DPC_WORKER_LOOP_H
@@ -13,6 +13,7 @@
 #include "proto/channel.h"
 #include "worker/device.h"
 #include "worker/notice.h"
+#include "worker/owner.h"
 
 struct dpc_worker_options {
     const char *folder;   /* the worker's own; the cache lies in it */
@@ -25,6 +26,7 @@ struct dpc_worker_options {
     uint64_t memory_bytes; /* for computing; 0: no limit */
     struct dpc_device_options device;
     struct dpc_notice_options notice;
+    struct dpc_owner_options owner;
     bool keep_lease; /* a process that is told to end leaves its lease to the next one */
 };
 

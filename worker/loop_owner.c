@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
- * How the worker stands: one line for the service manager, a file for the owner of the machine. */
+ * A rest begins between two steps: the job in hand is held, its spill written. It goes on from
+ * there when the rest is over, unless the lease cannot wait for that; then it is cut or goes back,
+ * as on a cloud's notice, so that somebody else begins. What is being handed in goes on, and
+ * contact stays: it costs a few bytes a minute, and the coordinator knows that this machine is
+ * there. */
 #include "worker/loop_parts.h"
 
 #include <stdio.h>
@@ -14,6 +18,64 @@ wall_s(void)
     return dpc_clock_now_ms(&dpc_clock_wall) / 1000;
 }
 
+/* --- Resting. */
+
+enum {
+    /* How long a job is held whose lease came without a time: nothing was measured yet. */
+    PATIENCE_MS = 5 * 60 * 1000,
+    /* For handing in a part, which is no work for the machine. */
+    HAND_IN_MS = 10 * 60 * 1000,
+};
+
+/* The lease cannot wait for the end of the rest, or has waited for an end that nobody knows. */
+static bool
+lasts_too_long(const struct dpc_worker *worker)
+{
+    int64_t slack_ms = dpc_session_slack_ms(worker->session, loop_now());
+    if (slack_ms == INT64_MAX)
+        slack_ms = worker->rest_since_ms + PATIENCE_MS - loop_now();
+    return worker->rest.left_ms == INT64_MAX ? slack_ms <= 0 : worker->rest.left_ms > slack_ms;
+}
+
+static void
+part_if_need_be(struct dpc_worker *worker)
+{
+    char reason[DPC_OWNER_TEXT_MAX + 32];
+    enum dpc_session_work work = dpc_session_work(worker->session);
+    if ((work != DPC_WORK_FETCHING && work != DPC_WORK_RUNNING) || !lasts_too_long(worker))
+        return;
+    (void)snprintf(reason, sizeof reason, "paused: %s", worker->rest.text);
+    dpc_session_yield(worker->session, reason, HAND_IN_MS, loop_now(), &worker->actions);
+    loop_act_all(worker);
+}
+
+static void
+change_rest(struct dpc_worker *worker, const struct dpc_owner_verdict *rest)
+{
+    if (rest->rests)
+        dpc_log_info("paused: %s, %lld s at least", rest->text,
+                     rest->left_ms == INT64_MAX ? 0 : (long long)rest->left_ms / 1000);
+    else
+        dpc_log_info("the pause is over (%s), going on", worker->rest.text);
+    worker->rest_since_ms = loop_now();
+    dpc_runner_hold(worker->runner, rest->rests);
+    dpc_session_hold(worker->session, rest->rests, loop_now());
+    dpc_session_rest(worker->session, rest->rests, loop_now(), &worker->actions);
+    loop_act_all(worker);
+}
+
+void
+loop_follow_owner(struct dpc_worker *worker)
+{
+    struct dpc_owner_verdict rest;
+    dpc_owner_look(worker->owner, loop_now(), wall_s(), &rest);
+    if (rest.rests != worker->rest.rests)
+        change_rest(worker, &rest);
+    worker->rest = rest;
+    if (rest.rests && worker->begun && !worker->stopping)
+        part_if_need_be(worker);
+}
+
 /* --- Telling. */
 
 /* Why no work is done or asked for; NULL: it is. */
@@ -21,11 +83,13 @@ static const char *
 why_paused(const struct dpc_worker *worker)
 {
     if (worker->notice_state != DPC_NOTICE_CALM)
-        return "leaving: the cloud takes this machine back";
+        return "the cloud takes this machine back";
+    if (worker->rest.rests)
+        return worker->rest.text;
     if (!dpc_device_is_ready(worker->device))
         return "waiting for a card";
     if (dpc_device_is_yielding(worker->device))
-        return "paused: others keep the card busy";
+        return "others keep the card busy";
     return NULL;
 }
 
@@ -36,7 +100,7 @@ show_status(const struct dpc_worker *worker)
     const char *work = dpc_session_work_name(dpc_session_work(worker->session));
     const char *paused = why_paused(worker);
     if (paused)
-        dpc_notify_status("%s", paused);
+        dpc_notify_status("paused: %s", paused);
     else if (!dpc_session_joined(worker->session))
         dpc_notify_status("no contact with %s, %s", worker->options->endpoint, work);
     else if (!lease)
@@ -53,6 +117,8 @@ fill_lease(const struct dpc_worker *worker, struct dpc_standing *standing)
 {
     const struct dpc_msg_lease *lease = dpc_session_lease(worker->session);
     standing->work = dpc_session_work(worker->session);
+    standing->computing =
+        !dpc_runner_is_idle(worker->runner) && !dpc_runner_is_held(worker->runner);
     standing->leased = lease != NULL;
     if (!lease)
         return;
@@ -77,6 +143,13 @@ fill_device(const struct dpc_worker *worker, struct dpc_standing *standing)
         (void)snprintf(standing->device, sizeof standing->device, "none");
 }
 
+/* What is left and the wall clock are read one after the other: their sum is not still. */
+static int64_t
+to_minute(int64_t seconds)
+{
+    return (seconds + 30) / 60 * 60;
+}
+
 static void
 fill_standing(struct dpc_worker *worker, struct dpc_standing *standing)
 {
@@ -85,6 +158,8 @@ fill_standing(struct dpc_worker *worker, struct dpc_standing *standing)
     (void)snprintf(standing->name, sizeof standing->name, "%s", worker->options->name);
     (void)snprintf(standing->endpoint, sizeof standing->endpoint, "%s", worker->options->endpoint);
     (void)snprintf(standing->paused, sizeof standing->paused, "%s", paused ? paused : "");
+    if (paused == worker->rest.text && worker->rest.left_ms != INT64_MAX)
+        standing->paused_until_s = to_minute(wall_s() + worker->rest.left_ms / 1000);
     standing->started_s = worker->started_s;
     standing->connected = worker->contact;
     standing->contact_s = worker->contact_s;

@@ -33,7 +33,6 @@ struct dpc_worker {
     struct dpc_session *session;
     struct dpc_notice *notice; /* NULL: no cloud, no notices */
     enum dpc_notice_state notice_state;
-    int64_t job_begun_ms;
     bool begun;    /* the session has */
     bool yielding; /* to others on the card, as the log knows */
     bool fallback_told;
@@ -55,6 +54,9 @@ struct dpc_worker {
     struct dpc_log_limit garbage;
 
     /* loop_owner.c */
+    struct dpc_owner *owner;
+    struct dpc_owner_verdict rest; /* the last one */
+    int64_t rest_since_ms;
     struct dpc_standing_file *standing;
     int64_t started_s, contact_s; /* wall clock */
     bool contact;                 /* as the standing knows it */
@@ -70,6 +72,8 @@ loop_now(void)
 /* Carries out what the session answered. */
 void loop_act_all(struct dpc_worker *worker);
 
+/* Follows what the owner wants, as he wants it now. */
+void loop_follow_owner(struct dpc_worker *worker);
 /* Once a second: tells the service manager and the owner how the worker stands. */
 void loop_show(struct dpc_worker *worker);
 void loop_owner_begin(struct dpc_worker *worker);

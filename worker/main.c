@@ -21,6 +21,7 @@
 #include "worker/join.h"
 #include "worker/loop.h"
 #include "worker/options.h"
+#include "worker/snooze.h"
 #include "worker/standing.h"
 
 static int
@@ -98,6 +99,24 @@ look_for_worker(const char *folder, bool *ret_running, struct dpc_error *err)
     if (code == DPC_OK)
         close(fd);
     return code == DPC_EBUSY || code == DPC_ENOTFOUND ? DPC_OK : code;
+}
+
+static int
+snooze(const char *folder, const char *text)
+{
+    struct dpc_error err = {0};
+    int64_t wall_s = dpc_clock_now_ms(&dpc_clock_wall) / 1000, seconds;
+    bool running;
+    if (dpc_snooze_parse(text, wall_s, &seconds) != DPC_OK)
+        return dpc_worker_usage("--snooze takes 30m, 2h, 1d and the like up to 31d, 07:00 or off, "
+                                "not",
+                                text);
+    if (dpc_snooze_write(folder, wall_s, seconds, &err) != DPC_OK ||
+        look_for_worker(folder, &running, &err) != DPC_OK)
+        return fail(&err);
+    if (!running)
+        printf("no worker runs in folder \"%s\"; the next one will see it\n", folder);
+    return DPC_EXIT_OK;
 }
 
 static int
@@ -190,6 +209,7 @@ work(struct dpc_worker_arguments *args)
         .memory_bytes = args->memory_mib * DPC_MIB,
         .device = args->device,
         .notice = args->notice,
+        .owner = args->owner,
         .keep_lease = args->keep_lease,
     };
     struct dpc_worker *worker;
@@ -246,6 +266,8 @@ main(int argc, char **argv)
     int status = dpc_worker_arguments_read(argc, argv, &args);
     if (status >= 0)
         return status;
+    if (args.snooze)
+        return snooze(args.folder, args.snooze);
     if (args.status)
         return show_status(args.folder, args.json);
     if (fill_defaults(&args, &defaults, &err) != DPC_OK)

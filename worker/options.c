@@ -12,6 +12,7 @@
 #include "base/exit.h"
 #include "base/limits.h"
 #include "base/log.h"
+#include "worker/power.h"
 
 enum { CACHE_MIB_DEFAULT = 8192, MIB_MAX = 1 << 24 };
 
@@ -19,6 +20,7 @@ static const char usage[] =
     "usage: dipaco-worker --dir FOLDER --join STRING [OPTION]...\n"
     "       dipaco-worker --dir FOLDER [OPTION]...\n"
     "       dipaco-worker --dir FOLDER --generate-key [--key FILE]\n"
+    "       dipaco-worker --dir FOLDER --snooze TIME\n"
     "       dipaco-worker --dir FOLDER --status [--json]\n"
     "\n"
     "Leases tasks of a DiPaCo experiment from its coordinator, computes them and hands in what "
@@ -61,6 +63,15 @@ static const char usage[] =
     "a\n"
     "                       reboot) instead of giving it back\n"
     "  --generate-key       write a new key (and its .pub, which the coordinator has to know)\n"
+    "  --hours LIST         work at these hours alone, such as 22:00-07:00 or\n"
+    "                       \"mon-fri 20:00-06:00, sat,sun 00:00-24:00\"; default: all\n"
+    "  --battery WHEN       work on battery, too: yes, no (default), or when it is charged to so "
+    "many\n"
+    "                       percent\n"
+    "  --snooze TIME        give the worker of this folder a rest: 30m, 2h, 1d, 07:00 (until "
+    "then), "
+    "or\n"
+    "                       off to end it\n"
     "  --status             tell how the worker of this folder stands: what it does, what it has "
     "done,\n"
     "                       why it pauses; --json for programs\n"
@@ -151,6 +162,21 @@ read_url(const struct row *row, const char *text, void *field)
 }
 
 static bool
+read_hours(const struct row *row, const char *text, void *field)
+{
+    struct dpc_hours hours;
+    struct dpc_error err;
+    return read_text(row, text, field) && dpc_hours_parse(text, &hours, &err) == DPC_OK;
+}
+
+static bool
+read_battery(const struct row *row, const char *text, void *field)
+{
+    (void)row;
+    return dpc_power_parse(text, field);
+}
+
+static bool
 read_level(const struct row *row, const char *text, void *field)
 {
     enum dpc_log_level level;
@@ -181,6 +207,10 @@ static const struct row rows[] = {
     {"card-plugin", AT(device.plugin), 0, read_text, "a file"},
     {"cloud", AT(notice.cloud), 0, read_cloud, "auto, none, aws, gcp or azure"},
     {"cloud-url", AT(notice.url), 255, read_url, "http:// and at most 255 bytes"},
+    {"hours", AT(owner.hours), 0, read_hours,
+     "hours such as \"22:00-07:00\" or \"mon-fri 20:00-06:00, sat,sun 00:00-24:00\""},
+    {"battery", AT(owner.battery_percent_min), 0, read_battery, "yes, no or a percentage"},
+    {"snooze", AT(snooze), 0, read_text, "a time such as 2h, 07:00 or off"},
     {"keep-lease", AT(keep_lease), 0, NULL, NULL},
     {"enrol-only", AT(enrol_only), 0, NULL, NULL},
     {"generate-key", AT(generate_key), 0, NULL, NULL},
@@ -216,7 +246,7 @@ list_options(struct option ret_options[CHOICE_HELP + 2])
 static int
 take(const struct row *row, const char *text, struct dpc_worker_arguments *arguments)
 {
-    char words[160];
+    char words[256];
     void *field = (char *)arguments + row->at;
     if (!row->read)
         *(bool *)field = true;
@@ -234,7 +264,7 @@ check(int argc, char **argv, const struct dpc_worker_arguments *arguments)
         return dpc_worker_usage("there is no argument", argv[optind]);
     if (!arguments->folder)
         return dpc_worker_usage("--dir is missing", NULL);
-    if (arguments->generate_key || arguments->status)
+    if (arguments->generate_key || arguments->status || arguments->snooze)
         return -1;
     if (arguments->enrol_only && !arguments->join)
         return dpc_worker_usage("--enrol-only belongs to --join", NULL);
@@ -254,7 +284,8 @@ dpc_worker_arguments_read(int argc, char **argv, struct dpc_worker_arguments *re
 {
     struct option options[CHOICE_HELP + 2];
     int choice, status = -1;
-    *ret_arguments = (struct dpc_worker_arguments){.cache_mib = CACHE_MIB_DEFAULT};
+    *ret_arguments = (struct dpc_worker_arguments){.cache_mib = CACHE_MIB_DEFAULT,
+                                                   .owner.battery_percent_min = DPC_POWER_NEVER};
     list_options(options);
     while (status < 0 && (choice = getopt_long(argc, argv, "", options, NULL)) != -1) {
         if (choice == CHOICE_VERSION) {

@@ -9,12 +9,15 @@
 
 #include "worker/device.h"
 #include "worker/notice.h"
+#include "worker/owner.h"
 
 struct dpc_worker_arguments {
     const char *folder, *endpoint, *server_key, *key, *name, *cpus, *join;
     uint64_t cache_mib, memory_mib, threads;
     struct dpc_device_options device;
     struct dpc_notice_options notice;
+    struct dpc_owner_options owner;
+    const char *snooze;
     bool generate_key, enrol_only, keep_lease;
     bool status, json;
 };

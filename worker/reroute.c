@@ -359,7 +359,7 @@ dpc_reroute_run(struct dpc_engine *engine, const struct dpc_task *task,
     dpc_free(rerouting.network);
     if (code != DPC_OK)
         return code;
-    submit.seconds = (double)(dpc_clock_ns() - rerouting.start_ns) / 1e9;
+    submit.seconds = dpc_progress_seconds(task->progress, rerouting.start_ns);
     *ret_submit = submit;
     return DPC_OK;
 }

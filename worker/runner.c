@@ -30,7 +30,9 @@ struct dpc_runner {
     struct dpc_queue *jobs, *results;
     pthread_t thread;
     struct dpc_progress progress;
-    pthread_mutex_t lock; /* numbers, and the setting of progress.cancelled */
+    pthread_mutex_t lock; /* numbers, `held`, and the setting of progress.cancelled and .cut */
+    pthread_cond_t released;
+    bool held, waits; /* the compute thread does, for the end of that */
     uint64_t queued, ended, cancelled_to, running;
     struct dpc_engine_limits limits;
     struct dpc_engine *engine; /* the thread's */
@@ -147,12 +149,37 @@ run_job_or_lose_card(struct dpc_runner *runner, const struct job *job,
     return code;
 }
 
+/* With the lock. A job that has to end does not wait for its owner. */
+static bool
+is_held(const struct dpc_runner *runner)
+{
+    return runner->held && !runner->progress.cancelled && !runner->progress.cut;
+}
+
 static void
-yield(void *context)
+wait_while_held(struct dpc_runner *runner)
+{
+    pthread_mutex_lock(&runner->lock);
+    bool held = is_held(runner);
+    pthread_mutex_unlock(&runner->lock);
+    if (held && runner->progress.before_waiting)
+        runner->progress.before_waiting(runner->progress.task_context);
+    pthread_mutex_lock(&runner->lock);
+    runner->waits = is_held(runner);
+    while (is_held(runner))
+        pthread_cond_wait(&runner->released, &runner->lock);
+    runner->waits = false;
+    pthread_mutex_unlock(&runner->lock);
+}
+
+static void
+wait_between(void *context)
 {
     struct dpc_runner *runner = context;
-    dpc_device_yield(runner->device, &runner->progress.cancelled, runner->progress.before_waiting,
-                     runner->progress.task_context);
+    wait_while_held(runner);
+    if (runner->device)
+        dpc_device_yield(runner->device, &runner->progress.cancelled,
+                         runner->progress.before_waiting, runner->progress.task_context);
 }
 
 static void
@@ -162,6 +189,7 @@ begin(struct dpc_runner *runner, const struct job *job)
     runner->running = job->number;
     runner->progress.steps_done = runner->progress.steps_before = 0;
     runner->progress.tokens_per_s = 0;
+    runner->progress.waited_ns = 0;
     runner->progress.keep = runner->progress.cut = false;
     runner->progress.cancelled = job->number <= runner->cancelled_to;
     pthread_mutex_unlock(&runner->lock);
@@ -187,6 +215,7 @@ run_jobs(void *context)
         struct dpc_job_result *result = dpc_alloc(1, sizeof *result);
         struct dpc_error err = {0};
         begin(runner, job);
+        wait_while_held(runner);
         result->token = job->lease.token;
         result->code = runner->progress.cancelled
                            ? dpc_error_set(&err, DPC_ECANCELLED, "the lease was dropped")
@@ -218,13 +247,14 @@ dpc_runner_start(struct dpc_cache *cache, struct dpc_spill *spill, struct dpc_de
     runner->cache = cache;
     runner->device = device;
     runner->spill = spill;
-    runner->progress.between = device ? yield : NULL;
+    runner->progress.between = wait_between;
     runner->progress.context = runner;
     runner->limits.pool = dpc_pool_create(threads);
     runner->limits.memory_bytes = memory_bytes;
     runner->jobs = dpc_queue_create(DPC_RUNNER_JOBS_MAX, drop);
     runner->results = dpc_queue_create(4 * DPC_RUNNER_JOBS_MAX, drop);
     pthread_mutex_init(&runner->lock, NULL);
+    pthread_cond_init(&runner->released, NULL);
     if (pthread_create(&runner->thread, NULL, run_jobs, runner) != 0)
         abort(); /* no thread at start-up: nothing can be computed */
     return runner;
@@ -242,6 +272,7 @@ dpc_runner_stop(struct dpc_runner *runner)
     dpc_pool_destroy(runner->limits.pool);
     dpc_queue_destroy(runner->jobs);
     dpc_queue_destroy(runner->results);
+    pthread_cond_destroy(&runner->released);
     pthread_mutex_destroy(&runner->lock);
     return dpc_free(runner);
 }
@@ -273,6 +304,7 @@ dpc_runner_cancel(struct dpc_runner *runner)
     runner->cancelled_to = runner->queued;
     if (runner->running)
         runner->progress.cancelled = true;
+    pthread_cond_signal(&runner->released);
     pthread_mutex_unlock(&runner->lock);
 }
 
@@ -288,7 +320,28 @@ dpc_runner_suspend(struct dpc_runner *runner)
 void
 dpc_runner_cut(struct dpc_runner *runner)
 {
+    pthread_mutex_lock(&runner->lock);
     runner->progress.cut = true;
+    pthread_cond_signal(&runner->released);
+    pthread_mutex_unlock(&runner->lock);
+}
+
+void
+dpc_runner_hold(struct dpc_runner *runner, bool held)
+{
+    pthread_mutex_lock(&runner->lock);
+    runner->held = held;
+    pthread_cond_signal(&runner->released);
+    pthread_mutex_unlock(&runner->lock);
+}
+
+bool
+dpc_runner_is_held(struct dpc_runner *runner)
+{
+    pthread_mutex_lock(&runner->lock);
+    bool waits = runner->waits;
+    pthread_mutex_unlock(&runner->lock);
+    return waits;
 }
 
 void

@@ -51,6 +51,12 @@ void dpc_runner_cut(struct dpc_runner *runner);
 /* The job that runs, if it trains, writes its spill at its next step. */
 void dpc_runner_keep(struct dpc_runner *runner);
 
+/* While it is held no job begins, and the one that runs waits between two steps, its spill written;
+ * a cancel or a cut ends the waiting. */
+void dpc_runner_hold(struct dpc_runner *runner, bool held);
+/* A job waits for that to end, and nothing is computed. */
+bool dpc_runner_is_held(struct dpc_runner *runner);
+
 /* No job runs and none waits. */
 bool dpc_runner_is_idle(struct dpc_runner *runner);
 

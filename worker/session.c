@@ -33,8 +33,66 @@ dpc_session_pause(struct dpc_session *session, bool paused, int64_t now_ms,
         return;
     if (paused)
         session->request.type = DPC_MSG_NONE;
+    else if (session->request.type == DPC_MSG_NONE && !session->joined)
+        session_want(session, DPC_MSG_HELLO, 0);
     else if (session->request.type == DPC_MSG_NONE)
-        session_want(session, session->joined ? DPC_MSG_ASK : DPC_MSG_HELLO, 0);
+        session_ask(session, 0);
+}
+
+void
+dpc_session_rest(struct dpc_session *session, bool rests, int64_t now_ms,
+                 struct dpc_session_actions *actions)
+{
+    session_begin(session, now_ms, actions);
+    session->rests = rests;
+    if (session->work != DPC_WORK_NONE || !session->joined)
+        return;
+    if (rests)
+        session->request.type = DPC_MSG_NONE;
+    else if (session->request.type == DPC_MSG_NONE)
+        session_ask(session, 0);
+}
+
+void
+dpc_session_hold(struct dpc_session *session, bool held, int64_t now_ms)
+{
+    if (held && !session->held_at_ms) {
+        session->held_at_ms = now_ms;
+    } else if (!held && session->held_at_ms) {
+        /* The job may have begun since. */
+        session->job_begun_ms +=
+            now_ms - (session->held_at_ms > session->job_begun_ms ? session->held_at_ms
+                                                                  : session->job_begun_ms);
+        session->held_at_ms = 0;
+    }
+}
+
+/* Of computing so far. A job that began while it was held has had none. */
+static int64_t
+job_ms(const struct dpc_session *session, int64_t now_ms)
+{
+    int64_t until_ms = session->held_at_ms ? session->held_at_ms : now_ms;
+    return until_ms > session->job_begun_ms ? until_ms - session->job_begun_ms : 0;
+}
+
+int64_t
+dpc_session_rest_ms(const struct dpc_session *session, int64_t now_ms)
+{
+    const struct dpc_msg_lease *lease = &session->lease;
+    uint32_t done = session->steps_done, before = session->job_begun_steps;
+    if (!session->holds || session->work != DPC_WORK_RUNNING || done <= before)
+        return INT64_MAX;
+    uint32_t all = lease->kind == DPC_TASK_TRAIN ? lease->steps_count : lease->to - lease->from;
+    return done < all ? job_ms(session, now_ms) * (all - done) / (done - before) : 0;
+}
+
+int64_t
+dpc_session_slack_ms(const struct dpc_session *session, int64_t now_ms)
+{
+    int64_t rest_ms = dpc_session_rest_ms(session, now_ms);
+    if (!session->holds || session->lease_ends_ms == INT64_MAX)
+        return INT64_MAX;
+    return session->lease_ends_ms - now_ms - (rest_ms == INT64_MAX ? 0 : rest_ms);
 }
 
 void
@@ -71,7 +129,7 @@ choose_parting(const struct dpc_session *session, int64_t left_ms)
         .parts_allowed = session->parts.allowed && session->joined &&
                          session->work == DPC_WORK_RUNNING && session->lease.kind == DPC_TASK_TRAIN,
         .steps_done = session->steps_done,
-        .step_ms = steps ? 1 + (session->now_ms - session->job_begun_ms) / steps : 0,
+        .step_ms = steps ? 1 + job_ms(session, session->now_ms) / steps : 0,
         .up_bytes_per_s = session->up_bytes_per_s,
         .left_ms = left_ms,
     };
@@ -381,6 +439,7 @@ dpc_session_restore(struct dpc_session *session, const struct dpc_msg_lease *lea
 {
     session->holds = true;
     session->lease = *lease;
+    session->lease_ends_ms = INT64_MAX; /* the process that knew is gone */
     session->steps_done = steps_done;
     session->work = submit ? DPC_WORK_UPLOADING : DPC_WORK_FETCHING;
     if (submit)

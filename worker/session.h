@@ -116,6 +116,18 @@ void dpc_session_rejoin(struct dpc_session *session, int64_t now_ms,
 /* While `paused` nothing new is begun: no hello, and no lease is asked for. */
 void dpc_session_pause(struct dpc_session *session, bool paused, int64_t now_ms,
                        struct dpc_session_actions *actions);
+/* While it `rests`, because the owner of the machine wants it, no lease is asked for; contact stays.
+ */
+void dpc_session_rest(struct dpc_session *session, bool rests, int64_t now_ms,
+                      struct dpc_session_actions *actions);
+/* While `held` the job in hand stands still, for its owner's sake; its pace goes on from before. */
+void dpc_session_hold(struct dpc_session *session, bool held, int64_t now_ms);
+/* How long the job in hand may still take, at the pace it had so far; INT64_MAX: not known. */
+int64_t dpc_session_rest_ms(const struct dpc_session *session, int64_t now_ms);
+/* Until the lease in hand has had the time that it came with, less what the job still takes: for so
+ * long it may stand still. Below 0: it is late as it is. INT64_MAX: nobody knows, or there is no
+ * lease. */
+int64_t dpc_session_slack_ms(const struct dpc_session *session, int64_t now_ms);
 /* What the experiment takes of a lease that cannot be finished, and in which forms it travels. */
 struct dpc_session_parts {
     bool allowed;    /* a part of a round */

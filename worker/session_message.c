@@ -47,6 +47,9 @@ on_lease(struct dpc_session *session, const struct dpc_msg_lease *lease)
 {
     session->lease = *lease;
     session->holds = true;
+    session->lease_ends_ms = lease->time_left_ms == UINT32_MAX
+                                 ? INT64_MAX
+                                 : session->now_ms + (int64_t)lease->time_left_ms;
     session->steps_done = 0;
     session->refetches = session->missings = 0;
     session->upload_at_ms = 0;

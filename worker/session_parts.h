@@ -44,6 +44,8 @@ struct dpc_session {
     double tokens_per_s;
     int64_t job_begun_ms; /* and the steps that were done then */
     uint32_t job_begun_steps;
+    int64_t held_at_ms;    /* since when it stands still; 0: it does not */
+    int64_t lease_ends_ms; /* by what it came with; INT64_MAX: not known */
     struct dpc_session_parts parts;
     enum dpc_parting parting; /* of the job that runs; NOTHING: it goes on to its end */
     int64_t upload_begun_ms;  /* of one that is measured; 0: none is */
@@ -54,7 +56,7 @@ struct dpc_session {
 
     struct dpc_session_counts counts;
 
-    bool paused;
+    bool paused, rests;
     bool stopping;
     bool suspending; /* and the lease stays this worker's */
     int status;

@@ -188,7 +188,7 @@ session_ask(struct dpc_session *session, int64_t delay_ms)
     session->holds = false;
     if (session->stopping)
         session_leave(session);
-    else if (session->paused)
+    else if (session->paused || session->rests)
         session_want_nothing(session);
     else
         session_want(session, DPC_MSG_ASK, delay_ms);

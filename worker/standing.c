@@ -144,6 +144,7 @@ tell(const struct dpc_standing_file *file, const struct dpc_standing *standing, 
     dpc_json_set_bool(root, "connected", standing->connected);
     dpc_json_set_integer(root, "contact_s", standing->contact_s);
     dpc_json_set_text(root, "work", dpc_session_work_name(standing->work));
+    dpc_json_set_bool(root, "computing", standing->computing);
     if (standing->leased)
         dpc_json_set(root, "lease", tell_lease(standing));
     dpc_json_set_text(root, "paused", standing->paused);

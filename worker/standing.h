@@ -39,7 +39,7 @@ struct dpc_standing {
     int64_t paused_until_s;             /* 0: not known */
     int64_t started_s, contact_s;       /* when contact was found or lost */
     int64_t ended_s;                    /* 0: it runs */
-    bool connected, leased;
+    bool connected, leased, computing;
     enum dpc_session_work work;
     enum dpc_task_kind kind; /* of the lease, as what follows */
     uint32_t path, round, units; /* of the lease: steps, or documents */

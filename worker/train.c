@@ -49,17 +49,11 @@ load_state(struct training *training, struct dpc_error *err)
     return code == DPC_ECORRUPT ? DPC_EPROTO : code;
 }
 
-static double
-seconds_since(int64_t start_ns)
-{
-    return (double)(dpc_clock_ns() - start_ns) / 1e9;
-}
-
 static void
 keep(struct training *training)
 {
     struct dpc_tally tally = training->tally;
-    tally.seconds += seconds_since(training->start_ns);
+    tally.seconds += dpc_progress_seconds(training->task->progress, training->start_ns);
     training->task->progress->keep = false;
     dpc_keep_write(training->engine, training->task, training->done, &tally);
 }
@@ -307,7 +301,7 @@ dpc_train_run(struct dpc_engine *engine, const struct dpc_task *task,
     submit.loss = tally->targets ? tally->loss_sum / (double)tally->targets : 0;
     submit.loss_last =
         tally->last_targets ? tally->last_sum / (double)tally->last_targets : submit.loss;
-    submit.seconds = tally->seconds + seconds_since(training.start_ns);
+    submit.seconds = tally->seconds + dpc_progress_seconds(task->progress, training.start_ns);
     *ret_submit = submit;
     return DPC_OK;
 }

@@ -250,7 +250,7 @@ start_worker() { # [OPTION]...
     lives=$((lives + 1))
     log=worker-$lives.err
     dipaco-worker --dir home --connect "$(control)" --server-key store/coordinator.key.pub \
-        --threads 1 --name w "$@" >/dev/null 2>"$log" &
+        --threads 1 --battery yes --name w "$@" >/dev/null 2>"$log" &
     worker=$!
 }
 

@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
 # Elastic mode: a worker that is told to end hands in the steps that it has done, and the next lease
-# of the path goes on from there.
+# of the path goes on from there; so does one whose owner gives it a rest.
 . "$(dirname "$0")/lib.sh"
 
 make_corpus
@@ -30,6 +30,18 @@ goes_on() {
 }
 wait_for 60 'the rest of the round' goes_on
 ok "the next lease has the other $((12000 - steps))"
+
+# --- A rest that its owner gives it does the same, and nothing is asked for until he ends it.
+wait_for 60 'a whole lease' trains
+dipaco-worker --dir home --snooze 1h >/dev/null || fail 'no rest was given'
+rested() {
+    grep -q 'lease is cut .* reason="paused: snoozed by its owner"' "$log" &&
+        tail -n 1 "$log" | grep -q 'lease ends verdict=accepted kind=train'
+}
+wait_for 60 'the part to be accepted' rested
+ok 'a rest hands in a part'
+check 'and gives nothing back' [ "$(grep -c 'given back' "$log")" = 0 ]
+dipaco-worker --dir home --snooze off >/dev/null
 wait_for 240 'the end' finished
 check 'which was accepted' grep -q "verdict=accepted kind=train path=$path round=1 steps=$((12000 - steps)) " "$log"
 end_worker TERM

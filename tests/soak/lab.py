@@ -224,7 +224,8 @@ class Lab:
                        timeout=CALL_S)
         return Process(worker, ["dipaco-worker", "--dir", f"{self.name}/{worker}", "--connect",
                                 self.control, "--server-key", f"{self.name}/coordinator.key.pub", "--key",
-                                key, "--name", worker, "--threads", "1"],
+                                key, "--name", worker, "--threads", "1",
+                                "--battery", "yes"],
                        f"{self.name}/{worker}.log")
 
     def processes(self):

@@ -2,8 +2,10 @@
 #include "worker/runner.h"
 
 #include <poll.h>
+#include <sched.h>
 
 #include "base/alloc.h"
+#include "base/clock.h"
 #include "tests/unit/worker/task_rig.h"
 
 enum { DEADLINE_MS = 60000 };
@@ -129,6 +131,99 @@ too_many_jobs_are_refused(void)
     rig_end(&rig);
 }
 
+static void
+wait_until_held(struct dpc_runner *runner)
+{
+    int64_t end_ns = dpc_clock_ns() + (int64_t)DEADLINE_MS * 1000000;
+    while (!dpc_runner_is_held(runner) && dpc_clock_ns() < end_ns)
+        sched_yield();
+    CU_ASSERT_FATAL(dpc_runner_is_held(runner));
+}
+
+/* The same lease twice: held after some steps, and not. */
+static void
+a_job_that_is_held_goes_on_to_the_same_bits(void)
+{
+    struct task_rig rig;
+    rig_begin(&rig, DPC_TASK_TRAIN);
+    struct dpc_runner *runner = dpc_runner_start(rig.cache, NULL, NULL, 2, 0);
+    rig.lease.steps_count = 2000;
+    CU_ASSERT_EQUAL(dpc_runner_run(runner, &rig.experiment, &rig.lease), DPC_OK);
+    while (dpc_runner_steps_done(runner) == 0)
+        sched_yield();
+    dpc_runner_hold(runner, true);
+    wait_until_held(runner);
+    uint32_t steps = dpc_runner_steps_done(runner);
+    CU_ASSERT(steps > 0 && steps < 2000);
+    struct pollfd item = {.fd = dpc_runner_fd(runner), .events = POLLIN};
+    CU_ASSERT_EQUAL(poll(&item, 1, 50), 0);
+    CU_ASSERT_EQUAL(dpc_runner_steps_done(runner), steps);
+    dpc_runner_hold(runner, false);
+    struct dpc_job_result *held = await(runner);
+    CU_ASSERT_FALSE(dpc_runner_is_held(runner));
+    CU_ASSERT_EQUAL(dpc_runner_run(runner, &rig.experiment, &rig.lease), DPC_OK);
+    struct dpc_job_result *calm = await(runner);
+    CU_ASSERT_EQUAL(held->code, DPC_OK);
+    CU_ASSERT(dpc_hash_equal(&held->submit.state.hash, &calm->submit.state.hash));
+    CU_ASSERT(dpc_hash_equal(&held->submit.parts[0].delta.hash, &calm->submit.parts[0].delta.hash));
+    dpc_free(held);
+    dpc_free(calm);
+    dpc_runner_stop(runner);
+    rig_end(&rig);
+}
+
+static void
+no_job_begins_while_held_and_a_cancel_ends_the_waiting(void)
+{
+    struct task_rig rig;
+    rig_begin(&rig, DPC_TASK_TRAIN);
+    struct dpc_runner *runner = dpc_runner_start(rig.cache, NULL, NULL, 2, 0);
+    dpc_runner_hold(runner, true);
+    CU_ASSERT_EQUAL(dpc_runner_run(runner, &rig.experiment, &rig.lease), DPC_OK);
+    wait_until_held(runner);
+    CU_ASSERT_EQUAL(dpc_runner_steps_done(runner), 0);
+    dpc_runner_cancel(runner);
+    struct dpc_job_result *result = await(runner);
+    CU_ASSERT_EQUAL(result->code, DPC_ECANCELLED);
+    dpc_free(result);
+    /* And the end of the process does. */
+    CU_ASSERT_EQUAL(dpc_runner_run(runner, &rig.experiment, &rig.lease), DPC_OK);
+    wait_until_held(runner);
+    dpc_runner_stop(runner);
+    rig_end(&rig);
+}
+
+static void
+a_cut_ends_the_waiting_with_what_there_is(void)
+{
+    struct task_rig rig;
+    rig_begin(&rig, DPC_TASK_TRAIN);
+    struct dpc_runner *runner = dpc_runner_start(rig.cache, NULL, NULL, 2, 0);
+    rig.lease.steps_count = 100000;
+    CU_ASSERT_EQUAL(dpc_runner_run(runner, &rig.experiment, &rig.lease), DPC_OK);
+    while (dpc_runner_steps_done(runner) == 0)
+        sched_yield();
+    dpc_runner_hold(runner, true);
+    wait_until_held(runner);
+    uint32_t steps = dpc_runner_steps_done(runner);
+    dpc_runner_cut(runner);
+    struct dpc_job_result *result = await(runner);
+    CU_ASSERT_EQUAL(result->code, DPC_OK);
+    CU_ASSERT_EQUAL(result->submit.steps_count, steps);
+    dpc_free(result);
+    dpc_runner_stop(runner);
+    rig_end(&rig);
+}
+
+/* While it is held no time of computing passes: the coordinator reckons with it. */
+static void
+waiting_is_no_computing(void)
+{
+    struct dpc_progress progress = {.waited_ns = (int64_t)60 * 1000000000};
+    double seconds = dpc_progress_seconds(&progress, dpc_clock_ns() - (int64_t)90 * 1000000000);
+    CU_ASSERT(seconds >= 30 && seconds < 40);
+}
+
 static const struct dpc_test tests[] = {
     {"jobs run in order and name their lease", jobs_run_in_order_and_name_their_lease},
     {"another experiment gets another engine", another_experiment_gets_another_engine},
@@ -137,5 +232,10 @@ static const struct dpc_test tests[] = {
     {"cancelling ends all jobs so far and none after",
      cancelling_ends_all_jobs_so_far_and_none_after},
     {"too many jobs are refused", too_many_jobs_are_refused},
+    {"a job that is held goes on to the same bits", a_job_that_is_held_goes_on_to_the_same_bits},
+    {"no job begins while held and a cancel ends the waiting",
+     no_job_begins_while_held_and_a_cancel_ends_the_waiting},
+    {"a cut ends the waiting with what there is", a_cut_ends_the_waiting_with_what_there_is},
+    {"waiting is no computing", waiting_is_no_computing},
 };
 DPC_TEST_MAIN("worker/runner", tests)
