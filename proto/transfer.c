@@ -61,6 +61,7 @@ struct pace {
 struct dpc_transfer {
     struct dpc_transfer_wire wire;
     struct dpc_transfer_files files;
+    struct dpc_transfer_gate gate; /* `may` NULL: none */
     struct item *items;
     struct slot slots[DPC_TRANSFER_CREDIT];
     struct pace pace;
@@ -102,6 +103,12 @@ dpc_transfer_create_on(const struct dpc_transfer_wire *wire, const struct dpc_tr
     dpc_random_bytes(&transfer->next_request, sizeof transfer->next_request);
     transfer->chunk = dpc_alloc(DPC_TRANSFER_CHUNK, 1);
     return transfer;
+}
+
+void
+dpc_transfer_set_gate(struct dpc_transfer *transfer, const struct dpc_transfer_gate *gate)
+{
+    transfer->gate = gate ? *gate : (struct dpc_transfer_gate){.may = NULL};
 }
 
 struct dpc_transfer *
@@ -293,17 +300,29 @@ wants_to_send(const struct dpc_transfer *transfer, const struct item *item)
     return item->asked < item->blob.bytes;
 }
 
-static size_t
-next_len(const struct item *item)
+/* Bytes of the next request; 0: an offer, which has none. DPC_EAGAIN: they may not move yet. */
+static int
+next_len(const struct dpc_transfer *transfer, const struct item *item, int64_t now_ms,
+         size_t *ret_len)
 {
     uint64_t left = item->blob.bytes - item->asked;
-    return left < DPC_TRANSFER_CHUNK ? (size_t)left : DPC_TRANSFER_CHUNK;
+    size_t len = left < DPC_TRANSFER_CHUNK ? (size_t)left : DPC_TRANSFER_CHUNK;
+    if (item->step == STEP_OFFER)
+        len = 0;
+    else if (transfer->gate.may) {
+        size_t may = transfer->gate.may(transfer->gate.context, item->upload, len, now_ms);
+        if (may == 0 && len > 0)
+            return DPC_EAGAIN;
+        len = may < len ? may : len;
+    }
+    *ret_len = len;
+    return DPC_OK;
 }
 
 static int
-make_request(struct dpc_transfer *transfer, const struct item *item, struct dpc_msg *ret_msg)
+make_request(struct dpc_transfer *transfer, const struct item *item, size_t len,
+             struct dpc_msg *ret_msg)
 {
-    size_t len = next_len(item);
     *ret_msg = (struct dpc_msg){.request = transfer->next_request};
     if (item->step == STEP_FETCH) {
         ret_msg->type = DPC_MSG_FETCH;
@@ -330,7 +349,10 @@ send_request(struct dpc_transfer *transfer, struct item *item, struct slot *slot
              struct dpc_error *err)
 {
     struct dpc_msg msg;
-    int code = make_request(transfer, item, &msg);
+    size_t len;
+    int code = next_len(transfer, item, now_ms, &len);
+    if (code == DPC_OK)
+        code = make_request(transfer, item, len, &msg);
     if (code == DPC_OK)
         code = transfer->wire.send(transfer->wire.context, &msg);
     if (code == DPC_EAGAIN)
@@ -341,11 +363,11 @@ send_request(struct dpc_transfer *transfer, struct item *item, struct slot *slot
                           .step = item->step,
                           .request = transfer->next_request++,
                           .offset = item->asked,
+                          .len = len,
                           .sent_ms = now_ms};
-    if (item->step != STEP_OFFER) {
-        slot->len = next_len(item);
-        item->asked += slot->len;
-    }
+    item->asked += len;
+    if (len && transfer->gate.moved)
+        transfer->gate.moved(transfer->gate.context, item->upload, len);
     return DPC_OK;
 }
 

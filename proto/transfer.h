@@ -45,6 +45,17 @@ struct dpc_transfer_wire {
 };
 struct dpc_transfer *dpc_transfer_create_on(const struct dpc_transfer_wire *wire,
                                             const struct dpc_transfer_files *files);
+/* Who says how much may move: for the sake of whoever else is on the line. */
+struct dpc_transfer_gate {
+    /* Of `len` bytes that could go up, or be asked for, now: how many may; 0: none yet. */
+    size_t (*may)(void *context, bool up, size_t len, int64_t now_ms);
+    /* They have gone up, or been asked for. */
+    void (*moved)(void *context, bool up, size_t len);
+    void *context;
+};
+/* Without one (NULL), everything may. What is behind `context` must outlive the transfer. */
+void dpc_transfer_set_gate(struct dpc_transfer *transfer, const struct dpc_transfer_gate *gate);
+
 struct dpc_transfer *dpc_transfer_destroy(struct dpc_transfer *transfer);
 
 /* Queues one blob; one that is here already (fetch) counts as done. The same twice is once. */

@@ -96,6 +96,8 @@ connect_bulk(struct dpc_worker *worker, const char *bulk_endpoint, struct dpc_er
         return code;
     snprintf(worker->bulk_endpoint, sizeof worker->bulk_endpoint, "%s", endpoint);
     worker->transfer = dpc_transfer_create(worker->bulk, &worker->files);
+    struct dpc_transfer_gate gate = dpc_allowance_gate(worker->allowance);
+    dpc_transfer_set_gate(worker->transfer, &gate);
     return DPC_OK;
 }
 
@@ -803,6 +805,7 @@ dpc_worker_destroy(struct dpc_worker *worker)
     worker->bulk = dpc_link_close(worker->bulk);
     worker->control = dpc_link_close(worker->control);
     worker->net = dpc_net_destroy(worker->net);
+    worker->allowance = dpc_allowance_close(worker->allowance);
     worker->spill = dpc_spill_destroy(worker->spill);
     worker->cache = dpc_cache_close(worker->cache);
     dpc_signals_close();

@@ -11,6 +11,7 @@
 
 #include "base/clock.h"
 #include "proto/channel.h"
+#include "worker/allowance.h"
 #include "worker/device.h"
 #include "worker/notice.h"
 #include "worker/owner.h"
@@ -27,6 +28,7 @@ struct dpc_worker_options {
     struct dpc_device_options device;
     struct dpc_notice_options notice;
     struct dpc_owner_options owner;
+    struct dpc_allowance_options allowance;
     bool keep_lease; /* a process that is told to end leaves its lease to the next one */
 };
 

@@ -60,8 +60,28 @@ change_rest(struct dpc_worker *worker, const struct dpc_owner_verdict *rest)
     worker->rest_since_ms = loop_now();
     dpc_runner_hold(worker->runner, rest->rests);
     dpc_session_hold(worker->session, rest->rests, loop_now());
-    dpc_session_rest(worker->session, rest->rests, loop_now(), &worker->actions);
-    loop_act_all(worker);
+}
+
+/* The lease in hand is finished and handed in, whatever it takes: only then were its bytes of use.
+ */
+static void
+watch_month(struct dpc_worker *worker)
+{
+    bool used_up = dpc_allowance_is_used_up(worker->allowance, wall_s(), &worker->used_up_until_s);
+    if (used_up != worker->used_up)
+        dpc_log_info(used_up ? "no more work is asked for: this month's bytes are used up"
+                             : "a new month begins, going on");
+    worker->used_up = used_up;
+}
+
+static void
+save_allowance(struct dpc_worker *worker, bool now)
+{
+    struct dpc_error err;
+    int code = dpc_allowance_save(worker->allowance, loop_now(), now, &err);
+    if (code != DPC_OK && !worker->allowance_failed)
+        dpc_log_warning("a restart will not know this month's bytes: %s", err.text);
+    worker->allowance_failed = code != DPC_OK;
 }
 
 void
@@ -72,11 +92,17 @@ loop_follow_owner(struct dpc_worker *worker)
     if (rest.rests != worker->rest.rests)
         change_rest(worker, &rest);
     worker->rest = rest;
+    watch_month(worker);
+    save_allowance(worker, false);
+    dpc_session_rest(worker->session, rest.rests || worker->used_up, loop_now(), &worker->actions);
+    loop_act_all(worker);
     if (rest.rests && worker->begun && !worker->stopping)
         part_if_need_be(worker);
 }
 
 /* --- Telling. */
+
+static const char used_up_text[] = "this month's bytes are used up (--month-gib)";
 
 /* Why no work is done or asked for; NULL: it is. */
 static const char *
@@ -90,6 +116,8 @@ why_paused(const struct dpc_worker *worker)
         return "waiting for a card";
     if (dpc_device_is_yielding(worker->device))
         return "others keep the card busy";
+    if (worker->used_up && !dpc_session_lease(worker->session))
+        return used_up_text;
     return NULL;
 }
 
@@ -160,10 +188,18 @@ fill_standing(struct dpc_worker *worker, struct dpc_standing *standing)
     (void)snprintf(standing->paused, sizeof standing->paused, "%s", paused ? paused : "");
     if (paused == worker->rest.text && worker->rest.left_ms != INT64_MAX)
         standing->paused_until_s = to_minute(wall_s() + worker->rest.left_ms / 1000);
+    else if (paused == used_up_text)
+        standing->paused_until_s = worker->used_up_until_s;
     standing->started_s = worker->started_s;
     standing->connected = worker->contact;
     standing->contact_s = worker->contact_s;
     standing->cache_limit = worker->options->cache_bytes;
+    struct dpc_allowance_bytes bytes = dpc_allowance_count(worker->allowance, wall_s());
+    standing->pace.day_up = bytes.day_up;
+    standing->pace.day_down = bytes.day_down;
+    standing->pace.month_up = bytes.month_up;
+    standing->pace.month_down = bytes.month_down;
+    standing->month_limit = worker->options->allowance.month_gib << 30;
     standing->pace.cache_bytes = dpc_cache_bytes(worker->cache);
     standing->counts = *dpc_session_counts(worker->session);
     fill_lease(worker, standing);
@@ -204,12 +240,17 @@ loop_owner_begin(struct dpc_worker *worker)
     worker->standing = dpc_standing_open(&dpc_vfs_posix, worker->options->folder, &err);
     if (err.code != DPC_OK)
         dpc_log_warning("what came of leases is counted from zero: %s", err.text);
+    err.code = DPC_OK;
+    worker->allowance = dpc_allowance_open(&dpc_vfs_posix, worker->options->folder,
+                                           &worker->options->allowance, &err);
+    if (err.code != DPC_OK)
+        dpc_log_warning("this month's bytes are counted from zero: %s", err.text);
 }
 
 void
 loop_owner_end(struct dpc_worker *worker)
 {
-    if (worker->standing)
-        write_standing(worker, wall_s());
+    save_allowance(worker, true);
+    write_standing(worker, wall_s());
     worker->standing = dpc_standing_close(worker->standing);
 }

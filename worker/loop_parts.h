@@ -57,6 +57,10 @@ struct dpc_worker {
     struct dpc_owner *owner;
     struct dpc_owner_verdict rest; /* the last one */
     int64_t rest_since_ms;
+    struct dpc_allowance *allowance;
+    bool used_up; /* this month's bytes are */
+    int64_t used_up_until_s;
+    bool allowance_failed; /* its last save did, and the log knows */
     struct dpc_standing_file *standing;
     int64_t started_s, contact_s; /* wall clock */
     bool contact;                 /* as the standing knows it */
@@ -77,7 +81,7 @@ void loop_follow_owner(struct dpc_worker *worker);
 /* Once a second: tells the service manager and the owner how the worker stands. */
 void loop_show(struct dpc_worker *worker);
 void loop_owner_begin(struct dpc_worker *worker);
-/* The last word, and what was begun goes. Takes a worker that has not begun. */
+/* The last word. */
 void loop_owner_end(struct dpc_worker *worker);
 
 #endif

@@ -210,6 +210,7 @@ work(struct dpc_worker_arguments *args)
         .device = args->device,
         .notice = args->notice,
         .owner = args->owner,
+        .allowance = args->allowance,
         .keep_lease = args->keep_lease,
     };
     struct dpc_worker *worker;

@@ -68,6 +68,11 @@ static const char usage[] =
     "  --battery WHEN       work on battery, too: yes, no (default), or when it is charged to so "
     "many\n"
     "                       percent\n"
+    "  --rate-up KIB        so many KiB a second at most go to the coordinator, and\n"
+    "  --rate-down KIB      come from it; default: no limit\n"
+    "  --month-gib NUMBER   ask for no more work when transfers have taken so many GiB this month; "
+    "default:\n"
+    "                       no limit\n"
     "  --snooze TIME        give the worker of this folder a rest: 30m, 2h, 1d, 07:00 (until "
     "then), "
     "or\n"
@@ -210,6 +215,12 @@ static const struct row rows[] = {
     {"hours", AT(owner.hours), 0, read_hours,
      "hours such as \"22:00-07:00\" or \"mon-fri 20:00-06:00, sat,sun 00:00-24:00\""},
     {"battery", AT(owner.battery_percent_min), 0, read_battery, "yes, no or a percentage"},
+    {"rate-up", AT(allowance.up_kib_s), DPC_ALLOWANCE_KIB_S_MAX, read_number,
+     "KiB a second, from 1 to 4194304"},
+    {"rate-down", AT(allowance.down_kib_s), DPC_ALLOWANCE_KIB_S_MAX, read_number,
+     "KiB a second, from 1 to 4194304"},
+    {"month-gib", AT(allowance.month_gib), DPC_ALLOWANCE_GIB_MAX, read_number,
+     "a number of GiB from 1 to 1048576"},
     {"snooze", AT(snooze), 0, read_text, "a time such as 2h, 07:00 or off"},
     {"keep-lease", AT(keep_lease), 0, NULL, NULL},
     {"enrol-only", AT(enrol_only), 0, NULL, NULL},

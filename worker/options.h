@@ -7,6 +7,7 @@
 #ifndef DPC_WORKER_OPTIONS_H
 #define DPC_WORKER_OPTIONS_H
 
+#include "worker/allowance.h"
 #include "worker/device.h"
 #include "worker/notice.h"
 #include "worker/owner.h"
@@ -17,6 +18,7 @@ struct dpc_worker_arguments {
     struct dpc_device_options device;
     struct dpc_notice_options notice;
     struct dpc_owner_options owner;
+    struct dpc_allowance_options allowance;
     const char *snooze;
     bool generate_key, enrol_only, keep_lease;
     bool status, json;

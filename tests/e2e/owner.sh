@@ -1,7 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# What the owner of a machine may ask of a worker: how it stands, and a rest. A short one holds the
-# lease, a long one leaves it to another worker, and the versions are those of an undisturbed run.
+# What the owner of a machine may ask of a worker: how it stands, rates, a month's bytes, and a rest.
+# A short one holds the lease, a long one leaves it to another worker, and the versions are those of
+# an undisturbed run.
 . "$(dirname "$0")/lib.sh"
 
 make_corpus
@@ -45,7 +46,8 @@ trains() {
 run_to_end never dipaco-worker --dir home --status
 check 'no worker yet: 3' [ "$status" = 3 ]
 check 'and it says so' grep -q 'no worker has run in folder "home"' never.err
-start_worker
+began=$(date +%s)
+start_worker --rate-up 16 --rate-down 16
 wait_for 30 'a worker that stands' stands running true
 wait_for 30 'contact' stands connected true
 wait_for 60 'a step' sh -c 'dipaco-worker --dir home --status | grep -q "^work *running: train path .*, [1-9][0-9]* of [0-9]*, [1-9]"'
@@ -53,10 +55,34 @@ run_to_end running dipaco-worker --dir home --status
 check 'it runs: 0' [ "$status" = 0 ]
 check 'who and since when' grep -q '^worker *w, runs since .*; figures [0-9] s old$' running.out
 ok "$(grep '^work ' running.out)"
+
+# --- Rates: a burst of a second, and then as much as the time allows.
+moved() { # day_up|day_down
+    dipaco-worker --dir home --status --json | value_of "$1"
+}
+has_moved() {
+    [ "$(moved day_down)" -gt 60000 ] && [ "$(moved day_up)" -gt 20000 ]
+}
+wait_for 60 'bytes both ways' has_moved
+for way in day_up day_down; do
+    bytes=$(moved $way)
+    most=$((16384 * (2 + $(date +%s) - began)))
+    check "$way: $bytes bytes are within the rate ($most)" [ "$bytes" -le "$most" ]
+done
 end_worker KILL
 run_to_end killed dipaco-worker --dir home --status
 check 'killed: 3' [ "$status" = 3 ]
 check 'and when' grep -q '^worker *w does not run: it was killed after ' killed.out
+
+# --- A month whose bytes are used up.
+printf '{"day": %s, "day_up": 0, "day_down": 0, "month_up": 1073741824, "month_down": 0}' \
+    "$(date +%Y%m%d)" >home/traffic.json
+start_worker --month-gib 1
+wait_for 30 'contact' stands connected true
+wait_for 10 'the month to be over' stands paused "this month's bytes are used up (--month-gib)"
+check 'until when' sh -c 'dipaco-worker --dir home --status | grep -q "^paused *this month.*, until 20..-..-01 00:00"'
+check 'no lease is asked for' [ "$(grep -c 'lease begins' "$log")" = 0 ]
+end_worker TERM
 
 # --- A short rest: the job is held, and goes on in the same lease.
 start_worker

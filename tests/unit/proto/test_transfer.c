@@ -595,6 +595,75 @@ a_slow_line_is_no_loss(void)
     line_of(10, 900);              /* a fast one that slows down */
 }
 
+/* 10 bytes a millisecond, in pieces of at least 1000 or what is left. */
+struct gate {
+    uint64_t up, down;
+    int64_t began_ms, now_ms;
+    bool over; /* more moved than that */
+};
+
+static size_t
+gate_may(void *context, bool up, size_t len, int64_t now_ms)
+{
+    struct gate *gate = context;
+    if (!gate->began_ms)
+        gate->began_ms = now_ms;
+    gate->now_ms = now_ms;
+    uint64_t all = 1000 + 10 * (uint64_t)(now_ms - gate->began_ms);
+    uint64_t left = all - (up ? gate->up : gate->down);
+    return left >= len ? len : left >= 1000 ? (size_t)left : 0;
+}
+
+static void
+gate_moved(void *context, bool up, size_t len)
+{
+    struct gate *gate = context;
+    *(up ? &gate->up : &gate->down) += len;
+    uint64_t all = 1000 + 10 * (uint64_t)(gate->now_ms - gate->began_ms);
+    gate->over = gate->over || gate->up > all || gate->down > all;
+}
+
+static void
+a_gate_holds_back_and_loses_nothing(void)
+{
+    struct world *world = open_world(11);
+    struct gate gate = {0};
+    struct dpc_transfer_gate with = {gate_may, gate_moved, &gate};
+    dpc_transfer_set_gate(world->transfer, &with);
+    struct dpc_blob_ref down = dpc_shelf_make(&world->theirs, CHUNK + 4321, 1);
+    struct dpc_blob_ref up = dpc_shelf_make(&world->ours, CHUNK + 1234, 2);
+    struct dpc_blob_ref empty = dpc_shelf_make(&world->ours, 0, 3);
+    fetch(world, &down);
+    put(world, &up);
+    put(world, &empty);
+    CU_ASSERT_EQUAL(run(world), DPC_OK);
+    CU_ASSERT(dpc_shelf_holds(&world->ours, &down));
+    CU_ASSERT(dpc_shelf_holds(&world->theirs, &up));
+    CU_ASSERT_EQUAL(gate.down, CHUNK + 4321);
+    CU_ASSERT_EQUAL(gate.up, CHUNK + 1234);
+    CU_ASSERT_FALSE(gate.over);
+    CU_ASSERT(gate.now_ms - gate.began_ms >= (int64_t)CHUNK / 10);
+    close_world(world);
+}
+
+/* What had to go twice has moved twice. */
+static void
+a_gate_counts_what_goes_again(void)
+{
+    struct world *world = open_world(12);
+    struct gate gate = {0};
+    struct dpc_transfer_gate with = {gate_may, gate_moved, &gate};
+    dpc_transfer_set_gate(world->transfer, &with);
+    world->drop = 200;
+    struct dpc_blob_ref up = dpc_shelf_make(&world->ours, CHUNK, 2);
+    put(world, &up);
+    CU_ASSERT_EQUAL(run(world), DPC_OK);
+    CU_ASSERT(dpc_shelf_holds(&world->theirs, &up));
+    CU_ASSERT(gate.up > CHUNK);
+    CU_ASSERT_FALSE(gate.over);
+    close_world(world);
+}
+
 static const struct dpc_test tests[] = {
     {"all sizes both ways", all_sizes_both_ways},
     {"many blobs at once", many_blobs_at_once},
@@ -613,6 +682,8 @@ static const struct dpc_test tests[] = {
     {"a busy coordinator is asked again", a_busy_coordinator_is_asked_again},
     {"a coordinator without room is not flooded", a_coordinator_without_room_is_not_flooded},
     {"a slow line is no loss", a_slow_line_is_no_loss},
+    {"a gate holds back and loses nothing", a_gate_holds_back_and_loses_nothing},
+    {"a gate counts what goes again", a_gate_counts_what_goes_again},
 };
 
 DPC_TEST_MAIN("proto/transfer", tests)
