@@ -12,7 +12,9 @@
 #include "base/exit.h"
 #include "base/limits.h"
 #include "base/log.h"
+#include "worker/hours.h"
 #include "worker/power.h"
+#include "worker/presence.h"
 
 enum { CACHE_MIB_DEFAULT = 8192, MIB_MAX = 1 << 24 };
 
@@ -68,6 +70,9 @@ static const char usage[] =
     "  --battery WHEN       work on battery, too: yes, no (default), or when it is charged to so "
     "many\n"
     "                       percent\n"
+    "  --idle MINUTES       work when nobody has used keyboard, mouse or a terminal for so long; "
+    "default:\n"
+    "                       always\n"
     "  --rate-up KIB        so many KiB a second at most go to the coordinator, and\n"
     "  --rate-down KIB      come from it; default: no limit\n"
     "  --month-gib NUMBER   ask for no more work when transfers have taken so many GiB this month; "
@@ -215,6 +220,8 @@ static const struct row rows[] = {
     {"hours", AT(owner.hours), 0, read_hours,
      "hours such as \"22:00-07:00\" or \"mon-fri 20:00-06:00, sat,sun 00:00-24:00\""},
     {"battery", AT(owner.battery_percent_min), 0, read_battery, "yes, no or a percentage"},
+    {"idle", AT(owner.idle_minutes), DPC_PRESENCE_MINUTES_MAX, read_number,
+     "a number of minutes from 1 to 1440"},
     {"rate-up", AT(allowance.up_kib_s), DPC_ALLOWANCE_KIB_S_MAX, read_number,
      "KiB a second, from 1 to 4194304"},
     {"rate-down", AT(allowance.down_kib_s), DPC_ALLOWANCE_KIB_S_MAX, read_number,

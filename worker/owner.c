@@ -6,13 +6,16 @@
 
 #include "base/alloc.h"
 #include "base/log.h"
+#include "worker/hours.h"
 #include "worker/power.h"
+#include "worker/presence.h"
 #include "worker/snooze.h"
 
 struct dpc_owner {
     struct dpc_owner_options options;
     struct dpc_hours hours;
     struct dpc_snooze *snooze;
+    struct dpc_presence *presence; /* NULL: nobody asks for it */
     int64_t minute;   /* of the wall clock, of the last search for the next change of hours */
     int64_t change_s; /* that */
 };
@@ -64,7 +67,21 @@ is_on_battery(struct dpc_owner *owner, int64_t now_ms, int64_t wall_s,
     return power.on_battery && power.percent < owner->options.battery_percent_min;
 }
 
-static const wish_fn wishes[] = {is_snoozed, is_outside_hours, is_on_battery};
+static bool
+is_used(struct dpc_owner *owner, int64_t now_ms, int64_t wall_s, struct dpc_owner_verdict *verdict)
+{
+    struct dpc_error err;
+    (void)wall_s;
+    if (!owner->presence)
+        return false;
+    bool felt = dpc_presence_is_felt(owner->presence, now_ms, &verdict->left_ms, &err);
+    if (err.code != DPC_OK)
+        dpc_log_warning("this machine counts as idle (--idle): %s", err.text);
+    (void)snprintf(verdict->text, sizeof verdict->text, "somebody uses this machine");
+    return felt;
+}
+
+static const wish_fn wishes[] = {is_snoozed, is_outside_hours, is_on_battery, is_used};
 
 int
 dpc_owner_create(const struct dpc_owner_options *options, const char *folder,
@@ -73,6 +90,8 @@ dpc_owner_create(const struct dpc_owner_options *options, const char *folder,
     struct dpc_owner *owner = dpc_alloc(1, sizeof *owner);
     owner->options = *options;
     owner->snooze = dpc_snooze_create(folder);
+    if (options->idle_minutes)
+        owner->presence = dpc_presence_create_of_logind((uint32_t)options->idle_minutes);
     int code = options->hours ? dpc_hours_parse(options->hours, &owner->hours, err) : DPC_OK;
     if (code != DPC_OK)
         dpc_owner_destroy(owner);
@@ -87,6 +106,7 @@ dpc_owner_destroy(struct dpc_owner *owner)
     if (!owner)
         return NULL;
     owner->snooze = dpc_snooze_destroy(owner->snooze);
+    owner->presence = dpc_presence_destroy(owner->presence);
     return dpc_free(owner);
 }
 

@@ -8,7 +8,10 @@
 #ifndef DPC_WORKER_OWNER_H
 #define DPC_WORKER_OWNER_H
 
-#include "worker/hours.h"
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/error.h"
 
 enum { DPC_OWNER_TEXT_MAX = 128 };
 
@@ -16,6 +19,7 @@ struct dpc_owner_options {
     const char *hours;            /* NULL: all (hours.h) */
     uint32_t battery_percent_min; /* (power.h) */
     const char *power_folder;     /* NULL: the kernel's */
+    uint64_t idle_minutes;        /* that nobody used the machine for; 0: it may be used */
 };
 
 struct dpc_owner_verdict {
