@@ -211,18 +211,24 @@ act(struct dpc_worker *worker, const struct dpc_session_action *action)
     }
 }
 
+static void
+act_all(struct dpc_worker *worker)
+{
+    for (uint32_t i = 0; i < worker->actions.count && worker->status == STATUS_RUNNING; i++)
+        act(worker, &worker->actions.items[i]);
+    worker->actions.count = 0;
+    if (worker->stop_status == STATUS_RUNNING || worker->status != STATUS_RUNNING)
+        return;
+    int status = worker->stop_status;
+    worker->stop_status = STATUS_RUNNING;
+    dpc_session_stop(worker->session, status, now(), &worker->actions);
+    act_all(worker);
+}
+
 void
 loop_act_all(struct dpc_worker *worker)
 {
-    for (uint32_t i = 0; i < worker->actions.count && worker->status == LOOP_RUNNING; i++)
-        act(worker, &worker->actions.items[i]);
-    worker->actions.count = 0;
-    if (worker->stop_status == LOOP_RUNNING || worker->status != LOOP_RUNNING)
-        return;
-    int status = worker->stop_status;
-    worker->stop_status = LOOP_RUNNING;
-    dpc_session_stop(worker->session, status, now(), &worker->actions);
-    loop_act_all(worker);
+    act_all(worker);
 }
 
 /* --- What comes in. */
@@ -239,7 +245,7 @@ report_garbage(struct dpc_worker *worker, const char *channel, const struct dpc_
 static void
 receive_control(struct dpc_worker *worker)
 {
-    for (int i = 0; i < MESSAGES_PER_TURN && worker->status == LOOP_RUNNING; i++) {
+    for (int i = 0; i < MESSAGES_PER_TURN && worker->status == STATUS_RUNNING; i++) {
         struct dpc_error err = {0};
         struct dpc_msg msg;
         int code = dpc_link_receive(worker->control, &msg, &err);
@@ -250,7 +256,7 @@ receive_control(struct dpc_worker *worker)
             continue;
         }
         dpc_session_message(worker->session, &msg, now(), &worker->actions);
-        loop_act_all(worker);
+        act_all(worker);
     }
 }
 
@@ -304,7 +310,7 @@ take_signals(struct dpc_worker *worker)
             dpc_session_suspend(worker->session, 0, now(), &worker->actions);
         else
             dpc_session_stop(worker->session, 0, now(), &worker->actions);
-        loop_act_all(worker);
+        act_all(worker);
     }
 }
 
@@ -320,11 +326,11 @@ take_results(struct dpc_worker *worker)
         if (result->code == DPC_OK) {
             dpc_session_finished(worker->session, &result->submit, result->tokens_per_s, now(),
                                  &worker->actions);
-            loop_act_all(worker);
+            act_all(worker);
         } else if (result->code != DPC_ECANCELLED) {
             dpc_session_failed(worker->session, result->token, result->code, result->text, now(),
                                &worker->actions);
-            loop_act_all(worker);
+            act_all(worker);
         }
         dpc_free(result);
     }
@@ -414,7 +420,7 @@ begin_session(struct dpc_worker *worker)
                  worker->options->endpoint, worker->numeric_class);
     restore_lease(worker);
     dpc_session_start(worker->session, now(), &worker->actions);
-    loop_act_all(worker);
+    act_all(worker);
 }
 
 /* New work is for a device that is there, on a machine that stays. */
@@ -423,7 +429,7 @@ pause_or_go_on(struct dpc_worker *worker)
 {
     bool pause = !dpc_device_is_ready(worker->device) || worker->notice_state != DPC_NOTICE_CALM;
     dpc_session_pause(worker->session, pause, now(), &worker->actions);
-    loop_act_all(worker);
+    act_all(worker);
 }
 
 /* A service that waits for its card has started. */
@@ -445,7 +451,7 @@ use_device(struct dpc_worker *worker)
     } else if (changed) {
         dpc_log_info("numeric class changes numeric_class=%s", worker->numeric_class);
         dpc_session_rejoin(worker->session, now(), &worker->actions);
-        loop_act_all(worker);
+        act_all(worker);
     }
     pause_or_go_on(worker);
 }
@@ -455,7 +461,7 @@ static void
 watch_device(struct dpc_worker *worker)
 {
     char text[DPC_ERROR_TEXT_MAX];
-    if (worker->status != LOOP_RUNNING || worker->stopping ||
+    if (worker->status != STATUS_RUNNING || worker->stopping ||
         dpc_session_work(worker->session) != DPC_WORK_NONE || !dpc_runner_is_idle(worker->runner) ||
         !dpc_device_look(worker->device, now(), text))
         return;
@@ -479,7 +485,7 @@ leave_in_time(struct dpc_worker *worker, const char *text)
         return;
     }
     dpc_session_yield(worker->session, text, DPC_NOTICE_LEAD_MS, now(), &worker->actions);
-    loop_act_all(worker);
+    act_all(worker);
 }
 
 static void
@@ -518,7 +524,7 @@ watch_link(struct dpc_worker *worker)
         return;
     worker->epoch = epoch;
     dpc_session_connected(worker->session, now(), &worker->actions);
-    loop_act_all(worker);
+    act_all(worker);
 }
 
 static void
@@ -537,7 +543,7 @@ move_transfer(struct dpc_worker *worker)
     }
     worker->transferring = false;
     dpc_session_transferred(worker->session, err.code, err.text, now(), &worker->actions);
-    loop_act_all(worker);
+    act_all(worker);
 }
 
 static void
@@ -549,7 +555,7 @@ fail_unstarted(struct dpc_worker *worker)
     worker->unstarted = (struct dpc_token){0};
     dpc_session_failed(worker->session, token, DPC_EBUSY, "the compute thread is busy", now(),
                        &worker->actions);
-    loop_act_all(worker);
+    act_all(worker);
 }
 
 static void
@@ -640,7 +646,7 @@ stop_if_disk_failed(struct dpc_worker *worker)
     dpc_log_error("the disk failed to keep what was written to \"%s\": check it and start again",
                   worker->options->folder);
     worker->stop_status = DPC_EXIT_FAILED;
-    loop_act_all(worker);
+    act_all(worker);
 }
 
 static void
@@ -677,9 +683,9 @@ turn(struct dpc_worker *worker)
     stop_if_disk_failed(worker);
     watch_device(worker);
     show_progress(worker);
-    if (worker->status == LOOP_RUNNING && dpc_session_wait_ms(worker->session, now()) == 0) {
+    if (worker->status == STATUS_RUNNING && dpc_session_wait_ms(worker->session, now()) == 0) {
         dpc_session_tick(worker->session, now(), &worker->actions);
-        loop_act_all(worker);
+        act_all(worker);
     }
 }
 
@@ -722,7 +728,7 @@ dpc_worker_run(struct dpc_worker *worker)
     loop_owner_begin(worker);
     loop_follow_owner(worker);
     watch_device(worker);
-    while (worker->status == LOOP_RUNNING)
+    while (worker->status == STATUS_RUNNING)
         turn(worker);
     await_runner(worker);
     loop_owner_end(worker);
@@ -747,6 +753,7 @@ make_session(struct dpc_worker *worker)
         .build = PACKAGE_VERSION,
         .numeric_class = worker->numeric_class,
         .memory_bytes = memory_bytes(),
+        .up_bytes_per_s_max = worker->options->allowance.up_kib_s * 1024,
     };
     dpc_random_bytes(&options.seed, sizeof options.seed);
     worker->session = dpc_session_create(&options);
@@ -759,7 +766,7 @@ dpc_worker_create(const struct dpc_worker_options *options, struct dpc_worker **
     struct dpc_worker *worker = dpc_alloc(1, sizeof *worker);
     char folder[DPC_PATH_MAX];
     worker->options = options;
-    worker->status = worker->stop_status = LOOP_RUNNING;
+    worker->status = worker->stop_status = STATUS_RUNNING;
     worker->signal_fd = -1;
     worker->garbage = (struct dpc_log_limit){.burst = 10, .period_ms = 60000};
     int code = dpc_path_join(options->folder, "cache", folder, sizeof folder);

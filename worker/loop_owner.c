@@ -52,11 +52,12 @@ part_if_need_be(struct dpc_worker *worker)
 static void
 change_rest(struct dpc_worker *worker, const struct dpc_owner_verdict *rest)
 {
-    if (rest->rests)
-        dpc_log_info("paused: %s, %lld s at least", rest->text,
-                     rest->left_ms == INT64_MAX ? 0 : (long long)rest->left_ms / 1000);
-    else
+    if (!rest->rests)
         dpc_log_info("the pause is over (%s), going on", worker->rest.text);
+    else if (rest->left_ms == INT64_MAX)
+        dpc_log_info("paused: %s", rest->text);
+    else
+        dpc_log_info("paused: %s, for %lld s", rest->text, (long long)rest->left_ms / 1000);
     worker->rest_since_ms = loop_now();
     dpc_runner_hold(worker->runner, rest->rests);
     dpc_session_hold(worker->session, rest->rests, loop_now());
@@ -102,23 +103,32 @@ loop_follow_owner(struct dpc_worker *worker)
 
 /* --- Telling. */
 
-static const char used_up_text[] = "this month's bytes are used up (--month-gib)";
-
-/* Why no work is done or asked for; NULL: it is. */
-static const char *
-why_paused(const struct dpc_worker *worker)
+/* What is left and the wall clock are read one after the other: their sum is not still. */
+static int64_t
+to_minute(int64_t seconds)
 {
+    return (seconds + 30) / 60 * 60;
+}
+
+/* Why no work is done or asked for; NULL: it is. `*ret_until_s` is 0 where nobody knows the end. */
+static const char *
+why_paused(const struct dpc_worker *worker, int64_t *ret_until_s)
+{
+    *ret_until_s = 0;
     if (worker->notice_state != DPC_NOTICE_CALM)
         return "the cloud takes this machine back";
+    if (worker->rest.rests && worker->rest.left_ms != INT64_MAX)
+        *ret_until_s = to_minute(wall_s() + worker->rest.left_ms / 1000);
     if (worker->rest.rests)
         return worker->rest.text;
     if (!dpc_device_is_ready(worker->device))
         return "waiting for a card";
     if (dpc_device_is_yielding(worker->device))
         return "others keep the card busy";
-    if (worker->used_up && !dpc_session_lease(worker->session))
-        return used_up_text;
-    return NULL;
+    if (!worker->used_up || dpc_session_lease(worker->session))
+        return NULL;
+    *ret_until_s = worker->used_up_until_s;
+    return "this month's bytes are used up (--month-gib)";
 }
 
 static void
@@ -126,7 +136,8 @@ show_status(const struct dpc_worker *worker)
 {
     const struct dpc_msg_lease *lease = dpc_session_lease(worker->session);
     const char *work = dpc_session_work_name(dpc_session_work(worker->session));
-    const char *paused = why_paused(worker);
+    int64_t until_s;
+    const char *paused = why_paused(worker, &until_s);
     if (paused)
         dpc_notify_status("paused: %s", paused);
     else if (!dpc_session_joined(worker->session))
@@ -171,25 +182,14 @@ fill_device(const struct dpc_worker *worker, struct dpc_standing *standing)
         (void)snprintf(standing->device, sizeof standing->device, "none");
 }
 
-/* What is left and the wall clock are read one after the other: their sum is not still. */
-static int64_t
-to_minute(int64_t seconds)
-{
-    return (seconds + 30) / 60 * 60;
-}
-
 static void
 fill_standing(struct dpc_worker *worker, struct dpc_standing *standing)
 {
-    const char *paused = why_paused(worker);
     memset(standing, 0, sizeof *standing);
+    const char *paused = why_paused(worker, &standing->paused_until_s);
     (void)snprintf(standing->name, sizeof standing->name, "%s", worker->options->name);
     (void)snprintf(standing->endpoint, sizeof standing->endpoint, "%s", worker->options->endpoint);
     (void)snprintf(standing->paused, sizeof standing->paused, "%s", paused ? paused : "");
-    if (paused == worker->rest.text && worker->rest.left_ms != INT64_MAX)
-        standing->paused_until_s = to_minute(wall_s() + worker->rest.left_ms / 1000);
-    else if (paused == used_up_text)
-        standing->paused_until_s = worker->used_up_until_s;
     standing->started_s = worker->started_s;
     standing->connected = worker->contact;
     standing->contact_s = worker->contact_s;
@@ -219,13 +219,18 @@ write_standing(struct dpc_worker *worker, int64_t ended_s)
     worker->standing_failed = code != DPC_OK;
 }
 
-void
-loop_show(struct dpc_worker *worker)
+static void
+note_contact(struct dpc_worker *worker, bool contact)
 {
-    bool contact = worker->begun && dpc_session_joined(worker->session);
     if (contact != worker->contact)
         worker->contact_s = wall_s();
     worker->contact = contact;
+}
+
+void
+loop_show(struct dpc_worker *worker)
+{
+    note_contact(worker, worker->begun && dpc_session_joined(worker->session));
     show_status(worker);
     write_standing(worker, 0);
 }
@@ -251,6 +256,7 @@ void
 loop_owner_end(struct dpc_worker *worker)
 {
     save_allowance(worker, true);
+    note_contact(worker, false);
     write_standing(worker, wall_s());
     worker->standing = dpc_standing_close(worker->standing);
 }

@@ -13,7 +13,7 @@
 #include "worker/session.h"
 #include "worker/standing.h"
 
-enum { LOOP_RUNNING = -1 /* no exit status yet */ };
+enum { STATUS_RUNNING = -1 /* no exit status yet */ };
 
 struct dpc_worker {
     const struct dpc_worker_options *options;
@@ -46,7 +46,7 @@ struct dpc_worker {
     uint64_t epoch; /* of the control link */
     enum dpc_link_state link_state;
     int status;
-    int stop_status; /* of a stop that the loop itself wants; LOOP_RUNNING: none */
+    int stop_status; /* of a stop that the loop itself wants; STATUS_RUNNING: none */
     bool ready;      /* the service manager knows */
     int64_t progress_at_ms;
     int64_t alone_told_ms; /* when it is told next that nobody answers; 0: somebody does */

@@ -282,7 +282,12 @@ check(int argc, char **argv, const struct dpc_worker_arguments *arguments)
         return dpc_worker_usage("there is no argument", argv[optind]);
     if (!arguments->folder)
         return dpc_worker_usage("--dir is missing", NULL);
-    if (arguments->generate_key || arguments->status || arguments->snooze)
+    int asked = arguments->generate_key + arguments->status + (arguments->snooze != NULL);
+    if (asked > 1)
+        return dpc_worker_usage("--generate-key, --snooze and --status go one at a time", NULL);
+    if (arguments->json && !arguments->status)
+        return dpc_worker_usage("--json goes with --status", NULL);
+    if (asked)
         return -1;
     if (arguments->enrol_only && !arguments->join)
         return dpc_worker_usage("--enrol-only belongs to --join", NULL);

@@ -52,9 +52,8 @@ connect_bus(struct dpc_presence *presence, struct dpc_error *err)
 
 /* logind counts from the last input, or from when a desktop found that there was none. */
 static int
-ask_logind(void *context, int64_t *ret_idle_ms, struct dpc_error *err)
+ask_once(struct dpc_presence *presence, int64_t *ret_idle_ms, struct dpc_error *err)
 {
-    struct dpc_presence *presence = context;
     int idle = 0;
     uint64_t since_us = 0;
     int code = presence->bus ? DPC_OK : connect_bus(presence, err);
@@ -69,6 +68,16 @@ ask_logind(void *context, int64_t *ret_idle_ms, struct dpc_error *err)
     int64_t idle_ms = (dpc_clock_ns() / 1000 - (int64_t)since_us) / 1000;
     *ret_idle_ms = !idle ? 0 : idle_ms > 1 ? idle_ms : 1;
     return DPC_OK;
+}
+
+/* The bus may have been restarted since the last question. */
+static int
+ask_logind(void *context, int64_t *ret_idle_ms, struct dpc_error *err)
+{
+    struct dpc_presence *presence = context;
+    bool connected = presence->bus != NULL;
+    int code = ask_once(presence, ret_idle_ms, err);
+    return code != DPC_OK && connected ? ask_once(presence, ret_idle_ms, err) : code;
 }
 
 /* --- Life. */

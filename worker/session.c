@@ -3,6 +3,7 @@
 #include "worker/session_parts.h"
 
 #include "base/alloc.h"
+#include "base/limits.h"
 #include "base/tensor_blob.h"
 
 /* --- Time. */
@@ -121,6 +122,15 @@ count_bytes(const struct dpc_session *session, struct dpc_parting_facts *facts)
             dpc_path_state_bytes_as(plain ? DPC_MOMENTS_FP32 : parts->moments, all);
 }
 
+/* As measured, but no more than its owner allows. */
+static double
+up_bytes_per_s(const struct dpc_session *session)
+{
+    double most = (double)session->options.up_bytes_per_s_max;
+    double line = session->up_bytes_per_s > 0 ? session->up_bytes_per_s : DPC_SLOW_LINK_BYTES_S;
+    return most > 0 && most < line ? most : line;
+}
+
 static enum dpc_parting
 choose_parting(const struct dpc_session *session, int64_t left_ms)
 {
@@ -130,7 +140,7 @@ choose_parting(const struct dpc_session *session, int64_t left_ms)
                          session->work == DPC_WORK_RUNNING && session->lease.kind == DPC_TASK_TRAIN,
         .steps_done = session->steps_done,
         .step_ms = steps ? 1 + job_ms(session, session->now_ms) / steps : 0,
-        .up_bytes_per_s = session->up_bytes_per_s,
+        .up_bytes_per_s = up_bytes_per_s(session),
         .left_ms = left_ms,
     };
     count_bytes(session, &facts);

@@ -164,8 +164,11 @@ counts_differ(const struct dpc_standing_file *file, const struct dpc_standing *s
 static bool
 is_due(const struct dpc_standing_file *file, const struct dpc_standing *standing, int64_t now_ms)
 {
-    bool same = memcmp(&file->last, standing, offsetof(struct dpc_standing, pace)) == 0;
-    int64_t pause_ms = same ? DPC_STANDING_PACE_MS : DPC_STANDING_CHANGE_MS;
+    int64_t pause_ms = DPC_STANDING_STILL_MS;
+    if (memcmp(&file->last, standing, offsetof(struct dpc_standing, pace)) != 0)
+        pause_ms = DPC_STANDING_CHANGE_MS;
+    else if (memcmp(&file->last.pace, &standing->pace, sizeof standing->pace) != 0)
+        pause_ms = DPC_STANDING_PACE_MS;
     return !file->written || standing->ended_s || now_ms - file->written_ms >= pause_ms;
 }
 

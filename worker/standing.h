@@ -5,8 +5,8 @@
  * What came of leases is counted over restarts: a process goes on from what the file says.
  *
  * Owns: the file, and a temporary one while it writes. Threads: one. Limits: written when something
- * other than progress has changed, once a DPC_STANDING_CHANGE_MS at most, else once a
- * DPC_STANDING_PACE_MS; synced only when the counts have changed. Times in it are seconds since
+ * other than progress has changed, once a DPC_STANDING_CHANGE_MS at most; else once a
+ * DPC_STANDING_PACE_MS, or while nothing moves a DPC_STANDING_STILL_MS; synced only when the counts have changed. Times in it are seconds since
  * 1970. Not here: what the figures are (loop_owner.c), whether a worker runs (main.c).
  */
 #ifndef DPC_WORKER_STANDING_H
@@ -19,6 +19,7 @@
 enum {
     DPC_STANDING_CHANGE_MS = 1000,
     DPC_STANDING_PACE_MS = 5000,
+    DPC_STANDING_STILL_MS = 60000,
     DPC_STANDING_BYTES_MAX = 65536, /* of the file */
     DPC_STANDING_TEXT_MAX = 256,
 };

@@ -29,7 +29,8 @@ end_other() {
 trap '[ -z "$other" ] || kill -9 "$other"; cleanup' EXIT
 
 stands() { # KEY VALUE: of --status --json
-    [ "$(dipaco-worker --dir home --status --json | value_of "$1")" = "$2" ]
+    dipaco-worker --dir home --status --json >standing.json &&
+        [ "$(value_of "$1" <standing.json)" = "$2" ]
 }
 snooze() { # TIME...
     dipaco-worker --dir home --snooze "$@" >>snooze.out 2>&1 || fail "snooze $*"
@@ -81,6 +82,13 @@ start_worker --month-gib 1
 wait_for 30 'contact' stands connected true
 wait_for 10 'the month to be over' stands paused "this month's bytes are used up (--month-gib)"
 check 'until when' sh -c 'dipaco-worker --dir home --status | grep -q "^paused *this month.*, until 20..-..-01 00:00"'
+check 'no lease is asked for' [ "$(grep -c 'lease begins' "$log")" = 0 ]
+end_worker TERM
+
+# --- Outside its hours.
+start_worker --hours "$(date -d '2 hours' +%H:00)-$(date -d '3 hours' +%H:00)"
+wait_for 30 'contact' stands connected true
+wait_for 10 'the pause' stands paused 'outside the hours that its owner gave it'
 check 'no lease is asked for' [ "$(grep -c 'lease begins' "$log")" = 0 ]
 end_worker TERM
 

@@ -136,6 +136,28 @@ a_part_is_handed_in_after_an_hour_of_standing_still(void)
     end(&rig);
 }
 
+/* Two hundred bytes of deltas are nothing at 125 kB/s, and 20 s at 10 bytes a second. */
+static void
+a_part_has_the_rate_that_its_owner_allows(void)
+{
+    for (int slow = 0; slow < 2; slow++) {
+        static struct dpc_session_options options = {
+            .name = "w", .build = "1", .numeric_class = "c", .seed = 5};
+        options.up_bytes_per_s_max = slow ? 10 : 0;
+        struct rig rig = {.session = dpc_session_create(&options), .now_ms = 1000};
+        dpc_session_start(rig.session, rig.now_ms, &rig.actions);
+        tell(&rig, welcome(sent(&rig, DPC_MSG_HELLO)->request, INCARNATION));
+        tell(&rig, lease(sent(&rig, DPC_MSG_ASK)->request, SERIAL));
+        transferred(&rig, DPC_OK);
+        dpc_session_allow_parts(rig.session, &(struct dpc_session_parts){.allowed = true});
+        rig.now_ms += 10000;
+        dpc_session_progress(rig.session, 10, 100.0);
+        dpc_session_yield(rig.session, "paused", 20000, rig.now_ms, &rig.actions);
+        CU_ASSERT_EQUAL(has(&rig, DPC_SESSION_CUT), !slow);
+        end(&rig);
+    }
+}
+
 static void
 a_job_that_begins_while_it_stands_still_has_had_no_time(void)
 {
@@ -204,6 +226,7 @@ static const struct dpc_test tests[] = {
     {"a job that stands still keeps its pace", a_job_that_stands_still_keeps_its_pace},
     {"a part is handed in after an hour of standing still",
      a_part_is_handed_in_after_an_hour_of_standing_still},
+    {"a part has the rate that its owner allows", a_part_has_the_rate_that_its_owner_allows},
     {"a job that begins while it stands still has had no time",
      a_job_that_begins_while_it_stands_still_has_had_no_time},
     {"a lease without a time waits as long as its worker thinks right",
