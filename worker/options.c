@@ -67,36 +67,30 @@ static const char usage[] =
     "  --generate-key       write a new key (and its .pub, which the coordinator has to know)\n"
     "  --hours LIST         work at these hours alone, such as 22:00-07:00 or\n"
     "                       \"mon-fri 20:00-06:00, sat,sun 00:00-24:00\"; default: all\n"
-    "  --battery WHEN       work on battery, too: yes, no (default), or when it is charged to so "
-    "many\n"
-    "                       percent\n"
-    "  --idle MINUTES       work when nobody has used keyboard, mouse or a terminal for so long; "
-    "default:\n"
-    "                       always\n"
+    "  --battery WHEN       work on battery, too: yes, no (default), or from how many percent\n"
+    "                       of charge on\n"
+    "  --idle MINUTES       work only when nobody has used keyboard, mouse or a terminal for so\n"
+    "                       long; default: always\n"
     "  --rate-up KIB        so many KiB a second at most go to the coordinator, and\n"
     "  --rate-down KIB      come from it; default: no limit\n"
-    "  --month-gib NUMBER   ask for no more work when transfers have taken so many GiB this month; "
-    "default:\n"
-    "                       no limit\n"
-    "  --snooze TIME        give the worker of this folder a rest: 30m, 2h, 1d, 07:00 (until "
-    "then), "
-    "or\n"
-    "                       off to end it\n"
-    "  --status             tell how the worker of this folder stands: what it does, what it has "
-    "done,\n"
-    "                       why it pauses; --json for programs\n"
+    "  --month-gib NUMBER   ask for no more work when transfers have taken so many GiB in this\n"
+    "                       month; default: no limit\n"
+    "  --snooze TIME        give the worker of this folder a rest: 30m, 2h, 1d, or 07:00 (until\n"
+    "                       then); off ends it\n"
+    "  --status             tell how the worker of this folder stands: what it does, what it has\n"
+    "                       done, why it pauses; --json for programs\n"
     "  --log-level LEVEL    error, warning, info or debug; default info\n"
     "  --version, --help\n"
     "\n"
-    "Exit status: 0 ended as asked, 1 failed, 2 wrong usage, 3 no worker runs (--status), 4 "
-    "refused.\n";
+    "Exit status: 0 ended as asked, 1 failed, 2 wrong usage, 3 no worker runs (--status),\n"
+    "4 refused.\n";
 
 /* --- What options take. */
 
 struct row {
     const char *name; /* behind "--" */
     size_t at;        /* of the field in the arguments */
-    uint64_t most;    /* of a number */
+    uint64_t most;    /* of a number; bytes of a text, 0: any */
     /* Takes `text` into the field; false: it is not what `takes` says. NULL: a flag. */
     bool (*read)(const struct row *row, const char *text, void *field);
     const char *takes;
