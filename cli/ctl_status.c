@@ -25,9 +25,10 @@ print_status(const struct dpc_json *status)
     if (pending > 0)
         printf("%-17s %.0f wait for \"dipacoctl approve\"; dipacoctl members lists them\n",
                "MACHINES", pending);
-    printf("%-17s %.0f known, %.0f barred, %.0f connected, %.0f leases\n", "workers",
+    printf("%-17s %.0f known, %.0f barred, %.0f drained, %.0f connected, %.0f leases\n", "workers",
            dpc_json_number(dpc_json_get(status, "workers_known"), 0),
            dpc_json_number(dpc_json_get(status, "workers_barred"), 0),
+           dpc_json_number(dpc_json_get(status, "workers_drained"), 0),
            dpc_json_number(dpc_json_get(status, "workers_connected"), 0),
            dpc_json_number(dpc_json_get(status, "leases"), 0));
 }

@@ -85,35 +85,32 @@ set_rounds(const struct listing *listing)
     dpc_json_set_integer(listing->root, "rounds_done_max", most);
 }
 
-static uint32_t
-count_barred(const struct listing *listing)
-{
-    uint32_t count = 0;
-    int64_t silent_ms;
-    bool connected;
-    for (uint32_t i = 0; i < dpc_core_workers_count(listing->core); i++)
-        count += dpc_core_worker_at(listing->core, i, listing->now_ms, &silent_ms, &connected)
-                     ->standing != DPC_STANDING_GOOD;
-    return count;
-}
+struct counts {
+    uint32_t connected, barred, drained;
+    uint32_t helpers; /* of those that are connected: they may get a lease */
+};
 
-static uint32_t
-count_connected(const struct listing *listing)
+static void
+count_workers(const struct listing *listing, struct counts *counts)
 {
-    uint32_t count = 0;
     int64_t silent_ms;
     bool connected;
+    *counts = (struct counts){0};
     for (uint32_t i = 0; i < dpc_core_workers_count(listing->core); i++) {
-        dpc_core_worker_at(listing->core, i, listing->now_ms, &silent_ms, &connected);
-        count += connected;
+        const struct dpc_worker_record *worker =
+            dpc_core_worker_at(listing->core, i, listing->now_ms, &silent_ms, &connected);
+        counts->connected += connected;
+        counts->barred += worker->standing != DPC_STANDING_GOOD;
+        counts->drained += worker->drained != 0;
+        counts->helpers += connected && !worker->drained;
     }
-    return count;
 }
 
 /* "" while something can move: an effect of ours runs, or a worker is there to ask for work. */
 static const char *
 why_nothing_moves(const struct listing *listing)
 {
+    struct counts counts;
     switch ((enum dpc_phase)dpc_core_phase(listing->core)->phase) {
     case DPC_PHASE_WARM_START:
     case DPC_PHASE_FEATURIZE:
@@ -122,7 +119,12 @@ why_nothing_moves(const struct listing *listing)
     case DPC_PHASE_SCORE:
     case DPC_PHASE_TRACE:
     case DPC_PHASE_REROUTE:
-        return count_connected(listing) ? "" : "no worker is connected";
+        count_workers(listing, &counts);
+        if (counts.helpers || (counts.connected && dpc_core_leases_count(listing->core)))
+            return "";
+        return counts.connected ? "all workers that are connected are drained; dipacoctl undrain "
+                                  "lets them work again"
+                                : "no worker is connected";
     default:
         return "";
     }
@@ -179,7 +181,9 @@ list_status(struct listing *listing)
 {
     struct dpc_json *root = listing->root;
     const struct dpc_phase_record *phase = dpc_core_phase(listing->core);
+    struct counts counts;
     uint64_t steps_done, steps_total;
+    count_workers(listing, &counts);
     dpc_core_progress(listing->core, &steps_done, &steps_total);
     dpc_json_set_text(root, "experiment", listing->server->experiment.name);
     dpc_json_set_text(root, "mode",
@@ -188,8 +192,9 @@ list_status(struct listing *listing)
     set_rounds(listing);
     dpc_json_set_integer(root, "steps_done", (int64_t)steps_done);
     dpc_json_set_integer(root, "steps_total", (int64_t)steps_total);
-    dpc_json_set_integer(root, "workers_connected", count_connected(listing));
-    dpc_json_set_integer(root, "workers_barred", count_barred(listing));
+    dpc_json_set_integer(root, "workers_connected", counts.connected);
+    dpc_json_set_integer(root, "workers_barred", counts.barred);
+    dpc_json_set_integer(root, "workers_drained", counts.drained);
     dpc_json_set_integer(root, "workers_known", dpc_core_workers_count(listing->core));
     dpc_json_set_integer(root, "machines_pending", dpc_members_pending(listing->server->members));
     dpc_json_set_integer(root, "leases", dpc_core_leases_count(listing->core));
@@ -273,6 +278,7 @@ list_workers(struct listing *listing)
         dpc_json_set_text(row, "name", worker->name);
         dpc_json_set_text(row, "key", key);
         dpc_json_set_text(row, "barred", server_standing_name(worker->standing));
+        dpc_json_set_bool(row, "drained", worker->drained != 0);
         dpc_json_set_bool(row, "connected", connected);
         dpc_json_set_integer(row, "silent_ms", silent_ms);
         set_lease(listing, row, worker->key);
@@ -586,6 +592,18 @@ admit(struct listing *listing)
 }
 
 static int
+drain(struct listing *listing)
+{
+    return server_drain(listing->server, listing->argument, true, listing->root, listing->err);
+}
+
+static int
+undrain(struct listing *listing)
+{
+    return server_drain(listing->server, listing->argument, false, listing->root, listing->err);
+}
+
+static int
 start_replay(struct listing *listing)
 {
     return server_ask_replay(listing->server, listing->argument, listing->root, listing->err);
@@ -673,6 +691,8 @@ static const struct verb {
     {"members", list_members},
     {"approve", approve},
     {"dismiss", dismiss},
+    {"drain", drain},
+    {"undrain", undrain},
     {"replay", start_replay},
     {"replay-state", tell_replay},
     {"revoke", start_revoke},

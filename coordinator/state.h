@@ -218,6 +218,10 @@ int server_find_worker(struct dpc_server *server, const char *text,
 /* Takes a barred worker in again. */
 int server_admit(struct dpc_server *server, const char *argument, struct dpc_json *root,
                  struct dpc_error *err) DPC_MUST_CHECK;
+/* From now on the worker gets no new lease, or may get one again; "" for `argument`: all workers
+ * that are not barred. Tells how many that concerns. */
+int server_drain(struct dpc_server *server, const char *argument, bool drained,
+                 struct dpc_json *root, struct dpc_error *err) DPC_MUST_CHECK;
 /* "" when it may work. */
 const char *server_standing_name(enum dpc_standing standing);
 

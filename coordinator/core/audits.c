@@ -176,7 +176,7 @@ static struct core_audit *
 choose(struct dpc_core *core, const struct core_worker *worker, bool overdue, int64_t now_ms)
 {
     struct core_audit *held = held_by(core, worker);
-    for (uint32_t i = 0; !held && i < core->audits_count; i++) {
+    for (uint32_t i = 0; !held && !worker->record.drained && i < core->audits_count; i++) {
         struct core_audit *audit = &core->audits[i];
         if (!is_taken(core, audit, now_ms) && may_take(audit, worker) &&
             core_fits(core, worker, audit->path) && (!overdue || is_overdue(core, audit)))

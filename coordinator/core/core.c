@@ -538,6 +538,9 @@ dpc_core_step(struct dpc_core *core, const struct dpc_event *event, int64_t now_
     case DPC_EVENT_REVOKE:
         core_on_revoke(core, event, actions);
         break;
+    case DPC_EVENT_DRAIN:
+        core_on_drain(core, event, actions);
+        break;
     }
 }
 

@@ -73,6 +73,7 @@ enum dpc_event_type {
     DPC_EVENT_ROLLBACK,
     DPC_EVENT_STANDING, /* of the event's worker */
     DPC_EVENT_REVOKE,   /* what the event's worker handed in */
+    DPC_EVENT_DRAIN,    /* the event's worker, or all of them */
 };
 
 /* What the server found out about a submission before the core sees it. */
@@ -208,6 +209,10 @@ struct dpc_event {
         struct dpc_rollback rollback;
         enum dpc_standing standing;
         struct dpc_revoke revoke;
+        struct {
+            bool drained; /* from now on */
+            bool all;     /* who is not barred */
+        } drain;
     };
 };
 

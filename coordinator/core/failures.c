@@ -57,14 +57,19 @@ core_forget_chunk_failures(struct dpc_core *core)
         core_forget_failure(core, CORE_CHUNKING, i);
 }
 
-/* With another worker it is worth trying again what one could not do, and without it is not. */
-void
-core_set_connected(struct dpc_core *core, struct core_worker *worker, bool connected)
+/* It is there and may get a lease. */
+static bool
+helps(const struct core_worker *worker)
 {
-    bool changes = worker->connected != connected;
-    core->connected_count += (uint32_t)connected - (uint32_t)worker->connected;
-    worker->connected = connected;
-    if (core->failures_count == 0 || !changes)
+    return worker->connected && !worker->record.drained;
+}
+
+/* With another worker it is worth trying again what one could not do, and without it is not. */
+static void
+count_helper(struct dpc_core *core, const struct core_worker *worker, bool helped)
+{
+    core->helpers_count += (uint32_t)helps(worker) - (uint32_t)helped;
+    if (core->failures_count == 0 || helps(worker) == helped)
         return;
     core_refresh_paths(core);
     for (uint32_t i = 0; i < core->chunks_count; i++)
@@ -73,12 +78,28 @@ core_set_connected(struct dpc_core *core, struct core_worker *worker, bool conne
         core_refresh_rating(core, i);
 }
 
+void
+core_set_connected(struct dpc_core *core, struct core_worker *worker, bool connected)
+{
+    bool helped = helps(worker);
+    worker->connected = connected;
+    count_helper(core, worker, helped);
+}
+
+void
+core_set_drained(struct dpc_core *core, struct core_worker *worker, bool drained)
+{
+    bool helped = helps(worker);
+    worker->record.drained = drained;
+    count_helper(core, worker, helped);
+}
+
 /* Is anybody there but the one that tried last? */
 static bool
 others_may_try(const struct dpc_core *core, const struct core_failure *failure)
 {
     const struct core_worker *worker = core_find_worker(core, failure->worker);
-    return core->connected_count > (worker && worker->connected ? 1u : 0u);
+    return core->helpers_count > (worker && helps(worker) ? 1u : 0u);
 }
 
 bool

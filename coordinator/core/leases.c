@@ -185,9 +185,13 @@ reply_wait(struct dpc_core *core, const struct core_worker *worker, int64_t now_
     reply->wait.finished = core->phase.phase == DPC_PHASE_FINISHED;
     reply->wait.retry_ms =
         reply->wait.finished ? 30 * core->heartbeat_ms : retry_after(core, now_ms);
-    (void)snprintf(actions->reply_text, sizeof actions->reply_text, "phase %s: no task is ready%s",
-                   dpc_phase_name(core->phase.phase),
-                   worker->too_large ? " that fits this worker's memory" : "");
+    if (worker->record.drained && !reply->wait.finished)
+        (void)snprintf(actions->reply_text, sizeof actions->reply_text,
+                       "drained by the operator: it gets no new lease");
+    else
+        (void)snprintf(actions->reply_text, sizeof actions->reply_text,
+                       "phase %s: no task is ready%s", dpc_phase_name(core->phase.phase),
+                       worker->too_large ? " that fits this worker's memory" : "");
     reply->wait.reason = actions->reply_text;
 }
 
@@ -373,7 +377,7 @@ core_on_ask(struct dpc_core *core, const struct dpc_event *event, int64_t now_ms
         return;
     if (!lease && core_grant_audit(core, worker, true, now_ms, actions))
         return;
-    if (!lease)
+    if (!lease && !worker->record.drained)
         lease = grant_next(core, worker, now_ms, actions);
     if (!lease) {
         if (!core_grant_audit(core, worker, false, now_ms, actions))

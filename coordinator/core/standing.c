@@ -36,6 +36,29 @@ core_on_standing(struct dpc_core *core, const struct dpc_event *event, struct dp
     dpc_put_worker(&actions->batch, &worker->record);
 }
 
+static void
+set_drained(struct dpc_core *core, struct core_worker *worker, bool drained,
+            struct dpc_actions *actions)
+{
+    if ((worker->record.drained != 0) == drained)
+        return;
+    core_set_drained(core, worker, drained);
+    dpc_put_worker(&actions->batch, &worker->record);
+}
+
+/* Who is barred gets nothing anyway, and is no operator's to drain until it is taken in again. */
+void
+core_on_drain(struct dpc_core *core, const struct dpc_event *event, struct dpc_actions *actions)
+{
+    struct core_worker *worker = core_find_worker(core, event->worker);
+    for (uint32_t i = 0; event->drain.all && i < core->workers_count; i++) {
+        if (core->workers[i].record.standing == DPC_STANDING_GOOD)
+            set_drained(core, &core->workers[i], event->drain.drained, actions);
+    }
+    if (!event->drain.all && worker && worker->record.standing == DPC_STANDING_GOOD)
+        set_drained(core, worker, event->drain.drained, actions);
+}
+
 void
 core_tell_barred(const struct core_worker *worker, char *ret_text, size_t size)
 {

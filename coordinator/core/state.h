@@ -180,7 +180,7 @@ struct dpc_core {
     struct core_lease **leases; /* by serial, ascending */
     uint32_t workers_count, workers_capacity;
     struct core_worker *workers;
-    uint32_t connected_count;    /* of them */
+    uint32_t helpers_count;      /* of them: those that are connected and not drained */
     int64_t silent_looked_ms;    /* when it was last looked who of them is silent */
     uint32_t failures_count;     /* paths that have one */
     uint32_t worker_slots_count; /* a power of two */
@@ -238,6 +238,9 @@ void core_bar_worker(struct dpc_core *core, struct core_worker *worker, enum dpc
                      struct dpc_actions *actions);
 void core_on_standing(struct dpc_core *core, const struct dpc_event *event,
                       struct dpc_actions *actions);
+/* A drained worker finishes what it holds; others may back that up, as ever. */
+void core_on_drain(struct dpc_core *core, const struct dpc_event *event,
+                   struct dpc_actions *actions);
 /* True when the worker is barred: then the reply says why, and whom to ask. */
 bool core_refuse_barred(const struct core_worker *worker, struct dpc_actions *actions);
 /* Why, and whom to ask, for people. */
@@ -297,6 +300,7 @@ void core_forget_failure(struct dpc_core *core, enum core_sort sort, uint32_t ta
 void core_forget_chunk_failures(struct dpc_core *core);
 /* A worker says hello or is heard of again, or leaves. */
 void core_set_connected(struct dpc_core *core, struct core_worker *worker, bool connected);
+void core_set_drained(struct dpc_core *core, struct core_worker *worker, bool drained);
 /* More often than it takes to know: who goes on is no help. */
 bool core_fails_often(const struct dpc_core *core, const struct core_lease *lease);
 bool core_fails_everywhere(const struct dpc_core *core, enum core_sort sort, uint32_t task);

@@ -156,6 +156,7 @@ older_fields_count(const struct dpc_record_type *type, uint8_t format)
 {
     return format == 1   ? type->fields_count_format_1
            : format == 2 ? type->fields_count_format_2
+           : format == 3 ? type->fields_count_format_3
                          : 0;
 }
 

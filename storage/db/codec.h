@@ -71,6 +71,7 @@ struct dpc_record_type {
     size_t fields_count;
     size_t fields_count_format_1; /* that a record of format 1 has, the others are zero; 0: all */
     size_t fields_count_format_2; /* likewise */
+    size_t fields_count_format_3;
     size_t bytes;                 /* of the struct */
     /* Adds what stands behind the letter; NULL when there is only one of its kind. */
     void (*key)(struct dpc_key *key, const void *record);

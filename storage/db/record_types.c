@@ -253,7 +253,7 @@ const struct dpc_record_type dpc_type_lease = {
 #define F(member) DPC_FIELD(struct dpc_worker_record, member)
 static const struct dpc_field worker_fields[] = {
     F(key),        F(name),    F(tokens),   F(leases),   F(merged),
-    F(superseded), F(refused), F(accepted), F(standing),
+    F(superseded), F(refused), F(accepted), F(standing), F(drained),
 };
 #undef F
 _Static_assert(sizeof(enum dpc_standing) == sizeof(uint32_t), "a standing is read as a u32");
@@ -267,15 +267,17 @@ worker_key(struct dpc_key *key, const void *record)
 static bool
 worker_valid(const void *record)
 {
-    return ((const struct dpc_worker_record *)record)->standing <= DPC_STANDING_QUARANTINED;
+    const struct dpc_worker_record *worker = record;
+    return worker->standing <= DPC_STANDING_QUARANTINED && worker->drained <= 1;
 }
 
 const struct dpc_record_type dpc_type_worker = {
     .name = "worker",
     .letter = LETTER_WORKER,
-    .format = 3,
-    .fields_count_format_1 = COUNT(worker_fields) - 2, /* without `accepted` and `standing` */
-    .fields_count_format_2 = COUNT(worker_fields) - 1,
+    .format = 4,
+    .fields_count_format_1 = COUNT(worker_fields) - 3, /* without `accepted` and what follows it */
+    .fields_count_format_2 = COUNT(worker_fields) - 2,
+    .fields_count_format_3 = COUNT(worker_fields) - 1,
     .family = DPC_KV_STATE,
     .fields = worker_fields,
     .fields_count = COUNT(worker_fields),

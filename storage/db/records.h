@@ -194,6 +194,7 @@ struct dpc_worker_record {
     uint64_t tokens, leases, merged, superseded, refused;
     uint64_t accepted; /* serial of its last accepted lease; 0: none, or from before format 2 */
     enum dpc_standing standing; /* good before format 3 */
+    uint32_t drained; /* 1: it finishes what it holds, and gets no more; 0 before format 4 */
 };
 
 /* Lets machines become workers that do not know a key of ours yet. Times are the wall clock's, in

@@ -160,15 +160,15 @@ check_workers(struct sim *sim, struct dpc_core *core)
             sim_fail(sim, "lease %llu is too large for its worker",
                      (unsigned long long)lease->record.serial);
     }
-    uint32_t connected = 0;
+    uint32_t helpers = 0;
     for (uint32_t i = 0; i < core->workers_count; i++) {
-        connected += core->workers[i].connected;
+        helpers += core->workers[i].connected && !core->workers[i].record.drained;
         if (core_find_worker(core, core->workers[i].record.key) != &core->workers[i])
             sim_fail(sim, "worker %u is not found by its key", i);
     }
-    if (connected != core->connected_count)
-        sim_fail(sim, "%u workers are connected, and the core counts %u", connected,
-                 core->connected_count);
+    if (helpers != core->helpers_count)
+        sim_fail(sim, "%u workers are there for a lease, and the core counts %u", helpers,
+                 core->helpers_count);
 }
 
 void

@@ -601,6 +601,14 @@ operator_bars(struct sim *sim)
 }
 
 static void
+operator_drains(struct sim *sim)
+{
+    struct dpc_event event = {0};
+    if (sim_draw_drain(sim, &event))
+        step(sim, &event, NULL);
+}
+
+static void
 on_tick(struct sim *sim)
 {
     struct sim_coordinator *coordinator = &sim->coordinator;
@@ -617,6 +625,8 @@ on_tick(struct sim *sim)
         operator_revokes(sim);
     if (coordinator->core)
         operator_bars(sim);
+    if (coordinator->core)
+        operator_drains(sim);
     if (coordinator->core && !operator_looks(sim))
         sim_sweep(sim);
 }

@@ -92,6 +92,10 @@
     X(BARRED, "the operator barred a worker")                                                      \
     X(BARRED_REFUSED, "what a barred worker handed in was refused")                                \
     X(ADMITTED, "a barred worker was taken in again")                                              \
+    X(DRAINED, "the operator drained a worker that held a lease")                                  \
+    X(UNDRAINED, "a drained worker was wanted again")                                              \
+    X(DRAINED_WAITS, "a drained worker was told to wait")                                          \
+    X(DRAINED_ACCEPTED, "what a drained worker still held was accepted")                           \
     X(REVOKED, "what a worker handed in was taken out")                                            \
     X(REVOKE_REFUSED, "what it took to revoke was not kept any more")                              \
     X(REVOKE_AGAIN, "a revoke was asked for again after the coordinator had ended")                \

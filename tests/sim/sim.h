@@ -71,7 +71,7 @@ struct sim_plan {
     bool weak;          /* the first worker has no memory for paths that do not */
     uint32_t rollbacks; /* that the operator asks for while paths are trained */
     uint32_t revokes;   /* likewise */
-    bool bars;          /* workers now and then */
+    bool bars, drains;  /* workers now and then */
     bool audits;        /* accepted tasks are given out again */
     int64_t limit_ms;   /* the experiment must have ended by then */
 };
@@ -260,6 +260,7 @@ struct sim_memory {
     bool lied[SIM_WORKERS_MAX];       /* brought other bits to an audit */
     uint32_t lies;                    /* told so far */
     uint64_t latest[SIM_WORKERS_MAX]; /* serial of the last lease that left for a worker */
+    uint64_t serials;                 /* the first that no lease had before the present event */
     uint64_t grants_count;
     struct sim_grant *grants; /* by serial */
 };
@@ -360,10 +361,12 @@ void sim_audit_parts(struct sim *sim, uint32_t contributions);
 uint64_t sim_inputs_hash(uint64_t hash, uint32_t path, uint64_t lease, const struct dpc_hash *delta,
                          double weight);
 
-/* --- standing.c: the operator bars workers, and takes them in again. */
+/* --- standing.c: the operator bars and drains workers, and takes them back. */
 /* False: not now. */
 bool sim_draw_standing(struct sim *sim, struct dpc_event *ret_event);
-/* A barred worker holds no lease and is told no. */
+/* Likewise; he drains them, and wants them again. */
+bool sim_draw_drain(struct sim *sim, struct dpc_event *ret_event);
+/* A barred worker holds no lease and is told no; a drained one gets nothing new. */
 void sim_check_standings(struct sim *sim, const struct dpc_event *event);
 
 /* --- revoke.c: the operator takes out what a worker handed in. */

@@ -199,7 +199,8 @@ workers_come_back_in_order(void)
         memset(records[i].key, extremes[i], sizeof records[i].key);
         memset(records[i].name, 0, sizeof records[i].name);
         records[i].standing = i % (DPC_STANDING_QUARANTINED + 1);
-        CLEAR_TAIL(records[i], standing);
+        records[i].drained = i & 1;
+        CLEAR_TAIL(records[i], drained);
     }
     memset(records[1].name, 'n', sizeof records[1].name - 1);
     (void)snprintf(records[2].name, sizeof records[2].name,
@@ -563,7 +564,7 @@ take_worker(void *context, const struct dpc_worker_record *record)
     return true;
 }
 
-/* Format 1 ended before `accepted`, format 2 behind it. */
+/* Format 1 ended before `accepted`, format 2 behind it, format 3 before `drained`. */
 static void
 workers_of_older_formats_are_read(void)
 {
@@ -572,14 +573,28 @@ workers_of_older_formats_are_read(void)
     struct dpc_worker_record read;
     set_up();
     dpc_kv_batch_init(&batch);
-    dpc_put_worker(
-        &batch, &(struct dpc_worker_record){
-                    .name = "w", .refused = 5, .accepted = 77, .standing = DPC_STANDING_REVOKED});
+    dpc_put_worker(&batch, &(struct dpc_worker_record){.name = "w",
+                                                       .refused = 5,
+                                                       .accepted = 77,
+                                                       .standing = DPC_STANDING_REVOKED,
+                                                       .drained = 1});
     CU_ASSERT_EQUAL(dpc_kv_batch_each(&batch, take_one, &one), DPC_OK);
     write_one(&one);
     CU_ASSERT_EQUAL(dpc_scan_workers(kv, take_worker, &read, &err), DPC_OK);
     CU_ASSERT_EQUAL(read.accepted, 77);
     CU_ASSERT_EQUAL(read.standing, DPC_STANDING_REVOKED);
+    CU_ASSERT_EQUAL(read.drained, 1);
+    one.value[0] = 5;
+    write_one(&one);
+    CU_ASSERT_EQUAL(dpc_scan_workers(kv, take_worker, &read, &err), DPC_EVERSION);
+    one.value[0] = 3;
+    write_one(&one);
+    CU_ASSERT_EQUAL(dpc_scan_workers(kv, take_worker, &read, &err), DPC_ECORRUPT);
+    one.value_len -= sizeof read.drained;
+    write_one(&one);
+    CU_ASSERT_EQUAL(dpc_scan_workers(kv, take_worker, &read, &err), DPC_OK);
+    CU_ASSERT_EQUAL(read.standing, DPC_STANDING_REVOKED);
+    CU_ASSERT_EQUAL(read.drained, 0);
     one.value[0] = 2;
     write_one(&one);
     CU_ASSERT_EQUAL(dpc_scan_workers(kv, take_worker, &read, &err), DPC_ECORRUPT);
