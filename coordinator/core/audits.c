@@ -113,15 +113,23 @@ core_consider_audit(struct dpc_core *core, const struct core_lease *lease,
 
 /* --- Who. */
 
+/* Place of the one that the worker is at work on; behind the last: none. */
+static uint32_t
+find_held(const struct dpc_core *core, const struct core_worker *worker)
+{
+    uint32_t i = 0;
+    while (i < core->audits_count &&
+           (!core->audits[i].serial ||
+            memcmp(core->audits[i].worker, worker->record.key, DPC_WORKER_KEY_BYTES) != 0))
+        i++;
+    return i;
+}
+
 static struct core_audit *
 held_by(struct dpc_core *core, const struct core_worker *worker)
 {
-    for (uint32_t i = 0; i < core->audits_count; i++) {
-        if (core->audits[i].serial &&
-            memcmp(core->audits[i].worker, worker->record.key, DPC_WORKER_KEY_BYTES) == 0)
-            return &core->audits[i];
-    }
-    return NULL;
+    uint32_t held = find_held(core, worker);
+    return held < core->audits_count ? &core->audits[held] : NULL;
 }
 
 /* Somebody is at work on it, and was heard of. */
@@ -171,27 +179,34 @@ is_overdue(const struct dpc_core *core, const struct core_audit *audit)
     return core->paths[audit->path].record.rounds_done > audit->round + OVERDUE_ROUNDS;
 }
 
-/* The one that the worker holds, or the oldest that it may take. */
-static struct core_audit *
-choose(struct dpc_core *core, const struct core_worker *worker, bool overdue, int64_t now_ms)
+/* The one that the worker holds, or the oldest that it may take; behind the last: none. */
+static uint32_t
+choose(const struct dpc_core *core, const struct core_worker *worker, bool overdue, int64_t now_ms)
 {
-    struct core_audit *held = held_by(core, worker);
-    for (uint32_t i = 0; !held && !worker->record.drained && i < core->audits_count; i++) {
-        struct core_audit *audit = &core->audits[i];
+    uint32_t held = find_held(core, worker), count = core->audits_count;
+    for (uint32_t i = 0; held == count && !worker->record.drained && i < count; i++) {
+        const struct core_audit *audit = &core->audits[i];
         if (!is_taken(core, audit, now_ms) && may_take(audit, worker) &&
             core_fits(core, worker, audit->path) && (!overdue || is_overdue(core, audit)))
-            return audit;
+            return i;
     }
     return held;
+}
+
+bool
+core_has_audit_for(const struct dpc_core *core, const struct core_worker *worker, int64_t now_ms)
+{
+    return choose(core, worker, false, now_ms) < core->audits_count;
 }
 
 bool
 core_grant_audit(struct dpc_core *core, struct core_worker *worker, bool overdue, int64_t now_ms,
                  struct dpc_actions *actions)
 {
-    struct core_audit *audit = choose(core, worker, overdue, now_ms);
-    if (!audit || core->phase.phase == DPC_PHASE_FINISHED)
+    uint32_t chosen = choose(core, worker, overdue, now_ms);
+    if (chosen == core->audits_count || core->phase.phase == DPC_PHASE_FINISHED)
         return false;
+    struct core_audit *audit = &core->audits[chosen];
     if (!held_by(core, worker)) {
         audit->serial = core->phase.next_serial++;
         memcpy(audit->worker, worker->record.key, sizeof audit->worker);
@@ -213,10 +228,10 @@ core_find_audit(struct dpc_core *core, const struct core_worker *worker, struct 
 }
 
 uint64_t
-core_audit_held_by(struct dpc_core *core, const struct core_worker *worker)
+core_audit_held_by(const struct dpc_core *core, const struct core_worker *worker)
 {
-    const struct core_audit *audit = held_by(core, worker);
-    return audit ? audit->serial : 0;
+    uint32_t held = find_held(core, worker);
+    return held < core->audits_count ? core->audits[held].serial : 0;
 }
 
 void
@@ -334,6 +349,7 @@ core_on_audited(struct dpc_core *core, struct core_audit *audit, struct core_wor
         core_reply_submitted(actions, submit->token, DPC_VERDICT_REFUSED);
         (void)snprintf(actions->reply_text, sizeof actions->reply_text,
                        "it is for another task than its lease");
+        core_note_refusal(core, worker, submit, DPC_VERDICT_REFUSED, actions->reply_text);
         return;
     }
     take_answer(audit, worker->record.key, serial, submit);

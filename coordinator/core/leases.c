@@ -4,6 +4,7 @@
  * task, and the first complete submission wins. */
 #include "coordinator/core/state.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -133,65 +134,55 @@ grant(struct dpc_core *core, struct dpc_lease_record *task, enum core_sort sort,
     return lease;
 }
 
-/* Until the first task that somebody holds needs another; INT64_MAX: none is held. */
-static int64_t
-until_quiet(const struct dpc_core *core, int64_t now_ms)
-{
-    const struct core_heap *heaps[] = {&core->training.watched, &core->chunking.watched,
-                                       &core->rating.watched};
-    int64_t first_ms = INT64_MAX, key;
-    uint32_t task;
-    for (int i = 0; i < 3; i++) {
-        if (core_heap_first(heaps[i], &task, &key) && key < first_ms)
-            first_ms = key;
-    }
-    return first_ms == INT64_MAX ? INT64_MAX : first_ms - now_ms;
-}
-
-/* Ask again after a small share of a lease's length: quick for small models, calm for large ones;
- * or as soon as a holder that was not heard of any more would count as silent. */
-static uint32_t
-retry_after(const struct dpc_core *core, int64_t now_ms)
+/* A small share of a lease's length: quick for small models, calm for large ones. */
+static double
+calm_ms(const struct dpc_core *core)
 {
     double lease_ms = core->paces[DPC_TASK_TRAIN].unit_ms * core->experiment->inner.steps;
-    double ms = lease_ms / 64, quiet_ms = (double)until_quiet(core, now_ms);
-    if (ms > 10.0 * core->heartbeat_ms)
-        ms = 10.0 * core->heartbeat_ms;
-    if (ms > quiet_ms)
-        ms = quiet_ms;
+    return fmin(lease_ms / 64, 10.0 * core->heartbeat_ms);
+}
+
+static uint32_t
+no_sooner(double ms)
+{
     return ms < 50 ? 50 : (uint32_t)ms;
 }
 
-/* False when it may have a lease. */
-static bool
-reply_pause(const struct core_worker *worker, int64_t now_ms, struct dpc_actions *actions)
+uint32_t
+core_retry_after(const struct dpc_core *core, const struct core_worker *worker, enum dpc_ask ask,
+                 int64_t now_ms)
 {
-    if (worker->lease || now_ms >= worker->not_before_ms)
-        return false;
-    struct dpc_msg *reply = core_reply(actions, DPC_MSG_WAIT);
-    reply->wait.retry_ms = (uint32_t)(worker->not_before_ms - now_ms);
-    (void)snprintf(actions->reply_text, sizeof actions->reply_text,
-                   "its last %u leases came to nothing: the next one in a while",
-                   worker->fruitless);
-    reply->wait.reason = actions->reply_text;
-    return true;
+    switch (ask) {
+    case DPC_ASK_PAUSED:
+        return (uint32_t)(worker->not_before_ms - now_ms);
+    case DPC_ASK_FINISHED:
+        return 30 * core->heartbeat_ms;
+    case DPC_ASK_DRAINED:
+        return no_sooner(calm_ms(core));
+    case DPC_ASK_TOO_LARGE:
+    case DPC_ASK_NOTHING:
+        /* As soon as a holder that is not heard of any more would count as silent. */
+        return no_sooner(fmin(calm_ms(core), (double)core_until_quiet(core, now_ms)));
+    default:
+        return 0;
+    }
 }
 
+/* To one that gets no lease: it waits, or is refused. */
 static void
-reply_wait(struct dpc_core *core, const struct core_worker *worker, int64_t now_ms,
-           struct dpc_actions *actions)
+reply_reason(const struct dpc_core *core, const struct core_worker *worker, enum dpc_ask ask,
+             int64_t now_ms, struct dpc_actions *actions)
 {
+    char text[DPC_WHY_TEXT_MAX];
+    core_tell_ask(core, worker, ask, now_ms, text);
+    if (ask == DPC_ASK_BARRED || ask == DPC_ASK_CLASS) {
+        core_reply_error(actions, ask == DPC_ASK_BARRED ? DPC_EPERM : DPC_EVERSION, "%s", text);
+        return;
+    }
     struct dpc_msg *reply = core_reply(actions, DPC_MSG_WAIT);
-    reply->wait.finished = core->phase.phase == DPC_PHASE_FINISHED;
-    reply->wait.retry_ms =
-        reply->wait.finished ? 30 * core->heartbeat_ms : retry_after(core, now_ms);
-    if (worker->record.drained && !reply->wait.finished)
-        (void)snprintf(actions->reply_text, sizeof actions->reply_text,
-                       "drained by the operator: it gets no new lease");
-    else
-        (void)snprintf(actions->reply_text, sizeof actions->reply_text,
-                       "phase %s: no task is ready%s", dpc_phase_name(core->phase.phase),
-                       worker->too_large ? " that fits this worker's memory" : "");
+    reply->wait.finished = ask == DPC_ASK_FINISHED;
+    reply->wait.retry_ms = core_retry_after(core, worker, ask, now_ms);
+    (void)snprintf(actions->reply_text, sizeof actions->reply_text, "%s", text);
     reply->wait.reason = actions->reply_text;
 }
 
@@ -237,7 +228,7 @@ keeps_one_class(const struct dpc_core *core)
 
 /* That of the first result, and before there is one that of whoever is at work; "": any. */
 static const char *
-present_class(struct dpc_core *core, const struct core_worker *but)
+present_class(const struct dpc_core *core, const struct core_worker *but)
 {
     if (core->phase.numeric_class[0])
         return core->phase.numeric_class;
@@ -250,24 +241,28 @@ present_class(struct dpc_core *core, const struct core_worker *but)
 }
 
 /* Strict mode promises the same bits whoever trains, so it keeps to machines that compute the same,
- * unless the experiment gives that up for more machines. `worker` may be NULL. */
-static bool
-class_is_welcome(struct dpc_core *core, const struct core_worker *worker, const char *numeric_class,
-                 struct dpc_actions *actions)
+ * unless the experiment gives that up for more machines. */
+bool
+core_class_is_welcome(const struct dpc_core *core, const struct core_worker *worker,
+                      const char *numeric_class)
 {
     if (!keeps_one_class(core))
         return true;
     const char *present = present_class(core, worker);
     char known[DPC_NAME_MAX]; /* as much of it as a record keeps */
     (void)snprintf(known, sizeof known, "%s", numeric_class);
-    if (!present[0] || strcmp(present, known) == 0)
-        return true;
-    core_reply_error(actions, DPC_EVERSION,
-                     "strict mode keeps to the numeric class of the first worker that trains, %s; "
-                     "this worker is of %s: use the same release on the same kind of machine, or "
-                     "begin an experiment with numeric_class: any",
-                     present, numeric_class);
-    return false;
+    return !present[0] || strcmp(present, known) == 0;
+}
+
+void
+core_tell_class(const struct dpc_core *core, const struct core_worker *worker,
+                const char *numeric_class, char *ret_text, size_t size)
+{
+    (void)snprintf(ret_text, size,
+                   "strict mode keeps to the numeric class of the first worker that trains, %s; "
+                   "this worker is of %s: use the same release on the same kind of machine, or "
+                   "begin an experiment with numeric_class: any",
+                   present_class(core, worker), numeric_class);
 }
 
 void
@@ -291,9 +286,14 @@ core_on_hello(struct dpc_core *core, const struct dpc_event *event, int64_t now_
         return;
     }
     struct core_worker *worker = core_find_worker(core, event->worker);
-    if ((worker && core_refuse_barred(worker, actions)) ||
-        !class_is_welcome(core, worker, hello->numeric_class, actions))
+    if (worker && core_refuse_barred(worker, actions))
         return;
+    if (!core_class_is_welcome(core, worker, hello->numeric_class)) {
+        char text[DPC_WHY_TEXT_MAX];
+        core_tell_class(core, worker, hello->numeric_class, text, sizeof text);
+        core_reply_error(actions, DPC_EVERSION, "%s", text);
+        return;
+    }
     if (!worker)
         worker = add_worker(core, event->worker);
     if (!worker) {
@@ -357,36 +357,43 @@ grant_next(struct dpc_core *core, struct core_worker *worker, int64_t now_ms,
     return lease;
 }
 
+static void
+reply_lease(struct dpc_core *core, struct core_lease *lease, int64_t now_ms,
+            struct dpc_actions *actions)
+{
+    core_hear_of(core, lease, now_ms);
+    fill_lease(core, lease, now_ms, &core_reply(actions, DPC_MSG_LEASE)->lease);
+}
+
+/* An audit that is overdue, else a task, else an audit; false: there is nothing for it. */
+static bool
+grant_new(struct dpc_core *core, struct core_worker *worker, int64_t now_ms,
+          struct dpc_actions *actions)
+{
+    return core_grant_audit(core, worker, true, now_ms, actions) ||
+           grant_next(core, worker, now_ms, actions) ||
+           core_grant_audit(core, worker, false, now_ms, actions);
+}
+
 void
 core_on_ask(struct dpc_core *core, const struct dpc_event *event, int64_t now_ms,
             struct dpc_actions *actions)
 {
     struct core_worker *worker = heard(core, event->worker, now_ms, actions);
-    if (!worker || core_refuse_barred(worker, actions))
+    if (!worker)
         return;
+    enum dpc_ask ask = core_judge_ask(core, worker, now_ms);
+    if (worker->lease && ask != DPC_ASK_BARRED && ask != DPC_ASK_AGAIN)
+        core_end_lease(core, worker->lease, actions); /* what it said does not hold any more */
+    if (ask == DPC_ASK_LEASE && !grant_new(core, worker, now_ms, actions))
+        ask = core_tasks_ready(core) ? DPC_ASK_TOO_LARGE : DPC_ASK_NOTHING;
     /* Asked twice (the answer was lost): the same lease again. */
-    if (worker->lease && !core_stands(core, worker->lease))
-        core_end_lease(core, worker->lease, actions);
-    struct core_lease *lease = worker->lease;
-    /* It said hello when another class was welcome, too; "": before a restart, and says it again.
-     */
-    if (!lease && worker->numeric_class[0] &&
-        !class_is_welcome(core, worker, worker->numeric_class, actions))
-        return;
-    if (reply_pause(worker, now_ms, actions))
-        return;
-    if (!lease && core_grant_audit(core, worker, true, now_ms, actions))
-        return;
-    if (!lease && !worker->record.drained)
-        lease = grant_next(core, worker, now_ms, actions);
-    if (!lease) {
-        if (!core_grant_audit(core, worker, false, now_ms, actions))
-            reply_wait(core, worker, now_ms, actions);
-        return;
-    }
-    core_hear_of(core, lease, now_ms);
-    struct dpc_msg *reply = core_reply(actions, DPC_MSG_LEASE);
-    fill_lease(core, lease, now_ms, &reply->lease);
+    if (ask != DPC_ASK_LEASE && ask != DPC_ASK_AGAIN)
+        reply_reason(core, worker, ask, now_ms, actions);
+    else if (worker->lease)
+        reply_lease(core, worker->lease, now_ms, actions);
+    else if (ask == DPC_ASK_AGAIN)
+        (void)core_grant_audit(core, worker, false, now_ms, actions);
 }
 
 static void

@@ -174,15 +174,22 @@ core_finish_chunk(struct dpc_core *core, struct core_chunk *chunk)
 }
 
 /* What the coordinator itself does in the phase. */
+static const enum dpc_effect_type effect_of[] = {
+    [DPC_PHASE_PREPARE] = DPC_EFFECT_PREPARE, [DPC_PHASE_SHARD] = DPC_EFFECT_SHARD,
+    [DPC_PHASE_REPORT] = DPC_EFFECT_REPORT,   [DPC_PHASE_FIT] = DPC_EFFECT_SHARD,
+    [DPC_PHASE_LABEL] = DPC_EFFECT_LABEL,     [DPC_PHASE_REROUTE] = 0,
+};
+
+bool
+core_works_alone(const struct dpc_core *core)
+{
+    return effect_of[core->phase.phase] != 0;
+}
+
 void
 core_add_phase_effect(const struct dpc_core *core, struct dpc_actions *actions)
 {
-    static const enum dpc_effect_type effect_of[] = {
-        [DPC_PHASE_PREPARE] = DPC_EFFECT_PREPARE, [DPC_PHASE_SHARD] = DPC_EFFECT_SHARD,
-        [DPC_PHASE_REPORT] = DPC_EFFECT_REPORT,   [DPC_PHASE_FIT] = DPC_EFFECT_SHARD,
-        [DPC_PHASE_LABEL] = DPC_EFFECT_LABEL,     [DPC_PHASE_REROUTE] = 0,
-    };
-    if (effect_of[core->phase.phase])
+    if (core_works_alone(core))
         core_add_effect(actions, effect_of[core->phase.phase]);
 }
 

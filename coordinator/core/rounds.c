@@ -6,6 +6,7 @@
 #include "coordinator/core/state.h"
 
 #include <assert.h>
+#include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -621,6 +622,74 @@ comes_second(const struct dpc_core *core, const struct core_lease *lease,
                : lease->record.from + submit->steps_count <= path->part_steps;
 }
 
+/* Counted where that is somebody's loss, kept for whoever asks why, and answered. */
+static void
+turn_down(const struct dpc_core *core, struct core_worker *worker,
+          const struct dpc_msg_submit *submit, enum dpc_verdict verdict, const char *text,
+          struct dpc_actions *actions)
+{
+    worker->record.superseded += verdict == DPC_VERDICT_SUPERSEDED;
+    worker->record.refused += verdict == DPC_VERDICT_REFUSED;
+    if (verdict != DPC_VERDICT_STALE)
+        dpc_put_worker(&actions->batch, &worker->record);
+    core_note_refusal(core, worker, submit, verdict, text);
+    core_reply_submitted(actions, submit->token, verdict);
+    (void)snprintf(actions->reply_text, sizeof actions->reply_text, "%s", text);
+}
+
+/* Who came first, as far as that is known. */
+static void
+tell_superseded(const struct dpc_core *core, const struct dpc_msg_submit *submit, char *ret_text,
+                size_t size)
+{
+    bool trains = submit->kind == DPC_TASK_TRAIN && submit->path < core->topology.paths_count;
+    const struct core_path *path = trains ? &core->paths[submit->path] : NULL;
+    const struct core_worker *first = path ? core_find_worker(core, path->accepted_worker) : NULL;
+    bool last = path && first && path->record.rounds_done == submit->round + 1;
+    if (last)
+        (void)snprintf(ret_text, size, "worker %s had handed it in before, under lease %" PRIu64,
+                       first->record.name, path->accepted_serial);
+    else
+        (void)snprintf(ret_text, size, "others had handed it in before");
+}
+
+static void
+answer_without_lease(const struct dpc_core *core, struct core_worker *worker,
+                     const struct dpc_msg_submit *submit, struct dpc_actions *actions)
+{
+    char text[DPC_WHY_TEXT_MAX] = "its lease is not known any more";
+    enum dpc_verdict verdict = verdict_without_lease(core, worker, submit);
+    if (verdict == DPC_VERDICT_ACCEPTED) {
+        core_reply_submitted(actions, submit->token, verdict);
+        return;
+    }
+    if (verdict == DPC_VERDICT_SUPERSEDED) {
+        core_compare_superseded(core, worker, submit, actions);
+        tell_superseded(core, submit, text, sizeof text);
+    }
+    if (verdict == DPC_VERDICT_REFUSED)
+        core_tell_barred(worker, text, sizeof text);
+    turn_down(core, worker, submit, verdict, text, actions);
+}
+
+/* It is not what the lease owes. */
+static void
+refuse(struct dpc_core *core, struct core_lease *lease, struct core_worker *worker,
+       const struct dpc_event *event, const char *fault, struct dpc_actions *actions)
+{
+    const struct dpc_msg_submit *submit = event->submit.message;
+    bool fails =
+        event->submit.check->not_finite || !isfinite(submit->loss) || !isfinite(submit->loss_last);
+    if (fails)
+        core_note_failure(core, lease, fault);
+    if (!fails || core_fails_often(core, lease))
+        core_note_fruitless(core, worker);
+    core_end_lease(core, lease, actions);
+    turn_down(core, worker, submit, DPC_VERDICT_REFUSED, fault, actions);
+    if (submit->kind == DPC_TASK_TRAIN && core_is_stale(core, submit))
+        core_note_stale(core, worker, actions);
+}
+
 void
 core_on_submit(struct dpc_core *core, const struct dpc_event *event, int64_t now_ms,
                struct dpc_actions *actions)
@@ -644,18 +713,7 @@ core_on_submit(struct dpc_core *core, const struct dpc_event *event, int64_t now
     if (DPC_PLANTED(DPC_PLANTED_NO_FENCE))
         lease = core_find_lease_of(core, event->worker);
     if (!lease || memcmp(lease->record.worker, event->worker, DPC_WORKER_KEY_BYTES) != 0) {
-        enum dpc_verdict verdict = verdict_without_lease(core, worker, submit);
-        if (verdict == DPC_VERDICT_SUPERSEDED) {
-            core_compare_superseded(core, worker, submit, actions);
-            worker->record.superseded++;
-            dpc_put_worker(&actions->batch, &worker->record);
-        }
-        core_reply_submitted(actions, submit->token, verdict);
-        if (verdict == DPC_VERDICT_REFUSED) {
-            worker->record.refused++;
-            dpc_put_worker(&actions->batch, &worker->record);
-            core_tell_barred(worker, actions->reply_text, sizeof actions->reply_text);
-        }
+        answer_without_lease(core, worker, submit, actions);
         return;
     }
     core_hear_of(core, lease, now_ms);
@@ -667,25 +725,14 @@ core_on_submit(struct dpc_core *core, const struct dpc_event *event, int64_t now
     }
     const char *fault = find_fault(core, lease, submit, check);
     if (fault) {
-        worker->record.refused++;
-        bool fails = check->not_finite || !isfinite(submit->loss) || !isfinite(submit->loss_last);
-        if (fails)
-            core_note_failure(core, lease, fault);
-        if (!fails || core_fails_often(core, lease))
-            core_note_fruitless(core, worker);
-        dpc_put_worker(&actions->batch, &worker->record);
-        core_end_lease(core, lease, actions);
-        if (submit->kind == DPC_TASK_TRAIN && core_is_stale(core, submit))
-            core_note_stale(core, worker, actions);
-        core_reply_submitted(actions, submit->token, DPC_VERDICT_REFUSED);
-        (void)snprintf(actions->reply_text, sizeof actions->reply_text, "%s", fault);
+        refuse(core, lease, worker, event, fault, actions);
         return;
     }
     if (comes_second(core, lease, submit)) {
-        worker->record.superseded++;
-        dpc_put_worker(&actions->batch, &worker->record);
         core_end_lease(core, lease, actions);
-        core_reply_submitted(actions, submit->token, DPC_VERDICT_SUPERSEDED);
+        turn_down(core, worker, submit, DPC_VERDICT_SUPERSEDED,
+                  "others had handed in as much of the round before, or its modules have gone on",
+                  actions);
         return;
     }
     accept(core, lease, event, worker, now_ms, actions);

@@ -9,6 +9,7 @@
 #include "coordinator/core/core.h"
 #include "coordinator/core/heap.h"
 #include "coordinator/core/seen.h"
+#include "coordinator/core/why.h"
 
 enum { CORE_NOBODY = UINT32_MAX };
 
@@ -128,6 +129,12 @@ struct core_audit {
     int64_t heard_ms;
 };
 
+/* Of a worker's submissions the last that were not accepted (why.c). */
+struct core_refusals {
+    uint32_t count; /* of all */
+    struct dpc_refusal last[DPC_REFUSALS_KEPT];
+};
+
 struct core_worker {
     struct dpc_worker_record record;
     struct dpc_conduct_record conduct; /* on disk once there is anything to tell */
@@ -142,6 +149,7 @@ struct core_worker {
     uint32_t fruitless;                   /* leases in a row that came to nothing (leases.c) */
     int64_t not_before_ms;                /* it gets no other one */
     uint32_t first_trained, last_trained; /* its paths, the longest ago first */
+    struct core_refusals *refusals;       /* NULL: none since the start */
 };
 
 /* A chunk of documents to featurize or to evaluate. */
@@ -215,7 +223,26 @@ bool core_is_dense(const struct dpc_core *core, uint32_t path);
 /* Of the dense path: there for the warm start alone, after which no round plans it. */
 bool core_is_replica(const struct dpc_core *core, uint32_t path);
 
+/* --- why.c: decisions that come with their reason. */
+/* What comes of asking; LEASE: nothing is in the way, but there may be no task. NULL: unknown. */
+enum dpc_ask core_judge_ask(const struct dpc_core *core, const struct core_worker *worker,
+                            int64_t now_ms);
+/* What a worker that gets no lease is told; else "". */
+void core_tell_ask(const struct dpc_core *core, const struct core_worker *worker, enum dpc_ask ask,
+                   int64_t now_ms, char ret_text[static DPC_WHY_TEXT_MAX]);
+void core_note_refusal(const struct dpc_core *core, struct core_worker *worker,
+                       const struct dpc_msg_submit *submit, enum dpc_verdict verdict,
+                       const char *text);
+
 /* --- leases.c: who works on what. */
+/* After which one that gets no lease is to ask again. */
+uint32_t core_retry_after(const struct dpc_core *core, const struct core_worker *worker,
+                          enum dpc_ask ask, int64_t now_ms);
+/* May workers of this class get leases now? `worker`, who says so, may be NULL. */
+bool core_class_is_welcome(const struct dpc_core *core, const struct core_worker *worker,
+                           const char *numeric_class);
+void core_tell_class(const struct dpc_core *core, const struct core_worker *worker,
+                     const char *numeric_class, char *ret_text, size_t size);
 /* Strict mode: what the worker handed in is accepted, and all else is of its numeric class. */
 void core_keep_class(struct dpc_core *core, const struct core_worker *worker);
 /* A lease of the worker's came to nothing; with the second in a row it gets the next one later. */
@@ -276,6 +303,15 @@ void core_note_trained(struct dpc_core *core, uint32_t path, struct core_worker 
  * none waits. */
 bool core_choose(struct dpc_core *core, const struct core_worker *worker, int64_t now_ms,
                  struct dpc_lease_record *ret_task, enum core_sort *ret_sort, uint32_t *ret_index);
+/* What would be chosen for it now: DPC_ASK_LEASE, _TOO_LARGE or _NOTHING. */
+enum dpc_ask core_foresee_choice(const struct dpc_core *core, const struct core_worker *worker,
+                                 int64_t now_ms);
+/* Tasks that wait for somebody, that somebody holds, and that failed wherever they were tried. */
+/* Until the first of those that are held is for others, too; INT64_MAX: none is held. */
+int64_t core_until_quiet(const struct dpc_core *core, int64_t now_ms);
+uint32_t core_tasks_ready(const struct dpc_core *core);
+uint32_t core_tasks_held(const struct dpc_core *core);
+uint32_t core_tasks_failing(const struct dpc_core *core);
 /* As far as the worker has said, it has the memory for the path. */
 bool core_fits(const struct dpc_core *core, const struct core_worker *worker, uint32_t path);
 
@@ -400,11 +436,14 @@ void core_consider_audit(struct dpc_core *core, const struct core_lease *lease,
  * alone, if asked so. False: there is none. */
 bool core_grant_audit(struct dpc_core *core, struct core_worker *worker, bool overdue,
                       int64_t now_ms, struct dpc_actions *actions);
+/* It would be granted one. */
+bool core_has_audit_for(const struct dpc_core *core, const struct core_worker *worker,
+                        int64_t now_ms);
 /* The audit that the worker is at work on under this token; NULL: none. */
 struct core_audit *core_find_audit(struct dpc_core *core, const struct core_worker *worker,
                                    struct dpc_token token);
 /* It goes on with no other one than that of the serial. */
-uint64_t core_audit_held_by(struct dpc_core *core, const struct core_worker *worker);
+uint64_t core_audit_held_by(const struct dpc_core *core, const struct core_worker *worker);
 void core_leave_audit(struct dpc_core *core, const struct core_worker *worker,
                       uint64_t held_serial);
 /* A rollback has discarded what the module's paths were trained from. */
@@ -440,6 +479,8 @@ void core_compare_superseded(const struct dpc_core *core, const struct core_work
                              const struct dpc_msg_submit *submit, struct dpc_actions *actions);
 
 /* --- phases.c: from one phase to the next. */
+/* The phase is an effect of the coordinator's. */
+bool core_works_alone(const struct dpc_core *core);
 void core_add_phase_effect(const struct dpc_core *core, struct dpc_actions *actions);
 void core_enter_phase(struct dpc_core *core, enum dpc_phase phase, struct dpc_actions *actions);
 void core_on_prepared(struct dpc_core *core, const struct dpc_prepared *prepared,

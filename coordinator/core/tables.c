@@ -184,6 +184,8 @@ core_free_tables(struct dpc_core *core)
     for (uint32_t i = 0; i < core->leases_count; i++)
         dpc_free(core->leases[i]);
     dpc_free(core->leases);
+    for (uint32_t i = 0; i < core->workers_count; i++)
+        dpc_free(core->workers[i].refusals);
     dpc_free(core->workers);
     dpc_free(core->worker_slots);
     core_seen_done(&core->seen);

@@ -28,16 +28,17 @@ path_trains_now(const struct dpc_core *core, uint32_t path)
 }
 
 /* The first instant at which nobody counts as being at work on it: two heartbeats and a quarter
- * after the last sign of life, or when the lease falls behind. */
+ * after the last sign of life, or when the lease falls behind. `but` counts for nothing. */
 static int64_t
-quiet_from(const struct dpc_core *core, const struct core_lease *leases, uint32_t round)
+quiet_from(const struct dpc_core *core, const struct core_lease *leases, uint32_t round,
+           const struct core_lease *but)
 {
     int64_t latest_ms = INT64_MIN;
     for (const struct core_lease *lease = leases; lease; lease = lease->next) {
         int64_t silent_ms = lease->heard_ms + 9 * (int64_t)core->heartbeat_ms / 4 + 1;
         int64_t behind_ms = core_behind_from(core, lease);
         int64_t quiet_ms = silent_ms < behind_ms ? silent_ms : behind_ms;
-        if (lease->record.round == round && quiet_ms > latest_ms)
+        if (lease != but && lease->record.round == round && quiet_ms > latest_ms)
             latest_ms = quiet_ms;
     }
     return latest_ms;
@@ -70,7 +71,7 @@ core_refresh_path(struct dpc_core *core, uint32_t path)
     bool open = path_trains_now(core, path) && core_round_is_ready(core, path) &&
                 !core_fails_everywhere(core, CORE_TRAINING, path);
     int64_t quiet_ms =
-        quiet_from(core, core->paths[path].leases, core->paths[path].record.rounds_done);
+        quiet_from(core, core->paths[path].leases, core->paths[path].record.rounds_done, NULL);
     place(&core->training, path, open, quiet_ms, rounds_left(core, path));
 }
 
@@ -85,7 +86,7 @@ void
 core_refresh_chunk(struct dpc_core *core, uint32_t chunk)
 {
     bool open = !core->chunks[chunk].done && !core_fails_everywhere(core, CORE_CHUNKING, chunk);
-    place(&core->chunking, chunk, open, quiet_from(core, core->chunks[chunk].leases, 0), 0);
+    place(&core->chunking, chunk, open, quiet_from(core, core->chunks[chunk].leases, 0, NULL), 0);
 }
 
 void
@@ -94,7 +95,7 @@ core_refresh_rating(struct dpc_core *core, uint32_t path)
     uint32_t left = core_rounds_unrated(core, path);
     if (core->bests)
         place(&core->rating, path, left > 0 && !core_fails_everywhere(core, CORE_RATING, path),
-              quiet_from(core, core->bests[path].leases, core->bests[path].record.next_round),
+              quiet_from(core, core->bests[path].leases, core->bests[path].record.next_round, NULL),
               left);
 }
 
@@ -218,15 +219,21 @@ leases_on(const struct dpc_core *core, enum core_sort sort, uint32_t task, uint3
     return core->chunks[task].leases;
 }
 
-static struct core_tasks *
-tasks_of(struct dpc_core *core, enum core_sort sort)
+static const struct core_tasks *
+look_at(const struct dpc_core *core, enum core_sort sort)
 {
-    struct core_tasks *const tasks[] = {
+    const struct core_tasks *const tasks[] = {
         [CORE_TRAINING] = &core->training,
         [CORE_CHUNKING] = &core->chunking,
         [CORE_RATING] = &core->rating,
     };
     return tasks[sort];
+}
+
+static struct core_tasks *
+tasks_of(struct dpc_core *core, enum core_sort sort)
+{
+    return (struct core_tasks *)look_at(core, sort);
 }
 
 /* The merit of a task: more is sooner. */
@@ -248,7 +255,7 @@ release_quiet(struct dpc_core *core, enum core_sort sort, int64_t now_ms)
     int64_t quiet_ms;
     while (core_heap_first(&tasks->watched, &task, &quiet_ms) && quiet_ms <= now_ms) {
         const struct core_lease *leases = leases_on(core, sort, task, &round);
-        quiet_ms = quiet_from(core, leases, round);
+        quiet_ms = quiet_from(core, leases, round, NULL);
         if (quiet_ms > now_ms) {
             core_heap_set(&tasks->watched, task, quiet_ms);
             continue;
@@ -367,4 +374,95 @@ core_choose(struct dpc_core *core, const struct core_worker *worker, int64_t now
         return true;
     *ret_sort = CORE_RATING;
     return choose_rating(core, worker, false, now_ms, ret_task, ret_index);
+}
+
+/* --- Foreseeing, which changes nothing. */
+
+uint32_t
+core_tasks_ready(const struct dpc_core *core)
+{
+    return core->training.waiting.count + core->chunking.waiting.count + core->rating.waiting.count;
+}
+
+uint32_t
+core_tasks_held(const struct dpc_core *core)
+{
+    return core->training.watched.count + core->chunking.watched.count + core->rating.watched.count;
+}
+
+uint32_t
+core_tasks_failing(const struct dpc_core *core)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < core->topology.paths_count; i++)
+        count += core_fails_everywhere(core, CORE_TRAINING, i) +
+                 (core->bests && core_fails_everywhere(core, CORE_RATING, i));
+    for (uint32_t i = 0; i < core->chunks_count; i++)
+        count += core_fails_everywhere(core, CORE_CHUNKING, i);
+    return count;
+}
+
+/* As release_quiet would leave it: instants are looked at again once they have passed. */
+static int64_t
+quiet_of(const struct dpc_core *core, enum core_sort sort, uint32_t task, int64_t now_ms)
+{
+    const struct core_heap *watched = &look_at(core, sort)->watched;
+    uint32_t round;
+    const struct core_lease *leases = leases_on(core, sort, task, &round);
+    return watched->keys[task] > now_ms ? watched->keys[task]
+                                        : quiet_from(core, leases, round, NULL);
+}
+
+int64_t
+core_until_quiet(const struct dpc_core *core, int64_t now_ms)
+{
+    int64_t first_ms = INT64_MAX, key;
+    uint32_t task;
+    for (int sort = CORE_TRAINING; sort <= CORE_RATING; sort++) {
+        const struct core_heap *watched = &look_at(core, (enum core_sort)sort)->watched;
+        bool some = core_heap_first(watched, &task, &key), passed = some && key <= now_ms;
+        if (some && !passed && key < first_ms)
+            first_ms = key;
+        for (uint32_t i = 0; passed && i < watched->count; i++) {
+            key = quiet_of(core, (enum core_sort)sort, watched->items[i], now_ms);
+            first_ms = key < first_ms ? key : first_ms;
+        }
+    }
+    return first_ms == INT64_MAX ? INT64_MAX : first_ms - now_ms;
+}
+
+/* Would it be released for a backup if the worker asked, or given up with its lease, which does not
+ * stand any more? */
+static bool
+is_quiet(const struct dpc_core *core, enum core_sort sort, uint32_t task,
+         const struct core_worker *worker, int64_t now_ms)
+{
+    uint32_t round;
+    const struct core_lease *leases = leases_on(core, sort, task, &round);
+    if (worker->lease && worker->lease->sort == sort && worker->lease->task == task)
+        return quiet_from(core, leases, round, worker->lease) <= now_ms;
+    return quiet_of(core, sort, task, now_ms) <= now_ms;
+}
+
+enum dpc_ask
+core_foresee_choice(const struct dpc_core *core, const struct core_worker *worker, int64_t now_ms)
+{
+    bool some = false;
+    if (core_has_audit_for(core, worker, now_ms))
+        return DPC_ASK_LEASE;
+    for (int sort = CORE_TRAINING; sort <= CORE_RATING; sort++) {
+        const struct core_tasks *tasks = look_at(core, (enum core_sort)sort);
+        uint32_t waiting = tasks->waiting.count;
+        for (uint32_t i = 0; i < waiting + tasks->watched.count; i++) {
+            uint32_t task =
+                i < waiting ? tasks->waiting.items[i] : tasks->watched.items[i - waiting];
+            uint32_t path = sort == CORE_CHUNKING ? core->chunks[task].path : task;
+            if (i >= waiting && !is_quiet(core, (enum core_sort)sort, task, worker, now_ms))
+                continue;
+            if (core_fits(core, worker, path))
+                return DPC_ASK_LEASE;
+            some = true;
+        }
+    }
+    return some ? DPC_ASK_TOO_LARGE : DPC_ASK_NOTHING;
 }

@@ -189,8 +189,14 @@ step(struct sim *sim, const struct dpc_event *event, const struct sim_event *fro
 {
     struct sim_coordinator *coordinator = &sim->coordinator;
     uint32_t life = coordinator->life;
-    dpc_core_step(coordinator->core, event, sim->now_ms + coordinator->clock_ms,
-                  &coordinator->actions);
+    struct dpc_why_worker why;
+    int64_t now_ms = sim->now_ms + coordinator->clock_ms;
+    bool foreseen = event->type == DPC_EVENT_ASK;
+    if (foreseen)
+        dpc_core_why_worker(coordinator->core, event->worker, now_ms, &why);
+    dpc_core_step(coordinator->core, event, now_ms, &coordinator->actions);
+    if (foreseen)
+        sim_check_why(sim, event, now_ms, &why);
     carry_out(sim, event, from);
     if (!sim_coordinator_end_if_broken(sim) && coordinator->core && coordinator->life == life)
         dpc_actions_reset(&coordinator->actions);

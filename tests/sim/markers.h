@@ -96,6 +96,8 @@
     X(UNDRAINED, "a drained worker was wanted again")                                              \
     X(DRAINED_WAITS, "a drained worker was told to wait")                                          \
     X(DRAINED_ACCEPTED, "what a drained worker still held was accepted")                           \
+    X(WHY_PAUSED, "a worker waited since its leases had come to nothing")                          \
+    X(WHY_TOO_LARGE, "a worker waited since nothing fitted its memory")                            \
     X(REVOKED, "what a worker handed in was taken out")                                            \
     X(REVOKE_REFUSED, "what it took to revoke was not kept any more")                              \
     X(REVOKE_AGAIN, "a revoke was asked for again after the coordinator had ended")                \

@@ -16,7 +16,7 @@
 #include <stdint.h>
 
 #include "base/rng.h"
-#include "coordinator/core/core.h"
+#include "coordinator/core/why.h"
 #include "coordinator/refold.h"
 #include "base/planted.h"
 #include "storage/db/store.h"
@@ -368,6 +368,11 @@ bool sim_draw_standing(struct sim *sim, struct dpc_event *ret_event);
 bool sim_draw_drain(struct sim *sim, struct dpc_event *ret_event);
 /* A barred worker holds no lease and is told no; a drained one gets nothing new. */
 void sim_check_standings(struct sim *sim, const struct dpc_event *event);
+
+/* --- why.c: what the operator is told is what the worker is told. */
+/* Behind a step in which a worker asked; `before` was foreseen. */
+void sim_check_why(struct sim *sim, const struct dpc_event *event, int64_t now_ms,
+                   const struct dpc_why_worker *before);
 
 /* --- revoke.c: the operator takes out what a worker handed in. */
 /* True: the core is to be told; asked again until there is nothing more to tell. */

@@ -76,8 +76,6 @@ check_drained(struct sim *sim, const struct dpc_event *event)
     if (reply->type == DPC_MSG_LEASE && reply->lease.token.serial >= sim->memory->serials)
         sim_fail(sim, "a drained worker got the new lease %llu",
                  (unsigned long long)reply->lease.token.serial);
-    if (reply->type == DPC_MSG_WAIT)
-        sim_mark(sim, SIM_MARK_DRAINED_WAITS);
     if (event->type == DPC_EVENT_SUBMIT && reply->type == DPC_MSG_SUBMITTED &&
         reply->verdict.verdict == DPC_VERDICT_ACCEPTED)
         sim_mark(sim, SIM_MARK_DRAINED_ACCEPTED);

@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Why a worker gets no lease, a path is not trained and a module has not closed its round, as the
+ * core itself judges it: the same functions decide.
+ *
+ * Owns: nothing; answers are plain values, good until the next event. Threads: the core's.
+ */
+#ifndef DPC_COORDINATOR_CORE_WHY_H
+#define DPC_COORDINATOR_CORE_WHY_H
+
+#include "coordinator/core/core.h"
+
+enum { DPC_REFUSALS_KEPT = 4, DPC_WHY_TEXT_MAX = 256 };
+
+/* --- A worker. */
+
+/* What comes of asking for work. */
+enum dpc_ask {
+    DPC_ASK_LEASE = 1, /* a task is ready for it */
+    DPC_ASK_AGAIN,     /* the lease that it holds, or the audit */
+    DPC_ASK_UNKNOWN,   /* it never said hello */
+    DPC_ASK_BARRED,
+    DPC_ASK_CLASS,     /* its numeric class is not the one that strict mode keeps to */
+    DPC_ASK_PAUSED,    /* its last leases came to nothing */
+    DPC_ASK_FINISHED,  /* so is the experiment */
+    DPC_ASK_DRAINED,   /* by the operator */
+    DPC_ASK_TOO_LARGE, /* what is ready does not fit its memory */
+    DPC_ASK_NOTHING,   /* no task is ready */
+};
+/* A word for programs. */
+const char *dpc_ask_name(enum dpc_ask ask);
+
+/* A submission that was not accepted. */
+struct dpc_refusal {
+    int64_t at_ms;
+    enum dpc_verdict verdict;
+    enum dpc_task_kind kind;
+    uint32_t path, round;
+    uint64_t lease; /* serial */
+    char text[DPC_WHY_TEXT_MAX];
+};
+
+/* What there is to do. */
+struct dpc_why_tasks {
+    uint32_t ready;    /* for whoever asks first and may have it */
+    uint32_t held;     /* by somebody who counts as being at work */
+    uint32_t failing;  /* let alone, since they failed wherever they were tried */
+    uint32_t folding;  /* outer steps under way */
+    int64_t backup_ms; /* until the first of those held is for others, too; -1: none is held */
+    uint32_t chunks, chunks_left; /* of documents, of the phase */
+};
+
+struct dpc_why_worker {
+    enum dpc_ask ask; /* what comes of it if it asks now */
+    char text[DPC_WHY_TEXT_MAX]; /* the reason that it is told; "": it gets a lease */
+    uint32_t retry_ms;           /* after which it is to ask again; 0: it is not told */
+    bool connected;              /* as far as is known */
+    bool greeted;                /* it has said hello to this process */
+    int64_t silent_ms;           /* if so */
+    uint64_t lease;              /* serial of the lease or audit that it holds; 0: neither */
+    uint32_t fruitless;          /* leases in a row that came to nothing */
+    uint64_t too_large;          /* bytes of the smallest path that did not fit; 0: all did */
+    struct dpc_why_tasks tasks;
+    uint32_t refusals_count;
+    struct dpc_refusal refusals[DPC_REFUSALS_KEPT]; /* the newest first; of this process */
+};
+void dpc_core_why_worker(const struct dpc_core *core,
+                         const uint8_t worker[static DPC_WORKER_KEY_BYTES], int64_t now_ms,
+                         struct dpc_why_worker *ret_why);
+
+/* "31 s", "2 min 5 s". */
+const char *dpc_why_time(int64_t ms, char ret_text[static 32]);
+
+#endif
