@@ -636,6 +636,15 @@ dpc_core_leases_count(const struct dpc_core *core)
     return core->leases_count;
 }
 
+static int64_t
+left_of(const struct core_lease *lease, int64_t now_ms)
+{
+    int64_t left_ms = lease->granted_ms + lease->record.time_left_ms - now_ms;
+    if (lease->record.time_left_ms == UINT32_MAX)
+        return -1;
+    return left_ms > 0 ? left_ms : 0;
+}
+
 void
 dpc_core_lease_at(const struct dpc_core *core, uint32_t index, int64_t now_ms,
                   struct dpc_lease_view *ret_view)
@@ -652,6 +661,8 @@ dpc_core_lease_at(const struct dpc_core *core, uint32_t index, int64_t now_ms,
         .steps_done = lease->steps_done,
         .steps_count = lease->steps_count,
         .silent_ms = now_ms - lease->heard_ms,
+        .age_ms = now_ms - lease->granted_ms,
+        .left_ms = left_of(lease, now_ms),
         .tokens_per_s = lease->tokens_per_s,
     };
     memcpy(ret_view->worker, lease->record.worker, DPC_WORKER_KEY_BYTES);

@@ -337,7 +337,8 @@ struct dpc_lease_view {
     enum dpc_task_kind kind;
     uint32_t path, round, from, to;
     uint32_t steps_done, steps_count;
-    int64_t silent_ms;
+    int64_t silent_ms, age_ms;
+    int64_t left_ms; /* of its time; -1: it was given as long as it takes */
     double tokens_per_s;
     uint8_t worker[DPC_WORKER_KEY_BYTES];
 };

@@ -158,10 +158,25 @@ core_refresh_closing_along(struct dpc_core *core, uint32_t path)
         core_refresh_closing(core, module_of(core, path, i));
 }
 
-bool
-core_closes_now(const struct dpc_core *core, uint32_t module)
+enum dpc_module_standing
+core_judge_closing(const struct dpc_core *core, uint32_t module)
 {
-    return core->now_ms >= core->modules[module].closes_ms;
+    int64_t closes_ms = core->modules[module].closes_ms;
+    if (core->now_ms >= closes_ms)
+        return DPC_MODULE_CLOSES;
+    return closes_ms == INT64_MAX ? DPC_MODULE_QUORUM : DPC_MODULE_GRACE;
+}
+
+void
+core_count_paths(const struct dpc_core *core, uint32_t module, struct dpc_why_module *why)
+{
+    struct standing standing;
+    count_standing(core, module, &standing);
+    why->paths = standing.paths;
+    why->planned = standing.planned;
+    why->delivered = standing.complete;
+    why->behind = standing.behind;
+    why->quorum = core->experiment->outer.quorum * standing.planned;
 }
 
 int64_t

@@ -26,6 +26,12 @@ failure_of(const struct dpc_core *core, enum core_sort sort, uint32_t task)
     }
 }
 
+const struct core_failure *
+core_failure_of(const struct dpc_core *core, enum core_sort sort, uint32_t task)
+{
+    return *failure_of(core, sort, task);
+}
+
 void
 core_note_failure(struct dpc_core *core, const struct core_lease *lease, const char *text)
 {

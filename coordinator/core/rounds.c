@@ -43,17 +43,27 @@ core_next_round(const struct dpc_core *core, uint32_t path, uint32_t round)
     return round;
 }
 
+enum dpc_lack
+core_lack_of(const struct dpc_core *core, uint32_t path, uint32_t module_id)
+{
+    const struct core_module *module = &core->modules[module_id];
+    uint32_t round = core->paths[path].record.rounds_done;
+    uint32_t begins = dpc_module_round(&module->record);
+    if (!module->exists)
+        return DPC_LACK_VERSION;
+    if (module->folding)
+        return DPC_LACK_FOLD;
+    if (begins == round || (DPC_PLANTED(DPC_PLANTED_READY_EARLY) && begins + 1 == round))
+        return DPC_LACK_NONE;
+    return begins < round ? DPC_LACK_ROUND : DPC_LACK_PATH;
+}
+
 bool
 core_round_is_ready(const struct dpc_core *core, uint32_t path)
 {
-    uint32_t round = core->paths[path].record.rounds_done;
     uint32_t length = dpc_topology_path_length(&core->topology, path);
     for (uint32_t i = 0; i < length; i++) {
-        const struct core_module *module =
-            &core->modules[dpc_topology_path_module(&core->topology, path, i)];
-        uint32_t begins = dpc_module_round(&module->record);
-        bool early = DPC_PLANTED(DPC_PLANTED_READY_EARLY) && begins + 1 == round;
-        if (!module->exists || module->folding || (begins != round && !early))
+        if (core_lack_of(core, path, dpc_topology_path_module(&core->topology, path, i)))
             return false;
     }
     return true;
@@ -84,12 +94,28 @@ raw_weight(const struct dpc_core *core, const struct core_delta *delta)
     return share;
 }
 
+/* All paths through a module owe the same number of rounds. */
 static bool
-round_is_delivered(const struct dpc_core *core, uint32_t module)
+has_all_rounds(const struct dpc_core *core, uint32_t module)
 {
+    uint32_t path = dpc_topology_path_through(&core->topology, module, 0);
+    return dpc_module_round(&core->modules[module].record) >= dpc_core_path_rounds(core, path);
+}
+
+enum dpc_module_standing
+core_judge_module(const struct dpc_core *core, uint32_t module_id)
+{
+    const struct core_module *module = &core->modules[module_id];
+    uint32_t paths = dpc_topology_paths_through(&core->topology, module_id);
+    if (!module->exists)
+        return DPC_MODULE_ABSENT;
+    if (module->folding)
+        return DPC_MODULE_FOLDING;
+    if (has_all_rounds(core, module_id))
+        return DPC_MODULE_DONE;
     if (core->experiment->mode == DPC_MODE_ELASTIC)
-        return core_closes_now(core, module);
-    return core->modules[module].delivered == dpc_topology_paths_through(&core->topology, module);
+        return core_judge_closing(core, module_id);
+    return module->delivered == paths ? DPC_MODULE_CLOSES : DPC_MODULE_WAITS;
 }
 
 void
@@ -342,8 +368,7 @@ void
 core_fold_what_is_complete(struct dpc_core *core, struct dpc_actions *actions)
 {
     for (uint32_t i = 0; i < core->topology.modules_count; i++) {
-        struct core_module *module = &core->modules[i];
-        while (module->exists && !module->folding && round_is_delivered(core, i))
+        while (core_judge_module(core, i) == DPC_MODULE_CLOSES)
             end_round(core, i, actions);
     }
 }

@@ -299,6 +299,11 @@ void core_refresh_task(struct dpc_core *core, enum core_sort sort, uint32_t task
 void core_hear_of(struct dpc_core *core, struct core_lease *lease, int64_t now_ms);
 /* `worker` has trained the path last, from now on. */
 void core_note_trained(struct dpc_core *core, uint32_t path, struct core_worker *worker);
+/* READY is also what somebody holds: whether it needs another is a matter of time. */
+enum dpc_path_standing core_judge_path(const struct dpc_core *core, uint32_t path);
+/* From when on others may have what somebody holds; INT64_MIN: they may now, or it is not to be
+ * had. */
+int64_t core_held_until(const struct dpc_core *core, uint32_t path, int64_t now_ms);
 /* The task that this worker should do, of which sort it is, and its number as path or chunk; false:
  * none waits. */
 bool core_choose(struct dpc_core *core, const struct core_worker *worker, int64_t now_ms,
@@ -340,6 +345,9 @@ void core_set_drained(struct dpc_core *core, struct core_worker *worker, bool dr
 /* More often than it takes to know: who goes on is no help. */
 bool core_fails_often(const struct dpc_core *core, const struct core_lease *lease);
 bool core_fails_everywhere(const struct dpc_core *core, enum core_sort sort, uint32_t task);
+/* NULL: none. */
+const struct core_failure *core_failure_of(const struct dpc_core *core, enum core_sort sort,
+                                           uint32_t task);
 
 /* --- rounds.c: submissions, readiness, outer steps. */
 void core_on_submit(struct dpc_core *core, const struct dpc_event *event, int64_t now_ms,
@@ -363,6 +371,9 @@ void core_append_version(struct dpc_core *core, struct dpc_version_record *versi
 /* It was trained from a version of the module that still counts. */
 bool core_is_merged(const struct dpc_core *core, const struct core_delta *delta, uint32_t module);
 bool core_round_is_ready(const struct dpc_core *core, uint32_t path);
+/* For the path's next round. */
+enum dpc_lack core_lack_of(const struct dpc_core *core, uint32_t path, uint32_t module);
+enum dpc_module_standing core_judge_module(const struct dpc_core *core, uint32_t module);
 /* The first round from this one on in which the path trains; behind the last: as many as it has. */
 uint32_t core_next_round(const struct dpc_core *core, uint32_t path, uint32_t round);
 
@@ -377,7 +388,10 @@ const struct core_delta *core_find_late(const struct core_module *module, uint32
 /* Who has something of its present round, or is still at it, has changed. */
 void core_refresh_closing(struct dpc_core *core, uint32_t module);
 void core_refresh_closing_along(struct dpc_core *core, uint32_t path);
-bool core_closes_now(const struct dpc_core *core, uint32_t module);
+enum dpc_module_standing core_judge_closing(const struct dpc_core *core, uint32_t module);
+/* Of the paths through a module in its present round: who trains in it, has handed in all of it,
+ * has it behind it. */
+void core_count_paths(const struct dpc_core *core, uint32_t module, struct dpc_why_module *why);
 /* A round has begun: paths through the module that did not get there have missed the one before. */
 void core_catch_up(struct dpc_core *core, uint32_t module, struct dpc_actions *actions);
 /* Somebody may yet merge what a lease on this round of the path brings. */

@@ -16,15 +16,26 @@ enum { AFFINE_MAX = 64 };
 /* --- Placing. */
 
 static bool
-path_trains_now(const struct dpc_core *core, uint32_t path)
+phase_trains(const struct dpc_core *core, uint32_t path)
 {
     uint32_t phase = core->phase.phase;
-    if (core->paths[path].record.rounds_done >= dpc_core_rounds_open(core, path))
-        return false;
     if (core_is_dense(core, path))
         return (phase >= DPC_PHASE_WARM_START && phase <= DPC_PHASE_TRAIN) ||
                phase == DPC_PHASE_SCORE || phase == DPC_PHASE_FIT;
-    return core->phase.phase == DPC_PHASE_TRAIN;
+    return phase == DPC_PHASE_TRAIN;
+}
+
+enum dpc_path_standing
+core_judge_path(const struct dpc_core *core, uint32_t path)
+{
+    uint32_t done = core->paths[path].record.rounds_done;
+    if (done >= dpc_core_path_rounds(core, path))
+        return DPC_PATH_DONE;
+    if (done >= dpc_core_rounds_open(core, path) || !phase_trains(core, path))
+        return DPC_PATH_PHASE;
+    if (!core_round_is_ready(core, path))
+        return DPC_PATH_WAITS;
+    return core_fails_everywhere(core, CORE_TRAINING, path) ? DPC_PATH_FAILS : DPC_PATH_READY;
 }
 
 /* The first instant at which nobody counts as being at work on it: two heartbeats and a quarter
@@ -68,8 +79,7 @@ rounds_left(const struct dpc_core *core, uint32_t path)
 void
 core_refresh_path(struct dpc_core *core, uint32_t path)
 {
-    bool open = path_trains_now(core, path) && core_round_is_ready(core, path) &&
-                !core_fails_everywhere(core, CORE_TRAINING, path);
+    bool open = core_judge_path(core, path) == DPC_PATH_READY;
     int64_t quiet_ms =
         quiet_from(core, core->paths[path].leases, core->paths[path].record.rounds_done, NULL);
     place(&core->training, path, open, quiet_ms, rounds_left(core, path));
@@ -411,6 +421,15 @@ quiet_of(const struct dpc_core *core, enum core_sort sort, uint32_t task, int64_
     const struct core_lease *leases = leases_on(core, sort, task, &round);
     return watched->keys[task] > now_ms ? watched->keys[task]
                                         : quiet_from(core, leases, round, NULL);
+}
+
+int64_t
+core_held_until(const struct dpc_core *core, uint32_t path, int64_t now_ms)
+{
+    int64_t quiet_ms = INT64_MIN;
+    if (core_heap_has(&core->training.watched, path))
+        quiet_ms = quiet_of(core, CORE_TRAINING, path, now_ms);
+    return quiet_ms > now_ms ? quiet_ms : INT64_MIN;
 }
 
 int64_t

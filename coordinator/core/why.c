@@ -188,3 +188,89 @@ dpc_core_why_worker(const struct dpc_core *core, const uint8_t key[static DPC_WO
     ret_why->too_large = worker->too_large;
     list_refusals(worker->refusals, ret_why);
 }
+
+/* --- Paths and modules. */
+
+const char *
+dpc_path_standing_name(enum dpc_path_standing standing)
+{
+    static const char *const names[] = {
+        [DPC_PATH_READY] = "ready", [DPC_PATH_HELD] = "held",   [DPC_PATH_DONE] = "done",
+        [DPC_PATH_PHASE] = "phase", [DPC_PATH_WAITS] = "waits", [DPC_PATH_FAILS] = "fails",
+    };
+    return names[standing];
+}
+
+static void
+list_lacks(const struct dpc_core *core, uint32_t path, struct dpc_why_path *why)
+{
+    uint32_t length = dpc_topology_path_length(&core->topology, path);
+    for (uint32_t i = 0; i < length; i++) {
+        uint32_t module = dpc_topology_path_module(&core->topology, path, i);
+        enum dpc_lack lack = core_lack_of(core, path, module);
+        if (lack == DPC_LACK_NONE)
+            continue;
+        why->lacks[why->lacks_count].module = module;
+        why->lacks[why->lacks_count].round = dpc_module_round(&core->modules[module].record);
+        why->lacks[why->lacks_count++].lack = lack;
+    }
+}
+
+void
+dpc_core_why_path(const struct dpc_core *core, uint32_t path, int64_t now_ms,
+                  struct dpc_why_path *ret_why)
+{
+    const struct core_path *at = &core->paths[path];
+    const struct core_failure *failure = core_failure_of(core, CORE_TRAINING, path);
+    int64_t until_ms = core_held_until(core, path, now_ms);
+    *ret_why = (struct dpc_why_path){
+        .standing = core_judge_path(core, path),
+        .round = at->record.rounds_done,
+        .rounds = dpc_core_path_rounds(core, path),
+        .rounds_open = dpc_core_rounds_open(core, path),
+        .part_steps = at->record.part_steps,
+        .steps = dpc_core_round_steps(core, path, at->record.rounds_done),
+        .tries = failure ? failure->tries : 0,
+    };
+    if (failure)
+        (void)snprintf(ret_why->failure, sizeof ret_why->failure, "%s", failure->text);
+    for (const struct core_lease *lease = at->leases; lease; lease = lease->next)
+        ret_why->leases_count += lease->record.round == at->record.rounds_done;
+    if (ret_why->standing == DPC_PATH_WAITS)
+        list_lacks(core, path, ret_why);
+    if (ret_why->standing == DPC_PATH_READY && until_ms != INT64_MIN) {
+        ret_why->standing = DPC_PATH_HELD;
+        ret_why->backup_ms = until_ms - now_ms;
+    }
+}
+
+const char *
+dpc_module_standing_name(enum dpc_module_standing standing)
+{
+    static const char *const names[] = {
+        [DPC_MODULE_ABSENT] = "absent",   [DPC_MODULE_DONE] = "done",
+        [DPC_MODULE_FOLDING] = "folding", [DPC_MODULE_WAITS] = "waits",
+        [DPC_MODULE_QUORUM] = "quorum",   [DPC_MODULE_GRACE] = "grace",
+        [DPC_MODULE_CLOSES] = "closes",
+    };
+    return names[standing];
+}
+
+void
+dpc_core_why_module(const struct dpc_core *core, uint32_t module, int64_t now_ms,
+                    struct dpc_why_module *ret_why)
+{
+    const struct core_module *at = &core->modules[module];
+    uint32_t path = dpc_topology_path_through(&core->topology, module, 0);
+    *ret_why = (struct dpc_why_module){
+        .standing = core_judge_module(core, module),
+        .version = at->record.version,
+        .round = dpc_module_round(&at->record),
+        .rounds = dpc_core_path_rounds(core, path),
+        .grace_ms = -1,
+        .rollbacks = at->record.rollbacks,
+    };
+    core_count_paths(core, module, ret_why);
+    if (ret_why->standing == DPC_MODULE_GRACE)
+        ret_why->grace_ms = at->closes_ms > now_ms ? at->closes_ms - now_ms : 0;
+}

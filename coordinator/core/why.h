@@ -68,6 +68,71 @@ void dpc_core_why_worker(const struct dpc_core *core,
                          const uint8_t worker[static DPC_WORKER_KEY_BYTES], int64_t now_ms,
                          struct dpc_why_worker *ret_why);
 
+/* --- A path. */
+
+enum dpc_path_standing {
+    DPC_PATH_READY = 1, /* for whoever asks */
+    DPC_PATH_HELD,      /* somebody counts as being at work on its round */
+    DPC_PATH_DONE,      /* with all rounds that it owes */
+    DPC_PATH_PHASE,     /* it does not train in this phase, or as far as the next one only */
+    DPC_PATH_WAITS,     /* a module has not the round's version */
+    DPC_PATH_FAILS,     /* its round failed wherever it was tried, and is let alone */
+};
+const char *dpc_path_standing_name(enum dpc_path_standing standing);
+
+/* What a module lacks for a round that is to begin. */
+enum dpc_lack {
+    DPC_LACK_NONE = 0,
+    DPC_LACK_VERSION, /* it has none yet */
+    DPC_LACK_FOLD,    /* an outer step is under way */
+    DPC_LACK_ROUND,   /* it has not come as far */
+    DPC_LACK_PATH,    /* it has gone on: the path is behind */
+};
+
+struct dpc_why_path {
+    enum dpc_path_standing standing;
+    uint32_t round, rounds, rounds_open; /* of its own: present, owed, before the next phase */
+    uint32_t part_steps, steps;          /* of the round: handed in, and in all */
+    uint32_t lacks_count;                /* WAITS */
+    struct {
+        uint32_t module, round;
+        enum dpc_lack lack;
+    } lacks[DPC_LEVELS_MAX];
+    uint32_t leases_count; /* on its round */
+    int64_t backup_ms;     /* HELD: until others may have it, too */
+    uint32_t tries;        /* that ended with a value that is not finite */
+    char failure[DPC_WHY_TEXT_MAX];
+};
+void dpc_core_why_path(const struct dpc_core *core, uint32_t path, int64_t now_ms,
+                       struct dpc_why_path *ret_why);
+
+/* --- A module. */
+
+enum dpc_module_standing {
+    DPC_MODULE_ABSENT = 1, /* it has no version yet */
+    DPC_MODULE_DONE,       /* with all rounds */
+    DPC_MODULE_FOLDING,    /* its outer step is under way */
+    DPC_MODULE_WAITS,      /* for paths that have not delivered */
+    DPC_MODULE_QUORUM,     /* elastic mode: for enough of them */
+    DPC_MODULE_GRACE,      /* it has enough, and waits a while for the others */
+    DPC_MODULE_CLOSES,     /* its outer step begins with the next event */
+};
+const char *dpc_module_standing_name(enum dpc_module_standing standing);
+
+struct dpc_why_module {
+    enum dpc_module_standing standing;
+    uint32_t version, round, rounds; /* that it has made, and owes */
+    uint32_t paths;                  /* through it, and of these: */
+    uint32_t planned;                /* they train in the round, */
+    uint32_t delivered;              /* they have handed all of it in, */
+    uint32_t behind;                 /* they have it behind them, planned or not */
+    double quorum;                   /* that must have delivered; elastic mode */
+    int64_t grace_ms;                /* GRACE: left; else -1 */
+    uint64_t rollbacks;              /* among its versions */
+};
+void dpc_core_why_module(const struct dpc_core *core, uint32_t module, int64_t now_ms,
+                         struct dpc_why_module *ret_why);
+
 /* "31 s", "2 min 5 s". */
 const char *dpc_why_time(int64_t ms, char ret_text[static 32]);
 
