@@ -43,6 +43,7 @@ extern const struct dpc_command dpc_command_revoke;
 extern const struct dpc_command dpc_command_status;
 extern const struct dpc_command dpc_command_undrain;
 extern const struct dpc_command dpc_command_versions;
+extern const struct dpc_command dpc_command_why;
 extern const struct dpc_command dpc_command_withdraw;
 extern const struct dpc_command dpc_command_workers;
 

@@ -33,7 +33,7 @@ static const struct dpc_command *const commands[] = {
     &dpc_command_versions,    &dpc_command_ledger,   &dpc_command_backup,  &dpc_command_rollback,
     &dpc_command_admit,       &dpc_command_replay,   &dpc_command_revoke,  &dpc_command_invite,
     &dpc_command_invitations, &dpc_command_withdraw, &dpc_command_members, &dpc_command_approve,
-    &dpc_command_dismiss,     &dpc_command_drain,    &dpc_command_undrain,
+    &dpc_command_dismiss,     &dpc_command_drain,    &dpc_command_undrain, &dpc_command_why,
 };
 
 const struct dpc_program dpc_program_dipacoctl = {

@@ -604,6 +604,12 @@ undrain(struct listing *listing)
 }
 
 static int
+why(struct listing *listing)
+{
+    return server_why(listing->server, listing->argument, listing->root, listing->err);
+}
+
+static int
 start_replay(struct listing *listing)
 {
     return server_ask_replay(listing->server, listing->argument, listing->root, listing->err);
@@ -693,6 +699,7 @@ static const struct verb {
     {"dismiss", dismiss},
     {"drain", drain},
     {"undrain", undrain},
+    {"why", why},
     {"replay", start_replay},
     {"replay-state", tell_replay},
     {"revoke", start_revoke},

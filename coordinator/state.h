@@ -225,6 +225,10 @@ int server_drain(struct dpc_server *server, const char *argument, bool drained,
 /* "" when it may work. */
 const char *server_standing_name(enum dpc_standing standing);
 
+/* --- why.c: `argument` is "worker NAME", "path NAME", "module NAME" or "any NAME". Changes nothing. */
+int server_why(struct dpc_server *server, const char *argument, struct dpc_json *root,
+               struct dpc_error *err) DPC_MUST_CHECK;
+
 /* --- space.c */
 /* Is there room to commit and to store? Asks the disk; pauses, or goes on. */
 bool server_has_room(struct dpc_server *server);

@@ -687,6 +687,12 @@ dpc_core_conduct_at(const struct dpc_core *core, uint32_t index)
     return &core->workers[index].conduct;
 }
 
+bool
+core_is_there(const struct dpc_core *core, const struct core_worker *worker, int64_t now_ms)
+{
+    return worker->connected && !dpc_core_is_silent(core, now_ms - worker->heard_ms);
+}
+
 const struct dpc_worker_record *
 dpc_core_worker_at(const struct dpc_core *core, uint32_t index, int64_t now_ms,
                    int64_t *ret_silent_ms, bool *ret_connected)
@@ -694,7 +700,7 @@ dpc_core_worker_at(const struct dpc_core *core, uint32_t index, int64_t now_ms,
     assert(index < core->workers_count);
     const struct core_worker *worker = &core->workers[index];
     *ret_silent_ms = now_ms - worker->heard_ms;
-    *ret_connected = worker->connected && !dpc_core_is_silent(core, *ret_silent_ms);
+    *ret_connected = core_is_there(core, worker, now_ms);
     return &worker->record;
 }
 

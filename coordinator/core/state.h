@@ -219,6 +219,8 @@ struct dpc_msg *core_reply(struct dpc_actions *actions, enum dpc_msg_type type);
 /* A typed refusal, with a printf text. */
 void core_reply_error(struct dpc_actions *actions, int code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+/* It has not left, and was heard of lately. */
+bool core_is_there(const struct dpc_core *core, const struct core_worker *worker, int64_t now_ms);
 bool core_is_dense(const struct dpc_core *core, uint32_t path);
 /* Of the dense path: there for the warm start alone, after which no round plans it. */
 bool core_is_replica(const struct dpc_core *core, uint32_t path);

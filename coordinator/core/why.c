@@ -179,9 +179,10 @@ dpc_core_why_worker(const struct dpc_core *core, const uint8_t key[static DPC_WO
     if (!worker)
         return;
     ret_why->retry_ms = core_retry_after(core, worker, ret_why->ask, now_ms);
-    ret_why->connected = worker->connected;
     ret_why->greeted = worker->numeric_class[0] != '\0';
     ret_why->silent_ms = now_ms - worker->heard_ms;
+    ret_why->connected = core_is_there(core, worker, now_ms);
+    ret_why->heartbeat_ms = core->heartbeat_ms;
     ret_why->lease =
         worker->lease ? worker->lease->record.serial : core_audit_held_by(core, worker);
     ret_why->fruitless = worker->fruitless;

@@ -54,9 +54,10 @@ struct dpc_why_worker {
     enum dpc_ask ask; /* what comes of it if it asks now */
     char text[DPC_WHY_TEXT_MAX]; /* the reason that it is told; "": it gets a lease */
     uint32_t retry_ms;           /* after which it is to ask again; 0: it is not told */
-    bool connected;              /* as far as is known */
+    bool connected;              /* it is there: heard of within three heartbeats */
     bool greeted;                /* it has said hello to this process */
     int64_t silent_ms;           /* if so */
+    uint32_t heartbeat_ms;
     uint64_t lease;              /* serial of the lease or audit that it holds; 0: neither */
     uint32_t fruitless;          /* leases in a row that came to nothing */
     uint64_t too_large;          /* bytes of the smallest path that did not fit; 0: all did */
