@@ -2,9 +2,10 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/nearest.h"
 #include "cli/commands.h"
 #include "cli/ctl.h"
-#include "base/nearest.h"
+
 
 /* Each line says why the one before it is so. */
 static void
