@@ -54,21 +54,6 @@ set_path(const struct listing *listing, struct dpc_json *object, const char *key
     dpc_json_set_text(object, key, name);
 }
 
-/* The name that a worker gave itself, for people. */
-static const char *
-worker_name(const struct listing *listing, const uint8_t *key)
-{
-    int64_t silent_ms;
-    bool connected;
-    for (uint32_t i = 0; i < dpc_core_workers_count(listing->core); i++) {
-        const struct dpc_worker_record *worker =
-            dpc_core_worker_at(listing->core, i, listing->now_ms, &silent_ms, &connected);
-        if (memcmp(worker->key, key, DPC_WORKER_KEY_BYTES) == 0)
-            return worker->name;
-    }
-    return "?";
-}
-
 /* --- status */
 
 static void
@@ -321,7 +306,7 @@ set_path_state(const struct listing *listing, struct dpc_json *row, uint32_t pat
         state = "done";
     } else if (find_lease_on(listing, path, &view)) {
         state = "leased";
-        dpc_json_set_text(row, "worker", worker_name(listing, view.worker));
+        dpc_json_set_text(row, "worker", server_worker_name(listing->server, view.worker));
     } else if (dpc_core_path_is_ready(listing->core, path)) {
         state = "ready";
     } else {
@@ -532,7 +517,7 @@ add_ledger(void *context, const struct dpc_ledger_record *record)
         struct dpc_json *item = dpc_json_object();
         set_path(rows->listing, item, "path", entry->path);
         dpc_json_set_integer(item, "lease", (int64_t)entry->lease);
-        dpc_json_set_text(item, "worker", worker_name(rows->listing, entry->worker));
+        dpc_json_set_text(item, "worker", server_worker_name(rows->listing->server, entry->worker));
         dpc_json_set_number(item, "weight", entry->weight);
         dpc_json_set_number(item, "scale", entry->scale);
         dpc_json_set_integer(item, "steps", entry->steps);

@@ -57,6 +57,20 @@ server_find_worker(struct dpc_server *server, const char *text,
                          found, text);
 }
 
+const char *
+server_worker_name(const struct dpc_server *server, const uint8_t *key)
+{
+    int64_t silent_ms;
+    bool connected;
+    for (uint32_t i = 0; i < dpc_core_workers_count(server->core); i++) {
+        const struct dpc_worker_record *worker =
+            dpc_core_worker_at(server->core, i, 0, &silent_ms, &connected);
+        if (memcmp(worker->key, key, DPC_WORKER_KEY_BYTES) == 0)
+            return worker->name;
+    }
+    return "?";
+}
+
 int
 server_admit(struct dpc_server *server, const char *argument, struct dpc_json *root,
              struct dpc_error *err)

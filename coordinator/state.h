@@ -215,6 +215,8 @@ void server_drop_replay(struct dpc_server *server);
 /* The worker with this name or key. */
 int server_find_worker(struct dpc_server *server, const char *text,
                        struct dpc_worker_record *ret_worker, struct dpc_error *err) DPC_MUST_CHECK;
+/* What the worker with this key calls itself; "?": there is none. */
+const char *server_worker_name(const struct dpc_server *server, const uint8_t *key);
 /* Takes a barred worker in again. */
 int server_admit(struct dpc_server *server, const char *argument, struct dpc_json *root,
                  struct dpc_error *err) DPC_MUST_CHECK;

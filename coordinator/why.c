@@ -39,20 +39,6 @@ module_name(const struct chain *chain, uint32_t module, char ret_name[static NAM
     return ret_name;
 }
 
-static const char *
-worker_name(const struct chain *chain, const uint8_t *key)
-{
-    int64_t silent_ms;
-    bool connected;
-    for (uint32_t i = 0; i < dpc_core_workers_count(chain->core); i++) {
-        const struct dpc_worker_record *worker =
-            dpc_core_worker_at(chain->core, i, chain->now_ms, &silent_ms, &connected);
-        if (memcmp(worker->key, key, DPC_WORKER_KEY_BYTES) == 0)
-            return worker->name;
-    }
-    return "?";
-}
-
 /* Takes the text; the caller adds numbers. */
 static struct dpc_json *
 add_link(struct chain *chain, const char *what, const char *name, const char *reason, char *text)
@@ -69,26 +55,47 @@ add_link(struct chain *chain, const char *what, const char *name, const char *re
 
 /* --- Leases. */
 
-/* `due`: what becomes of it if nothing more is heard of it; "": nothing. */
-static void
-add_lease(struct chain *chain, const struct dpc_lease_view *lease, const char *due)
+static char *
+tell_backup(int64_t backup_ms)
 {
-    char name[NAME_BYTES], age[32], left[32], silent[32];
-    char *for_long = lease->left_ms < 0 ? dpc_format("no limit yet")
-                                        : dpc_format("%s left", dpc_why_time(lease->left_ms, left));
-    const char *holder = worker_name(chain, lease->worker);
-    struct dpc_json *link = add_link(
-        chain, "lease", holder, dpc_task_name(lease->kind),
-        dpc_format("lease %" PRIu64 " of worker %s: %s path %s round %u, %s %u of %u after %s, %s, "
-                   "heard of %s ago%s",
-                   lease->serial, holder, dpc_task_name(lease->kind),
-                   path_name(chain, lease->path, name), lease->round,
-                   lease->kind == DPC_TASK_TRAIN ? "step" : "document", lease->steps_done,
-                   lease->steps_count, dpc_why_time(lease->age_ms, age), for_long,
-                   dpc_why_time(lease->silent_ms, silent), due));
-    dpc_free(for_long);
+    char due[32];
+    if (backup_ms < 0)
+        return dpc_format("its round is over");
+    if (backup_ms == 0)
+        return dpc_format("whoever asks gets a backup lease");
+    return dpc_format("a backup lease is due in %s", dpc_why_time(backup_ms, due));
+}
+
+static char *
+tell_lease(const struct chain *chain, const struct dpc_lease_view *lease, int64_t backup_ms)
+{
+    char name[NAME_BYTES], age[32], left[32] = "no limit yet", silent[32];
+    const char *unit = lease->kind == DPC_TASK_TRAIN ? "step" : "document";
+    char *backup = tell_backup(backup_ms), *text;
+    if (lease->left_ms >= 0)
+        dpc_why_time(lease->left_ms, left);
+    text = dpc_format("lease %" PRIu64 " of worker %s: %s path %s round %u, %s %u of %u after %s, "
+                      "%s%s, heard of %s ago; %s",
+                      lease->serial, server_worker_name(chain->server, lease->worker),
+                      dpc_task_name(lease->kind), path_name(chain, lease->path, name), lease->round,
+                      unit, lease->steps_done, lease->steps_count, dpc_why_time(lease->age_ms, age),
+                      left, lease->left_ms < 0 ? "" : " left",
+                      dpc_why_time(lease->silent_ms, silent), backup);
+    dpc_free(backup);
+    return text;
+}
+
+/* That at this place in the core's list. */
+static void
+add_lease(struct chain *chain, uint32_t index, const struct dpc_lease_view *lease)
+{
+    char name[NAME_BYTES];
+    int64_t backup_ms = dpc_core_backup_in(chain->core, index, chain->now_ms);
+    struct dpc_json *link =
+        add_link(chain, "lease", server_worker_name(chain->server, lease->worker),
+                 dpc_task_name(lease->kind), tell_lease(chain, lease, backup_ms));
     dpc_json_set_integer(link, "lease", (int64_t)lease->serial);
-    dpc_json_set_text(link, "path", name);
+    dpc_json_set_text(link, "path", path_name(chain, lease->path, name));
     dpc_json_set_integer(link, "round", lease->round);
     dpc_json_set_integer(link, "steps_done", lease->steps_done);
     dpc_json_set_integer(link, "steps_count", lease->steps_count);
@@ -96,6 +103,8 @@ add_lease(struct chain *chain, const struct dpc_lease_view *lease, const char *d
     if (lease->left_ms >= 0)
         dpc_json_set_integer(link, "left_ms", lease->left_ms);
     dpc_json_set_integer(link, "silent_ms", lease->silent_ms);
+    if (backup_ms >= 0)
+        dpc_json_set_integer(link, "backup_ms", backup_ms);
 }
 
 /* What a worker hands in is read through before the core sees it. */
@@ -105,26 +114,23 @@ add_check(struct chain *chain, const uint8_t *key)
     for (uint32_t i = 0; i < chain->server->checks_count; i++) {
         const struct dpc_job *job = chain->server->checks[i];
         if (memcmp(job->peer.key.bytes, key, DPC_WORKER_KEY_BYTES) == 0)
-            add_link(chain, "submission", worker_name(chain, key), "checked",
+            add_link(chain, "submission", server_worker_name(chain->server, key), "checked",
                      dpc_format("what it has handed in for lease %" PRIu64 " is being looked at",
                                 job->submit.token.serial));
     }
 }
 
 static void
-add_leases_on(struct chain *chain, uint32_t path, const struct dpc_why_path *why)
+add_leases_on(struct chain *chain, uint32_t path, uint32_t round)
 {
     struct dpc_lease_view lease;
-    char due[32],
-        *text = dpc_format("; a backup lease is due in %s", dpc_why_time(why->backup_ms, due));
     for (uint32_t i = 0; i < dpc_core_leases_count(chain->core); i++) {
         dpc_core_lease_at(chain->core, i, chain->now_ms, &lease);
-        if (lease.kind != DPC_TASK_TRAIN || lease.path != path || lease.round != why->round)
+        if (lease.kind != DPC_TASK_TRAIN || lease.path != path || lease.round != round)
             continue;
-        add_lease(chain, &lease, why->standing == DPC_PATH_HELD ? text : "");
+        add_lease(chain, i, &lease);
         add_check(chain, lease.worker);
     }
-    dpc_free(text);
 }
 
 /* --- What there is to do. */
@@ -216,7 +222,7 @@ add_path(struct chain *chain, uint32_t path, struct dpc_why_path *why)
     dpc_json_set(link, "waiting_for", lacks);
     if (why->standing == DPC_PATH_HELD)
         dpc_json_set_integer(link, "backup_ms", why->backup_ms);
-    add_leases_on(chain, path, why);
+    add_leases_on(chain, path, why->round);
 }
 
 /* --- Modules. */
@@ -476,28 +482,19 @@ set_worker(struct dpc_json *link, const struct dpc_why_worker *why)
     dpc_json_set_integer(link, "failing", why->tasks.failing);
 }
 
-/* The one that it holds, and when others may have it, too. */
 static void
-add_held(struct chain *chain, const uint8_t *key)
+add_held(struct chain *chain, const uint8_t *key, uint64_t serial)
 {
-    struct dpc_lease_view lease;
-    struct dpc_why_path why;
-    char due[32];
-    for (uint32_t i = 0; i < dpc_core_leases_count(chain->core); i++) {
+    struct dpc_lease_view lease = {.serial = 0};
+    uint32_t i = 0, count = dpc_core_leases_count(chain->core);
+    for (; i < count && lease.serial != serial; i++)
         dpc_core_lease_at(chain->core, i, chain->now_ms, &lease);
-        if (memcmp(lease.worker, key, sizeof lease.worker) != 0)
-            continue;
-        dpc_core_why_path(chain->core, lease.path, chain->now_ms, &why);
-        bool present = lease.kind == DPC_TASK_TRAIN && lease.round == why.round;
-        char *text =
-            present && why.standing == DPC_PATH_HELD
-                ? dpc_format("; a backup lease is due in %s", dpc_why_time(why.backup_ms, due))
-            : present && why.standing == DPC_PATH_READY
-                ? dpc_format("; whoever asks gets a backup lease")
-                : dpc_format("%s", "");
-        add_lease(chain, &lease, text);
-        dpc_free(text);
-    }
+    if (lease.serial == serial)
+        add_lease(chain, i - 1, &lease);
+    else
+        add_link(
+            chain, "lease", server_worker_name(chain->server, key), "audit",
+            dpc_format("lease %" PRIu64 " is an audit: what another handed in, once more", serial));
     add_check(chain, key);
 }
 
@@ -511,7 +508,7 @@ follow_worker(struct chain *chain, const struct dpc_worker_record *worker)
     set_worker(link, &why);
     add_disk(chain);
     if (why.lease)
-        add_held(chain, worker->key);
+        add_held(chain, worker->key, why.lease);
     add_refusals(chain, &why);
     if (why.ask != DPC_ASK_NOTHING)
         return;

@@ -158,7 +158,7 @@ core_retry_after(const struct dpc_core *core, const struct core_worker *worker, 
     case DPC_ASK_FINISHED:
         return 30 * core->heartbeat_ms;
     case DPC_ASK_DRAINED:
-        return no_sooner(calm_ms(core));
+        return no_sooner(fmax(core->heartbeat_ms, calm_ms(core)));
     case DPC_ASK_TOO_LARGE:
     case DPC_ASK_NOTHING:
         /* As soon as a holder that is not heard of any more would count as silent. */

@@ -662,20 +662,18 @@ turn_down(const struct dpc_core *core, struct core_worker *worker,
     (void)snprintf(actions->reply_text, sizeof actions->reply_text, "%s", text);
 }
 
-/* Who came first, as far as that is known. */
+/* Which lease came first, as far as that is known; whose it was is nobody else's business. */
 static void
 tell_superseded(const struct dpc_core *core, const struct dpc_msg_submit *submit, char *ret_text,
                 size_t size)
 {
     bool trains = submit->kind == DPC_TASK_TRAIN && submit->path < core->topology.paths_count;
     const struct core_path *path = trains ? &core->paths[submit->path] : NULL;
-    const struct core_worker *first = path ? core_find_worker(core, path->accepted_worker) : NULL;
-    bool last = path && first && path->record.rounds_done == submit->round + 1;
-    if (last)
-        (void)snprintf(ret_text, size, "worker %s had handed it in before, under lease %" PRIu64,
-                       first->record.name, path->accepted_serial);
+    if (path && path->accepted_serial && path->record.rounds_done == submit->round + 1)
+        (void)snprintf(ret_text, size, "it had been handed in before, under lease %" PRIu64,
+                       path->accepted_serial);
     else
-        (void)snprintf(ret_text, size, "others had handed it in before");
+        (void)snprintf(ret_text, size, "it had been handed in before");
 }
 
 static void
@@ -756,7 +754,7 @@ core_on_submit(struct dpc_core *core, const struct dpc_event *event, int64_t now
     if (comes_second(core, lease, submit)) {
         core_end_lease(core, lease, actions);
         turn_down(core, worker, submit, DPC_VERDICT_SUPERSEDED,
-                  "others had handed in as much of the round before, or its modules have gone on",
+                  "as much of the round had been handed in before, or its modules have gone on",
                   actions);
         return;
     }

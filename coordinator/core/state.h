@@ -303,9 +303,11 @@ void core_hear_of(struct dpc_core *core, struct core_lease *lease, int64_t now_m
 void core_note_trained(struct dpc_core *core, uint32_t path, struct core_worker *worker);
 /* READY is also what somebody holds: whether it needs another is a matter of time. */
 enum dpc_path_standing core_judge_path(const struct dpc_core *core, uint32_t path);
-/* From when on others may have what somebody holds; INT64_MIN: they may now, or it is not to be
- * had. */
-int64_t core_held_until(const struct dpc_core *core, uint32_t path, int64_t now_ms);
+/* Until others may have the task; 0: they may; -1: nobody may. */
+int64_t core_open_in(const struct dpc_core *core, enum core_sort sort, uint32_t task,
+                     int64_t now_ms);
+/* The same of the task that a lease is for; also -1 when it is for a round that is over. */
+int64_t core_backup_in(const struct dpc_core *core, const struct core_lease *lease, int64_t now_ms);
 /* The task that this worker should do, of which sort it is, and its number as path or chunk; false:
  * none waits. */
 bool core_choose(struct dpc_core *core, const struct core_worker *worker, int64_t now_ms,
@@ -314,11 +316,11 @@ bool core_choose(struct dpc_core *core, const struct core_worker *worker, int64_
 enum dpc_ask core_foresee_choice(const struct dpc_core *core, const struct core_worker *worker,
                                  int64_t now_ms);
 /* Tasks that wait for somebody, that somebody holds, and that failed wherever they were tried. */
-/* Until the first of those that are held is for others, too; INT64_MAX: none is held. */
-int64_t core_until_quiet(const struct dpc_core *core, int64_t now_ms);
 uint32_t core_tasks_ready(const struct dpc_core *core);
 uint32_t core_tasks_held(const struct dpc_core *core);
 uint32_t core_tasks_failing(const struct dpc_core *core);
+/* Until the first of those that are held is for others, too; INT64_MAX: none is held. */
+int64_t core_until_quiet(const struct dpc_core *core, int64_t now_ms);
 /* As far as the worker has said, it has the memory for the path. */
 bool core_fits(const struct dpc_core *core, const struct core_worker *worker, uint32_t path);
 

@@ -240,6 +240,7 @@ look_at(const struct dpc_core *core, enum core_sort sort)
     return tasks[sort];
 }
 
+/* Those of a core that is to be changed. */
 static struct core_tasks *
 tasks_of(struct dpc_core *core, enum core_sort sort)
 {
@@ -424,12 +425,21 @@ quiet_of(const struct dpc_core *core, enum core_sort sort, uint32_t task, int64_
 }
 
 int64_t
-core_held_until(const struct dpc_core *core, uint32_t path, int64_t now_ms)
+core_open_in(const struct dpc_core *core, enum core_sort sort, uint32_t task, int64_t now_ms)
 {
-    int64_t quiet_ms = INT64_MIN;
-    if (core_heap_has(&core->training.watched, path))
-        quiet_ms = quiet_of(core, CORE_TRAINING, path, now_ms);
-    return quiet_ms > now_ms ? quiet_ms : INT64_MIN;
+    const struct core_tasks *tasks = look_at(core, sort);
+    if (!core_heap_has(&tasks->watched, task))
+        return core_heap_has(&tasks->waiting, task) ? 0 : -1;
+    int64_t quiet_ms = quiet_of(core, sort, task, now_ms);
+    return quiet_ms > now_ms ? quiet_ms - now_ms : 0;
+}
+
+int64_t
+core_backup_in(const struct dpc_core *core, const struct core_lease *lease, int64_t now_ms)
+{
+    uint32_t round;
+    (void)leases_on(core, lease->sort, lease->task, &round);
+    return lease->record.round == round ? core_open_in(core, lease->sort, lease->task, now_ms) : -1;
 }
 
 int64_t

@@ -67,7 +67,7 @@ tell_nothing(const struct dpc_core *core, int64_t now_ms, char *ret_text, size_t
     const char *phase = dpc_phase_name(core->phase.phase);
     uint32_t count = core_tasks_held(core);
     if (count)
-        (void)snprintf(held, sizeof held, ": %u held, the first for others, too, in %s", count,
+        (void)snprintf(held, sizeof held, ": %u held, the first backup is due in %s", count,
                        dpc_why_time(core_until_quiet(core, now_ms), due));
     else if (core_works_alone(core))
         (void)snprintf(held, sizeof held, ": the coordinator itself is at work");
@@ -223,7 +223,7 @@ dpc_core_why_path(const struct dpc_core *core, uint32_t path, int64_t now_ms,
 {
     const struct core_path *at = &core->paths[path];
     const struct core_failure *failure = core_failure_of(core, CORE_TRAINING, path);
-    int64_t until_ms = core_held_until(core, path, now_ms);
+    int64_t open_ms = core_open_in(core, CORE_TRAINING, path, now_ms);
     *ret_why = (struct dpc_why_path){
         .standing = core_judge_path(core, path),
         .round = at->record.rounds_done,
@@ -239,10 +239,16 @@ dpc_core_why_path(const struct dpc_core *core, uint32_t path, int64_t now_ms,
         ret_why->leases_count += lease->record.round == at->record.rounds_done;
     if (ret_why->standing == DPC_PATH_WAITS)
         list_lacks(core, path, ret_why);
-    if (ret_why->standing == DPC_PATH_READY && until_ms != INT64_MIN) {
+    if (ret_why->standing == DPC_PATH_READY && open_ms > 0) {
         ret_why->standing = DPC_PATH_HELD;
-        ret_why->backup_ms = until_ms - now_ms;
+        ret_why->backup_ms = open_ms;
     }
+}
+
+int64_t
+dpc_core_backup_in(const struct dpc_core *core, uint32_t index, int64_t now_ms)
+{
+    return core_backup_in(core, core->leases[index], now_ms);
 }
 
 const char *

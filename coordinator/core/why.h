@@ -107,6 +107,10 @@ struct dpc_why_path {
 void dpc_core_why_path(const struct dpc_core *core, uint32_t path, int64_t now_ms,
                        struct dpc_why_path *ret_why);
 
+/* Until others may have the task of the lease at that place (dpc_core_lease_at); 0: they may; -1:
+ * nobody may any more. */
+int64_t dpc_core_backup_in(const struct dpc_core *core, uint32_t index, int64_t now_ms);
+
 /* --- A module. */
 
 enum dpc_module_standing {

@@ -17,7 +17,7 @@ says() { # NAME PATTERN
 }
 
 # Until others may have the lease, too, there is nothing to do for the other one.
-idle='^worker worker-2 gets no lease: phase train: no task is ready: 1 held, the first for others, too, in [0-9.]+ s'
+idle='^worker worker-2 gets no lease: phase train: no task is ready: 1 held, the first backup is due in [0-9.]+ s'
 caught() {
     in_phase run train && halted_in_lease run worker-1 || return 1
     for turn in $(seq 200); do

@@ -210,7 +210,7 @@ one_for_whom_nothing_is_ready(void)
     driver.now_ms += 1000;
     struct dpc_why_worker why =
         check_told(&driver, 4, DPC_ASK_NOTHING,
-                   "phase train: no task is ready: 4 held, the first for others, too, in 1.3 s");
+                   "phase train: no task is ready: 4 held, the first backup is due in 1.3 s");
     CU_ASSERT_EQUAL(why.tasks.held, 4);
     CU_ASSERT_EQUAL(why.tasks.ready, 0);
     CU_ASSERT_EQUAL(why.tasks.backup_ms, 1251);
@@ -288,7 +288,8 @@ what_was_refused_is_remembered_with_its_reason(void)
             CU_ASSERT_EQUAL(why.refusals[1].path, slow.path);
             CU_ASSERT_EQUAL(why.refusals[1].round, slow.round);
             CU_ASSERT_EQUAL(why.refusals[1].lease, slow.token.serial);
-            CU_ASSERT_PTR_NOT_NULL(strstr(why.refusals[1].text, "handed it in before"));
+            CU_ASSERT_PTR_NOT_NULL(
+                strstr(why.refusals[1].text, "had been handed in before, under lease"));
         }
     }
     struct dpc_why_worker why = why_worker(&driver, 0);
@@ -329,6 +330,7 @@ a_path_that_is_held_and_those_that_wait_for_it(void)
     CU_ASSERT_EQUAL(why.steps, 4);
     CU_ASSERT_EQUAL(why.leases_count, 1);
     CU_ASSERT_EQUAL(why.backup_ms, 1251);
+    CU_ASSERT_EQUAL(dpc_core_backup_in(driver.core, 0, driver.now_ms), 1251);
     why = why_path(&driver, 2); /* it shares the upper one */
     CU_ASSERT_EQUAL(why.standing, DPC_PATH_WAITS);
     CU_ASSERT_EQUAL(why.round, 1);
@@ -351,6 +353,7 @@ a_path_that_is_held_and_those_that_wait_for_it(void)
     why = why_path(&driver, 0); /* for whoever asks, although it is held */
     CU_ASSERT_EQUAL(why.standing, DPC_PATH_READY);
     CU_ASSERT_EQUAL(why.leases_count, 1);
+    CU_ASSERT_EQUAL(dpc_core_backup_in(driver.core, 0, driver.now_ms), 0);
     driver.hold_folds = true;
     driver_submit(&driver, 0, &held);
     CU_ASSERT_EQUAL(why_module(&driver, UPPER_0).standing, DPC_MODULE_FOLDING);
