@@ -6,7 +6,6 @@
 #include "cli/commands.h"
 #include "cli/ctl.h"
 
-
 /* Each line says why the one before it is so. */
 static void
 print_chain(const struct dpc_json *reply)
