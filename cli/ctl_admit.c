@@ -12,7 +12,9 @@ print_reply(const struct dpc_json *reply)
     struct dpc_buf clean; /* it is what the worker calls itself */
     dpc_buf_init(&clean, 0);
     dpc_text_clean(name, strlen(name), &clean);
-    printf("%s may work%s%s\n", dpc_buf_text(&clean), was[0] ? " again; it was " : " already", was);
+    bool drained = dpc_json_bool(dpc_json_get(reply, "drained"), false);
+    printf("%s may work%s%s%s\n", dpc_buf_text(&clean), was[0] ? " again; it was " : " already",
+           was, drained ? "; it is drained: dipacoctl undrain gives it leases" : "");
     dpc_buf_done(&clean);
 }
 

@@ -98,6 +98,7 @@ server_admit(struct dpc_server *server, const char *argument, struct dpc_json *r
     }
     dpc_json_set_text(root, "worker", worker.name);
     dpc_json_set_text(root, "was", server_standing_name(worker.standing));
+    dpc_json_set_bool(root, "drained", worker.drained != 0);
     return DPC_OK;
 }
 

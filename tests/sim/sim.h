@@ -364,7 +364,7 @@ uint64_t sim_inputs_hash(uint64_t hash, uint32_t path, uint64_t lease, const str
 /* --- standing.c: the operator bars and drains workers, and takes them back. */
 /* False: not now. */
 bool sim_draw_standing(struct sim *sim, struct dpc_event *ret_event);
-/* Likewise; he drains them, and wants them again. */
+/* Likewise, for draining and for wanting them again. */
 bool sim_draw_drain(struct sim *sim, struct dpc_event *ret_event);
 /* A barred worker holds no lease and is told no; a drained one gets nothing new. */
 void sim_check_standings(struct sim *sim, const struct dpc_event *event);
