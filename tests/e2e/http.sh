@@ -106,23 +106,23 @@ check 'and it is named' grep -q "127.0.0.1:$port.* in use" busy.err
 
 # --- Clients that connect and say nothing: as many as there are places but one.
 
-open_files() {
-    fetch metrics | sed -n 's/^process_open_fds //p'
+# Connections that stand at the port of the pages, as the kernel lists them: state 01.
+established() {
+    awk -v port="$(printf ':%04X$' "$port")" '$2 ~ port && $4 == "01"' /proc/net/tcp | wc -l
 }
 
-fifteen_more() {
-    [ "$(open_files)" -ge $((files_before + 15)) ]
+fifteen_stand() {
+    [ "$(established)" -ge 15 ]
 }
 
 mkfifo silence
 silent=
-files_before=$(open_files)
 for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15; do
     curl -s "telnet://127.0.0.1:$port" <silence >/dev/null &
     silent="$silent $!"
 done
 exec 9>silence
-wait_for 8 'fifteen silent clients' fifteen_more
+wait_for 8 'fifteen silent clients' fifteen_stand
 check 'training goes on all the same' says metrics 'dipaco_phase{phase="train"} 1'
 kill -CONT "$worker"
 wait_for 60 'the end of the run' finished
