@@ -8,6 +8,10 @@ print_reply(const struct dpc_json *reply)
     printf("machine %s (%s) may not connect any more; what it handed in stays\n",
            dpc_json_text(dpc_json_get(reply, "name"), "?"),
            dpc_json_text(dpc_json_get(reply, "id"), "?"));
+    if (dpc_json_bool(dpc_json_get(reply, "invited_still"), false))
+        printf("who owns it can come again with another key while the invitation holds: dipacoctl "
+               "withdraw %s\n",
+               dpc_json_text(dpc_json_get(reply, "invitation"), "?"));
 }
 
 static int

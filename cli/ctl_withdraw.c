@@ -7,6 +7,9 @@ print_reply(const struct dpc_json *reply)
 {
     printf("invitation %s holds no more; machines that joined with it stay\n",
            dpc_json_text(dpc_json_get(reply, "id"), "?"));
+    double pending = dpc_json_number(dpc_json_get(reply, "pending"), 0);
+    if (pending > 0)
+        printf("%.0f that came with it still wait: dipacoctl members lists them\n", pending);
 }
 
 static int

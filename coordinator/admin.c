@@ -181,7 +181,8 @@ list_status(struct listing *listing)
     dpc_json_set_integer(root, "workers_barred", counts.barred);
     dpc_json_set_integer(root, "workers_drained", counts.drained);
     dpc_json_set_integer(root, "workers_known", dpc_core_workers_count(listing->core));
-    dpc_json_set_integer(root, "machines_pending", dpc_members_pending(listing->server->members));
+    dpc_json_set_integer(root, "machines_pending",
+                         dpc_members_pending(listing->server->members, NULL));
     dpc_json_set_integer(root, "leases", dpc_core_leases_count(listing->core));
     dpc_json_set_number(root, "loss", dpc_core_loss(listing->core));
     dpc_json_set_integer(root, "bytes_up", (int64_t)phase->bytes_up);

@@ -81,9 +81,14 @@ server_authorize_workers(struct dpc_server *server, struct dpc_error *err)
     }
     /* Those that go make room for those that come. */
     for (uint32_t i = 0; i < server->worker_keys_count; i++) {
-        if (!holds_key(keys.found, keys.count, &server->worker_keys[i]) &&
-            !is_member(server, &server->worker_keys[i]))
-            dpc_net_revoke(server->net, &server->worker_keys[i]);
+        const struct dpc_key *key = &server->worker_keys[i];
+        if (holds_key(keys.found, keys.count, key))
+            continue;
+        if (is_member(server, key))
+            dpc_log_warning("a key whose file has gone stays in: it came with an invitation, too; "
+                            "dipacoctl dismiss turns it away");
+        else
+            dpc_net_revoke(server->net, key);
     }
     for (uint32_t i = 0; code == DPC_OK && i < keys.count; i++)
         code = dpc_net_authorize(server->net, &keys.found[i], DPC_ROLE_WORKER);
@@ -108,6 +113,13 @@ key_of(const uint8_t bytes[DPC_WORKER_KEY_BYTES])
     return key;
 }
 
+static struct dpc_members_now
+members_now(void)
+{
+    return (struct dpc_members_now){.wall_s = dpc_clock_wall_s(),
+                                    .up_s = dpc_clock_now_ms(&dpc_clock_system) / 1000};
+}
+
 static int
 commit(struct dpc_server *server, struct dpc_kv_batch *batch)
 {
@@ -121,8 +133,7 @@ commit(struct dpc_server *server, struct dpc_kv_batch *batch)
 int
 server_begin_members(struct dpc_server *server, struct dpc_error *err)
 {
-    int code =
-        dpc_members_load(dpc_store_kv(server->store), dpc_clock_wall_s(), &server->members, err);
+    int code = dpc_members_load(dpc_store_kv(server->store), members_now(), &server->members, err);
     if (code != DPC_OK)
         return code;
     for (uint32_t i = 0; code == DPC_OK && i < dpc_members_invitations_count(server->members);
@@ -144,6 +155,18 @@ server_begin_members(struct dpc_server *server, struct dpc_error *err)
     return DPC_OK;
 }
 
+/* The table of keys as the members' books are now. It has a place for each. */
+static void
+follow(struct dpc_server *server, const uint8_t bytes[DPC_WORKER_KEY_BYTES])
+{
+    struct dpc_key key = key_of(bytes);
+    if (!is_member(server, &key) &&
+        !holds_key(server->worker_keys, server->worker_keys_count, &key))
+        dpc_net_revoke(server->net, &key);
+    else if (dpc_net_authorize(server->net, &key, DPC_ROLE_WORKER) != DPC_OK)
+        dpc_log_error("could not admit a machine: the table of keys is full");
+}
+
 /* While the disk is full they stay a little longer; nobody is taken in then anyway. */
 void
 server_expire_members(struct dpc_server *server)
@@ -153,9 +176,8 @@ server_expire_members(struct dpc_server *server)
     dpc_kv_batch_init(&batch);
     bool expired = false;
     while (server->failure == DPC_OK && !server->space.paused &&
-           dpc_members_expire(server->members, dpc_clock_wall_s(), &batch, bytes)) {
-        struct dpc_key key = key_of(bytes);
-        dpc_net_revoke(server->net, &key);
+           dpc_members_expire(server->members, members_now(), &batch, bytes)) {
+        follow(server, bytes);
         expired = true;
     }
     if (expired)
@@ -173,18 +195,6 @@ answer(struct dpc_server *server, const struct dpc_peer *peer, uint64_t request,
     reply.enrolled.retry_ms = PENDING_RETRY_MS;
     if (dpc_listener_send(server->control, peer, &reply) != DPC_OK)
         dpc_log_debug("reply dropped type=enrolled");
-}
-
-/* The table of keys as the members' books are now. It has a place for each. */
-static void
-follow(struct dpc_server *server, const uint8_t bytes[DPC_WORKER_KEY_BYTES])
-{
-    struct dpc_key key = key_of(bytes);
-    if (!is_member(server, &key) &&
-        !holds_key(server->worker_keys, server->worker_keys_count, &key))
-        dpc_net_revoke(server->net, &key);
-    else if (dpc_net_authorize(server->net, &key, DPC_ROLE_WORKER) != DPC_OK)
-        dpc_log_error("could not admit a machine: the table of keys is full");
 }
 
 static void
@@ -209,13 +219,19 @@ server_enrol(struct dpc_server *server, const struct dpc_peer *peer, const struc
     struct dpc_kv_batch batch;
     struct dpc_error err;
     bool changed = false;
+    if (server->failure != DPC_OK)
+        return; /* what it knows may not be on disk */
+    if (holds_key(server->worker_keys, server->worker_keys_count, &enrol->key)) {
+        answer(server, peer, msg->request, DPC_ENROLMENT_TAKEN); /* by its file */
+        return;
+    }
     dpc_kv_batch_init(&batch);
     int code = server_has_room(server) ? DPC_OK : DPC_EAGAIN;
     if (code != DPC_OK)
         server_tell_space(server, err.text, sizeof err.text);
     else
-        code = dpc_members_enrol(server->members, peer->key.bytes, enrol, address,
-                                 dpc_clock_wall_s(), &batch, &state, &changed, &err);
+        code = dpc_members_enrol(server->members, peer->key.bytes, enrol, address, members_now(),
+                                 &batch, &state, &changed, &err);
     if (code != DPC_OK) {
         server_reply_error(server, server->control, peer, msg->request, code, err.text);
     } else if (!changed || commit(server, &batch) == DPC_OK) {
@@ -322,8 +338,11 @@ server_invite(struct dpc_server *server, const char *argument, struct dpc_json *
         code = commit_wish(server, &batch, err);
     if (code == DPC_OK)
         code = dpc_net_authorize(server->net, &keypair.public_key, DPC_ROLE_ENROL);
+    if (code == DPC_ELIMIT && !err->text[0])
+        code = dpc_error_set(err, code, "the table of keys is full");
     if (code == DPC_OK) {
         tell_invitation(&record, root);
+        dpc_json_set_text(root, "endpoint", invite.endpoint);
         dpc_json_set_text(root, "join", text);
     }
     dpc_kv_batch_done(&batch);
@@ -338,8 +357,12 @@ server_list_invitations(const struct dpc_server *server, struct dpc_json *root)
 {
     struct dpc_json *rows = dpc_json_array();
     for (uint32_t i = 0; i < dpc_members_invitations_count(server->members); i++) {
+        const struct dpc_invitation_record *invitation =
+            dpc_members_invitation_at(server->members, i);
+        if (invitation->expires_s <= (uint64_t)dpc_clock_wall_s())
+            continue;
         struct dpc_json *row = dpc_json_object();
-        tell_invitation(dpc_members_invitation_at(server->members, i), row);
+        tell_invitation(invitation, row);
         dpc_json_append(rows, row);
     }
     dpc_json_set(root, "invitations", rows);
@@ -360,6 +383,7 @@ server_withdraw(struct dpc_server *server, const char *argument, struct dpc_json
     if (code == DPC_OK) {
         dpc_net_revoke(server->net, &key);
         dpc_json_set_text(root, "id", argument);
+        dpc_json_set_integer(root, "pending", dpc_members_pending(server->members, key.bytes));
     }
     dpc_kv_batch_done(&batch);
     return code;
@@ -452,6 +476,8 @@ server_judge_member(struct dpc_server *server, const char *argument, enum dpc_me
         follow(server, member.key);
         member.state = state;
         tell_member(&member, root);
+        dpc_json_set_bool(root, "invited_still",
+                          dpc_members_invites(server->members, member.invitation));
         note_judgement(server, &member);
     }
     dpc_kv_batch_done(&batch);

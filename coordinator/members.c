@@ -8,12 +8,17 @@
 
 #include "base/alloc.h"
 
-/* A pending machine keeps asking; one that has not for so long was given up by its owner. */
-enum { PENDING_SILENCE_S = 24 * 3600 };
+enum {
+    /* A pending machine keeps asking; one that has not for so long was given up by its owner. */
+    PENDING_SILENCE_S = 24 * 3600,
+    /* It stays that long after its end, so that a wall clock that jumped may jump back. */
+    INVITATION_KEPT_S = 30 * 24 * 3600,
+    OUT_MAX = 1024, /* machines that were turned away and are remembered */
+};
 
 struct member {
     struct dpc_member_record record;
-    int64_t seen_s; /* it asked, or this process began */
+    int64_t seen_up_s; /* it asked, or this process began */
 };
 
 struct dpc_members {
@@ -21,7 +26,7 @@ struct dpc_members {
     struct member *members;
     uint32_t invitations_count, invitations_capacity;
     uint32_t count, capacity;
-    int64_t loaded_s;
+    int64_t loaded_up_s;
 };
 
 /* --- Records in memory. */
@@ -41,14 +46,14 @@ add_invitation(struct dpc_members *members, const struct dpc_invitation_record *
 }
 
 static struct member *
-add_member(struct dpc_members *members, const struct dpc_member_record *record, int64_t now_s)
+add_member(struct dpc_members *members, const struct dpc_member_record *record, int64_t up_s)
 {
     if (members->count == members->capacity) {
         members->capacity = 2 * members->capacity + 8;
         members->members = dpc_grow(members->members, members->capacity, sizeof *members->members);
     }
     struct member *member = &members->members[members->count++];
-    *member = (struct member){.record = *record, .seen_s = now_s};
+    *member = (struct member){.record = *record, .seen_up_s = up_s};
     return member;
 }
 
@@ -63,16 +68,16 @@ static bool
 take_member(void *context, const struct dpc_member_record *record)
 {
     struct dpc_members *members = context;
-    add_member(members, record, members->loaded_s);
+    add_member(members, record, members->loaded_up_s);
     return true;
 }
 
 int
-dpc_members_load(struct dpc_kv *kv, int64_t now_s, struct dpc_members **ret_members,
+dpc_members_load(struct dpc_kv *kv, struct dpc_members_now now, struct dpc_members **ret_members,
                  struct dpc_error *err)
 {
     struct dpc_members *members = dpc_alloc(1, sizeof *members);
-    members->loaded_s = now_s;
+    members->loaded_up_s = now.up_s;
     int code = dpc_scan_invitations(kv, take_invitation, members, err);
     if (code == DPC_OK)
         code = dpc_scan_members(kv, take_member, members, err);
@@ -118,12 +123,24 @@ dpc_members_at(const struct dpc_members *members, uint32_t index)
     return &members->members[index].record;
 }
 
-uint32_t
-dpc_members_pending(const struct dpc_members *members)
+static uint32_t
+count_in_state(const struct dpc_members *members, enum dpc_member_state state)
 {
     uint32_t count = 0;
     for (uint32_t i = 0; i < members->count; i++)
-        count += members->members[i].record.state == DPC_MEMBER_PENDING;
+        count += members->members[i].record.state == state;
+    return count;
+}
+
+uint32_t
+dpc_members_pending(const struct dpc_members *members, const uint8_t *invitation)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < members->count; i++) {
+        const struct dpc_member_record *record = &members->members[i].record;
+        count += record->state == DPC_MEMBER_PENDING &&
+                 (!invitation || memcmp(record->invitation, invitation, DPC_WORKER_KEY_BYTES) == 0);
+    }
     return count;
 }
 
@@ -169,20 +186,6 @@ dpc_members_has(const struct dpc_members *members, const uint8_t key[DPC_WORKER_
 
 /* --- Invitations. */
 
-int
-dpc_members_invite(struct dpc_members *members, const struct dpc_invitation_record *invitation,
-                   struct dpc_kv_batch *batch, struct dpc_error *err)
-{
-    if (members->invitations_count == DPC_INVITATIONS_MAX)
-        return dpc_error_set(err, DPC_ELIMIT,
-                             "there are %d invitations already: withdraw some (dipacoctl "
-                             "invitations lists them), or give one more uses",
-                             DPC_INVITATIONS_MAX);
-    add_invitation(members, invitation);
-    dpc_put_invitation(batch, invitation);
-    return DPC_OK;
-}
-
 static void
 drop_invitation(struct dpc_members *members, struct dpc_invitation_record *invitation,
                 struct dpc_kv_batch *batch)
@@ -192,6 +195,25 @@ drop_invitation(struct dpc_members *members, struct dpc_invitation_record *invit
     members->invitations_count--;
     memmove(invitation, invitation + 1,
             (members->invitations_count - place) * sizeof *members->invitations);
+}
+
+int
+dpc_members_invite(struct dpc_members *members, const struct dpc_invitation_record *invitation,
+                   struct dpc_kv_batch *batch, struct dpc_error *err)
+{
+    for (uint32_t i = 0; i < members->invitations_count; i++) {
+        if (members->invitations_count == DPC_INVITATIONS_MAX &&
+            members->invitations[i].expires_s <= invitation->created_s)
+            drop_invitation(members, &members->invitations[i], batch);
+    }
+    if (members->invitations_count == DPC_INVITATIONS_MAX)
+        return dpc_error_set(err, DPC_ELIMIT,
+                             "there are %d invitations already: withdraw some (dipacoctl "
+                             "invitations lists them), or give one more uses",
+                             DPC_INVITATIONS_MAX);
+    add_invitation(members, invitation);
+    dpc_put_invitation(batch, invitation);
+    return DPC_OK;
 }
 
 int
@@ -236,7 +258,8 @@ static int
 check_newcomer(struct dpc_members *members, const struct dpc_invitation_record *invitation,
                const char *address, struct dpc_error *err)
 {
-    if (members->count >= DPC_WORKERS_MAX)
+    uint32_t out = count_in_state(members, DPC_MEMBER_REFUSED);
+    if (members->count - out >= DPC_WORKERS_MAX)
         return dpc_error_set(err, DPC_ELIMIT, "%d machines are known already: no more are taken",
                              DPC_WORKERS_MAX);
     return invitation->asks ? check_pending(members, address, err) : DPC_OK;
@@ -272,20 +295,20 @@ is_let_in(const struct member *member, const struct dpc_invitation_record *invit
 
 int
 dpc_members_enrol(struct dpc_members *members, const uint8_t key[DPC_WORKER_KEY_BYTES],
-                  const struct dpc_msg_enrol *enrol, const char *address, int64_t now_s,
-                  struct dpc_kv_batch *batch, enum dpc_enrolment *ret_state, bool *ret_changed,
-                  struct dpc_error *err)
+                  const struct dpc_msg_enrol *enrol, const char *address,
+                  struct dpc_members_now now, struct dpc_kv_batch *batch,
+                  enum dpc_enrolment *ret_state, bool *ret_changed, struct dpc_error *err)
 {
     struct dpc_invitation_record *invitation = find_invitation(members, key);
     struct member *member = find_member(members, enrol->key.bytes);
     *ret_changed = false;
-    if (!invitation || (uint64_t)now_s >= invitation->expires_s)
+    if (!invitation || (uint64_t)now.wall_s >= invitation->expires_s)
         return dpc_error_set(err, DPC_EPERM,
                              "this invitation is over: ask the operator for another one");
     if (find_invitation(members, enrol->key.bytes))
         return dpc_error_set(err, DPC_EINVAL, "the key of an invitation is no worker's");
     if (member && !is_let_in(member, invitation)) {
-        member->seen_s = now_s;
+        member->seen_up_s = now.up_s;
         *ret_state = enrolment_of(member->record.state);
         return DPC_OK;
     }
@@ -297,11 +320,11 @@ dpc_members_enrol(struct dpc_members *members, const uint8_t key[DPC_WORKER_KEY_
         memcpy(record.key, enrol->key.bytes, sizeof record.key);
         (void)snprintf(record.name, sizeof record.name, "%s", enrol->name);
         (void)snprintf(record.address, sizeof record.address, "%s", address);
-        member = add_member(members, &record, now_s);
+        member = add_member(members, &record, now.up_s);
     }
     memcpy(member->record.invitation, key, sizeof member->record.invitation);
     member->record.state = invitation->asks ? DPC_MEMBER_PENDING : DPC_MEMBER_TAKEN;
-    member->record.since_s = (uint64_t)now_s;
+    member->record.since_s = (uint64_t)now.wall_s;
     dpc_put_member(batch, &member->record);
     spend(members, invitation, batch);
     *ret_state = enrolment_of(member->record.state);
@@ -311,6 +334,22 @@ dpc_members_enrol(struct dpc_members *members, const uint8_t key[DPC_WORKER_KEY_
 
 /* --- What the operator says of them. */
 
+/* What looks like an id is one: a machine may call itself anything. */
+static bool
+is_id(const char *text)
+{
+    return strlen(text) == DPC_MEMBER_ID_MAX - 1 &&
+           strspn(text, "0123456789abcdef") == DPC_MEMBER_ID_MAX - 1;
+}
+
+static bool
+is_called(const struct dpc_member_record *record, const char *text)
+{
+    char id[DPC_MEMBER_ID_MAX];
+    dpc_member_id(record->key, id);
+    return strcmp(is_id(text) ? id : record->name, text) == 0;
+}
+
 int
 dpc_members_find(const struct dpc_members *members, const char *text,
                  struct dpc_member_record *ret_member, struct dpc_error *err)
@@ -318,15 +357,10 @@ dpc_members_find(const struct dpc_members *members, const char *text,
     uint32_t found = 0;
     for (uint32_t i = 0; i < members->count; i++) {
         const struct dpc_member_record *record = &members->members[i].record;
-        char id[DPC_MEMBER_ID_MAX];
-        dpc_member_id(record->key, id);
-        bool by_id = strcmp(id, text) == 0;
-        if (!by_id && strcmp(record->name, text) != 0)
+        if (!is_called(record, text))
             continue;
         *ret_member = *record;
         found++;
-        if (by_id)
-            return DPC_OK;
     }
     if (found == 1)
         return DPC_OK;
@@ -336,7 +370,7 @@ dpc_members_find(const struct dpc_members *members, const char *text,
                              "lists those that did",
                              text);
     return dpc_error_set(err, DPC_EINVAL,
-                         "%u machines are named \"%.64s\": give the id of one, which dipacoctl "
+                         "%u machines are called \"%.64s\": give the id of one, which dipacoctl "
                          "members lists",
                          found, text);
 }
@@ -360,27 +394,60 @@ dpc_members_judge(struct dpc_members *members, const uint8_t key[DPC_WORKER_KEY_
 
 /* --- Time. */
 
+static void
+drop_member(struct dpc_members *members, struct member *member, struct dpc_kv_batch *batch,
+            uint8_t ret_key[DPC_WORKER_KEY_BYTES])
+{
+    uint32_t place = (uint32_t)(member - members->members);
+    memcpy(ret_key, member->record.key, DPC_WORKER_KEY_BYTES);
+    dpc_remove_member(batch, member->record.key);
+    members->count--;
+    memmove(member, member + 1, (members->count - place) * sizeof *member);
+}
+
+static struct member *
+find_silent(struct dpc_members *members, int64_t up_s)
+{
+    for (uint32_t i = 0; i < members->count; i++) {
+        struct member *member = &members->members[i];
+        if (member->record.state == DPC_MEMBER_PENDING &&
+            up_s - member->seen_up_s >= PENDING_SILENCE_S)
+            return member;
+    }
+    return NULL;
+}
+
+/* Of those that were turned away the first, where there are too many. */
+static struct member *
+find_forgotten(struct dpc_members *members)
+{
+    struct member *first = NULL;
+    if (members->count <= OUT_MAX || count_in_state(members, DPC_MEMBER_REFUSED) <= OUT_MAX)
+        return NULL;
+    for (uint32_t i = 0; i < members->count; i++) {
+        struct member *member = &members->members[i];
+        if (member->record.state == DPC_MEMBER_REFUSED &&
+            (!first || member->record.since_s < first->record.since_s))
+            first = member;
+    }
+    return first;
+}
+
 bool
-dpc_members_expire(struct dpc_members *members, int64_t now_s, struct dpc_kv_batch *batch,
-                   uint8_t ret_key[DPC_WORKER_KEY_BYTES])
+dpc_members_expire(struct dpc_members *members, struct dpc_members_now now,
+                   struct dpc_kv_batch *batch, uint8_t ret_key[DPC_WORKER_KEY_BYTES])
 {
     for (uint32_t i = 0; i < members->invitations_count; i++) {
-        if ((uint64_t)now_s < members->invitations[i].expires_s)
+        if (now.wall_s < (int64_t)members->invitations[i].expires_s + INVITATION_KEPT_S)
             continue;
         memcpy(ret_key, members->invitations[i].key, DPC_WORKER_KEY_BYTES);
         drop_invitation(members, &members->invitations[i], batch);
         return true;
     }
-    for (uint32_t i = 0; i < members->count; i++) {
-        struct member *member = &members->members[i];
-        if (member->record.state != DPC_MEMBER_PENDING ||
-            now_s - member->seen_s < PENDING_SILENCE_S)
-            continue;
-        memcpy(ret_key, member->record.key, DPC_WORKER_KEY_BYTES);
-        dpc_remove_member(batch, member->record.key);
-        members->count--;
-        memmove(member, member + 1, (members->count - i) * sizeof *member);
-        return true;
-    }
-    return false;
+    struct member *gone = find_silent(members, now.up_s);
+    if (!gone)
+        gone = find_forgotten(members);
+    if (gone)
+        drop_member(members, gone, batch, ret_key);
+    return gone != NULL;
 }

@@ -9,7 +9,6 @@
  * DPC_PENDING_MAX of them pending, DPC_PENDING_ADDRESS_MAX from one address.
  * Not here: sockets, clocks, commits. What a call changes it also puts into `batch`: commit that
  * before anything is promised; a commit that fails is the end of the daemon.
- * Times are seconds of the wall clock.
  */
 #ifndef DPC_COORDINATOR_MEMBERS_H
 #define DPC_COORDINATOR_MEMBERS_H
@@ -19,7 +18,12 @@
 
 struct dpc_members;
 
-int dpc_members_load(struct dpc_kv *kv, int64_t now_s, struct dpc_members **ret_members,
+/* The wall clock's seconds since 1970, which may jump, and those of a clock that only goes on. */
+struct dpc_members_now {
+    int64_t wall_s, up_s;
+};
+
+int dpc_members_load(struct dpc_kv *kv, struct dpc_members_now now, struct dpc_members **ret_members,
                      struct dpc_error *err) DPC_MUST_CHECK;
 struct dpc_members *dpc_members_destroy(struct dpc_members *members);
 
@@ -33,7 +37,8 @@ const struct dpc_invitation_record *dpc_members_invitation_at(const struct dpc_m
                                                               uint32_t index);
 uint32_t dpc_members_count(const struct dpc_members *members);
 const struct dpc_member_record *dpc_members_at(const struct dpc_members *members, uint32_t index);
-uint32_t dpc_members_pending(const struct dpc_members *members);
+/* Those that came with the invitation of that key; NULL: with any. */
+uint32_t dpc_members_pending(const struct dpc_members *members, const uint8_t *invitation);
 
 /* What people call either by: 8 hex digits, the first bytes of its key. */
 enum { DPC_MEMBER_ID_MAX = 9 };
@@ -50,8 +55,8 @@ int dpc_members_withdraw(struct dpc_members *members, const char *id, struct dpc
  * answer. `*ret_changed`: something is to be committed. DPC_EPERM when the invitation takes nobody
  * any more, DPC_EINVAL when its key is no worker's, DPC_ELIMIT when there is no place for it now. */
 int dpc_members_enrol(struct dpc_members *members, const uint8_t key[DPC_WORKER_KEY_BYTES],
-                      const struct dpc_msg_enrol *enrol, const char *address, int64_t now_s,
-                      struct dpc_kv_batch *batch, enum dpc_enrolment *ret_state, bool *ret_changed,
+                      const struct dpc_msg_enrol *enrol, const char *address,
+                      struct dpc_members_now now, struct dpc_kv_batch *batch, enum dpc_enrolment *ret_state, bool *ret_changed,
                       struct dpc_error *err) DPC_MUST_CHECK;
 
 /* The one with this id, or, if it is the only one, with this name. */
@@ -64,9 +69,10 @@ int dpc_members_judge(struct dpc_members *members, const uint8_t key[DPC_WORKER_
 bool dpc_members_has(const struct dpc_members *members, const uint8_t key[DPC_WORKER_KEY_BYTES],
                      enum dpc_member_state state);
 
-/* Takes out the next invitation that is over or used up, or the next pending machine that has not
- * asked for a day; false when there is none. `ret_key` is of an invitation. */
-bool dpc_members_expire(struct dpc_members *members, int64_t now_s, struct dpc_kv_batch *batch,
-                        uint8_t ret_key[DPC_WORKER_KEY_BYTES]);
+/* Takes out the next invitation that has been over for a month (a clock that is wrong for a while
+ * ends none), pending machine that has not asked for a day, or machine that was turned away when
+ * there are too many of these; false when there is none. `ret_key` is its key. */
+bool dpc_members_expire(struct dpc_members *members, struct dpc_members_now now,
+                        struct dpc_kv_batch *batch, uint8_t ret_key[DPC_WORKER_KEY_BYTES]);
 
 #endif

@@ -98,8 +98,8 @@ find_inputs(struct dpc_server *server, const char *experiment_file, struct dpc_e
 }
 
 int
-server_recover(struct dpc_server *server, const struct dpc_server_options *options,
-               struct dpc_error *err)
+server_open_store(struct dpc_server *server, const struct dpc_server_options *options,
+                  struct dpc_error *err)
 {
     struct dpc_buf yaml;
     dpc_buf_init(&yaml, DPC_CONFIG_BYTES_MAX);
@@ -111,16 +111,24 @@ server_recover(struct dpc_server *server, const struct dpc_server_options *optio
         dpc_store_set_reserve(server->store, DPC_STORE_RESERVE_BYTES / 2);
     if (code == DPC_OK)
         code = agree_on_experiment(server, options->experiment_file, &yaml, err);
-    if (code == DPC_OK) {
-        struct dpc_core_options core_options = {
-            .incarnation = dpc_store_incarnation(server->store),
-            .heartbeat_ms = HEARTBEAT_MS,
-            .experiment_yaml = dpc_buf_text(&yaml),
-            .bulk_endpoint = dpc_listener_endpoint(server->bulk),
-        };
-        code = dpc_core_create(&server->experiment, &core_options, dpc_store_kv(server->store),
+    dpc_buf_done(&yaml);
+    return code;
+}
+
+int
+server_recover(struct dpc_server *server, struct dpc_error *err)
+{
+    struct dpc_buf yaml;
+    dpc_buf_init(&yaml, DPC_CONFIG_BYTES_MAX);
+    dpc_experiment_print(&server->experiment, &yaml);
+    struct dpc_core_options core_options = {
+        .incarnation = dpc_store_incarnation(server->store),
+        .heartbeat_ms = HEARTBEAT_MS,
+        .experiment_yaml = dpc_buf_text(&yaml),
+        .bulk_endpoint = dpc_listener_endpoint(server->bulk),
+    };
+    int code = dpc_core_create(&server->experiment, &core_options, dpc_store_kv(server->store),
                                dpc_clock_now_ms(&dpc_clock_system), &server->core, err);
-    }
     if (code == DPC_OK) {
         server->world.store = server->store;
         server->world.experiment = &server->experiment;

@@ -16,6 +16,7 @@
 #include "base/signals.h"
 #include "base/tensor_blob.h"
 #include "data/scores.h"
+#include "proto/join.h"
 
 /* Outer steps of different modules run side by side; more threads than that only compete with the
  * workers of a small machine. */
@@ -410,7 +411,7 @@ find_advertised(struct dpc_server *server, const char *option, struct dpc_error 
 {
     if (option) {
         (void)snprintf(server->advertised, sizeof server->advertised, "%s", option);
-        return dpc_endpoint_check(option, false, err);
+        return dpc_join_check_endpoint(option, err);
     }
     if (dpc_endpoint_resolve(dpc_listener_endpoint(server->control), "", server->advertised,
                              sizeof server->advertised) != DPC_OK)
@@ -418,6 +419,7 @@ find_advertised(struct dpc_server *server, const char *option, struct dpc_error 
     return DPC_OK;
 }
 
+/* Who may connect is known before anybody can: a machine that is turned away may end for good. */
 static int
 open_net(struct dpc_server *server, const struct dpc_server_options *options, struct dpc_error *err)
 {
@@ -433,6 +435,8 @@ open_net(struct dpc_server *server, const struct dpc_server_options *options, st
         code = dpc_net_create(&server->net, err);
     if (code == DPC_OK)
         code = server_authorize_workers(server, err);
+    if (code == DPC_OK)
+        code = server_begin_members(server, err);
     if (code == DPC_OK)
         code = open_listeners(server, options, &key, err);
     if (code == DPC_OK)
@@ -500,11 +504,11 @@ dpc_server_create(const struct dpc_server_options *options, struct dpc_server **
     if (code == DPC_OK)
         code = dpc_experiment_load(options->experiment_file, &server->experiment, err);
     if (code == DPC_OK)
+        code = server_open_store(server, options, err);
+    if (code == DPC_OK)
         code = open_net(server, options, err);
     if (code == DPC_OK)
-        code = server_recover(server, options, err);
-    if (code == DPC_OK)
-        code = server_begin_members(server, err);
+        code = server_recover(server, err);
     if (code == DPC_OK && options->http_address)
         code = server_open_web(server, options->http_address, err);
     if (code == DPC_OK && options->events_file)

@@ -275,9 +275,11 @@ int server_reading_fd(const struct dpc_server *server);
 bool server_reading_is_idle(const struct dpc_server *server);
 
 /* --- recover.c */
-/* Opens the store, compares the experiment file with the stored one, makes the core. */
-int server_recover(struct dpc_server *server, const struct dpc_server_options *options,
-                   struct dpc_error *err) DPC_MUST_CHECK;
+/* Opens the store and compares the experiment file with the stored one. */
+int server_open_store(struct dpc_server *server, const struct dpc_server_options *options,
+                      struct dpc_error *err) DPC_MUST_CHECK;
+/* Makes the core, once the listeners' endpoints are known. */
+int server_recover(struct dpc_server *server, struct dpc_error *err) DPC_MUST_CHECK;
 
 /* --- enrol.c: who may connect */
 /* The folder's keys may, and those that came with an invitation and are let in. A file that cannot

@@ -94,7 +94,7 @@ write_metrics(void *context, struct dpc_buf *out, struct dpc_error *err)
         .incarnation = incarnation,
         .alarms = (double)server->alarms_count,
         .peer_faults = (double)server->peer_faults_count,
-        .machines_pending = dpc_members_pending(server->members),
+        .machines_pending = dpc_members_pending(server->members, NULL),
     };
     (void)err;
     (void)snprintf(incarnation, sizeof incarnation, "%016" PRIx64,

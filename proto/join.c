@@ -35,11 +35,12 @@ encode(const uint8_t bytes[PAYLOAD_BYTES], char ret_text[PAYLOAD_CHARACTERS + 1]
     ret_text[PAYLOAD_CHARACTERS] = '\0';
 }
 
-/* Exactly PAYLOAD_CHARACTERS of the alphabet. */
+/* Exactly PAYLOAD_CHARACTERS of the alphabet; blanks behind them come with copying. */
 static bool
 decode(const char *text, uint8_t ret_bytes[PAYLOAD_BYTES])
 {
-    if (strlen(text) != PAYLOAD_CHARACTERS)
+    size_t len = strcspn(text, " \t\r\n");
+    if (len != PAYLOAD_CHARACTERS || text[len + strspn(text + len, " \t\r\n")])
         return false;
     for (size_t i = 0; i < PAYLOAD_BYTES / 3; i++) {
         uint32_t three = 0;
@@ -70,17 +71,39 @@ check_of(const char *place, size_t place_len, const uint8_t *payload,
     memcpy(ret_check, hash.bytes, CHECK_BYTES);
 }
 
+/* A name, an IPv4 address, or an IPv6 address in brackets, of one machine; then the port. */
+static bool
+is_place(const char *place)
+{
+    static const char letters[] =
+        "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-";
+    size_t len = place[0] == '[' ? strcspn(place, "]") + 1 : strspn(place, letters);
+    bool bracketed = place[0] == '[' && strspn(place + 1, "0123456789abcdefABCDEF:.") + 2 == len;
+    bool any = strncmp(place, "0.0.0.0:", 8) == 0 || strncmp(place, "[::]", 4) == 0;
+    return len > 0 && (place[0] != '[' || bracketed) && place[len] == ':' && !any;
+}
+
+int
+dpc_join_check_endpoint(const char *endpoint, struct dpc_error *err)
+{
+    int code = dpc_endpoint_check(endpoint, false, err);
+    if (code == DPC_OK && (strncmp(endpoint, tcp_scheme, strlen(tcp_scheme)) != 0 ||
+                           !is_place(endpoint + strlen(tcp_scheme))))
+        code =
+            dpc_error_set(err, DPC_EINVAL,
+                          "\"%.200s\" is no endpoint that a worker elsewhere could connect to: it "
+                          "looks like tcp://HOST:PORT, with the name or address of one machine",
+                          endpoint);
+    return code;
+}
+
 int
 dpc_join_print(const struct dpc_join *join, char ret_text[DPC_JOIN_TEXT_MAX], struct dpc_error *err)
 {
     uint8_t payload[PAYLOAD_BYTES] = {FORM};
     char characters[PAYLOAD_CHARACTERS + 1];
     const char *endpoint = join->coordinator.endpoint;
-    int code = dpc_endpoint_check(endpoint, false, err);
-    if (code == DPC_OK && strncmp(endpoint, tcp_scheme, strlen(tcp_scheme)) != 0)
-        code = dpc_error_set(err, DPC_EINVAL,
-                             "\"%.200s\" is no endpoint for workers: it looks like tcp://HOST:PORT",
-                             endpoint);
+    int code = dpc_join_check_endpoint(endpoint, err);
     if (code != DPC_OK)
         return code;
     const char *place = endpoint + strlen(tcp_scheme);
@@ -132,7 +155,7 @@ dpc_join_parse(const char *text, struct dpc_join *ret_join, struct dpc_error *er
                              "dipaco://HOST:PORT/ and %d letters and digits; copy it again, whole",
                              PAYLOAD_CHARACTERS);
     int code = read_payload(payload, place, place_len, &join, err);
-    if (code == DPC_OK && dpc_endpoint_check(join.coordinator.endpoint, false, err) != DPC_OK)
+    if (code == DPC_OK && dpc_join_check_endpoint(join.coordinator.endpoint, err) != DPC_OK)
         code = dpc_error_prefix(err, DPC_EPARSE, "could not read the join string");
     if (code == DPC_OK)
         *ret_join = join;

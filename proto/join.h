@@ -24,7 +24,9 @@ struct dpc_join {
 
 enum { DPC_JOIN_TEXT_MAX = DPC_ENDPOINT_MAX + 128 };
 
-/* DPC_EINVAL when the coordinator's endpoint is none that a worker can connect to. */
+/* DPC_EINVAL: no worker elsewhere can connect to it, or no join string can name it. */
+int dpc_join_check_endpoint(const char *endpoint, struct dpc_error *err) DPC_MUST_CHECK;
+/* The same for the coordinator's endpoint. */
 int dpc_join_print(const struct dpc_join *join, char ret_text[DPC_JOIN_TEXT_MAX],
                    struct dpc_error *err) DPC_MUST_CHECK;
 /* DPC_EPARSE with what is wrong with it; the string itself is in no error. */

@@ -171,8 +171,10 @@ dpc_keypair_load(const char *path, struct dpc_keypair *ret_keypair, struct dpc_e
     if (code != DPC_OK)
         return code;
     if (!file.has_public || !file.has_secret)
-        code = dpc_error_set(err, DPC_EPARSE, "could not read key \"%s\": it has no %s", path,
-                             file.has_secret ? "public key" : "secret key");
+        code = dpc_error_set(err, DPC_EPARSE,
+                             "could not read key \"%s\": it has no %s; move it away, and a new one "
+                             "is made",
+                             path, file.has_secret ? "public key" : "secret key");
     else if (!halves_match(&file.keypair))
         code =
             dpc_error_set(err, DPC_ECORRUPT,
@@ -244,26 +246,51 @@ write_all(int fd, const char *text, size_t len)
     return fsync(fd) == 0 ? 0 : errno;
 }
 
-/* A file that did not exist before, whole or not at all. */
+/* Writes `path`, whatever stands there. */
+static int
+write_new(const char *path, mode_t mode, const char *text)
+{
+    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, mode);
+    if (fd < 0)
+        return errno;
+    int errnum = fchmod(fd, mode) == 0 ? write_all(fd, text, strlen(text)) : errno;
+    if (close(fd) != 0 && errnum == 0)
+        errnum = errno;
+    return errnum;
+}
+
+static int
+sync_folder_of(const char *path)
+{
+    char folder[DPC_PATH_MAX];
+    dpc_path_folder(path, folder, sizeof folder);
+    int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0)
+        return errno;
+    int errnum = fsync(fd) == 0 ? 0 : errno;
+    close(fd);
+    return errnum;
+}
+
+/* A file that did not exist before, whole or not at all: it gets its name once it is on disk. */
 static int
 write_fresh(const char *path, mode_t mode, const char *text, struct dpc_error *err)
 {
-    int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
-    if (fd < 0 && errno == EEXIST)
+    char beside[DPC_PATH_MAX + 32];
+    (void)snprintf(beside, sizeof beside, "%s.%ld.new", path, (long)getpid());
+    int errnum = write_new(beside, mode, text);
+    if (errnum == 0 && link(beside, path) != 0)
+        errnum = errno;
+    (void)unlink(beside);
+    if (errnum == 0)
+        errnum = sync_folder_of(path);
+    if (errnum == EEXIST)
         return dpc_error_set(
             err, DPC_EEXIST,
             "could not write key \"%s\": there is one already; move it away first, "
             "or name another place",
             path);
-    if (fd < 0)
-        return dpc_error_set_errno(err, errno, "could not write key \"%s\"", path);
-    int errnum = fchmod(fd, mode) == 0 ? write_all(fd, text, strlen(text)) : errno;
-    if (close(fd) != 0 && errnum == 0)
-        errnum = errno;
-    if (errnum == 0)
-        return DPC_OK;
-    (void)unlink(path);
-    return dpc_error_set_errno(err, errnum, "could not write key \"%s\"", path);
+    return errnum ? dpc_error_set_errno(err, errnum, "could not write key \"%s\"", path) : DPC_OK;
 }
 
 int

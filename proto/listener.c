@@ -35,13 +35,14 @@ dpc_listener_socket(struct dpc_listener *listener)
 }
 
 static int
-secure(void *socket, const struct dpc_keypair *keypair, const char *endpoint, struct dpc_error *err)
+secure(void *socket, const struct dpc_keypair *keypair, const char *domain, const char *endpoint,
+       struct dpc_error *err)
 {
     enum { ENFORCE_DOMAIN = 93 /* ZMQ_ZAP_ENFORCE_DOMAIN: only draft headers name it */ };
     if (dpc_socket_set_int(socket, ZMQ_CURVE_SERVER, 1) != 0 ||
         zmq_setsockopt(socket, ZMQ_CURVE_SECRETKEY, keypair->secret_key.bytes, DPC_KEY_BYTES) !=
             0 ||
-        zmq_setsockopt(socket, ZMQ_ZAP_DOMAIN, DPC_ZAP_DOMAIN, strlen(DPC_ZAP_DOMAIN)) != 0 ||
+        zmq_setsockopt(socket, ZMQ_ZAP_DOMAIN, domain, strlen(domain)) != 0 ||
         dpc_socket_set_int(socket, ENFORCE_DOMAIN, 1) != 0)
         return dpc_error_set(err, DPC_EFOREIGN, "could not secure \"%s\": %s", endpoint,
                              zmq_strerror(errno));
@@ -59,7 +60,10 @@ set_up(struct dpc_listener *listener, const char *endpoint, const struct dpc_key
                              zmq_strerror(errno));
     int code = dpc_socket_tune(listener->socket, listener->pipe.kind, endpoint, err);
     if (code == DPC_OK && keypair)
-        code = secure(listener->socket, keypair, endpoint, err);
+        code =
+            secure(listener->socket, keypair,
+                   listener->pipe.kind == DPC_CHANNEL_BULK ? DPC_ZAP_DOMAIN_BULK : DPC_ZAP_DOMAIN,
+                   endpoint, err);
     return code;
 }
 

@@ -13,7 +13,9 @@
 #include "proto/channel.h"
 
 /* The ZAP domain of all CURVE listeners. Without one libzmq would accept every key. */
-#define DPC_ZAP_DOMAIN "dipaco"
+/* Of the control channel; an invitation's key has no business on the bulk channel. */
+#define DPC_ZAP_DOMAIN      "dipaco"
+#define DPC_ZAP_DOMAIN_BULK "dipaco-bulk"
 
 struct dpc_net_entry {
     struct dpc_key key;

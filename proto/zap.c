@@ -78,12 +78,15 @@ static bool
 admits(struct dpc_net *net, const struct request *request, struct dpc_key *ret_key)
 {
     const struct frame *credentials = &request->frames[FRAME_CREDENTIALS];
+    const struct frame *domain = &request->frames[FRAME_DOMAIN];
+    bool bulk = frame_is(domain, DPC_ZAP_DOMAIN_BULK);
     if (request->malformed || !frame_is(&request->frames[FRAME_VERSION], "1.0") ||
-        !frame_is(&request->frames[FRAME_DOMAIN], DPC_ZAP_DOMAIN) ||
+        !(bulk || frame_is(domain, DPC_ZAP_DOMAIN)) ||
         !frame_is(&request->frames[FRAME_MECHANISM], "CURVE") || credentials->len != DPC_KEY_BYTES)
         return false;
     memcpy(ret_key->bytes, credentials->bytes, DPC_KEY_BYTES);
-    return dpc_net_role(net, ret_key) != DPC_ROLE_NONE;
+    enum dpc_role role = dpc_net_role(net, ret_key);
+    return role != DPC_ROLE_NONE && !(bulk && role == DPC_ROLE_ENROL);
 }
 
 static bool

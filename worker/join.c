@@ -5,6 +5,7 @@
  * from one that came too late. */
 #include "worker/join.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "base/clock.h"
@@ -17,6 +18,11 @@ enum {
     POLL_MS = 200,
     ANSWER_MS = 5000,   /* then it asks again */
     CROWDED_MS = 30000, /* when there is no place for it now */
+    CERTAIN_MS = 5000, /* both keys are refused for so long: a coordinator that starts knows none */
+    AGAIN_MS = 1000,   /* between two refusals */
+    WAITING_MS = 30000,   /* the same for one whose invitation ended while it waits for approval */
+    ELSEWHERE_MS = 10000, /* without a connection, before the other place is tried */
+    HOPELESS_MS = 60000,  /* before one that is not patient ends */
     PENDING_MS_MIN =
         1000, /* between two questions whether it was let in, whatever the answer says */
     PENDING_MS_MAX = 300000,
@@ -26,13 +32,16 @@ enum {
 struct joining {
     const struct dpc_join_options *options;
     const struct dpc_join *join;
-    const char *endpoint;
+    const char *places[2];      /* endpoints: the one to try, and another one or NULL */
     struct dpc_keypair keypair; /* its own */
     struct dpc_net *net;
-    struct dpc_link *link;
-    bool by_own_key, invitation_refused;
+    struct dpc_link *link; /* NULL: it is opened at `open_at_ms` */
+    bool by_own_key;
+    int64_t begun_ms, opened_ms, open_at_ms;
+    int64_t refused_ms;            /* since when both keys are; 0: not both */
+    bool refused[2];               /* the invitation's, its own */
     int64_t ask_at_ms, tell_at_ms; /* when it asks next; when it tells next that nobody answers */
-    bool told_pending, told_crowded;
+    bool told_pending, told_crowded, told_mismatch;
 };
 
 /* --- Files. */
@@ -49,46 +58,63 @@ take_key(const char *path, struct dpc_keypair *ret_keypair, bool *ret_fresh, str
     return dpc_keypair_save(path, ret_keypair, err);
 }
 
-/* `*ret_joined`: the file names that coordinator. It may have moved since. */
+/* Where it is, as the file says: an option or a person may have mended that. DPC_EEXIST: the file
+ * names another coordinator. */
 static int
 look_for_coordinator(const struct dpc_join_options *options, const struct dpc_join *join,
-                     bool *ret_joined, struct dpc_error *err)
+                     struct dpc_coordinator *ret_known, struct dpc_error *err)
 {
-    struct dpc_coordinator known;
-    *ret_joined = false;
-    int code = dpc_coordinator_load(options->coordinator, &known, err);
-    if (code == DPC_ENOTFOUND)
+    int code = dpc_coordinator_load(options->coordinator, ret_known, err);
+    if (code == DPC_ENOTFOUND) {
+        *ret_known = join->coordinator;
         return DPC_OK;
+    }
     if (code != DPC_OK)
         return code;
-    if (!dpc_key_equal(&known.key, &join->coordinator.key))
+    if (!dpc_key_equal(&ret_known->key, &join->coordinator.key))
         return dpc_error_set(
             err, DPC_EEXIST,
             "\"%s\" names another coordinator: give this one a --dir of its own, or "
             "remove the file to leave the other one for good",
             options->coordinator);
-    *ret_joined = !options->again && dpc_vfs_exists(&dpc_vfs_posix, options->key);
-    return strcmp(known.endpoint, join->coordinator.endpoint) == 0
-               ? DPC_OK
-               : dpc_coordinator_save(options->coordinator, &join->coordinator, err);
+    return DPC_OK;
+}
+
+/* The place where it was found, unless an option of the moment said so. */
+static int
+note_coordinator(const struct joining *joining, const struct dpc_coordinator *known,
+                 struct dpc_error *err)
+{
+    struct dpc_coordinator found = joining->join->coordinator;
+    (void)snprintf(found.endpoint, sizeof found.endpoint, "%s",
+                   joining->options->endpoint ? known->endpoint : joining->places[0]);
+    bool same = dpc_vfs_exists(&dpc_vfs_posix, joining->options->coordinator) &&
+                strcmp(known->endpoint, found.endpoint) == 0;
+    return same ? DPC_OK : dpc_coordinator_save(joining->options->coordinator, &found, err);
 }
 
 /* --- The conversation. */
 
 static int
-open_link(struct joining *joining, bool by_own_key, struct dpc_error *err)
+open_link(struct joining *joining, int64_t now_ms, struct dpc_error *err)
 {
     struct dpc_keypair invitation;
-    joining->link = dpc_link_close(joining->link);
-    joining->by_own_key = by_own_key;
-    joining->ask_at_ms = 0;
     if (!dpc_keypair_complete(&joining->join->secret_key, &invitation))
         return dpc_error_set(err, DPC_EINVAL, "the join string holds no key");
-    int code = dpc_link_open(joining->net, DPC_CHANNEL_CONTROL, joining->endpoint,
-                             by_own_key ? &joining->keypair : &invitation,
+    int code = dpc_link_open(joining->net, DPC_CHANNEL_CONTROL, joining->places[0],
+                             joining->by_own_key ? &joining->keypair : &invitation,
                              &joining->join->coordinator.key, &joining->link, err);
+    joining->opened_ms = now_ms;
+    joining->ask_at_ms = 0;
     explicit_bzero(&invitation, sizeof invitation);
     return code;
+}
+
+static void
+open_later(struct joining *joining, int64_t now_ms, int64_t pause_ms)
+{
+    joining->link = dpc_link_close(joining->link);
+    joining->open_at_ms = now_ms + pause_ms;
 }
 
 static void
@@ -140,15 +166,23 @@ take_enrolled(struct joining *joining, const struct dpc_msg_enrolled *answer, in
                          answer->experiment);
 }
 
+/* The key that it came with is refused: the other one is tried. A coordinator that was just
+ * started, or one that takes it in at this moment, may have refused one of them for the last time.
+ */
 static int
-take_refusal(struct joining *joining, struct dpc_error *err)
+take_refusal(struct joining *joining, int64_t now_ms, struct dpc_error *err)
 {
-    if (joining->by_own_key && joining->invitation_refused)
+    joining->refused[joining->by_own_key] = true;
+    bool both = joining->refused[0] && joining->refused[1];
+    if (both && !joining->refused_ms)
+        joining->refused_ms = now_ms;
+    if (both && !joining->told_pending && now_ms - joining->refused_ms >= CERTAIN_MS)
         return dpc_error_set(err, DPC_EPERM,
                              "this invitation is used up, over or withdrawn: ask the operator for "
                              "another join string");
-    joining->invitation_refused |= !joining->by_own_key;
-    return open_link(joining, !joining->by_own_key, err);
+    joining->by_own_key = !joining->by_own_key;
+    open_later(joining, now_ms, !both ? 0 : joining->told_pending ? WAITING_MS : AGAIN_MS);
+    return DPC_OK;
 }
 
 static int
@@ -156,7 +190,7 @@ take_error(struct joining *joining, const struct dpc_msg_error *error, int64_t n
            struct dpc_error *err)
 {
     if (error->code == DPC_EPERM) /* over meanwhile */
-        return take_refusal(joining, err);
+        return take_refusal(joining, now_ms, err);
     if (error->code != DPC_ELIMIT && error->code != DPC_EAGAIN)
         return dpc_error_set(err, DPC_EPROTO, "the coordinator says: %s", error->text);
     joining->ask_at_ms = now_ms + CROWDED_MS;
@@ -182,14 +216,35 @@ receive(struct joining *joining, int64_t now_ms, bool *ret_done, struct dpc_erro
     return DPC_OK;
 }
 
-static void
-tell_alone(struct joining *joining, int64_t now_ms)
+/* Nobody answers, or what does breaks off or has another key: behind a tunnel both look alike. */
+static int
+wait_for_contact(struct joining *joining, int64_t now_ms, struct dpc_error *err)
 {
-    if (now_ms < joining->tell_at_ms)
-        return;
-    if (joining->tell_at_ms)
-        dpc_log_warning("nobody answers yet at %s; it goes on trying", joining->endpoint);
-    joining->tell_at_ms = now_ms + (joining->tell_at_ms ? 10 : 1) * (int64_t)ALONE_MS;
+    bool mismatch = dpc_link_state(joining->link) == DPC_LINK_MISMATCH;
+    if (!joining->options->patient && !joining->told_pending &&
+        now_ms - joining->begun_ms >= HOPELESS_MS)
+        return dpc_error_set(err, DPC_ETIMEDOUT, "no contact with the coordinator at %s: %s",
+                             joining->places[0],
+                             mismatch ? "what answers there breaks off, or is not the coordinator "
+                                        "of this join string"
+                                      : "nobody answers; is that place reached from here?");
+    if (mismatch && !joining->told_mismatch)
+        dpc_log_warning("what answers at %s breaks off, or is not the coordinator of this join "
+                        "string; it goes on trying",
+                        joining->places[0]);
+    joining->told_mismatch |= mismatch;
+    if (!mismatch && now_ms >= joining->tell_at_ms) {
+        if (joining->tell_at_ms)
+            dpc_log_warning("nobody answers yet at %s; it goes on trying", joining->places[0]);
+        joining->tell_at_ms = now_ms + (joining->tell_at_ms ? 10 : 1) * (int64_t)ALONE_MS;
+    }
+    if (joining->places[1] && now_ms - joining->opened_ms >= ELSEWHERE_MS) {
+        const char *other = joining->places[1];
+        joining->places[1] = joining->places[0];
+        joining->places[0] = other;
+        open_later(joining, now_ms, 0);
+    }
+    return DPC_OK;
 }
 
 /* One turn, after what came was waited for. */
@@ -197,17 +252,14 @@ static int
 go_on(struct joining *joining, bool *ret_done, struct dpc_error *err)
 {
     int64_t now_ms = dpc_clock_now_ms(&dpc_clock_system);
+    if (!joining->link)
+        return now_ms < joining->open_at_ms ? DPC_OK : open_link(joining, now_ms, err);
     switch (dpc_link_state(joining->link)) {
     case DPC_LINK_CONNECTING:
-        tell_alone(joining, now_ms);
-        return DPC_OK;
     case DPC_LINK_MISMATCH:
-        return dpc_error_set(err, DPC_EPERM,
-                             "what answers at %s is not the coordinator of this join string: ask "
-                             "the operator for a new one",
-                             joining->endpoint);
+        return wait_for_contact(joining, now_ms, err);
     case DPC_LINK_REFUSED:
-        return take_refusal(joining, err);
+        return take_refusal(joining, now_ms, err);
     case DPC_LINK_UP:
         break;
     }
@@ -221,43 +273,53 @@ go_on(struct joining *joining, bool *ret_done, struct dpc_error *err)
 }
 
 static int
-converse(struct joining *joining, bool by_own_key, struct dpc_error *err)
+converse(struct joining *joining, struct dpc_error *err)
 {
     bool done = false;
-    int code = open_link(joining, by_own_key, err);
+    int code = DPC_OK;
+    joining->begun_ms = dpc_clock_now_ms(&dpc_clock_system);
     while (code == DPC_OK && !done) {
         struct dpc_poll_item item = {.link = joining->link, .fd = -1};
-        (void)!dpc_channel_poll(&item, 1, POLL_MS);
+        (void)!dpc_channel_poll(&item, joining->link ? 1 : 0, POLL_MS);
         code = go_on(joining, &done, err);
         dpc_notify_alive();
     }
     return code;
 }
 
+/* An option comes first; else what the file says, and the string's where that differs. */
+static void
+choose_places(struct joining *joining, const struct dpc_coordinator *known)
+{
+    const char *option = joining->options->endpoint, *string = joining->join->coordinator.endpoint;
+    joining->places[0] = option ? option : known->endpoint[0] ? known->endpoint : string;
+    if (!option && strcmp(joining->places[0], string) != 0)
+        joining->places[1] = string;
+}
+
 int
 dpc_worker_join(const struct dpc_join_options *options, struct dpc_error *err)
 {
     struct dpc_join join;
-    bool joined, fresh;
+    struct dpc_coordinator known;
+    bool fresh;
     int code = dpc_join_parse(options->text, &join, err);
     if (code == DPC_OK)
-        code = look_for_coordinator(options, &join, &joined, err);
-    if (code != DPC_OK || joined)
+        code = look_for_coordinator(options, &join, &known, err);
+    if (code != DPC_OK)
         return code;
-    struct joining joining = {
-        .options = options,
-        .join = &join,
-        .endpoint = options->endpoint ? options->endpoint : join.coordinator.endpoint,
-    };
+    struct joining joining = {.options = options, .join = &join};
+    choose_places(&joining, &known);
     code = take_key(options->key, &joining.keypair, &fresh, err);
+    joining.by_own_key = !fresh;
     if (code == DPC_OK)
         code = dpc_net_create(&joining.net, err);
     if (code == DPC_OK)
-        code = converse(&joining, !fresh, err);
+        code = converse(&joining, err);
     if (code == DPC_OK)
-        code = dpc_coordinator_save(options->coordinator, &join.coordinator, err);
+        code = note_coordinator(&joining, &known, err);
     if (code == DPC_OK)
-        dpc_log_info("joined coordinator=%s name=\"%s\"", join.coordinator.endpoint, options->name);
+        dpc_log_info("joined coordinator=%s name=\"%s\"", joining.places[0], options->name);
     dpc_link_close(joining.link);
     dpc_net_destroy(joining.net);
     explicit_bzero(&joining.keypair, sizeof joining.keypair);

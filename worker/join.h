@@ -20,11 +20,11 @@ struct dpc_join_options {
     const char *name;        /* of this worker, for the operator */
     const char *key;         /* file of its key; made when missing */
     const char *coordinator; /* file that notes the coordinator (dpc_coordinator_save) */
-    bool again;              /* ask also where both files are there: the key may be another one's */
+    bool patient;            /* goes on trying while nobody answers; else a minute */
 };
 
-/* Returns at once when both files are there, for that coordinator. DPC_EPERM: it was turned away, or
- * the invitation is over; DPC_EEXIST: the file names another coordinator. */
+/* DPC_EPERM: it was turned away, or the invitation is over; DPC_EEXIST: the file names another
+ * coordinator; DPC_ETIMEDOUT: no contact. */
 int dpc_worker_join(const struct dpc_join_options *options, struct dpc_error *err) DPC_MUST_CHECK;
 
 #endif

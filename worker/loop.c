@@ -419,6 +419,8 @@ begin_session(struct dpc_worker *worker)
     dpc_log_info("worker begins name=%s connect=%s numeric_class=%s", worker->options->name,
                  worker->options->endpoint, worker->numeric_class);
     restore_lease(worker);
+    /* A connection that stands already is none that comes: one hello is enough for it. */
+    worker->epoch = dpc_link_epoch(worker->control);
     dpc_session_start(worker->session, now(), &worker->actions);
     act_all(worker);
 }

@@ -161,15 +161,14 @@ find_coordinator(struct dpc_worker_arguments *args, struct dpc_coordinator *coor
 }
 
 static int
-load_keys(struct dpc_worker_arguments *args, struct dpc_worker_options *worker,
-          struct dpc_error *err)
+load_keys(struct dpc_worker_arguments *args, struct dpc_coordinator *coordinator,
+          struct dpc_worker_options *worker, struct dpc_error *err)
 {
-    struct dpc_coordinator coordinator;
-    int code = find_coordinator(args, &coordinator, err);
+    int code = find_coordinator(args, coordinator, err);
     if (code != DPC_OK)
         return code;
     worker->endpoint = args->endpoint;
-    worker->server_key = coordinator.key;
+    worker->server_key = coordinator->key;
     code = dpc_keypair_load(args->key, &worker->keypair, err);
     if (code == DPC_ENOTFOUND)
         return dpc_error_prefix(err, code, "this worker has no key; make one with --generate-key");
@@ -193,15 +192,27 @@ join(const struct dpc_worker_arguments *args, struct dpc_error *err)
         .name = args->name,
         .key = args->key,
         .coordinator = args->server_key,
-        .again = args->enrol_only,
+        .patient = !args->enrol_only,
     };
     return args->join ? dpc_worker_join(&join_options, err) : DPC_OK;
+}
+
+/* Whoever may look at this process sees its arguments and its environment. */
+static void
+forget_join(struct dpc_worker_arguments *args)
+{
+    if (!args->join)
+        return;
+    explicit_bzero((char *)(uintptr_t)args->join, strlen(args->join));
+    args->join = NULL;
+    (void)unsetenv("DIPACO_JOIN");
 }
 
 static int
 work(struct dpc_worker_arguments *args)
 {
     struct dpc_error err = {0};
+    struct dpc_coordinator coordinator; /* whose endpoint the options may point into */
     struct dpc_worker_options worker_options = {
         .folder = args->folder,
         .name = args->name,
@@ -218,7 +229,7 @@ work(struct dpc_worker_arguments *args)
         return fail_option(&err);
     worker_options.threads = args->threads ? (uint32_t)args->threads : dpc_processors_count();
     (void)signal(SIGPIPE, SIG_IGN);
-    if (load_keys(args, &worker_options, &err) != DPC_OK)
+    if (load_keys(args, &coordinator, &worker_options, &err) != DPC_OK)
         return fail_option(&err);
     if (dpc_worker_create(&worker_options, &worker, &err) != DPC_OK)
         return fail(&err);
@@ -277,7 +288,9 @@ main(int argc, char **argv)
         return generate_key(args.key);
     if (!args.enrol_only && lock_folder(args.folder, &err) != DPC_OK)
         return fail(&err);
-    if (join(&args, &err) != DPC_OK)
+    int code = join(&args, &err);
+    forget_join(&args);
+    if (code != DPC_OK)
         return fail_join(&err);
     return args.enrol_only ? DPC_EXIT_OK : work(&args);
 }

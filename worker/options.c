@@ -272,6 +272,8 @@ take(const struct row *row, const char *text, struct dpc_worker_arguments *argum
 static int
 check(int argc, char **argv, const struct dpc_worker_arguments *arguments)
 {
+    if (optind < argc && strncmp(argv[optind], "dipaco:", 7) == 0)
+        return dpc_worker_usage("a join string goes behind --join", NULL);
     if (optind < argc)
         return dpc_worker_usage("there is no argument", argv[optind]);
     if (!arguments->folder)

@@ -25,6 +25,7 @@ on_welcome(struct dpc_session *session, const struct dpc_msg_welcome *welcome)
         return;
     }
     session->joined = true;
+    session->turned_away = false;
     session->heartbeat_ms = session_clamp(welcome->heartbeat_ms, DPC_SESSION_HEARTBEAT_MS_MIN,
                                           DPC_SESSION_HEARTBEAT_MS_MAX);
     if (session->holds && session->lease.token.incarnation != welcome->incarnation) {
@@ -253,6 +254,12 @@ static void
 on_error(struct dpc_session *session, const struct dpc_msg *msg)
 {
     bool of_request = session->request.type && msg->request == session->request.number;
+    /* It does not read what a key says that it does not take any more. */
+    if (msg->error.code == DPC_EPERM && msg->request == 0 && !session->turned_away)
+        session_note(session, DPC_LOG_WARNING,
+                     "the coordinator does not take this worker any more: ask its operator; trying "
+                     "on");
+    session->turned_away |= msg->error.code == DPC_EPERM && msg->request == 0;
     if (!of_request && !(session_beats(session) && msg->request == session->heartbeat_number))
         return;
     session_note(session, DPC_LOG_WARNING,

@@ -25,6 +25,7 @@ struct dpc_session {
     struct dpc_session_options options;
     struct dpc_rng rng;
     bool joined;
+    bool turned_away; /* and that was told */
     enum dpc_session_work work;
     struct session_request request;
     uint64_t numbers;          /* of requests given out */

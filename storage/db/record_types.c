@@ -302,7 +302,8 @@ invitation_key(struct dpc_key *key, const void *record)
 static bool
 invitation_valid(const void *record)
 {
-    return ((const struct dpc_invitation_record *)record)->asks <= 1;
+    const struct dpc_invitation_record *invitation = record;
+    return invitation->asks == 1 || (invitation->asks == 0 && invitation->uses_left > 0);
 }
 
 const struct dpc_record_type dpc_type_invitation = {

@@ -94,6 +94,20 @@ for card in 0 1; do
 done
 
 string=$(ctl invite 2>/dev/null)
+rm first/worker.key first/worker.key.pub
+join first "$string" --enrol-only
+check 'a machine that lost its key joins with another string' [ "$status" = 0 ]
+string=$(ctl invite --at tcp://127.0.0.1:1 2>/dev/null)
+cp first/coordinator.pub place
+join first "$string" --enrol-only
+check 'a string that names an old place' [ "$status" = 0 ]
+check 'leaves what is noted alone' cmp -s place first/coordinator.pub
+run_to_end stray dipaco-worker --dir stray "$string"
+check 'a string that is no argument' [ "$status" = 2 ]
+check 'is not printed' sh -c "! grep -q '${string#dipaco://*/}' stray.err"
+ctl withdraw "$(ctl invitations --json | value_of id)" >/dev/null
+
+string=$(ctl invite 2>/dev/null)
 id=$(ctl invitations --json | value_of id)
 check 'an invitation is withdrawn' ctl withdraw "$id"
 join second "$string" --enrol-only
@@ -124,6 +138,15 @@ wait "$unwanted" || status=$?
 worker=
 check 'and the other' [ "$status" = 4 ]
 check 'with the reason' grep -q 'turned this machine away' unwanted.err
+start_joining filed "$string"
+filed=$joining
+wait_for 30 'one more' is filed pending
+cp filed/worker.key.pub store/workers/filed.pub
+kill -HUP "$supervisor"
+status=0
+wait "$filed" || status=$?
+worker=
+check 'one whose key the operator takes by hand is in' [ "$status" = 0 ]
 run_to_end again ctl approve asked
 check 'a second yes is told to be none' [ "$status" = 1 ]
 run_to_end nobody ctl approve nobody

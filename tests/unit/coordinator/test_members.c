@@ -7,7 +7,14 @@
 
 #include "tests/unit/harness.h"
 
-enum { NOW_S = 1700000000, WEEK_S = 7 * 24 * 3600, DAY_S = 24 * 3600 };
+enum { NOW_S = 1700000000, DAY_S = 24 * 3600, WEEK_S = 7 * DAY_S, KEPT_S = 30 * DAY_S };
+
+/* Both clocks go on together, unless a test says otherwise. */
+static struct dpc_members_now
+at(int64_t wall_s)
+{
+    return (struct dpc_members_now){.wall_s = wall_s, .up_s = wall_s};
+}
 
 static struct dpc_kv *kv;
 static struct dpc_members *members;
@@ -19,7 +26,7 @@ read_anew(int64_t now_s)
 {
     dpc_members_destroy(members);
     members = NULL;
-    CU_ASSERT_EQUAL_FATAL(dpc_members_load(kv, now_s, &members, &err), DPC_OK);
+    CU_ASSERT_EQUAL_FATAL(dpc_members_load(kv, at(now_s), &members, &err), DPC_OK);
 }
 
 static void
@@ -78,8 +85,8 @@ enrol_at(uint32_t invitation, uint32_t machine, const char *address, int64_t now
     set_key(enrol.key.bytes, machine);
     (void)snprintf(name, sizeof name, "machine %u", machine % 1000);
     *ret_state = 0;
-    int code =
-        dpc_members_enrol(members, key, &enrol, address, now_s, &batch, ret_state, &changed, &err);
+    int code = dpc_members_enrol(members, key, &enrol, address, at(now_s), &batch, ret_state,
+                                 &changed, &err);
     CU_ASSERT_EQUAL(changed, batch.operations.len > 0);
     return code;
 }
@@ -151,10 +158,10 @@ who_is_asked_about_waits(void)
         CU_ASSERT_EQUAL(state, DPC_ENROLMENT_PENDING);
         CU_ASSERT_EQUAL(enrol(1, 101, &state), DPC_OK);
     }
-    CU_ASSERT_EQUAL(dpc_members_pending(members), 2);
+    CU_ASSERT_EQUAL(dpc_members_pending(members, NULL), 2);
     judge(100, DPC_MEMBER_TAKEN, DPC_OK);
     judge(101, DPC_MEMBER_REFUSED, DPC_OK);
-    CU_ASSERT_EQUAL(dpc_members_pending(members), 0);
+    CU_ASSERT_EQUAL(dpc_members_pending(members, NULL), 0);
     CU_ASSERT_EQUAL(enrol(1, 100, &state), DPC_OK);
     CU_ASSERT_EQUAL(state, DPC_ENROLMENT_TAKEN);
     CU_ASSERT_EQUAL(enrol(1, 101, &state), DPC_OK);
@@ -241,13 +248,18 @@ places_to_wait_are_bounded(void)
 static void
 invitations_are_bounded(void)
 {
-    struct dpc_invitation_record record = {.uses_left = 1};
+    struct dpc_invitation_record record = {
+        .created_s = NOW_S, .expires_s = NOW_S + WEEK_S, .uses_left = 1};
     set_up();
     for (uint32_t i = 0; i < DPC_INVITATIONS_MAX; i++) {
         set_key(record.key, i);
         CU_ASSERT_EQUAL(dpc_members_invite(members, &record, &batch, &err), DPC_OK);
     }
     CU_ASSERT_EQUAL(dpc_members_invite(members, &record, &batch, &err), DPC_ELIMIT);
+    record.created_s = NOW_S + WEEK_S; /* one that is over makes room */
+    set_key(record.key, 9999);
+    CU_ASSERT_EQUAL(dpc_members_invite(members, &record, &batch, &err), DPC_OK);
+    CU_ASSERT_EQUAL(dpc_members_invitations_count(members), DPC_INVITATIONS_MAX);
     tear_down();
 }
 
@@ -261,14 +273,77 @@ time_ends_invitations(void)
     CU_ASSERT_EQUAL(enrol_at(1, 100, "", NOW_S + WEEK_S - 1, &state), DPC_OK);
     keep();
     CU_ASSERT_EQUAL(enrol_at(1, 101, "", NOW_S + WEEK_S, &state), DPC_EPERM);
-    CU_ASSERT_FALSE(dpc_members_expire(members, NOW_S + WEEK_S - 1, &batch, key));
-    CU_ASSERT(dpc_members_expire(members, NOW_S + WEEK_S, &batch, key));
+    /* A clock that was ahead for a while has ended nothing. */
+    CU_ASSERT_FALSE(dpc_members_expire(members, at(NOW_S + WEEK_S + KEPT_S - 1), &batch, key));
+    CU_ASSERT_EQUAL(enrol_at(1, 101, "", NOW_S, &state), DPC_OK);
+    keep();
+    CU_ASSERT(dpc_members_expire(members, at(NOW_S + WEEK_S + KEPT_S), &batch, key));
     set_key(expected, 1);
     CU_ASSERT_EQUAL(memcmp(key, expected, sizeof key), 0);
-    CU_ASSERT_FALSE(dpc_members_expire(members, NOW_S + WEEK_S, &batch, key));
+    CU_ASSERT_FALSE(dpc_members_expire(members, at(NOW_S + WEEK_S + KEPT_S), &batch, key));
     keep();
     CU_ASSERT_EQUAL(dpc_members_invitations_count(members), 0);
     CU_ASSERT(is(100, DPC_MEMBER_TAKEN)); /* who came stays */
+    tear_down();
+}
+
+/* The day that a machine may be silent is not the wall clock's. */
+static void
+a_jump_of_the_clock_drops_nobody_who_waits(void)
+{
+    uint8_t key[DPC_WORKER_KEY_BYTES];
+    enum dpc_enrolment state;
+    struct dpc_members_now jumped = {.wall_s = NOW_S + 10 * DAY_S, .up_s = NOW_S + 5};
+    set_up();
+    invite(1, 0);
+    CU_ASSERT_EQUAL(enrol_at(1, 100, "", NOW_S, &state), DPC_OK);
+    CU_ASSERT_FALSE(dpc_members_expire(members, jumped, &batch, key));
+    dpc_kv_batch_reset(&batch);
+    tear_down();
+}
+
+static void
+those_turned_away_do_not_fill_the_books(void)
+{
+    enum { OUT_MAX = 1024 };
+    uint8_t key[DPC_WORKER_KEY_BYTES];
+    enum dpc_enrolment state;
+    set_up();
+    invite(1, 0);
+    for (uint32_t i = 0; i < OUT_MAX + 1; i++) {
+        CU_ASSERT_EQUAL_FATAL(enrol_at(1, 1000 + i, "", NOW_S, &state), DPC_OK);
+        set_key(key, 1000 + i);
+        CU_ASSERT_EQUAL(
+            dpc_members_judge(members, key, DPC_MEMBER_REFUSED, NOW_S + i, &batch, &err), DPC_OK);
+    }
+    CU_ASSERT(dpc_members_expire(members, at(NOW_S), &batch, key));
+    CU_ASSERT_EQUAL(key[0] + 256 * key[1], 1000); /* the first */
+    CU_ASSERT_FALSE(dpc_members_expire(members, at(NOW_S), &batch, key));
+    dpc_kv_batch_reset(&batch);
+    tear_down();
+}
+
+/* A machine that names itself as another's id is not taken for that one. */
+static void
+a_name_that_looks_like_an_id_is_none(void)
+{
+    uint8_t key[DPC_WORKER_KEY_BYTES];
+    struct dpc_msg_enrol imposter = {.name = "05000000"};
+    struct dpc_member_record found;
+    enum dpc_enrolment state;
+    bool changed;
+    set_up();
+    invite(1, 9);
+    set_key(key, 1);
+    set_key(imposter.key.bytes, 7);
+    CU_ASSERT_EQUAL(
+        dpc_members_enrol(members, key, &imposter, "", at(NOW_S), &batch, &state, &changed, &err),
+        DPC_OK);
+    keep();
+    CU_ASSERT_EQUAL(dpc_members_find(members, "05000000", &found, &err), DPC_ENOTFOUND);
+    CU_ASSERT_EQUAL(enrol(1, 5, &state), DPC_OK);
+    CU_ASSERT_EQUAL(dpc_members_find(members, "05000000", &found, &err), DPC_OK);
+    CU_ASSERT_EQUAL(found.key[0], 5);
     tear_down();
 }
 
@@ -285,10 +360,10 @@ who_stopped_asking_leaves_its_place(void)
     CU_ASSERT_EQUAL(kv->ops->write(kv, &batch, &err), DPC_OK);
     dpc_kv_batch_reset(&batch);
     CU_ASSERT_EQUAL(enrol_at(1, 101, "", NOW_S + DAY_S / 2, &state), DPC_OK);
-    CU_ASSERT(dpc_members_expire(members, NOW_S + DAY_S, &batch, key));
+    CU_ASSERT(dpc_members_expire(members, at(NOW_S + DAY_S), &batch, key));
     set_key(expected, 100);
     CU_ASSERT_EQUAL(memcmp(key, expected, sizeof key), 0);
-    CU_ASSERT_FALSE(dpc_members_expire(members, NOW_S + DAY_S, &batch, key));
+    CU_ASSERT_FALSE(dpc_members_expire(members, at(NOW_S + DAY_S), &batch, key));
     keep();
     CU_ASSERT_FALSE(is(100, DPC_MEMBER_PENDING));
     CU_ASSERT(is(101, DPC_MEMBER_PENDING));
@@ -345,6 +420,9 @@ static const struct dpc_test tests[] = {
     {"places to wait are bounded", places_to_wait_are_bounded},
     {"invitations are bounded", invitations_are_bounded},
     {"time ends invitations", time_ends_invitations},
+    {"a jump of the clock drops nobody who waits", a_jump_of_the_clock_drops_nobody_who_waits},
+    {"those turned away do not fill the books", those_turned_away_do_not_fill_the_books},
+    {"a name that looks like an id is none", a_name_that_looks_like_an_id_is_none},
     {"who stopped asking leaves its place", who_stopped_asking_leaves_its_place},
     {"invitations are withdrawn by their id", invitations_are_withdrawn_by_their_id},
     {"machines are found by id and by name", machines_are_found_by_id_and_by_name},

@@ -272,6 +272,24 @@ a_plain_peer_gets_nowhere(void)
 }
 
 static void
+an_invitation_opens_the_control_channel_alone(void)
+{
+    static const struct {
+        enum dpc_channel_kind kind;
+        enum dpc_link_state state;
+    } rows[] = {{DPC_CHANNEL_CONTROL, DPC_LINK_UP}, {DPC_CHANNEL_BULK, DPC_LINK_REFUSED}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct place place;
+        open_place(&place, rows[i].kind);
+        CU_ASSERT_EQUAL(
+            dpc_net_authorize(place.server, &place.worker_keys.public_key, DPC_ROLE_ENROL), DPC_OK);
+        open_link(&place, rows[i].kind);
+        CU_ASSERT(reaches(place.link, rows[i].state));
+        close_place(&place);
+    }
+}
+
+static void
 a_revoked_key_falls_silent(void)
 {
     struct place place;
@@ -653,6 +671,8 @@ static const struct dpc_test tests[] = {
      an_unknown_key_is_turned_away_and_may_come_back},
     {"a wrong server key is noticed", a_wrong_server_key_is_noticed},
     {"a plain peer gets nowhere", a_plain_peer_gets_nowhere},
+    {"an invitation opens the control channel alone",
+     an_invitation_opens_the_control_channel_alone},
     {"a revoked key falls silent", a_revoked_key_falls_silent},
     {"the table of keys has an end", the_table_of_keys_has_an_end},
     {"a port in use is said", a_port_in_use_is_said},

@@ -66,7 +66,9 @@ a_changed_or_lost_character_is_seen(void)
         memmove(changed + i, text + i + 1, len - i);
         CU_ASSERT_NOT_EQUAL(dpc_join_parse(changed, &read, &err), DPC_OK);
     }
-    (void)snprintf(changed, sizeof changed, "%s\n", text);
+    (void)snprintf(changed, sizeof changed, "%s \n", text); /* as it is copied */
+    CU_ASSERT_EQUAL(dpc_join_parse(changed, &read, &err), DPC_OK);
+    (void)snprintf(changed, sizeof changed, "%s \nx", text);
     CU_ASSERT_EQUAL(dpc_join_parse(changed, &read, &err), DPC_EPARSE);
     CU_ASSERT_PTR_NOT_NULL(strstr(err.text, "copy it again"));
 }
@@ -121,8 +123,10 @@ garbage_is_refused(void)
 static void
 an_endpoint_must_be_one(void)
 {
-    static const char *const rows[] = {"ipc:///run/socket", "tcp://host", "tcp://host:0",
-                                       "tcp://*:*"};
+    static const char *const rows[] = {"ipc:///run/socket", "tcp://host",      "tcp://host:0",
+                                       "tcp://*:*",         "tcp://*:7600",    "tcp://0.0.0.0:1",
+                                       "tcp://[::]:1",      "tcp://h/x:7600",  "tcp://a b:7600",
+                                       "tcp://eth0;x:7600", "tcp://[::1:7600", "tcp://[zz]:7600"};
     char text[DPC_JOIN_TEXT_MAX];
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         struct dpc_join join = sample(rows[i]);

@@ -811,6 +811,9 @@ impossible_values_are_refused(void)
     one.value[1 + 32 + 8 + 8] = 2; /* neither yes nor no */
     write_one(&one);
     CU_ASSERT_EQUAL(dpc_scan_invitations(kv, ignore_invitation, NULL, &err), DPC_ECORRUPT);
+    one.value[1 + 32 + 8 + 8] = 0; /* no machine is left that it takes */
+    write_one(&one);
+    CU_ASSERT_EQUAL(dpc_scan_invitations(kv, ignore_invitation, NULL, &err), DPC_ECORRUPT);
     dpc_kv_close(kv);
 
     set_up();
