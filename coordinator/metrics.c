@@ -22,7 +22,7 @@ struct figures {
     double rounds, rounds_min, rounds_max;
     double steps_done, steps;
     double loss;
-    double modules, replaced;
+    double modules, replaced, drained;
     double failing;
     double tokens, leases_granted, tokens_per_s, leases_silent;
     double phases[PHASES];
@@ -107,6 +107,8 @@ static const struct metric {
     {"dipaco_task_failing", "gauge",
      "1 while a task is given to nobody any more, since it failed wherever it was tried.",
      FIGURE(failing)},
+    {"dipaco_workers_drained", "gauge", "Workers that get no new lease: dipacoctl drain.",
+     FIGURE(drained)},
     {"dipaco_leases_granted_total", "counter", "Leases granted.", FIGURE(leases_granted)},
     {"dipaco_leases_silent", "gauge", "Leases whose worker is not heard of.",
      FIGURE(leases_silent)},
@@ -503,6 +505,7 @@ gather_workers(struct scrape *scrape)
         bool connected;
         const struct dpc_worker_record *worker = worker_at(scrape, i, &connected);
         const struct dpc_conduct_record *conduct = dpc_core_conduct_at(scrape->core, i);
+        figures->drained += worker->drained;
         figures->workers[worker->standing != DPC_STANDING_GOOD ? WORKER_BARRED
                          : connected                           ? WORKER_CONNECTED
                                                                : WORKER_AWAY]++;

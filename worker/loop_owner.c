@@ -12,12 +12,6 @@
 #include "base/alloc.h"
 #include "base/notify.h"
 
-static int64_t
-wall_s(void)
-{
-    return dpc_clock_now_ms(&dpc_clock_wall) / 1000;
-}
-
 /* --- Resting. */
 
 enum {
@@ -68,7 +62,8 @@ change_rest(struct dpc_worker *worker, const struct dpc_owner_verdict *rest)
 static void
 watch_month(struct dpc_worker *worker)
 {
-    bool used_up = dpc_allowance_is_used_up(worker->allowance, wall_s(), &worker->used_up_until_s);
+    bool used_up =
+        dpc_allowance_is_used_up(worker->allowance, dpc_clock_wall_s(), &worker->used_up_until_s);
     if (used_up != worker->used_up)
         dpc_log_info(used_up ? "no more work is asked for: this month's bytes are used up"
                              : "a new month begins, going on");
@@ -89,7 +84,7 @@ void
 loop_follow_owner(struct dpc_worker *worker)
 {
     struct dpc_owner_verdict rest;
-    dpc_owner_look(worker->owner, loop_now(), wall_s(), &rest);
+    dpc_owner_look(worker->owner, loop_now(), dpc_clock_wall_s(), &rest);
     if (rest.rests != worker->rest.rests)
         change_rest(worker, &rest);
     worker->rest = rest;
@@ -118,7 +113,7 @@ why_paused(const struct dpc_worker *worker, int64_t *ret_until_s)
     if (worker->notice_state != DPC_NOTICE_CALM)
         return "the cloud takes this machine back";
     if (worker->rest.rests && worker->rest.left_ms != INT64_MAX)
-        *ret_until_s = to_minute(wall_s() + worker->rest.left_ms / 1000);
+        *ret_until_s = to_minute(dpc_clock_wall_s() + worker->rest.left_ms / 1000);
     if (worker->rest.rests)
         return worker->rest.text;
     if (!dpc_device_is_ready(worker->device))
@@ -194,7 +189,7 @@ fill_standing(struct dpc_worker *worker, struct dpc_standing *standing)
     standing->connected = worker->contact;
     standing->contact_s = worker->contact_s;
     standing->cache_limit = worker->options->cache_bytes;
-    struct dpc_allowance_bytes bytes = dpc_allowance_count(worker->allowance, wall_s());
+    struct dpc_allowance_bytes bytes = dpc_allowance_count(worker->allowance, dpc_clock_wall_s());
     standing->pace.day_up = bytes.day_up;
     standing->pace.day_down = bytes.day_down;
     standing->pace.month_up = bytes.month_up;
@@ -213,7 +208,8 @@ write_standing(struct dpc_worker *worker, int64_t ended_s)
     struct dpc_error err = {0};
     fill_standing(worker, &standing);
     standing.ended_s = ended_s;
-    int code = dpc_standing_write(worker->standing, &standing, loop_now(), wall_s(), &err);
+    int code =
+        dpc_standing_write(worker->standing, &standing, loop_now(), dpc_clock_wall_s(), &err);
     if (code != DPC_OK && !worker->standing_failed)
         dpc_log_warning("--status will tell old figures: %s", err.text);
     worker->standing_failed = code != DPC_OK;
@@ -223,7 +219,7 @@ static void
 note_contact(struct dpc_worker *worker, bool contact)
 {
     if (contact != worker->contact)
-        worker->contact_s = wall_s();
+        worker->contact_s = dpc_clock_wall_s();
     worker->contact = contact;
 }
 
@@ -241,7 +237,7 @@ void
 loop_owner_begin(struct dpc_worker *worker)
 {
     struct dpc_error err = {0};
-    worker->started_s = worker->contact_s = wall_s();
+    worker->started_s = worker->contact_s = dpc_clock_wall_s();
     worker->standing = dpc_standing_open(&dpc_vfs_posix, worker->options->folder, &err);
     if (err.code != DPC_OK)
         dpc_log_warning("what came of leases is counted from zero: %s", err.text);
@@ -257,6 +253,6 @@ loop_owner_end(struct dpc_worker *worker)
 {
     save_allowance(worker, true);
     note_contact(worker, false);
-    write_standing(worker, wall_s());
+    write_standing(worker, dpc_clock_wall_s());
     worker->standing = dpc_standing_close(worker->standing);
 }

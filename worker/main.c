@@ -105,7 +105,7 @@ static int
 snooze(const char *folder, const char *text)
 {
     struct dpc_error err = {0};
-    int64_t wall_s = dpc_clock_now_ms(&dpc_clock_wall) / 1000, seconds;
+    int64_t wall_s = dpc_clock_wall_s(), seconds;
     bool running;
     if (dpc_snooze_parse(text, wall_s, &seconds) != DPC_OK)
         return dpc_worker_usage("--snooze takes 30m, 2h, 1d and the like up to 31d, 07:00 or off, "
@@ -125,7 +125,7 @@ show_status(const char *folder, bool json)
     struct dpc_error err = {0};
     char *text = NULL;
     bool running;
-    int64_t wall_s = dpc_clock_now_ms(&dpc_clock_wall) / 1000;
+    int64_t wall_s = dpc_clock_wall_s();
     int code = look_for_worker(folder, &running, &err);
     if (code == DPC_OK)
         code = dpc_standing_show(&dpc_vfs_posix, folder, running, json, wall_s, &text, &err);

@@ -140,6 +140,19 @@ wait_until_held(struct dpc_runner *runner)
     CU_ASSERT_FATAL(dpc_runner_is_held(runner));
 }
 
+/* Begins a lease of so many steps and holds it in the middle; how many it has done then. */
+static uint32_t
+hold_in_the_middle(struct dpc_runner *runner, struct task_rig *rig, uint32_t steps)
+{
+    rig->lease.steps_count = steps;
+    CU_ASSERT_EQUAL(dpc_runner_run(runner, &rig->experiment, &rig->lease), DPC_OK);
+    while (dpc_runner_steps_done(runner) == 0)
+        sched_yield();
+    dpc_runner_hold(runner, true);
+    wait_until_held(runner);
+    return dpc_runner_steps_done(runner);
+}
+
 /* The same lease twice: held after some steps, and not. */
 static void
 a_job_that_is_held_goes_on_to_the_same_bits(void)
@@ -147,13 +160,7 @@ a_job_that_is_held_goes_on_to_the_same_bits(void)
     struct task_rig rig;
     rig_begin(&rig, DPC_TASK_TRAIN);
     struct dpc_runner *runner = dpc_runner_start(rig.cache, NULL, NULL, 2, 0);
-    rig.lease.steps_count = 6000;
-    CU_ASSERT_EQUAL(dpc_runner_run(runner, &rig.experiment, &rig.lease), DPC_OK);
-    while (dpc_runner_steps_done(runner) == 0)
-        sched_yield();
-    dpc_runner_hold(runner, true);
-    wait_until_held(runner);
-    uint32_t steps = dpc_runner_steps_done(runner);
+    uint32_t steps = hold_in_the_middle(runner, &rig, 6000);
     CU_ASSERT(steps > 0 && steps < 6000);
     struct pollfd item = {.fd = dpc_runner_fd(runner), .events = POLLIN};
     CU_ASSERT_EQUAL(poll(&item, 1, 50), 0);
@@ -199,13 +206,7 @@ a_cut_ends_the_waiting_with_what_there_is(void)
     struct task_rig rig;
     rig_begin(&rig, DPC_TASK_TRAIN);
     struct dpc_runner *runner = dpc_runner_start(rig.cache, NULL, NULL, 2, 0);
-    rig.lease.steps_count = 100000;
-    CU_ASSERT_EQUAL(dpc_runner_run(runner, &rig.experiment, &rig.lease), DPC_OK);
-    while (dpc_runner_steps_done(runner) == 0)
-        sched_yield();
-    dpc_runner_hold(runner, true);
-    wait_until_held(runner);
-    uint32_t steps = dpc_runner_steps_done(runner);
+    uint32_t steps = hold_in_the_middle(runner, &rig, 100000);
     dpc_runner_cut(runner);
     struct dpc_job_result *result = await(runner);
     CU_ASSERT_EQUAL(result->code, DPC_OK);
