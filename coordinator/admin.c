@@ -338,15 +338,6 @@ set_best(const struct listing *listing, struct dpc_json *row, uint32_t path)
     dpc_json_set_number(row, "best_loss", best->loss);
 }
 
-/* A replica of the dense path owes the warm start alone. */
-static uint32_t
-rounds_of(const struct listing *listing, uint32_t path)
-{
-    return path > dpc_topology_dense_path(listing->topology)
-               ? dpc_core_warm_rounds(listing->core)
-               : dpc_core_path_rounds(listing->core, path);
-}
-
 static int
 list_paths(struct listing *listing)
 {
@@ -357,10 +348,8 @@ list_paths(struct listing *listing)
         const struct dpc_path_record *record = dpc_core_path(listing->core, path);
         struct dpc_json *row = dpc_json_object();
         set_path(listing, row, "path", path);
-        uint32_t total = rounds_of(listing, path);
-        dpc_json_set_integer(row, "round",
-                             record->rounds_done < total ? record->rounds_done : total);
-        dpc_json_set_integer(row, "rounds_total", total);
+        dpc_json_set_integer(row, "round", dpc_core_path_made(listing->core, path));
+        dpc_json_set_integer(row, "rounds_total", dpc_core_path_owes(listing->core, path));
         dpc_json_set_integer(row, "steps_done", (int64_t)record->steps_done);
         dpc_json_set_integer(row, "part_steps", record->part_steps);
         set_path_state(listing, row, path);

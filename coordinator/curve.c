@@ -26,8 +26,8 @@ void
 dpc_curve_add(struct dpc_curve *curve, uint32_t path, uint32_t round, double loss)
 {
     const struct dpc_topology *topology = dpc_core_topology(curve->core);
-    if (path >= topology->paths_count || round < curve->rounds[path] || !isfinite(loss))
-        return;
+    if (path > dpc_topology_dense_path(topology) || round < curve->rounds[path] || !isfinite(loss))
+        return; /* replicas of the dense path are no model */
     curve->rounds[path] = round + 1;
     uint64_t end = dpc_core_round_place(curve->core, path, round) +
                    dpc_core_round_steps(curve->core, path, round);

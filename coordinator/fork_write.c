@@ -100,13 +100,14 @@ put_paths(struct writer *writer)
     }
 }
 
-/* Whoever has contributed keeps its name and standing. What it is counted for is another store's.
+/* Whoever has contributed keeps its name and standing, and stays drained. What it is counted for is
+ * another store's.
  */
 static bool
 put_worker(void *context, const struct dpc_worker_record *worker)
 {
     struct writer *writer = context;
-    struct dpc_worker_record named = {.standing = worker->standing};
+    struct dpc_worker_record named = {.standing = worker->standing, .drained = worker->drained};
     memcpy(named.key, worker->key, sizeof named.key);
     memcpy(named.name, worker->name, sizeof named.name);
     dpc_put_worker(&writer->batch, &named);

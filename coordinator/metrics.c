@@ -296,7 +296,7 @@ put_module(const struct scrape *scrape, uint32_t index)
 static double
 path_rounds(const struct scrape *scrape, uint32_t index)
 {
-    return dpc_core_path(scrape->core, index)->rounds_done;
+    return dpc_core_path_made(scrape->core, index);
 }
 
 static double

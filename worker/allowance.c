@@ -16,9 +16,10 @@ static const char name_of_file[] = "traffic.json";
 
 enum {
     MS = 1000,
-    PIECES = 4,              /* of a full bucket */
-    RELEASED_S = 1767225600, /* 2026: no clock that is right says less */
-    FULL_MS_MAX = 60000,     /* longer than the emptiest bucket takes to fill */
+    PIECES = 4,                      /* of a full bucket */
+    RELEASED_S = 1767225600,         /* 2026: no clock that is right says less */
+    EXCURSION_MS = 24 * 3600 * 1000, /* of a wall clock that is set right again */
+    FULL_MS_MAX = 60000,             /* longer than the emptiest bucket takes to fill */
     FILE_BYTES_MAX = 4096,
 };
 
@@ -36,7 +37,10 @@ struct dpc_allowance {
     uint64_t month_most; /* bytes; 0: no limit */
     int64_t day, month;  /* that is counted: 20261129, 202611 */
     struct dpc_allowance_bytes bytes;
-    bool changed; /* since it was saved */
+    /* The month before the wall clock's last jump or turn of the page. */
+    int64_t left_month, left_ms;
+    uint64_t left_up, left_down; /* which were not taken along */
+    bool changed;                /* since it was saved */
     int64_t saved_ms;
 };
 
@@ -106,10 +110,38 @@ local_time(int64_t wall_s, struct tm *ret_parts)
     return localtime_r(&seconds, ret_parts) != NULL;
 }
 
-/* A clock that was ahead and is set right: what was counted under the wrong date goes on under the
- * right one, since nobody can tell when it was. One that has not been set yet turns no page. */
 static void
-turn_pages(struct dpc_allowance *allowance, int64_t wall_s)
+leave_month(struct dpc_allowance *allowance, int64_t now_ms, bool takes_along)
+{
+    struct dpc_allowance_bytes *bytes = &allowance->bytes;
+    allowance->left_month = allowance->month;
+    allowance->left_ms = now_ms;
+    allowance->left_up = takes_along ? 0 : bytes->month_up;
+    allowance->left_down = takes_along ? 0 : bytes->month_down;
+    if (!takes_along)
+        bytes->month_up = bytes->month_down = 0;
+}
+
+/* A month begins from nothing. One that is gone back to goes on with what was counted since, and
+ * one that is come back to within a day, from a clock that was wrong, with what was counted before.
+ */
+static void
+turn_month(struct dpc_allowance *allowance, int64_t month, int64_t now_ms)
+{
+    bool comes_back = month == allowance->left_month && now_ms - allowance->left_ms < EXCURSION_MS;
+    if (comes_back) {
+        allowance->bytes.month_up += allowance->left_up;
+        allowance->bytes.month_down += allowance->left_down;
+        allowance->left_month = 0;
+    } else {
+        leave_month(allowance, now_ms, month < allowance->month);
+    }
+    allowance->month = month;
+}
+
+/* A clock that has not been set yet turns no page. */
+static void
+turn_pages(struct dpc_allowance *allowance, int64_t now_ms, int64_t wall_s)
 {
     struct tm parts;
     struct dpc_allowance_bytes *bytes = &allowance->bytes;
@@ -121,17 +153,16 @@ turn_pages(struct dpc_allowance *allowance, int64_t wall_s)
         return;
     if (day > allowance->day)
         bytes->day_up = bytes->day_down = 0;
-    if (month > allowance->month)
-        bytes->month_up = bytes->month_down = 0;
+    if (month != allowance->month)
+        turn_month(allowance, month, now_ms);
     allowance->day = day;
-    allowance->month = month;
     allowance->changed = true;
 }
 
 struct dpc_allowance_bytes
-dpc_allowance_count(struct dpc_allowance *allowance, int64_t wall_s)
+dpc_allowance_count(struct dpc_allowance *allowance, int64_t now_ms, int64_t wall_s)
 {
-    turn_pages(allowance, wall_s);
+    turn_pages(allowance, now_ms, wall_s);
     return allowance->bytes;
 }
 
@@ -147,9 +178,10 @@ next_month_s(int64_t wall_s)
 }
 
 bool
-dpc_allowance_is_used_up(struct dpc_allowance *allowance, int64_t wall_s, int64_t *ret_until_s)
+dpc_allowance_is_used_up(struct dpc_allowance *allowance, int64_t now_ms, int64_t wall_s,
+                         int64_t *ret_until_s)
 {
-    struct dpc_allowance_bytes bytes = dpc_allowance_count(allowance, wall_s);
+    struct dpc_allowance_bytes bytes = dpc_allowance_count(allowance, now_ms, wall_s);
     if (!allowance->month_most || bytes.month_up + bytes.month_down < allowance->month_most)
         return false;
     *ret_until_s = next_month_s(wall_s);

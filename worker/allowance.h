@@ -45,11 +45,12 @@ struct dpc_allowance *dpc_allowance_close(struct dpc_allowance *allowance);
 /* For transfers, which it must outlive. */
 struct dpc_transfer_gate dpc_allowance_gate(struct dpc_allowance *allowance);
 
-/* What was counted today and this month, by the local calendar. A clock that goes back to an
- * earlier day or month, or was not set yet, takes nothing away. */
-struct dpc_allowance_bytes dpc_allowance_count(struct dpc_allowance *allowance, int64_t wall_s);
+/* What was counted today and this month, by the local calendar. A wall clock that was not set yet,
+ * or is set right within a day (of `now_ms`, which only goes on), takes nothing of the month away. */
+struct dpc_allowance_bytes dpc_allowance_count(struct dpc_allowance *allowance, int64_t now_ms,
+                                               int64_t wall_s);
 /* This month's bytes are used up until `*ret_until_s`, its end. */
-bool dpc_allowance_is_used_up(struct dpc_allowance *allowance, int64_t wall_s,
+bool dpc_allowance_is_used_up(struct dpc_allowance *allowance, int64_t now_ms, int64_t wall_s,
                               int64_t *ret_until_s);
 
 /* Writes the counts when that is due, or `now`. */

@@ -7,6 +7,7 @@
 #include "worker/loop_parts.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/alloc.h"
@@ -62,8 +63,8 @@ change_rest(struct dpc_worker *worker, const struct dpc_owner_verdict *rest)
 static void
 watch_month(struct dpc_worker *worker)
 {
-    bool used_up =
-        dpc_allowance_is_used_up(worker->allowance, dpc_clock_wall_s(), &worker->used_up_until_s);
+    bool used_up = dpc_allowance_is_used_up(worker->allowance, loop_now(), dpc_clock_wall_s(),
+                                            &worker->used_up_until_s);
     if (used_up != worker->used_up)
         dpc_log_info(used_up ? "no more work is asked for: this month's bytes are used up"
                              : "a new month begins, going on");
@@ -98,13 +99,6 @@ loop_follow_owner(struct dpc_worker *worker)
 
 /* --- Telling. */
 
-/* What is left and the wall clock are read one after the other: their sum is not still. */
-static int64_t
-to_minute(int64_t seconds)
-{
-    return (seconds + 30) / 60 * 60;
-}
-
 /* Why no work is done or asked for; NULL: it is. `*ret_until_s` is 0 where nobody knows the end. */
 static const char *
 why_paused(const struct dpc_worker *worker, int64_t *ret_until_s)
@@ -113,7 +107,7 @@ why_paused(const struct dpc_worker *worker, int64_t *ret_until_s)
     if (worker->notice_state != DPC_NOTICE_CALM)
         return "the cloud takes this machine back";
     if (worker->rest.rests && worker->rest.left_ms != INT64_MAX)
-        *ret_until_s = to_minute(dpc_clock_wall_s() + worker->rest.left_ms / 1000);
+        *ret_until_s = dpc_clock_wall_s() + worker->rest.left_ms / 1000;
     if (worker->rest.rests)
         return worker->rest.text;
     if (!dpc_device_is_ready(worker->device))
@@ -185,11 +179,16 @@ fill_standing(struct dpc_worker *worker, struct dpc_standing *standing)
     (void)snprintf(standing->name, sizeof standing->name, "%s", worker->options->name);
     (void)snprintf(standing->endpoint, sizeof standing->endpoint, "%s", worker->options->endpoint);
     (void)snprintf(standing->paused, sizeof standing->paused, "%s", paused ? paused : "");
+    /* What is left and the wall clock are read one after the other: their sum is not still. */
+    if (llabs(standing->paused_until_s - worker->paused_until_s) < 60)
+        standing->paused_until_s = worker->paused_until_s;
+    worker->paused_until_s = standing->paused_until_s;
     standing->started_s = worker->started_s;
     standing->connected = worker->contact;
     standing->contact_s = worker->contact_s;
     standing->cache_limit = worker->options->cache_bytes;
-    struct dpc_allowance_bytes bytes = dpc_allowance_count(worker->allowance, dpc_clock_wall_s());
+    struct dpc_allowance_bytes bytes =
+        dpc_allowance_count(worker->allowance, loop_now(), dpc_clock_wall_s());
     standing->pace.day_up = bytes.day_up;
     standing->pace.day_down = bytes.day_down;
     standing->pace.month_up = bytes.month_up;

@@ -64,6 +64,7 @@ struct dpc_worker {
     struct dpc_standing_file *standing;
     int64_t started_s, contact_s; /* wall clock */
     bool contact;                 /* as the standing knows it */
+    int64_t paused_until_s;       /* as it said last */
     bool standing_failed;         /* its last write did, and the log knows */
 };
 

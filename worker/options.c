@@ -82,8 +82,9 @@ static const char usage[] =
     "  --log-level LEVEL    error, warning, info or debug; default info\n"
     "  --version, --help\n"
     "\n"
-    "Exit status: 0 ended as asked, 1 failed, 2 wrong usage, 3 no worker runs (--status),\n"
-    "4 refused.\n";
+    "Exit status: 0 ended as asked, 1 failed, 2 wrong usage, 3 no worker runs (--status) or "
+    "nobody\n"
+    "answers (--enrol-only), 4 refused.\n";
 
 /* --- What options take. */
 

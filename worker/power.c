@@ -82,7 +82,8 @@ add_supply(struct sum *sum, const char *supply)
         if (!says(supply, "scope", "Device") && !says(supply, "present", "0"))
             add_battery(sum, supply);
     } else if (!says(supply, "scope", "Device")) {
-        sum->mains = sum->mains || says(supply, "online", "1");
+        /* 1: a fixed voltage, 2: one that is set by the machine. */
+        sum->mains = sum->mains || says(supply, "online", "1") || says(supply, "online", "2");
     }
 }
 

@@ -3,6 +3,7 @@
  * fraction of a millisecond, and a bus that hangs is let alone for a minute. */
 #include "worker/presence.h"
 
+#include <errno.h>
 #include <string.h>
 #include <systemd/sd-bus.h>
 
@@ -38,6 +39,25 @@ ask(struct sd_bus *bus, const char *property, char type, void *ret_value, struct
     return code;
 }
 
+/* The first call would wait for the bus's greeting as long as that takes. */
+static int
+wait_for_bus(struct sd_bus *bus)
+{
+    int64_t end_ms = dpc_clock_now_ms(&dpc_clock_system) + DPC_PRESENCE_TIMEOUT_MS;
+    int result;
+    while ((result = sd_bus_is_ready(bus)) == 0) {
+        int64_t left_ms = end_ms - dpc_clock_now_ms(&dpc_clock_system);
+        result = sd_bus_process(bus, NULL);
+        if (result == 0 && left_ms <= 0)
+            return -ETIMEDOUT;
+        if (result == 0)
+            result = sd_bus_wait(bus, (uint64_t)left_ms * 1000);
+        if (result < 0 && result != -EINTR)
+            return result;
+    }
+    return result;
+}
+
 static int
 connect_bus(struct dpc_presence *presence, struct dpc_error *err)
 {
@@ -47,7 +67,9 @@ connect_bus(struct dpc_presence *presence, struct dpc_error *err)
         return dpc_error_set_errno(err, -result, "could not connect to the system bus");
     }
     (void)sd_bus_set_method_call_timeout(presence->bus, (uint64_t)DPC_PRESENCE_TIMEOUT_MS * 1000);
-    return DPC_OK;
+    result = wait_for_bus(presence->bus);
+    return result < 0 ? dpc_error_set_errno(err, -result, "could not connect to the system bus")
+                      : DPC_OK;
 }
 
 /* logind counts from the last input, or from when a desktop found that there was none. */

@@ -33,7 +33,7 @@ struct dpc_runner {
     pthread_mutex_t lock; /* numbers, `held`, and the setting of progress.cancelled and .cut */
     pthread_cond_t released;
     bool held, waits; /* the compute thread does, for the end of that */
-    uint64_t queued, ended, cancelled_to, running;
+    uint64_t queued, ended, cancelled_to, cut_to, running;
     struct dpc_engine_limits limits;
     struct dpc_engine *engine; /* the thread's */
 };
@@ -190,7 +190,8 @@ begin(struct dpc_runner *runner, const struct job *job)
     runner->progress.steps_done = runner->progress.steps_before = 0;
     runner->progress.tokens_per_s = 0;
     runner->progress.waited_ns = 0;
-    runner->progress.keep = runner->progress.cut = false;
+    runner->progress.keep = false;
+    runner->progress.cut = job->number <= runner->cut_to;
     runner->progress.cancelled = job->number <= runner->cancelled_to;
     pthread_mutex_unlock(&runner->lock);
 }
@@ -321,6 +322,7 @@ void
 dpc_runner_cut(struct dpc_runner *runner)
 {
     pthread_mutex_lock(&runner->lock);
+    runner->cut_to = runner->queued; /* it may not have begun */
     runner->progress.cut = true;
     pthread_cond_signal(&runner->released);
     pthread_mutex_unlock(&runner->lock);

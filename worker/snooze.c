@@ -126,7 +126,9 @@ static int
 write_file(const char *path, const char *text)
 {
     size_t len = strlen(text);
-    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+    /* Root may write here where the worker is somebody else, who must not lead it elsewhere. */
+    (void)unlink(path);
+    int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644);
     if (fd < 0)
         return errno;
     errno = 0;

@@ -176,7 +176,7 @@ fill_audit(const struct dpc_core *core, const struct core_audit *audit,
 static bool
 is_overdue(const struct dpc_core *core, const struct core_audit *audit)
 {
-    return core->paths[audit->path].record.rounds_done > audit->round + OVERDUE_ROUNDS;
+    return dpc_core_path_made(core, audit->path) > audit->round + OVERDUE_ROUNDS;
 }
 
 /* The one that the worker holds, or the oldest that it may take; behind the last: none. */

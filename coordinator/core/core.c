@@ -586,6 +586,19 @@ dpc_core_path_rounds(const struct dpc_core *core, uint32_t path)
 }
 
 uint32_t
+dpc_core_path_owes(const struct dpc_core *core, uint32_t path)
+{
+    return core_is_replica(core, path) ? core->warm_rounds : dpc_core_path_rounds(core, path);
+}
+
+uint32_t
+dpc_core_path_made(const struct dpc_core *core, uint32_t path)
+{
+    uint32_t owes = dpc_core_path_owes(core, path), done = core->paths[path].record.rounds_done;
+    return done < owes ? done : owes;
+}
+
+uint32_t
 dpc_core_rounds_open(const struct dpc_core *core, uint32_t path)
 {
     uint32_t over = core->phase.routing_phases;
@@ -707,7 +720,7 @@ dpc_core_worker_at(const struct dpc_core *core, uint32_t index, int64_t now_ms,
 bool
 dpc_core_path_is_ready(const struct dpc_core *core, uint32_t path)
 {
-    return core_round_is_ready(core, path);
+    return core_judge_path(core, path) == DPC_PATH_READY;
 }
 
 void
@@ -756,13 +769,21 @@ dpc_core_path_loss(const struct dpc_core *core, uint32_t path)
     return core->paths[path].loss;
 }
 
+/* What was over with the warm start says nothing any more. */
+static bool
+trains_no_more(const struct dpc_core *core, uint32_t path)
+{
+    bool goes_on = core->experiment->baseline.dense && !core_is_replica(core, path);
+    return core_is_dense(core, path) && !goes_on && core->phase.phase > DPC_PHASE_WARM_START;
+}
+
 double
 dpc_core_loss(const struct dpc_core *core)
 {
     double sum = 0;
     uint32_t count = 0;
     for (uint32_t i = 0; i < core->topology.paths_count; i++) {
-        if (isfinite(core->paths[i].loss)) {
+        if (isfinite(core->paths[i].loss) && !trains_no_more(core, i)) {
             sum += core->paths[i].loss;
             count++;
         }

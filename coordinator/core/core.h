@@ -320,6 +320,10 @@ const struct dpc_path_record *dpc_core_path(const struct dpc_core *core, uint32_
 const struct dpc_best_record *dpc_core_best(const struct dpc_core *core, uint32_t path);
 /* Rounds that a path owes in all: the dense path's warm start counts. */
 uint32_t dpc_core_path_rounds(const struct dpc_core *core, uint32_t path);
+/* The same for people, and how many of them it has behind it: a replica of the dense path owes those
+ * of the warm start, and is past all others. */
+uint32_t dpc_core_path_owes(const struct dpc_core *core, uint32_t path);
+uint32_t dpc_core_path_made(const struct dpc_core *core, uint32_t path);
 /* The path trains in this round; a function of the experiment alone. Of a routed path: */
 bool dpc_experiment_plans(const struct dpc_experiment *experiment, uint32_t path, uint32_t round);
 /* Of any. */

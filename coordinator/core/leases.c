@@ -259,9 +259,9 @@ core_tell_class(const struct dpc_core *core, const struct core_worker *worker,
                 const char *numeric_class, char *ret_text, size_t size)
 {
     (void)snprintf(ret_text, size,
-                   "strict mode keeps to the numeric class of the first worker that trains, %s; "
-                   "this worker is of %s: use the same release on the same kind of machine, or "
-                   "begin an experiment with numeric_class: any",
+                   "use the same release on the same kind of machine, or begin an experiment with "
+                   "numeric_class: any: strict mode keeps to the numeric class of the first worker "
+                   "that trains, %s; this one is of %s",
                    present_class(core, worker), numeric_class);
 }
 

@@ -227,7 +227,7 @@ dpc_core_why_path(const struct dpc_core *core, uint32_t path, int64_t now_ms,
     *ret_why = (struct dpc_why_path){
         .standing = core_judge_path(core, path),
         .round = at->record.rounds_done,
-        .rounds = dpc_core_path_rounds(core, path),
+        .rounds = dpc_core_path_owes(core, path),
         .rounds_open = dpc_core_rounds_open(core, path),
         .part_steps = at->record.part_steps,
         .steps = dpc_core_round_steps(core, path, at->record.rounds_done),

@@ -138,7 +138,7 @@ struct dpc_why_module {
 void dpc_core_why_module(const struct dpc_core *core, uint32_t module, int64_t now_ms,
                          struct dpc_why_module *ret_why);
 
-/* "31 s", "2 min 5 s". */
+/* "3.1 s", "125 s", "12 min". */
 const char *dpc_why_time(int64_t ms, char ret_text[static 32]);
 
 #endif

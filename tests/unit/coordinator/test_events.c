@@ -205,7 +205,27 @@ test_a_file_that_cannot_be_is_told(void)
     CU_ASSERT_PTR_NOT_NULL(strstr(err.text, "\"/nowhere/events\""));
 }
 
+static void
+a_pipe_without_a_reader_does_not_hang(void)
+{
+    struct place place;
+    struct dpc_events *events = NULL;
+    struct dpc_error err;
+    make_place(&place);
+    CU_ASSERT_EQUAL_FATAL(mkfifo(place.path, 0600), 0);
+    CU_ASSERT_NOT_EQUAL(dpc_events_open(place.path, &events, &err), DPC_OK);
+    CU_ASSERT_EQUAL(unlink(place.path), 0);
+    events = open_events(&place);
+    CU_ASSERT_EQUAL(unlink(place.path), 0);
+    CU_ASSERT_EQUAL_FATAL(mkfifo(place.path, 0600), 0);
+    dpc_events_reopen(events);
+    put_number(events, 1);
+    dpc_events_close(events);
+    remove_place(&place);
+}
+
 static const struct dpc_test tests[] = {
+    {"a pipe without a reader does not hang", a_pipe_without_a_reader_does_not_hang},
     {"times", test_times},
     {"a line is one object", test_a_line_is_one_object},
     {"a file that is there is continued", test_a_file_that_is_there_is_continued},

@@ -376,6 +376,43 @@ rounds_of_barred_workers_are_told(void)
     driver_stop(&source);
 }
 
+static bool
+drain(void *context, const struct dpc_worker_record *worker)
+{
+    struct dpc_worker_record drained = *worker;
+    drained.drained = 1;
+    dpc_put_worker(context, &drained);
+    return true;
+}
+
+static bool
+count_drained(void *context, const struct dpc_worker_record *worker)
+{
+    *(uint32_t *)context += worker->drained;
+    return true;
+}
+
+static void
+who_is_drained_stays_so(void)
+{
+    struct driver source;
+    struct fork fork;
+    struct dpc_kv_batch batch;
+    struct dpc_error err;
+    uint32_t count = 0;
+    start(&source, yaml);
+    CU_ASSERT_TRUE(driver_finish(&source, 2));
+    dpc_kv_batch_init(&batch);
+    CU_ASSERT_EQUAL(dpc_scan_workers(source.kv, drain, &batch, &err), DPC_OK);
+    CU_ASSERT_EQUAL(source.kv->ops->write(source.kv, &batch, &err), DPC_OK);
+    dpc_kv_batch_done(&batch);
+    CU_ASSERT_EQUAL_FATAL(make(&source, 5, yaml, &fork), DPC_OK);
+    CU_ASSERT_EQUAL(dpc_scan_workers(fork.driver.kv, count_drained, &count, &err), DPC_OK);
+    CU_ASSERT_EQUAL(count, 2);
+    drop(&fork);
+    driver_stop(&source);
+}
+
 static void
 more_rounds_may_follow(void)
 {
@@ -579,6 +616,7 @@ static const struct dpc_test tests[] = {
      a_warm_start_serves_other_routes_and_outer_steps},
     {"a fork has a warm start", a_fork_has_a_warm_start},
     {"rounds of barred workers are told", rounds_of_barred_workers_are_told},
+    {"who is drained stays so", who_is_drained_stays_so},
     {"more rounds may follow", more_rounds_may_follow},
     {"what cannot be had is refused", what_cannot_be_had_is_refused},
     {"rounds before documents were routed anew are refused",

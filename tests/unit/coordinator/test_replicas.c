@@ -66,7 +66,14 @@ check_paths(const struct driver *driver, bool baseline)
         CU_ASSERT_EQUAL(record->steps_done, WARM_STEPS + goes_on * ROUNDS * STEPS);
         CU_ASSERT_EQUAL(dpc_hash_is_none(&record->state), path != dense);
         CU_ASSERT_EQUAL(record->test_documents > 0, path == dense);
+        CU_ASSERT_EQUAL(dpc_core_path_made(driver->core, path), WARM_ROUNDS + goes_on * ROUNDS);
+        CU_ASSERT_EQUAL(dpc_core_path_owes(driver->core, path),
+                        WARM_ROUNDS + (path == dense && baseline) * ROUNDS);
     }
+    double sum = 0;
+    for (uint32_t path = 0; path < dense + baseline; path++)
+        sum += dpc_core_path_loss(driver->core, path);
+    CU_ASSERT_DOUBLE_EQUAL(dpc_core_loss(driver->core), sum / (dense + baseline), 1e-9);
     for (uint32_t path = 0; path < dense; path++)
         CU_ASSERT_EQUAL(dpc_core_path(driver->core, path)->steps_done, WARM_STEPS + ROUNDS * STEPS);
 }

@@ -61,6 +61,19 @@ save(struct rig *rig, int64_t now_ms, bool now)
     CU_ASSERT_EQUAL(dpc_allowance_save(rig->allowance, now_ms, now, &err), DPC_OK);
 }
 
+/* Where both clocks went on together. */
+static struct dpc_allowance_bytes
+count_at(struct rig *rig, int64_t wall_s)
+{
+    return dpc_allowance_count(rig->allowance, 1000 * wall_s, wall_s);
+}
+
+static uint64_t
+month_up(struct rig *rig, int64_t now_ms, int64_t wall_s)
+{
+    return dpc_allowance_count(rig->allowance, now_ms, wall_s).month_up;
+}
+
 static void
 without_a_rate_everything_may(void)
 {
@@ -70,7 +83,8 @@ without_a_rate_everything_may(void)
         CU_ASSERT_EQUAL(may(&rig, i % 2, DPC_TRANSFER_CHUNK, 1), DPC_TRANSFER_CHUNK);
         move(&rig, i % 2, DPC_TRANSFER_CHUNK);
     }
-    CU_ASSERT_FALSE(dpc_allowance_is_used_up(rig.allowance, NOW_S, &until_s));
+    CU_ASSERT_FALSE(
+        dpc_allowance_is_used_up(rig.allowance, INT64_C(1000) * (NOW_S), NOW_S, &until_s));
     end(&rig);
 }
 
@@ -140,19 +154,22 @@ months_begin_anew(void)
 {
     struct rig rig = begin(0, 0, 1);
     int64_t until_s = 0;
-    (void)dpc_allowance_count(rig.allowance, NOW_S);
+    (void)count_at(&rig, NOW_S);
     move(&rig, true, (size_t)1 << 29);
     move(&rig, false, ((size_t)1 << 29) - 1);
-    CU_ASSERT_FALSE(dpc_allowance_is_used_up(rig.allowance, NOW_S, &until_s));
+    CU_ASSERT_FALSE(
+        dpc_allowance_is_used_up(rig.allowance, INT64_C(1000) * (NOW_S), NOW_S, &until_s));
     move(&rig, false, 1);
-    CU_ASSERT(dpc_allowance_is_used_up(rig.allowance, NOW_S, &until_s));
+    CU_ASSERT(dpc_allowance_is_used_up(rig.allowance, INT64_C(1000) * (NOW_S), NOW_S, &until_s));
     CU_ASSERT_EQUAL(until_s, 1785542400); /* 2026-08-01 00:00 UTC */
-    struct dpc_allowance_bytes bytes = dpc_allowance_count(rig.allowance, NOW_S + DAY);
+    struct dpc_allowance_bytes bytes = count_at(&rig, NOW_S + DAY);
     CU_ASSERT_EQUAL(bytes.day_up, 0);
     CU_ASSERT_EQUAL(bytes.month_up, (uint64_t)1 << 29);
-    CU_ASSERT(dpc_allowance_is_used_up(rig.allowance, until_s - 1, &until_s));
-    CU_ASSERT_FALSE(dpc_allowance_is_used_up(rig.allowance, until_s, &until_s));
-    CU_ASSERT_EQUAL(dpc_allowance_count(rig.allowance, until_s).month_down, 0);
+    CU_ASSERT(dpc_allowance_is_used_up(rig.allowance, INT64_C(1000) * (until_s - 1), until_s - 1,
+                                       &until_s));
+    CU_ASSERT_FALSE(
+        dpc_allowance_is_used_up(rig.allowance, INT64_C(1000) * (until_s), until_s, &until_s));
+    CU_ASSERT_EQUAL(count_at(&rig, until_s).month_down, 0);
     end(&rig);
 }
 
@@ -163,11 +180,13 @@ the_year_ends_by_the_local_calendar(void)
     struct rig rig = begin(0, 0, 1);
     int64_t until_s = 0, new_year_s = 1798758000; /* 2026-12-31 23:00 UTC */
     CU_ASSERT_EQUAL_FATAL(setenv("TZ", "CET-1CEST,M3.5.0,M10.5.0/3", 1), 0);
-    (void)dpc_allowance_count(rig.allowance, new_year_s - DAY);
+    (void)count_at(&rig, new_year_s - DAY);
     move(&rig, true, (size_t)1 << 30);
-    CU_ASSERT(dpc_allowance_is_used_up(rig.allowance, new_year_s - 1, &until_s));
+    CU_ASSERT(dpc_allowance_is_used_up(rig.allowance, INT64_C(1000) * (new_year_s - 1),
+                                       new_year_s - 1, &until_s));
     CU_ASSERT_EQUAL(until_s, new_year_s);
-    CU_ASSERT_FALSE(dpc_allowance_is_used_up(rig.allowance, new_year_s, &until_s));
+    CU_ASSERT_FALSE(dpc_allowance_is_used_up(rig.allowance, INT64_C(1000) * (new_year_s),
+                                             new_year_s, &until_s));
     end(&rig);
 }
 
@@ -175,35 +194,44 @@ static void
 counts_outlast_a_restart(void)
 {
     struct rig rig = begin(0, 0, 1);
-    (void)dpc_allowance_count(rig.allowance, NOW_S);
+    (void)count_at(&rig, NOW_S);
     move(&rig, true, 1000);
     save(&rig, DPC_ALLOWANCE_SAVE_MS, false);
     move(&rig, false, 500);
     save(&rig, DPC_ALLOWANCE_SAVE_MS + 1, false); /* not due yet, and lost with the process */
     open_again(&rig);
-    CU_ASSERT_EQUAL(dpc_allowance_count(rig.allowance, NOW_S).month_up, 1000);
-    CU_ASSERT_EQUAL(dpc_allowance_count(rig.allowance, NOW_S).day_down, 0);
+    CU_ASSERT_EQUAL(count_at(&rig, NOW_S).month_up, 1000);
+    CU_ASSERT_EQUAL(count_at(&rig, NOW_S).day_down, 0);
     move(&rig, false, 500);
     save(&rig, 1, true);
     open_again(&rig);
-    CU_ASSERT_EQUAL(dpc_allowance_count(rig.allowance, NOW_S).day_down, 500);
+    CU_ASSERT_EQUAL(count_at(&rig, NOW_S).day_down, 500);
     open_again(&rig);
-    CU_ASSERT_EQUAL(dpc_allowance_count(rig.allowance, NOW_S + 31 * DAY).month_up, 0);
+    CU_ASSERT_EQUAL(count_at(&rig, NOW_S + 31 * DAY).month_up, 0);
     end(&rig);
 }
 
 static void
 a_clock_that_is_wrong_takes_nothing_away(void)
 {
+    enum { HOUR_MS = 3600 * 1000 };
     struct rig rig = begin(0, 0, 1);
-    (void)dpc_allowance_count(rig.allowance, NOW_S);
+    CU_ASSERT_EQUAL(month_up(&rig, 1000, NOW_S), 0);
     move(&rig, true, 1000);
     /* Not set yet after a start, then right. */
-    CU_ASSERT_EQUAL(dpc_allowance_count(rig.allowance, 100).month_up, 1000);
-    CU_ASSERT_EQUAL(dpc_allowance_count(rig.allowance, NOW_S).month_up, 1000);
-    /* Set back by a month: counted on, and no longer than until its end. */
-    CU_ASSERT_EQUAL(dpc_allowance_count(rig.allowance, NOW_S - 31 * DAY).month_up, 1000);
-    CU_ASSERT_EQUAL(dpc_allowance_count(rig.allowance, NOW_S).month_up, 0);
+    CU_ASSERT_EQUAL(month_up(&rig, 2000, 100), 1000);
+    CU_ASSERT_EQUAL(month_up(&rig, 3000, NOW_S), 1000);
+    /* Behind by a month for an hour. */
+    CU_ASSERT_EQUAL(month_up(&rig, 4000, NOW_S - 31 * DAY), 1000);
+    move(&rig, true, 500);
+    CU_ASSERT_EQUAL(month_up(&rig, HOUR_MS, NOW_S), 1500);
+    /* Ahead by a month for an hour. */
+    CU_ASSERT_EQUAL(month_up(&rig, HOUR_MS + 1000, NOW_S + 31 * DAY), 0);
+    move(&rig, true, 70);
+    CU_ASSERT_EQUAL(month_up(&rig, 2 * HOUR_MS, NOW_S), 1570);
+    /* Ahead when it began, and set right: the month that it was ahead of begins from nothing. */
+    CU_ASSERT_EQUAL(month_up(&rig, 3 * HOUR_MS, NOW_S - 31 * DAY), 1570);
+    CU_ASSERT_EQUAL(month_up(&rig, 31 * 24 * (int64_t)HOUR_MS, NOW_S), 0);
     end(&rig);
 }
 
@@ -225,7 +253,7 @@ garbage_is_told_and_counts_from_zero(void)
         rig.allowance = dpc_allowance_open(&dpc_vfs_posix, rig.temp.folder, &rig.options, &err);
         CU_ASSERT_NOT_EQUAL(err.code, DPC_OK);
         CU_ASSERT_PTR_NOT_NULL(strstr(err.text, "traffic.json"));
-        CU_ASSERT_EQUAL(dpc_allowance_count(rig.allowance, NOW_S).month_up, 0);
+        CU_ASSERT_EQUAL(count_at(&rig, NOW_S).month_up, 0);
         save(&rig, 1, true);
         open_again(&rig);
         end(&rig);

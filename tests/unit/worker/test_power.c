@@ -46,6 +46,10 @@ a_laptop_is_plugged_in_and_out(void)
     battery(&temp, "BAT0", "Discharging\n", "60\n");
     mains(&temp, "1\n");
     CU_ASSERT_FALSE(dpc_power_look(temp.folder).on_battery);
+    mains(&temp, "2\n"); /* whose voltage the machine sets */
+    CU_ASSERT_FALSE(dpc_power_look(temp.folder).on_battery);
+    mains(&temp, "0\n");
+    CU_ASSERT(dpc_power_look(temp.folder).on_battery);
     temp_remove(&temp);
 }
 

@@ -225,7 +225,30 @@ waiting_is_no_computing(void)
     CU_ASSERT(seconds >= 30 && seconds < 40);
 }
 
+/* It waits behind the last step of one that was dropped. */
+static void
+a_cut_reaches_a_job_that_has_not_begun(void)
+{
+    struct task_rig rig;
+    rig_begin(&rig, DPC_TASK_TRAIN);
+    struct dpc_runner *runner = dpc_runner_start(rig.cache, NULL, NULL, 2, 0);
+    (void)hold_in_the_middle(runner, &rig, 100000);
+    dpc_runner_cancel(runner);
+    CU_ASSERT_EQUAL(dpc_runner_run(runner, &rig.experiment, &rig.lease), DPC_OK);
+    dpc_runner_cut(runner);
+    dpc_runner_hold(runner, false);
+    struct dpc_job_result *dropped = await(runner), *cut = await(runner);
+    CU_ASSERT_EQUAL(dropped->code, DPC_ECANCELLED);
+    CU_ASSERT_EQUAL(cut->code, DPC_OK);
+    CU_ASSERT(cut->submit.steps_count < 100000);
+    dpc_free(dropped);
+    dpc_free(cut);
+    dpc_runner_stop(runner);
+    rig_end(&rig);
+}
+
 static const struct dpc_test tests[] = {
+    {"a cut reaches a job that has not begun", a_cut_reaches_a_job_that_has_not_begun},
     {"jobs run in order and name their lease", jobs_run_in_order_and_name_their_lease},
     {"another experiment gets another engine", another_experiment_gets_another_engine},
     {"a job that fails says why and the next one runs",

@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "worker/snooze.h"
 
+#include <stdio.h>
+#include <sys/stat.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "tests/unit/data/temp.h"
 
@@ -230,7 +233,32 @@ who_runs_the_worker_may_read_it(void)
     end(&rig);
 }
 
+/* Root gives a rest in a folder that is somebody else's. */
+static void
+nobody_leads_it_to_another_file(void)
+{
+    struct rig rig = begin();
+    char precious[600], link_path[600];
+    struct stat facts;
+    temp_write_text(&rig.temp, "precious", "precious\n");
+    (void)snprintf(precious, sizeof precious, "%s/precious", rig.temp.folder);
+    (void)snprintf(link_path, sizeof link_path, "%s/snooze.new", rig.temp.folder);
+    CU_ASSERT_EQUAL(chmod(precious, 0600), 0);
+    CU_ASSERT_EQUAL_FATAL(symlink(precious, link_path), 0);
+    give(&rig, 60);
+    CU_ASSERT_EQUAL(left_s(&rig), 60);
+    CU_ASSERT_EQUAL_FATAL(stat(precious, &facts), 0);
+    CU_ASSERT_EQUAL(facts.st_size, 9);
+    CU_ASSERT_EQUAL(facts.st_mode & 07777, 0600);
+    CU_ASSERT_EQUAL_FATAL(link(precious, link_path), 0);
+    give(&rig, 90);
+    CU_ASSERT_EQUAL_FATAL(stat(precious, &facts), 0);
+    CU_ASSERT_EQUAL(facts.st_size, 9);
+    end(&rig);
+}
+
 static const struct dpc_test tests[] = {
+    {"nobody leads it to another file", nobody_leads_it_to_another_file},
     {"words", words},
     {"until a time behind the end of summer time", until_a_time_behind_the_end_of_summer_time},
     {"a rest begins and ends by itself", a_rest_begins_and_ends_by_itself},
