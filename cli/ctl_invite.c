@@ -60,6 +60,7 @@ static void
 print_reply(const struct dpc_json *reply)
 {
     const char *id = dpc_json_text(dpc_json_get(reply, "id"), "?");
+    int64_t uses = dpc_json_integer(dpc_json_get(reply, "uses_left"), 0);
     if (dpc_json_bool(dpc_json_get(reply, "asks"), false))
         fprintf(stderr,
                 "Invitation %s. Whoever comes with this string waits until you say \"dipacoctl "
@@ -67,9 +68,9 @@ print_reply(const struct dpc_json *reply)
                 id);
     else
         fprintf(stderr,
-                "Invitation %s, for %" PRId64 " machines. Who has this string may join: keep it "
+                "Invitation %s, for %" PRId64 " machine%s. Who has this string may join: keep it "
                 "from others.\n",
-                id, dpc_json_integer(dpc_json_get(reply, "uses_left"), 0));
+                id, uses, uses == 1 ? "" : "s");
     if (is_loopback(dpc_json_text(dpc_json_get(reply, "endpoint"), "")))
         fputs("It is for this machine alone: --at says where others reach it.\n", stderr);
     fputs("On the machine:  dipaco-worker --dir FOLDER --join STRING\n", stderr);
