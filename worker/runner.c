@@ -322,8 +322,8 @@ void
 dpc_runner_cut(struct dpc_runner *runner)
 {
     pthread_mutex_lock(&runner->lock);
-    runner->cut_to = runner->queued; /* it may not have begun */
-    runner->progress.cut = true;
+    runner->cut_to = runner->queued; /* it may not have begun, behind one that was cancelled */
+    runner->progress.cut = runner->running > runner->cancelled_to;
     pthread_cond_signal(&runner->released);
     pthread_mutex_unlock(&runner->lock);
 }
