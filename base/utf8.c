@@ -39,3 +39,16 @@ dpc_utf8_valid(const uint8_t *text, size_t len)
     }
     return true;
 }
+
+bool
+dpc_utf8_is_control(const uint8_t *text, size_t len)
+{
+    if (len == 1)
+        return text[0] < 0x20 || text[0] == 0x7F;
+    if (len == 2)
+        return text[0] == 0xC2 && text[1] < 0xA0;
+    if (len != 3 || text[0] != 0xE2)
+        return false;
+    return (text[1] == 0x80 && text[2] >= 0xAA && text[2] <= 0xAE) || /* U+202A to U+202E */
+           (text[1] == 0x81 && text[2] >= 0xA6 && text[2] <= 0xA9);   /* U+2066 to U+2069 */
+}

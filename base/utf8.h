@@ -19,4 +19,9 @@ size_t dpc_utf8_sequence(const uint8_t *text, size_t left);
 
 bool dpc_utf8_valid(const uint8_t *text, size_t len);
 
+/* Whether the character of `len` >= 1 bytes at `text` steers a terminal instead of being shown: C0
+ * (newline and tab too), DEL, C1, which some terminals obey as well, and the embeddings, overrides
+ * and isolates of UAX #9, which show a line in another order than it is read. */
+bool dpc_utf8_is_control(const uint8_t *text, size_t len);
+
 #endif

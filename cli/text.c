@@ -11,15 +11,6 @@
 
 /* --- UTF-8. */
 
-/* C0 but the newline, DEL, and C1, which some terminals obey as well. */
-static bool
-is_control(const uint8_t *at, size_t len)
-{
-    if (len == 1)
-        return (at[0] < 0x20 && at[0] != '\n') || at[0] == 0x7F;
-    return len == 2 && at[0] == 0xC2 && at[1] < 0xA0;
-}
-
 void
 dpc_text_clean(const void *bytes, size_t len, struct dpc_buf *out)
 {
@@ -30,7 +21,7 @@ dpc_text_clean(const void *bytes, size_t len, struct dpc_buf *out)
             dpc_buf_put(out, DPC_UTF8_REPLACEMENT, strlen(DPC_UTF8_REPLACEMENT));
         else if (at[0] == '\t')
             dpc_buf_put_u8(out, ' ');
-        else if (!is_control(at, step))
+        else if (at[0] == '\n' || !dpc_utf8_is_control(at, step))
             dpc_buf_put(out, at, step);
         at += step ? step : 1;
     }

@@ -34,8 +34,8 @@ struct dpc_msg_arena {
     bool overrun;
 };
 
-/* Makes `text` fit for logs, terminals and JSON, in place: what is not UTF-8, and control
- * characters (but newline and tab where `lines`), become '?'. */
+/* Makes `text` fit for logs, terminals and JSON, in place: each byte of what is not UTF-8, and of
+ * control characters (but newline and tab where `lines`), becomes '?'. */
 void dpc_codec_clean_text(char *text, bool lines);
 
 #endif

@@ -11,11 +11,11 @@ dpc_codec_clean_text(char *text, bool lines)
 {
     uint8_t *at = (uint8_t *)text, *end = at + strlen(text);
     while (at < end) {
-        bool control = (*at < 0x20 && !(lines && strchr("\n\t", *at))) || *at == 0x7f;
-        size_t len = control ? 0 : dpc_utf8_sequence(at, (size_t)(end - at));
-        if (len == 0) {
-            *at = '?';
-            len = 1;
+        size_t len = dpc_utf8_sequence(at, (size_t)(end - at));
+        bool kept = lines && (*at == '\n' || *at == '\t');
+        if (len == 0 || (!kept && dpc_utf8_is_control(at, len))) {
+            len = len ? len : 1;
+            memset(at, '?', len);
         }
         at += len;
     }

@@ -33,5 +33,36 @@ table(void)
                         rows[i].valid);
 }
 
-static const struct dpc_test tests[] = {{"table", table}};
+static void
+controls(void)
+{
+    static const struct {
+        const char *text;
+        bool control;
+    } rows[] = {
+        {"\x1B", true},
+        {"\n", true},
+        {"\x7F", true},
+        {"\xC2\x80", true},
+        {"\xC2\x9F", true},
+        {"\xC2\xA0", false},
+        {"\xC3\x80", false},
+        {"\xE2\x80\xA9", false},
+        {"\xE2\x80\xAA", true},
+        {"\xE2\x80\xAE", true},
+        {"\xE2\x80\xAF", false},
+        {"\xE2\x81\xA5", false},
+        {"\xE2\x81\xA6", true},
+        {"\xE2\x81\xA9", true},
+        {"\xE2\x81\xAA", false},
+        {"\xE3\x80\xAE", false},
+        {" ", false},
+        {"\xF0\x9F\x98\x80", false},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        CU_ASSERT_EQUAL(dpc_utf8_is_control((const uint8_t *)rows[i].text, strlen(rows[i].text)),
+                        rows[i].control);
+}
+
+static const struct dpc_test tests[] = {{"table", table}, {"controls", controls}};
 DPC_TEST_MAIN("base/utf8", tests)

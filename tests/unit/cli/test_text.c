@@ -35,6 +35,9 @@ test_clean(void)
     CU_ASSERT_STRING_EQUAL(CLEAN("\xC2\x9B"
                                  "31m"),
                            "31m"); /* C1: an escape of one character */
+    CU_ASSERT_STRING_EQUAL(CLEAN("a\xE2\x80\xAE"
+                                 "b\xE2\x81\xA9"),
+                           "ab"); /* an override and the end of an isolate */
     CU_ASSERT_STRING_EQUAL(CLEAN("\xFF"), BROKEN);
     CU_ASSERT_STRING_EQUAL(CLEAN("\xC3"), BROKEN);
     CU_ASSERT_STRING_EQUAL(CLEAN("\xC0\xAF"), BROKEN BROKEN);            /* overlong */

@@ -328,6 +328,8 @@ texts_are_mended(void)
         {"plain", "plain"},
         {"\xc3\xa4\xe2\x82\xac\xf0\x9f\x98\x80", "\xc3\xa4\xe2\x82\xac\xf0\x9f\x98\x80"},
         {"two\nlines\t\x1b[31m", "two?lines??[31m"},
+        {"\xc2\x9b\x33\x31m", "??31m"},
+        {"gpj\xe2\x80\xaetxt", "gpj???txt"},
         {"latin \xe4", "latin ?"},
         {"\xc0\xaf\xed\xa0\x80\xf4\x90\x80\x80", "?????????"},
         {"cut \xe2\x82", "cut ??"},
