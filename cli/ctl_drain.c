@@ -64,19 +64,12 @@ static int
 ask(const struct dpc_call *call, const char *verb, void (*print)(const struct dpc_json *reply))
 {
     const struct drain_options *given = call->options;
-    struct dpc_admin *admin = NULL;
-    struct dpc_json *reply = NULL;
-    struct dpc_error err;
     if (given->all == (call->arguments.count == 1))
         return dpc_complain(call, DPC_EXIT_USAGE, "give WORKER, or --all");
     const char *argument = given->all ? "" : call->arguments.items[0];
     if (!given->all && !*argument)
         return dpc_complain(call, DPC_EXIT_USAGE, "the name of the worker is empty");
-    int rc = dpc_ctl_open(call, &admin, &err);
-    if (rc == DPC_OK)
-        rc = dpc_admin_ask(admin, verb, argument, DPC_ADMIN_TIMEOUT_MS, &reply, &err);
-    dpc_admin_close(admin);
-    return dpc_ctl_finish(call, rc, reply, print, &err);
+    return dpc_ctl_ask(call, verb, argument, print);
 }
 
 static int

@@ -26,26 +26,6 @@ static const struct dpc_option options[] = {
      .max = INT32_MAX},
 };
 
-static int
-ask(const struct dpc_call *call, struct dpc_json **ret_reply, struct dpc_error *err)
-{
-    const struct rollback_options *given = call->options;
-    struct dpc_admin *admin = NULL;
-    char argument[3 * DPC_NAME_MAX];
-    bool one = given->to >= 0;
-    if (one)
-        snprintf(argument, sizeof argument, "%.*s %" PRId64, 2 * DPC_NAME_MAX,
-                 call->arguments.items[0], given->to);
-    else
-        snprintf(argument, sizeof argument, "%" PRId64, given->round);
-    int rc = dpc_ctl_open(call, &admin, err);
-    if (rc == DPC_OK)
-        rc = dpc_admin_ask(admin, one ? "rollback" : "rollback-round", argument,
-                           DPC_ADMIN_TIMEOUT_MS, ret_reply, err);
-    dpc_admin_close(admin);
-    return rc;
-}
-
 static void
 print_reply(const struct dpc_json *reply)
 {
@@ -66,14 +46,17 @@ static int
 run(const struct dpc_call *call)
 {
     const struct rollback_options *given = call->options;
-    struct dpc_json *reply = NULL;
-    struct dpc_error err;
+    char argument[3 * DPC_NAME_MAX];
     bool one = call->arguments.count == 1 && given->to >= 0 && given->round < 0;
     bool all = call->arguments.count == 0 && given->to < 0 && given->round >= 0;
     if (!one && !all)
         return dpc_complain(call, DPC_EXIT_USAGE, "give MODULE and --to VERSION, or --round R");
-    int rc = ask(call, &reply, &err);
-    return dpc_ctl_finish(call, rc, reply, print_reply, &err);
+    if (one)
+        snprintf(argument, sizeof argument, "%.*s %" PRId64, 2 * DPC_NAME_MAX,
+                 call->arguments.items[0], given->to);
+    else
+        snprintf(argument, sizeof argument, "%" PRId64, given->round);
+    return dpc_ctl_ask(call, one ? "rollback" : "rollback-round", argument, print_reply);
 }
 
 const struct dpc_command dpc_command_rollback = {

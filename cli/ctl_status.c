@@ -61,29 +61,19 @@ print_alarm(const struct dpc_json *status)
                dpc_json_text(dpc_json_get(status, "alarm"), ""));
 }
 
+static void
+print_reply(const struct dpc_json *status)
+{
+    print_status(status);
+    print_disk(status);
+    print_damage(status);
+    print_alarm(status);
+}
+
 static int
 run(const struct dpc_call *call)
 {
-    const struct dpc_ctl_globals *globals = call->globals;
-    struct dpc_admin *admin = NULL;
-    struct dpc_json *status = NULL;
-    struct dpc_error err;
-    int rc = dpc_ctl_open(call, &admin, &err);
-    if (rc == DPC_OK)
-        rc = dpc_admin_ask(admin, "status", "", DPC_ADMIN_TIMEOUT_MS, &status, &err);
-    dpc_admin_close(admin);
-    if (rc != DPC_OK)
-        return dpc_complain_error(call, &err);
-    if (globals->json) {
-        dpc_json_show(status, stdout);
-    } else {
-        print_status(status);
-        print_disk(status);
-        print_damage(status);
-        print_alarm(status);
-    }
-    dpc_json_destroy(status);
-    return DPC_EXIT_OK;
+    return dpc_ctl_ask(call, "status", "", print_reply);
 }
 
 const struct dpc_command dpc_command_status = {

@@ -12,6 +12,7 @@
 #include "base/clock.h"
 #include "base/json.h"
 #include "base/layout.h"
+#include "coordinator/core/why.h"
 #include "coordinator/fork.h"
 
 /* Rows of a page. A ledger entry of many paths is long, so its page is bounded by bytes as well. */
@@ -153,7 +154,7 @@ set_disk(const struct listing *listing)
         dpc_json_set_integer(listing->root, "disk_free_bytes", (int64_t)free_bytes);
     dpc_json_set_integer(listing->root, "put_off", (int64_t)listing->server->space.put_off);
     const struct dpc_scrub *scrub = &listing->server->scrub;
-    uint32_t damaged = scrub->found > scrub->damaged ? scrub->found : scrub->damaged;
+    uint32_t damaged = server_damaged_blobs(listing->server);
     dpc_json_set_integer(listing->root, "scrub_passes", scrub->passes);
     dpc_json_set_integer(listing->root, "damaged_blobs", damaged);
     dpc_json_set_text(listing->root, "damage", damaged ? scrub->text : "");
@@ -255,11 +256,9 @@ list_workers(struct listing *listing)
         int64_t silent_ms;
         bool connected;
         char key[DPC_KEY_TEXT_MAX];
-        struct dpc_key bytes;
         const struct dpc_worker_record *worker =
             dpc_core_worker_at(listing->core, (uint32_t)i, listing->now_ms, &silent_ms, &connected);
-        memcpy(bytes.bytes, worker->key, sizeof bytes.bytes);
-        dpc_key_text(&bytes, key);
+        dpc_key_bytes_text(worker->key, key);
         struct dpc_json *row = dpc_json_object();
         dpc_json_set_text(row, "name", worker->name);
         dpc_json_set_text(row, "key", key);
@@ -303,12 +302,13 @@ set_path_state(const struct listing *listing, struct dpc_json *row, uint32_t pat
     const struct dpc_path_record *record = dpc_core_path(listing->core, path);
     struct dpc_json *waiting = dpc_json_array();
     const char *state = "waiting";
-    if (record->rounds_done >= dpc_core_path_rounds(listing->core, path)) {
+    enum dpc_path_standing standing = dpc_core_path_standing(listing->core, path);
+    if (standing == DPC_PATH_DONE) {
         state = "done";
     } else if (find_lease_on(listing, path, &view)) {
         state = "leased";
         dpc_json_set_text(row, "worker", server_worker_name(listing->server, view.worker));
-    } else if (dpc_core_path_is_ready(listing->core, path)) {
+    } else if (standing == DPC_PATH_READY) {
         state = "ready";
     } else {
         uint32_t length = dpc_topology_path_length(listing->topology, path);

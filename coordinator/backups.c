@@ -5,8 +5,8 @@
 #include "coordinator/state.h"
 
 #include <stdio.h>
-#include <time.h>
 
+#include "base/clock.h"
 #include "base/json.h"
 
 int
@@ -48,7 +48,7 @@ server_backed_up(struct dpc_server *server, const struct dpc_job *job)
     backups->error = job->error;
     backups->counts = job->backed_up;
     if (job->code == DPC_OK)
-        backups->made_s = (int64_t)time(NULL);
+        backups->made_s = dpc_clock_wall_s();
     if (job->code == DPC_OK)
         dpc_log_info("backup made folder=\"%s\" blobs=%llu bytes=%llu copied_bytes=%llu",
                      backups->folder, (unsigned long long)backups->counts.blobs,

@@ -201,8 +201,8 @@ static void
 tell_enrolment(struct dpc_server *server, const struct dpc_msg_enrol *enrol, const char *address,
                enum dpc_enrolment state)
 {
-    char id[DPC_MEMBER_ID_MAX];
-    dpc_member_id(enrol->key.bytes, id);
+    char id[DPC_KEY_ID_MAX];
+    dpc_key_id(enrol->key.bytes, id);
     SERVER_NOTE(server, "machine_enrolled", DPC_FIELD_TEXT("id", id),
                 DPC_FIELD_TEXT("name", enrol->name), DPC_FIELD_TEXT("address", address),
                 DPC_FIELD_TEXT("state", state == DPC_ENROLMENT_TAKEN ? "in" : "pending"));
@@ -286,8 +286,8 @@ read_invite(const struct dpc_server *server, const char *argument, struct invite
 static void
 tell_invitation(const struct dpc_invitation_record *invitation, struct dpc_json *row)
 {
-    char id[DPC_MEMBER_ID_MAX];
-    dpc_member_id(invitation->key, id);
+    char id[DPC_KEY_ID_MAX];
+    dpc_key_id(invitation->key, id);
     dpc_json_set_text(row, "id", id);
     dpc_json_set_bool(row, "asks", invitation->asks);
     if (!invitation->asks)
@@ -400,16 +400,15 @@ state_name(enum dpc_member_state state)
 static void
 tell_member(const struct dpc_member_record *member, struct dpc_json *row)
 {
-    char id[DPC_MEMBER_ID_MAX], key_text[DPC_KEY_TEXT_MAX];
-    struct dpc_key key = key_of(member->key);
-    dpc_member_id(member->key, id);
-    dpc_key_text(&key, key_text);
+    char id[DPC_KEY_ID_MAX], key_text[DPC_KEY_TEXT_MAX];
+    dpc_key_id(member->key, id);
+    dpc_key_bytes_text(member->key, key_text);
     dpc_json_set_text(row, "id", id);
     dpc_json_set_text(row, "name", member->name);
     dpc_json_set_text(row, "state", state_name(member->state));
     dpc_json_set_text(row, "address", member->address);
     dpc_json_set_integer(row, "since", (int64_t)member->since_s);
-    dpc_member_id(member->invitation, id);
+    dpc_key_id(member->invitation, id);
     dpc_json_set_text(row, "invitation", id);
     dpc_json_set_text(row, "key", key_text);
 }
@@ -446,8 +445,8 @@ check_file(const struct dpc_server *server, const struct dpc_member_record *memb
 static void
 note_judgement(struct dpc_server *server, const struct dpc_member_record *member)
 {
-    char id[DPC_MEMBER_ID_MAX];
-    dpc_member_id(member->key, id);
+    char id[DPC_KEY_ID_MAX];
+    dpc_key_id(member->key, id);
     dpc_log_info("machine %s name=\"%s\" id=%s",
                  member->state == DPC_MEMBER_TAKEN ? "let in" : "turned away", member->name, id);
     SERVER_NOTE(server, "machine_judged", DPC_FIELD_TEXT("id", id),

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "base/clock.h"
 #include "base/json.h"
 #include "base/log.h"
 
@@ -75,14 +76,6 @@ dpc_events_time(int64_t unix_ms, char ret_text[DPC_EVENT_TIME_MAX])
     (void)snprintf(ret_text + len, DPC_EVENT_TIME_MAX - len, ".%03dZ", (int)(unix_ms % 1000));
 }
 
-static int64_t
-unix_ms(void)
-{
-    struct timespec now;
-    (void)clock_gettime(CLOCK_REALTIME, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
 static void
 note_lost(struct dpc_events *events, int errnum)
 {
@@ -122,7 +115,7 @@ dpc_events_put(struct dpc_events *events, const char *event, const struct dpc_ev
 {
     char time_text[DPC_EVENT_TIME_MAX];
     struct dpc_json *object = dpc_json_object();
-    dpc_events_time(unix_ms(), time_text);
+    dpc_events_time(dpc_clock_now_ms(&dpc_clock_wall), time_text);
     dpc_json_set_text(object, "time", time_text);
     dpc_json_set_text(object, "event", event);
     for (size_t i = 0; i < fields_count; i++) {

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "proto/channel.h"
 
 enum {
     /* A pending machine keeps asking; one that has not for so long was given up by its owner. */
@@ -144,12 +145,6 @@ dpc_members_pending(const struct dpc_members *members, const uint8_t *invitation
     return count;
 }
 
-void
-dpc_member_id(const uint8_t key[DPC_WORKER_KEY_BYTES], char ret_id[DPC_MEMBER_ID_MAX])
-{
-    (void)snprintf(ret_id, DPC_MEMBER_ID_MAX, "%02x%02x%02x%02x", key[0], key[1], key[2], key[3]);
-}
-
 static struct dpc_invitation_record *
 find_invitation(const struct dpc_members *members, const uint8_t key[DPC_WORKER_KEY_BYTES])
 {
@@ -221,8 +216,8 @@ dpc_members_withdraw(struct dpc_members *members, const char *id, struct dpc_kv_
                      uint8_t ret_key[DPC_WORKER_KEY_BYTES], struct dpc_error *err)
 {
     for (uint32_t i = 0; i < members->invitations_count; i++) {
-        char own[DPC_MEMBER_ID_MAX];
-        dpc_member_id(members->invitations[i].key, own);
+        char own[DPC_KEY_ID_MAX];
+        dpc_key_id(members->invitations[i].key, own);
         if (strcmp(own, id) != 0)
             continue;
         memcpy(ret_key, members->invitations[i].key, DPC_WORKER_KEY_BYTES);
@@ -338,15 +333,15 @@ dpc_members_enrol(struct dpc_members *members, const uint8_t key[DPC_WORKER_KEY_
 static bool
 is_id(const char *text)
 {
-    return strlen(text) == DPC_MEMBER_ID_MAX - 1 &&
-           strspn(text, "0123456789abcdef") == DPC_MEMBER_ID_MAX - 1;
+    return strlen(text) == DPC_KEY_ID_MAX - 1 &&
+           strspn(text, "0123456789abcdef") == DPC_KEY_ID_MAX - 1;
 }
 
 static bool
 is_called(const struct dpc_member_record *record, const char *text)
 {
-    char id[DPC_MEMBER_ID_MAX];
-    dpc_member_id(record->key, id);
+    char id[DPC_KEY_ID_MAX];
+    dpc_key_id(record->key, id);
     return strcmp(is_id(text) ? id : record->name, text) == 0;
 }
 

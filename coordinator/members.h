@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Who was invited, and who came. An invitation is a key pair whose secret half travels in a join
- * string (proto/join.h); who has it may ask that a key of its own be taken in, and nothing else. Some
- * invitations take every machine that comes, so many and so long; others ask the operator about each,
- * and may therefore be read by anybody.
+ * string (proto/join.h); who has it may ask that a key of its own be taken in, and nothing else.
+ * Some invitations take every machine that comes, so many and so long; others ask the operator
+ * about each, and may therefore be read by anybody.
  *
  * Owns: copies of all records. Threads: one. Limits: DPC_INVITATIONS_MAX, DPC_WORKERS_MAX members,
  * DPC_PENDING_MAX of them pending, DPC_PENDING_ADDRESS_MAX from one address.
@@ -23,8 +23,8 @@ struct dpc_members_now {
     int64_t wall_s, up_s;
 };
 
-int dpc_members_load(struct dpc_kv *kv, struct dpc_members_now now, struct dpc_members **ret_members,
-                     struct dpc_error *err) DPC_MUST_CHECK;
+int dpc_members_load(struct dpc_kv *kv, struct dpc_members_now now,
+                     struct dpc_members **ret_members, struct dpc_error *err) DPC_MUST_CHECK;
 struct dpc_members *dpc_members_destroy(struct dpc_members *members);
 
 /* Is there an invitation with this key? */
@@ -40,10 +40,6 @@ const struct dpc_member_record *dpc_members_at(const struct dpc_members *members
 /* Those that came with the invitation of that key; NULL: with any. */
 uint32_t dpc_members_pending(const struct dpc_members *members, const uint8_t *invitation);
 
-/* What people call either by: 8 hex digits, the first bytes of its key. */
-enum { DPC_MEMBER_ID_MAX = 9 };
-void dpc_member_id(const uint8_t key[DPC_WORKER_KEY_BYTES], char ret_id[DPC_MEMBER_ID_MAX]);
-
 int dpc_members_invite(struct dpc_members *members, const struct dpc_invitation_record *invitation,
                        struct dpc_kv_batch *batch, struct dpc_error *err) DPC_MUST_CHECK;
 /* By its id. What came with it stays. */
@@ -53,10 +49,12 @@ int dpc_members_withdraw(struct dpc_members *members, const char *id, struct dpc
 
 /* A machine that holds the invitation with `key` says what it is; the same again gets the same
  * answer. `*ret_changed`: something is to be committed. DPC_EPERM when the invitation takes nobody
- * any more, DPC_EINVAL when its key is no worker's, DPC_ELIMIT when there is no place for it now. */
+ * any more, DPC_EINVAL when its key is no worker's, DPC_ELIMIT when there is no place for it now.
+ */
 int dpc_members_enrol(struct dpc_members *members, const uint8_t key[DPC_WORKER_KEY_BYTES],
                       const struct dpc_msg_enrol *enrol, const char *address,
-                      struct dpc_members_now now, struct dpc_kv_batch *batch, enum dpc_enrolment *ret_state, bool *ret_changed,
+                      struct dpc_members_now now, struct dpc_kv_batch *batch,
+                      enum dpc_enrolment *ret_state, bool *ret_changed,
                       struct dpc_error *err) DPC_MUST_CHECK;
 
 /* The one with this id, or, if it is the only one, with this name. */

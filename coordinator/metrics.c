@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "coordinator/core/why.h"
 #include "proto/channel.h"
 
 enum { PHASES = DPC_PHASE_REROUTE + 1, TASKS = DPC_TASK_REROUTE + 1 };
@@ -267,11 +268,9 @@ static void
 put_worker(const struct scrape *scrape, uint32_t index)
 {
     char text[DPC_KEY_TEXT_MAX];
-    struct dpc_key key;
     bool connected;
     const struct dpc_worker_record *worker = worker_at(scrape, index, &connected);
-    memcpy(key.bytes, worker->key, sizeof key.bytes);
-    dpc_key_text(&key, text);
+    dpc_key_bytes_text(worker->key, text);
     put_label(scrape, "worker", worker->name);
     dpc_buf_put(scrape->out, ",", 1);
     put_label(scrape, "key", text);
@@ -456,11 +455,10 @@ gather_leases(struct scrape *scrape, bool *leased)
 static enum path_state
 path_state(const struct scrape *scrape, uint32_t path, bool leased)
 {
-    if (dpc_core_path(scrape->core, path)->rounds_done >= dpc_core_path_rounds(scrape->core, path))
+    enum dpc_path_standing standing = dpc_core_path_standing(scrape->core, path);
+    if (standing == DPC_PATH_DONE)
         return PATH_DONE;
-    return leased                                       ? PATH_LEASED
-           : dpc_core_path_is_ready(scrape->core, path) ? PATH_READY
-                                                        : PATH_WAITING;
+    return leased ? PATH_LEASED : standing == DPC_PATH_READY ? PATH_READY : PATH_WAITING;
 }
 
 static void

@@ -3,8 +3,6 @@
  * depends on it, and what is noted is on disk. */
 #include "coordinator/state.h"
 
-#include <string.h>
-
 #include "base/clock.h"
 
 void
@@ -62,9 +60,7 @@ note_message(struct dpc_server *server, const struct dpc_event *event)
 {
     const struct dpc_msg *reply = &server->actions.reply;
     char worker[DPC_KEY_TEXT_MAX];
-    struct dpc_key key;
-    memcpy(key.bytes, event->worker, sizeof key.bytes);
-    dpc_key_text(&key, worker);
+    dpc_key_bytes_text(event->worker, worker);
     if (event->type == DPC_EVENT_HELLO && reply->type == DPC_MSG_WELCOME)
         SERVER_NOTE(server, "worker_joins", DPC_FIELD_TEXT("worker", worker),
                     DPC_FIELD_TEXT("name", event->hello.message->name),
@@ -106,10 +102,11 @@ void
 server_note_step(struct dpc_server *server, const struct dpc_event *event)
 {
     const struct dpc_msg *reply = &server->actions.reply;
-    if (event->type == DPC_EVENT_SUBMIT && event->submit.message->kind == DPC_TASK_TRAIN &&
-        reply->type == DPC_MSG_SUBMITTED && reply->verdict.verdict == DPC_VERDICT_ACCEPTED)
-        server_note_loss(server, event->submit.message->path, event->submit.message->round,
-                         event->submit.message->loss_last);
+    if (server->curve && event->type == DPC_EVENT_SUBMIT &&
+        event->submit.message->kind == DPC_TASK_TRAIN && reply->type == DPC_MSG_SUBMITTED &&
+        reply->verdict.verdict == DPC_VERDICT_ACCEPTED)
+        dpc_curve_add(server->curve, event->submit.message->path, event->submit.message->round,
+                      event->submit.message->loss_last);
     if (event->type == DPC_EVENT_FOLDED && server->folded)
         note_fold(server, server->folded);
     if (server->events && is_message(event) && bears_another(server))

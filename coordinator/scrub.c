@@ -116,3 +116,10 @@ server_scrubbed(struct dpc_server *server, struct dpc_job *job)
     if (scrub->next == dpc_keep_count(scrub->keep))
         end_pass(server, now_ms);
 }
+
+uint32_t
+server_damaged_blobs(const struct dpc_server *server)
+{
+    const struct dpc_scrub *scrub = &server->scrub;
+    return scrub->found > scrub->damaged ? scrub->found : scrub->damaged;
+}

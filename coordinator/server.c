@@ -7,7 +7,6 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/alloc.h"
 #include "base/clock.h"
@@ -176,13 +175,11 @@ log_judged(struct dpc_server *server, const char *module, const struct dpc_fold 
            const struct dpc_judged *judged, const struct dpc_fold_input *input)
 {
     char marks[64], key[DPC_KEY_TEXT_MAX];
-    struct dpc_key bytes;
     uint32_t not_logged = 0;
     bool told = judged->marks & ~(uint32_t)DPC_MARK_OWNER;
     if (told && !dpc_log_allowed(&server->gated, dpc_clock_now_ms(&dpc_clock_system), &not_logged))
         return;
-    memcpy(bytes.bytes, input->worker, sizeof bytes.bytes);
-    dpc_key_text(&bytes, key);
+    dpc_key_bytes_text(input->worker, key);
     name_marks(judged->marks, marks, sizeof marks);
     dpc_log(told ? DPC_LOG_WARNING : DPC_LOG_DEBUG,
             "contribution judged module=%s version=%u path=%u marks=%s scale=%.4g norm=%.4g "
@@ -495,7 +492,7 @@ dpc_server_create(const struct dpc_server_options *options, struct dpc_server **
     server->chunk = dpc_alloc(DPC_CHUNK_BYTES_MAX, 1);
     server->signals = -1;
     server->world.ops = dpc_ops_cpu(DPC_FP32);
-    server->started_s = (int64_t)time(NULL);
+    server->started_s = dpc_clock_wall_s();
     (void)signal(SIGPIPE, SIG_IGN);
     static const int signals[] = {SIGTERM, SIGINT, SIGHUP};
     int code = keep_paths(server, options, err);

@@ -21,10 +21,8 @@ server_standing_name(enum dpc_standing standing)
 static bool
 has_key(const struct dpc_worker_record *worker, const char *text)
 {
-    struct dpc_key key;
     char key_text[DPC_KEY_TEXT_MAX];
-    memcpy(key.bytes, worker->key, sizeof key.bytes);
-    dpc_key_text(&key, key_text);
+    dpc_key_bytes_text(worker->key, key_text);
     return strcmp(key_text, text) == 0;
 }
 

@@ -132,7 +132,7 @@ struct dpc_server {
     uint32_t worker_keys_count;
     struct dpc_members *members;       /* those that came with an invitation */
     char advertised[DPC_ENDPOINT_MAX]; /* where workers reach the control channel; "": not known */
-    uint8_t *chunk;                         /* DPC_CHUNK_BYTES_MAX, for answers with a body */
+    uint8_t *chunk;                    /* DPC_CHUNK_BYTES_MAX, for answers with a body */
     struct dpc_job *checks[DPC_CHECKS_MAX]; /* of submissions, at work or waiting; the executor's */
     uint32_t checks_count;
     struct dpc_reading *reading; /* bulk.c */
@@ -167,6 +167,8 @@ void server_swept(struct dpc_server *server, const struct dpc_job *sweep);
 /* Starts the next piece of it when it is due. */
 void server_scrub(struct dpc_server *server);
 void server_scrubbed(struct dpc_server *server, struct dpc_job *job);
+/* In the last pass, or already in the present one. */
+uint32_t server_damaged_blobs(const struct dpc_server *server);
 
 /* --- backups.c */
 /* DPC_EBUSY while one is being made. */
@@ -227,7 +229,8 @@ int server_drain(struct dpc_server *server, const char *argument, bool drained,
 /* "" when it may work. */
 const char *server_standing_name(enum dpc_standing standing);
 
-/* --- why.c: `argument` is "worker NAME", "path NAME", "module NAME" or "any NAME". Changes nothing. */
+/* --- why.c: `argument` is "worker NAME", "path NAME", "module NAME" or "any NAME". Changes
+ * nothing. */
 int server_why(struct dpc_server *server, const char *argument, struct dpc_json *root,
                struct dpc_error *err) DPC_MUST_CHECK;
 
@@ -289,9 +292,10 @@ int server_authorize_workers(struct dpc_server *server, struct dpc_error *err) D
 int server_begin_members(struct dpc_server *server, struct dpc_error *err) DPC_MUST_CHECK;
 void server_expire_members(struct dpc_server *server);
 /* ENROL. */
-void server_enrol(struct dpc_server *server, const struct dpc_peer *peer, const struct dpc_msg *msg);
-/* `argument` is "ENDPOINT USES SECONDS NOTE": ENDPOINT "-" where workers are told to go anyway, USES
- * 0 to ask the operator about each machine, NOTE may be empty. Tells the join string, once. */
+void server_enrol(struct dpc_server *server, const struct dpc_peer *peer,
+                  const struct dpc_msg *msg);
+/* `argument` is "ENDPOINT USES SECONDS NOTE": ENDPOINT "-" where workers are told to go anyway,
+ * USES 0 to ask the operator about each machine, NOTE may be empty. Tells the join string, once. */
 int server_invite(struct dpc_server *server, const char *argument, struct dpc_json *root,
                   struct dpc_error *err) DPC_MUST_CHECK;
 void server_list_invitations(const struct dpc_server *server, struct dpc_json *root);
@@ -310,9 +314,9 @@ void server_note_event(struct dpc_server *server, const char *event,
                        const struct dpc_event_field *fields, size_t fields_count);
 /* SERVER_NOTE(server, "phase", DPC_FIELD_TEXT("phase", name), ...) */
 #define SERVER_NOTE(server, event, ...)                                                            \
-    server_note_event(                                                                             \
-        (server), (event), (const struct dpc_event_field[]){__VA_ARGS__},                          \
-        sizeof((const struct dpc_event_field[]){__VA_ARGS__}) / sizeof(struct dpc_event_field))
+    server_note_event((server), (event), (const struct dpc_event_field[]){__VA_ARGS__},            \
+                      sizeof((const struct dpc_event_field[]){__VA_ARGS__}) /                      \
+                          sizeof(struct dpc_event_field))
 /* A step that is committed, with the core's answer to it. */
 void server_note_step(struct dpc_server *server, const struct dpc_event *event);
 
@@ -325,8 +329,6 @@ void server_close_web(struct dpc_server *server);
 int server_web_fd(const struct dpc_server *server);
 int64_t server_web_wait_ms(const struct dpc_server *server, int64_t most);
 void server_serve_web(struct dpc_server *server);
-/* Training of a path's round was accepted, with this loss at its end. */
-void server_note_loss(struct dpc_server *server, uint32_t path, uint32_t round, double loss);
 
 /* --- admin.c */
 /* "?" when it is none. */

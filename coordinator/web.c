@@ -67,7 +67,6 @@ static void
 measure_store(struct dpc_server *server, struct dpc_metrics_server *figures)
 {
     const struct dpc_sweeps *sweeps = &server->sweeps;
-    const struct dpc_scrub *scrub = &server->scrub;
     const struct dpc_backups *backups = &server->backups;
     uint64_t free_bytes;
     bool known = dpc_store_free_bytes(server->store, &free_bytes) == DPC_OK;
@@ -77,8 +76,8 @@ measure_store(struct dpc_server *server, struct dpc_metrics_server *figures)
     figures->sweeps = (double)sweeps->epoch;
     figures->kept_bytes = sweeps->epoch ? (double)sweeps->last.kept_bytes : NAN;
     figures->swept_bytes = (double)sweeps->removed_bytes;
-    figures->scrub_passes = scrub->passes;
-    figures->damaged_blobs = scrub->found > scrub->damaged ? scrub->found : scrub->damaged;
+    figures->scrub_passes = server->scrub.passes;
+    figures->damaged_blobs = server_damaged_blobs(server);
     figures->backups = (double)backups->number;
     figures->backup_failed = backups->code != DPC_OK;
     figures->backup_s = backups->made_s ? (double)backups->made_s : NAN;
@@ -200,11 +199,4 @@ server_serve_web(struct dpc_server *server)
 {
     if (server->http)
         dpc_http_serve(server->http);
-}
-
-void
-server_note_loss(struct dpc_server *server, uint32_t path, uint32_t round, double loss)
-{
-    if (server->curve)
-        dpc_curve_add(server->curve, path, round, loss);
 }

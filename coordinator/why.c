@@ -117,7 +117,7 @@ follow_worker(struct why_chain *chain, const struct dpc_worker_record *worker)
     if (why.ask != DPC_ASK_NOTHING)
         return;
     if (why.tasks.chunks_left)
-        why_add_phase(chain, &why.tasks);
+        why_add_phase(chain);
     why_follow_path(chain, why_find_furthest(chain));
 }
 

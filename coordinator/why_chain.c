@@ -137,25 +137,27 @@ count_helpers(const struct why_chain *chain)
 }
 
 void
-why_add_phase(struct why_chain *chain, const struct dpc_why_tasks *tasks)
+why_add_phase(struct why_chain *chain)
 {
     const char *phase = dpc_phase_name(dpc_core_phase(chain->core)->phase);
+    struct dpc_why_tasks tasks;
     struct dpc_json *link;
-    if (tasks->chunks)
+    dpc_core_why_tasks(chain->core, chain->now_ms, &tasks);
+    if (tasks.chunks)
         link =
             why_add_link(chain, "phase", phase, "tasks",
                          dpc_format("phase %s: %u of %u tasks are left, %u of them failed wherever "
                                     "they were tried",
-                                    phase, tasks->chunks_left, tasks->chunks, tasks->failing));
+                                    phase, tasks.chunks_left, tasks.chunks, tasks.failing));
     else
         link = why_add_link(chain, "phase", phase, "phase", dpc_format("the phase is %s", phase));
-    dpc_json_set_integer(link, "tasks", tasks->chunks);
-    dpc_json_set_integer(link, "tasks_left", tasks->chunks_left);
-    dpc_json_set_integer(link, "held", tasks->held);
-    dpc_json_set_integer(link, "failing", tasks->failing);
-    dpc_json_set_integer(link, "folding", tasks->folding);
-    if (tasks->backup_ms >= 0)
-        dpc_json_set_integer(link, "backup_ms", tasks->backup_ms);
+    dpc_json_set_integer(link, "tasks", tasks.chunks);
+    dpc_json_set_integer(link, "tasks_left", tasks.chunks_left);
+    dpc_json_set_integer(link, "held", tasks.held);
+    dpc_json_set_integer(link, "failing", tasks.failing);
+    dpc_json_set_integer(link, "folding", tasks.folding);
+    if (tasks.backup_ms >= 0)
+        dpc_json_set_integer(link, "backup_ms", tasks.backup_ms);
 }
 
 /* --- Paths. */
@@ -346,14 +348,10 @@ void
 why_follow_path(struct why_chain *chain, uint32_t path)
 {
     struct dpc_why_path why;
-    struct dpc_why_worker nobody;
-    static const uint8_t no_key[DPC_WORKER_KEY_BYTES];
     while (path != UINT32_MAX && dpc_json_count(chain->links) < LINKS_MAX) {
         add_path(chain, path, &why);
-        if (why.standing == DPC_PATH_PHASE) {
-            dpc_core_why_worker(chain->core, no_key, chain->now_ms, &nobody);
-            why_add_phase(chain, &nobody.tasks);
-        }
+        if (why.standing == DPC_PATH_PHASE)
+            why_add_phase(chain);
         path = why.standing == DPC_PATH_WAITS ? add_module(chain, find_last(&why)) : UINT32_MAX;
     }
 }
@@ -380,12 +378,13 @@ uint32_t
 why_find_furthest(const struct why_chain *chain)
 {
     uint32_t furthest = UINT32_MAX, most = 0;
-    struct dpc_why_path why;
     for (uint32_t path = 0; path < chain->topology->paths_count; path++) {
-        dpc_core_why_path(chain->core, path, chain->now_ms, &why);
-        bool open = why.standing != DPC_PATH_DONE && why.standing != DPC_PATH_PHASE;
-        if (open && why.rounds - why.round > most) {
-            most = why.rounds - why.round;
+        enum dpc_path_standing standing = dpc_core_path_standing(chain->core, path);
+        bool open = standing != DPC_PATH_DONE && standing != DPC_PATH_PHASE;
+        uint32_t left =
+            dpc_core_path_owes(chain->core, path) - dpc_core_path_made(chain->core, path);
+        if (open && left > most) {
+            most = left;
             furthest = path;
         }
     }

@@ -34,7 +34,7 @@ void why_add_lease(struct why_chain *chain, uint32_t index, const struct dpc_lea
 /* What the worker has handed in, while it is read through before the core sees it; else nothing. */
 void why_add_check(struct why_chain *chain, const uint8_t *key);
 /* Where a phase is not about training paths. */
-void why_add_phase(struct why_chain *chain, const struct dpc_why_tasks *tasks);
+void why_add_phase(struct why_chain *chain);
 
 /* From a path, or UINT32_MAX for none, to what it waits for, and so on. */
 void why_follow_path(struct why_chain *chain, uint32_t path);

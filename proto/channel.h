@@ -43,6 +43,11 @@ int dpc_key_load(const char *path, struct dpc_key *ret_key, struct dpc_error *er
 /* Both halves from the secret one. False where it is none. */
 bool dpc_keypair_complete(const struct dpc_key *secret_key, struct dpc_keypair *ret_keypair);
 void dpc_key_text(const struct dpc_key *key, char ret_text[DPC_KEY_TEXT_MAX]);
+void dpc_key_bytes_text(const uint8_t bytes[static DPC_KEY_BYTES], char ret_text[DPC_KEY_TEXT_MAX]);
+/* Its first four bytes in hex, for people to compare: a machine says its own while it waits for
+ * `dipacoctl approve`. */
+enum { DPC_KEY_ID_MAX = 9 };
+void dpc_key_id(const uint8_t bytes[static DPC_KEY_BYTES], char ret_id[DPC_KEY_ID_MAX]);
 bool dpc_key_parse(const char *text, struct dpc_key *ret_key);
 bool dpc_key_equal(const struct dpc_key *a, const struct dpc_key *b);
 

@@ -21,9 +21,22 @@ static const char secret_label[] = "secret-key ";
 static const char endpoint_label[] = "endpoint ";
 
 void
+dpc_key_bytes_text(const uint8_t bytes[static DPC_KEY_BYTES], char ret_text[DPC_KEY_TEXT_MAX])
+{
+    zmq_z85_encode(ret_text, bytes, DPC_KEY_BYTES);
+}
+
+void
 dpc_key_text(const struct dpc_key *key, char ret_text[DPC_KEY_TEXT_MAX])
 {
-    zmq_z85_encode(ret_text, key->bytes, DPC_KEY_BYTES);
+    dpc_key_bytes_text(key->bytes, ret_text);
+}
+
+void
+dpc_key_id(const uint8_t bytes[static DPC_KEY_BYTES], char ret_id[DPC_KEY_ID_MAX])
+{
+    (void)snprintf(ret_id, DPC_KEY_ID_MAX, "%02x%02x%02x%02x", bytes[0], bytes[1], bytes[2],
+                   bytes[3]);
 }
 
 bool

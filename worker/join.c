@@ -131,6 +131,7 @@ ask(struct joining *joining, int64_t now_ms)
 static void
 wait_for_approval(struct joining *joining, const struct dpc_msg_enrolled *answer, int64_t now_ms)
 {
+    char id[DPC_KEY_ID_MAX];
     uint32_t retry_ms = answer->retry_ms < PENDING_MS_MIN   ? PENDING_MS_MIN
                         : answer->retry_ms > PENDING_MS_MAX ? PENDING_MS_MAX
                                                             : answer->retry_ms;
@@ -138,10 +139,9 @@ wait_for_approval(struct joining *joining, const struct dpc_msg_enrolled *answer
     if (joining->told_pending)
         return;
     joining->told_pending = true;
-    dpc_log_info("waits for the operator of \"%s\" to let it in name=\"%s\" id=%02x%02x%02x%02x",
-                 answer->experiment, joining->options->name, joining->keypair.public_key.bytes[0],
-                 joining->keypair.public_key.bytes[1], joining->keypair.public_key.bytes[2],
-                 joining->keypair.public_key.bytes[3]);
+    dpc_key_id(joining->keypair.public_key.bytes, id);
+    dpc_log_info("waits for the operator of \"%s\" to let it in name=\"%s\" id=%s",
+                 answer->experiment, joining->options->name, id);
     dpc_notify_ready();
     dpc_notify_status("waits to be let in");
 }

@@ -627,7 +627,7 @@ dpc_core_round_place(const struct dpc_core *core, uint32_t path, uint32_t round)
 }
 
 uint64_t
-dpc_core_held_by(struct dpc_core *core, const uint8_t key[static DPC_WORKER_KEY_BYTES])
+dpc_core_held_by(const struct dpc_core *core, const uint8_t key[static DPC_WORKER_KEY_BYTES])
 {
     const struct core_worker *worker = core_find_worker(core, key);
     if (!worker)
@@ -715,12 +715,6 @@ dpc_core_worker_at(const struct dpc_core *core, uint32_t index, int64_t now_ms,
     *ret_silent_ms = now_ms - worker->heard_ms;
     *ret_connected = core_is_there(core, worker, now_ms);
     return &worker->record;
-}
-
-bool
-dpc_core_path_is_ready(const struct dpc_core *core, uint32_t path)
-{
-    return core_judge_path(core, path) == DPC_PATH_READY;
 }
 
 void

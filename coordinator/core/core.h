@@ -320,8 +320,8 @@ const struct dpc_path_record *dpc_core_path(const struct dpc_core *core, uint32_
 const struct dpc_best_record *dpc_core_best(const struct dpc_core *core, uint32_t path);
 /* Rounds that a path owes in all: the dense path's warm start counts. */
 uint32_t dpc_core_path_rounds(const struct dpc_core *core, uint32_t path);
-/* The same for people, and how many of them it has behind it: a replica of the dense path owes those
- * of the warm start, and is past all others. */
+/* The same for people, and how many of them it has behind it: a replica of the dense path owes
+ * those of the warm start, and is past all others. */
 uint32_t dpc_core_path_owes(const struct dpc_core *core, uint32_t path);
 uint32_t dpc_core_path_made(const struct dpc_core *core, uint32_t path);
 /* The path trains in this round; a function of the experiment alone. Of a routed path: */
@@ -347,7 +347,8 @@ struct dpc_lease_view {
     uint8_t worker[DPC_WORKER_KEY_BYTES];
 };
 /* Serial of the lease, or of the audit, that the worker holds; 0: neither. */
-uint64_t dpc_core_held_by(struct dpc_core *core, const uint8_t worker[static DPC_WORKER_KEY_BYTES]);
+uint64_t dpc_core_held_by(const struct dpc_core *core,
+                          const uint8_t worker[static DPC_WORKER_KEY_BYTES]);
 /* Does the worker hold the lease or the audit with this token? Else nothing that it hands in under
  * it is looked at. */
 bool dpc_core_expects(struct dpc_core *core, const uint8_t worker[static DPC_WORKER_KEY_BYTES],
@@ -363,7 +364,6 @@ const struct dpc_conduct_record *dpc_core_conduct_at(const struct dpc_core *core
 const struct dpc_worker_record *dpc_core_worker_at(const struct dpc_core *core, uint32_t index,
                                                    int64_t now_ms, int64_t *ret_silent_ms,
                                                    bool *ret_connected);
-bool dpc_core_path_is_ready(const struct dpc_core *core, uint32_t path);
 /* Elastic mode: milliseconds until the module closes its round without those that it still waits
  * for; -1: it waits for more of them, however long. */
 int64_t dpc_core_closes_in(const struct dpc_core *core, uint32_t module, int64_t now_ms);

@@ -135,9 +135,8 @@ core_refresh_closing(struct dpc_core *core, uint32_t module_id)
 {
     struct core_module *module = &core->modules[module_id];
     struct standing standing;
-    uint32_t some_path = dpc_topology_path_through(&core->topology, module_id, 0);
     if (core->experiment->mode != DPC_MODE_ELASTIC || !module->exists ||
-        dpc_module_round(&module->record) >= dpc_core_path_rounds(core, some_path))
+        dpc_module_round(&module->record) >= core_module_rounds(core, module_id))
         return;
     count_standing(core, module_id, &standing);
     bool all = standing.behind == standing.paths;

@@ -286,8 +286,10 @@ core_on_hello(struct dpc_core *core, const struct dpc_event *event, int64_t now_
         return;
     }
     struct core_worker *worker = core_find_worker(core, event->worker);
-    if (worker && core_refuse_barred(worker, actions))
+    if (worker && worker->record.standing != DPC_STANDING_GOOD) {
+        reply_reason(core, worker, DPC_ASK_BARRED, now_ms, actions);
         return;
+    }
     if (!core_class_is_welcome(core, worker, hello->numeric_class)) {
         char text[DPC_WHY_TEXT_MAX];
         core_tell_class(core, worker, hello->numeric_class, text, sizeof text);

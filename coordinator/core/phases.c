@@ -383,13 +383,11 @@ warm_start_is_over(const struct dpc_core *core)
     return true;
 }
 
-/* All paths through a module owe the same number of rounds. */
 static bool
 training_is_over(const struct dpc_core *core)
 {
     for (uint32_t module = 0; module < core->topology.modules_count; module++) {
-        uint32_t path = dpc_topology_path_through(&core->topology, module, 0);
-        if (dpc_module_round(&core->modules[module].record) < dpc_core_path_rounds(core, path))
+        if (dpc_module_round(&core->modules[module].record) < core_module_rounds(core, module))
             return false;
     }
     return true;

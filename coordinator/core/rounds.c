@@ -94,12 +94,10 @@ raw_weight(const struct dpc_core *core, const struct core_delta *delta)
     return share;
 }
 
-/* All paths through a module owe the same number of rounds. */
-static bool
-has_all_rounds(const struct dpc_core *core, uint32_t module)
+uint32_t
+core_module_rounds(const struct dpc_core *core, uint32_t module)
 {
-    uint32_t path = dpc_topology_path_through(&core->topology, module, 0);
-    return dpc_module_round(&core->modules[module].record) >= dpc_core_path_rounds(core, path);
+    return dpc_core_path_rounds(core, dpc_topology_path_through(&core->topology, module, 0));
 }
 
 enum dpc_module_standing
@@ -111,7 +109,7 @@ core_judge_module(const struct dpc_core *core, uint32_t module_id)
         return DPC_MODULE_ABSENT;
     if (module->folding)
         return DPC_MODULE_FOLDING;
-    if (has_all_rounds(core, module_id))
+    if (dpc_module_round(&module->record) >= core_module_rounds(core, module_id))
         return DPC_MODULE_DONE;
     if (core->experiment->mode == DPC_MODE_ELASTIC)
         return core_judge_closing(core, module_id);

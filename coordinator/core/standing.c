@@ -73,14 +73,3 @@ core_tell_barred(const struct core_worker *worker, char *ret_text, size_t size)
                    "(dipacoctl admit %s)",
                    reasons[worker->record.standing], worker->record.name);
 }
-
-bool
-core_refuse_barred(const struct core_worker *worker, struct dpc_actions *actions)
-{
-    char text[sizeof actions->reply_text];
-    if (worker->record.standing == DPC_STANDING_GOOD)
-        return false;
-    core_tell_barred(worker, text, sizeof text);
-    core_reply_error(actions, DPC_EPERM, "%s", text);
-    return true;
-}

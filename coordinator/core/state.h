@@ -270,8 +270,6 @@ void core_on_standing(struct dpc_core *core, const struct dpc_event *event,
 /* A drained worker finishes what it holds; others may back that up, as ever. */
 void core_on_drain(struct dpc_core *core, const struct dpc_event *event,
                    struct dpc_actions *actions);
-/* True when the worker is barred: then the reply says why, and whom to ask. */
-bool core_refuse_barred(const struct core_worker *worker, struct dpc_actions *actions);
 /* Why, and whom to ask, for people. */
 void core_tell_barred(const struct core_worker *worker, char *ret_text, size_t size);
 
@@ -301,13 +299,9 @@ void core_refresh_task(struct dpc_core *core, enum core_sort sort, uint32_t task
 void core_hear_of(struct dpc_core *core, struct core_lease *lease, int64_t now_ms);
 /* `worker` has trained the path last, from now on. */
 void core_note_trained(struct dpc_core *core, uint32_t path, struct core_worker *worker);
-/* READY is also what somebody holds: whether it needs another is a matter of time. */
-enum dpc_path_standing core_judge_path(const struct dpc_core *core, uint32_t path);
 /* Until others may have the task; 0: they may; -1: nobody may. */
 int64_t core_open_in(const struct dpc_core *core, enum core_sort sort, uint32_t task,
                      int64_t now_ms);
-/* The same of the task that a lease is for; also -1 when it is for a round that is over. */
-int64_t core_backup_in(const struct dpc_core *core, const struct core_lease *lease, int64_t now_ms);
 /* The task that this worker should do, of which sort it is, and its number as path or chunk; false:
  * none waits. */
 bool core_choose(struct dpc_core *core, const struct core_worker *worker, int64_t now_ms,
@@ -377,6 +371,8 @@ bool core_is_merged(const struct dpc_core *core, const struct core_delta *delta,
 bool core_round_is_ready(const struct dpc_core *core, uint32_t path);
 /* For the path's next round. */
 enum dpc_lack core_lack_of(const struct dpc_core *core, uint32_t path, uint32_t module);
+/* Rounds that the module owes, as does each path through it. */
+uint32_t core_module_rounds(const struct dpc_core *core, uint32_t module);
 enum dpc_module_standing core_judge_module(const struct dpc_core *core, uint32_t module);
 /* The first round from this one on in which the path trains; behind the last: as many as it has. */
 uint32_t core_next_round(const struct dpc_core *core, uint32_t path, uint32_t round);

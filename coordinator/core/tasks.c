@@ -26,7 +26,7 @@ phase_trains(const struct dpc_core *core, uint32_t path)
 }
 
 enum dpc_path_standing
-core_judge_path(const struct dpc_core *core, uint32_t path)
+dpc_core_path_standing(const struct dpc_core *core, uint32_t path)
 {
     uint32_t done = core->paths[path].record.rounds_done;
     if (done >= dpc_core_path_rounds(core, path))
@@ -79,7 +79,7 @@ rounds_left(const struct dpc_core *core, uint32_t path)
 void
 core_refresh_path(struct dpc_core *core, uint32_t path)
 {
-    bool open = core_judge_path(core, path) == DPC_PATH_READY;
+    bool open = dpc_core_path_standing(core, path) == DPC_PATH_READY;
     int64_t quiet_ms =
         quiet_from(core, core->paths[path].leases, core->paths[path].record.rounds_done, NULL);
     place(&core->training, path, open, quiet_ms, rounds_left(core, path));
@@ -435,8 +435,9 @@ core_open_in(const struct dpc_core *core, enum core_sort sort, uint32_t task, in
 }
 
 int64_t
-core_backup_in(const struct dpc_core *core, const struct core_lease *lease, int64_t now_ms)
+dpc_core_backup_in(const struct dpc_core *core, uint32_t index, int64_t now_ms)
 {
+    const struct core_lease *lease = core->leases[index];
     uint32_t round;
     (void)leases_on(core, lease->sort, lease->task, &round);
     return lease->record.round == round ? core_open_in(core, lease->sort, lease->task, now_ms) : -1;

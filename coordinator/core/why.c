@@ -129,7 +129,6 @@ core_note_refusal(const struct dpc_core *core, struct core_worker *worker,
     *refusal = (struct dpc_refusal){
         .at_ms = core->now_ms,
         .verdict = verdict,
-        .kind = submit->kind,
         .path = submit->path,
         .round = submit->round,
         .lease = submit->token.serial,
@@ -148,11 +147,11 @@ list_refusals(const struct core_refusals *refusals, struct dpc_why_worker *why)
 
 /* --- For the operator. */
 
-static void
-count_tasks(const struct dpc_core *core, int64_t now_ms, struct dpc_why_tasks *tasks)
+void
+dpc_core_why_tasks(const struct dpc_core *core, int64_t now_ms, struct dpc_why_tasks *ret_tasks)
 {
     int64_t quiet_ms = core_until_quiet(core, now_ms);
-    *tasks = (struct dpc_why_tasks){
+    *ret_tasks = (struct dpc_why_tasks){
         .ready = core_tasks_ready(core),
         .held = core_tasks_held(core),
         .failing = core->failures_count ? core_tasks_failing(core) : 0,
@@ -163,7 +162,7 @@ count_tasks(const struct dpc_core *core, int64_t now_ms, struct dpc_why_tasks *t
         .chunks_left = core->chunks_left,
     };
     for (uint32_t i = 0; i < core->topology.modules_count; i++)
-        tasks->folding += core->modules[i].folding;
+        ret_tasks->folding += core->modules[i].folding;
 }
 
 void
@@ -175,7 +174,7 @@ dpc_core_why_worker(const struct dpc_core *core, const uint8_t key[static DPC_WO
     if (ret_why->ask == DPC_ASK_LEASE)
         ret_why->ask = core_foresee_choice(core, worker, now_ms);
     core_tell_ask(core, worker, ret_why->ask, now_ms, ret_why->text);
-    count_tasks(core, now_ms, &ret_why->tasks);
+    dpc_core_why_tasks(core, now_ms, &ret_why->tasks);
     if (!worker)
         return;
     ret_why->retry_ms = core_retry_after(core, worker, ret_why->ask, now_ms);
@@ -183,8 +182,7 @@ dpc_core_why_worker(const struct dpc_core *core, const uint8_t key[static DPC_WO
     ret_why->silent_ms = now_ms - worker->heard_ms;
     ret_why->connected = core_is_there(core, worker, now_ms);
     ret_why->heartbeat_ms = core->heartbeat_ms;
-    ret_why->lease =
-        worker->lease ? worker->lease->record.serial : core_audit_held_by(core, worker);
+    ret_why->lease = dpc_core_held_by(core, key);
     ret_why->fruitless = worker->fruitless;
     ret_why->too_large = worker->too_large;
     list_refusals(worker->refusals, ret_why);
@@ -225,7 +223,7 @@ dpc_core_why_path(const struct dpc_core *core, uint32_t path, int64_t now_ms,
     const struct core_failure *failure = core_failure_of(core, CORE_TRAINING, path);
     int64_t open_ms = core_open_in(core, CORE_TRAINING, path, now_ms);
     *ret_why = (struct dpc_why_path){
-        .standing = core_judge_path(core, path),
+        .standing = dpc_core_path_standing(core, path),
         .round = at->record.rounds_done,
         .rounds = dpc_core_path_owes(core, path),
         .rounds_open = dpc_core_rounds_open(core, path),
@@ -245,12 +243,6 @@ dpc_core_why_path(const struct dpc_core *core, uint32_t path, int64_t now_ms,
     }
 }
 
-int64_t
-dpc_core_backup_in(const struct dpc_core *core, uint32_t index, int64_t now_ms)
-{
-    return core_backup_in(core, core->leases[index], now_ms);
-}
-
 const char *
 dpc_module_standing_name(enum dpc_module_standing standing)
 {
@@ -268,12 +260,11 @@ dpc_core_why_module(const struct dpc_core *core, uint32_t module, int64_t now_ms
                     struct dpc_why_module *ret_why)
 {
     const struct core_module *at = &core->modules[module];
-    uint32_t path = dpc_topology_path_through(&core->topology, module, 0);
     *ret_why = (struct dpc_why_module){
         .standing = core_judge_module(core, module),
         .version = at->record.version,
         .round = dpc_module_round(&at->record),
-        .rounds = dpc_core_path_rounds(core, path),
+        .rounds = core_module_rounds(core, module),
         .grace_ms = -1,
         .rollbacks = at->record.rollbacks,
     };

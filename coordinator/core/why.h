@@ -34,7 +34,6 @@ const char *dpc_ask_name(enum dpc_ask ask);
 struct dpc_refusal {
     int64_t at_ms;
     enum dpc_verdict verdict;
-    enum dpc_task_kind kind;
     uint32_t path, round;
     uint64_t lease; /* serial */
     char text[DPC_WHY_TEXT_MAX];
@@ -49,18 +48,20 @@ struct dpc_why_tasks {
     int64_t backup_ms; /* until the first of those held is for others, too; -1: none is held */
     uint32_t chunks, chunks_left; /* of documents, of the phase */
 };
+void dpc_core_why_tasks(const struct dpc_core *core, int64_t now_ms,
+                        struct dpc_why_tasks *ret_tasks);
 
 struct dpc_why_worker {
-    enum dpc_ask ask; /* what comes of it if it asks now */
+    enum dpc_ask ask;            /* what comes of it if it asks now */
     char text[DPC_WHY_TEXT_MAX]; /* the reason that it is told; "": it gets a lease */
     uint32_t retry_ms;           /* after which it is to ask again; 0: it is not told */
     bool connected;              /* it is there: heard of within three heartbeats */
     bool greeted;                /* it has said hello to this process */
     int64_t silent_ms;           /* if so */
     uint32_t heartbeat_ms;
-    uint64_t lease;              /* serial of the lease or audit that it holds; 0: neither */
-    uint32_t fruitless;          /* leases in a row that came to nothing */
-    uint64_t too_large;          /* bytes of the smallest path that did not fit; 0: all did */
+    uint64_t lease;     /* serial of the lease or audit that it holds; 0: neither */
+    uint32_t fruitless; /* leases in a row that came to nothing */
+    uint64_t too_large; /* bytes of the smallest path that did not fit; 0: all did */
     struct dpc_why_tasks tasks;
     uint32_t refusals_count;
     struct dpc_refusal refusals[DPC_REFUSALS_KEPT]; /* the newest first; of this process */
@@ -80,6 +81,8 @@ enum dpc_path_standing {
     DPC_PATH_FAILS,     /* its round failed wherever it was tried, and is let alone */
 };
 const char *dpc_path_standing_name(enum dpc_path_standing standing);
+/* READY where dpc_core_why_path says HELD: whether it needs another is a matter of time. */
+enum dpc_path_standing dpc_core_path_standing(const struct dpc_core *core, uint32_t path);
 
 /* What a module lacks for a round that is to begin. */
 enum dpc_lack {

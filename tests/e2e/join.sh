@@ -167,9 +167,6 @@ kill -TERM "$worker"
 wait "$worker"
 dipaco-worker --dir worker --name works --threads 1 >/dev/null 2>again.err &
 worker=$!
-finished() {
-    [ "$(ctl status --json | value_of phase)" = finished ]
-}
 wait_for 120 'the end of the experiment' finished
 check 'its coming is an event, too' grep -q '"event": *"machine_enrolled".*"works".*"in"' events
 check 'it is turned away' ctl dismiss works

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "coordinator/core/core.h"
+#include "coordinator/core/why.h"
 
 #include <math.h>
 #include <string.h>
@@ -155,9 +156,9 @@ a_path_starts_the_next_round_while_another_still_trains(void)
     }
     /* lower.0 and upper.0 are closed by 0-0, 0-1 and 1-0; so 0-0 goes on, 0-1 and 1-0 wait for 1-1.
      */
-    CU_ASSERT_TRUE(dpc_core_path_is_ready(driver.core, 0));
-    CU_ASSERT_FALSE(dpc_core_path_is_ready(driver.core, 1));
-    CU_ASSERT_FALSE(dpc_core_path_is_ready(driver.core, 2));
+    CU_ASSERT_EQUAL(dpc_core_path_standing(driver.core, 0), DPC_PATH_READY);
+    CU_ASSERT_NOT_EQUAL(dpc_core_path_standing(driver.core, 1), DPC_PATH_READY);
+    CU_ASSERT_NOT_EQUAL(dpc_core_path_standing(driver.core, 2), DPC_PATH_READY);
     bool found = false;
     for (uint8_t worker = 0; worker < 5; worker++) {
         if (worker == slow)

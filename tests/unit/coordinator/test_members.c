@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Each change is committed, and the books are read anew from the store: what is told was kept. */
 #include "coordinator/members.h"
+#include "proto/channel.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -375,12 +376,12 @@ static void
 invitations_are_withdrawn_by_their_id(void)
 {
     uint8_t key[DPC_WORKER_KEY_BYTES];
-    char id[DPC_MEMBER_ID_MAX];
+    char id[DPC_KEY_ID_MAX];
     set_up();
     invite(1, 1);
     invite(0x78563412, 1);
     set_key(key, 0x78563412);
-    dpc_member_id(key, id);
+    dpc_key_id(key, id);
     CU_ASSERT_STRING_EQUAL(id, "12345678");
     CU_ASSERT_EQUAL(dpc_members_withdraw(members, "1234567", &batch, key, &err), DPC_ENOTFOUND);
     CU_ASSERT_EQUAL(dpc_members_withdraw(members, id, &batch, key, &err), DPC_OK);
