@@ -270,7 +270,7 @@ dpc_vfs_read_file(const struct dpc_vfs *vfs, const char *path, size_t bytes_max,
 }
 
 static int
-write_temp(const struct dpc_vfs *vfs, const char *path, const void *bytes, size_t len)
+write_temp(const struct dpc_vfs *vfs, const char *path, const void *bytes, size_t len, bool synced)
 {
     struct dpc_vfs_file *file;
     int code = vfs->ops->open(vfs, path, DPC_VFS_WRITE | DPC_VFS_CREATE, &file);
@@ -279,7 +279,7 @@ write_temp(const struct dpc_vfs *vfs, const char *path, const void *bytes, size_
     code = vfs->ops->truncate(file, 0);
     if (code == DPC_OK)
         code = vfs->ops->write(file, bytes, len, 0);
-    if (code == DPC_OK)
+    if (code == DPC_OK && synced)
         code = vfs->ops->sync(file);
     vfs->ops->close(file);
     return code;
@@ -312,24 +312,38 @@ dpc_vfs_remove_tree(const char *path, struct dpc_error *err)
     return dpc_error_set_errno(err, errno, "could not remove \"%s\"", path);
 }
 
-int
-dpc_vfs_write_file(const struct dpc_vfs *vfs, const char *path, const void *bytes, size_t len,
-                   struct dpc_error *err)
+static int
+write_file(const struct dpc_vfs *vfs, const char *path, const void *bytes, size_t len, bool synced,
+           struct dpc_error *err)
 {
     char temp[DPC_PATH_MAX], folder[DPC_PATH_MAX];
     bool fits = (size_t)snprintf(temp, sizeof temp, "%s.new", path) < sizeof temp;
-    int code = fits ? write_temp(vfs, temp, bytes, len) : DPC_ELIMIT;
+    int code = fits ? write_temp(vfs, temp, bytes, len, synced) : DPC_ELIMIT;
     if (code == DPC_OK)
         code = vfs->ops->rename(vfs, temp, path);
     if (code != DPC_OK && fits)
         (void)vfs->ops->remove(vfs, temp); /* a full disk gets its bytes back */
-    if (code == DPC_OK) {
+    if (code == DPC_OK && synced) {
         dpc_path_folder(path, folder, sizeof folder);
         code = vfs->ops->sync_folder(vfs, folder);
     }
     if (code != DPC_OK)
         return dpc_error_set(err, code, "could not write \"%s\": %s", path, dpc_error_words(code));
     return DPC_OK;
+}
+
+int
+dpc_vfs_write_file(const struct dpc_vfs *vfs, const char *path, const void *bytes, size_t len,
+                   struct dpc_error *err)
+{
+    return write_file(vfs, path, bytes, len, true, err);
+}
+
+int
+dpc_vfs_write_file_unsynced(const struct dpc_vfs *vfs, const char *path, const void *bytes,
+                            size_t len, struct dpc_error *err)
+{
+    return write_file(vfs, path, bytes, len, false, err);
 }
 
 static void

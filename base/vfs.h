@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The file seam: what blob files, caches and ledger files ask of a disk. `dpc_vfs_posix` is the real
- * one; tests and the simulator put their own below the same code: torn, unsynced, flipped, full.
+ * The file seam: what blob files, caches and ledger files ask of a disk. `dpc_vfs_posix` is the
+ * real one; tests and the simulator put their own below the same code: torn, unsynced, flipped,
+ * full.
  *
- * Owns: a file handle, until closed. Threads: a vfs may be used from any thread, a file from one at a
- * time. Errors: DPC_ENOTFOUND, DPC_ENOSPACE, DPC_EPERM, DPC_EEXIST, DPC_EIO.
- * An error of `sync` is final: the caller stops, it never tries the sync again (the kernel may have
- * dropped the pages).
+ * Owns: a file handle, until closed. Threads: a vfs may be used from any thread, a file from one at
+ * a time. Errors: DPC_ENOTFOUND, DPC_ENOSPACE, DPC_EPERM, DPC_EEXIST, DPC_EIO. An error of `sync`
+ * is final: the caller stops, it never tries the sync again (the kernel may have dropped the
+ * pages).
  */
 #ifndef DPC_BASE_VFS_H
 #define DPC_BASE_VFS_H
@@ -20,10 +21,10 @@
 struct dpc_vfs_file; /* of the implementation */
 
 enum dpc_vfs_open {
-    DPC_VFS_READ   = 1,
-    DPC_VFS_WRITE  = 2,
+    DPC_VFS_READ = 1,
+    DPC_VFS_WRITE = 2,
     DPC_VFS_CREATE = 4, /* make it where it does not exist */
-    DPC_VFS_FRESH  = 8, /* with CREATE: DPC_EEXIST where it exists */
+    DPC_VFS_FRESH = 8,  /* with CREATE: DPC_EEXIST where it exists */
 };
 
 struct dpc_vfs;
@@ -69,6 +70,10 @@ int dpc_vfs_read_file(const struct dpc_vfs *vfs, const char *path, size_t bytes_
 /* Replaces a file as one whole: temp file beside it, sync, rename, folder sync. */
 int dpc_vfs_write_file(const struct dpc_vfs *vfs, const char *path, const void *bytes, size_t len,
                        struct dpc_error *err) DPC_MUST_CHECK;
+/* The same without the syncs, for what may be lost in a power cut: readers see the one file or the
+ * other. */
+int dpc_vfs_write_file_unsynced(const struct dpc_vfs *vfs, const char *path, const void *bytes,
+                                size_t len, struct dpc_error *err) DPC_MUST_CHECK;
 
 /* Makes a folder and those above it that are missing; one that is there is fine. */
 int dpc_vfs_make_folder(const struct dpc_vfs *vfs, const char *path,

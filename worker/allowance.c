@@ -243,7 +243,7 @@ dpc_allowance_open(const struct dpc_vfs *vfs, const char *folder,
     allowance->vfs = vfs;
     allowance->up = make_bucket(options->up_kib_s);
     allowance->down = make_bucket(options->down_kib_s);
-    allowance->month_most = options->month_gib << 30;
+    allowance->month_most = options->month_gib * DPC_GIB;
     int code = dpc_path_join(folder, name_of_file, allowance->path, sizeof allowance->path);
     if (code != DPC_OK)
         dpc_error_set(err, code, "the name of folder \"%s\" is too long", folder);

@@ -59,9 +59,8 @@ read_days(const char **at, unsigned *ret_days)
     return !days || **at == ' ';
 }
 
-/* "07:30" as minutes; up to 24:00. */
-static bool
-read_minute(const char **at, int *ret_minute)
+bool
+dpc_hours_read_minute(const char **at, int *ret_minute)
 {
     const char *text = *at;
     for (int i = 0; i < 5; i++) {
@@ -81,10 +80,10 @@ read_range(const char **at, unsigned *ret_days, int *ret_from, int *ret_to)
     if (!read_days(at, ret_days))
         return false;
     *at = skip_blanks(*at);
-    if (!read_minute(at, ret_from) || **at != '-')
+    if (!dpc_hours_read_minute(at, ret_from) || **at != '-')
         return false;
     ++*at;
-    if (!read_minute(at, ret_to) || *ret_from == *ret_to || *ret_from == DAY)
+    if (!dpc_hours_read_minute(at, ret_to) || *ret_from == *ret_to || *ret_from == DAY)
         return false;
     *at = skip_blanks(*at);
     return **at == ',' || **at == '\0';

@@ -27,6 +27,9 @@ struct dpc_hours {
 int dpc_hours_parse(const char *text, struct dpc_hours *ret_hours,
                     struct dpc_error *err) DPC_MUST_CHECK;
 
+/* "07:30" at `*at`, up to 24:00, as minutes of a day; `*at` is then behind it. */
+bool dpc_hours_read_minute(const char **at, int *ret_minute);
+
 /* Whether `wall_s` (seconds since 1970) is among them, in local time. */
 bool dpc_hours_hold(const struct dpc_hours *hours, int64_t wall_s);
 /* The next whole minute at which the answer is another one; INT64_MAX: there is none. */

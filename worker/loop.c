@@ -211,8 +211,8 @@ act(struct dpc_worker *worker, const struct dpc_session_action *action)
     }
 }
 
-static void
-act_all(struct dpc_worker *worker)
+void
+loop_act_all(struct dpc_worker *worker)
 {
     for (uint32_t i = 0; i < worker->actions.count && worker->status == STATUS_RUNNING; i++)
         act(worker, &worker->actions.items[i]);
@@ -222,13 +222,7 @@ act_all(struct dpc_worker *worker)
     int status = worker->stop_status;
     worker->stop_status = STATUS_RUNNING;
     dpc_session_stop(worker->session, status, now(), &worker->actions);
-    act_all(worker);
-}
-
-void
-loop_act_all(struct dpc_worker *worker)
-{
-    act_all(worker);
+    loop_act_all(worker);
 }
 
 /* --- What comes in. */
@@ -256,7 +250,7 @@ receive_control(struct dpc_worker *worker)
             continue;
         }
         dpc_session_message(worker->session, &msg, now(), &worker->actions);
-        act_all(worker);
+        loop_act_all(worker);
     }
 }
 
@@ -310,7 +304,7 @@ take_signals(struct dpc_worker *worker)
             dpc_session_suspend(worker->session, 0, now(), &worker->actions);
         else
             dpc_session_stop(worker->session, 0, now(), &worker->actions);
-        act_all(worker);
+        loop_act_all(worker);
     }
 }
 
@@ -326,11 +320,11 @@ take_results(struct dpc_worker *worker)
         if (result->code == DPC_OK) {
             dpc_session_finished(worker->session, &result->submit, result->tokens_per_s, now(),
                                  &worker->actions);
-            act_all(worker);
+            loop_act_all(worker);
         } else if (result->code != DPC_ECANCELLED) {
             dpc_session_failed(worker->session, result->token, result->code, result->text, now(),
                                &worker->actions);
-            act_all(worker);
+            loop_act_all(worker);
         }
         dpc_free(result);
     }
@@ -422,7 +416,7 @@ begin_session(struct dpc_worker *worker)
     /* A connection that stands already is none that comes: one hello is enough for it. */
     worker->epoch = dpc_link_epoch(worker->control);
     dpc_session_start(worker->session, now(), &worker->actions);
-    act_all(worker);
+    loop_act_all(worker);
 }
 
 /* New work is for a device that is there, on a machine that stays. */
@@ -431,7 +425,7 @@ pause_or_go_on(struct dpc_worker *worker)
 {
     bool pause = !dpc_device_is_ready(worker->device) || worker->notice_state != DPC_NOTICE_CALM;
     dpc_session_pause(worker->session, pause, now(), &worker->actions);
-    act_all(worker);
+    loop_act_all(worker);
 }
 
 /* A service that waits for its card has started. */
@@ -453,7 +447,7 @@ use_device(struct dpc_worker *worker)
     } else if (changed) {
         dpc_log_info("numeric class changes numeric_class=%s", worker->numeric_class);
         dpc_session_rejoin(worker->session, now(), &worker->actions);
-        act_all(worker);
+        loop_act_all(worker);
     }
     pause_or_go_on(worker);
 }
@@ -487,7 +481,7 @@ leave_in_time(struct dpc_worker *worker, const char *text)
         return;
     }
     dpc_session_yield(worker->session, text, DPC_NOTICE_LEAD_MS, now(), &worker->actions);
-    act_all(worker);
+    loop_act_all(worker);
 }
 
 static void
@@ -526,7 +520,7 @@ watch_link(struct dpc_worker *worker)
         return;
     worker->epoch = epoch;
     dpc_session_connected(worker->session, now(), &worker->actions);
-    act_all(worker);
+    loop_act_all(worker);
 }
 
 static void
@@ -545,7 +539,7 @@ move_transfer(struct dpc_worker *worker)
     }
     worker->transferring = false;
     dpc_session_transferred(worker->session, err.code, err.text, now(), &worker->actions);
-    act_all(worker);
+    loop_act_all(worker);
 }
 
 static void
@@ -557,7 +551,7 @@ fail_unstarted(struct dpc_worker *worker)
     worker->unstarted = (struct dpc_token){0};
     dpc_session_failed(worker->session, token, DPC_EBUSY, "the compute thread is busy", now(),
                        &worker->actions);
-    act_all(worker);
+    loop_act_all(worker);
 }
 
 static void
@@ -580,7 +574,7 @@ note_yielding(struct dpc_worker *worker)
 
 /* A name that is wrong, a closed port or a coordinator that is away look the same from here. */
 static void
-note_contact(struct dpc_worker *worker)
+warn_if_alone(struct dpc_worker *worker)
 {
     if (!worker->begun || worker->link_state != DPC_LINK_CONNECTING) {
         worker->alone_told_ms = 0;
@@ -607,7 +601,7 @@ show_progress(struct dpc_worker *worker)
     worker->progress_at_ms = now() + PROGRESS_MS;
     loop_follow_owner(worker);
     note_yielding(worker);
-    note_contact(worker);
+    warn_if_alone(worker);
     if (dpc_session_work(worker->session) != DPC_WORK_RUNNING || steps != worker->steps_seen ||
         worker->yielding || worker->rest.rests)
         dpc_notify_alive();
@@ -648,7 +642,7 @@ stop_if_disk_failed(struct dpc_worker *worker)
     dpc_log_error("the disk failed to keep what was written to \"%s\": check it and start again",
                   worker->options->folder);
     worker->stop_status = DPC_EXIT_FAILED;
-    act_all(worker);
+    loop_act_all(worker);
 }
 
 static void
@@ -687,7 +681,7 @@ turn(struct dpc_worker *worker)
     show_progress(worker);
     if (worker->status == STATUS_RUNNING && dpc_session_wait_ms(worker->session, now()) == 0) {
         dpc_session_tick(worker->session, now(), &worker->actions);
-        act_all(worker);
+        loop_act_all(worker);
     }
 }
 

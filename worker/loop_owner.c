@@ -153,7 +153,7 @@ fill_lease(const struct dpc_worker *worker, struct dpc_standing *standing)
     standing->kind = lease->kind;
     standing->path = lease->path;
     standing->round = lease->round;
-    standing->units = lease->kind == DPC_TASK_TRAIN ? lease->steps_count : lease->to - lease->from;
+    standing->units = dpc_session_units(lease);
     standing->pace.steps_done = dpc_runner_steps_done(worker->runner);
     standing->pace.tokens_per_s = dpc_runner_tokens_per_s(worker->runner);
 }
@@ -187,13 +187,8 @@ fill_standing(struct dpc_worker *worker, struct dpc_standing *standing)
     standing->connected = worker->contact;
     standing->contact_s = worker->contact_s;
     standing->cache_limit = worker->options->cache_bytes;
-    struct dpc_allowance_bytes bytes =
-        dpc_allowance_count(worker->allowance, loop_now(), dpc_clock_wall_s());
-    standing->pace.day_up = bytes.day_up;
-    standing->pace.day_down = bytes.day_down;
-    standing->pace.month_up = bytes.month_up;
-    standing->pace.month_down = bytes.month_down;
-    standing->month_limit = worker->options->allowance.month_gib << 30;
+    standing->pace.bytes = dpc_allowance_count(worker->allowance, loop_now(), dpc_clock_wall_s());
+    standing->month_limit = worker->options->allowance.month_gib * DPC_GIB;
     standing->pace.cache_bytes = dpc_cache_bytes(worker->cache);
     standing->counts = *dpc_session_counts(worker->session);
     fill_lease(worker, standing);

@@ -76,6 +76,12 @@ job_ms(const struct dpc_session *session, int64_t now_ms)
     return until_ms > session->job_begun_ms ? until_ms - session->job_begun_ms : 0;
 }
 
+uint32_t
+dpc_session_units(const struct dpc_msg_lease *lease)
+{
+    return lease->kind == DPC_TASK_TRAIN ? lease->steps_count : lease->to - lease->from;
+}
+
 int64_t
 dpc_session_rest_ms(const struct dpc_session *session, int64_t now_ms)
 {
@@ -83,7 +89,7 @@ dpc_session_rest_ms(const struct dpc_session *session, int64_t now_ms)
     uint32_t done = session->steps_done, before = session->job_begun_steps;
     if (!session->holds || session->work != DPC_WORK_RUNNING || done <= before)
         return INT64_MAX;
-    uint32_t all = lease->kind == DPC_TASK_TRAIN ? lease->steps_count : lease->to - lease->from;
+    uint32_t all = dpc_session_units(lease);
     return done < all ? job_ms(session, now_ms) * (all - done) / (done - before) : 0;
 }
 

@@ -31,7 +31,7 @@ struct dpc_session_options {
     const char *name, *build, *numeric_class; /* must outlive the session; read at each hello */
     uint64_t memory_bytes;
     uint64_t up_bytes_per_s_max; /* as the owner of the machine allows; 0: no limit */
-    uint64_t seed; /* of the jitter on pauses */
+    uint64_t seed;               /* of the jitter on pauses */
 };
 
 /* What the session is about. */
@@ -117,7 +117,8 @@ void dpc_session_rejoin(struct dpc_session *session, int64_t now_ms,
 /* While `paused` nothing new is begun: no hello, and no lease is asked for. */
 void dpc_session_pause(struct dpc_session *session, bool paused, int64_t now_ms,
                        struct dpc_session_actions *actions);
-/* While it `rests`, because the owner of the machine wants it, no lease is asked for; contact stays.
+/* While it `rests`, because the owner of the machine wants it, no lease is asked for; contact
+ * stays.
  */
 void dpc_session_rest(struct dpc_session *session, bool rests, int64_t now_ms,
                       struct dpc_session_actions *actions);
@@ -179,6 +180,8 @@ const char *dpc_session_work_name(enum dpc_session_work work);
 bool dpc_session_joined(const struct dpc_session *session);
 /* The lease in hand; NULL when there is none. */
 const struct dpc_msg_lease *dpc_session_lease(const struct dpc_session *session);
+/* Inner steps, or documents, of a lease. */
+uint32_t dpc_session_units(const struct dpc_msg_lease *lease);
 
 /* What came of leases since the session was created; the owner of the machine wants to know. */
 struct dpc_session_counts {

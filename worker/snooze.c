@@ -16,6 +16,7 @@
 #include "base/alloc.h"
 #include "base/limits.h"
 #include "base/vfs.h"
+#include "worker/hours.h"
 
 static const char name_of_file[] = "snooze";
 static const char mark[] = "dipaco-snooze ";
@@ -70,24 +71,14 @@ parse_length(const char *text, int64_t *ret_seconds)
     return *text == '\0' && seconds > 0;
 }
 
-static bool
-two_digits(const char *text, int most, int *ret_value)
-{
-    if (text[0] < '0' || text[0] > '9' || text[1] < '0' || text[1] > '9')
-        return false;
-    *ret_value = 10 * (text[0] - '0') + text[1] - '0';
-    return *ret_value <= most;
-}
-
 /* Until the clock on the wall says "07:00" the next time, whatever summer time does meanwhile. */
 static bool
 parse_time(const char *text, int64_t wall_s, int64_t *ret_seconds)
 {
     time_t then = (time_t)wall_s;
     struct tm parts;
-    int hour, minute;
-    if (strlen(text) != 5 || text[2] != ':' || !two_digits(text, 23, &hour) ||
-        !two_digits(text + 3, 59, &minute))
+    int minute;
+    if (!dpc_hours_read_minute(&text, &minute) || *text || minute == 24 * 60)
         return false;
     tzset();
     for (int days = 0; days < 2; days++) {
@@ -95,8 +86,8 @@ parse_time(const char *text, int64_t wall_s, int64_t *ret_seconds)
         if (!localtime_r(&now, &parts))
             return false;
         parts.tm_mday += days;
-        parts.tm_hour = hour;
-        parts.tm_min = minute;
+        parts.tm_hour = minute / 60;
+        parts.tm_min = minute % 60;
         parts.tm_sec = 0;
         parts.tm_isdst = -1;
         then = mktime(&parts);

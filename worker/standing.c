@@ -121,10 +121,10 @@ tell_bytes(const struct dpc_standing *standing)
 {
     const struct dpc_standing_pace *pace = &standing->pace;
     struct dpc_json *bytes = dpc_json_object();
-    dpc_json_set_integer(bytes, "day_up", (int64_t)pace->day_up);
-    dpc_json_set_integer(bytes, "day_down", (int64_t)pace->day_down);
-    dpc_json_set_integer(bytes, "month_up", (int64_t)pace->month_up);
-    dpc_json_set_integer(bytes, "month_down", (int64_t)pace->month_down);
+    dpc_json_set_integer(bytes, "day_up", (int64_t)pace->bytes.day_up);
+    dpc_json_set_integer(bytes, "day_down", (int64_t)pace->bytes.day_down);
+    dpc_json_set_integer(bytes, "month_up", (int64_t)pace->bytes.month_up);
+    dpc_json_set_integer(bytes, "month_down", (int64_t)pace->bytes.month_down);
     dpc_json_set_integer(bytes, "month_limit", (int64_t)standing->month_limit);
     dpc_json_set_integer(bytes, "cache", (int64_t)pace->cache_bytes);
     dpc_json_set_integer(bytes, "cache_limit", (int64_t)standing->cache_limit);
@@ -172,30 +172,6 @@ is_due(const struct dpc_standing_file *file, const struct dpc_standing *standing
     return !file->written || standing->ended_s || now_ms - file->written_ms >= pause_ms;
 }
 
-/* dpc_vfs_write_file without its syncs. */
-static int
-replace(const struct dpc_standing_file *file, const char *text, size_t len, struct dpc_error *err)
-{
-    const struct dpc_vfs_ops *ops = file->vfs->ops;
-    char temp[DPC_PATH_MAX];
-    struct dpc_vfs_file *out;
-    bool fits = (size_t)snprintf(temp, sizeof temp, "%s.new", file->path) < sizeof temp;
-    int code = fits ? ops->open(file->vfs, temp, DPC_VFS_WRITE | DPC_VFS_CREATE, &out) : DPC_ELIMIT;
-    if (code == DPC_OK) {
-        code = ops->truncate(out, 0);
-        if (code == DPC_OK)
-            code = ops->write(out, text, len, 0);
-        ops->close(out);
-        if (code == DPC_OK)
-            code = ops->rename(file->vfs, temp, file->path);
-        if (code != DPC_OK)
-            (void)ops->remove(file->vfs, temp); /* a full disk gets its bytes back */
-    }
-    return code == DPC_OK ? code
-                          : dpc_error_set(err, code, "could not write \"%s\": %s", file->path,
-                                          dpc_error_words(code));
-}
-
 int
 dpc_standing_write(struct dpc_standing_file *file, const struct dpc_standing *standing,
                    int64_t now_ms, int64_t wall_s, struct dpc_error *err)
@@ -204,9 +180,8 @@ dpc_standing_write(struct dpc_standing_file *file, const struct dpc_standing *st
         return DPC_OK;
     struct dpc_json *root = tell(file, standing, wall_s);
     char *text = dpc_json_print(root, true);
-    int code = counts_differ(file, standing)
-                   ? dpc_vfs_write_file(file->vfs, file->path, text, strlen(text), err)
-                   : replace(file, text, strlen(text), err);
+    int code = (counts_differ(file, standing) ? dpc_vfs_write_file : dpc_vfs_write_file_unsynced)(
+        file->vfs, file->path, text, strlen(text), err);
     dpc_free(text);
     dpc_json_destroy(root);
     file->written = true;

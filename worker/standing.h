@@ -6,14 +6,16 @@
  *
  * Owns: the file, and a temporary one while it writes. Threads: one. Limits: written when something
  * other than progress has changed, once a DPC_STANDING_CHANGE_MS at most; else once a
- * DPC_STANDING_PACE_MS, or while nothing moves a DPC_STANDING_STILL_MS; synced only when the counts have changed. Times in it are seconds since
- * 1970. Not here: what the figures are (loop_owner.c), whether a worker runs (main.c).
+ * DPC_STANDING_PACE_MS, or while nothing moves a DPC_STANDING_STILL_MS; synced only when the counts
+ * have changed. Times in it are seconds since 1970. Not here: what the figures are (loop_owner.c),
+ * whether a worker runs (main.c).
  */
 #ifndef DPC_WORKER_STANDING_H
 #define DPC_WORKER_STANDING_H
 
 #include "base/limits.h"
 #include "base/vfs.h"
+#include "worker/allowance.h"
 #include "worker/session.h"
 
 enum {
@@ -28,7 +30,7 @@ enum {
 struct dpc_standing_pace {
     uint32_t steps_done;
     double tokens_per_s;
-    uint64_t day_up, day_down, month_up, month_down; /* bytes of transfers */
+    struct dpc_allowance_bytes bytes; /* of transfers */
     uint64_t cache_bytes;
 };
 
@@ -42,11 +44,11 @@ struct dpc_standing {
     int64_t ended_s;                    /* 0: it runs */
     bool connected, leased, computing;
     enum dpc_session_work work;
-    enum dpc_task_kind kind; /* of the lease, as what follows */
-    uint32_t path, round, units; /* of the lease: steps, or documents */
-    uint64_t cache_limit, month_limit;        /* bytes; month: 0: none */
-    struct dpc_session_counts counts;         /* of this process */
-    struct dpc_standing_pace pace;            /* last: left out of comparisons */
+    enum dpc_task_kind kind;           /* of the lease, as what follows */
+    uint32_t path, round, units;       /* of the lease: steps, or documents */
+    uint64_t cache_limit, month_limit; /* bytes; month: 0: none */
+    struct dpc_session_counts counts;  /* of this process */
+    struct dpc_standing_pace pace;     /* last: left out of comparisons */
 };
 
 struct dpc_standing_file;

@@ -82,7 +82,7 @@ figures_are_shown(void)
     rig.standing.units = 500;
     rig.standing.pace.steps_done = 120;
     rig.standing.pace.tokens_per_s = 1234.4;
-    rig.standing.pace.month_up = 3 << 20;
+    rig.standing.pace.bytes.month_up = 3 << 20;
     rig.standing.month_limit = (uint64_t)10 << 30;
     rig.standing.counts.refused = 2;
     (void)snprintf(rig.standing.counts.reason, sizeof rig.standing.counts.reason, "refused: norm");
