@@ -258,11 +258,13 @@ static const struct dpc_field worker_fields[] = {
 #undef F
 _Static_assert(sizeof(enum dpc_standing) == sizeof(uint32_t), "a standing is read as a u32");
 
+/* Of records whose first member is their key. */
 static void
-worker_key(struct dpc_key *key, const void *record)
+first_key(struct dpc_key *key, const void *record)
 {
-    dpc_key_add_bytes32(key, ((const struct dpc_worker_record *)record)->key);
+    dpc_key_add_bytes32(key, record);
 }
+_Static_assert(offsetof(struct dpc_worker_record, key) == 0, "first_key");
 
 static bool
 worker_valid(const void *record)
@@ -282,7 +284,7 @@ const struct dpc_record_type dpc_type_worker = {
     .fields = worker_fields,
     .fields_count = COUNT(worker_fields),
     .bytes = sizeof(struct dpc_worker_record),
-    .key = worker_key,
+    .key = first_key,
     .valid = worker_valid,
 };
 
@@ -292,12 +294,6 @@ static const struct dpc_field invitation_fields[] = {
 };
 #undef F
 _Static_assert(offsetof(struct dpc_invitation_record, key) == 0, "removed by its key alone");
-
-static void
-invitation_key(struct dpc_key *key, const void *record)
-{
-    dpc_key_add_bytes32(key, record);
-}
 
 static bool
 invitation_valid(const void *record)
@@ -314,7 +310,7 @@ const struct dpc_record_type dpc_type_invitation = {
     .fields = invitation_fields,
     .fields_count = COUNT(invitation_fields),
     .bytes = sizeof(struct dpc_invitation_record),
-    .key = invitation_key,
+    .key = first_key,
     .valid = invitation_valid,
 };
 
@@ -325,12 +321,6 @@ static const struct dpc_field member_fields[] = {
 #undef F
 _Static_assert(offsetof(struct dpc_member_record, key) == 0, "removed by its key alone");
 _Static_assert(sizeof(enum dpc_member_state) == sizeof(uint32_t), "a state is read as a u32");
-
-static void
-member_key(struct dpc_key *key, const void *record)
-{
-    dpc_key_add_bytes32(key, record);
-}
 
 static bool
 member_valid(const void *record)
@@ -347,7 +337,7 @@ const struct dpc_record_type dpc_type_member = {
     .fields = member_fields,
     .fields_count = COUNT(member_fields),
     .bytes = sizeof(struct dpc_member_record),
-    .key = member_key,
+    .key = first_key,
     .valid = member_valid,
 };
 
@@ -379,11 +369,7 @@ static const struct dpc_field conduct_fields[] = {
 };
 #undef F
 
-static void
-conduct_key(struct dpc_key *key, const void *record)
-{
-    dpc_key_add_bytes32(key, ((const struct dpc_conduct_record *)record)->key);
-}
+_Static_assert(offsetof(struct dpc_conduct_record, key) == 0, "first_key");
 
 const struct dpc_record_type dpc_type_conduct = {
     .name = "conduct",
@@ -393,7 +379,7 @@ const struct dpc_record_type dpc_type_conduct = {
     .fields = conduct_fields,
     .fields_count = COUNT(conduct_fields),
     .bytes = sizeof(struct dpc_conduct_record),
-    .key = conduct_key,
+    .key = first_key,
 };
 
 #define F(member) DPC_FIELD(struct dpc_result_record, member)
