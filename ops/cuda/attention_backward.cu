@@ -11,18 +11,7 @@
 
 #include <math.h>
 
-#include "ops/cuda/attention_bf16.cuh"
-
-struct backward_job {
-    struct dpc_heads<const bf16> q, k, v, dout;
-    struct dpc_heads<bf16> dq, dk, dv;
-    const float2 *stats; /* [B, H, T] lse in powers of two, sum of dout x out */
-    struct dpc_sizes s;
-    struct dpc_order order;
-    struct dpc_angles angles;
-    float scale, scale_log2;
-    bool vectors;
-};
+#include "ops/cuda/attention_backward.cuh"
 
 /* A stage of the ring: a tile of each of the two tensors that are walked over, and stats. */
 template <int WIDTH> struct stage {
@@ -78,55 +67,6 @@ fragments_of_sums(uint32_t (&a)[TILES][4], const float (&sums)[TILES][2][4])
 #pragma unroll
     for (int m = 0; m < TILES; m++)
         fragment_of_sums(a[m], sums[m][0], sums[m][1]);
-}
-
-/* Copies a block's rows of two tensors to shared memory and takes the warps' fragments of them.
- * Shared memory may be written again when this returns. */
-template <int WIDTH, int TILES>
-static __device__ inline void
-hold_block(uint32_t (&left)[TILES][WIDTH / 16][4], uint32_t (&right)[TILES][WIDTH / 16][4],
-           uint32_t shared, const bf16 *left_rows, size_t left_stride, const bf16 *right_rows,
-           size_t right_stride, int begin, int T)
-{
-    enum { ROWS = 64 * TILES };
-    uint32_t second = shared + ROWS * WIDTH * 2;
-    tile_copy<WIDTH, ROWS, THREADS>(shared, left_rows, left_stride, begin, T);
-    tile_copy<WIDTH, ROWS, THREADS>(second, right_rows, right_stride, begin, T);
-    copies_wait();
-    __syncthreads();
-    load_fragments<WIDTH, TILES>(left, shared);
-    load_fragments<WIDTH, TILES>(right, second);
-    __syncthreads();
-}
-
-template <int WIDTH, int TILES>
-static __device__ inline void
-scale_sums(float (&sums)[TILES][WIDTH / 8][4], float scale)
-{
-#pragma unroll
-    for (int m = 0; m < TILES; m++) {
-#pragma unroll
-        for (int n = 0; n < WIDTH / 8; n++) {
-#pragma unroll
-            for (int e = 0; e < 4; e++)
-                sums[m][n][e] *= scale;
-        }
-    }
-}
-
-template <bool TURNED>
-static __device__ inline struct tile_target
-target_of(const struct backward_job &job, const struct dpc_heads<bf16> &heads, int b, int h)
-{
-    struct tile_target to = {heads.base + b * heads.batch + h * heads.head,
-                             heads.row,
-                             0,
-                             job.s.T,
-                             job.s.D,
-                             TURNED ? job.angles.cosines : NULL,
-                             TURNED ? job.angles.sines : NULL,
-                             job.vectors};
-    return to;
 }
 
 /* --- dk and dv. */
@@ -222,9 +162,9 @@ block_of_keys(const struct backward_job &job, unsigned char *memory)
     uint32_t shared = shared_address(memory);
 
     uint32_t k[TILES][WIDTH / 16][4], v[TILES][WIDTH / 16][4];
-    hold_block<WIDTH, TILES>(k, v, shared, job.k.base + b * job.k.batch + g * job.k.head,
-                             job.k.row, job.v.base + b * job.v.batch + g * job.v.head, job.v.row,
-                             begin, job.s.T);
+    hold_block<WIDTH, TILES, THREADS>(
+        k, v, shared, job.k.base + b * job.k.batch + g * job.k.head, job.k.row,
+        job.v.base + b * job.v.batch + g * job.v.head, job.v.row, begin, job.s.T);
     float dk[TILES][WIDTH / 8][4] = {}, dv[TILES][WIDTH / 8][4] = {};
     fetch_queries<WIDTH>(job, shared, b, g * heads, begin);
     for (int h = g * heads, first = begin, now = 0; h < end; now ^= STAGE) {
@@ -323,20 +263,6 @@ walk_tile_of_keys(float (&dq)[TILES][WIDTH / 8][4], const uint32_t (&q)[TILES][W
     }
 }
 
-template <int TILES>
-static __device__ inline void
-hold_stats(float2 (&stats)[TILES][2], const float2 *of_head, int row, int T)
-{
-#pragma unroll
-    for (int m = 0; m < TILES; m++) {
-#pragma unroll
-        for (int half = 0; half < 2; half++) {
-            int t = row + m * 16 + half * 8 + ((threadIdx.x & 31) >> 2);
-            stats[m][half] = t < T ? of_head[t] : make_float2(0.0f, 0.0f);
-        }
-    }
-}
-
 template <int WIDTH, int TILES>
 static __device__ inline void
 block_of_queries(const struct backward_job &job, unsigned char *memory)
@@ -350,9 +276,9 @@ block_of_queries(const struct backward_job &job, unsigned char *memory)
     uint32_t shared = shared_address(memory);
 
     uint32_t q[TILES][WIDTH / 16][4], dout[TILES][WIDTH / 16][4];
-    hold_block<WIDTH, TILES>(q, dout, shared, job.q.base + b * job.q.batch + h * job.q.head,
-                             job.q.row, job.dout.base + b * job.dout.batch + h * job.dout.head,
-                             job.dout.row, begin, T);
+    hold_block<WIDTH, TILES, THREADS>(
+        q, dout, shared, job.q.base + b * job.q.batch + h * job.q.head, job.q.row,
+        job.dout.base + b * job.dout.batch + h * job.dout.head, job.dout.row, begin, T);
     float2 stats[TILES][2];
     hold_stats<TILES>(stats, job.stats + (size_t)place.head * T, row, T);
     float dq[TILES][WIDTH / 8][4] = {};
@@ -387,28 +313,12 @@ attend_back_to_queries(const __grid_constant__ struct backward_job job)
 
 /* --- Launches. */
 
-static void
-launch_one(void (*kernel)(struct backward_job), const struct backward_job *job, size_t bytes)
-{
-    (void)dpc_cuda_check(cudaFuncSetAttribute((const void *)kernel,
-                                              cudaFuncAttributeMaxDynamicSharedMemorySize,
-                                              (int)bytes),
-                         "give attention's gradient its shared memory");
-    DPC_LAUNCH(dpc_order_count(&job->order), THREADS, bytes, kernel, *job);
-    (void)dpc_cuda_check(cudaGetLastError(), "launch attention's gradient");
-}
-
 template <int WIDTH, int TILES>
 static void
 launch(struct backward_job *job)
 {
-    size_t blocks = dpc_ceiling((size_t)job->s.T, 64 * TILES), bytes = 2 * stage<WIDTH>::BYTES;
-    size_t B = (size_t)job->s.B, H = (size_t)job->s.H, G = (size_t)job->s.G;
-    size_t streamed = (size_t)job->s.T * WIDTH * 4;
-    job->order = dpc_order_of(blocks, B * G, streamed * (H / G));
-    launch_one(attend_back_to_keys<WIDTH, TILES>, job, bytes);
-    job->order = dpc_order_of(blocks, B * H, streamed);
-    launch_one(attend_back_to_queries<WIDTH, TILES>, job, bytes);
+    launch_both(job, attend_back_to_keys<WIDTH, TILES>, attend_back_to_queries<WIDTH, TILES>,
+                WIDTH, 64 * TILES, THREADS, 2 * stage<WIDTH>::BYTES);
 }
 
 /* All but what depends on scratch. */
@@ -454,7 +364,9 @@ dpc_cuda_attention_backward_bf16(struct dpc_act *dqkv, const struct dpc_act *dou
     job.k = laid.k;
     job.v = laid.v;
     job.stats = stats;
-    if (laid.width == 32)
+    if (laid.width == 64 && dpc_cuda.capability == 90)
+        dpc_attention_backward_hopper(&job);
+    else if (laid.width == 32)
         launch<32, 2>(&job);
     else if (laid.width == 64)
         launch<64, 2>(&job);

@@ -6,25 +6,7 @@
  * without which shared memory would be the limit. */
 #include "ops/cuda/kernels_attention.h"
 
-#include <math.h>
-
-#include "ops/cuda/attention_bf16.cuh"
-
-struct forward_job {
-    struct dpc_heads<const bf16> q, k, v;
-    struct dpc_heads<bf16> out;
-    float *lse;
-    struct dpc_sizes s;
-    struct dpc_order order;
-    int first, last_block;
-    float scale, scale_log2;
-    bool vectors;
-};
-
-/* Per row that a lane has a part of: g and g + 8 of each tile. */
-template <int TILES> struct running {
-    float max[TILES][2], sum[TILES][2];
-};
+#include "ops/cuda/attention_forward.cuh"
 
 /* scores = q k^T of a tile of keys; the scale comes later. */
 template <int WIDTH, int TILES>
@@ -52,50 +34,6 @@ score_tile(float (&scores)[TILES][KEYS / 8][4], const uint32_t (&q)[TILES][WIDTH
             }
         }
     }
-}
-
-/* Nothing is seen past the diagonal. row and key are those of the warp's first score. */
-template <int TILES>
-static __device__ inline void
-mask_scores(float (&scores)[TILES][KEYS / 8][4], int row, int key)
-{
-    int g = (threadIdx.x & 31) >> 2, t = threadIdx.x & 3;
-#pragma unroll
-    for (int m = 0; m < TILES; m++) {
-#pragma unroll
-        for (int n = 0; n < KEYS / 8; n++) {
-#pragma unroll
-            for (int e = 0; e < 4; e++) {
-                if (key + n * 8 + 2 * t + (e & 1) > row + m * 16 + g + (e >> 1) * 8)
-                    scores[m][n][e] = -INFINITY;
-            }
-        }
-    }
-}
-
-/* Scores of row g + 8 HALF become probabilities but for their sum; returns by what earlier sums
- * shrink. The four lanes of a row share its maximum, and keep their own parts of its sum. */
-template <int HALF>
-static __device__ inline float
-weigh_row(float (&scores)[KEYS / 8][4], float &max, float &sum, float scale_log2)
-{
-    enum { LOW = 2 * HALF, HIGH = LOW + 1 };
-    float highest = max;
-#pragma unroll
-    for (int n = 0; n < KEYS / 8; n++)
-        highest = fmaxf(highest, fmaxf(scores[n][LOW], scores[n][HIGH]));
-    highest = fmaxf(highest, __shfl_xor_sync(0xffffffffu, highest, 1));
-    highest = fmaxf(highest, __shfl_xor_sync(0xffffffffu, highest, 2));
-    float shift = highest * scale_log2, shrink = power_of_two(max * scale_log2 - shift), added = 0;
-#pragma unroll
-    for (int n = 0; n < KEYS / 8; n++) {
-        scores[n][LOW] = power_of_two(fmaf(scores[n][LOW], scale_log2, -shift));
-        scores[n][HIGH] = power_of_two(fmaf(scores[n][HIGH], scale_log2, -shift));
-        added += scores[n][LOW] + scores[n][HIGH];
-    }
-    max = highest;
-    sum = sum * shrink + added;
-    return shrink;
 }
 
 template <int WIDTH, int TILES>
@@ -139,33 +77,6 @@ gather_tile(float (&sums)[TILES][WIDTH / 8][4], const float (&weights)[TILES][KE
             for (int m = 0; m < TILES; m++) {
                 multiply_add(sums[m][2 * d], a[m], b[0], b[1]);
                 multiply_add(sums[m][2 * d + 1], a[m], b[2], b[3]);
-            }
-        }
-    }
-}
-
-/* Divides by the rows' sums and writes their logarithms. */
-template <int WIDTH, int TILES>
-static __device__ inline void
-finish_rows(float (&sums)[TILES][WIDTH / 8][4], const struct running<TILES> &running,
-            const struct forward_job &job, float *lse, int row)
-{
-    int lane = threadIdx.x & 31;
-#pragma unroll
-    for (int m = 0; m < TILES; m++) {
-#pragma unroll
-        for (int half = 0; half < 2; half++) {
-            float sum = running.sum[m][half];
-            sum += __shfl_xor_sync(0xffffffffu, sum, 1);
-            sum += __shfl_xor_sync(0xffffffffu, sum, 2);
-            int t = row + m * 16 + half * 8 + (lane >> 2);
-            if ((lane & 3) == 0 && t >= job.first && t < job.s.T)
-                lse[t] = running.max[m][half] * job.scale + logf(sum);
-            float inverse = 1.0f / sum;
-#pragma unroll
-            for (int n = 0; n < WIDTH / 8; n++) {
-                sums[m][n][2 * half] *= inverse;
-                sums[m][n][2 * half + 1] *= inverse;
             }
         }
     }
@@ -295,7 +206,9 @@ dpc_cuda_attention_forward_bf16(struct dpc_act *out, float *lse, const struct dp
     job.scale = (float)scale;
     job.scale_log2 = (float)(scale * DPC_LOG2E);
     job.vectors = s.D % 16 == 0 && dpc_aligned(out);
-    if (laid.width == 32)
+    if (laid.width == 64 && dpc_cuda.capability == 90)
+        dpc_attention_forward_hopper(&job);
+    else if (laid.width == 32)
         launch<32, 2, 2>(&job);
     else if (laid.width == 64)
         launch<64, 2, 2>(&job);

@@ -82,15 +82,15 @@ limit_memory(void)
 }
 
 bool
-dpc_cuda_open(int index, size_t memory_bytes)
+dpc_cuda_open(int index, int capability, size_t memory_bytes)
 {
     failed = false;
     words[0] = '\0';
-    dpc_cuda = (struct dpc_cuda){
-        .is_open = true,
-        .index = index,
-        .workspace_bytes = workspace_bytes,
-        .memory_bytes = memory_bytes};
+    dpc_cuda = (struct dpc_cuda){.is_open = true,
+                                 .index = index,
+                                 .capability = capability,
+                                 .workspace_bytes = workspace_bytes,
+                                 .memory_bytes = memory_bytes};
     return dpc_cuda_check(cudaSetDevice(index), "take the card") &&
            dpc_cuda_check(cudaStreamCreateWithFlags(&dpc_cuda.stream, cudaStreamNonBlocking),
                           "open a stream") &&

@@ -26,16 +26,17 @@ struct dpc_cuda {
     void *workspace; /* cuBLASLt's */
     size_t workspace_bytes;
     size_t memory_bytes; /* that may be allocated in all */
-    int index; /* which card */
+    int index;           /* which card */
+    int capability;      /* 90: sm_90 */
     bool is_open;
 };
 
 /* The open card's. */
 extern struct dpc_cuda dpc_cuda;
 
-/* Takes the current device of the calling thread. false: `failure` has the reason, and _close gives
- * back what was taken. */
-bool dpc_cuda_open(int index, size_t memory_bytes);
+/* Takes the current device of the calling thread. `capability`: the card's. false: `failure` has
+ * the reason, and _close gives back what was taken. */
+bool dpc_cuda_open(int index, int capability, size_t memory_bytes);
 void dpc_cuda_close(void);
 
 /* Keeps the first failure; `what` is what was tried, as in "launch attention". True when all is

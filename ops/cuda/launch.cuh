@@ -16,9 +16,9 @@
 #define DPC_LAUNCH(grid, block, bytes, kernel, ...)                                                \
     kernel<<<(grid), (block), (bytes), dpc_cuda.stream>>>(__VA_ARGS__)
 
-/* Declares that memory, as seen from inside a kernel. */
+/* Declares that memory, as seen from inside a kernel. A panel (warpgroup.cuh) may begin there. */
 #define DPC_SHARED(type, name)                                                                     \
-    extern __shared__ __align__(256) unsigned char dpc_shared_memory[];                            \
+    extern __shared__ __align__(1024) unsigned char dpc_shared_memory[];                           \
     type *name = reinterpret_cast<type *>(dpc_shared_memory)
 
 #endif

@@ -12,7 +12,7 @@
 
 #include "ops/cuda/device.h"
 
-static int open_index = -1, open_capability;
+static int open_index = -1;
 
 static int
 refuse(char *ret_reason, int code, const char *text)
@@ -140,8 +140,8 @@ ask_memory(uint32_t index, struct dpc_card_info *info)
     return error;
 }
 
-/* Machine code for X.y runs on X.z, z >= y; for other cards the driver compiles PTX, each version of
- * it in its own way. */
+/* Machine code for X.y runs on X.z, z >= y; for other cards the driver compiles PTX, each version
+ * of it in its own way. */
 static bool
 has_machine_code(int major, int minor)
 {
@@ -219,8 +219,8 @@ open_card(uint32_t index, uint64_t *memory_bytes, char *ret_reason)
         return DPC_EUNSUPPORTED;
     }
     open_index = (int)index;
-    open_capability = (int)info.capability;
-    if (!dpc_cuda_open((int)index, *memory_bytes ? *memory_bytes : SIZE_MAX)) {
+    if (!dpc_cuda_open((int)index, (int)info.capability,
+                       *memory_bytes ? *memory_bytes : SIZE_MAX)) {
         (void)refuse(ret_reason, DPC_EDEVICE, dpc_cuda_failure());
         close_card();
         return DPC_EDEVICE;
@@ -232,7 +232,7 @@ open_card(uint32_t index, uint64_t *memory_bytes, char *ret_reason)
 static const struct dpc_ops *
 open_table(enum dpc_dtype dtype, bool tf32)
 {
-    return dpc_cuda.is_open ? dpc_cuda_table(dtype, tf32, open_capability) : NULL;
+    return dpc_cuda.is_open ? dpc_cuda_table(dtype, tf32, dpc_cuda.capability) : NULL;
 }
 
 static int

@@ -29,6 +29,7 @@ static const struct shape shapes[] = {
     {1, 1024, 2, 1, 64, 344, 1000, true}, {2, 300, 4, 2, 128, 136, 77, true},
     {3, 257, 2, 2, 32, 40, 99, true},     {1, 70, 1, 1, 256, 24, 32000, true},
     {1, 70, 2, 1, 128, 24, 40, false},    {1, 70, 1, 1, 256, 16, 24, false},
+    {1, 330, 4, 2, 64, 16, 24, false},
 };
 
 /* Memory of one case: inputs are drawn, outputs are kept for comparison. */

@@ -4,6 +4,8 @@
  * setcontext and goes on with longjmp, which asks nothing of the kernel. */
 #include "tests/unit/ops/cuda_cpu/emulate.h"
 
+#include "tests/unit/ops/cuda_cpu/warpgroup.h"
+
 #include <setjmp.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,11 +17,16 @@
 #include <vector>
 
 dim3 threadIdx, blockIdx, blockDim, gridDim;
-alignas(256) unsigned char dpc_emulated_shared[DPC_EMULATED_SHARED_MAX];
+alignas(1024) unsigned char dpc_emulated_shared[DPC_EMULATED_SHARED_MAX];
 
 namespace {
 
-enum { THREADS_MAX = 1024, LANES = 32, STACK_BYTES = 256 * 1024 };
+enum {
+    THREADS_MAX = DPC_EMULATED_THREADS_MAX,
+    WARP = DPC_EMULATED_WARP,
+    WARPGROUP = DPC_EMULATED_WARPGROUP,
+    STACK_BYTES = 256 * 1024
+};
 
 struct Copy {
     void *to;
@@ -38,26 +45,20 @@ struct Thread {
     bool ended;
 };
 
-struct Warp {
-    void (*run)(void *operands[LANES]);
-    void *operands[LANES];
+/* Where the threads of a warp or of a warpgroup meet. */
+struct Meeting {
+    void (*run)(void **operands);
+    void *operands[WARPGROUP];
     unsigned arrived, turn;
 };
 
 Thread *threads[THREADS_MAX];
-Warp warps[THREADS_MAX / LANES];
+Meeting warps[THREADS_MAX / WARP], warpgroups[THREADS_MAX / WARPGROUP];
 jmp_buf scheduler;
 const std::function<void()> *body;
 unsigned count, running, alive, barrier_arrived, barrier_turn;
+size_t shared_used;
 bool progress;
-
-[[noreturn]] void
-fail(const char *what)
-{
-    fprintf(stderr, "emulated card: %s (thread %u of block %u %u)\n", what, running, blockIdx.x,
-            blockIdx.y);
-    abort();
-}
 
 void
 yield()
@@ -94,6 +95,7 @@ void
 begin_thread()
 {
     (*body)();
+    dpc_emulated_products_thread_ends();
     Thread *thread = threads[running];
     thread->ended = true;
     alive--;
@@ -127,6 +129,8 @@ run_block(dim3 block, std::mt19937 &random)
     alive = count;
     barrier_arrived = 0;
     memset(warps, 0, sizeof warps);
+    memset(warpgroups, 0, sizeof warpgroups);
+    dpc_emulated_products_reset();
     for (unsigned i = 0; i < count; i++) {
         prepare(i, block);
         order[i] = i;
@@ -139,11 +143,38 @@ run_block(dim3 block, std::mt19937 &random)
                 go_on(i);
         }
         if (!progress)
-            fail("threads wait for others that never come");
+            dpc_emulated_fail("threads wait for others that never come");
     }
 }
 
 } // namespace
+
+void
+dpc_emulated_fail(const char *what)
+{
+    fprintf(stderr, "emulated card: %s (thread %u of block %u %u)\n", what, running, blockIdx.x,
+            blockIdx.y);
+    abort();
+}
+
+size_t
+dpc_emulated_shared_bytes()
+{
+    return shared_used;
+}
+
+unsigned
+dpc_emulated_thread()
+{
+    return running;
+}
+
+int
+dpc_emulated_capability()
+{
+    const char *wanted = getenv("DPC_EMULATED_CAPABILITY");
+    return wanted ? (int)strtol(wanted, nullptr, 10) : 90;
+}
 
 void
 dpc_emulate(dim3 grid, dim3 block, size_t shared_bytes, const std::function<void()> &thread)
@@ -152,8 +183,9 @@ dpc_emulate(dim3 grid, dim3 block, size_t shared_bytes, const std::function<void
     count = block.x * block.y * block.z;
     if (count == 0 || count > THREADS_MAX || shared_bytes > DPC_EMULATED_SHARED_MAX ||
         grid.x == 0 || grid.y == 0 || grid.y > 65535)
-        fail("a launch that a card would refuse");
+        dpc_emulated_fail("a launch that a card would refuse");
     body = &thread;
+    shared_used = shared_bytes;
     gridDim = grid;
     blockDim = block;
     for (unsigned y = 0; y < grid.y; y++) {
@@ -179,28 +211,29 @@ dpc_emulated_block_barrier()
 }
 
 void
-dpc_emulated_together(void (*run)(void *operands[LANES]), void *operand)
+dpc_emulated_together(void (*run)(void **operands), void *operand, unsigned size)
 {
-    Warp &warp = warps[running / LANES];
-    unsigned turn = warp.turn;
-    if (warp.arrived > 0 && warp.run != run)
-        fail("a warp's threads come to different instructions");
-    warp.run = run;
-    warp.operands[running % LANES] = operand;
-    if (++warp.arrived == LANES) {
-        run(warp.operands);
-        warp.arrived = 0;
-        warp.turn++;
+    Meeting &meeting = size == WARP ? warps[running / WARP] : warpgroups[running / WARPGROUP];
+    unsigned turn = meeting.turn;
+    if (meeting.arrived > 0 && meeting.run != run)
+        dpc_emulated_fail("threads come to different instructions that they do together");
+    meeting.run = run;
+    meeting.operands[running % size] = operand;
+    if (++meeting.arrived == size) {
+        run(meeting.operands);
+        meeting.arrived = 0;
+        meeting.turn++;
         progress = true;
         return;
     }
-    while (turn == warp.turn)
+    while (turn == meeting.turn)
         yield();
 }
 
 void
 dpc_emulated_copy_later(void *to, const void *from, size_t bytes, bool valid)
 {
+    dpc_emulated_products_copy_begins(to, bytes);
     threads[running]->copies.push_back({to, from, bytes, valid});
 }
 
@@ -212,6 +245,7 @@ dpc_emulated_copy_now()
             memcpy(copy.to, copy.from, copy.bytes);
         else
             memset(copy.to, 0, copy.bytes);
+        dpc_emulated_products_copied(copy.to, copy.bytes);
     }
     threads[running]->copies.clear();
 }

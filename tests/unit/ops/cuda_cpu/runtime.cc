@@ -70,7 +70,8 @@ cudaGetDeviceProperties(struct cudaDeviceProp *properties, int index)
 {
     memset(properties, 0, sizeof *properties);
     snprintf(properties->name, sizeof properties->name, "emulated card");
-    properties->major = 9;
+    properties->major = dpc_emulated_capability() / 10;
+    properties->minor = dpc_emulated_capability() % 10;
     properties->multiProcessorCount = 1;
     return index == 0 ? cudaSuccess : cudaErrorInvalidValue;
 }
