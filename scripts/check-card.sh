@@ -45,10 +45,23 @@ build=$(cd "$build" && pwd)
 export DPC_CARD_PLUGIN=$build/dipaco-ops-cuda.so
 tests="tests/unit/ops/test_ops_card tests/unit/modules/test_golden_card tests/unit/modules/test_path_card"
 
-run_test() { # NAME COMMAND...
-    local name=$1 status=0
+# The tests, which wait for the CPU's reference most of the time, run beside each other.
+names=
+begin_test() { # NAME COMMAND...
+    local name=$1
     shift
-    (cd "$build" && "$@") >"$out/$name.log" 2>&1 || status=$?
+    names="$names $name"
+    rm -f "$out/$name.status"
+    (
+        status=0
+        cd "$build" && "$@" >"$out/$name.log" 2>&1 || status=$?
+        echo "$status" >"$out/$name.status"
+    ) &
+}
+
+end_test() { # NAME
+    local name=$1 status
+    status=$(cat "$out/$name.status" 2>/dev/null || echo 1)
     [ "$status" -ne 77 ] || { cat "$out/$name.log"; exit 77; }
     if [ "$status" -eq 0 ]; then
         echo "passed: $name"
@@ -60,18 +73,22 @@ run_test() { # NAME COMMAND...
     fi
 }
 
-say 'tests on the card'
+say 'tests on the card, and of the kernels under compute-sanitizer'
 for test in $tests; do
-    run_test "$(basename "$test")" "./$test"
+    begin_test "$(basename "$test")" "./$test"
 done
-
 if command -v compute-sanitizer >/dev/null; then
-    say 'the same under compute-sanitizer'
     for tool in memcheck racecheck; do
-        run_test "ops-$tool" env DPC_TEST_SMALL=1 timeout 300 compute-sanitizer --tool "$tool" \
+        begin_test "ops-$tool" env DPC_TEST_SMALL=1 timeout 300 compute-sanitizer --tool "$tool" \
             --error-exitcode 9 tests/unit/ops/test_ops_card
     done
+else
+    echo 'no compute-sanitizer here'
 fi
+wait
+for name in $names; do
+    end_test "$name"
+done
 
 bench() { # NAME COMMAND...
     local name=$1
