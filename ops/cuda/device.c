@@ -81,6 +81,13 @@ limit_memory(void)
     return true;
 }
 
+static bool
+ask(int *ret_value, enum cudaDeviceAttr attribute)
+{
+    return dpc_cuda_check(cudaDeviceGetAttribute(ret_value, attribute, dpc_cuda.index),
+                          "ask what the card is like");
+}
+
 bool
 dpc_cuda_open(int index, int capability, size_t memory_bytes)
 {
@@ -92,6 +99,8 @@ dpc_cuda_open(int index, int capability, size_t memory_bytes)
                                  .workspace_bytes = workspace_bytes,
                                  .memory_bytes = memory_bytes};
     return dpc_cuda_check(cudaSetDevice(index), "take the card") &&
+           ask(&dpc_cuda.processors, cudaDevAttrMultiProcessorCount) &&
+           ask(&dpc_cuda.shared_bytes, cudaDevAttrMaxSharedMemoryPerBlockOptin) &&
            dpc_cuda_check(cudaStreamCreateWithFlags(&dpc_cuda.stream, cudaStreamNonBlocking),
                           "open a stream") &&
            dpc_cuda_check_lt(cublasLtCreate(&dpc_cuda.lt), "open cuBLASLt") &&

@@ -28,6 +28,8 @@ struct dpc_cuda {
     size_t memory_bytes; /* that may be allocated in all */
     int index;           /* which card */
     int capability;      /* 90: sm_90 */
+    int processors;      /* multiprocessors */
+    int shared_bytes;    /* of their memory, that a block may have */
     bool is_open;
 };
 

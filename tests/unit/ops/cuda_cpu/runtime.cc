@@ -77,6 +77,13 @@ cudaGetDeviceProperties(struct cudaDeviceProp *properties, int index)
 }
 
 cudaError_t
+cudaDeviceGetAttribute(int *value, enum cudaDeviceAttr attribute, int)
+{
+    *value = attribute == cudaDevAttrMultiProcessorCount ? 1 : DPC_EMULATED_SHARED_MAX;
+    return cudaSuccess;
+}
+
+cudaError_t
 cudaDriverGetVersion(int *version)
 {
     *version = 13000;
