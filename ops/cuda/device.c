@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Staging goes through a ring of pinned memory with its twin on the card: a copy is queued before
- * the kernel that reads it, and the ring is gone round only after the stream has caught up. */
+ * Staging goes through a ring of pinned memory with its twin on the card. Copies have a stream of
+ * their own, so that they are made while the card computes what was queued before; the main stream
+ * waits for them by an event. The ring is gone round only after that one has caught up. */
 #include "ops/cuda/device.h"
 
 #include <stdarg.h>
@@ -16,6 +17,8 @@ struct dpc_cuda dpc_cuda;
 static struct {
     char *host, *card;
     size_t used;
+    cudaStream_t stream;
+    cudaEvent_t copied; /* the last copy */
 } ring;
 
 static struct {
@@ -108,6 +111,10 @@ dpc_cuda_open(int index, int capability, size_t memory_bytes)
            dpc_cuda_check(cudaMalloc((void **)&ring.card, ring_bytes), "allocate memory") &&
            dpc_cuda_check(cudaMallocHost((void **)&ring.host, ring_bytes),
                           "allocate pinned memory") &&
+           dpc_cuda_check(cudaStreamCreateWithFlags(&ring.stream, cudaStreamNonBlocking),
+                          "open a stream") &&
+           dpc_cuda_check(cudaEventCreateWithFlags(&ring.copied, cudaEventDisableTiming),
+                          "create an event") &&
            dpc_cuda_memory_open() && limit_memory();
 }
 
@@ -129,6 +136,10 @@ dpc_cuda_close(void)
     (void)cudaFree(dpc_cuda.workspace);
     if (dpc_cuda.lt)
         (void)cublasLtDestroy(dpc_cuda.lt);
+    if (ring.copied)
+        (void)cudaEventDestroy(ring.copied);
+    if (ring.stream)
+        (void)cudaStreamDestroy(ring.stream);
     if (dpc_cuda.stream)
         (void)cudaStreamDestroy(dpc_cuda.stream);
     if (!sound)
@@ -157,9 +168,11 @@ dpc_cuda_stage(const void *from_host, size_t bytes)
     char *host = ring.host + ring.used, *card = ring.card + ring.used;
     memcpy(host, from_host, bytes);
     ring.used += room;
-    return dpc_cuda_check(
-               cudaMemcpyAsync(card, host, bytes, cudaMemcpyHostToDevice, dpc_cuda.stream),
-               "copy to the card")
+    return dpc_cuda_check(cudaMemcpyAsync(card, host, bytes, cudaMemcpyHostToDevice, ring.stream),
+                          "copy to the card") &&
+                   dpc_cuda_check(cudaEventRecord(ring.copied, ring.stream), "mark a copy") &&
+                   dpc_cuda_check(cudaStreamWaitEvent(dpc_cuda.stream, ring.copied, 0),
+                                  "wait for a copy")
                ? card
                : NULL;
 }

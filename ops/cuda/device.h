@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Inside the plug-in: the open card, and what all kernels use of it. Everything is queued on one
- * stream, so that calls are computed in their order. The first failure is kept
- * (struct dpc_card_plugin, `failure`); after it calls do nothing that matters, and memory->finish
- * says so.
+ * Inside the plug-in: the open card, and what all kernels use of it. Everything but the copies of
+ * staging is queued on one stream, so that calls are computed in their order. The first failure is
+ * kept (struct dpc_card_plugin, `failure`); after it calls do nothing that matters, and
+ * memory->finish says so.
  *
  * Owns: stream, cuBLASLt handle, workspace, staging memory and scratch, from dpc_cuda_open to
  * _close. Threads: one at a time. Not here: kernels, the table (table.c).

@@ -186,6 +186,12 @@ cudaStreamSynchronize(cudaStream_t)
 }
 
 cudaError_t
+cudaStreamWaitEvent(cudaStream_t, cudaEvent_t, unsigned)
+{
+    return cudaSuccess;
+}
+
+cudaError_t
 cudaStreamDestroy(cudaStream_t stream)
 {
     delete (char *)stream;
