@@ -1,11 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The gradient's norm, AdamW, and weights as bf16: one launch for all pieces, a block a piece. */
+ * The gradient's norm, AdamW, and weights as bf16: one launch for all pieces. The norm takes a block
+ * a piece, AdamW some, so that few pieces, too, are spread evenly. */
 #include "ops/cuda/kernels.h"
 #include "ops/cuda/vec.cuh"
 
 namespace {
 
-enum { THREADS = 256 };
+enum {
+    THREADS = 256,
+    BATCH = 4, /* vectors that a thread reads at once */
+    PARTS = 4  /* of a piece */
+};
 constexpr size_t PIECES_MAX = DPC_CUDA_STAGE_BYTES / sizeof(struct dpc_piece);
 
 /* Numbers of a step as floats, made of doubles as ops/cpu/optimizer.c does. */
@@ -26,6 +31,24 @@ has_vectors(struct dpc_piece piece)
     return (piece.from | piece.count) % 4 == 0;
 }
 
+/* Of BATCH vectors, of which `left` values are there. */
+static __device__ void
+add_squares(double &sum, const float *from, size_t left)
+{
+    float x[BATCH][4] = {};
+#pragma unroll
+    for (unsigned i = 0; i < BATCH; i++) {
+        if (i * THREADS * 4 < left)
+            load<4>(x[i], from + i * THREADS * 4);
+    }
+#pragma unroll
+    for (int i = 0; i < BATCH; i++) {
+#pragma unroll
+        for (int k = 0; k < 4; k++)
+            sum += (double)x[i][k] * (double)x[i][k];
+    }
+}
+
 __global__ void
 squares(double *sums, const float *values, const struct dpc_piece *pieces)
 {
@@ -34,13 +57,8 @@ squares(double *sums, const float *values, const struct dpc_piece *pieces)
     const float *from = values + piece.from;
     double sum = 0;
     if (has_vectors(piece) && is_aligned(values)) {
-        for (size_t i = threadIdx.x * 4; i < piece.count; i += THREADS * 4) {
-            float x[4];
-            load<4>(x, from + i);
-#pragma unroll
-            for (int k = 0; k < 4; k++)
-                sum += (double)x[k] * (double)x[k];
-        }
+        for (size_t i = threadIdx.x * 4; i < piece.count; i += THREADS * 4 * BATCH)
+            add_squares(sum, from + i, piece.count - i);
     } else {
         for (size_t i = threadIdx.x; i < piece.count; i += THREADS)
             sum += (double)from[i] * (double)from[i];
@@ -77,15 +95,16 @@ adamw(float *parameters, const float *gradients, float *m, float *v,
       const struct dpc_piece *pieces, Rates rates)
 {
     struct dpc_piece piece = pieces[blockIdx.x];
+    size_t thread = blockIdx.y * THREADS + threadIdx.x, step = PARTS * THREADS;
     size_t end = piece.from + piece.count;
     float keep = piece.decay ? rates.keep_decayed : rates.keep;
     /* The moments may share one memory: the second then begins wherever the first one ends. */
     if (has_vectors(piece) && is_aligned(parameters) && is_aligned(gradients) && is_aligned(m) &&
         is_aligned(v)) {
-        for (size_t i = piece.from + threadIdx.x * 4; i < end; i += THREADS * 4)
+        for (size_t i = piece.from + thread * 4; i < end; i += step * 4)
             update<4>(parameters, gradients, m, v, i, rates, keep);
     } else {
-        for (size_t i = piece.from + threadIdx.x; i < end; i += THREADS)
+        for (size_t i = piece.from + thread; i < end; i += step)
             update<1>(parameters, gradients, m, v, i, rates, keep);
     }
 }
@@ -139,7 +158,7 @@ dpc_cuda_adamw(float *parameters, const float *gradients, float *m, float *v,
         const void *staged = dpc_cuda_stage(pieces + at, some * sizeof *pieces);
         if (!staged)
             return;
-        DPC_LAUNCH((unsigned)some, THREADS, 0, adamw, parameters, gradients, m, v, (const struct dpc_piece *)staged, r);
+        DPC_LAUNCH(dim3((unsigned)some, PARTS), THREADS, 0, adamw, parameters, gradients, m, v, (const struct dpc_piece *)staged, r);
         dpc_cuda_check(cudaGetLastError(), "launch adamw");
     }
 }
