@@ -16,6 +16,10 @@
 #include "bench/peak.h"
 
 enum { ROWS = 256, ROWS_WHOLE = 16384, ROUNDS = 7 };
+
+/* Pieces of a vector are about as large as those of a step on a card (modules/adamw.c). */
+enum { PIECE_FLOATS = 16 * 1024, PIECES_MAX = 4096 };
+
 static const double round_seconds = 0.05;
 
 /* Memory for all kernels, and the shape. Letters as in ops/ops.h. */
@@ -141,7 +145,7 @@ bench_init(struct bench *b, const struct dpc_bench_config *config, const struct 
     b->dlogits = (struct dpc_act *)b->logits;
     if (ops->whole)
         b->dlogits = take(ops, b->N * b->V * dpc_act_bytes(ops));
-    b->sums = take(ops, sizeof *b->sums);
+    b->sums = take(ops, PIECES_MAX * sizeof *b->sums);
     b->places = dpc_alloc(b->N, sizeof *b->places);
     b->tokens = dpc_alloc(b->N, sizeof *b->tokens);
     for (size_t n = 0; n < b->N; n++)
@@ -261,20 +265,40 @@ cross_entropy(struct bench *b)
     b->ops->cross_entropy_backward(b->losses, b->dlogits, b->logits, b->tokens, b->N, b->V, 1e-3f);
 }
 
+static size_t
+pieces_of(struct dpc_piece *pieces, size_t floats)
+{
+    size_t count = 0;
+    for (size_t from = 0; from < floats; from += PIECE_FLOATS)
+        pieces[count++] = (struct dpc_piece){
+            .from = from, .count = floats - from < PIECE_FLOATS ? floats - from : PIECE_FLOATS};
+    return count;
+}
+
+static size_t
+at_most_all_pieces(size_t floats)
+{
+    size_t most = (size_t)PIECE_FLOATS * PIECES_MAX;
+    return floats < most ? floats : most;
+}
+
+static size_t
+norm_floats(const struct bench *b)
+{
+    return at_most_all_pieces(2 * b->F * b->C);
+}
+
 static void
 norm_of_gradients(struct bench *b)
 {
-    struct dpc_piece all = {.count = 2 * b->F * b->C};
-    b->ops->squared_norms(b->sums, b->dw, &all, 1);
+    struct dpc_piece pieces[PIECES_MAX];
+    b->ops->squared_norms(b->sums, b->dw, pieces, pieces_of(pieces, norm_floats(b)));
 }
-
-enum { PIECE_FLOATS = 16 * 1024, PIECES_MAX = 4096 };
 
 static size_t
 adamw_floats(const struct bench *b)
 {
-    size_t count = b->N * b->V < 2 * b->F * b->C ? b->N * b->V : 2 * b->F * b->C;
-    return count < (size_t)PIECE_FLOATS * PIECES_MAX ? count : (size_t)PIECE_FLOATS * PIECES_MAX;
+    return at_most_all_pieces(b->N * b->V < 2 * b->F * b->C ? b->N * b->V : 2 * b->F * b->C);
 }
 
 static void
@@ -288,10 +312,7 @@ adamw(struct bench *b)
                                     .correction1 = 1,
                                     .correction2 = 1};
     struct dpc_piece pieces[PIECES_MAX];
-    size_t total = adamw_floats(b), count = 0;
-    for (size_t from = 0; from < total; from += PIECE_FLOATS)
-        pieces[count++] = (struct dpc_piece){
-            .from = from, .count = total - from < PIECE_FLOATS ? total - from : PIECE_FLOATS};
+    size_t count = pieces_of(pieces, adamw_floats(b));
     b->ops->adamw(b->logits, b->dw, b->m, b->v, pieces, count, &rates);
 }
 
@@ -384,7 +405,7 @@ bytes_cross_entropy(const struct bench *b)
 static double
 bytes_norm_of_gradients(const struct bench *b)
 {
-    return (double)(2 * b->F * b->C * sizeof(float));
+    return (double)(norm_floats(b) * sizeof(float));
 }
 
 static double
@@ -492,8 +513,9 @@ print_result(struct bench *b, const char *config, const struct dpc_peak *peak)
 static int
 usage(void)
 {
-    fprintf(stderr, "usage: bench_ops [--config quickstart|compare|A|B|C|P] [--dtype fp32|bf16] [--ops "
-                    "TABLE]\n");
+    fprintf(stderr,
+            "usage: bench_ops [--config quickstart|compare|A|B|C|P] [--dtype fp32|bf16] [--ops "
+            "TABLE]\n");
     return 2;
 }
 
