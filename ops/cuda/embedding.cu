@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The embedding. Its gradient adds the rows of equal tokens: their positions are sorted by token on
- * the host, where the tokens are, and cut into runs of some rows of one token. A token of a single
- * run is added where it belongs; others leave a partial sum a run, which a second kernel adds in
- * order. So no sum depends on which block ends first, and a frequent token keeps many blocks busy. */
+ * The embedding. Its gradient adds the rows of equal tokens: their positions are brought together
+ * on the host, where the tokens are, while the card computes what was queued before, and cut into
+ * runs of some rows of one token. A token of a single run is added where it belongs; others leave a
+ * partial sum a run, which a second kernel adds in order. So no sum depends on which block ends
+ * first, and a frequent token keeps many blocks busy. */
 #include "ops/cuda/kernels.h"
 #include "ops/cuda/vec.cuh"
 
@@ -10,12 +11,12 @@
 
 namespace {
 
-enum { THREADS = 128 };
-constexpr size_t RUN_ROWS = 32;
+enum { THREADS_MAX = 256, BATCH = 4 /* rows that a thread reads at once */ };
+constexpr uint32_t RUN_ROWS = 32;
 
 struct Run {
     int32_t token;
-    uint32_t first, count; /* of the sorted positions */
+    uint32_t first, count; /* of the positions in their order */
     int32_t slot;          /* of the partial sums; -1: the only run of its token */
 };
 
@@ -25,56 +26,73 @@ struct Total {
     uint32_t slot, count;
 };
 
-struct Plan {
-    std::vector<uint32_t> order, other; /* positions by token; the second while sorting */
-    std::vector<Run> runs;
-    std::vector<Total> totals;
-    size_t slots;
+/* Of a token while a plan is made: how often it comes, 0 once it has its places in the order, and
+ * the next one of these. */
+struct Place {
+    uint32_t count, next;
 };
 
-/* Stable, by bytes of the token, the lowest first. */
-static void
-sort_positions(Plan &plan, const int32_t *tokens, size_t N)
+struct Plan {
+    std::vector<Place> places;   /* of each token */
+    std::vector<uint32_t> order; /* positions, those of a token together and ascending */
+    std::vector<Run> runs;       /* room for as many as there could be */
+    std::vector<Total> totals;
+    size_t runs_count, slots;
+};
+
+/* Runs of a token with many rows, from `run` on; returns where the next one's begin. */
+static Run *
+cut(Plan &plan, Run *run, int32_t token, uint32_t first, uint32_t count)
 {
-    int32_t largest = 0;
-    plan.order.resize(N);
-    plan.other.resize(N);
-    for (size_t n = 0; n < N; n++) {
-        plan.order[n] = (uint32_t)n;
-        largest = tokens[n] > largest ? tokens[n] : largest;
+    uint32_t slot = (uint32_t)plan.slots;
+    for (uint32_t at = 0; at < count; at += RUN_ROWS) {
+        uint32_t some = count - at < RUN_ROWS ? count - at : RUN_ROWS;
+        *run++ = {token, first + at, some, (int32_t)plan.slots++};
     }
-    for (int shift = 0; shift < 32 && largest >> shift > 0; shift += 8) {
-        size_t starts[257] = {};
-        for (size_t n = 0; n < N; n++)
-            starts[(tokens[n] >> shift & 255) + 1]++;
-        for (int i = 0; i < 256; i++)
-            starts[i + 1] += starts[i];
-        for (size_t i = 0; i < N; i++)
-            plan.other[starts[tokens[plan.order[i]] >> shift & 255]++] = plan.order[i];
-        plan.order.swap(plan.other);
-    }
+    plan.totals.push_back({token, slot, (uint32_t)plan.slots - slot});
+    return run;
 }
 
 static void
-make_plan(Plan &plan, const int32_t *tokens, size_t N)
+make_room(Plan &plan, const int32_t *tokens, size_t N)
 {
-    sort_positions(plan, tokens, N);
-    plan.runs.clear();
+    int32_t largest = 0;
+    for (size_t n = 0; n < N; n++)
+        largest = tokens[n] > largest ? tokens[n] : largest;
+    if (plan.places.size() <= (size_t)largest)
+        plan.places.resize((size_t)largest + 1);
+    if (plan.order.size() < N) {
+        plan.order.resize(N);
+        plan.runs.resize(N + N / RUN_ROWS);
+    }
     plan.totals.clear();
     plan.slots = 0;
-    for (size_t first = 0, end; first < N; first = end) {
-        int32_t token = tokens[plan.order[first]];
-        for (end = first + 1; end < N && tokens[plan.order[end]] == token; end++) {
+}
+
+/* Tokens get their places as they first come: each position is looked at twice, nothing sorted. */
+static void
+make_plan(Plan &plan, const int32_t *tokens, size_t N)
+{
+    make_room(plan, tokens, N);
+    Place *places = plan.places.data();
+    Run *run = plan.runs.data();
+    uint32_t *order = plan.order.data(), first = 0;
+    for (size_t n = 0; n < N; n++)
+        places[tokens[n]].count++;
+    for (size_t n = 0; n < N; n++) {
+        Place &place = places[tokens[n]];
+        uint32_t count = place.count;
+        if (count > 0) {
+            place = {0, first};
+            if (count > RUN_ROWS)
+                run = cut(plan, run, tokens[n], first, count);
+            else
+                *run++ = {tokens[n], first, count, -1};
+            first += count;
         }
-        size_t runs = (end - first + RUN_ROWS - 1) / RUN_ROWS;
-        if (runs > 1)
-            plan.totals.push_back({token, (uint32_t)plan.slots, (uint32_t)runs});
-        for (size_t at = first; at < end; at += RUN_ROWS) {
-            size_t count = end - at < RUN_ROWS ? end - at : RUN_ROWS;
-            int32_t slot = runs > 1 ? (int32_t)plan.slots++ : -1;
-            plan.runs.push_back({token, (uint32_t)at, (uint32_t)count, slot});
-        }
+        order[place.next++] = (uint32_t)n;
     }
+    plan.runs_count = (size_t)(run - plan.runs.data());
 }
 
 template <int VEC>
@@ -83,10 +101,29 @@ forward(float *x, const float *table, const int32_t *tokens, size_t C)
 {
     size_t n = blockIdx.x;
     const float *row = table + (size_t)tokens[n] * C;
-    for (size_t c = threadIdx.x * VEC; c < C; c += THREADS * VEC) {
+    for (size_t c = threadIdx.x * VEC; c < C; c += blockDim.x * VEC) {
         float values[VEC];
         load<VEC>(values, row + c);
         store<VEC>(x + n * C + c, values);
+    }
+}
+
+/* The first BATCH of `count` rows, in order. */
+template <int VEC>
+static __device__ void
+add_rows(float (&sum)[VEC], const float *column, const uint32_t *rows, uint32_t count, size_t C)
+{
+    float values[BATCH][VEC] = {};
+#pragma unroll
+    for (unsigned i = 0; i < BATCH; i++) {
+        if (i < count)
+            load<VEC>(values[i], column + (size_t)rows[i] * C);
+    }
+#pragma unroll
+    for (unsigned i = 0; i < BATCH; i++) {
+#pragma unroll
+        for (int k = 0; k < VEC; k++)
+            sum[k] += values[i][k];
     }
 }
 
@@ -97,27 +134,17 @@ add_runs(float *dtable, float *partial, const float *dx, const uint32_t *order, 
          size_t C, size_t first, size_t last)
 {
     Run run = runs[blockIdx.x];
-    for (size_t c = first + threadIdx.x * VEC; c < last; c += THREADS * VEC) {
-        float sum[VEC] = {};
-#pragma unroll 8
-        for (uint32_t i = 0; i < run.count; i++) {
-            float values[VEC];
-            load<VEC>(values, dx + (size_t)order[run.first + i] * C + c);
+    float *to = run.slot >= 0 ? partial + (size_t)run.slot * C : dtable + (size_t)run.token * C;
+    for (size_t c = first + threadIdx.x * VEC; c < last; c += blockDim.x * VEC) {
+        float sum[VEC] = {}, before[VEC] = {};
+        if (run.slot < 0)
+            load<VEC>(before, to + c);
+        for (uint32_t i = 0; i < run.count; i += BATCH)
+            add_rows(sum, dx + c, order + run.first + i, run.count - i, C);
 #pragma unroll
-            for (int k = 0; k < VEC; k++)
-                sum[k] += values[k];
-        }
-        float *to = dtable + (size_t)run.token * C + c;
-        if (run.slot >= 0) {
-            to = partial + (size_t)run.slot * C + c;
-        } else {
-            float before[VEC];
-            load<VEC>(before, to);
-#pragma unroll
-            for (int k = 0; k < VEC; k++)
-                sum[k] += before[k];
-        }
-        store<VEC>(to, sum);
+        for (int k = 0; k < VEC; k++)
+            sum[k] += before[k];
+        store<VEC>(to + c, sum);
     }
 }
 
@@ -126,7 +153,7 @@ add_totals(float *dtable, const float *partial, const Total *totals, size_t C, s
            size_t last)
 {
     Total total = totals[blockIdx.x];
-    size_t c = first + (size_t)blockIdx.y * THREADS + threadIdx.x;
+    size_t c = first + (size_t)blockIdx.y * blockDim.x + threadIdx.x;
     if (c >= last)
         return;
     float sum = 0;
@@ -136,21 +163,30 @@ add_totals(float *dtable, const float *partial, const Total *totals, size_t C, s
     dtable[(size_t)total.token * C + c] += sum;
 }
 
+/* For vectors of a row: one each, where that may be. */
+static unsigned
+threads_for(size_t vectors)
+{
+    size_t warps = (vectors + 31) / 32;
+    return 32 * (unsigned)(warps < THREADS_MAX / 32 ? warps : THREADS_MAX / 32);
+}
+
 static void
-launch(float *dtable, const float *dx, const Plan &plan, size_t C, size_t first, size_t last)
+launch(float *dtable, const float *dx, const Plan &plan, size_t N, size_t C, size_t first,
+       size_t last)
 {
     float *partial = (float *)dpc_cuda_scratch((plan.slots + 1) * C * sizeof(float));
-    const uint32_t *order = (const uint32_t *)dpc_cuda_stage(
-        plan.order.data(), plan.order.size() * sizeof plan.order[0]);
+    const uint32_t *order =
+        (const uint32_t *)dpc_cuda_stage(plan.order.data(), N * sizeof plan.order[0]);
     const Run *runs =
-        (const Run *)dpc_cuda_stage(plan.runs.data(), plan.runs.size() * sizeof plan.runs[0]);
+        (const Run *)dpc_cuda_stage(plan.runs.data(), plan.runs_count * sizeof plan.runs[0]);
     if (!partial || !order || !runs)
         return;
-    unsigned blocks = (unsigned)plan.runs.size();
+    unsigned blocks = (unsigned)plan.runs_count, threads = threads_for(last - first);
     if ((C | first | last) % 4 == 0)
-        DPC_LAUNCH(blocks, THREADS, 0, (add_runs<4>), dtable, partial, dx, order, runs, C, first, last);
+        DPC_LAUNCH(blocks, threads_for((last - first) / 4), 0, (add_runs<4>), dtable, partial, dx, order, runs, C, first, last);
     else
-        DPC_LAUNCH(blocks, THREADS, 0, (add_runs<1>), dtable, partial, dx, order, runs, C, first, last);
+        DPC_LAUNCH(blocks, threads, 0, (add_runs<1>), dtable, partial, dx, order, runs, C, first, last);
     dpc_cuda_check(cudaGetLastError(), "launch embedding_backward");
     if (plan.totals.empty())
         return;
@@ -158,8 +194,8 @@ launch(float *dtable, const float *dx, const Plan &plan, size_t C, size_t first,
         plan.totals.data(), plan.totals.size() * sizeof plan.totals[0]);
     if (!totals)
         return;
-    dim3 grid((unsigned)plan.totals.size(), blocks_for(last - first, THREADS));
-    DPC_LAUNCH(grid, THREADS, 0, add_totals, dtable, partial, totals, C, first, last);
+    dim3 grid((unsigned)plan.totals.size(), blocks_for(last - first, threads));
+    DPC_LAUNCH(grid, threads, 0, add_totals, dtable, partial, totals, C, first, last);
     dpc_cuda_check(cudaGetLastError(), "launch embedding_backward");
 }
 
@@ -174,9 +210,9 @@ dpc_cuda_embedding_forward(float *x, const float *table, const int32_t *tokens, 
     if (!staged)
         return;
     if (C % 4 == 0)
-        DPC_LAUNCH((unsigned)N, THREADS, 0, (forward<4>), x, table, staged, C);
+        DPC_LAUNCH((unsigned)N, threads_for(C / 4), 0, (forward<4>), x, table, staged, C);
     else
-        DPC_LAUNCH((unsigned)N, THREADS, 0, (forward<1>), x, table, staged, C);
+        DPC_LAUNCH((unsigned)N, threads_for(C), 0, (forward<1>), x, table, staged, C);
     dpc_cuda_check(cudaGetLastError(), "launch embedding_forward");
 }
 
@@ -188,5 +224,5 @@ dpc_cuda_embedding_backward(float *dtable, const float *dx, const int32_t *token
     if (N == 0 || first >= last)
         return;
     make_plan(plan, tokens, N);
-    launch(dtable, dx, plan, C, first, last);
+    launch(dtable, dx, plan, N, C, first, last);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The gradient's norm, AdamW, and weights as bf16: one launch for all pieces. The norm takes a block
- * a piece, AdamW some, so that few pieces, too, are spread evenly. */
+ * The gradient's norm, AdamW, and weights as bf16: one launch for all pieces. The norm takes a
+ * block a piece, AdamW some, so that few pieces, too, are spread evenly. */
 #include "ops/cuda/kernels.h"
 #include "ops/cuda/vec.cuh"
 
