@@ -9,6 +9,7 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "modules/trial.h"
 
 enum { ROWS_MIN = 256, ROWS_MAX = 4096, PRODUCTS = 7 };
 
@@ -149,8 +150,9 @@ measure(const struct dpc_card *card, struct dpc_cards_rate *ret_rate, struct dpc
     }
     double operations = 2.0 * (double)product.rows * (double)product.rows * (double)product.rows;
     if (code == DPC_OK)
-        *ret_rate = (struct dpc_cards_rate){operations / (double)(ns > 0 ? ns : 1) / 1000,
-                                            product.rows, bf16 != NULL};
+        *ret_rate = (struct dpc_cards_rate){.tflops = operations / (double)(ns > 0 ? ns : 1) / 1000,
+                                            .rows = product.rows,
+                                            .bf16 = bf16 != NULL};
     return code;
 }
 
@@ -162,7 +164,11 @@ dpc_cards_measure(const char *plugin, uint32_t index, struct dpc_cards_rate *ret
     int code = dpc_card_open(plugin, index, 0, &card, err);
     if (code != DPC_OK)
         return code;
-    code = measure(card, ret_rate, err);
+    double off = 0;
+    code = dpc_trial_card(card, &off, err);
+    if (code == DPC_OK)
+        code = measure(card, ret_rate, err);
+    ret_rate->off = off;
     dpc_card_close(card);
     return code;
 }

@@ -19,10 +19,11 @@ const char *dpc_cards_line(const struct dpc_card_info *info, char ret_line[DPC_C
 struct dpc_json *dpc_cards_json(const struct dpc_card_info *info);
 
 /* What a card does in a second, in 10^12 operations: the median of some products of square
- * matrices, in bf16 where it has that, of up to 4096 rows and fewer on something slow. Opens the
- * card for it. Errors as dpc_card_open, and DPC_ENOMEM. */
+ * matrices, in bf16 where it has that, of up to 4096 rows and fewer on something slow; and how far
+ * its gradients are from the processor's (modules/trial.h). Opens the card for it. Errors as
+ * dpc_card_open and dpc_trial_card, and DPC_ENOMEM. */
 struct dpc_cards_rate {
-    double tflops;
+    double tflops, off;
     size_t rows;
     bool bf16;
 };

@@ -133,12 +133,15 @@ check_rate(struct doctor *doctor, uint32_t index)
     struct dpc_cards_rate rate;
     struct dpc_error err = {0};
     if (dpc_cards_measure(doctor->plugin, index, &rate, &err) == DPC_OK)
-        find(doctor, OK, "rate", NULL, "card %u: %.4g TFLOP/s in %s, products of %zu rows", index,
-             rate.tflops, rate.bf16 ? "bf16" : "fp32", rate.rows);
+        find(doctor, OK, "rate", NULL,
+             "card %u: %.4g TFLOP/s in %s, products of %zu rows; its gradients are those of the "
+             "processor to %.2g of their size",
+             index, rate.tflops, rate.bf16 ? "bf16" : "fp32", rate.rows, rate.off);
     else
         find(doctor, PROBLEM, "rate",
-             "see who else uses the card (nvidia-smi) and the driver's log (dmesg)", "card %u: %s",
-             index, err.text);
+             "see who else uses the card (nvidia-smi), the driver's log (dmesg), and whether it is "
+             "overclocked",
+             "card %u: %s", index, err.text);
 }
 
 static void

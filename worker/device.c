@@ -13,6 +13,7 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "modules/trial.h"
 
 enum choice { NOTHING, PROCESSOR, CARD };
 
@@ -280,8 +281,12 @@ open_card(struct dpc_device *device, struct dpc_error *err)
     if (code == DPC_OK)
         code = dpc_card_open(plugin, index, info.free_bytes / 100 * device->options.memory_percent,
                              &device->card, err);
+    double off;
+    if (code == DPC_OK)
+        code = dpc_trial_card(device->card, &off, err);
     if (code == DPC_OK)
         return DPC_OK;
+    device->card = dpc_card_close(device->card);
     note_failure(device, err->text);
     return err->code = DPC_EDEVICE;
 }

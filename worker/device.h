@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * What a worker computes with: the processor or a card. One of them is chosen at a time, by looking
- * at what is there; the card is opened by the compute thread when a job needs it. A card that
- * fails, or is not there, is looked for again after pauses that double.
+ * at what is there; the card is opened by the compute thread when a job needs it, and tried
+ * (modules/trial.h). A card that fails, or is not there, is looked for again after pauses that
+ * double.
  *
  * The choice decides the numeric class, so it changes only while no lease is in hand, and the
  * coordinator is told: each call that says "changed" wants a new hello.
@@ -72,7 +73,7 @@ bool dpc_device_is_yielding(const struct dpc_device *device);
 /* Another card is open than is chosen: what lies in its memory has to go before _take. */
 bool dpc_device_is_stale(struct dpc_device *device);
 /* The chosen device for a job, opened if need be; `*ret_card` NULL: the processor. DPC_EDEVICE with
- * the reason: the card does not open, or there is none. */
+ * the reason: the card does not open, computes wrongly, or there is none. */
 int dpc_device_take(struct dpc_device *device, struct dpc_card **ret_card,
                     struct dpc_error *err) DPC_MUST_CHECK;
 /* The card failed, and nothing lies in its memory any more: closes it. */

@@ -30,6 +30,9 @@ check 'doctor: the rate is measured' grep -q 'TFLOP/s in bf16' doctor.out
 run_to_end closed env FAKE_CARD_CLOSED=1 dipaco doctor --card-plugin "$plugin"
 check 'doctor: a card that does not open is a problem' [ "$status" = 1 ]
 check 'doctor: with its reason' grep -q '^problem .*does not open' closed.out
+run_to_end wrong env FAKE_CARD_WRONG=attention dipaco doctor --card-plugin "$plugin"
+check 'doctor: a card that computes wrongly is a problem' [ "$status" = 1 ]
+check 'doctor: it says how wrongly' grep -q '^problem .*cannot be relied on: .* off by' wrong.out
 run_to_end none env FAKE_CARD=none dipaco doctor --card-plugin "$plugin"
 check 'doctor: no card is none' [ "$status" = 0 ]
 

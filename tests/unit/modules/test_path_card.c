@@ -5,6 +5,7 @@
 #include "base/alloc.h"
 #include "modules/adamw.h"
 #include "modules/generate.h"
+#include "modules/trial.h"
 #include "tests/unit/card.h"
 #include "tests/unit/modules/model.h"
 
@@ -319,6 +320,17 @@ a_delta_is_encoded_on_the_card(void)
 }
 
 static void
+it_passes_its_trial(void)
+{
+    struct dpc_error err = {0};
+    double off = -1;
+    int code = dpc_trial_card(test_card(), &off, &err);
+    printf("\n    off by %.2g %s", off, err.text);
+    CU_ASSERT_EQUAL(code, DPC_OK);
+    CU_ASSERT(off >= 0);
+}
+
+static void
 a_gradient_that_is_not_finite_is_seen(void)
 {
     struct run run;
@@ -337,6 +349,7 @@ a_gradient_that_is_not_finite_is_seen(void)
 }
 
 static const struct dpc_test tests[] = {
+    {"it passes its trial", it_passes_its_trial},
     {"training agrees with the reference", training_agrees_with_the_reference},
     {"the same batch gives the same bits", the_same_batch_gives_the_same_bits},
     {"reading agrees with the reference", reading_agrees_with_the_reference},

@@ -7,11 +7,14 @@
  *   FAKE_CARD=file:PATH      a card once PATH exists, no driver before
  *   FAKE_CARD=N              so many cards (default: one)
  *   FAKE_CARD_FAIL_AFTER=N   from the N-th kernel after _open on everything fails, until the card
- * is closed and opened again; FAKE_CARD_FAIL_ONCE=PATH: only as long as PATH does not exist, which
- * the failure makes FAKE_CARD_CLOSED=1       it can be described, and not be opened
+ *                            is closed and opened again
+ *   FAKE_CARD_FAIL_ONCE=PATH only as long as PATH does not exist, which the failure makes
+ *   FAKE_CARD_CLOSED=1       it can be described, and not be opened
  *   FAKE_CARD_MEMORY=BYTES   what it has
  *   FAKE_CARD_BUSY=PERCENT   what other processes take of it; file:PATH: 100 while PATH exists
  *   FAKE_CARD_LACKS=attention  NULL in these rows of its tables
+ *   FAKE_CARD_WRONG=attention  in bf16 it turns queries and keys by other angles; file:PATH: while
+ *                            PATH exists
  *   FAKE_CARD_ABI=NUMBER     of another release; read when it is loaded */
 #include "tests/unit/ops/fake_card.h"
 
@@ -251,6 +254,26 @@ describe(uint32_t index, struct dpc_card_info *ret_info, char *ret_reason)
     return DPC_OK;
 }
 
+static bool
+is_wrong(void)
+{
+    const char *text = setting("FAKE_CARD_WRONG");
+    return names_file(text) ? file_exists(text) : strcmp(text, "attention") == 0;
+}
+
+static void (*rightly)(struct dpc_act *out, float *lse, const struct dpc_attention *in, size_t unit,
+                       size_t first, void *scratch);
+
+static void
+attend_wrongly(struct dpc_act *out, float *lse, const struct dpc_attention *in, size_t unit,
+               size_t first, void *scratch)
+{
+    struct dpc_attention other = *in;
+    other.cosines = in->sines;
+    other.sines = in->cosines;
+    rightly(out, lse, &other, unit, first, scratch);
+}
+
 static void
 fill_tables(void)
 {
@@ -258,6 +281,9 @@ fill_tables(void)
     fake_table_fp32(&card.tables[1]);
     fake_table_bf16(&card.tables[2]);
     card.tables[1].name = "fake-tf32";
+    rightly = card.tables[2].attention_forward;
+    if (is_wrong())
+        card.tables[2].attention_forward = attend_wrongly;
     bool lacks = strcmp(setting("FAKE_CARD_LACKS"), "attention") == 0;
     for (size_t i = 0; lacks && i < 3; i++) {
         card.tables[i].attention_forward = NULL;

@@ -175,7 +175,7 @@ a_job_on_a_failing_card_says_so_and_the_next_one_finds_it_again(void)
     struct dpc_hash state = result->submit.state.hash;
     double loss = result->submit.loss;
     dpc_free(result);
-    setenv("FAKE_CARD_FAIL_AFTER", "100", 1);
+    setenv("FAKE_CARD_FAIL_AFTER", "1", 1);
     result = run_one(runner, &rig);
     CU_ASSERT_EQUAL(result->code, DPC_EDEVICE);
     CU_ASSERT_PTR_NOT_NULL(strstr(result->text, "fake card failed"));
@@ -190,6 +190,34 @@ a_job_on_a_failing_card_says_so_and_the_next_one_finds_it_again(void)
     CU_ASSERT_EQUAL(result->code, DPC_OK);
     CU_ASSERT(dpc_hash_equal(&state, &result->submit.state.hash));
     CU_ASSERT_DOUBLE_EQUAL(result->submit.loss, loss, 0);
+    dpc_free(result);
+    dpc_runner_stop(runner);
+    dpc_device_destroy(device);
+    rig_end(&rig);
+}
+
+/* It is tried when it is opened, and again when it is looked for. */
+static void
+a_card_that_computes_wrongly_is_not_used(void)
+{
+    struct task_rig rig;
+    rig_begin(&rig, DPC_TASK_TRAIN);
+    struct dpc_device *device = dpc_device_create(&automatic);
+    setenv("FAKE_CARD_WRONG", "attention", 1);
+    CU_ASSERT(looks(device, 0, "on a card"));
+    struct dpc_runner *runner = dpc_runner_start(rig.cache, NULL, device, 1, 0);
+    struct dpc_job_result *result = run_one(runner, &rig);
+    CU_ASSERT_EQUAL(result->code, DPC_EDEVICE);
+    CU_ASSERT_PTR_NOT_NULL(strstr(result->text, "fake card cannot be relied on"));
+    dpc_free(result);
+    CU_ASSERT(looks(device, 0, "on the processor reason=\"fake card cannot be relied on"));
+    result = run_one(runner, &rig);
+    CU_ASSERT_EQUAL(result->code, DPC_OK);
+    dpc_free(result);
+    CU_ASSERT(looks(device, DPC_DEVICE_RETRY_MS, "on a card"));
+    unsetenv("FAKE_CARD_WRONG");
+    result = run_one(runner, &rig);
+    CU_ASSERT_EQUAL(result->code, DPC_OK);
     dpc_free(result);
     dpc_runner_stop(runner);
     dpc_device_destroy(device);
@@ -322,6 +350,7 @@ static const struct dpc_test tests[] = {
      a_class_that_is_refused_leaves_the_other_device},
     {"a job on a failing card says so and the next one finds it again",
      a_job_on_a_failing_card_says_so_and_the_next_one_finds_it_again},
+    {"a card that computes wrongly is not used", a_card_that_computes_wrongly_is_not_used},
     {"a card with too little memory is named", a_card_with_too_little_memory_is_named},
     {"a job moves between processor and card", a_job_moves_between_processor_and_card},
     {"a job yields to others", a_job_yields_to_others},
