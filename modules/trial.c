@@ -76,9 +76,8 @@ gradients(const struct dpc_ops *ops, float **ret_values, struct dpc_error *err)
     return code;
 }
 
-/* NaN never passes a comparison. */
-static double
-distance(const float *a, const float *b, size_t count)
+double
+dpc_trial_distance(const float *a, const float *b, size_t count)
 {
     double gap = 0, size = 0;
     for (size_t i = 0; i < count; i++) {
@@ -94,7 +93,7 @@ distance_of_levels(const float *a, const float *b)
     double off = 0;
     for (uint32_t level = 0; level < trial.levels_count; level++) {
         size_t count = dpc_layout_module_floats(&trial, level);
-        double of_level = distance(a, b, count);
+        double of_level = dpc_trial_distance(a, b, count);
         off = of_level <= off ? off : of_level;
         a += count;
         b += count;

@@ -13,8 +13,11 @@
 #include "base/error.h"
 #include "ops/card.h"
 
+/* ||a - b|| / ||b||; NaN, which passes no comparison, where a value is none. */
+double dpc_trial_distance(const float *a, const float *b, size_t count);
+
 /* A step forward and back of a small path, by `ops` and by the CPU in fp32, from the same weights
- * and tokens. `*ret_off`: the largest ||a - b|| / ||b|| of a level's gradients. DPC_EDEVICE: they
+ * and tokens. `*ret_off`: the largest distance of a level's gradients. DPC_EDEVICE: they
  * are further apart than the numbers of such a table explain (err says how far), or the card failed
  * (err has no text); also what dpc_path_create says. */
 int dpc_trial(const struct dpc_ops *ops, double *ret_off, struct dpc_error *err) DPC_MUST_CHECK;

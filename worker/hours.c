@@ -101,26 +101,23 @@ mark(struct dpc_hours *hours, unsigned days, int from, int to)
     }
 }
 
-int
-dpc_hours_parse(const char *text, struct dpc_hours *ret_hours, struct dpc_error *err)
+bool
+dpc_hours_parse(const char *text, struct dpc_hours *ret_hours)
 {
-    struct dpc_hours hours = {{0}};
+    struct dpc_hours hours = {.are_some = true};
     const char *at = text;
     for (;;) {
         unsigned days;
         int from, to;
         if (!read_range(&at, &days, &from, &to))
-            return dpc_error_set(err, DPC_EINVAL,
-                                 "hours are such as 22:00-07:00 or mon-fri 20:00-06:00, sat,sun "
-                                 "00:00-24:00; not understood from here on: \"%.60s\"",
-                                 at);
+            return false;
         mark(&hours, days, from, to);
         if (*at == '\0')
             break;
         at++;
     }
     *ret_hours = hours;
-    return DPC_OK;
+    return true;
 }
 
 /* --- Asking. */
@@ -130,7 +127,7 @@ holds(const struct dpc_hours *hours, int64_t wall_s)
 {
     time_t seconds = (time_t)wall_s;
     struct tm parts;
-    if (!localtime_r(&seconds, &parts))
+    if (!hours->are_some || !localtime_r(&seconds, &parts))
         return true;
     int minute = parts.tm_wday * DAY + parts.tm_hour * 60 + parts.tm_min;
     return hours->minutes[minute / 8] >> minute % 8 & 1;

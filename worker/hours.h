@@ -12,20 +12,18 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "base/error.h"
-
 enum { DPC_HOURS_MINUTES = 7 * 24 * 60 };
 
 struct dpc_hours {
+    bool are_some;                          /* false: they are all */
     uint8_t minutes[DPC_HOURS_MINUTES / 8]; /* a bit each, from Sunday 00:00 on */
 };
 
 /* "22:00-07:00", "mon-fri 20:00-06:00, sat,sun 00:00-24:00": ranges with commas between them, days
  * before them or none for all. A range that ends before it begins goes on over midnight, and
- * belongs to the day on which it begins. Days hold for the one range behind them. DPC_EINVAL, and
- * what it does not understand. */
-int dpc_hours_parse(const char *text, struct dpc_hours *ret_hours,
-                    struct dpc_error *err) DPC_MUST_CHECK;
+ * belongs to the day on which it begins. Days hold for the one range behind them. False for what is
+ * none of that. */
+bool dpc_hours_parse(const char *text, struct dpc_hours *ret_hours);
 
 /* "07:30" at `*at`, up to 24:00, as minutes of a day; `*at` is then behind it. */
 bool dpc_hours_read_minute(const char **at, int *ret_minute);

@@ -775,8 +775,6 @@ dpc_worker_create(const struct dpc_worker_options *options, struct dpc_worker **
     if (code == DPC_OK)
         code = dpc_spill_create(&dpc_vfs_posix, options->folder, &worker->spill, err);
     if (code == DPC_OK)
-        code = dpc_owner_create(&options->owner, options->folder, &worker->owner, err);
-    if (code == DPC_OK)
         code = dpc_net_create(&worker->net, err);
     if (code == DPC_OK)
         code = dpc_link_open(worker->net, DPC_CHANNEL_CONTROL, options->endpoint, &options->keypair,
@@ -786,6 +784,7 @@ dpc_worker_create(const struct dpc_worker_options *options, struct dpc_worker **
         return code;
     }
     worker->files = dpc_cache_files(worker->cache);
+    worker->owner = dpc_owner_create(&options->owner, options->folder);
     worker->device = dpc_device_create(&options->device);
     worker->runner = dpc_runner_start(worker->cache, worker->spill, worker->device,
                                       options->threads, options->memory_bytes);

@@ -169,9 +169,8 @@ read_url(const struct row *row, const char *text, void *field)
 static bool
 read_hours(const struct row *row, const char *text, void *field)
 {
-    struct dpc_hours hours;
-    struct dpc_error err;
-    return read_text(row, text, field) && dpc_hours_parse(text, &hours, &err) == DPC_OK;
+    (void)row;
+    return dpc_hours_parse(text, field);
 }
 
 static bool

@@ -6,14 +6,12 @@
 
 #include "base/alloc.h"
 #include "base/log.h"
-#include "worker/hours.h"
 #include "worker/power.h"
 #include "worker/presence.h"
 #include "worker/snooze.h"
 
 struct dpc_owner {
     struct dpc_owner_options options;
-    struct dpc_hours hours;
     struct dpc_snooze *snooze;
     struct dpc_presence *presence; /* NULL: nobody asks for it */
     int64_t minute;   /* of the wall clock, of the last search for the next change of hours */
@@ -43,10 +41,11 @@ is_outside_hours(struct dpc_owner *owner, int64_t now_ms, int64_t wall_s,
                  struct dpc_owner_verdict *verdict)
 {
     (void)now_ms;
-    if (!owner->options.hours || dpc_hours_hold(&owner->hours, wall_s))
+    const struct dpc_hours *hours = &owner->options.hours;
+    if (dpc_hours_hold(hours, wall_s))
         return false;
     if (wall_s / 60 != owner->minute)
-        owner->change_s = dpc_hours_change_s(&owner->hours, wall_s);
+        owner->change_s = dpc_hours_change_s(hours, wall_s);
     owner->minute = wall_s / 60;
     verdict->left_ms = owner->change_s == INT64_MAX ? INT64_MAX : 1000 * (owner->change_s - wall_s);
     (void)snprintf(verdict->text, sizeof verdict->text, "outside the hours that its owner gave it");
@@ -83,21 +82,15 @@ is_used(struct dpc_owner *owner, int64_t now_ms, int64_t wall_s, struct dpc_owne
 
 static const wish_fn wishes[] = {is_snoozed, is_outside_hours, is_on_battery, is_used};
 
-int
-dpc_owner_create(const struct dpc_owner_options *options, const char *folder,
-                 struct dpc_owner **ret_owner, struct dpc_error *err)
+struct dpc_owner *
+dpc_owner_create(const struct dpc_owner_options *options, const char *folder)
 {
     struct dpc_owner *owner = dpc_alloc(1, sizeof *owner);
     owner->options = *options;
     owner->snooze = dpc_snooze_create(folder);
     if (options->idle_minutes)
         owner->presence = dpc_presence_create_of_logind((uint32_t)options->idle_minutes);
-    int code = options->hours ? dpc_hours_parse(options->hours, &owner->hours, err) : DPC_OK;
-    if (code != DPC_OK)
-        dpc_owner_destroy(owner);
-    else
-        *ret_owner = owner;
-    return code;
+    return owner;
 }
 
 struct dpc_owner *

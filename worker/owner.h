@@ -11,12 +11,12 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "base/error.h"
+#include "worker/hours.h"
 
 enum { DPC_OWNER_TEXT_MAX = 128 };
 
 struct dpc_owner_options {
-    const char *hours;            /* NULL: all (hours.h) */
+    struct dpc_hours hours;
     uint32_t battery_percent_min; /* (power.h) */
     const char *power_folder;     /* NULL: the kernel's */
     uint64_t idle_minutes;        /* that nobody used the machine for; 0: it may be used */
@@ -30,10 +30,8 @@ struct dpc_owner_verdict {
 
 struct dpc_owner;
 
-/* For a worker of `folder`. The options' texts must outlive it. DPC_EINVAL: hours that make no
- * sense. */
-int dpc_owner_create(const struct dpc_owner_options *options, const char *folder,
-                     struct dpc_owner **ret_owner, struct dpc_error *err) DPC_MUST_CHECK;
+/* For a worker of `folder`. The options' texts must outlive it. */
+struct dpc_owner *dpc_owner_create(const struct dpc_owner_options *options, const char *folder);
 /* Takes NULL and returns NULL. */
 struct dpc_owner *dpc_owner_destroy(struct dpc_owner *owner);
 

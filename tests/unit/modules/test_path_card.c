@@ -107,18 +107,6 @@ read_params(struct run *run)
     return values;
 }
 
-/* ||a - b|| / ||b||; NaN never passes a comparison. */
-static double
-distance(const float *a, const float *b, size_t count)
-{
-    double gap = 0, size = 0;
-    for (size_t i = 0; i < count; i++) {
-        gap += ((double)a[i] - (double)b[i]) * ((double)a[i] - (double)b[i]);
-        size += (double)b[i] * (double)b[i];
-    }
-    return sqrt(gap / size);
-}
-
 /* The limits: fp32 in another order of sums; TF32 and bf16 in their digits. Cards may cut operands
  * off at TF32's digits instead of rounding: up to 4.4e-3 where gradients have few terms. */
 static double
@@ -149,7 +137,8 @@ check_training(const struct dpc_ops *ops, struct setup setup)
         expect_near("loss", ops, fabs(loss - want) / want, limit_of(ops));
         if (step == 0) {
             float *got = read_grads(&card), *grads = read_grads(&cpu);
-            expect_near("gradients", ops, distance(got, grads, card.floats), limit_of(ops));
+            expect_near("gradients", ops, dpc_trial_distance(got, grads, card.floats),
+                        limit_of(ops));
             dpc_free(got);
             dpc_free(grads);
         }
@@ -158,7 +147,8 @@ check_training(const struct dpc_ops *ops, struct setup setup)
         expect_near("norm", ops, fabs(norm - norm_cpu) / norm_cpu, 3 * limit_of(ops));
     }
     float *got = read_params(&card), *want = read_params(&cpu);
-    expect_near("trained parameters", ops, distance(got, want, card.floats), limit_of(ops));
+    expect_near("trained parameters", ops, dpc_trial_distance(got, want, card.floats),
+                limit_of(ops));
     dpc_free(got);
     dpc_free(want);
     run_done(&card);
@@ -231,10 +221,10 @@ reading_agrees_with_the_reference(void)
                 sums[k][b] = (float)wide[b];
             run_done(&run);
         }
-        expect_near("features", ops, distance(features[0], features[1], batch * DIM),
+        expect_near("features", ops, dpc_trial_distance(features[0], features[1], batch * DIM),
                     limit_of(ops));
-        expect_near("logits", ops, distance(logits[0], logits[1], VOCAB), limit_of(ops));
-        expect_near("scores", ops, distance(sums[0], sums[1], batch), limit_of(ops));
+        expect_near("logits", ops, dpc_trial_distance(logits[0], logits[1], VOCAB), limit_of(ops));
+        expect_near("scores", ops, dpc_trial_distance(sums[0], sums[1], batch), limit_of(ops));
     }
 }
 
