@@ -162,6 +162,46 @@ why_add_phase(struct why_chain *chain)
 
 /* --- Paths. */
 
+/* What a module lacks, behind others. */
+static void
+tell_lack(const struct why_chain *chain, const struct dpc_why_path *why, uint32_t i,
+          struct dpc_buf *out)
+{
+    char module[WHY_NAME_BYTES];
+    const char *name = module_name(chain, why->lacks[i].module, module);
+    dpc_buf_printf(out, "%s", i ? ", " : ": ");
+    switch (why->lacks[i].lack) {
+    case DPC_LACK_NONE:
+    case DPC_LACK_VERSION:
+        dpc_buf_printf(out, "%s has no version yet", name);
+        break;
+    case DPC_LACK_FOLD:
+        dpc_buf_printf(out, "the outer step of %s is under way", name);
+        break;
+    case DPC_LACK_ROUND:
+        dpc_buf_printf(out, "%s has come to round %u", name, why->lacks[i].round);
+        break;
+    case DPC_LACK_PATH:
+        dpc_buf_printf(out, "%s has gone on to round %u", name, why->lacks[i].round);
+        break;
+    }
+}
+
+static char *
+tell_waiting(const struct why_chain *chain, const char *name, const struct dpc_why_path *why)
+{
+    struct dpc_buf text;
+    dpc_buf_init(&text, 0);
+    dpc_buf_printf(&text, "path %s waits to begin round %u", name, why->round);
+    for (uint32_t i = 0; i < why->lacks_count && i < NAMES_MAX; i++)
+        tell_lack(chain, why, i, &text);
+    if (why->lacks_count > NAMES_MAX)
+        dpc_buf_printf(&text, " and %u more", why->lacks_count - NAMES_MAX);
+    char *words = dpc_format("%s", dpc_buf_text(&text));
+    dpc_buf_done(&text);
+    return words;
+}
+
 static char *
 tell_path(const struct why_chain *chain, const char *name, const struct dpc_why_path *why)
 {
@@ -176,7 +216,7 @@ tell_path(const struct why_chain *chain, const char *name, const struct dpc_why_
                               name, why->rounds_open);
         return dpc_format("path %s is not trained in phase %s", name, phase);
     case DPC_PATH_WAITS:
-        return dpc_format("path %s waits to begin round %u", name, why->round);
+        return tell_waiting(chain, name, why);
     case DPC_PATH_FAILS:
         return dpc_format("path %s is let alone: its round %u failed %u times: %s; start the "
                           "coordinator again to try it once more",

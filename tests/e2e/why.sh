@@ -46,11 +46,11 @@ silent() {
 }
 wait_for 60 'the halted one to be silent' silent
 why path path "$path"
-check 'a path tells its round' says path "^path $path (is ready for|waits to begin) round [0-9]+"
+check 'a path tells its round' says path "^path $path (is ready for round|waits to begin round [0-9]+: )"
 why module "$module"
 check 'a module tells whom it waits for' says module "^module $module has version [0-9]+ of round [0-9]+; of 2 paths it waits for [12]: "
 why neighbour path "$neighbour"
-check 'and so does its other path' says neighbour "^path $neighbour (is ready for|waits to begin) round [0-9]+"
+check 'and so does its other path' says neighbour "^path $neighbour (is ready for round|waits to begin round [0-9]+: )"
 why json module "$module" --json
 check 'likewise as JSON' [ "$(value_of reason <json.out)" = waits ]
 check 'with each link of the chain' [ "$(value_of what <json.out)" = module ]
