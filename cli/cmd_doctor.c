@@ -132,11 +132,14 @@ check_rate(struct doctor *doctor, uint32_t index)
 {
     struct dpc_cards_rate rate;
     struct dpc_error err = {0};
-    if (dpc_cards_measure(doctor->plugin, index, &rate, &err) == DPC_OK)
-        find(doctor, OK, "rate", NULL,
-             "card %u: %.4g TFLOP/s in %s, products of %zu rows; its gradients are those of the "
-             "processor to %.2g of their size",
-             index, rate.tflops, rate.bf16 ? "bf16" : "fp32", rate.rows, rate.off);
+    char gradients[96] = "there was no room to try it";
+    int code = dpc_cards_measure(doctor->plugin, index, &rate, &err);
+    if (code == DPC_OK && rate.off >= 0)
+        (void)snprintf(gradients, sizeof gradients,
+                       "its gradients are those of the processor to %.2g of their size", rate.off);
+    if (code == DPC_OK)
+        find(doctor, OK, "rate", NULL, "card %u: %.4g TFLOP/s in %s, products of %zu rows; %s",
+             index, rate.tflops, rate.bf16 ? "bf16" : "fp32", rate.rows, gradients);
     else
         find(doctor, PROBLEM, "rate",
              "see who else uses the card (nvidia-smi), the driver's log (dmesg), and whether it is "

@@ -29,14 +29,14 @@ static const struct dpc_experiment trial = {
                {.name = "upper", .blocks = 1, .head = true, .modules = 1}},
 };
 
-/* How far apart gradients may be: some times what was measured (docs/performance.md), far less than
- * what any wrong value makes of them. */
+/* How far apart gradients may be: some times what sound tables show, 0.008 in bf16, up to 0.004 in
+ * TF32 and 1e-6 in fp32, whose sums have another order. */
 static double
 limit_of(const struct dpc_ops *ops)
 {
     if (ops->dtype == DPC_BF16)
-        return 0.1;
-    return strstr(ops->products, "tf32") ? 0.05 : 1e-3;
+        return 0.03;
+    return strstr(ops->products, "tf32") ? 0.015 : 1e-3;
 }
 
 static void
@@ -87,11 +87,12 @@ dpc_trial_distance(const float *a, const float *b, size_t count)
     return sqrt(gap / size);
 }
 
+/* The largest of a level; NaN if one is. */
 static double
 distance_of_levels(const float *a, const float *b)
 {
     double off = 0;
-    for (uint32_t level = 0; level < trial.levels_count; level++) {
+    for (uint32_t level = 0; level < trial.levels_count && !isnan(off); level++) {
         size_t count = dpc_layout_module_floats(&trial, level);
         double of_level = dpc_trial_distance(a, b, count);
         off = of_level <= off ? off : of_level;
@@ -101,24 +102,39 @@ distance_of_levels(const float *a, const float *b)
     return off;
 }
 
+static int
+compare(const struct dpc_ops *ops, const float *want, double *ret_off, struct dpc_error *err)
+{
+    float *got = NULL;
+    int code = gradients(ops, &got, err);
+    if (code != DPC_OK)
+        return code;
+    *ret_off = distance_of_levels(got, want);
+    dpc_free(got);
+    if (*ret_off <= limit_of(ops))
+        return DPC_OK;
+    return dpc_error_set(err, DPC_ECORRUPT,
+                         "its gradients of a small path are off by %.3g of their size in %s+%s, "
+                         "and may be by %.3g",
+                         *ret_off, ops->name, ops->products, limit_of(ops));
+}
+
 int
 dpc_trial(const struct dpc_ops *ops, double *ret_off, struct dpc_error *err)
 {
-    float *got = NULL, *want = NULL;
-    int code = gradients(ops, &got, err);
+    float *want = NULL;
+    int code = gradients(dpc_ops_cpu(DPC_FP32), &want, err);
     if (code == DPC_OK)
-        code = gradients(dpc_ops_cpu(DPC_FP32), &want, err);
-    if (code == DPC_OK) {
-        *ret_off = distance_of_levels(got, want);
-        if (!(*ret_off <= limit_of(ops)))
-            code = dpc_error_set(err, DPC_EDEVICE,
-                                 "its gradients of a small path are off by %.3g of their size in "
-                                 "%s+%s, and may be by %.3g",
-                                 *ret_off, ops->name, ops->products, limit_of(ops));
-    }
-    dpc_free(got);
+        code = compare(ops, want, ret_off, err);
     dpc_free(want);
     return code;
+}
+
+/* Whether there is no room for a path, rather than no card any more. */
+static bool
+lacks_room(const struct dpc_ops *ops, int code)
+{
+    return code == DPC_ENOMEM && ops->memory->finish() == DPC_OK;
 }
 
 int
@@ -127,18 +143,23 @@ dpc_trial_card(const struct dpc_card *card, double *ret_off, struct dpc_error *e
     const struct dpc_ops *tables[] = {dpc_card_ops(card, DPC_BF16, false),
                                       dpc_card_ops(card, DPC_FP32, false),
                                       dpc_card_ops(card, DPC_FP32, true)};
-    const char *name = dpc_card_info(card)->name;
-    *ret_off = 0;
-    for (size_t i = 0; i < sizeof tables / sizeof *tables; i++) {
+    float *want = NULL;
+    int code = gradients(dpc_ops_cpu(DPC_FP32), &want, err);
+    *ret_off = -1;
+    for (size_t i = 0; code == DPC_OK && i < sizeof tables / sizeof *tables; i++) {
         struct dpc_error why = {0};
-        double off = 0;
-        int code = tables[i] ? dpc_trial(tables[i], &off, &why) : DPC_OK;
-        if (code == DPC_ENOMEM)
-            break;
-        if (code != DPC_OK)
-            return dpc_error_set(err, code, "%s cannot be relied on: %.500s", name,
-                                 why.text[0] ? why.text : dpc_card_failure(card));
+        double off = -1;
+        if (!tables[i])
+            continue;
+        code = compare(tables[i], want, &off, &why);
+        if (lacks_room(tables[i], code))
+            code = DPC_OK;
+        else if (code != DPC_OK)
+            code = dpc_error_set(err, code == DPC_ECORRUPT ? code : DPC_EDEVICE,
+                                 "%s cannot be relied on: %.500s", dpc_card_info(card)->name,
+                                 code == DPC_ECORRUPT ? why.text : dpc_card_failure(card));
         *ret_off = fmax(*ret_off, off);
     }
-    return DPC_OK;
+    dpc_free(want);
+    return code;
 }

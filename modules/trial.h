@@ -17,13 +17,14 @@
 double dpc_trial_distance(const float *a, const float *b, size_t count);
 
 /* A step forward and back of a small path, by `ops` and by the CPU in fp32, from the same weights
- * and tokens. `*ret_off`: the largest distance of a level's gradients. DPC_EDEVICE: they
- * are further apart than the numbers of such a table explain (err says how far), or the card failed
- * (err has no text); also what dpc_path_create says. */
+ * and tokens. `*ret_off`: the largest distance of a level's gradients. DPC_ECORRUPT: they are
+ * further apart than the numbers of such a table explain; DPC_EDEVICE: the card failed (err has no
+ * text); also what dpc_path_create says. */
 int dpc_trial(const struct dpc_ops *ops, double *ret_off, struct dpc_error *err) DPC_MUST_CHECK;
 
-/* The same for every table of the card; err always has words. Where its memory has no room, nothing
- * is tried: a job will say so better. */
+/* The same for every table of the card, also those that no job may need; err always has
+ * words. `*ret_off` is the largest of them, -1 where nothing was tried since there is no room in
+ * its memory: a job will say so better. */
 int dpc_trial_card(const struct dpc_card *card, double *ret_off,
                    struct dpc_error *err) DPC_MUST_CHECK;
 

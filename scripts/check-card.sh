@@ -47,6 +47,7 @@ tests="tests/unit/ops/test_ops_card tests/unit/modules/test_golden_card tests/un
 
 # The tests, which wait for the CPU's reference most of the time, run beside each other.
 names=
+trap 'pkill -P "$(jobs -p | paste -sd,)"; exit 130' INT TERM
 begin_test() { # NAME COMMAND...
     local name=$1
     shift
@@ -61,9 +62,14 @@ begin_test() { # NAME COMMAND...
 
 end_test() { # NAME
     local name=$1 status
-    status=$(cat "$out/$name.status" 2>/dev/null || echo 1)
-    [ "$status" -ne 77 ] || { cat "$out/$name.log"; exit 77; }
-    if [ "$status" -eq 0 ]; then
+    status=$(cat "$out/$name.status" 2>/dev/null || true)
+    status=${status:-1}
+    if [ "$status" -eq 77 ] && [ "${name#ops-}" = "$name" ]; then
+        cat "$out/$name.log"
+        exit 77
+    elif [ "$status" -eq 77 ]; then
+        echo "does not run here: $name"
+    elif [ "$status" -eq 0 ]; then
         echo "passed: $name"
     else
         failed=$((failed + 1))
@@ -79,7 +85,7 @@ for test in $tests; do
 done
 if command -v compute-sanitizer >/dev/null; then
     for tool in memcheck racecheck; do
-        begin_test "ops-$tool" env DPC_TEST_SMALL=1 timeout 300 compute-sanitizer --tool "$tool" \
+        begin_test "ops-$tool" env DPC_TEST_SMALL=1 timeout 480 compute-sanitizer --tool "$tool" \
             --error-exitcode 9 tests/unit/ops/test_ops_card
     done
 else

@@ -22,6 +22,7 @@ struct dpc_device {
     pthread_mutex_t lock; /* choice, failed, failures */
     enum choice choice;
     bool failed;       /* the chosen card did, and the loop has not seen it yet */
+    bool is_wrong;     /* it computed wrongly */
     uint32_t failures; /* of the card since a job on it came to a good end */
     char reason[DPC_ERROR_TEXT_MAX];
 
@@ -138,13 +139,13 @@ take_failure(struct dpc_device *device, int64_t now_ms, struct dpc_error *err)
 {
     pthread_mutex_lock(&device->lock);
     bool failed = device->failed;
-    uint32_t failures = device->failures;
-    device->failed = false;
+    int64_t pause = device->is_wrong ? DPC_DEVICE_WRONG_MS : pause_ms(device->failures);
+    device->failed = device->is_wrong = false;
     if (failed)
         dpc_error_set(err, DPC_EDEVICE, "%s", device->reason);
     pthread_mutex_unlock(&device->lock);
     if (failed)
-        device->look_at_ms = now_ms + pause_ms(failures);
+        device->look_at_ms = now_ms + pause;
     return failed;
 }
 
@@ -259,12 +260,13 @@ dpc_device_is_stale(struct dpc_device *device)
     return device->card && chosen(device) != CARD;
 }
 
-/* Tells the loop, with `err` as the reason. */
+/* Tells the loop, with the reason. */
 static void
-note_failure(struct dpc_device *device, const char *text)
+note_failure(struct dpc_device *device, const char *text, bool is_wrong)
 {
     pthread_mutex_lock(&device->lock);
     device->failed = true;
+    device->is_wrong = is_wrong;
     if (device->failures < UINT32_MAX)
         device->failures++;
     (void)snprintf(device->reason, sizeof device->reason, "%s", text);
@@ -287,7 +289,7 @@ open_card(struct dpc_device *device, struct dpc_error *err)
     if (code == DPC_OK)
         return DPC_OK;
     device->card = dpc_card_close(device->card);
-    note_failure(device, err->text);
+    note_failure(device, err->text, code == DPC_ECORRUPT);
     return err->code = DPC_EDEVICE;
 }
 
@@ -317,7 +319,7 @@ dpc_device_lose(struct dpc_device *device)
     (void)snprintf(text, sizeof text, "%s failed: %.500s", dpc_card_info(device->card)->name,
                    dpc_card_failure(device->card));
     device->card = dpc_card_close(device->card);
-    note_failure(device, text);
+    note_failure(device, text, false);
 }
 
 void

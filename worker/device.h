@@ -3,7 +3,7 @@
  * What a worker computes with: the processor or a card. One of them is chosen at a time, by looking
  * at what is there; the card is opened by the compute thread when a job needs it, and tried
  * (modules/trial.h). A card that fails, or is not there, is looked for again after pauses that
- * double.
+ * double; one that computes wrongly an hour later.
  *
  * The choice decides the numeric class, so it changes only while no lease is in hand, and the
  * coordinator is told: each call that says "changed" wants a new hello.
@@ -37,8 +37,9 @@ enum {
     DPC_DEVICE_MEMORY_PERCENT = 90,
     DPC_DEVICE_RETRY_MS = 10000, /* first pause before a card is looked for again; then doubled */
     DPC_DEVICE_RETRY_MS_MAX = 300000,
-    DPC_DEVICE_BUSY_MS = 1000,   /* how often it is looked who else uses the card */
-    DPC_DEVICE_QUIET_MS = 10000, /* for so long nobody must, before work goes on */
+    DPC_DEVICE_WRONG_MS = 3600000, /* the pause after it computed wrongly */
+    DPC_DEVICE_BUSY_MS = 1000,     /* how often it is looked who else uses the card */
+    DPC_DEVICE_QUIET_MS = 10000,   /* for so long nobody must, before work goes on */
 };
 
 struct dpc_device;

@@ -69,6 +69,25 @@ fragments_of_sums(uint32_t (&a)[TILES][4], const float (&sums)[TILES][2][4])
         fragment_of_sums(a[m], sums[m][0], sums[m][1]);
 }
 
+/* Copies a block's rows of two tensors to shared memory and takes the warps' fragments of them.
+ * Shared memory may be written again when this returns. */
+template <int WIDTH, int TILES>
+static __device__ inline void
+hold_block(uint32_t (&left)[TILES][WIDTH / 16][4], uint32_t (&right)[TILES][WIDTH / 16][4],
+           uint32_t shared, const bf16 *left_rows, size_t left_stride, const bf16 *right_rows,
+           size_t right_stride, int begin, int T)
+{
+    enum { ROWS = 64 * TILES };
+    uint32_t second = shared + ROWS * WIDTH * 2;
+    tile_copy<WIDTH, ROWS, THREADS>(shared, left_rows, left_stride, begin, T);
+    tile_copy<WIDTH, ROWS, THREADS>(second, right_rows, right_stride, begin, T);
+    copies_wait();
+    __syncthreads();
+    load_fragments<WIDTH, TILES>(left, shared);
+    load_fragments<WIDTH, TILES>(right, second);
+    __syncthreads();
+}
+
 /* --- dk and dv. */
 
 /* Sixteen queries against a warp's keys. `ahead` is by how much the first query's position is past
@@ -162,7 +181,7 @@ block_of_keys(const struct backward_job &job, unsigned char *memory)
     uint32_t shared = shared_address(memory);
 
     uint32_t k[TILES][WIDTH / 16][4], v[TILES][WIDTH / 16][4];
-    hold_block<WIDTH, TILES, THREADS>(
+    hold_block<WIDTH, TILES>(
         k, v, shared, job.k.base + b * job.k.batch + g * job.k.head, job.k.row,
         job.v.base + b * job.v.batch + g * job.v.head, job.v.row, begin, job.s.T);
     float dk[TILES][WIDTH / 8][4] = {}, dv[TILES][WIDTH / 8][4] = {};
@@ -276,7 +295,7 @@ block_of_queries(const struct backward_job &job, unsigned char *memory)
     uint32_t shared = shared_address(memory);
 
     uint32_t q[TILES][WIDTH / 16][4], dout[TILES][WIDTH / 16][4];
-    hold_block<WIDTH, TILES, THREADS>(
+    hold_block<WIDTH, TILES>(
         q, dout, shared, job.q.base + b * job.q.batch + h * job.q.head, job.q.row,
         job.dout.base + b * job.dout.batch + h * job.dout.head, job.dout.row, begin, T);
     float2 stats[TILES][2];

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * What both ways of making attention's products share, backward: the job, what a block holds, and
- * where sums go.
+ * What both ways of making attention's products share, backward: the job, stats of a block's rows,
+ * where sums go, and launches.
  */
 #ifndef DPC_OPS_CUDA_ATTENTION_BACKWARD_CUH
 #define DPC_OPS_CUDA_ATTENTION_BACKWARD_CUH
@@ -18,25 +18,6 @@ struct backward_job {
     float scale, scale_log2;
     bool vectors;
 };
-
-/* Copies a block's rows of two tensors to shared memory and takes the warps' fragments of them.
- * Shared memory may be written again when this returns. */
-template <int WIDTH, int TILES, int THREADS>
-static __device__ inline void
-hold_block(uint32_t (&left)[TILES][WIDTH / 16][4], uint32_t (&right)[TILES][WIDTH / 16][4],
-           uint32_t shared, const bf16 *left_rows, size_t left_stride, const bf16 *right_rows,
-           size_t right_stride, int begin, int T)
-{
-    enum { ROWS = THREADS / 2 * TILES };
-    uint32_t second = shared + ROWS * WIDTH * 2;
-    tile_copy<WIDTH, ROWS, THREADS>(shared, left_rows, left_stride, begin, T);
-    tile_copy<WIDTH, ROWS, THREADS>(second, right_rows, right_stride, begin, T);
-    copies_wait();
-    __syncthreads();
-    load_fragments<WIDTH, TILES>(left, shared);
-    load_fragments<WIDTH, TILES>(right, second);
-    __syncthreads();
-}
 
 template <int TILES>
 static __device__ inline void

@@ -41,11 +41,10 @@ show_stage()
     __syncthreads();
 }
 
-/* Probabilities of scores c, rounded: keys x queries. */
+/* Probabilities of scores c: keys x queries. */
 template <bool DIAGONAL>
 static __device__ inline void
-weigh_turned(uint32_t (&p)[PARTS][4], float (&c)[KEYS / 8][4], const float2 *stats,
-             float scale_log2)
+weigh_turned(float (&c)[KEYS / 8][4], const float2 *stats, float scale_log2)
 {
     int t = threadIdx.x & 3, key = (threadIdx.x >> 5) * 16 + ((threadIdx.x & 31) >> 2);
 #pragma unroll
@@ -58,7 +57,6 @@ weigh_turned(uint32_t (&p)[PARTS][4], float (&c)[KEYS / 8][4], const float2 *sta
                 c[n][e] = 0.0f;
         }
     }
-    fragments_of(p, c);
 }
 
 /* --- dk and dv. */
@@ -136,17 +134,20 @@ walk_queries(float (&dk)[1][WIDTH / 8][4], float (&dv)[1][WIDTH / 8][4],
         const float2 *stats = (const float2 *)(memory + (stage.stats - shared));
         products_have(c);
         if (first == walk.begin)
-            weigh_turned<true>(p, c, stats, job.scale_log2);
+            weigh_turned<true>(c, stats, job.scale_log2);
         else
-            weigh_turned<false>(p, c, stats, job.scale_log2);
+            weigh_turned<false>(c, stats, job.scale_log2);
+        fragments_of(p, c);
         products_have(p);
         products_fence();
         begin_across(c, values, stage.second);
-        begin_adding(dv[0], p, stage.second);
-        products_wait<1>();
+        products_wait<0>();
         products_have(c);
         turn_to_scores(ds, c, p, stats);
         products_have(ds);
+        products_fence();
+        begin_adding(dv[0], p, stage.second);
+        begin_adding(dk[0], ds, stage.first);
         if (--left == 0)
             break;
         now = next;
@@ -156,11 +157,8 @@ walk_queries(float (&dk)[1][WIDTH / 8][4], float (&dv)[1][WIDTH / 8][4],
         fetch_queries(walk, job, stage_at(shared, next));
         products_fence();
         begin_across(c, keys, stage_at(shared, now).first);
-        begin_adding(dk[0], ds, stage.first);
-        products_wait<1>();
+        products_wait<0>();
     }
-    products_fence();
-    begin_adding(dk[0], ds, stage_at(shared, now).first);
     products_wait<0>();
     products_have(dk[0]);
     products_have(dv[0]);

@@ -50,9 +50,9 @@ bool dpc_cuda_failed(void);
 const char *dpc_cuda_failure(void);
 void dpc_cuda_note(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
-/* A copy of host memory on the card, for kernels that are queued before the next such call but
- * some; the host's side may change when this returns. At most DPC_CUDA_STAGE_BYTES. NULL after a
- * failure. */
+/* A copy of host memory on the card, for kernels that are queued before the next seven such calls;
+ * the host's side may change when this returns. At most DPC_CUDA_STAGE_BYTES. NULL after a failure.
+ */
 #define DPC_CUDA_STAGE_BYTES ((size_t)4 << 20)
 const void *dpc_cuda_stage(const void *from_host, size_t bytes);
 

@@ -11,7 +11,7 @@
 
 /* --- Copies in the background. */
 
-/* 16 bytes, zeros where not `valid`; `from` must be an address that may be read in any case. */
+/* 16 bytes; zeros where not `valid`, and `from` is not read then. */
 static __device__ inline void
 copy_16(uint32_t to, const void *from, bool valid)
 {

@@ -214,7 +214,8 @@ a_card_that_computes_wrongly_is_not_used(void)
     result = run_one(runner, &rig);
     CU_ASSERT_EQUAL(result->code, DPC_OK);
     dpc_free(result);
-    CU_ASSERT(looks(device, DPC_DEVICE_RETRY_MS, "on a card"));
+    CU_ASSERT_FALSE(looks(device, DPC_DEVICE_WRONG_MS - 1, NULL));
+    CU_ASSERT(looks(device, DPC_DEVICE_WRONG_MS, "on a card"));
     unsetenv("FAKE_CARD_WRONG");
     result = run_one(runner, &rig);
     CU_ASSERT_EQUAL(result->code, DPC_OK);

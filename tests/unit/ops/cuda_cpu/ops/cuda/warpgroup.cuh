@@ -5,28 +5,8 @@
 #ifndef DPC_TESTS_UNIT_OPS_CUDA_CPU_WARPGROUP_CUH
 #define DPC_TESTS_UNIT_OPS_CUDA_CPU_WARPGROUP_CUH
 
-#include <cuda_bf16.h>
-#include <stdint.h>
-
+#include "ops/cuda/panel.cuh"
 #include "tests/unit/ops/cuda_cpu/warpgroup.h"
-
-enum { PANEL_COLUMNS = 64, PANEL_GROUP_BYTES = 8 * PANEL_COLUMNS * 2 };
-
-enum panel_rows { ROWS_ARE_COLUMNS, ROWS_ARE_INNER };
-
-/* The same bits as on a card. */
-static inline uint64_t
-panel_at(uint32_t address)
-{
-    const uint64_t stride = PANEL_GROUP_BYTES >> 4, exchange = 1;
-    return (uint64_t)((address & 0x3ffff) >> 4) | stride << 16 | stride << 32 | exchange << 62;
-}
-
-static inline uint64_t
-panel_further(uint64_t panel, uint32_t bytes)
-{
-    return panel + (bytes >> 4);
-}
 
 template <enum panel_rows ROWS>
 static inline void
