@@ -8,14 +8,16 @@
 #include "ops/cuda/attention_hopper.cuh"
 
 enum {
-    BLOCKS = 3, /* of a multiprocessor, each a warpgroup: 168 registers a thread */
-    BLOCK_THREADS = 128,
-    ROWS = 64,
+    GROUPS = 1, /* warpgroups of a block, which share what it reads of the L2, */
+    BLOCKS = 3, /* and blocks of a multiprocessor: 168 registers a thread */
+    BLOCK_THREADS = 128 * GROUPS,
+    ROWS = 64 * GROUPS,
     STAGES = 3, /* that is read, that products may still read, that is copied to */
     STAGE_BYTES = 2 * TILE_BYTES,
     STATS_BYTES = KEYS * sizeof(float2),
     HELD = STAGES * STAGE_BYTES, /* where the block's own rows of two tensors are */
-    STATS = HELD + STAGE_BYTES,
+    HELD_BYTES = GROUPS * TILE_BYTES, /* of one of them */
+    STATS = HELD + 2 * HELD_BYTES,
     BYTES = STATS + STAGES * STATS_BYTES,
 };
 
@@ -41,19 +43,20 @@ show_stage()
     __syncthreads();
 }
 
-/* Probabilities of scores c: keys x queries. */
-template <bool DIAGONAL>
+/* Probabilities of scores c: keys x queries. `ahead` is by how much the first query's position is
+ * past the first key's; MASKED where some key is past some query. */
+template <bool MASKED>
 static __device__ inline void
-weigh_turned(float (&c)[KEYS / 8][4], const float2 *stats, float scale_log2)
+weigh_turned(float (&c)[KEYS / 8][4], const float2 *stats, int ahead, float scale_log2)
 {
-    int t = threadIdx.x & 3, key = (threadIdx.x >> 5) * 16 + ((threadIdx.x & 31) >> 2);
+    int t = threadIdx.x & 3, key = (threadIdx.x >> 5) % 4 * 16 + ((threadIdx.x & 31) >> 2);
 #pragma unroll
     for (int n = 0; n < KEYS / 8; n++) {
         float4 of = *(const float4 *)(stats + n * 8 + 2 * t);
 #pragma unroll
         for (int e = 0; e < 4; e++) {
             c[n][e] = power_of_two(fmaf(c[n][e], scale_log2, -((e & 1) ? of.z : of.x)));
-            if (DIAGONAL && key + (e >> 1) * 8 > n * 8 + 2 * t + (e & 1))
+            if (MASKED && key + (e >> 1) * 8 > n * 8 + 2 * t + (e & 1) + ahead)
                 c[n][e] = 0.0f;
         }
     }
@@ -114,13 +117,15 @@ turn_to_scores(uint32_t (&ds)[PARTS][4], float (&c)[KEYS / 8][4], const uint32_t
     fragments_of(ds, c);
 }
 
-/* The sums over `left` tiles of queries, of which the first are on their way. */
+/* The sums over `left` tiles of queries, of which the first are on their way, for the warpgroup's
+ * keys, which begin at `own`. */
 static __device__ inline void
 walk_queries(float (&dk)[1][WIDTH / 8][4], float (&dv)[1][WIDTH / 8][4],
              const struct backward_job &job, struct query_walk &walk, unsigned char *memory,
-             int left)
+             int own, int left)
 {
-    uint32_t shared = shared_address(memory), keys = shared + HELD, values = keys + TILE_BYTES;
+    uint32_t shared = shared_address(memory);
+    uint32_t keys = shared + HELD + (own - walk.begin) / KEYS * TILE_BYTES;
     uint32_t p[PARTS][4], ds[PARTS][4];
     float c[KEYS / 8][4];
     int first = walk.begin, now = 0, next = 1;
@@ -133,14 +138,14 @@ walk_queries(float (&dk)[1][WIDTH / 8][4], float (&dv)[1][WIDTH / 8][4],
         struct stage stage = stage_at(shared, now);
         const float2 *stats = (const float2 *)(memory + (stage.stats - shared));
         products_have(c);
-        if (first == walk.begin)
-            weigh_turned<true>(c, stats, job.scale_log2);
+        if (first <= own)
+            weigh_turned<true>(c, stats, first - own, job.scale_log2);
         else
-            weigh_turned<false>(c, stats, job.scale_log2);
+            weigh_turned<false>(c, stats, 0, job.scale_log2);
         fragments_of(p, c);
         products_have(p);
         products_fence();
-        begin_across(c, values, stage.second);
+        begin_across(c, keys + HELD_BYTES, stage.second);
         products_wait<0>();
         products_have(c);
         turn_to_scores(ds, c, p, stats);
@@ -170,10 +175,11 @@ block_of_keys(const struct backward_job &job, unsigned char *memory)
     struct dpc_place place = dpc_order_at(job.order, blockIdx.x);
     int b = place.head / job.s.G, g = place.head % job.s.G, heads = job.s.H / job.s.G;
     int begin = place.block * ROWS, warp = threadIdx.x >> 5, T = job.s.T;
-    uint32_t shared = shared_address(memory), keys = shared + HELD, values = keys + TILE_BYTES;
+    uint32_t shared = shared_address(memory), keys = shared + HELD;
     tile_copy<WIDTH, ROWS, BLOCK_THREADS>(keys, job.k.base + b * job.k.batch + g * job.k.head,
                                           job.k.row, begin, T);
-    tile_copy<WIDTH, ROWS, BLOCK_THREADS>(values, job.v.base + b * job.v.batch + g * job.v.head,
+    tile_copy<WIDTH, ROWS, BLOCK_THREADS>(keys + HELD_BYTES,
+                                          job.v.base + b * job.v.batch + g * job.v.head,
                                           job.v.row, begin, T);
     float dk[1][WIDTH / 8][4] = {}, dv[1][WIDTH / 8][4] = {};
     products_have(dk[0]);
@@ -186,7 +192,7 @@ block_of_keys(const struct backward_job &job, unsigned char *memory)
     begin_head(walk, job);
     int tiles = walk.left;
     fetch_queries(walk, job, stage_at(shared, 0));
-    walk_queries(dk, dv, job, walk, memory, tiles);
+    walk_queries(dk, dv, job, walk, memory, begin + warp / 4 * KEYS, tiles);
 
     /* The stages become room for the sums once no warp reads them any more. */
     __syncthreads();
@@ -211,7 +217,7 @@ template <bool DIAGONAL>
 static __device__ inline void
 weigh(float (&c)[KEYS / 8][4], const float2 (&stats)[1][2], float scale_log2)
 {
-    int t = threadIdx.x & 3, query = (threadIdx.x >> 5) * 16 + ((threadIdx.x & 31) >> 2);
+    int t = threadIdx.x & 3, query = (threadIdx.x >> 5) % 4 * 16 + ((threadIdx.x & 31) >> 2);
 #pragma unroll
     for (int n = 0; n < KEYS / 8; n++) {
 #pragma unroll
@@ -238,14 +244,14 @@ fetch_keys(struct key_walk &walk, struct stage stage)
     walk.values.next(stage.second);
 }
 
-/* The sums over `count` tiles of keys, the last of which is on the diagonal, and of which the first
- * is on its way. */
+/* The sums over `own` tiles of keys, the last of which is on the warpgroup's diagonal, and of which
+ * the first is on its way; `count` tiles reach the block's. `q`: what the warpgroup holds. */
 static __device__ inline void
 walk_keys(float (&dq)[1][WIDTH / 8][4], const float2 (&stats)[1][2], struct key_walk &walk,
-          uint32_t shared, int count, float scale_log2)
+          uint32_t shared, uint32_t q, int own, int count, float scale_log2)
 {
     float p[KEYS / 8][4], dp[KEYS / 8][4];
-    uint32_t q = shared + HELD, dout = q + TILE_BYTES, ds[PARTS][4];
+    uint32_t ds[PARTS][4];
     int now = 0, next = 1;
     show_stage();
     fetch_keys(walk, stage_at(shared, next));
@@ -256,8 +262,8 @@ walk_keys(float (&dq)[1][WIDTH / 8][4], const float2 (&stats)[1][2], struct key_
         struct stage stage = stage_at(shared, now);
         products_have(p);
         products_fence();
-        begin_across(dp, dout, stage.second);
-        if (i == count)
+        begin_across(dp, q + HELD_BYTES, stage.second);
+        if (i == own)
             weigh<true>(p, stats, scale_log2);
         else
             weigh<false>(p, stats, scale_log2);
@@ -271,7 +277,7 @@ walk_keys(float (&dq)[1][WIDTH / 8][4], const float2 (&stats)[1][2], struct key_
         }
         fragments_of(ds, dp);
         products_have(ds);
-        if (i == count)
+        if (i == own)
             break;
         now = next;
         next = next + 1 == STAGES ? 0 : next + 1;
@@ -286,6 +292,11 @@ walk_keys(float (&dq)[1][WIDTH / 8][4], const float2 (&stats)[1][2], struct key_
     begin_adding(dq[0], ds, stage_at(shared, now).first);
     products_wait<0>();
     products_have(dq[0]);
+    for (int i = own; GROUPS > 1 && i < count; i++) {
+        next = next + 1 == STAGES ? 0 : next + 1;
+        show_stage();
+        fetch_keys(walk, stage_at(shared, next));
+    }
 }
 
 static __device__ inline void
@@ -294,12 +305,13 @@ block_of_queries(const struct backward_job &job, unsigned char *memory)
     struct dpc_place place = dpc_order_at(job.order, blockIdx.x);
     int b = place.head / job.s.H, h = place.head % job.s.H, g = h / (job.s.H / job.s.G);
     int begin = ((int)job.order.blocks - 1 - place.block) * ROWS, warp = threadIdx.x >> 5;
-    int row = begin + warp * 16, T = job.s.T;
-    uint32_t shared = shared_address(memory), q = shared + HELD, dout = q + TILE_BYTES;
+    int row = begin + warp * 16, T = job.s.T, count = (min(begin + ROWS, T) + KEYS - 1) / KEYS;
+    uint32_t shared = shared_address(memory), q = shared + HELD;
     tile_copy<WIDTH, ROWS, BLOCK_THREADS>(q, job.q.base + b * job.q.batch + h * job.q.head,
                                           job.q.row, begin, T);
     tile_copy<WIDTH, ROWS, BLOCK_THREADS>(
-        dout, job.dout.base + b * job.dout.batch + h * job.dout.head, job.dout.row, begin, T);
+        q + HELD_BYTES, job.dout.base + b * job.dout.batch + h * job.dout.head, job.dout.row,
+        begin, T);
     float2 stats[1][2];
     hold_stats<1>(stats, job.stats + (size_t)place.head * T, row, T);
 
@@ -308,9 +320,10 @@ block_of_queries(const struct backward_job &job, unsigned char *memory)
     struct key_walk walk;
     walk.keys.begin(job.k.base + b * job.k.batch + g * job.k.head, job.k.row, 0, T);
     walk.values.begin(job.v.base + b * job.v.batch + g * job.v.head, job.v.row, 0, T);
-    walk.left = begin / KEYS + 1;
+    walk.left = count;
     fetch_keys(walk, stage_at(shared, 0));
-    walk_keys(dq, stats, walk, shared, begin / KEYS + 1, job.scale_log2);
+    walk_keys(dq, stats, walk, shared, q + warp / 4 * TILE_BYTES, min(row / KEYS + 1, count),
+              count, job.scale_log2);
     __syncthreads();
     float *tile = (float *)memory + warp * 16 * WIDTH;
     scale_sums<WIDTH, 1>(dq, job.scale);

@@ -58,7 +58,8 @@ fragments_of(uint32_t (&a)[PARTS][4], const float (&sums)[KEYS / 8][4])
 
 /* This thread's part of the tiles of one head, one after the other: a chunk of every STEPth row. */
 template <int THREADS> struct tile_stream {
-    enum { CHUNKS = WIDTH / 8, STEP = THREADS / CHUNKS };
+    enum { CHUNKS = WIDTH / 8, WORKING = THREADS < 256 ? THREADS : 256, STEP = WORKING / CHUNKS };
+    static_assert(KEYS % STEP == 0, "a tile is some steps");
     const bf16 *from;
     size_t stride;
     uint32_t to; /* in a tile that begins at 0 */
@@ -78,6 +79,8 @@ template <int THREADS> struct tile_stream {
     __device__ inline void
     next(uint32_t tile)
     {
+        if (WORKING < THREADS && threadIdx.x >= WORKING)
+            return;
 #pragma unroll
         for (int i = 0; i < KEYS / STEP; i++)
             copy_16(tile + to + i * STEP * WIDTH * 2, from + i * STEP * stride, i * STEP < left);
