@@ -486,7 +486,7 @@ measure(struct bench *b, size_t i, const struct dpc_peak *peak)
 }
 
 static void
-print_result(struct bench *b, const char *config, const struct dpc_peak *peak)
+print_result(struct bench *b, const char *config, const char *only, const struct dpc_peak *peak)
 {
     struct dpc_json *json = dpc_json_object(), *rows = dpc_json_array();
     dpc_json_set_text(json, "config", config);
@@ -500,7 +500,7 @@ print_result(struct bench *b, const char *config, const struct dpc_peak *peak)
                         b->ops->dtype == DPC_BF16 ? peak->bf16_gflops : peak->fp32_gflops);
     dpc_json_set_number(json, "copy_gb_s", peak->copy_gb_s);
     for (size_t i = 0; i < sizeof kernels / sizeof *kernels; i++) {
-        if (kernels[i].amount(b) > 0)
+        if (kernels[i].amount(b) > 0 && strstr(kernels[i].name, only))
             dpc_json_append(rows, measure(b, i, peak));
     }
     dpc_json_set(json, "kernels", rows);
@@ -515,7 +515,7 @@ usage(void)
 {
     fprintf(stderr,
             "usage: bench_ops [--config quickstart|compare|A|B|C|P] [--dtype fp32|bf16] [--ops "
-            "TABLE]\n");
+            "TABLE] [--only WORD]\n");
     return 2;
 }
 
@@ -525,8 +525,9 @@ main(int argc, char **argv)
     static const struct option options[] = {{"config", required_argument, NULL, 'c'},
                                             {"dtype", required_argument, NULL, 'd'},
                                             {"ops", required_argument, NULL, 'o'},
+                                            {"only", required_argument, NULL, 'k'},
                                             {0}};
-    const char *config = "A", *dtype = "fp32", *table = NULL;
+    const char *config = "A", *dtype = "fp32", *table = NULL, *only = "";
     int option;
     while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
         if (option == 'c')
@@ -535,6 +536,8 @@ main(int argc, char **argv)
             dtype = optarg;
         else if (option == 'o')
             table = optarg;
+        else if (option == 'k')
+            only = optarg;
         else
             return usage();
     }
@@ -550,6 +553,6 @@ main(int argc, char **argv)
                          dpc_peak_measure_memory(1, 0.5, &peak) != DPC_OK)
         return 1;
     bench_init(&bench, shape, ops);
-    print_result(&bench, config, &peak);
+    print_result(&bench, config, only, &peak);
     return 0;
 }
