@@ -13,7 +13,7 @@
 #define DPC_LOG2E 1.4426950408889634
 
 enum {
-    THREADS = 128, /* of a block of any of these kernels: four warps */
+    THREADS = 128, /* of a block: four warps (others on capability 90: *_hopper.cu) */
     KEYS = 64,     /* rows of the tiles that are walked over */
 };
 
