@@ -10,7 +10,6 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/json.h"
-#include "base/layout.h"
 #include "base/rng.h"
 #include "bench/configs.h"
 #include "bench/peak.h"
@@ -57,12 +56,7 @@ run_init(struct run *run, const struct options *given)
         fprintf(stderr, "%s\n", err.text);
         return status;
     }
-    for (uint32_t level = 0; level < experiment.levels_count; level++) {
-        float *values = dpc_alloc(dpc_path_module_floats(run->path, level), sizeof *values);
-        dpc_layout_fill_initial(&experiment, level, values);
-        dpc_path_write_module(run->path, level, values);
-        dpc_free(values);
-    }
+    dpc_path_write_initial(run->path);
     run->tokens = dpc_alloc(count, sizeof *run->tokens);
     run->targets = dpc_alloc(count, sizeof *run->targets);
     struct dpc_rng rng;

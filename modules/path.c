@@ -517,6 +517,17 @@ dpc_path_write_module(struct dpc_path *path, uint32_t level, const float *values
                               dpc_path_module_floats(path, level) * sizeof *values);
 }
 
+void
+dpc_path_write_initial(struct dpc_path *path)
+{
+    for (uint32_t level = 0; level < path->experiment.levels_count; level++) {
+        float *values = dpc_alloc(dpc_path_module_floats(path, level), sizeof *values);
+        dpc_layout_fill_initial(&path->experiment, level, values);
+        dpc_path_write_module(path, level, values);
+        dpc_free(values);
+    }
+}
+
 int
 dpc_path_read_params(struct dpc_path *path, float *ret_values)
 {

@@ -70,6 +70,8 @@ float *dpc_path_module_params(struct dpc_path *path, uint32_t level);
  * computed: DPC_EDEVICE when that failed, and the values are none then. */
 void dpc_path_write_params(struct dpc_path *path, const float *values);
 void dpc_path_write_module(struct dpc_path *path, uint32_t level, const float *values);
+/* What each level begins with (base/layout.h). */
+void dpc_path_write_initial(struct dpc_path *path);
 int dpc_path_read_params(struct dpc_path *path, float *ret_values) DPC_MUST_CHECK;
 int dpc_path_read_grads(struct dpc_path *path, float *ret_values) DPC_MUST_CHECK;
 /* values -= the module's parameters. Also DPC_ENOMEM. */

@@ -39,17 +39,6 @@ limit_of(const struct dpc_ops *ops)
     return strstr(ops->products, "tf32") ? 0.015 : 1e-3;
 }
 
-static void
-fill_weights(struct dpc_path *path)
-{
-    for (uint32_t level = 0; level < trial.levels_count; level++) {
-        float *values = dpc_alloc(dpc_path_module_floats(path, level), sizeof *values);
-        dpc_layout_fill_initial(&trial, level, values);
-        dpc_path_write_module(path, level, values);
-        dpc_free(values);
-    }
-}
-
 /* The gradients [dpc_path_floats], the caller's. */
 static int
 gradients(const struct dpc_ops *ops, float **ret_values, struct dpc_error *err)
@@ -64,7 +53,7 @@ gradients(const struct dpc_ops *ops, float **ret_values, struct dpc_error *err)
     int code = dpc_path_create(&trial, &options, &path, err);
     if (code != DPC_OK)
         return code;
-    fill_weights(path);
+    dpc_path_write_initial(path);
     double loss;
     uint64_t count;
     float *values = dpc_alloc(dpc_path_floats(path), sizeof *values);

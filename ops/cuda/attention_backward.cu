@@ -383,7 +383,7 @@ dpc_cuda_attention_backward_bf16(struct dpc_act *dqkv, const struct dpc_act *dou
     job.k = laid.k;
     job.v = laid.v;
     job.stats = stats;
-    if (laid.width == 64 && dpc_cuda.capability == 90)
+    if (dpc_attention_has_warpgroups(laid.width))
         dpc_attention_backward_hopper(&job);
     else if (laid.width == 32)
         launch<32, 2>(&job);

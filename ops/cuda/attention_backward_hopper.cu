@@ -34,15 +34,6 @@ stage_at(uint32_t shared, int i)
     return stage;
 }
 
-/* Shows the copies that were begun. Products of the tile before may still run. */
-static __device__ inline void
-show_stage()
-{
-    copies_wait();
-    shared_to_products();
-    __syncthreads();
-}
-
 /* Probabilities of scores c: keys x queries. `ahead` is by how much the first query's position is
  * past the first key's; MASKED where some key is past some query. */
 template <bool MASKED>
@@ -129,7 +120,7 @@ walk_queries(float (&dk)[1][WIDTH / 8][4], float (&dv)[1][WIDTH / 8][4],
     uint32_t p[PARTS][4], ds[PARTS][4];
     float c[KEYS / 8][4];
     int first = walk.begin, now = 0, next = 1;
-    show_stage();
+    show_copies();
     fetch_queries(walk, job, stage_at(shared, next));
     products_fence();
     begin_across(c, keys, stage_at(shared, 0).first);
@@ -158,7 +149,7 @@ walk_queries(float (&dk)[1][WIDTH / 8][4], float (&dv)[1][WIDTH / 8][4],
         now = next;
         next = next + 1 == STAGES ? 0 : next + 1;
         first = first + KEYS < job.s.T ? first + KEYS : walk.begin;
-        show_stage();
+        show_copies();
         fetch_queries(walk, job, stage_at(shared, next));
         products_fence();
         begin_across(c, keys, stage_at(shared, now).first);
@@ -253,7 +244,7 @@ walk_keys(float (&dq)[1][WIDTH / 8][4], const float2 (&stats)[1][2], struct key_
     float p[KEYS / 8][4], dp[KEYS / 8][4];
     uint32_t ds[PARTS][4];
     int now = 0, next = 1;
-    show_stage();
+    show_copies();
     fetch_keys(walk, stage_at(shared, next));
     products_fence();
     begin_across(p, q, stage_at(shared, 0).first);
@@ -281,7 +272,7 @@ walk_keys(float (&dq)[1][WIDTH / 8][4], const float2 (&stats)[1][2], struct key_
             break;
         now = next;
         next = next + 1 == STAGES ? 0 : next + 1;
-        show_stage();
+        show_copies();
         fetch_keys(walk, stage_at(shared, next));
         products_fence();
         begin_across(p, q, stage_at(shared, now).first);
@@ -294,7 +285,7 @@ walk_keys(float (&dq)[1][WIDTH / 8][4], const float2 (&stats)[1][2], struct key_
     products_have(dq[0]);
     for (int i = own; GROUPS > 1 && i < count; i++) {
         next = next + 1 == STAGES ? 0 : next + 1;
-        show_stage();
+        show_copies();
         fetch_keys(walk, stage_at(shared, next));
     }
 }

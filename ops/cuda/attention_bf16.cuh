@@ -10,8 +10,6 @@
 #include "ops/cuda/attention.cuh"
 #include "ops/cuda/mma.cuh"
 
-#define DPC_LOG2E 1.4426950408889634
-
 enum {
     THREADS = 128, /* of a block: four warps (others on capability 90: *_hopper.cu) */
     KEYS = 64,     /* rows of the tiles that are walked over */
@@ -27,6 +25,13 @@ static inline size_t
 dpc_attention_width(size_t D)
 {
     return D <= 32 ? 32 : D <= 64 ? 64 : D <= 128 ? 128 : 0;
+}
+
+/* Whether products of a warpgroup (warpgroup.cuh) serve such heads on the open card. */
+static inline bool
+dpc_attention_has_warpgroups(size_t width)
+{
+    return width == 64 && dpc_cuda.capability == 90;
 }
 
 /* Rotates and pads, taking what it needs of scratch; false after a failure. Rows of q before

@@ -169,16 +169,7 @@ static void
 launch(struct forward_job *job)
 {
     enum { ROWS = 64 * TILES, BYTES = (ROWS + 4 * KEYS) * WIDTH * 2 };
-    size_t blocks = dpc_ceiling((size_t)job->s.T, ROWS), skipped = (size_t)job->first / ROWS;
-    job->last_block = (int)blocks - 1;
-    job->order = dpc_order_of(blocks - skipped, (size_t)job->s.B * job->s.H,
-                              (size_t)job->s.T * WIDTH * 4);
-    const auto kernel = attend<WIDTH, TILES, PROCESSOR_BLOCKS>;
-    (void)dpc_cuda_check(
-        cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, BYTES),
-        "give attention its shared memory");
-    DPC_LAUNCH(dpc_order_count(&job->order), THREADS, BYTES, kernel, *job);
-    (void)dpc_cuda_check(cudaGetLastError(), "launch attention");
+    launch_attend(job, attend<WIDTH, TILES, PROCESSOR_BLOCKS>, WIDTH, ROWS, THREADS, BYTES);
 }
 
 extern "C" void
@@ -206,7 +197,7 @@ dpc_cuda_attention_forward_bf16(struct dpc_act *out, float *lse, const struct dp
     job.scale = (float)scale;
     job.scale_log2 = (float)(scale * DPC_LOG2E);
     job.vectors = s.D % 16 == 0 && dpc_aligned(out);
-    if (laid.width == 64 && dpc_cuda.capability == 90)
+    if (dpc_attention_has_warpgroups(laid.width))
         dpc_attention_forward_hopper(&job);
     else if (laid.width == 32)
         launch<32, 2, 2>(&job);

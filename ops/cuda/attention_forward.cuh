@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * What both ways of making attention's products share, forward: the job, and softmax of tiles of
- * scores that lie in registers as fragments c (mma.cuh).
+ * What both ways of making attention's products share, forward: the job, softmax of tiles of scores
+ * that lie in registers as fragments c (mma.cuh), and the launch.
  */
 #ifndef DPC_OPS_CUDA_ATTENTION_FORWARD_CUH
 #define DPC_OPS_CUDA_ATTENTION_FORWARD_CUH
@@ -95,6 +95,23 @@ finish_rows(float (&sums)[TILES][WIDTH / 8][4], const struct running<TILES> &run
             }
         }
     }
+}
+
+/* A kernel whose blocks have `threads` and hold `rows` of queries. */
+static inline void
+launch_attend(struct forward_job *job, void (*kernel)(struct forward_job), size_t width,
+              size_t rows, unsigned threads, size_t bytes)
+{
+    size_t blocks = dpc_ceiling((size_t)job->s.T, rows), skipped = (size_t)job->first / rows;
+    job->last_block = (int)blocks - 1;
+    job->order = dpc_order_of(blocks - skipped, (size_t)job->s.B * job->s.H,
+                              (size_t)job->s.T * width * 4);
+    (void)dpc_cuda_check(cudaFuncSetAttribute((const void *)kernel,
+                                              cudaFuncAttributeMaxDynamicSharedMemorySize,
+                                              (int)bytes),
+                         "give attention its shared memory");
+    DPC_LAUNCH(dpc_order_count(&job->order), threads, bytes, kernel, *job);
+    (void)dpc_cuda_check(cudaGetLastError(), "launch attention");
 }
 
 /* Heads of 64 on a card of capability 90 (attention_forward_hopper.cu). */

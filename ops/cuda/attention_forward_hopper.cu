@@ -10,6 +10,7 @@
 enum {
     GROUPS = 2, /* warpgroups of a block, */
     BLOCKS = 2, /* and blocks of a multiprocessor: 128 registers a thread */
+    BLOCK_THREADS = 128 * GROUPS,
     ROWS = 64 * GROUPS,
     QUERY_BYTES = ROWS * WIDTH * 2,
     KEY_TILES = 2,
@@ -19,7 +20,7 @@ enum {
 
 /* What a block walks over, up to its last row's diagonal. */
 struct walk {
-    tile_stream<128 * GROUPS> keys, values;
+    tile_stream<BLOCK_THREADS> keys, values;
     uint32_t tiles;
     int count;
 };
@@ -41,9 +42,7 @@ value_tile(const struct walk &walk, int i)
 static __device__ inline void
 show_tiles(struct walk &walk, int i)
 {
-    copies_wait();
-    shared_to_products();
-    __syncthreads();
+    show_copies();
     if (i + 1 < walk.count)
         walk.keys.next(key_tile(walk, i + 1));
     if (i < walk.count)
@@ -133,14 +132,13 @@ attend_block(const struct forward_job &job, unsigned char *memory)
     walk.tiles = queries + QUERY_BYTES;
     walk.keys.begin(job.k.base + b * job.k.batch + g * job.k.head, job.k.row, 0, T);
     walk.values.begin(job.v.base + b * job.v.batch + g * job.v.head, job.v.row, 0, T);
-    tile_copy<WIDTH, ROWS, 128 * GROUPS>(queries, job.q.base + b * job.q.batch + h * job.q.head,
-                                         job.q.row, begin, T);
+    tile_copy<WIDTH, ROWS, BLOCK_THREADS>(queries, job.q.base + b * job.q.batch + h * job.q.head,
+                                          job.q.row, begin, T);
     walk.keys.next(key_tile(walk, 0));
 
     float sums[1][WIDTH / 8][4] = {};
     struct running<1> running = {{{-INFINITY, -INFINITY}}, {{0.0f, 0.0f}}};
-    walk_keys(sums, running, walk, queries, row, min(row / 64 + 1, walk.count),
-              job.scale_log2);
+    walk_keys(sums, running, walk, queries, row, min(row / 64 + 1, walk.count), job.scale_log2);
     finish_rows<WIDTH, 1>(sums, running, job, job.lse + (size_t)place.head * T, row);
 
     /* The tiles become room for the sums once no warp reads them any more. */
@@ -151,7 +149,7 @@ attend_block(const struct forward_job &job, unsigned char *memory)
 }
 
 static __global__ void
-__launch_bounds__(128 * GROUPS, BLOCKS)
+__launch_bounds__(BLOCK_THREADS, BLOCKS)
 attend(const __grid_constant__ struct forward_job job)
 {
     DPC_SHARED(unsigned char, memory);
@@ -161,13 +159,5 @@ attend(const __grid_constant__ struct forward_job job)
 void
 dpc_attention_forward_hopper(struct forward_job *job)
 {
-    size_t blocks = dpc_ceiling((size_t)job->s.T, ROWS), skipped = (size_t)job->first / ROWS;
-    job->last_block = (int)blocks - 1;
-    job->order = dpc_order_of(blocks - skipped, (size_t)job->s.B * job->s.H,
-                              (size_t)job->s.T * WIDTH * 4);
-    (void)dpc_cuda_check(
-        cudaFuncSetAttribute(attend, cudaFuncAttributeMaxDynamicSharedMemorySize, BYTES),
-        "give attention its shared memory");
-    DPC_LAUNCH(dpc_order_count(&job->order), 128 * GROUPS, BYTES, attend, *job);
-    (void)dpc_cuda_check(cudaGetLastError(), "launch attention");
+    launch_attend(job, attend, WIDTH, ROWS, BLOCK_THREADS, BYTES);
 }

@@ -12,6 +12,15 @@
 
 enum { WIDTH = 64, TILE_BYTES = KEYS * WIDTH * 2, PARTS = WIDTH / 16 };
 
+/* Shows the block's threads, and products, what all of them have copied. */
+static __device__ inline void
+show_copies()
+{
+    copies_wait();
+    shared_to_products();
+    __syncthreads();
+}
+
 /* c = a b^T, b the rows of a tile; in the background. */
 static __device__ inline void
 begin_across(float (&c)[KEYS / 8][4], const uint32_t (&a)[PARTS][4], uint32_t tile)

@@ -29,7 +29,7 @@ struct Softmax {
 static __device__ float
 exponential(float x)
 {
-    return power_of_two(x * 1.44269504f);
+    return power_of_two(x * (float)DPC_LOG2E);
 }
 
 /* Takes a larger one into account. */

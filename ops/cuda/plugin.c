@@ -12,8 +12,6 @@
 
 #include "ops/cuda/device.h"
 
-static int open_index = -1;
-
 static int
 refuse(char *ret_reason, int code, const char *text)
 {
@@ -133,8 +131,8 @@ ask_memory(uint32_t index, struct dpc_card_info *info)
     cudaError_t error = cudaSetDevice((int)index);
     if (error == cudaSuccess)
         error = cudaMemGetInfo(&free_bytes, &all);
-    if (open_index >= 0)
-        (void)cudaSetDevice(open_index);
+    if (dpc_cuda.is_open)
+        (void)cudaSetDevice(dpc_cuda.index);
     info->free_bytes = free_bytes;
     info->memory_bytes = all;
     return error;
@@ -196,13 +194,6 @@ describe_card(uint32_t index, struct dpc_card_info *ret_info, char *ret_reason)
     return DPC_OK;
 }
 
-static void
-close_card(void)
-{
-    dpc_cuda_close();
-    open_index = -1;
-}
-
 static int
 open_card(uint32_t index, uint64_t *memory_bytes, char *ret_reason)
 {
@@ -218,11 +209,10 @@ open_card(uint32_t index, uint64_t *memory_bytes, char *ret_reason)
                        info.capability / 10, info.capability % 10);
         return DPC_EUNSUPPORTED;
     }
-    open_index = (int)index;
     if (!dpc_cuda_open((int)index, (int)info.capability,
                        *memory_bytes ? *memory_bytes : SIZE_MAX)) {
         (void)refuse(ret_reason, DPC_EDEVICE, dpc_cuda_failure());
-        close_card();
+        dpc_cuda_close();
         return DPC_EDEVICE;
     }
     *memory_bytes = dpc_cuda.memory_bytes;
@@ -271,7 +261,7 @@ const struct dpc_card_plugin dpc_card_plugin = {
     .count = count_cards,
     .describe = describe_card,
     .open = open_card,
-    .close = close_card,
+    .close = dpc_cuda_close,
     .table = open_table,
     .failure = dpc_cuda_failure,
     .others_percent = others_percent,

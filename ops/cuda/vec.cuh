@@ -9,6 +9,8 @@
 
 #include "ops/cuda/launch.cuh"
 
+#define DPC_LOG2E 1.4426950408889634
+
 typedef __nv_bfloat16 bf16;
 
 static inline __device__ float

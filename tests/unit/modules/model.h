@@ -54,12 +54,7 @@ small_path_with(const struct dpc_experiment *experiment, const struct dpc_path_o
     struct dpc_path *path = NULL;
     struct dpc_error err;
     CU_ASSERT_EQUAL_FATAL(dpc_path_create(experiment, options, &path, &err), DPC_OK);
-    for (uint32_t level = 0; level < experiment->levels_count; level++) {
-        float *values = dpc_alloc(dpc_path_module_floats(path, level), sizeof *values);
-        dpc_layout_fill_initial(experiment, level, values);
-        dpc_path_write_module(path, level, values);
-        dpc_free(values);
-    }
+    dpc_path_write_initial(path);
     return path;
 }
 
