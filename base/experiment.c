@@ -19,6 +19,23 @@ enum { BYTES_VOCAB = 256, FFN_MULTIPLE = 8 };
 /* --- Rules between keys. */
 
 static int
+check_tokenizer(const struct dpc_experiment *experiment, const struct dpc_yaml *yaml,
+                struct dpc_error *err)
+{
+    bool bytes = experiment->data.tokenizer == DPC_TOKENIZER_BYTES;
+    if (bytes && experiment->model.vocab != BYTES_VOCAB)
+        return dpc_keys_error(yaml, "data.tokenizer.vocab", err, DPC_EINVAL,
+                              "is %u, and there are %d bytes: leave it out, or write kind: "
+                              "sentencepiece",
+                              experiment->model.vocab, BYTES_VOCAB);
+    if (experiment->model.vocab == 0)
+        return dpc_keys_error(yaml, "data.tokenizer.kind", err, DPC_EINVAL,
+                              "is sentencepiece, which needs the size of the corpus's vocabulary "
+                              "beside it: vocab, as \"dipaco data info\" tells it");
+    return DPC_OK;
+}
+
+static int
 check_model(const struct dpc_experiment *experiment, const struct dpc_yaml *yaml,
             struct dpc_error *err)
 {
@@ -359,13 +376,11 @@ check(const struct dpc_experiment *experiment, const struct dpc_yaml *yaml, stru
 {
     static int (*const rules[])(const struct dpc_experiment *, const struct dpc_yaml *,
                                 struct dpc_error *) = {
-        check_model,          check_shares,
-        check_steps,          check_warm_start,
-        check_mode,           check_levels,
-        check_topology,       check_routing,
-        check_replicas,       check_phases,
-        check_without_phases, check_score_paths,
-        check_early_stopping, dpc_experiment_check_reroute};
+        check_tokenizer,   check_model,          check_shares,
+        check_steps,       check_warm_start,     check_mode,
+        check_levels,      check_topology,       check_routing,
+        check_replicas,    check_phases,         check_without_phases,
+        check_score_paths, check_early_stopping, dpc_experiment_check_reroute};
     for (size_t i = 0; i < sizeof rules / sizeof *rules; i++) {
         int code = rules[i](experiment, yaml, err);
         if (code != DPC_OK)
@@ -378,7 +393,8 @@ check(const struct dpc_experiment *experiment, const struct dpc_yaml *yaml, stru
 static void
 complete(struct dpc_experiment *experiment)
 {
-    experiment->model.vocab = BYTES_VOCAB;
+    if (experiment->data.tokenizer == DPC_TOKENIZER_BYTES && experiment->model.vocab == 0)
+        experiment->model.vocab = BYTES_VOCAB;
     for (uint32_t i = 0; i < experiment->levels_count; i++) {
         if (experiment->levels[i].own)
             experiment->levels[i].modules = dpc_experiment_paths(experiment);

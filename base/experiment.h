@@ -24,7 +24,7 @@
 #include "base/yaml.h"
 
 enum dpc_mode { DPC_MODE_STRICT, DPC_MODE_ELASTIC };
-enum dpc_tokenizer_kind { DPC_TOKENIZER_BYTES };
+enum dpc_tokenizer_kind { DPC_TOKENIZER_BYTES, DPC_TOKENIZER_SENTENCEPIECE };
 enum dpc_outer_weight { DPC_WEIGHT_SHARD, DPC_WEIGHT_TOKENS, DPC_WEIGHT_UNIFORM };
 enum dpc_compute { DPC_COMPUTE_FP32, DPC_COMPUTE_BF16, DPC_COMPUTE_AUTO, DPC_COMPUTE_TF32 };
 enum dpc_trust { DPC_TRUST_CLOSED, DPC_TRUST_OPEN };
@@ -79,7 +79,7 @@ struct dpc_experiment {
         double test, early_stop, router; /* shares of the documents; the rest is train */
     } data;
     struct {
-        uint32_t dim, heads, ffn, context, vocab; /* vocab follows from the tokenizer */
+        uint32_t dim, heads, ffn, context, vocab; /* vocab: the tokenizer's */
         uint32_t kv_heads;                        /* 0: as many as heads; dpc_experiment_kv_heads */
         bool tie_embeddings;
         double rope_base, norm_epsilon, init_std;

@@ -35,11 +35,10 @@ static const struct dpc_choice recomputes[] = {{"auto", DPC_RECOMPUTE_AUTO, fals
                                                {0}};
 static const struct dpc_choice trusts[] = {
     {"closed", DPC_TRUST_CLOSED, false}, {"open", DPC_TRUST_OPEN, false}, {0}};
-static const struct dpc_choice tokenizers[] = {{"bytes", DPC_TOKENIZER_BYTES, false},
-                                               {"sentencepiece", 0, true},
-                                               {"bpe", 0, true},
-                                               {"unigram", 0, true},
-                                               {0}};
+static const struct dpc_choice tokenizers[] = {
+    {"bytes", DPC_TOKENIZER_BYTES, false},
+    {"sentencepiece", DPC_TOKENIZER_SENTENCEPIECE, false},
+    {0}};
 static const struct dpc_choice inits[] = {
     {"kmeans", DPC_ROUTING_KMEANS, false},   {"spherical", DPC_ROUTING_SPHERICAL, false},
     {"product", DPC_ROUTING_PRODUCT, false}, {"metadata", DPC_ROUTING_METADATA, false},
@@ -193,7 +192,16 @@ static const struct dpc_key rows[] = {
      FIELD(data.tokenizer),
      .fallback = "bytes",
      .choices = tokenizers,
-     .doc = "How text becomes tokens; bytes: each byte is a token"},
+     .doc = "What a token is; bytes: a byte; sentencepiece: a piece of a word, out of the "
+            "vocabulary that the corpus was imported with (`dipaco data import --tokenizer`)"},
+    {.path = "data.tokenizer.vocab",
+     .type = DPC_KEY_UINT,
+     FIELD(model.vocab),
+     .fallback_words = "256 for bytes; with sentencepiece it is needed",
+     .example = "256",
+     .range = {.min = 2, .max = DPC_VOCAB_MAX},
+     .unit = "tokens",
+     .doc = "Size of the vocabulary, which must be the corpus's"},
     {.path = "data.test",
      .type = DPC_KEY_REAL,
      FIELD(data.test),

@@ -1,16 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <inttypes.h>
+#include <string.h>
 #include <unistd.h>
 
+#include "base/alloc.h"
 #include "base/clock.h"
+#include "base/limits.h"
 #include "cli/commands.h"
+#include "cli/splits.h"
 #include "cli/text.h"
 #include "data/import.h"
 
-enum { PROGRESS_PERIOD_MS = 200 };
+enum { PROGRESS_PERIOD_MS = 200, VOCAB_DEFAULT = 8192 };
 
 struct import_options {
-    const char *out;
+    const char *out, *tokenizer, *experiment;
+    int64_t vocab; /* 0: not given */
     int kind;
     bool json;
 };
@@ -27,6 +32,26 @@ static const struct dpc_option options[] = {
      .help = "what the files are (default auto: by name and content)",
      .offset = offsetof(struct import_options, kind),
      .choices = dpc_import_kind_names},
+    {.name = "tokenizer",
+     .kind = DPC_OPTION_TEXT,
+     .value_name = "bytes|unigram|bpe|FILE",
+     .help =
+         "what tokens are: bytes (default), pieces of a vocabulary trained on these texts, or of "
+         "a model file of SentencePiece",
+     .offset = offsetof(struct import_options, tokenizer)},
+    {.name = "vocab",
+     .kind = DPC_OPTION_INTEGER,
+     .value_name = "N",
+     .help = "pieces to train (default 8192)",
+     .offset = offsetof(struct import_options, vocab),
+     .min = 2,
+     .max = DPC_VOCAB_MAX},
+    {.name = "experiment",
+     .kind = DPC_OPTION_TEXT,
+     .value_name = "FILE",
+     .help = "train them on what this experiment does not hold out (else on what the defaults do "
+             "not)",
+     .offset = offsetof(struct import_options, experiment)},
     {.name = "json",
      .kind = DPC_OPTION_FLAG,
      .help = "print JSON",
@@ -43,12 +68,19 @@ show_progress(void *context, const struct dpc_import_stats *stats)
 {
     struct progress *progress = context;
     int64_t now = dpc_clock_now_ms(&dpc_clock_system);
-    if (!progress->live || now < progress->due_ms)
+    if (!progress->live || (now < progress->due_ms && stats->stage != DPC_IMPORT_TRAINING))
         return true;
     char bytes[DPC_SHORT_TEXT_MAX];
-    fprintf(stderr, "\r\033[K%" PRIu64 "/%" PRIu64 " files, %" PRIu64 " documents, %s",
-            stats->files, stats->files_total, stats->documents,
-            dpc_text_bytes((double)stats->bytes, bytes));
+    fprintf(stderr, "\r\033[K");
+    if (stats->stage == DPC_IMPORT_SAMPLING)
+        fprintf(stderr, "%" PRIu64 "/%" PRIu64 " files, for the vocabulary", stats->files,
+                stats->files_total);
+    else if (stats->stage == DPC_IMPORT_TRAINING)
+        fprintf(stderr, "training the vocabulary on %s",
+                dpc_text_bytes((double)stats->sampled_bytes, bytes));
+    else
+        fprintf(stderr, "%" PRIu64 "/%" PRIu64 " files, %" PRIu64 " documents, %s", stats->files,
+                stats->files_total, stats->documents, dpc_text_bytes((double)stats->bytes, bytes));
     fflush(stderr);
     progress->shown = true;
     progress->due_ms = now + PROGRESS_PERIOD_MS;
@@ -73,11 +105,14 @@ print_json(const struct count *counts, size_t counts_count, const char *out)
 }
 
 static void
-print_stats(const struct dpc_import_stats *stats, const char *out, bool json)
+print_stats(const struct dpc_import_stats *stats, const char *out, bool pieces, bool json)
 {
     const struct count counts[] = {
         {"documents", "documents", stats->documents},
         {"tokens", "tokens", stats->tokens},
+        {"bytes", "bytes of text", stats->bytes},
+        {"vocab", "tokens in the vocabulary", stats->vocab},
+        {"sampled_bytes", "bytes of text that it was trained on", stats->sampled_bytes},
         {"files", "files read", stats->files},
         {"texts", "texts", stats->texts},
         {"json_lines", "JSON lines", stats->json_lines},
@@ -99,21 +134,49 @@ print_stats(const struct dpc_import_stats *stats, const char *out, bool json)
             printf("%12" PRIu64 "  %s\n", counts[i].value, counts[i].words);
     }
     printf("corpus: %s\n", out);
+    if (pieces)
+        printf("its experiments need data.tokenizer: {kind: sentencepiece, vocab: %" PRIu32 "}\n",
+               stats->vocab);
 }
 
 static int
-run(const struct dpc_call *call)
+choose_tokenizer(const struct dpc_call *call, struct dpc_import_tokenizer *ret_tokenizer)
+{
+    static const char *const names[] = {"bytes", "unigram", "bpe"};
+    static const enum dpc_import_tokenizer_kind kinds[] = {DPC_IMPORT_BYTES, DPC_IMPORT_UNIGRAM,
+                                                           DPC_IMPORT_BPE};
+    const struct import_options *given = call->options;
+    struct dpc_import_tokenizer tokenizer = {.vocab = given->vocab ? (uint32_t)given->vocab
+                                                                   : VOCAB_DEFAULT};
+    if (given->tokenizer) {
+        tokenizer.kind = DPC_IMPORT_TOKENIZER_FILE;
+        tokenizer.file = given->tokenizer;
+    }
+    for (size_t i = 0; given->tokenizer && i < DPC_COUNT(names); i++) {
+        if (strcmp(given->tokenizer, names[i]) == 0)
+            tokenizer = (struct dpc_import_tokenizer){.kind = kinds[i], .vocab = tokenizer.vocab};
+    }
+    bool trained = tokenizer.kind == DPC_IMPORT_UNIGRAM || tokenizer.kind == DPC_IMPORT_BPE;
+    if (!trained && (given->vocab || given->experiment))
+        return dpc_complain(call, DPC_EXIT_USAGE,
+                            "--%s is for a vocabulary that is trained: give --tokenizer unigram or "
+                            "bpe, too",
+                            given->vocab ? "vocab" : "experiment");
+    *ret_tokenizer = tokenizer;
+    return DPC_EXIT_OK;
+}
+
+static int
+import(const struct dpc_call *call, const struct dpc_import_tokenizer *tokenizer)
 {
     const struct import_options *given = call->options;
-    if (!given->out)
-        return dpc_complain(call, DPC_EXIT_USAGE, "--out DIR is missing: where the corpus goes");
     struct progress progress = {.live = isatty(STDERR_FILENO) == 1};
     struct dpc_import_options import = {
         .sources = call->arguments.items,
         .sources_count = call->arguments.count,
         .out = given->out,
         .kind = (enum dpc_import_kind)given->kind,
-        .tokenizer = DPC_TOKENIZER_BYTES,
+        .tokenizer = *tokenizer,
         .progress = show_progress,
         .progress_context = &progress,
     };
@@ -124,8 +187,29 @@ run(const struct dpc_call *call)
         fprintf(stderr, "\r\033[K");
     if (rc != DPC_OK)
         return dpc_complain_error(call, &err);
-    print_stats(&stats, given->out, given->json);
+    print_stats(&stats, given->out, tokenizer->kind != DPC_IMPORT_BYTES, given->json);
     return DPC_EXIT_OK;
+}
+
+static int
+run(const struct dpc_call *call)
+{
+    const struct import_options *given = call->options;
+    struct dpc_import_tokenizer tokenizer;
+    struct dpc_experiment *experiment;
+    struct dpc_error err;
+    if (!given->out)
+        return dpc_complain(call, DPC_EXIT_USAGE, "--out DIR is missing: where the corpus goes");
+    int exit = choose_tokenizer(call, &tokenizer);
+    if (exit != DPC_EXIT_OK)
+        return exit;
+    int rc = dpc_splits_load(given->experiment, &experiment, &err);
+    if (rc != DPC_OK)
+        return dpc_complain(call, dpc_exit_of_experiment(rc), "%s", err.text);
+    tokenizer.experiment = experiment;
+    exit = import(call, &tokenizer);
+    dpc_free(experiment);
+    return exit;
 }
 
 const struct dpc_command dpc_command_data_import = {

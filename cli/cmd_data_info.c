@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <inttypes.h>
 
+#include "base/alloc.h"
 #include "cli/commands.h"
+#include "cli/splits.h"
 #include "cli/text.h"
 #include "data/tokens.h"
 
@@ -55,7 +57,7 @@ print_json(const struct info *info)
     dpc_hash_hex(&content, hash, sizeof hash);
     dpc_json_set_integer(root, "documents", dpc_tokens_documents(info->tokens));
     dpc_json_set_integer(root, "tokens", (int64_t)dpc_tokens_total(info->tokens));
-    dpc_json_set_integer(root, "vocab", dpc_tokens_vocab(info->tokens));
+    dpc_json_set_integer(root, "vocab", dpc_tokens_vocabulary(info->tokens)->size);
     dpc_json_set_text(root, "hash", hash);
     dpc_json_set_integer(root, "prefix", info->prefix);
     dpc_json_set_integer(root, "too_short", (int64_t)info->too_short);
@@ -85,6 +87,9 @@ print_text(const struct info *info)
     dpc_table_add(table, "%" PRIu64, dpc_tokens_total(info->tokens));
     dpc_table_print(table, stdout);
     dpc_table_destroy(table);
+    const struct dpc_vocabulary *vocabulary = dpc_tokens_vocabulary(info->tokens);
+    printf("tokenizer: {kind: %s, vocab: %" PRIu32 "}\n",
+           vocabulary->lengths ? "sentencepiece" : "bytes", vocabulary->size);
     if (info->too_short)
         printf("%" PRIu64 " documents are not longer than the routing prefix of %" PRIu32
                " tokens and are never trained on\n",
@@ -92,39 +97,28 @@ print_text(const struct info *info)
 }
 
 static int
-load_experiment(const char *file, struct dpc_experiment *ret_experiment, struct dpc_error *err)
-{
-    /* Splits without an experiment: those of an example in which every key has its default. */
-    static const char defaults[] =
-        "experiment: defaults\ndata: {corpus: .}\n"
-        "levels: [{name: all, parts: [embedding, {blocks: 1}, head], modules: 1}]\n";
-    if (file)
-        return dpc_experiment_load(file, ret_experiment, err);
-    return dpc_experiment_parse("defaults", defaults, sizeof defaults - 1, ret_experiment, err);
-}
-
-static int
 run(const struct dpc_call *call)
 {
     const struct info_options *given = call->options;
-    struct dpc_experiment experiment;
+    struct dpc_experiment *experiment;
     struct dpc_tokens *tokens = NULL;
     struct dpc_error err;
-    int rc = load_experiment(given->experiment, &experiment, &err);
+    int rc = dpc_splits_load(given->experiment, &experiment, &err);
     if (rc != DPC_OK)
         return dpc_complain(call, dpc_exit_of_experiment(rc), "%s", err.text);
     rc = dpc_tokens_open(call->arguments.items[0], &tokens, &err);
     if (rc == DPC_OK)
         rc = dpc_tokens_verify(tokens, &err);
     if (rc == DPC_OK) {
-        struct info info = {.tokens = tokens, .prefix = experiment.routing.prefix};
-        count_documents(&info, &experiment);
+        struct info info = {.tokens = tokens, .prefix = experiment->routing.prefix};
+        count_documents(&info, experiment);
         if (given->json)
             print_json(&info);
         else
             print_text(&info);
     }
     dpc_tokens_close(tokens);
+    dpc_free(experiment);
     return rc == DPC_OK ? DPC_EXIT_OK : dpc_complain_error(call, &err);
 }
 

@@ -23,7 +23,7 @@ static const struct {
     {"rocksdb", DPC_VERSION_ROCKSDB},   {"protobuf-c", DPC_VERSION_PROTOBUFC},
     {"libyaml", DPC_VERSION_YAML},      {"jansson", DPC_VERSION_JANSSON},
     {"libcrypto", DPC_VERSION_CRYPTO},  {"zlib", DPC_VERSION_ZLIB},
-    {"zstd", DPC_VERSION_ZSTD},
+    {"zstd", DPC_VERSION_ZSTD},         {"sentencepiece", DPC_VERSION_SENTENCEPIECE},
 };
 
 /* Each card's object in "cards", or why there is none in "cards_reason". */

@@ -49,6 +49,8 @@ add_document(struct windows *windows, const struct dpc_tokens *tokens, uint32_t 
         if (dpc_batch_window(tokens, doc, window, context, experiment->routing.prefix,
                              windows->tokens + at, windows->targets + at) == 0)
             continue;
+        windows->evaluation.bytes += dpc_vocabulary_text_bytes(dpc_tokens_vocabulary(tokens),
+                                                               windows->targets + at, context);
         if (++windows->count == windows->batch_max)
             rc = score_windows(windows, err);
     }
@@ -78,8 +80,6 @@ score_documents(struct dpc_model *model, uint32_t path, const struct dpc_tokens 
     dpc_free(windows.targets);
     dpc_free(windows.sums);
     dpc_free(windows.counts);
-    /* With the byte tokenizer a token is a byte. */
-    windows.evaluation.bytes = windows.evaluation.targets;
     if (rc == DPC_OK)
         *ret_evaluation = windows.evaluation;
     return rc;

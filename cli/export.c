@@ -8,6 +8,7 @@
 
 #include "base/alloc.h"
 #include "base/llama.h"
+#include "cli/export_tokenizer.h"
 
 enum { PIECE_VALUES = 1 << 16 };
 
@@ -21,6 +22,9 @@ struct export
     const struct dpc_experiment *whole; /* the run's */
     struct dpc_experiment taken;        /* with the path's levels alone */
     struct dpc_path *path;
+    const struct dpc_tokenizer *tokenizer;
+    uint8_t *file; /* that it was made of; NULL: tokens are bytes */
+    size_t file_len;
     struct dpc_llama llama;
     struct dpc_error *err;
 };
@@ -128,13 +132,19 @@ write_weights(const struct export *export)
 /* --- The small files. */
 
 static int
-write_text(const struct export *export, const char *name, const char *text)
+write_bytes(const struct export *export, const char *name, const void *bytes, size_t len)
 {
     char path[DPC_PATH_MAX];
     int code = file_in(export, name, path);
     if (code == DPC_OK)
-        code = dpc_vfs_write_file(&dpc_vfs_posix, path, text, strlen(text), export->err);
+        code = dpc_vfs_write_file(&dpc_vfs_posix, path, bytes, len, export->err);
     return code;
+}
+
+static int
+write_text(const struct export *export, const char *name, const char *text)
+{
+    return write_bytes(export, name, text, strlen(text));
 }
 
 static int
@@ -155,95 +165,86 @@ write_config(const struct export *export)
     struct dpc_json *origin = dpc_json_object();
     dpc_json_set_text(origin, "experiment", export->whole->name);
     dpc_json_set_text(origin, "path", export->path_name);
-    dpc_json_set_text(origin, "tokens", "bytes");
+    dpc_json_set_text(origin, "tokens", export->file ? "sentencepiece" : "bytes");
     dpc_json_set_integer(origin, "routing_prefix", export->whole->routing.prefix);
     dpc_json_set(config, "dipaco", origin);
     return write_json(export, config_name, config);
 }
 
-/* The letter that the tokenizers library's ByteLevel writes for a byte: itself where it can be
- * seen, else one of those from U+0100 on, in order (GPT-2's bytes_to_unicode). */
-static void
-put_letter(uint32_t byte, uint32_t *hidden, char ret_letter[3])
+/* With the model file beside it, where there is one: llama.cpp reads that. A file that normalises
+ * texts says how, which a LlamaTokenizer reads. No text has marks around it. */
+static int
+write_tokenizer_config(const struct export *export, bool llama, bool add_prefix)
 {
-    bool seen = (byte >= '!' && byte <= '~') || (byte >= 0xA1 && byte != 0xAD);
-    uint32_t letter = seen ? byte : 0x100 + (*hidden)++;
-    ret_letter[0] = (char)letter;
-    ret_letter[1] = ret_letter[2] = 0;
-    if (letter < 0x80)
-        return;
-    ret_letter[0] = (char)(0xC0 | letter >> 6);
-    ret_letter[1] = (char)(0x80 | (letter & 0x3F));
-}
-
-static struct dpc_json *
-byte_level(void)
-{
-    struct dpc_json *level = dpc_json_object();
-    dpc_json_set_text(level, "type", "ByteLevel");
-    dpc_json_set_bool(level, "add_prefix_space", false);
-    dpc_json_set_bool(level, "trim_offsets", false);
-    dpc_json_set_bool(level, "use_regex", false);
-    return level;
-}
-
-/* Byte-pair encoding without pairs: token N is byte N. */
-static struct dpc_json *
-make_tokenizer(void)
-{
-    struct dpc_json *root = dpc_json_object(), *model = dpc_json_object(),
-                    *vocabulary = dpc_json_object();
-    uint32_t hidden = 0;
-    for (uint32_t byte = 0; byte < 256; byte++) {
-        char letter[3];
-        put_letter(byte, &hidden, letter);
-        dpc_json_set_integer(vocabulary, letter, byte);
+    struct dpc_json *config = dpc_json_object();
+    dpc_json_set_text(config, "tokenizer_class",
+                      llama ? "LlamaTokenizer" : "PreTrainedTokenizerFast");
+    dpc_json_set_integer(config, "model_max_length", export->whole->model.context);
+    dpc_json_set_bool(config, "clean_up_tokenization_spaces", false);
+    if (llama) {
+        dpc_json_set_bool(config, "add_bos_token", false);
+        dpc_json_set_bool(config, "add_eos_token", false);
+        dpc_json_set_bool(config, "add_prefix_space", add_prefix);
+        dpc_json_set_bool(config, "legacy", false);
     }
-    dpc_json_set_text(model, "type", "BPE");
-    dpc_json_set(model, "vocab", vocabulary);
-    dpc_json_set(model, "merges", dpc_json_array());
-    dpc_json_set_text(root, "version", "1.0");
-    dpc_json_set(root, "added_tokens", dpc_json_array());
-    dpc_json_set(root, "normalizer", NULL);
-    dpc_json_set(root, "pre_tokenizer", byte_level());
-    dpc_json_set(root, "post_processor", NULL);
-    dpc_json_set(root, "decoder", byte_level());
-    dpc_json_set(root, "model", model);
-    return root;
+    return write_json(export, "tokenizer_config.json", config);
+}
+
+static int
+write_piece_tokenizer(const struct export *export)
+{
+    struct dpc_sentencepiece_facts facts;
+    int code = dpc_sentencepiece_look(export->file, export->file_len, &facts, export->err);
+    if (code == DPC_OK)
+        code = write_bytes(export, DPC_TOKENIZER_FILE, export->file, export->file_len);
+    if (code != DPC_OK)
+        return code;
+    struct dpc_json *root = dpc_export_piece_tokenizer(export->tokenizer, &facts);
+    code = write_tokenizer_config(export, root == NULL, facts.add_prefix);
+    if (code == DPC_OK && root)
+        return write_json(export, "tokenizer.json", root);
+    dpc_json_destroy(root);
+    return code;
+}
+
+static int
+write_byte_tokenizer(const struct export *export)
+{
+    int code = write_tokenizer_config(export, false, false);
+    return code == DPC_OK ? write_json(export, "tokenizer.json", dpc_export_byte_tokenizer())
+                          : code;
 }
 
 static int
 write_tokenizer(const struct export *export)
 {
-    struct dpc_json *config = dpc_json_object();
-    dpc_json_set_text(config, "tokenizer_class", "PreTrainedTokenizerFast");
-    dpc_json_set_integer(config, "model_max_length", export->whole->model.context);
-    dpc_json_set_bool(config, "clean_up_tokenization_spaces", false);
-    int code = write_json(export, "tokenizer_config.json", config);
-    struct dpc_json *tokenizer = make_tokenizer();
-    if (code == DPC_OK)
-        return write_json(export, "tokenizer.json", tokenizer);
-    dpc_json_destroy(tokenizer);
-    return code;
+    return export->file ? write_piece_tokenizer(export) : write_byte_tokenizer(export);
 }
 
 static int
 write_readme(const struct export *export, uint64_t values)
 {
+    const struct dpc_experiment *whole = export->whole;
+    char *tokens = export->file
+                       ? dpc_format("Tokens are %u pieces of `" DPC_TOKENIZER_FILE
+                                    "`, a model of SentencePiece; none begins or ends a text.",
+                                    whole->model.vocab)
+                       : dpc_format("Tokens are bytes: token N is byte N, none begins or ends a "
+                                    "text, and `tokenizer.json` says so to others.");
     char *text = dpc_format(
         "# %s, path %s\n"
         "\n"
-        "A path of a DiPaCo model as a LlamaForCausalLM of %llu parameters. Tokens are bytes: "
-        "token N is byte N, none begins or ends a text, and `tokenizer.json` says so to others. "
+        "A path of a DiPaCo model as a LlamaForCausalLM of %llu parameters. %s "
         "In training windows were of %u tokens, and a document's first %u, by which a router "
         "chooses its path, were context alone.\n"
         "\n"
         "    from transformers import AutoModelForCausalLM, AutoTokenizer\n"
         "    model = AutoModelForCausalLM.from_pretrained(\".\")\n"
         "    tokenizer = AutoTokenizer.from_pretrained(\".\")\n",
-        export->whole->name, export->path_name, (unsigned long long)values,
-        export->whole->model.context, export->whole->routing.prefix);
+        whole->name, export->path_name, (unsigned long long)values, tokens, whole->model.context,
+        whole->routing.prefix);
     int code = write_text(export, "README.md", text);
+    dpc_free(tokens);
     dpc_free(text);
     return code;
 }
@@ -308,6 +309,10 @@ dpc_export_path(struct dpc_model *model, uint32_t path, const char *folder,
         .settings = settings, .folder = folder, .whole = dpc_model_experiment(model), .err = err};
     dpc_topology_path_name(topology, path, export->path_name, sizeof export->path_name);
     int code = dpc_model_path(model, path, &export->path, err);
+    if (code == DPC_OK)
+        code = dpc_model_tokenizer(model, &export->tokenizer, err);
+    if (code == DPC_OK)
+        code = dpc_model_tokenizer_file(model, &export->file, &export->file_len, err);
     if (code == DPC_OK) {
         dpc_experiment_take_levels(export->whole, dpc_topology_path_levels(topology, path),
                                    &export->taken);
@@ -317,6 +322,7 @@ dpc_export_path(struct dpc_model *model, uint32_t path, const char *folder,
         code = write_all(export, values);
         dpc_llama_done(&export->llama);
     }
+    dpc_free(export->file);
     dpc_free(export);
     if (code == DPC_OK)
         *ret_values = values;

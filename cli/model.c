@@ -9,6 +9,7 @@
 #include "base/processors.h"
 #include "base/tensor_blob.h"
 #include "base/vfs.h"
+#include "data/sentencepiece.h"
 #include "modules/compute.h"
 #include "routing/ngrams.h"
 #include "routing/router.h"
@@ -25,6 +26,7 @@ struct dpc_model {
     struct dpc_path_record *paths; /* [paths_count] */
     struct dpc_best_record *bests; /* [paths_count]; early stopping: the round that each takes */
     struct dpc_router *router;     /* once it was needed */
+    const struct dpc_tokenizer *tokenizer; /* likewise */
     struct dpc_pool *pool;
     struct dpc_path_options options;
     struct dpc_path *path; /* NULL: none was needed yet */
@@ -163,6 +165,7 @@ dpc_model_close(struct dpc_model *model)
     dpc_path_destroy(model->path);
     dpc_pool_destroy(model->pool);
     dpc_router_destroy(model->router);
+    dpc_tokenizer_destroy(model->tokenizer);
     dpc_free(model->modules);
     dpc_free(model->modules_known);
     dpc_free(model->paths);
@@ -182,6 +185,42 @@ const struct dpc_topology *
 dpc_model_topology(const struct dpc_model *model)
 {
     return &model->topology;
+}
+
+int
+dpc_model_tokenizer_file(struct dpc_model *model, uint8_t **ret_bytes, size_t *ret_len,
+                         struct dpc_error *err)
+{
+    if (model->experiment.data.tokenizer == DPC_TOKENIZER_BYTES) {
+        *ret_bytes = NULL;
+        *ret_len = 0;
+        return DPC_OK;
+    }
+    if (dpc_hash_is_none(&model->phase.tokenizer))
+        return dpc_error_set(err, DPC_ENOTFOUND,
+                             "there is no tokenizer yet: the run has not come that far");
+    return dpc_store_blob_load(model->store, &model->phase.tokenizer, ret_bytes, ret_len, err);
+}
+
+int
+dpc_model_tokenizer(struct dpc_model *model, const struct dpc_tokenizer **ret_tokenizer,
+                    struct dpc_error *err)
+{
+    struct dpc_tokenizer *made = NULL;
+    uint8_t *bytes = NULL;
+    size_t len = 0;
+    int rc = DPC_OK;
+    if (!model->tokenizer)
+        rc = dpc_model_tokenizer_file(model, &bytes, &len, err);
+    if (rc == DPC_OK && bytes)
+        rc = dpc_sentencepiece_read("the store's tokenizer", bytes, len, &made, err);
+    dpc_free(bytes);
+    if (rc != DPC_OK)
+        return rc;
+    if (!model->tokenizer)
+        model->tokenizer = made ? made : dpc_tokenizer_bytes();
+    *ret_tokenizer = model->tokenizer;
+    return DPC_OK;
 }
 
 const struct dpc_path_record *
@@ -321,17 +360,22 @@ load_router(struct dpc_model *model, struct dpc_error *err)
 }
 
 /* What there is of the text stands for the whole document: only a hash router looks at its key. */
-static uint32_t
-route(const struct dpc_model *model, const int32_t *tokens, uint32_t tokens_count,
-      const float *feature)
+static int
+route(struct dpc_model *model, const int32_t *tokens, uint32_t tokens_count, const float *feature,
+      uint32_t *ret_path, struct dpc_error *err)
 {
+    const struct dpc_tokenizer *tokenizer;
     struct dpc_hash hash;
-    uint8_t *text = dpc_alloc(tokens_count, 1);
-    for (uint32_t i = 0; i < tokens_count; i++)
-        text[i] = (uint8_t)tokens[i];
-    dpc_hash_of(text, tokens_count, &hash);
-    dpc_free(text);
-    return dpc_router_path(model->router, feature, hash.bytes);
+    struct dpc_buf text;
+    int rc = dpc_model_tokenizer(model, &tokenizer, err);
+    if (rc != DPC_OK)
+        return rc;
+    dpc_buf_init(&text, 0);
+    dpc_tokenizer_decode(tokenizer, tokens, tokens_count, &text);
+    dpc_hash_of(text.data, text.len, &hash);
+    dpc_buf_done(&text);
+    *ret_path = dpc_router_path(model->router, feature, hash.bytes);
+    return DPC_OK;
 }
 
 /* By the dense path as it was when the router was fitted, or by what the tokens alone say. */
@@ -369,7 +413,7 @@ dpc_model_route(struct dpc_model *model, const int32_t *tokens, uint32_t tokens_
     float *feature = dpc_alloc(dpc_router_dim(model->router), sizeof *feature);
     rc = features_of(model, tokens, tokens_count < prefix ? tokens_count : prefix, feature, err);
     if (rc == DPC_OK)
-        *ret_path = route(model, tokens, tokens_count, feature);
+        rc = route(model, tokens, tokens_count, feature, ret_path, err);
     dpc_free(feature);
     return rc;
 }

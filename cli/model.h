@@ -12,6 +12,7 @@
 #include "base/error.h"
 #include "base/experiment.h"
 #include "base/topology.h"
+#include "data/tokenizer.h"
 #include "data/tokens.h"
 #include "modules/path.h"
 #include "storage/db/store.h"
@@ -25,6 +26,13 @@ struct dpc_model *dpc_model_close(struct dpc_model *model);
 
 const struct dpc_experiment *dpc_model_experiment(const struct dpc_model *model);
 const struct dpc_topology *dpc_model_topology(const struct dpc_model *model);
+/* What made tokens of its corpus; it belongs to the model. DPC_ENOTFOUND before the corpus was
+ * read. */
+int dpc_model_tokenizer(struct dpc_model *model, const struct dpc_tokenizer **ret_tokenizer,
+                        struct dpc_error *err) DPC_MUST_CHECK;
+/* The file that it was made of, in fresh memory (dpc_free it); NULL where tokens are bytes. */
+int dpc_model_tokenizer_file(struct dpc_model *model, uint8_t **ret_bytes, size_t *ret_len,
+                             struct dpc_error *err) DPC_MUST_CHECK;
 /* The record of a path; all zero before its shard was made. */
 const struct dpc_path_record *dpc_model_path_record(const struct dpc_model *model, uint32_t path);
 

@@ -6,7 +6,6 @@
 
 #include "base/alloc.h"
 #include "cli/text.h"
-#include "data/tokenizer.h"
 #include "modules/generate.h"
 
 const struct dpc_sample_settings dpc_sample_defaults = {
@@ -14,43 +13,33 @@ const struct dpc_sample_settings dpc_sample_defaults = {
 
 /* --- Tokens and text. */
 
-static const struct dpc_tokenizer *
-tokenizer_of(const struct dpc_model *model)
-{
-    return dpc_tokenizer_get(dpc_model_experiment(model)->data.tokenizer);
-}
-
 /* The prompt as tokens, in fresh memory. */
 static int
-encode(const struct dpc_model *model, const char *text, size_t len, int32_t **ret_tokens,
+encode(struct dpc_model *model, const char *text, size_t len, int32_t **ret_tokens,
        uint32_t *ret_count, struct dpc_error *err)
 {
-    const struct dpc_tokenizer *tokenizer = tokenizer_of(model);
+    const struct dpc_tokenizer *tokenizer;
     if (len == 0)
         return dpc_error_set(err, DPC_EINVAL, "the prompt is empty");
     if (len > DPC_CONFIG_BYTES_MAX)
         return dpc_error_set(err, DPC_ELIMIT, "the prompt has %zu bytes; at most %zu are read", len,
                              (size_t)DPC_CONFIG_BYTES_MAX);
-    size_t most = tokenizer->tokens_max(len);
-    uint16_t *narrow = dpc_alloc(most, sizeof *narrow);
-    int32_t *tokens = dpc_alloc(most, sizeof *tokens);
-    size_t count = tokenizer->encode((const uint8_t *)text, len, narrow);
-    for (size_t i = 0; i < count; i++)
-        tokens[i] = narrow[i];
-    dpc_free(narrow);
-    *ret_tokens = tokens;
-    *ret_count = (uint32_t)count;
-    return DPC_OK;
+    int rc = dpc_model_tokenizer(model, &tokenizer, err);
+    if (rc == DPC_OK)
+        rc = dpc_tokenizer_encode_wide(tokenizer, (const uint8_t *)text, len, ret_tokens, ret_count,
+                                       err);
+    return rc;
 }
 
-static void
-decode(const struct dpc_model *model, const int32_t *tokens, uint32_t count, struct dpc_buf *out)
+static int
+decode(struct dpc_model *model, const int32_t *tokens, uint32_t count, struct dpc_buf *out,
+       struct dpc_error *err)
 {
-    const struct dpc_tokenizer *tokenizer = tokenizer_of(model);
-    for (uint32_t i = 0; i < count; i++) {
-        uint8_t bytes[DPC_TOKEN_BYTES_MAX];
-        dpc_buf_put(out, bytes, tokenizer->decode(tokens[i], bytes));
-    }
+    const struct dpc_tokenizer *tokenizer;
+    int rc = dpc_model_tokenizer(model, &tokenizer, err);
+    if (rc == DPC_OK)
+        dpc_tokenizer_decode(tokenizer, tokens, count, out);
+    return rc;
 }
 
 /* --- One sample. */
@@ -79,7 +68,7 @@ write_on(struct dpc_model *model, const struct dpc_sample_settings *settings, ui
     rc = dpc_generate(composed, tokens, count, settings->tokens, settings->temperature,
                       settings->top_k, settings->seed + index, written);
     if (rc == DPC_OK)
-        decode(model, written, settings->tokens, ret_text);
+        rc = decode(model, written, settings->tokens, ret_text, err);
     else
         rc = dpc_error_set(err, rc, "could not write text: %s", dpc_error_words(rc));
     dpc_free(written);
@@ -148,10 +137,11 @@ add_held_out(struct held_out *held_out, uint32_t path, uint32_t doc, struct dpc_
         struct dpc_buf text;
         int32_t *tokens = dpc_alloc(prefix, sizeof *tokens);
         dpc_buf_init(&text, 0);
-        decode(model, tokens, dpc_tokens_copy(documents, doc, 0, prefix, tokens), &text);
+        uint32_t count = dpc_tokens_copy(documents, doc, 0, prefix, tokens);
+        rc = decode(model, tokens, count, &text, err);
         size_t len = dpc_text_cut(text.data, text.len);
         held_out->found = true;
-        if (len > 0)
+        if (rc == DPC_OK && len > 0)
             rc = dpc_sample_add(model, held_out->settings, (const char *)text.data, len,
                                 held_out->index++, held_out->samples, err);
         dpc_buf_done(&text);

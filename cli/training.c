@@ -79,6 +79,8 @@ check_corpus(const char *file, const struct dpc_experiment *experiment, struct d
         dpc_error_prefix(err, rc,
                          "there is no corpus (make one with dipaco data import SRC... --out DIR)");
     if (rc == DPC_OK)
+        rc = dpc_tokens_check_vocabulary(tokens, experiment, err);
+    if (rc == DPC_OK)
         rc = dpc_tokens_longer_than(tokens, experiment->routing.prefix, &docs, &docs_count, err);
     if (rc == DPC_OK)
         rc = dpc_tokens_check_paths(tokens, experiment, err);

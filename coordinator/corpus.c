@@ -22,6 +22,8 @@ dpc_corpus_open(const struct dpc_world *world, struct dpc_corpus *corpus, struct
     *corpus = (struct dpc_corpus){.world = world};
     int code = dpc_tokens_open(world->corpus, &corpus->tokens, err);
     if (code == DPC_OK)
+        code = dpc_tokens_check_vocabulary(corpus->tokens, world->experiment, err);
+    if (code == DPC_OK)
         code = dpc_tokens_longer_than(corpus->tokens, world->experiment->routing.prefix,
                                       &corpus->docs, &corpus->docs_count, err);
     return code;
@@ -216,6 +218,33 @@ check_field(const struct dpc_corpus *corpus, struct dpc_error *err)
     return code;
 }
 
+/* Whoever opens a run later, to write text or to export it, finds the tokenizer in the store. */
+static int
+put_tokenizer(const struct dpc_corpus *corpus, struct dpc_hash *ret_hash, struct dpc_error *err)
+{
+    const struct dpc_vocabulary *vocabulary = dpc_tokens_vocabulary(corpus->tokens);
+    char path[DPC_PATH_MAX];
+    uint8_t *bytes;
+    size_t len;
+    if (dpc_hash_is_none(&vocabulary->model))
+        return DPC_OK;
+    if (dpc_path_join(corpus->world->corpus, DPC_TOKENIZER_FILE, path, sizeof path) != DPC_OK)
+        return dpc_error_set(err, DPC_ELIMIT, "the name of the corpus \"%s\" is too long",
+                             corpus->world->corpus);
+    int code =
+        dpc_vfs_read_file(&dpc_vfs_posix, path, DPC_TOKENIZER_FILE_BYTES_MAX, &bytes, &len, err);
+    if (code != DPC_OK)
+        return code;
+    code = dpc_store_blob_put(corpus->world->store, bytes, len, ret_hash, err);
+    dpc_free(bytes);
+    if (code == DPC_OK && !dpc_hash_equal(ret_hash, &vocabulary->model))
+        code = dpc_error_set(err, DPC_ECORRUPT,
+                             "\"%s\" is not the tokenizer that the corpus was made with: import it "
+                             "again",
+                             path);
+    return code;
+}
+
 static int
 prepare(const struct dpc_corpus *corpus, struct dpc_prepared *prepared, struct dpc_error *err)
 {
@@ -240,6 +269,8 @@ prepare(const struct dpc_corpus *corpus, struct dpc_prepared *prepared, struct d
         code = dpc_corpus_check_scored(corpus, err);
     if (code == DPC_OK)
         code = dpc_corpus_check_traced(corpus, err);
+    if (code == DPC_OK)
+        code = put_tokenizer(corpus, &prepared->tokenizer, err);
     if (code == DPC_OK)
         code = put_initial_modules(corpus->world, prepared->modules, err);
     if (code != DPC_OK)

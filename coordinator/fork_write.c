@@ -262,6 +262,7 @@ forget_routing(struct writer *writer)
         .phase = dpc_phase_after_warm_start(writer->cut->experiment),
         .next_serial = was->next_serial,
         .corpus = was->corpus,
+        .tokenizer = was->tokenizer,
         .prefixes = was->prefixes,
         .prefixes_bytes = was->prefixes_bytes,
         .documents = was->documents,

@@ -4,6 +4,7 @@
  * a network that has learned nothing it is beyond all, and documents stay. */
 #include "coordinator/reroute.h"
 
+#include <inttypes.h>
 #include <math.h>
 
 #include "base/alloc.h"
@@ -179,6 +180,7 @@ follow(const struct evaluating *evaluating, const struct dpc_traces_block *block
         }
         nats += dpc_traces_nats(block, path, doc, piece);
         row->targets += block->targets[doc * block->pieces + piece];
+        row->bytes += block->bytes[doc * block->pieces + piece];
     }
     row->nats += nats;
     row->documents++;
@@ -215,13 +217,10 @@ evaluate_document(void *context, const struct dpc_traces_block *block, uint32_t 
     struct evaluating *evaluating = context;
     for (uint32_t i = 0; i < evaluating->rows_count; i++) {
         struct dpc_rerouted *row = &evaluating->rows[i];
-        uint64_t before = row->targets;
+        uint64_t targets = row->targets, bytes = row->bytes;
         double nats = follow(evaluating, block, doc, row->margin, row);
-        unsigned long long targets = (unsigned long long)(row->targets - before);
-        /* A byte tokenizer's token is a byte; others will have to look at the text. */
-        dpc_buf_printf(evaluating->tsv, "%u\t%u\t%llu\t%llu\t%.17g\n", row->every, block->ids[doc],
-                       targets, targets, nats);
-        row->bytes = row->targets;
+        dpc_buf_printf(evaluating->tsv, "%u\t%u\t%" PRIu64 "\t%" PRIu64 "\t%.17g\n", row->every,
+                       block->ids[doc], row->targets - targets, row->bytes - bytes, nats);
     }
 }
 

@@ -82,6 +82,7 @@ take_rows(const struct dpc_score *scores, uint32_t path, struct dpc_traces_block
     for (size_t i = 0; i < count; i++) {
         if (path == 0) {
             block->targets[i] = scores[i].targets;
+            block->bytes[i] = scores[i].bytes;
             block->ids[i / block->pieces] = scores[i].id;
         }
         if (scores[i].targets != block->targets[i] || scores[i].id != block->ids[i / block->pieces])
@@ -118,6 +119,7 @@ block_done(struct dpc_traces_block *block)
 {
     dpc_free(block->nats);
     dpc_free(block->targets);
+    dpc_free(block->bytes);
     dpc_free(block->ids);
 }
 
@@ -132,8 +134,9 @@ read_block(const struct dpc_traces *traces, uint32_t index, struct dpc_traces_bl
     size_t rows = (block->to - block->from) * block->pieces;
     block->nats = dpc_try_alloc(rows * block->paths, sizeof *block->nats);
     block->targets = dpc_try_alloc(rows, sizeof *block->targets);
+    block->bytes = dpc_try_alloc(rows, sizeof *block->bytes);
     block->ids = dpc_try_alloc(block->to - block->from, sizeof *block->ids);
-    int code = block->nats && block->targets && block->ids
+    int code = block->nats && block->targets && block->bytes && block->ids
                    ? DPC_OK
                    : dpc_error_set(err, DPC_ENOMEM, "no memory for traces of %u documents",
                                    block->to - block->from);

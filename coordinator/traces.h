@@ -19,6 +19,7 @@ struct dpc_traces_block {
     size_t pieces;     /* of a document */
     double *nats;      /* [paths, to - from, pieces] */
     uint32_t *targets; /* [to - from, pieces]; the same for every path */
+    uint32_t *bytes;   /* [to - from, pieces] of text; likewise */
     uint32_t *ids;     /* [to - from] of the documents, in the corpus */
 };
 

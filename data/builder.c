@@ -3,7 +3,6 @@
  * on the tokenizer. */
 #include "data/builder.h"
 
-#include <assert.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -18,9 +17,7 @@ struct dpc_builder {
     struct dpc_vfs_file *file;
     struct dpc_tokens_writer writer;
     struct dpc_keyset keys;
-    uint16_t *tokens; /* of one document, grown as needed */
-    uint8_t *narrow;
-    size_t tokens_capacity;
+    struct dpc_buf tokens; /* of one document */
     char path[DPC_PATH_MAX];
     char temp[DPC_PATH_MAX];
     bool renamed;
@@ -46,11 +43,11 @@ int
 dpc_builder_open(const struct dpc_vfs *vfs, const char *path, const struct dpc_tokenizer *tokenizer,
                  struct dpc_builder **ret_builder, struct dpc_error *err)
 {
-    assert(tokenizer->width == 1);
     struct dpc_builder *builder = dpc_alloc(1, sizeof *builder);
     *builder = (struct dpc_builder){.vfs = vfs, .tokenizer = tokenizer};
     struct dpc_tokens_sink sink = {.write = write_file, .context = builder};
-    dpc_tokens_writer_init(&builder->writer, sink, tokenizer->width, tokenizer->vocab);
+    dpc_tokens_writer_init(&builder->writer, sink, &tokenizer->vocabulary);
+    dpc_buf_init(&builder->tokens, DPC_DOCUMENT_BYTES_MAX * tokenizer->vocabulary.width);
     dpc_keyset_init(&builder->keys);
     int code = DPC_ELIMIT;
     if ((size_t)snprintf(builder->path, sizeof builder->path, "%s", path) < sizeof builder->path &&
@@ -68,41 +65,24 @@ dpc_builder_open(const struct dpc_vfs *vfs, const char *path, const struct dpc_t
     return DPC_OK;
 }
 
-static bool
-make_room(struct dpc_builder *builder, size_t tokens)
-{
-    if (tokens <= builder->tokens_capacity)
-        return true;
-    builder->tokens_capacity = 0;
-    builder->tokens = dpc_free(builder->tokens);
-    builder->narrow = dpc_free(builder->narrow);
-    builder->tokens = dpc_try_alloc(tokens, sizeof *builder->tokens);
-    builder->narrow = dpc_try_alloc(tokens, sizeof *builder->narrow);
-    if (!builder->tokens || !builder->narrow)
-        return false;
-    builder->tokens_capacity = tokens;
-    return true;
-}
-
 static int
 write_document(struct dpc_builder *builder, const uint8_t *key, const uint8_t *text, size_t len,
-               uint32_t *ret_tokens)
+               uint32_t *ret_tokens, struct dpc_error *err)
 {
-    size_t tokens_max = builder->tokenizer->tokens_max(len);
-    if (tokens_max > DPC_DOCUMENT_BYTES_MAX)
-        return DPC_ELIMIT;
-    if (!make_room(builder, tokens_max) || !dpc_keyset_add(&builder->keys, key))
-        return DPC_ENOMEM;
-    size_t count = builder->tokenizer->encode(text, len, builder->tokens);
-    assert(count > 0 && count <= tokens_max);
-    for (size_t i = 0; i < count; i++)
-        builder->narrow[i] = (uint8_t)builder->tokens[i];
+    struct dpc_buf *tokens = &builder->tokens;
+    if (!dpc_keyset_add(&builder->keys, key))
+        return failed(builder, DPC_ENOMEM, err);
+    dpc_buf_reset(tokens);
+    int code = dpc_tokenizer_encode(builder->tokenizer, text, len, tokens, err);
+    if (code != DPC_OK)
+        return dpc_error_prefix(err, code, "could not add a document");
+    uint32_t count = (uint32_t)(tokens->len / builder->tokenizer->vocabulary.width);
     dpc_tokens_writer_document(&builder->writer, (uint32_t)builder->writer.header.documents, key,
-                               (uint32_t)count);
-    dpc_tokens_writer_tokens(&builder->writer, builder->narrow, count);
+                               count);
+    dpc_tokens_writer_tokens(&builder->writer, tokens->data, tokens->len);
     if (ret_tokens)
-        *ret_tokens = (uint32_t)count;
-    return builder->writer.code;
+        *ret_tokens = count;
+    return builder->writer.code == DPC_OK ? DPC_OK : failed(builder, builder->writer.code, err);
 }
 
 int
@@ -115,8 +95,7 @@ dpc_builder_add(struct dpc_builder *builder, const uint8_t *text, size_t len, ui
     dpc_hash_of(text, len, &hash);
     if (dpc_keyset_has(&builder->keys, hash.bytes))
         return dpc_error_set(err, DPC_EEXIST, "could not add a document: it is there already");
-    int code = write_document(builder, hash.bytes, text, len, ret_tokens);
-    return code == DPC_OK ? DPC_OK : failed(builder, code, err);
+    return write_document(builder, hash.bytes, text, len, ret_tokens, err);
 }
 
 static int
@@ -160,7 +139,6 @@ dpc_builder_close(struct dpc_builder *builder)
     }
     dpc_tokens_writer_done(&builder->writer);
     dpc_keyset_done(&builder->keys);
-    dpc_free(builder->tokens);
-    dpc_free(builder->narrow);
+    dpc_buf_done(&builder->tokens);
     return dpc_free(builder);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Files are read one after the other in the scan's order; each gives documents to the builder,
- * which knows duplicates and puts the corpus in place at the end. */
+ * which knows duplicates and puts the corpus in place at the end. A vocabulary that is to be
+ * trained takes a pass of its own before. */
 #include "data/import.h"
 
 #include <ctype.h>
@@ -17,14 +18,19 @@
 #include "data/builder.h"
 #include "data/manpage.h"
 #include "data/scan.h"
+#include "data/sentencepiece.h"
 #include "data/source.h"
 #include "data/tokens.h"
+#include "data/vocabulary_sample.h"
 
 enum { PROGRESS_LINES = 4096 };
 
 struct import {
     const struct dpc_import_options *options;
     struct dpc_import_stats stats;
+    struct dpc_vocabulary_sample *sample; /* while one is gathered, instead of the builder */
+    const struct dpc_tokenizer *tokenizer;
+    struct dpc_buf model; /* of DPC_TOKENIZER_FILE */
     struct dpc_builder *builder;
     struct dpc_buf input; /* a file or a line as it is */
     struct dpc_buf text;  /* a manual page's text */
@@ -67,11 +73,16 @@ add_document(struct import *import, const uint8_t *text, size_t len, uint64_t li
         stats->binary += len != 0;
         return DPC_OK;
     }
+    if (import->sample)
+        return dpc_vocabulary_sample_add(import->sample, text, len, err);
     int code = dpc_builder_add(import->builder, text, len, &tokens, err);
-    if (code == DPC_EEXIST) {
-        stats->duplicates++;
+    if (code == DPC_EEXIST || code == DPC_EINVAL) {
+        stats->duplicates += code == DPC_EEXIST;
+        stats->empty += code == DPC_EINVAL; /* for the tokenizer */
         return DPC_OK;
     }
+    if (code == DPC_EPARSE)
+        return dpc_error_prefix(err, code, "could not import \"%s\"", import->path);
     if (code != DPC_OK)
         return code;
     add_name(import, tokens, line);
@@ -227,14 +238,14 @@ add_file(struct import *import, const char *path, struct dpc_error *err)
     return report_progress(import, err);
 }
 
-/* --- The whole. */
+/* --- Files. */
 
 /* The corpus may lie below its own source: an earlier one is no text of it. */
 static void
 leave_out_corpus(const struct import *import, struct dpc_scan *scan)
 {
     static const char *const names[] = {DPC_TOKENS_FILE, DPC_TOKENS_FILE ".new",
-                                        DPC_IMPORT_NAMES_FILE};
+                                        DPC_IMPORT_NAMES_FILE, DPC_TOKENIZER_FILE};
     char path[DPC_PATH_MAX];
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         if (dpc_path_join(import->options->out, names[i], path, sizeof path) == DPC_OK)
@@ -270,13 +281,104 @@ nothing_found(const struct import *import, struct dpc_error *err)
                          stats->files, stats->binary, stats->empty, stats->without_text);
 }
 
+/* --- The tokenizer. */
+
+static int
+read_files(struct import *import, const struct dpc_scan *scan, struct dpc_error *err)
+{
+    int code = DPC_OK;
+    for (size_t i = 0; code == DPC_OK && i < scan->count; i++)
+        code = add_file(import, scan->paths[i], err);
+    return code;
+}
+
+static int
+train(struct import *import, struct dpc_error *err)
+{
+    const struct dpc_import_tokenizer *chosen = &import->options->tokenizer;
+    import->stats.stage = DPC_IMPORT_TRAINING;
+    import->stats.sampled_bytes = dpc_vocabulary_sample_bytes(import->sample);
+    int code = report_progress(import, err);
+    if (code == DPC_OK)
+        code = dpc_sentencepiece_train(
+            chosen->kind == DPC_IMPORT_BPE ? DPC_SENTENCEPIECE_BPE : DPC_SENTENCEPIECE_UNIGRAM,
+            chosen->vocab, dpc_vocabulary_sample_next, import->sample, &import->model, err);
+    return code;
+}
+
+/* Counts of the first pass are forgotten. */
+static int
+make_model(struct import *import, const struct dpc_scan *scan, struct dpc_error *err)
+{
+    struct dpc_import_stats counted = import->stats;
+    import->stats.stage = DPC_IMPORT_SAMPLING;
+    import->sample = dpc_vocabulary_sample_create(import->options->tokenizer.experiment,
+                                                  DPC_VOCABULARY_TEXT_BYTES_MAX);
+    int code = read_files(import, scan, err);
+    if (code == DPC_OK)
+        code = train(import, err);
+    counted.sampled_bytes = import->stats.sampled_bytes;
+    import->sample = dpc_vocabulary_sample_destroy(import->sample);
+    import->stats = counted;
+    return code;
+}
+
+static int
+read_model(struct import *import, struct dpc_error *err)
+{
+    uint8_t *bytes = NULL;
+    size_t len = 0;
+    int code = dpc_vfs_read_file(&dpc_vfs_posix, import->options->tokenizer.file,
+                                 DPC_TOKENIZER_FILE_BYTES_MAX, &bytes, &len, err);
+    if (code == DPC_OK)
+        dpc_buf_put(&import->model, bytes, len);
+    dpc_free(bytes);
+    return code == DPC_OK ? DPC_OK : dpc_error_prefix(err, code, "the tokenizer's file");
+}
+
+static int
+choose_tokenizer(struct import *import, const struct dpc_scan *scan, struct dpc_error *err)
+{
+    const struct dpc_import_tokenizer *chosen = &import->options->tokenizer;
+    struct dpc_tokenizer *tokenizer = NULL;
+    import->tokenizer = dpc_tokenizer_bytes();
+    if (chosen->kind == DPC_IMPORT_BYTES)
+        return DPC_OK;
+    int code = chosen->kind == DPC_IMPORT_TOKENIZER_FILE ? read_model(import, err)
+                                                         : make_model(import, scan, err);
+    if (code == DPC_OK)
+        code = dpc_sentencepiece_read(chosen->file ? chosen->file : DPC_TOKENIZER_FILE,
+                                      import->model.data, import->model.len, &tokenizer, err);
+    if (code == DPC_OK)
+        import->tokenizer = tokenizer;
+    return code;
+}
+
+/* Beside the token file, which names it by its hash; none where tokens are bytes. */
+static int
+put_tokenizer(const struct import *import, struct dpc_error *err)
+{
+    char path[DPC_PATH_MAX];
+    int code = dpc_path_join(import->options->out, DPC_TOKENIZER_FILE, path, sizeof path);
+    if (code != DPC_OK)
+        return dpc_error_set(err, code, "the name of the corpus folder \"%s\" is too long",
+                             import->options->out);
+    if (import->model.len)
+        return dpc_vfs_write_file(&dpc_vfs_posix, path, import->model.data, import->model.len, err);
+    return dpc_vfs_remove_tree(path, err);
+}
+
+/* --- The whole. */
+
 static int
 finish(struct import *import, struct dpc_error *err)
 {
     char path[DPC_PATH_MAX];
     if (import->stats.documents == 0)
         return nothing_found(import, err);
-    int code = dpc_builder_finish(import->builder, err);
+    int code = put_tokenizer(import, err);
+    if (code == DPC_OK)
+        code = dpc_builder_finish(import->builder, err);
     if (code != DPC_OK)
         return code;
     code = dpc_path_join(import->options->out, DPC_IMPORT_NAMES_FILE, path, sizeof path);
@@ -289,27 +391,41 @@ finish(struct import *import, struct dpc_error *err)
 }
 
 static int
-import_files(struct import *import, struct dpc_scan *scan, struct dpc_error *err)
+make_folder(const struct import *import, struct dpc_error *err)
 {
-    int code = find_files(import, scan, err);
-    for (size_t i = 0; code == DPC_OK && i < scan->count; i++)
-        code = add_file(import, scan->paths[i], err);
-    return code == DPC_OK ? finish(import, err) : code;
+    const char *out = import->options->out;
+    int code = dpc_vfs_posix.ops->make_folder(&dpc_vfs_posix, out);
+    return code == DPC_OK ? DPC_OK
+                          : dpc_error_set(err, code, "could not make the corpus folder \"%s\": %s",
+                                          out, dpc_error_words(code));
 }
 
 static int
 open_builder(struct import *import, struct dpc_error *err)
 {
-    const struct dpc_import_options *options = import->options;
     char path[DPC_PATH_MAX];
-    int code = dpc_path_join(options->out, DPC_TOKENS_FILE, path, sizeof path);
-    if (code == DPC_OK)
-        code = dpc_vfs_posix.ops->make_folder(&dpc_vfs_posix, options->out);
+    int code = dpc_path_join(import->options->out, DPC_TOKENS_FILE, path, sizeof path);
     if (code != DPC_OK)
-        return dpc_error_set(err, code, "could not make the corpus folder \"%s\": %s", options->out,
-                             dpc_error_words(code));
-    return dpc_builder_open(&dpc_vfs_posix, path, dpc_tokenizer_get(options->tokenizer),
-                            &import->builder, err);
+        return dpc_error_set(err, code, "the name of the corpus folder \"%s\" is too long",
+                             import->options->out);
+    import->stats.stage = DPC_IMPORT_ENCODING;
+    import->stats.vocab = import->tokenizer->vocabulary.size;
+    return dpc_builder_open(&dpc_vfs_posix, path, import->tokenizer, &import->builder, err);
+}
+
+static int
+import_all(struct import *import, struct dpc_scan *scan, struct dpc_error *err)
+{
+    int code = make_folder(import, err);
+    if (code == DPC_OK)
+        code = find_files(import, scan, err);
+    if (code == DPC_OK)
+        code = choose_tokenizer(import, scan, err);
+    if (code == DPC_OK)
+        code = open_builder(import, err);
+    if (code == DPC_OK)
+        code = read_files(import, scan, err);
+    return code == DPC_OK ? finish(import, err) : code;
 }
 
 int
@@ -319,15 +435,16 @@ dpc_import(const struct dpc_import_options *options, struct dpc_import_stats *re
     struct import import = {.options = options};
     struct dpc_scan scan;
     dpc_scan_init(&scan);
+    dpc_buf_init(&import.model, 0);
     dpc_buf_init(&import.input, 0);
     dpc_buf_init(&import.text, 0);
     dpc_buf_init(&import.names, 0);
-    int code = open_builder(&import, err);
-    if (code == DPC_OK)
-        code = import_files(&import, &scan, err);
+    int code = import_all(&import, &scan, err);
     if (code == DPC_OK)
         *ret_stats = import.stats;
     dpc_builder_close(import.builder);
+    dpc_tokenizer_destroy(import.tokenizer);
+    dpc_buf_done(&import.model);
     dpc_buf_done(&import.input);
     dpc_buf_done(&import.text);
     dpc_buf_done(&import.names);

@@ -4,9 +4,9 @@
  * document, its `text` field), manual pages (as the text that a reader sees). All may be packed as
  * .gz or .zst. Equal texts are kept once. The result depends on the files' names and content only.
  *
- * The corpus is a folder with two files: DPC_TOKENS_FILE (data/tokens.h), and
- * DPC_IMPORT_NAMES_FILE, a line a document for people: id, tokens, where it came from, separated by
- * tabs.
+ * The corpus is a folder: DPC_TOKENS_FILE (data/tokens.h), DPC_IMPORT_NAMES_FILE, a line a document
+ * for people: id, tokens, where it came from, separated by tabs; and where tokens are pieces the
+ * tokenizer that made them, DPC_TOKENIZER_FILE.
  *
  * Owns: nothing. Threads: one import a folder. Limits: DPC_DOCUMENT_BYTES_MAX a document.
  * Nothing is half done: the old corpus, if any, stays until the new one is whole and on disk.
@@ -32,8 +32,31 @@ enum dpc_import_kind {
     DPC_IMPORT_MANPAGE,
 };
 
+/* What text becomes tokens with. */
+enum dpc_import_tokenizer_kind {
+    DPC_IMPORT_BYTES,
+    DPC_IMPORT_UNIGRAM, /* a vocabulary that is trained on the texts, which are read twice then */
+    DPC_IMPORT_BPE,
+    DPC_IMPORT_TOKENIZER_FILE,
+};
+struct dpc_import_tokenizer {
+    enum dpc_import_tokenizer_kind kind;
+    const char *file;                        /* DPC_IMPORT_TOKENIZER_FILE: of SentencePiece */
+    uint32_t vocab;                          /* trained: pieces */
+    const struct dpc_experiment *experiment; /* trained: on none of its held-out documents */
+};
+
+enum dpc_import_stage {
+    DPC_IMPORT_SAMPLING, /* reading what a vocabulary is trained on */
+    DPC_IMPORT_TRAINING, /* training it, which takes a minute of 32 MiB */
+    DPC_IMPORT_ENCODING,
+};
+
 struct dpc_import_stats {
-    uint64_t files_total, files; /* found, and read so far */
+    enum dpc_import_stage stage;
+    uint64_t sampled_bytes; /* that a vocabulary is or was trained on */
+    uint32_t vocab;
+    uint64_t files_total, files; /* found, and read so far in this stage */
     uint64_t documents, tokens;
     uint64_t bytes;                       /* of the documents' texts */
     uint64_t texts, json_lines, manpages; /* documents by kind */
@@ -53,14 +76,15 @@ struct dpc_import_options {
     size_t sources_count;
     const char *out; /* the corpus folder; made where it is missing */
     enum dpc_import_kind kind;
-    enum dpc_tokenizer_kind tokenizer;
+    struct dpc_import_tokenizer tokenizer;
     /* Called after each file and every few thousand lines (may be NULL); false stops the import. */
     bool (*progress)(void *context, const struct dpc_import_stats *stats);
     void *progress_context;
 };
 
 /* DPC_ENOTFOUND, DPC_EPERM, DPC_EIO; DPC_ECORRUPT for a damaged packed file; DPC_EPARSE for a line
- * that is no JSON; DPC_EINVAL when nothing is left to import; DPC_ELIMIT; DPC_ENOSPACE;
+ * that is no JSON; DPC_EINVAL when nothing is left to import, or when the texts do not give the
+ * vocabulary that was asked for; DPC_ELIMIT; DPC_ENOSPACE;
  * DPC_ECANCELLED when `progress` said so. */
 int dpc_import(const struct dpc_import_options *options, struct dpc_import_stats *ret_stats,
                struct dpc_error *err) DPC_MUST_CHECK;

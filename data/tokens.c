@@ -25,6 +25,7 @@ struct dpc_tokens {
     size_t len;
     void *map; /* NULL when the bytes are the caller's */
     struct dpc_tokens_header header;
+    struct dpc_vocabulary vocabulary;
 };
 
 static int damaged(const char *name, struct dpc_error *err, const char *format, ...)
@@ -55,18 +56,20 @@ entry_at(const struct dpc_tokens *tokens, uint32_t doc, struct dpc_tokens_entry 
 static int
 check_kind(const char *name, const struct dpc_tokens_header *header, struct dpc_error *err)
 {
-    if (header->format != DPC_TOKENS_FORMAT)
+    bool bytes = header->format == DPC_TOKENS_FORMAT_BYTES;
+    if (!bytes && header->format != DPC_TOKENS_FORMAT_PIECES)
         return dpc_error_set(err, DPC_EVERSION,
                              "could not open corpus \"%s\": its format is %" PRIu32
-                             " and this release reads %d; import it again with this release",
-                             name, header->format, DPC_TOKENS_FORMAT);
-    if (header->width != 1 || header->vocab != 256)
-        return dpc_error_set(err, DPC_EVERSION,
-                             "could not open corpus \"%s\": it has %" PRIu32
-                             "-byte tokens of a vocabulary of %" PRIu32
-                             ", and this release reads byte tokens; import it again with this "
-                             "release",
-                             name, header->width, header->vocab);
+                             " and this release reads %d and %d; import it again with this release",
+                             name, header->format, DPC_TOKENS_FORMAT_BYTES,
+                             DPC_TOKENS_FORMAT_PIECES);
+    if (header->width != (bytes ? 1 : 2) || header->vocab < 2 || header->vocab > DPC_VOCAB_MAX ||
+        (bytes && header->vocab != DPC_VOCABULARY_BYTES.size) ||
+        bytes != dpc_hash_is_none(&header->tokenizer))
+        return damaged(name, err,
+                       "%" PRIu32 "-byte tokens of a vocabulary of %" PRIu32
+                       " do not go with format %" PRIu32,
+                       header->width, header->vocab, header->format);
     if (header->reserved)
         return damaged(name, err, "a reserved field is set");
     return DPC_OK;
@@ -111,11 +114,21 @@ check_table(const struct dpc_tokens *tokens, struct dpc_error *err)
         return damaged(tokens->name, err,
                        "its documents have %" PRIu64 " tokens and it has %" PRIu64, at,
                        header->tokens);
-    dpc_tokens_header_check(header, tokens->bytes + header->table_offset,
-                            tokens->len - (size_t)header->table_offset, &check);
+    size_t tail = (size_t)dpc_tokens_header_tail(header);
+    dpc_tokens_header_check(header, tokens->bytes + tail, tokens->len - tail, &check);
     if (!dpc_hash_equal(&check, &header->check))
         return damaged(tokens->name, err, "the check of its header and table fails");
     return DPC_OK;
+}
+
+static void
+name_vocabulary(struct dpc_tokens *tokens)
+{
+    const struct dpc_tokens_header *header = &tokens->header;
+    tokens->vocabulary = (struct dpc_vocabulary){
+        .size = header->vocab, .width = header->width, .model = header->tokenizer};
+    if (header->format == DPC_TOKENS_FORMAT_PIECES)
+        tokens->vocabulary.lengths = tokens->bytes + dpc_tokens_header_tail(header);
 }
 
 static int
@@ -130,6 +143,8 @@ check_all(struct dpc_tokens *tokens, struct dpc_error *err)
         code = check_sizes(tokens->name, &tokens->header, tokens->len, err);
     if (code == DPC_OK)
         code = check_table(tokens, err);
+    if (code == DPC_OK)
+        name_vocabulary(tokens);
     return code;
 }
 
@@ -219,6 +234,14 @@ dpc_tokens_close(struct dpc_tokens *tokens)
     return dpc_free(tokens);
 }
 
+static uint32_t
+token_at(const struct dpc_tokens *tokens, uint64_t index)
+{
+    const uint8_t *at =
+        tokens->bytes + DPC_TOKENS_HEADER_BYTES + (size_t)index * tokens->header.width;
+    return tokens->header.width == 1 ? at[0] : (uint32_t)(at[0] | at[1] << 8);
+}
+
 int
 dpc_tokens_verify(const struct dpc_tokens *tokens, struct dpc_error *err)
 {
@@ -227,6 +250,10 @@ dpc_tokens_verify(const struct dpc_tokens *tokens, struct dpc_error *err)
                 (size_t)tokens->header.tokens * tokens->header.width, &hash);
     if (!dpc_hash_equal(&hash, &tokens->header.tokens_hash))
         return damaged(tokens->name, err, "its tokens do not match their hash");
+    for (uint64_t i = 0; i < tokens->header.tokens; i++) {
+        if (token_at(tokens, i) >= tokens->header.vocab)
+            return damaged(tokens->name, err, "token %" PRIu64 " is none of its vocabulary", i);
+    }
     return DPC_OK;
 }
 
@@ -248,10 +275,10 @@ dpc_tokens_total(const struct dpc_tokens *tokens)
     return tokens->header.tokens;
 }
 
-uint32_t
-dpc_tokens_vocab(const struct dpc_tokens *tokens)
+const struct dpc_vocabulary *
+dpc_tokens_vocabulary(const struct dpc_tokens *tokens)
 {
-    return tokens->header.vocab;
+    return &tokens->vocabulary;
 }
 
 void
@@ -304,9 +331,8 @@ dpc_tokens_copy(const struct dpc_tokens *tokens, uint32_t doc, uint32_t from, ui
         return 0;
     if (count > entry.count - from)
         count = entry.count - from;
-    const uint8_t *at = tokens->bytes + DPC_TOKENS_HEADER_BYTES + (size_t)(entry.first + from);
     for (uint32_t i = 0; i < count; i++)
-        ret_tokens[i] = at[i];
+        ret_tokens[i] = (int32_t)token_at(tokens, entry.first + from + i);
     return count;
 }
 
@@ -334,6 +360,21 @@ dpc_tokens_longer_than(const struct dpc_tokens *tokens, uint32_t prefix, uint32_
     *ret_docs = docs;
     *ret_docs_count = count;
     return DPC_OK;
+}
+
+int
+dpc_tokens_check_vocabulary(const struct dpc_tokens *tokens,
+                            const struct dpc_experiment *experiment, struct dpc_error *err)
+{
+    bool bytes = tokens->vocabulary.lengths == NULL;
+    if (bytes == (experiment->data.tokenizer == DPC_TOKENIZER_BYTES) &&
+        tokens->vocabulary.size == experiment->model.vocab)
+        return DPC_OK;
+    return dpc_error_set(err, DPC_EINVAL,
+                         "corpus \"%s\" has tokens of another kind than the experiment: write "
+                         "data.tokenizer: {kind: %s, vocab: %" PRIu32
+                         "}, or import its texts again, with another --tokenizer",
+                         tokens->name, bytes ? "bytes" : "sentencepiece", tokens->vocabulary.size);
 }
 
 int

@@ -19,11 +19,14 @@
 #include "base/error.h"
 #include "base/hash.h"
 #include "data/split.h"
+#include "data/vocabulary.h"
 
 struct dpc_tokens;
 
 /* Name of the token file inside a corpus folder. */
 #define DPC_TOKENS_FILE "corpus.tokens"
+/* Name of the tokenizer's file beside it, where tokens are pieces. */
+#define DPC_TOKENIZER_FILE "tokenizer.model"
 
 /* Opens a token file, or the one inside a corpus folder, and checks every field of it.
  * DPC_ENOTFOUND, DPC_ECORRUPT, DPC_EVERSION (made by a newer release), DPC_EIO. */
@@ -37,7 +40,8 @@ int dpc_tokens_open_bytes(const char *name, const void *bytes, size_t len,
 /* Takes NULL; returns NULL. */
 struct dpc_tokens *dpc_tokens_close(struct dpc_tokens *tokens);
 
-/* Compares the tokens with the hash in the header: reads the whole file. DPC_ECORRUPT. */
+/* Compares the tokens with the hash in the header and the vocabulary: reads the whole file.
+ * DPC_ECORRUPT. */
 int dpc_tokens_verify(const struct dpc_tokens *tokens, struct dpc_error *err) DPC_MUST_CHECK;
 
 /* As given to _open; for messages. */
@@ -45,7 +49,8 @@ const char *dpc_tokens_name(const struct dpc_tokens *tokens);
 uint32_t dpc_tokens_documents(const struct dpc_tokens *tokens);
 /* Tokens of all documents. */
 uint64_t dpc_tokens_total(const struct dpc_tokens *tokens);
-uint32_t dpc_tokens_vocab(const struct dpc_tokens *tokens);
+/* Of the file's; valid as long as it is open. */
+const struct dpc_vocabulary *dpc_tokens_vocabulary(const struct dpc_tokens *tokens);
 /* A name for the file's content: two files with equal hashes hold the same documents. */
 void dpc_tokens_hash(const struct dpc_tokens *tokens, struct dpc_hash *ret_hash);
 
@@ -68,6 +73,11 @@ uint32_t dpc_tokens_copy(const struct dpc_tokens *tokens, uint32_t doc, uint32_t
  * with what to do. */
 int dpc_tokens_longer_than(const struct dpc_tokens *tokens, uint32_t prefix, uint32_t **ret_docs,
                            uint32_t *ret_docs_count, struct dpc_error *err) DPC_MUST_CHECK;
+
+/* DPC_EINVAL, with what to do, when the experiment's tokenizer is another one than the file's. */
+int dpc_tokens_check_vocabulary(const struct dpc_tokens *tokens,
+                                const struct dpc_experiment *experiment,
+                                struct dpc_error *err) DPC_MUST_CHECK;
 
 /* DPC_EINVAL, with what to do, when not even an even split would give each path of the experiment
  * the documents that routing.documents_min asks for: of train and router, longer than the prefix.

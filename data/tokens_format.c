@@ -9,21 +9,36 @@ static const uint8_t magic[8] = {'D', 'P', 'C', 'T', 'O', 'K', 'N', '1'};
 
 enum { ALIGN = 8 };
 
+/* In whole eights. */
+static uint64_t
+lengths_bytes(const struct dpc_tokens_header *header)
+{
+    if (header->format == DPC_TOKENS_FORMAT_BYTES)
+        return 0;
+    return ((uint64_t)header->vocab + ALIGN - 1) / ALIGN * ALIGN;
+}
+
 bool
 dpc_tokens_header_place(struct dpc_tokens_header *header)
 {
     uint64_t at, table;
     if (__builtin_mul_overflow(header->tokens, header->width, &at) ||
         __builtin_add_overflow(at, DPC_TOKENS_HEADER_BYTES + ALIGN - 1, &at) ||
-        __builtin_mul_overflow(header->documents, DPC_TOKENS_ENTRY_BYTES, &table))
+        __builtin_mul_overflow(header->documents, DPC_TOKENS_ENTRY_BYTES, &table) ||
+        __builtin_add_overflow(at / ALIGN * ALIGN, lengths_bytes(header), &header->table_offset))
         return false;
-    header->table_offset = at / ALIGN * ALIGN;
     return !__builtin_add_overflow(header->table_offset, table, &header->file_bytes);
 }
 
+uint64_t
+dpc_tokens_header_tail(const struct dpc_tokens_header *header)
+{
+    return header->table_offset - lengths_bytes(header);
+}
+
 void
-dpc_tokens_header_check(const struct dpc_tokens_header *header, const uint8_t *table,
-                        size_t table_bytes, struct dpc_hash *ret_check)
+dpc_tokens_header_check(const struct dpc_tokens_header *header, const uint8_t *tail,
+                        size_t tail_bytes, struct dpc_hash *ret_check)
 {
     struct dpc_tokens_header blank = *header;
     struct dpc_hasher hasher;
@@ -33,7 +48,7 @@ dpc_tokens_header_check(const struct dpc_tokens_header *header, const uint8_t *t
     dpc_tokens_header_encode(&blank, &bytes);
     dpc_hasher_start(&hasher);
     dpc_hasher_add(&hasher, bytes.data, bytes.len);
-    dpc_hasher_add(&hasher, table, table_bytes);
+    dpc_hasher_add(&hasher, tail, tail_bytes);
     dpc_hasher_finish(&hasher, ret_check);
     dpc_buf_done(&bytes);
 }
@@ -54,6 +69,7 @@ dpc_tokens_header_encode(const struct dpc_tokens_header *header, struct dpc_buf 
     dpc_buf_put_u64(out, header->file_bytes);
     dpc_buf_put(out, header->tokens_hash.bytes, DPC_HASH_BYTES);
     dpc_buf_put(out, header->check.bytes, DPC_HASH_BYTES);
+    dpc_buf_put(out, header->tokenizer.bytes, DPC_HASH_BYTES);
     if (!out->failed)
         dpc_buf_put(out, zeros, DPC_TOKENS_HEADER_BYTES - (out->len - start));
 }
@@ -86,8 +102,17 @@ dpc_tokens_header_decode(const uint8_t *bytes, struct dpc_tokens_header *ret_hea
     memcpy(ret_header->tokens_hash.bytes, dpc_reader_bytes(&reader, DPC_HASH_BYTES),
            DPC_HASH_BYTES);
     memcpy(ret_header->check.bytes, dpc_reader_bytes(&reader, DPC_HASH_BYTES), DPC_HASH_BYTES);
+    memcpy(ret_header->tokenizer.bytes, dpc_reader_bytes(&reader, DPC_HASH_BYTES), DPC_HASH_BYTES);
     assert(!reader.failed);
     return all_zero(reader.at, (size_t)(reader.end - reader.at));
+}
+
+void
+dpc_tokens_lengths_encode(const uint8_t *lengths, uint32_t vocab, struct dpc_buf *out)
+{
+    static const uint8_t zeros[ALIGN];
+    dpc_buf_put(out, lengths, vocab);
+    dpc_buf_put(out, zeros, -(size_t)vocab % ALIGN);
 }
 
 void

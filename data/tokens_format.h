@@ -4,12 +4,13 @@
  *
  *     header    192 bytes, below
  *     tokens    `tokens` times `width` bytes, document after document; zeros up to 8 bytes
- *     table     32 bytes a document: u64 first token, u32 count, 16 bytes content key, u32 id
+ *     lengths   format 2: `vocab` bytes, how many bytes of text each token stands for; zeros up to
+ * 8 table     32 bytes a document: u64 first token, u32 count, 16 bytes content key, u32 id
  *
- * All little endian. `check` is SHA-256 over the header (with `check` zero) and the table, so any
- * changed bit outside the tokens is seen at open; `tokens_hash` covers the tokens and is compared
- * on demand. The table stands last: an import streams tokens without knowing how many there will
- * be.
+ * All little endian. Format 1 is that of bytes, which need neither lengths nor a `tokenizer`.
+ * `check` is SHA-256 over the header (with `check` zero), lengths and table, so any changed bit
+ * outside the tokens is seen at open; `tokens_hash` covers the tokens and is compared on demand.
+ * The table stands last: an import streams tokens without knowing how many there will be.
  *
  * Owns: nothing. Threads: any.
  */
@@ -21,8 +22,14 @@
 #include "base/buf.h"
 #include "base/hash.h"
 #include "data/split.h"
+#include "data/vocabulary.h"
 
-enum { DPC_TOKENS_FORMAT = 1, DPC_TOKENS_HEADER_BYTES = 192, DPC_TOKENS_ENTRY_BYTES = 32 };
+enum {
+    DPC_TOKENS_FORMAT_BYTES = 1,
+    DPC_TOKENS_FORMAT_PIECES = 2,
+    DPC_TOKENS_HEADER_BYTES = 192,
+    DPC_TOKENS_ENTRY_BYTES = 32,
+};
 
 struct dpc_tokens_header {
     uint32_t format;
@@ -35,6 +42,7 @@ struct dpc_tokens_header {
     uint64_t file_bytes;
     struct dpc_hash tokens_hash;
     struct dpc_hash check;
+    struct dpc_hash tokenizer; /* of its file; none in format 1 */
 };
 
 struct dpc_tokens_entry {
@@ -44,18 +52,23 @@ struct dpc_tokens_entry {
     uint8_t key[DPC_CONTENT_KEY_BYTES];
 };
 
-/* Sets table_offset and file_bytes from documents, tokens and width. False on overflow. */
+/* Sets table_offset and file_bytes from format, documents, tokens, width and vocab. False on
+ * overflow. */
 bool dpc_tokens_header_place(struct dpc_tokens_header *header);
+/* Where the tokens and the zeros behind them end: at the lengths, or in format 1 at the table. */
+uint64_t dpc_tokens_header_tail(const struct dpc_tokens_header *header);
 
-/* `check` of a header whose other fields stand, over `table_bytes` bytes of table. */
-void dpc_tokens_header_check(const struct dpc_tokens_header *header, const uint8_t *table,
-                             size_t table_bytes, struct dpc_hash *ret_check);
+/* `check` of a header whose other fields stand, over the `tail_bytes` from the tail on. */
+void dpc_tokens_header_check(const struct dpc_tokens_header *header, const uint8_t *tail,
+                             size_t tail_bytes, struct dpc_hash *ret_check);
 
 /* Appends exactly DPC_TOKENS_HEADER_BYTES. */
 void dpc_tokens_header_encode(const struct dpc_tokens_header *header, struct dpc_buf *out);
 /* Reads as many; false when magic or padding differ. */
 bool dpc_tokens_header_decode(const uint8_t *bytes, struct dpc_tokens_header *ret_header);
 
+/* With the zeros behind them. */
+void dpc_tokens_lengths_encode(const uint8_t *lengths, uint32_t vocab, struct dpc_buf *out);
 void dpc_tokens_entry_encode(const struct dpc_tokens_entry *entry, struct dpc_buf *out);
 void dpc_tokens_entry_decode(const uint8_t *bytes, struct dpc_tokens_entry *ret_entry);
 

@@ -8,23 +8,26 @@
 #include "data/tokens.h"
 #include "data/tokens_writer.h"
 
-enum { COPY_TOKENS = 4096 };
+enum { COPY_TOKENS = 4096, TOKEN_BYTES_MAX = 2 };
 
 static void
 write_document(struct dpc_tokens_writer *writer, const struct dpc_tokens *tokens, uint32_t doc,
                uint32_t count)
 {
     int32_t wide[COPY_TOKENS];
-    uint8_t narrow[COPY_TOKENS];
+    uint8_t narrow[COPY_TOKENS * TOKEN_BYTES_MAX];
+    uint32_t width = dpc_tokens_vocabulary(tokens)->width;
     uint8_t key[DPC_CONTENT_KEY_BYTES];
     dpc_tokens_key(tokens, doc, key);
     dpc_tokens_writer_document(writer, dpc_tokens_id(tokens, doc), key, count);
     for (uint32_t from = 0; from < count; from += COPY_TOKENS) {
         uint32_t len = count - from < COPY_TOKENS ? count - from : COPY_TOKENS;
         dpc_tokens_copy(tokens, doc, from, len, wide);
-        for (uint32_t i = 0; i < len; i++)
-            narrow[i] = (uint8_t)wide[i];
-        dpc_tokens_writer_tokens(writer, narrow, len);
+        for (uint32_t i = 0; i < len; i++) {
+            for (uint32_t byte = 0; byte < width; byte++)
+                narrow[i * width + byte] = (uint8_t)(wide[i] >> (8 * byte));
+        }
+        dpc_tokens_writer_tokens(writer, narrow, (size_t)len * width);
     }
 }
 
@@ -33,7 +36,7 @@ write_documents(const struct dpc_tokens *tokens, const uint32_t *docs, uint32_t 
                 uint32_t tokens_max, struct dpc_tokens_sink sink)
 {
     struct dpc_tokens_writer writer;
-    dpc_tokens_writer_init(&writer, sink, 1, dpc_tokens_vocab(tokens));
+    dpc_tokens_writer_init(&writer, sink, dpc_tokens_vocabulary(tokens));
     for (uint32_t i = 0; i < docs_count; i++) {
         uint32_t count = dpc_tokens_count(tokens, docs[i]);
         write_document(&writer, tokens, docs[i],

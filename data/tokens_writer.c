@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Tokens gather in a chunk, so that many small documents are few writes. The table stays in memory
- * (32 bytes a document) until the end. */
+ * Tokens gather in a chunk, so that many small documents are few writes. Lengths and table stay in
+ * memory (32 bytes a document) until the end. */
 #include "data/tokens_writer.h"
 
 #include <string.h>
@@ -36,16 +36,22 @@ add(struct dpc_tokens_writer *writer, const void *bytes, size_t len)
 
 void
 dpc_tokens_writer_init(struct dpc_tokens_writer *writer, struct dpc_tokens_sink sink,
-                       uint32_t width, uint32_t vocab)
+                       const struct dpc_vocabulary *vocabulary)
 {
     static const uint8_t blank[DPC_TOKENS_HEADER_BYTES];
     *writer = (struct dpc_tokens_writer){
         .sink = sink,
-        .header = {.format = DPC_TOKENS_FORMAT, .width = width, .vocab = vocab},
+        .header = {.format =
+                       vocabulary->lengths ? DPC_TOKENS_FORMAT_PIECES : DPC_TOKENS_FORMAT_BYTES,
+                   .width = vocabulary->width,
+                   .vocab = vocabulary->size,
+                   .tokenizer = vocabulary->model},
     };
     dpc_hasher_start(&writer->hasher);
     dpc_buf_init(&writer->chunk, 0);
-    dpc_buf_init(&writer->table, 0);
+    dpc_buf_init(&writer->tail, 0);
+    if (vocabulary->lengths)
+        dpc_tokens_lengths_encode(vocabulary->lengths, vocabulary->size, &writer->tail);
     add(writer, blank, sizeof blank);
 }
 
@@ -54,7 +60,7 @@ dpc_tokens_writer_done(struct dpc_tokens_writer *writer)
 {
     dpc_hasher_abandon(&writer->hasher);
     dpc_buf_done(&writer->chunk);
-    dpc_buf_done(&writer->table);
+    dpc_buf_done(&writer->tail);
 }
 
 void
@@ -67,7 +73,7 @@ dpc_tokens_writer_document(struct dpc_tokens_writer *writer, uint32_t id,
     if (writer->code != DPC_OK)
         return;
     memcpy(entry.key, key, DPC_CONTENT_KEY_BYTES);
-    dpc_tokens_entry_encode(&entry, &writer->table);
+    dpc_tokens_entry_encode(&entry, &writer->tail);
     writer->header.documents++;
     writer->header.tokens += count;
 }
@@ -87,16 +93,16 @@ dpc_tokens_writer_finish(struct dpc_tokens_writer *writer)
     struct dpc_buf bytes;
 
     dpc_hasher_finish(&writer->hasher, &header->tokens_hash);
-    if (writer->table.failed && writer->code == DPC_OK)
+    if (writer->tail.failed && writer->code == DPC_OK)
         writer->code = DPC_ENOMEM;
     if (!dpc_tokens_header_place(header) && writer->code == DPC_OK)
         writer->code = DPC_ELIMIT;
     flush(writer);
     if (writer->code != DPC_OK)
         return writer->code;
-    put(writer, zeros, (size_t)(header->table_offset - writer->offset));
-    put(writer, writer->table.data, writer->table.len);
-    dpc_tokens_header_check(header, writer->table.data, writer->table.len, &header->check);
+    put(writer, zeros, (size_t)(dpc_tokens_header_tail(header) - writer->offset));
+    put(writer, writer->tail.data, writer->tail.len);
+    dpc_tokens_header_check(header, writer->tail.data, writer->tail.len, &header->check);
     dpc_buf_init(&bytes, 0);
     dpc_tokens_header_encode(header, &bytes);
     writer->offset = 0;

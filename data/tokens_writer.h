@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Writes a token file front to back: tokens as they come, then the table, at last the header.
+ * Writes a token file front to back: tokens as they come, then lengths and table, at last the
+ * header.
  * Shared by the builder (import, into a file) and by subsets (into a file or into memory).
  *
- * Owns: the table and a chunk of tokens. Threads: one. Limits: DPC_DOCUMENTS_MAX documents.
+ * Owns: the tail and a chunk of tokens. Threads: one. Limits: DPC_DOCUMENTS_MAX documents.
  * After an error every further call does nothing; _finish tells the first one.
  */
 #ifndef DPC_DATA_TOKENS_WRITER_H
@@ -27,22 +28,23 @@ struct dpc_tokens_writer {
     struct dpc_tokens_header header;
     struct dpc_hasher hasher;
     struct dpc_buf chunk; /* bytes not written yet */
-    struct dpc_buf table;
-    uint64_t offset; /* of the chunk in the file */
+    struct dpc_buf tail;  /* what stands behind the tokens */
+    uint64_t offset;      /* of the chunk in the file */
     int code;
 };
 
 void dpc_tokens_writer_init(struct dpc_tokens_writer *writer, struct dpc_tokens_sink sink,
-                            uint32_t width, uint32_t vocab);
+                            const struct dpc_vocabulary *vocabulary);
 /* Also for one that was not finished. */
 void dpc_tokens_writer_done(struct dpc_tokens_writer *writer);
 
-/* Starts a document of `count` > 0 tokens; exactly that many follow through _tokens. */
+/* Starts a document of `count` > 0 tokens; exactly that many follow through _tokens, each in the
+ * vocabulary's width. */
 void dpc_tokens_writer_document(struct dpc_tokens_writer *writer, uint32_t id,
                                 const uint8_t key[DPC_CONTENT_KEY_BYTES], uint32_t count);
 void dpc_tokens_writer_tokens(struct dpc_tokens_writer *writer, const uint8_t *tokens, size_t len);
 
-/* Table and header. The first error of all calls, or DPC_OK. */
+/* Tail and header. The first error of all calls, or DPC_OK. */
 int dpc_tokens_writer_finish(struct dpc_tokens_writer *writer) DPC_MUST_CHECK;
 
 #endif

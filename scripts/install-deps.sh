@@ -7,7 +7,7 @@ set -eu
 build_packages='build-essential pkg-config autoconf automake
     libzmq3-dev librocksdb-dev libprotobuf-c-dev protobuf-c-compiler libopenblas-dev libdnnl-dev libyaml-dev
     libjansson-dev libssl-dev zlib1g-dev libzstd-dev libcurl4-openssl-dev libsystemd-dev
-    libmicrohttpd-dev ca-certificates'
+    libmicrohttpd-dev libsentencepiece-dev ca-certificates'
 # git: the lint of tracked files. systemd: systemd-analyze. curl: tests/e2e/http.sh.
 test_packages='libcunit1-dev git systemd curl'
 

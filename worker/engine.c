@@ -321,7 +321,7 @@ static int
 check_tokens(const struct dpc_engine *engine, const struct dpc_msg_lease *lease,
              const struct dpc_tokens *tokens, struct dpc_error *err)
 {
-    uint32_t vocab = dpc_tokens_vocab(tokens), documents = dpc_tokens_documents(tokens);
+    uint32_t vocab = dpc_tokens_vocabulary(tokens)->size, documents = dpc_tokens_documents(tokens);
     if (vocab != engine->experiment.model.vocab)
         return dpc_error_set(err, DPC_EPROTO, "the token file has a vocabulary of %u, the model %u",
                              vocab, engine->experiment.model.vocab);

@@ -28,12 +28,19 @@ struct evaluation {
     uint64_t tokens_done;
 };
 
+/* Piece number `i` of the windows that have gathered. */
 static int
-add_sum(struct dpc_score *score, double nats, uint64_t targets)
+add_sum(const struct evaluation *evaluation, size_t i)
 {
-    score->nats += nats;
-    score->targets += (uint32_t)targets;
-    return isfinite(nats) ? DPC_OK : DPC_ENOTFINITE;
+    const struct dpc_engine *engine = evaluation->engine;
+    size_t pieces = engine->experiment.model.context / evaluation->piece;
+    struct dpc_score *score = &evaluation->scores[evaluation->places[i / pieces] + i % pieces];
+    score->nats += evaluation->sums[i];
+    score->targets += (uint32_t)evaluation->counts[i];
+    score->bytes += (uint32_t)dpc_vocabulary_text_bytes(dpc_tokens_vocabulary(evaluation->tokens),
+                                                        engine->targets + i * evaluation->piece,
+                                                        evaluation->piece);
+    return isfinite(evaluation->sums[i]) ? DPC_OK : DPC_ENOTFINITE;
 }
 
 /* Scores the windows that have gathered. */
@@ -48,8 +55,7 @@ flush(struct evaluation *evaluation, struct dpc_error *err)
                                      evaluation->windows_count, context, evaluation->piece,
                                      evaluation->sums, evaluation->counts);
     for (size_t i = 0; code == DPC_OK && i < (size_t)evaluation->windows_count * pieces; i++)
-        code = add_sum(&evaluation->scores[evaluation->places[i / pieces] + i % pieces],
-                       evaluation->sums[i], evaluation->counts[i]);
+        code = add_sum(evaluation, i);
     if (code != DPC_OK)
         return dpc_error_set(err, code, "the loss of path %u could not be evaluated: %s",
                              evaluation->task->lease->path, dpc_error_words(code));
@@ -105,11 +111,8 @@ static int
 put_table(struct evaluation *evaluation, struct dpc_msg_submit *submit, struct dpc_error *err)
 {
     struct dpc_engine *engine = evaluation->engine;
-    for (size_t i = 0; i < evaluation->scores_count; i++) {
-        /* A byte tokenizer's token is a byte; others will have to look at the text. */
-        evaluation->scores[i].bytes = evaluation->scores[i].targets;
+    for (size_t i = 0; i < evaluation->scores_count; i++)
         submit->tokens += evaluation->scores[i].targets;
-    }
     submit->steps_count = evaluation->task->lease->to - evaluation->task->lease->from;
     dpc_buf_reset(&engine->blob);
     dpc_scores_write(&engine->blob, evaluation->scores, evaluation->scores_count);

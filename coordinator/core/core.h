@@ -90,6 +90,7 @@ struct dpc_submission_check {
 
 struct dpc_prepared {
     struct dpc_hash corpus;
+    struct dpc_hash tokenizer;               /* its file; none: tokens are bytes */
     struct dpc_hash modules[DPC_LEVELS_MAX]; /* initial dense modules: tensor blobs */
     struct dpc_blob_ref prefixes;            /* first tokens of all usable documents */
     uint32_t documents;                      /* in `prefixes` */

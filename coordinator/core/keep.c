@@ -174,6 +174,7 @@ dpc_keep_create(const struct dpc_core *core)
     keep->versions = dpc_alloc(keep->modules_count, sizeof *keep->versions);
     keep->rounds_done = dpc_alloc(keep->paths_count, sizeof *keep->rounds_done);
     add(keep, &core->phase.prefixes);
+    add(keep, &core->phase.tokenizer);
     add(keep, &core->phase.router);
     add(keep, &core->phase.scored);
     if (!DPC_PLANTED(DPC_PLANTED_TRACED_SWEPT))

@@ -257,6 +257,7 @@ core_on_prepared(struct dpc_core *core, const struct dpc_prepared *prepared,
     for (uint32_t level = 0; level < core->topology.levels_count; level++)
         core_count_delivered(core, dpc_topology_module(&core->topology, dense, level));
     core->phase.corpus = prepared->corpus;
+    core->phase.tokenizer = prepared->tokenizer;
     core->phase.prefixes = prepared->prefixes.hash;
     core->phase.prefixes_bytes = prepared->prefixes.bytes;
     core->phase.documents = prepared->documents;

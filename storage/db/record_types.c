@@ -53,19 +53,20 @@ static const struct dpc_field phase_fields[] = {
     F(bytes_down),    F(numeric_class),    F(warm_state_bytes), F(routing_phases),
     F(scored),        F(scored_bytes),     F(scored_documents), F(traced),
     F(traced_bytes),  F(traced_documents), F(traced_train),     F(traced_learned),
-    F(traced_router), F(routes),           F(routes_bytes),
+    F(traced_router), F(routes),           F(routes_bytes),     F(tokenizer),
 };
 #undef F
 
 const struct dpc_record_type dpc_type_phase = {
     .name = "phase",
     .letter = LETTER_PHASE,
-    .format = 3,
+    .format = 4,
     .family = DPC_KV_STATE,
     .fields = phase_fields,
     .fields_count = COUNT(phase_fields),
-    .fields_count_format_1 = COUNT(phase_fields) - 13, /* up to numeric_class */
-    .fields_count_format_2 = COUNT(phase_fields) - 8,  /* without new routes at evaluation */
+    .fields_count_format_1 = COUNT(phase_fields) - 14, /* up to numeric_class */
+    .fields_count_format_2 = COUNT(phase_fields) - 9,  /* without new routes at evaluation */
+    .fields_count_format_3 = COUNT(phase_fields) - 1,  /* without a tokenizer */
     .bytes = sizeof(struct dpc_phase_record),
 };
 

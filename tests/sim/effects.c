@@ -67,6 +67,7 @@ prepare(struct sim *sim, struct dpc_event *event)
         sim_mark(sim, SIM_MARK_IMPORTED);
     event->type = DPC_EVENT_PREPARED;
     prepared->corpus = put_data(sim, "corpus", 0, NULL).hash;
+    prepared->tokenizer = put_data(sim, "tokenizer", 0, NULL).hash;
     for (uint32_t level = 0; level < sim->coordinator.experiment.levels_count; level++)
         prepared->modules[level] = sim_put_tensor(sim, level);
     prepared->prefixes = put_data(sim, "prefixes", 0, NULL);

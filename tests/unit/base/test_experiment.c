@@ -591,8 +591,9 @@ canonical_form_has_groups_and_levels(void)
     dpc_experiment_print(&e, &out);
     const char *text = dpc_buf_text(&out);
     CU_ASSERT_EQUAL(strncmp(text, "experiment: x\nmode: strict\nseed: 1\n", 35), 0);
-    CU_ASSERT_PTR_NOT_NULL(
-        strstr(text, "\ndata:\n  corpus: c\n  tokenizer:\n    kind: bytes\n  test: 0.1\n"));
+    CU_ASSERT_PTR_NOT_NULL(strstr(
+        text,
+        "\ndata:\n  corpus: c\n  tokenizer:\n    kind: bytes\n    vocab: 256\n  test: 0.1\n"));
     CU_ASSERT_PTR_NOT_NULL(
         strstr(text, "\nlevels:\n  - {name: lower, parts: [embedding, {blocks: 2}], modules: 2, "
                      "identity: false}\n"
@@ -789,7 +790,42 @@ damaged_files_never_harm(void)
     dpc_free(good);
 }
 
+static void
+a_tokenizer_and_its_vocabulary_go_together(void)
+{
+    static const struct {
+        const char *tokenizer;
+        int code;
+        const char *words; /* NULL: the vocabulary is `vocab` */
+        uint32_t vocab;
+    } cases[] = {
+        {"{kind: bytes}", DPC_OK, NULL, 256},
+        {"{kind: bytes, vocab: 256}", DPC_OK, NULL, 256},
+        {"{vocab: 256}", DPC_OK, NULL, 256},
+        {"{kind: sentencepiece, vocab: 8192}", DPC_OK, NULL, 8192},
+        {"{kind: sentencepiece, vocab: 65536}", DPC_OK, NULL, 65536},
+        {"{kind: bytes, vocab: 257}", DPC_EINVAL, "\"data.tokenizer.vocab\" is 257", 0},
+        {"{kind: sentencepiece}", DPC_EINVAL, "dipaco data info", 0},
+        {"{kind: sentencepiece, vocab: 1}", DPC_ERANGE, "2 to 65536", 0},
+        {"{kind: sentencepiece, vocab: 65537}", DPC_ERANGE, "2 to 65536", 0},
+        {"{kind: unigram, vocab: 300}", DPC_EINVAL, "one of bytes, sentencepiece", 0},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct dpc_experiment e;
+        struct dpc_error err = {0};
+        char *text = dpc_format("experiment: x\ndata: {corpus: c, tokenizer: %s}\n%s",
+                                cases[i].tokenizer, levels);
+        CU_ASSERT_EQUAL(parse(text, &e, &err), cases[i].code);
+        if (cases[i].words)
+            CU_ASSERT_PTR_NOT_NULL(strstr(err.text, cases[i].words))
+        else
+            CU_ASSERT_EQUAL(e.model.vocab, cases[i].vocab);
+        dpc_free(text);
+    }
+}
+
 static const struct dpc_test tests[] = {
+    {"a tokenizer and its vocabulary go together", a_tokenizer_and_its_vocabulary_go_together},
     {"quickstart is as the design says", quickstart_is_as_the_design_says},
     {"volunteers trusts nobody and waits for nobody",
      volunteers_trusts_nobody_and_waits_for_nobody},

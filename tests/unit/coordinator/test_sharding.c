@@ -18,6 +18,7 @@
 #include "tests/unit/coordinator/put_result.h"
 #include "tests/unit/coordinator/small_2x2.h"
 #include "tests/unit/data/corpus.h"
+#include "tests/unit/data/pairs.h"
 #include "tests/unit/harness.h"
 
 enum { DOCUMENTS = 400, DIM = 16, PATHS = 4 };
@@ -721,7 +722,81 @@ the_dense_model_begins_as_the_imported_one(void)
     end(&rig);
 }
 
+/* A corpus of pieces in a folder of its own, beside the file that its tokenizer was made of. */
+static void
+build_pieces(struct rig *rig, const char *model_file)
+{
+    static const char *const beginnings[PATHS] = {"one ", "the other ", "error ", "there "};
+    struct dpc_tokenizer tokenizer = *pairs_tokenizer();
+    char *texts[DOCUMENTS];
+    dpc_hash_of("the model", 9, &tokenizer.vocabulary.model);
+    for (uint32_t i = 0; i < DOCUMENTS; i++)
+        texts[i] =
+            dpc_format("%snumber %u, and something more behind it", beginnings[i % PATHS], i);
+    temp_write_text(&rig->temp, "pieces/" DPC_TOKENIZER_FILE, model_file);
+    corpus_build_with(&rig->temp, "pieces/" DPC_TOKENS_FILE, &tokenizer, (const char *const *)texts,
+                      DOCUMENTS);
+    for (uint32_t i = 0; i < DOCUMENTS; i++)
+        dpc_free(texts[i]);
+    (void)snprintf(rig->world.corpus, sizeof rig->world.corpus, "%s",
+                   temp_path(&rig->temp, "pieces"));
+}
+
+#define PIECES_YAML                                                                                \
+    "experiment: test\n"                                                                           \
+    "data: {corpus: corpus, tokenizer: {kind: sentencepiece, vocab: 260}, test: 0.2, router: "     \
+    "0.3}\n"                                                                                       \
+    "model: {dim: 16, heads: 2, ffn: 32, context: 32}\n" LEVELS_2X2                                \
+    "routing: {prefix: 8, documents_min: 2, features: ngrams}\n"
+
+static void
+a_corpus_of_pieces_brings_its_tokenizer(void)
+{
+    struct rig rig;
+    struct dpc_prepared prepared;
+    struct dpc_tokens *train;
+    uint8_t *bytes;
+    size_t len;
+    begin(&rig, PIECES_YAML);
+    build_pieces(&rig, "the model");
+    CU_ASSERT_EQUAL_FATAL(dpc_corpus_prepare(&rig.world, &prepared, &rig.err), DPC_OK);
+    CU_ASSERT_EQUAL_FATAL(
+        dpc_store_blob_load(rig.world.store, &prepared.tokenizer, &bytes, &len, &rig.err), DPC_OK);
+    CU_ASSERT(len == 9 && memcmp(bytes, "the model", 9) == 0);
+    dpc_free(bytes);
+    CU_ASSERT_EQUAL_FATAL(
+        dpc_store_blob_load(rig.world.store, &prepared.train.hash, &bytes, &len, &rig.err), DPC_OK);
+    CU_ASSERT_EQUAL_FATAL(dpc_tokens_open_bytes("train", bytes, len, &train, &rig.err), DPC_OK);
+    CU_ASSERT_EQUAL(dpc_tokens_vocabulary(train)->size, PAIRS_VOCAB);
+    CU_ASSERT_PTR_NOT_NULL(dpc_tokens_vocabulary(train)->lengths);
+    dpc_tokens_close(train);
+    dpc_free(bytes);
+    end(&rig);
+}
+
+static void
+a_tokenizer_of_another_corpus_is_refused_before_training(void)
+{
+    struct rig rig;
+    struct dpc_prepared prepared;
+    begin(&rig, PIECES_YAML);
+    build_pieces(&rig, "another model");
+    CU_ASSERT_EQUAL(dpc_corpus_prepare(&rig.world, &prepared, &rig.err), DPC_ECORRUPT);
+    CU_ASSERT_PTR_NOT_NULL(strstr(rig.err.text, "is not the tokenizer that the corpus was made"));
+    CU_ASSERT_EQUAL(remove(temp_path(&rig.temp, "pieces/" DPC_TOKENIZER_FILE)), 0);
+    CU_ASSERT_EQUAL(dpc_corpus_prepare(&rig.world, &prepared, &rig.err), DPC_ENOTFOUND);
+    CU_ASSERT_PTR_NOT_NULL(strstr(rig.err.text, DPC_TOKENIZER_FILE));
+    (void)snprintf(rig.world.corpus, sizeof rig.world.corpus, "%s",
+                   temp_path(&rig.temp, "corpus")); /* of bytes */
+    CU_ASSERT_EQUAL(dpc_corpus_prepare(&rig.world, &prepared, &rig.err), DPC_EINVAL);
+    CU_ASSERT_PTR_NOT_NULL(strstr(rig.err.text, "{kind: bytes, vocab: 256}"));
+    end(&rig);
+}
+
 static const struct dpc_test tests[] = {
+    {"a corpus of pieces brings its tokenizer", a_corpus_of_pieces_brings_its_tokenizer},
+    {"a tokenizer of another corpus is refused before training",
+     a_tokenizer_of_another_corpus_is_refused_before_training},
     {"the dense model begins as the imported one", the_dense_model_begins_as_the_imported_one},
     {"n-grams are counted from the corpus alone", ngrams_are_counted_from_the_corpus_alone},
     {"documents go where the scores are best", documents_go_where_the_scores_are_best},

@@ -16,7 +16,7 @@ build(struct temp *temp)
     uint8_t text[160];
     temp_make(temp);
     CU_ASSERT_EQUAL_FATAL(dpc_builder_open(&dpc_vfs_posix, temp_path(temp, "c"),
-                                           dpc_tokenizer_get(DPC_TOKENIZER_BYTES), &builder, NULL),
+                                           dpc_tokenizer_bytes(), &builder, NULL),
                           DPC_OK);
     for (uint32_t doc = 0; doc < COUNT; doc++) {
         for (uint32_t i = 0; i < lengths[doc]; i++)

@@ -294,6 +294,116 @@ progress_can_stop_it(void)
     temp_remove(&temp);
 }
 
+/* --- Pieces. */
+
+static int
+import_pieces(struct temp *temp, const struct dpc_import_tokenizer *tokenizer,
+              struct dpc_import_stats *ret_stats, struct dpc_error *err)
+{
+    char in[DPC_PATH_MAX], out[DPC_PATH_MAX];
+    const char *const sources[] = {in};
+    struct dpc_import_options options = {
+        .sources = sources, .sources_count = 1, .out = out, .tokenizer = *tokenizer};
+    (void)snprintf(in, sizeof in, "%s", temp_path(temp, "in"));
+    (void)snprintf(out, sizeof out, "%s", temp_path(temp, "out"));
+    return dpc_import(&options, ret_stats, err);
+}
+
+static void
+write_stories(struct temp *temp)
+{
+    static const char *const first[] = {"har", "lan", "win", "gar", "ri", "moun", "let", "mor"};
+    static const char *const second[] = {"bour", "tern", "ter", "den", "ver", "tain", "ning", "ow"};
+    for (uint32_t doc = 0; doc < 40; doc++) {
+        char name[32];
+        struct dpc_buf text;
+        dpc_buf_init(&text, 0);
+        dpc_buf_printf(&text, "%u\n", doc);
+        for (uint32_t i = 0; i < 60; i++)
+            dpc_buf_printf(&text, "%s%s%s", first[(doc + i * i) % 8], second[(doc * 3 + i) % 8],
+                           i % 9 == 8 ? "\n" : " ");
+        (void)snprintf(name, sizeof name, "in/%02u", doc);
+        temp_write_text(temp, name, dpc_buf_text(&text));
+        dpc_buf_done(&text);
+    }
+}
+
+static void
+a_vocabulary_is_trained_kept_and_used_again(void)
+{
+    static const struct dpc_experiment half = {.data = {.test = 0.5}};
+    struct temp temp;
+    struct dpc_error err = {0};
+    struct dpc_import_stats stats = {0}, again = {0};
+    struct dpc_hash trained, reused;
+    struct dpc_tokens *tokens = NULL;
+    char model[DPC_PATH_MAX];
+    temp_make(&temp);
+    write_stories(&temp);
+    struct dpc_import_tokenizer tokenizer = {
+        .kind = DPC_IMPORT_UNIGRAM, .vocab = 300, .experiment = &half};
+    if (import_pieces(&temp, &tokenizer, &stats, &err) != DPC_OK)
+        CU_FAIL_FATAL(err.text);
+    CU_ASSERT_EQUAL(stats.documents, 40);
+    CU_ASSERT_EQUAL(stats.vocab, 300);
+    CU_ASSERT(stats.tokens < stats.bytes * 4 / 5);
+    CU_ASSERT(stats.sampled_bytes > 0 && stats.sampled_bytes < stats.bytes);
+    CU_ASSERT_EQUAL_FATAL(dpc_tokens_open(temp_path(&temp, "out"), &tokens, NULL), DPC_OK);
+    CU_ASSERT_EQUAL(dpc_tokens_vocabulary(tokens)->size, 300);
+    dpc_tokens_hash(tokens, &trained);
+    dpc_tokens_close(tokens);
+
+    /* The file serves another import, which gives the same corpus. */
+    (void)snprintf(model, sizeof model, "%s", temp_path(&temp, "copy.model"));
+    uint8_t *bytes;
+    size_t len;
+    CU_ASSERT_EQUAL_FATAL(dpc_vfs_read_file(&dpc_vfs_posix,
+                                            temp_path(&temp, "out/" DPC_TOKENIZER_FILE), DPC_MIB,
+                                            &bytes, &len, NULL),
+                          DPC_OK);
+    CU_ASSERT_EQUAL(dpc_vfs_write_file(&dpc_vfs_posix, model, bytes, len, NULL), DPC_OK);
+    dpc_free(bytes);
+    tokenizer = (struct dpc_import_tokenizer){.kind = DPC_IMPORT_TOKENIZER_FILE, .file = model};
+    CU_ASSERT_EQUAL(import_pieces(&temp, &tokenizer, &again, &err), DPC_OK);
+    CU_ASSERT_EQUAL_FATAL(dpc_tokens_open(temp_path(&temp, "out"), &tokens, NULL), DPC_OK);
+    dpc_tokens_hash(tokens, &reused);
+    dpc_tokens_close(tokens);
+    CU_ASSERT(dpc_hash_equal(&trained, &reused));
+    CU_ASSERT_EQUAL(again.sampled_bytes, 0);
+
+    /* Bytes need no file. */
+    import_all(&temp);
+    CU_ASSERT_FALSE(dpc_vfs_exists(&dpc_vfs_posix, temp_path(&temp, "out/" DPC_TOKENIZER_FILE)));
+    temp_remove(&temp);
+}
+
+static void
+a_vocabulary_that_cannot_be_leaves_the_old_corpus(void)
+{
+    static const struct dpc_experiment none_held_out;
+    struct temp temp;
+    struct dpc_error err = {0};
+    struct dpc_import_stats stats;
+    struct dpc_tokens *tokens;
+    temp_make(&temp);
+    write_stories(&temp);
+    import_all(&temp);
+    struct dpc_import_tokenizer tokenizer = {
+        .kind = DPC_IMPORT_BPE, .vocab = 60000, .experiment = &none_held_out};
+    CU_ASSERT_EQUAL(import_pieces(&temp, &tokenizer, &stats, &err), DPC_EINVAL);
+    CU_ASSERT_PTR_NOT_NULL(strstr(err.text, "60000"));
+    temp_write_text(&temp, "no.model", "this is none");
+    char model[DPC_PATH_MAX];
+    (void)snprintf(model, sizeof model, "%s", temp_path(&temp, "no.model"));
+    tokenizer = (struct dpc_import_tokenizer){.kind = DPC_IMPORT_TOKENIZER_FILE, .file = model};
+    CU_ASSERT_EQUAL(import_pieces(&temp, &tokenizer, &stats, &err), DPC_ECORRUPT);
+    CU_ASSERT_PTR_NOT_NULL(strstr(err.text, "no.model"));
+    CU_ASSERT_EQUAL_FATAL(dpc_tokens_open(temp_path(&temp, "out"), &tokens, NULL), DPC_OK);
+    CU_ASSERT_PTR_NULL(dpc_tokens_vocabulary(tokens)->lengths);
+    dpc_tokens_close(tokens);
+    temp_remove(&temp);
+}
+
 static const struct dpc_test tests[] = {
     {"a folder of texts", a_folder_of_texts},
     {"json lines", json_lines},
@@ -305,5 +415,8 @@ static const struct dpc_test tests[] = {
     {"a corpus below its source is no text", a_corpus_below_its_source_is_no_text},
     {"names stand beside the tokens", names_stand_beside_the_tokens},
     {"progress can stop it", progress_can_stop_it},
+    {"a vocabulary is trained, kept and used again", a_vocabulary_is_trained_kept_and_used_again},
+    {"a vocabulary that cannot be leaves the old corpus",
+     a_vocabulary_that_cannot_be_leaves_the_old_corpus},
 };
 DPC_TEST_MAIN("data/import", tests)

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "tests/unit/data/corpus.h"
+#include "tests/unit/data/pairs.h"
 
 static const char *const texts[] = {"first text", "a", "the third one is longer than the others",
                                     "\xFF\x80 bytes"};
@@ -21,7 +22,7 @@ what_goes_in_comes_out(void)
     struct dpc_tokens *corpus = corpus_open(&temp, "."); /* the folder stands for the file in it */
     uint64_t total = 0;
     CU_ASSERT_EQUAL(dpc_tokens_documents(corpus), COUNT);
-    CU_ASSERT_EQUAL(dpc_tokens_vocab(corpus), 256);
+    CU_ASSERT(dpc_vocabulary_equal(dpc_tokens_vocabulary(corpus), &DPC_VOCABULARY_BYTES));
     for (uint32_t doc = 0; doc < COUNT; doc++) {
         uint32_t len = (uint32_t)strlen(texts[doc]);
         total += len;
@@ -178,6 +179,121 @@ a_subset_of_nothing_or_without_room_is_refused(void)
     temp_remove(&temp);
 }
 
+/* --- Pieces. */
+
+static void
+pieces_and_what_they_stand_for_come_out(void)
+{
+    struct temp temp;
+    int32_t copy[64];
+    temp_make(&temp);
+    corpus_build_with(&temp, "c", pairs_tokenizer(), texts, COUNT);
+    struct dpc_tokens *corpus = corpus_open(&temp, "c");
+    const struct dpc_vocabulary *vocabulary = dpc_tokens_vocabulary(corpus);
+    CU_ASSERT(dpc_vocabulary_equal(vocabulary, &pairs_tokenizer()->vocabulary));
+    CU_ASSERT_EQUAL(dpc_tokens_verify(corpus, NULL), DPC_OK);
+    for (uint32_t doc = 0; doc < COUNT; doc++) {
+        struct dpc_buf text;
+        uint32_t count = dpc_tokens_copy(corpus, doc, 0, 64, copy);
+        CU_ASSERT_EQUAL(count, dpc_tokens_count(corpus, doc));
+        CU_ASSERT_EQUAL(dpc_vocabulary_text_bytes(vocabulary, copy, count), strlen(texts[doc]));
+        dpc_buf_init(&text, 0);
+        dpc_tokenizer_decode(pairs_tokenizer(), copy, count, &text);
+        CU_ASSERT_STRING_EQUAL(dpc_buf_text(&text), texts[doc]);
+        dpc_buf_done(&text);
+    }
+    dpc_tokens_close(corpus);
+    temp_remove(&temp);
+}
+
+/* Splits do not depend on the tokenizer, since keys do not. */
+static void
+a_subset_of_pieces_keeps_tokens_keys_and_vocabulary(void)
+{
+    static const uint32_t docs[] = {3, 2};
+    struct temp temp;
+    struct dpc_buf bytes;
+    struct dpc_tokens *part = NULL;
+    int32_t want[64], got[64];
+    uint8_t key[DPC_CONTENT_KEY_BYTES], plain_key[DPC_CONTENT_KEY_BYTES];
+    temp_make(&temp);
+    corpus_build_with(&temp, "c", pairs_tokenizer(), texts, COUNT);
+    corpus_build(&temp, "plain", texts, COUNT);
+    struct dpc_tokens *corpus = corpus_open(&temp, "c"), *plain = corpus_open(&temp, "plain");
+    dpc_buf_init(&bytes, 0);
+    CU_ASSERT_EQUAL_FATAL(dpc_tokens_write_subset(corpus, docs, 2, 0, &bytes, NULL), DPC_OK);
+    CU_ASSERT_EQUAL_FATAL(dpc_tokens_open_bytes("part", bytes.data, bytes.len, &part, NULL),
+                          DPC_OK);
+    CU_ASSERT(dpc_vocabulary_equal(dpc_tokens_vocabulary(part), &pairs_tokenizer()->vocabulary));
+    CU_ASSERT_EQUAL(memcmp(dpc_tokens_vocabulary(part)->lengths,
+                           pairs_tokenizer()->vocabulary.lengths, PAIRS_VOCAB),
+                    0);
+    for (uint32_t i = 0; i < 2; i++) {
+        uint32_t count = dpc_tokens_copy(corpus, docs[i], 0, 64, want);
+        CU_ASSERT_EQUAL_FATAL(dpc_tokens_copy(part, i, 0, 64, got), count);
+        CU_ASSERT_EQUAL(memcmp(got, want, count * sizeof *got), 0);
+        dpc_tokens_key(part, i, key);
+        dpc_tokens_key(plain, docs[i], plain_key);
+        CU_ASSERT_EQUAL(memcmp(key, plain_key, sizeof key), 0);
+    }
+    dpc_tokens_close(part);
+    dpc_tokens_close(plain);
+    dpc_tokens_close(corpus);
+    dpc_buf_done(&bytes);
+    temp_remove(&temp);
+}
+
+static void
+a_corpus_of_another_kind_than_the_experiment_is_named(void)
+{
+    struct dpc_experiment bytes = {.data.tokenizer = DPC_TOKENIZER_BYTES, .model.vocab = 256};
+    struct dpc_experiment pieces = {.data.tokenizer = DPC_TOKENIZER_SENTENCEPIECE,
+                                    .model.vocab = PAIRS_VOCAB};
+    struct dpc_error err = {0};
+    struct temp temp;
+    temp_make(&temp);
+    corpus_build(&temp, "plain", texts, COUNT);
+    corpus_build_with(&temp, "c", pairs_tokenizer(), texts, COUNT);
+    struct dpc_tokens *corpus = corpus_open(&temp, "c"), *plain = corpus_open(&temp, "plain");
+    CU_ASSERT_EQUAL(dpc_tokens_check_vocabulary(plain, &bytes, &err), DPC_OK);
+    CU_ASSERT_EQUAL(dpc_tokens_check_vocabulary(corpus, &pieces, &err), DPC_OK);
+    CU_ASSERT_EQUAL(dpc_tokens_check_vocabulary(plain, &pieces, &err), DPC_EINVAL);
+    CU_ASSERT_PTR_NOT_NULL(strstr(err.text, "{kind: bytes, vocab: 256}"));
+    CU_ASSERT_EQUAL(dpc_tokens_check_vocabulary(corpus, &bytes, &err), DPC_EINVAL);
+    CU_ASSERT_PTR_NOT_NULL(strstr(err.text, "{kind: sentencepiece, vocab: 260}"));
+    pieces.model.vocab++;
+    CU_ASSERT_EQUAL(dpc_tokens_check_vocabulary(corpus, &pieces, &err), DPC_EINVAL);
+    dpc_tokens_close(plain);
+    dpc_tokens_close(corpus);
+    temp_remove(&temp);
+}
+
+static int
+encode_beyond(const struct dpc_tokenizer *tokenizer, const uint8_t *text, size_t len,
+              struct dpc_buf *out, struct dpc_error *err)
+{
+    (void)tokenizer, (void)text, (void)len, (void)err;
+    dpc_buf_put_u16(out, PAIRS_VOCAB);
+    return DPC_OK;
+}
+
+static void
+a_token_beyond_the_vocabulary_is_damage(void)
+{
+    struct dpc_tokenizer wrong = *pairs_tokenizer();
+    struct dpc_tokenizer_ops ops = {.encode = encode_beyond};
+    struct dpc_error err = {0};
+    struct temp temp;
+    wrong.ops = &ops;
+    temp_make(&temp);
+    corpus_build_with(&temp, "c", &wrong, texts, 1);
+    struct dpc_tokens *corpus = corpus_open(&temp, "c");
+    CU_ASSERT_EQUAL(dpc_tokens_verify(corpus, &err), DPC_ECORRUPT);
+    CU_ASSERT_PTR_NOT_NULL(strstr(err.text, "token 0 is none of its vocabulary"));
+    dpc_tokens_close(corpus);
+    temp_remove(&temp);
+}
+
 /* --- Damage. */
 
 static void
@@ -189,24 +305,18 @@ read_corpus(struct temp *temp, uint8_t **ret_bytes, size_t *ret_len)
         DPC_OK);
 }
 
+/* `tokens_bytes`: of all its tokens; what stands behind them is covered by the header's check. */
 static void
-every_flipped_bit_is_found(void)
+flip_every_bit(uint8_t *bytes, size_t len, size_t tokens_bytes)
 {
-    struct temp temp;
-    uint8_t *bytes;
-    size_t len, tokens = 0;
     struct dpc_tokens *corpus;
     struct dpc_error err;
-    temp_make(&temp);
-    read_corpus(&temp, &bytes, &len);
-    for (size_t i = 0; i < COUNT; i++)
-        tokens += strlen(texts[i]);
-    size_t tokens_end = 192 + tokens, table = (tokens_end + 7) / 8 * 8;
+    size_t tokens_end = 192 + tokens_bytes, tail = (tokens_end + 7) / 8 * 8;
     for (size_t bit = 0; bit < 8 * len; bit++) {
         size_t at = bit / 8;
         bytes[at] ^= (uint8_t)(1u << bit % 8);
         int code = dpc_tokens_open_bytes("c", bytes, len, &corpus, &err);
-        if (at < 192 || at >= table) {
+        if (at < 192 || at >= tail) {
             CU_ASSERT(code == DPC_ECORRUPT || code == DPC_EVERSION);
         } else if (code == DPC_OK) { /* the tokens have their own hash */
             CU_ASSERT_EQUAL(dpc_tokens_verify(corpus, &err),
@@ -216,6 +326,38 @@ every_flipped_bit_is_found(void)
             dpc_tokens_close(corpus);
         bytes[at] ^= (uint8_t)(1u << bit % 8);
     }
+}
+
+static void
+every_flipped_bit_is_found(void)
+{
+    struct temp temp;
+    uint8_t *bytes;
+    size_t len, tokens = 0;
+    temp_make(&temp);
+    read_corpus(&temp, &bytes, &len);
+    for (size_t i = 0; i < COUNT; i++)
+        tokens += strlen(texts[i]);
+    flip_every_bit(bytes, len, tokens);
+    dpc_free(bytes);
+    temp_remove(&temp);
+}
+
+static void
+every_flipped_bit_of_pieces_is_found(void)
+{
+    struct temp temp;
+    uint8_t *bytes;
+    size_t len;
+    temp_make(&temp);
+    corpus_build_with(&temp, "c", pairs_tokenizer(), texts, COUNT);
+    struct dpc_tokens *corpus = corpus_open(&temp, "c");
+    size_t tokens_bytes = 2 * (size_t)dpc_tokens_total(corpus);
+    dpc_tokens_close(corpus);
+    CU_ASSERT_EQUAL_FATAL(
+        dpc_vfs_read_file(&dpc_vfs_posix, temp_path(&temp, "c"), DPC_MIB, &bytes, &len, NULL),
+        DPC_OK);
+    flip_every_bit(bytes, len, tokens_bytes);
     dpc_free(bytes);
     temp_remove(&temp);
 }
@@ -268,7 +410,7 @@ a_text_is_kept_once(void)
     struct dpc_builder *builder;
     temp_make(&temp);
     CU_ASSERT_EQUAL_FATAL(dpc_builder_open(&dpc_vfs_posix, temp_path(&temp, "c"),
-                                           dpc_tokenizer_get(DPC_TOKENIZER_BYTES), &builder, NULL),
+                                           dpc_tokenizer_bytes(), &builder, NULL),
                           DPC_OK);
     CU_ASSERT_EQUAL(dpc_builder_add(builder, (const uint8_t *)"one", 3, NULL, NULL), DPC_OK);
     CU_ASSERT_EQUAL(dpc_builder_add(builder, (const uint8_t *)"one", 3, NULL, NULL), DPC_EEXIST);
@@ -293,7 +435,7 @@ an_unfinished_build_leaves_the_old_corpus(void)
     temp_make(&temp);
     corpus_build(&temp, "c", old, 1);
     CU_ASSERT_EQUAL_FATAL(dpc_builder_open(&dpc_vfs_posix, temp_path(&temp, "c"),
-                                           dpc_tokenizer_get(DPC_TOKENIZER_BYTES), &builder, NULL),
+                                           dpc_tokenizer_bytes(), &builder, NULL),
                           DPC_OK);
     CU_ASSERT_EQUAL(dpc_builder_finish(builder, &err), DPC_EINVAL);
     CU_ASSERT_PTR_NOT_NULL(strstr(err.text, "would be empty"));
@@ -333,8 +475,7 @@ a_full_disk_is_said_and_leaves_nothing(void)
     temp_make(&temp);
     for (disk_bytes = 0; disk_bytes < 230; disk_bytes += 10) {
         CU_ASSERT_EQUAL_FATAL(dpc_builder_open(&disk.vfs, temp_path(&temp, "c"),
-                                               dpc_tokenizer_get(DPC_TOKENIZER_BYTES), &builder,
-                                               &err),
+                                               dpc_tokenizer_bytes(), &builder, &err),
                               DPC_OK);
         CU_ASSERT_EQUAL(dpc_builder_add(builder, (const uint8_t *)"text", 4, NULL, &err), DPC_OK);
         CU_ASSERT_EQUAL(dpc_builder_finish(builder, &err), DPC_ENOSPACE);
@@ -386,6 +527,13 @@ static const struct dpc_test tests[] = {
     {"a subset of nothing or without room is refused",
      a_subset_of_nothing_or_without_room_is_refused},
     {"every flipped bit is found", every_flipped_bit_is_found},
+    {"pieces and what they stand for come out", pieces_and_what_they_stand_for_come_out},
+    {"a subset of pieces keeps tokens, keys and vocabulary",
+     a_subset_of_pieces_keeps_tokens_keys_and_vocabulary},
+    {"a corpus of another kind than the experiment is named",
+     a_corpus_of_another_kind_than_the_experiment_is_named},
+    {"a token beyond the vocabulary is damage", a_token_beyond_the_vocabulary_is_damage},
+    {"every flipped bit of pieces is found", every_flipped_bit_of_pieces_is_found},
     {"every cut is found", every_cut_is_found},
     {"a missing, empty or foreign file is named", a_missing_empty_or_foreign_file_is_named},
     {"a text is kept once", a_text_is_kept_once},

@@ -80,20 +80,20 @@ rig_sink(void *context, const void *bytes, size_t len, uint64_t offset)
 
 /* Documents of 6 to 75 tokens: none without a target, some longer than all windows together. */
 static inline void
-rig_write_tokens(struct dpc_buf *out, uint32_t vocab)
+rig_write_tokens(struct dpc_buf *out, const struct dpc_vocabulary *vocabulary)
 {
     struct dpc_tokens_writer writer;
     struct dpc_rng rng;
     dpc_rng_init(&rng, 4, DPC_RNG_TEST, 0, 0, 0);
     dpc_buf_init(out, 0);
-    dpc_tokens_writer_init(&writer, (struct dpc_tokens_sink){rig_sink, out}, 1, vocab);
+    dpc_tokens_writer_init(&writer, (struct dpc_tokens_sink){rig_sink, out}, vocabulary);
     for (uint32_t doc = 0; doc < RIG_DOCUMENTS; doc++) {
-        uint8_t key[DPC_CONTENT_KEY_BYTES] = {(uint8_t)doc}, text[80];
+        uint8_t key[DPC_CONTENT_KEY_BYTES] = {(uint8_t)doc}, text[2 * 80] = {0};
         uint32_t count = 6 + (doc * 37) % 70;
         for (uint32_t i = 0; i < count; i++)
-            text[i] = (uint8_t)('a' + dpc_rng_below(&rng, 1 + i % 5));
+            text[i * vocabulary->width] = (uint8_t)('a' + dpc_rng_below(&rng, 1 + i % 5));
         dpc_tokens_writer_document(&writer, 100 + doc, key, count);
-        dpc_tokens_writer_tokens(&writer, text, count);
+        dpc_tokens_writer_tokens(&writer, text, (size_t)count * vocabulary->width);
     }
     CU_ASSERT_EQUAL_FATAL(dpc_tokens_writer_finish(&writer), DPC_OK);
     dpc_tokens_writer_done(&writer);
@@ -141,9 +141,10 @@ rig_make_lease(struct task_rig *rig, enum dpc_task_kind kind)
     lease->data = rig_put(rig, rig->tokens.data, rig->tokens.len);
 }
 
-/* `rig` holds the experiment and nothing else. */
+/* `rig` holds the experiment and nothing else; the vocabulary is as large as the experiment's. */
 static inline void
-rig_begin_with(struct task_rig *rig, enum dpc_task_kind kind)
+rig_begin_with_pieces(struct task_rig *rig, enum dpc_task_kind kind,
+                      const struct dpc_vocabulary *vocabulary)
 {
     char cache[SCRATCH_PATH_MAX + 8];
     scratch_make(rig->folder);
@@ -153,9 +154,16 @@ rig_begin_with(struct task_rig *rig, enum dpc_task_kind kind)
     CU_ASSERT_EQUAL_FATAL(dpc_engine_create(&rig->experiment, &(struct dpc_engine_limits){0},
                                             &rig->engine, &rig->err),
                           DPC_OK);
-    rig_write_tokens(&rig->tokens, 256);
+    rig_write_tokens(&rig->tokens, vocabulary);
     rig_make_lease(rig, kind);
     rig->task = (struct dpc_task){&rig->lease, rig->cache, &rig->progress, NULL};
+}
+
+/* The same with bytes. */
+static inline void
+rig_begin_with(struct task_rig *rig, enum dpc_task_kind kind)
+{
+    rig_begin_with_pieces(rig, kind, &DPC_VOCABULARY_BYTES);
 }
 
 static inline void

@@ -132,7 +132,17 @@ scoring_has_its_own_number_of_windows(void)
     rig_end(&rig);
 }
 
-/* A trace is an evaluation, cut into pieces. */
+/* Bytes of text behind the tokens that count, when the first 96 are read. */
+static uint64_t
+bytes_that_count(const struct dpc_tokens *tokens, uint32_t doc)
+{
+    int32_t copy[97];
+    uint32_t count = dpc_tokens_copy(tokens, doc, 0, 97, copy);
+    return dpc_vocabulary_text_bytes(dpc_tokens_vocabulary(tokens), copy + RIG_PREFIX,
+                                     count - RIG_PREFIX);
+}
+
+/* A trace is an evaluation, cut into pieces; each tells the bytes that its tokens stand for. */
 static void
 pieces_sum_to_their_document(void)
 {
@@ -141,11 +151,20 @@ pieces_sum_to_their_document(void)
     struct dpc_msg_submit submit;
     struct dpc_score *pieces = NULL;
     size_t count, pieces_count;
+    uint8_t lengths[256];
+    struct dpc_tokens *tokens;
+    for (int i = 0; i < 256; i++)
+        lengths[i] = (uint8_t)(1 + i % 3);
     memset(&rig, 0, sizeof rig);
     rig_experiment(&rig.experiment);
     rig.experiment.model.context = 32;
     rig.experiment.reroute.every_count = 1;
-    rig_begin_with(&rig, DPC_TASK_EVALUATE);
+    rig_begin_with_pieces(
+        &rig, DPC_TASK_EVALUATE,
+        &(struct dpc_vocabulary){
+            .size = 256, .width = 2, .model = {.bytes = {1}}, .lengths = lengths});
+    CU_ASSERT_EQUAL_FATAL(
+        dpc_tokens_open_bytes("test", rig.tokens.data, rig.tokens.len, &tokens, NULL), DPC_OK);
     struct dpc_score *whole = run(&rig, &count);
     rig.lease.kind = DPC_TASK_TRACE;
     CU_ASSERT_EQUAL_FATAL(dpc_evaluate_run(rig.engine, &rig.task, &submit, &rig.err), DPC_OK);
@@ -155,13 +174,16 @@ pieces_sum_to_their_document(void)
     CU_ASSERT_EQUAL_FATAL(pieces_count, count * PIECES);
     for (size_t i = 0; i < count; i++) {
         double nats = 0;
-        uint32_t targets = 0;
+        uint32_t targets = 0, text_bytes = 0;
         for (size_t k = i * PIECES; k < (i + 1) * PIECES; k++) {
             CU_ASSERT_EQUAL(pieces[k].id, whole[i].id);
             CU_ASSERT(pieces[k].targets <= DPC_PIECE_TOKENS);
             nats += pieces[k].nats;
             targets += pieces[k].targets;
+            text_bytes += pieces[k].bytes;
         }
+        CU_ASSERT_EQUAL(text_bytes, whole[i].bytes);
+        CU_ASSERT_EQUAL(text_bytes, bytes_that_count(tokens, (uint32_t)i));
         CU_ASSERT_EQUAL(targets, whole[i].targets);
         CU_ASSERT_DOUBLE_EQUAL(nats, whole[i].nats, 1e-9 * whole[i].nats);
         CU_ASSERT_EQUAL(pieces[i * PIECES].targets, /* the first 4 tokens chose the path */
@@ -170,6 +192,7 @@ pieces_sum_to_their_document(void)
     }
     rig.engine->experiment.reroute.every_count = 0;
     CU_ASSERT_EQUAL(dpc_evaluate_run(rig.engine, &rig.task, &submit, &rig.err), DPC_EPROTO);
+    dpc_tokens_close(tokens);
     dpc_free(bytes);
     dpc_free(pieces);
     dpc_free(whole);

@@ -55,7 +55,7 @@ begin(struct task_rig *rig, uint64_t memory_bytes)
                           &(struct dpc_engine_limits){.memory_bytes = memory_bytes}, &rig->engine,
                           &rig->err),
         DPC_OK);
-    rig_write_tokens(&rig->tokens, 256);
+    rig_write_tokens(&rig->tokens, &DPC_VOCABULARY_BYTES);
     rig->task = (struct dpc_task){&rig->lease, rig->cache, &rig->progress, NULL};
     lease_path(rig, SHORT);
 }

@@ -739,6 +739,30 @@ parts_of_a_round_stand_beside_one_another(void)
     dpc_kv_close(kv);
 }
 
+/* Format 3 is from before a store kept a tokenizer. */
+static void
+a_phase_of_the_third_format_is_read(void)
+{
+    struct dpc_kv_batch batch;
+    struct one one;
+    struct dpc_phase_record read;
+    set_up();
+    dpc_kv_batch_init(&batch);
+    dpc_put_phase(&batch,
+                  &(struct dpc_phase_record){.phase = 3, .routes_bytes = 5, .tokenizer = {{1}}});
+    CU_ASSERT_EQUAL(dpc_kv_batch_each(&batch, take_one, &one), DPC_OK);
+    write_one(&one);
+    CU_ASSERT_EQUAL(dpc_load_phase(kv, &read, &err), DPC_OK);
+    CU_ASSERT_TRUE(read.routes_bytes == 5 && read.tokenizer.bytes[0] == 1);
+    one.value[0] = 3;
+    one.value_len -= sizeof read.tokenizer;
+    write_one(&one);
+    CU_ASSERT_EQUAL(dpc_load_phase(kv, &read, &err), DPC_OK);
+    CU_ASSERT_TRUE(read.routes_bytes == 5 && dpc_hash_is_none(&read.tokenizer));
+    dpc_kv_batch_done(&batch);
+    dpc_kv_close(kv);
+}
+
 static bool
 take_module(void *context, const struct dpc_module_record *record)
 {
@@ -850,6 +874,7 @@ static const struct dpc_test tests[] = {
     {"parts of a round stand beside one another", parts_of_a_round_stand_beside_one_another},
     {"workers of older formats are read", workers_of_older_formats_are_read},
     {"modules of older formats are read", modules_of_older_formats_are_read},
+    {"a phase of the third format is read", a_phase_of_the_third_format_is_read},
     {"impossible values are refused", impossible_values_are_refused},
 };
 DPC_TEST_MAIN("storage/db records", tests)

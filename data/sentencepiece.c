@@ -1,0 +1,320 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The pieces are written out once, spaces as spaces and bytes as bytes, so that decoding is copying
+ * and a token's length is known. What is no UTF-8 would become U+FFFD in the library: where the
+ * vocabulary has all bytes, such bytes are taken one by one instead. Where no piece goes over the
+ * end of a line, lines go in one by one: the library adds up log probabilities in fp32 from a
+ * text's beginning on, so that in a long one close calls would depend on what stands before. */
+#include "data/sentencepiece.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/limits.h"
+#include "base/utf8.h"
+#include "data/sentencepiece_cxx.h"
+
+struct sentencepiece {
+    struct dpc_tokenizer tokenizer;
+    struct spm_model *model;
+    struct dpc_buf texts; /* of all pieces, one after the other */
+    uint32_t *starts;     /* [size + 1] in `texts` */
+    uint8_t *lengths;     /* [size] */
+    bool has_bytes;       /* of each byte a piece */
+    bool by_lines;        /* no other piece has the end of a line in it, nor a text a prefix */
+    uint16_t bytes[256];  /* their tokens */
+};
+
+static struct sentencepiece *
+of(const struct dpc_tokenizer *tokenizer)
+{
+    return (struct sentencepiece *)tokenizer;
+}
+
+/* What the library says, without the place in its source that it says it at. */
+static const char *
+words_of(const char *reason)
+{
+    const char *words = strrchr(reason, ']');
+    words = words ? words + 1 : reason;
+    return words + strspn(words, " ");
+}
+
+/* --- Encoding and decoding. */
+
+static void
+put_tokens(void *context, const int *ids, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        dpc_buf_put_u16(context, (uint16_t)ids[i]);
+}
+
+static int
+encode_run(const struct sentencepiece *pieces, const uint8_t *text, size_t len, struct dpc_buf *out,
+           struct dpc_error *err)
+{
+    char reason[DPC_ERROR_TEXT_MAX / 2] = "";
+    if (spm_encode(pieces->model, (const char *)text, len, put_tokens, out, reason, sizeof reason))
+        return DPC_OK;
+    return dpc_error_set(err, DPC_EPARSE, "the tokenizer refused the text: %s", reason);
+}
+
+/* Bytes from `text` on that the library sees at once: UTF-8 throughout, and one line at most. */
+static size_t
+run_bytes(const struct sentencepiece *pieces, const uint8_t *text, size_t len)
+{
+    size_t at = 0, step;
+    while (at < len && !(pieces->by_lines && text[at] == '\n') &&
+           (step = dpc_utf8_sequence(text + at, len - at)))
+        at += step;
+    return at;
+}
+
+static int
+encode(const struct dpc_tokenizer *tokenizer, const uint8_t *text, size_t len, struct dpc_buf *out,
+       struct dpc_error *err)
+{
+    const struct sentencepiece *pieces = of(tokenizer);
+    if (!pieces->has_bytes)
+        return encode_run(pieces, text, len, out, err);
+    int code = DPC_OK;
+    for (size_t at = 0; at < len && code == DPC_OK;) {
+        size_t run = run_bytes(pieces, text + at, len - at);
+        if (run)
+            code = encode_run(pieces, text + at, run, out, err);
+        at += run;
+        if (at < len)
+            dpc_buf_put_u16(out, pieces->bytes[text[at++]]);
+    }
+    return code;
+}
+
+static void
+decode(const struct dpc_tokenizer *tokenizer, int32_t token, struct dpc_buf *out)
+{
+    const struct sentencepiece *pieces = of(tokenizer);
+    uint32_t start = pieces->starts[token];
+    dpc_buf_put(out, pieces->texts.data + start, pieces->starts[token + 1] - start);
+}
+
+/* --- A model. */
+
+static void
+destroy(struct dpc_tokenizer *tokenizer)
+{
+    struct sentencepiece *pieces = of(tokenizer);
+    spm_close(pieces->model);
+    dpc_buf_done(&pieces->texts);
+    dpc_free(pieces->starts);
+    dpc_free(pieces->lengths);
+    dpc_free(pieces);
+}
+
+static const char space[] = DPC_SENTENCEPIECE_SPACE;
+
+/* A byte's piece reads "<0x0A>". */
+static void
+put_byte(struct sentencepiece *pieces, uint32_t token, const char *piece, bool *seen)
+{
+    unsigned long byte = strncmp(piece, "<0x", 3) == 0 ? strtoul(piece + 3, NULL, 16) : 256;
+    if (byte > 255)
+        return;
+    dpc_buf_put_u8(&pieces->texts, (uint8_t)byte);
+    pieces->bytes[byte] = (uint16_t)token;
+    seen[byte] = true;
+}
+
+static void
+put_text(struct sentencepiece *pieces, const char *piece)
+{
+    while (*piece) {
+        pieces->by_lines &= *piece != '\n';
+        bool is_space = strncmp(piece, space, sizeof space - 1) == 0;
+        dpc_buf_put_u8(&pieces->texts, is_space ? ' ' : (uint8_t)*piece);
+        piece += is_space ? sizeof space - 1 : 1;
+    }
+}
+
+/* An unknown piece stands for a character at least, a control piece for no text. */
+static void
+put_piece(struct sentencepiece *pieces, uint32_t token, bool *seen)
+{
+    enum spm_kind kind;
+    const char *piece = spm_piece(pieces->model, (int)token, &kind);
+    if (kind == SPM_BYTE)
+        put_byte(pieces, token, piece, seen);
+    else if (kind == SPM_UNKNOWN)
+        dpc_buf_put(&pieces->texts, "?", 1);
+    else if (kind == SPM_NORMAL)
+        put_text(pieces, piece);
+}
+
+static int
+write_pieces(const char *name, struct sentencepiece *pieces, uint32_t count, struct dpc_error *err)
+{
+    bool seen[256] = {0};
+    pieces->starts = dpc_alloc(count + 1u, sizeof *pieces->starts);
+    pieces->lengths = dpc_alloc(count, sizeof *pieces->lengths);
+    for (uint32_t token = 0; token < count; token++) {
+        put_piece(pieces, token, seen);
+        size_t len = pieces->texts.len - pieces->starts[token];
+        if (len > DPC_PIECE_BYTES_MAX)
+            return dpc_error_set(err, DPC_ELIMIT,
+                                 "could not use tokenizer \"%s\": piece %u stands for %zu bytes of "
+                                 "text, and %d are the most",
+                                 name, token, len, DPC_PIECE_BYTES_MAX);
+        pieces->lengths[token] = (uint8_t)len;
+        pieces->starts[token + 1] = (uint32_t)pieces->texts.len;
+    }
+    pieces->has_bytes = true;
+    for (int byte = 0; byte < 256; byte++)
+        pieces->has_bytes &= seen[byte];
+    pieces->by_lines &= pieces->has_bytes;
+    return DPC_OK;
+}
+
+static int
+check_count(const char *name, int count, struct dpc_error *err)
+{
+    if (count >= 2 && count <= DPC_VOCAB_MAX)
+        return DPC_OK;
+    return dpc_error_set(
+        err, DPC_ELIMIT,
+        "could not use tokenizer \"%s\": it has %d pieces, and 2 to %d can be used", name, count,
+        DPC_VOCAB_MAX);
+}
+
+int
+dpc_sentencepiece_read(const char *name, const void *bytes, size_t len,
+                       struct dpc_tokenizer **ret_tokenizer, struct dpc_error *err)
+{
+    static const struct dpc_tokenizer_ops ops = {encode, decode, destroy};
+    char reason[DPC_ERROR_TEXT_MAX / 2] = "";
+    struct dpc_sentencepiece_facts facts = {0};
+    struct spm_model *model = NULL;
+    if (dpc_sentencepiece_look(bytes, len, &facts, NULL) == DPC_OK)
+        model = spm_open(bytes, len, reason, sizeof reason);
+    if (!model)
+        return dpc_error_set(err, DPC_ECORRUPT,
+                             "could not read tokenizer \"%s\": it is no model file of "
+                             "SentencePiece%s%s",
+                             name, *reason ? ": " : "", words_of(reason));
+    struct sentencepiece *pieces = dpc_alloc(1, sizeof *pieces);
+    int count = spm_count(model);
+    pieces->model = model;
+    pieces->by_lines = facts.as_is && !facts.add_prefix;
+    dpc_buf_init(&pieces->texts, 0);
+    int code = check_count(name, count, err);
+    if (code == DPC_OK)
+        code = write_pieces(name, pieces, (uint32_t)count, err);
+    if (code != DPC_OK) {
+        destroy(&pieces->tokenizer);
+        return code;
+    }
+    pieces->tokenizer = (struct dpc_tokenizer){
+        .ops = &ops,
+        .vocabulary = {.size = (uint32_t)count, .width = 2, .lengths = pieces->lengths}};
+    dpc_hash_of(bytes, len, &pieces->tokenizer.vocabulary.model);
+    *ret_tokenizer = &pieces->tokenizer;
+    return DPC_OK;
+}
+
+struct dpc_sentencepiece_entry
+dpc_sentencepiece_entry_of(const struct dpc_tokenizer *tokenizer, uint32_t token)
+{
+    const struct spm_model *model = of(tokenizer)->model;
+    enum spm_kind kind;
+    assert(token < tokenizer->vocabulary.size);
+    const char *piece = spm_piece(model, (int)token, &kind);
+    return (struct dpc_sentencepiece_entry){.piece = piece,
+                                            .score = spm_score(model, (int)token),
+                                            .role = kind == SPM_UNKNOWN   ? DPC_PIECE_UNKNOWN
+                                                    : kind == SPM_CONTROL ? DPC_PIECE_MARK
+                                                    : kind == SPM_BYTE    ? DPC_PIECE_BYTE
+                                                                          : DPC_PIECE_TEXT};
+}
+
+/* --- Training. */
+
+/* A text comes back as it was: nothing is normalised, and what has no piece is written in bytes.
+ * The number of threads counts for the result (sums of doubles), so it is not the machine's. Digits
+ * are pieces of their own. No text has marks. */
+static const struct spm_setting settings_of_all[] = {
+    {"normalization_rule_name", "identity"},
+    {"remove_extra_whitespaces", "false"},
+    {"add_dummy_prefix", "false"},
+    {"allow_whitespace_only_pieces", "true"},
+    {"split_digits", "true"},
+    {"byte_fallback", "true"},
+    {"character_coverage", "0.9995"},
+    {"unk_id", "0"},
+    {"bos_id", "-1"},
+    {"eos_id", "-1"},
+    {"pad_id", "-1"},
+    {"num_threads", "4"},
+    {"max_sentence_length", "65536"},
+    {"minloglevel", "3"},
+};
+
+struct training {
+    const char *(*next)(void *context, size_t *ret_len);
+    void *context;
+    uint64_t sentences;
+    struct dpc_buf *out;
+};
+
+static const char *
+next_sentence(void *context, size_t *ret_len)
+{
+    struct training *training = context;
+    const char *text = training->next(training->context, ret_len);
+    training->sentences += text != NULL;
+    return text;
+}
+
+static void
+put_trained(void *context, const void *bytes, size_t len)
+{
+    dpc_buf_put(((struct training *)context)->out, bytes, len);
+}
+
+static int
+refused(uint32_t vocab, const char *reason, struct dpc_error *err)
+{
+    const char *words = words_of(reason);
+    if (strncmp(words, "Vocabulary size too high", 24) == 0)
+        return dpc_error_set(err, DPC_EINVAL,
+                             "the texts have too few pieces for a vocabulary of %u: %s Ask for "
+                             "fewer, or import more text",
+                             vocab, strstr(words, "Please") ? strstr(words, "Please") : "");
+    if (strncmp(words, "Vocabulary size is smaller", 26) == 0)
+        return dpc_error_set(err, DPC_EINVAL,
+                             "a vocabulary of %u has no room for the 256 bytes and the characters "
+                             "of the texts: ask for more",
+                             vocab);
+    return dpc_error_set(err, DPC_EINVAL, "could not train a vocabulary of %u: %s", vocab, words);
+}
+
+int
+dpc_sentencepiece_train(enum dpc_sentencepiece_kind kind, uint32_t vocab,
+                        const char *(*next)(void *context, size_t *ret_len), void *context,
+                        struct dpc_buf *out, struct dpc_error *err)
+{
+    enum { COMMON = sizeof settings_of_all / sizeof *settings_of_all };
+    struct spm_setting settings[COMMON + 2];
+    struct training training = {.next = next, .context = context, .out = out};
+    char size[16], reason[DPC_ERROR_TEXT_MAX / 2] = "";
+    memcpy(settings, settings_of_all, sizeof settings_of_all);
+    (void)snprintf(size, sizeof size, "%u", vocab);
+    settings[COMMON] = (struct spm_setting){"vocab_size", size};
+    settings[COMMON + 1] =
+        (struct spm_setting){"model_type", kind == DPC_SENTENCEPIECE_BPE ? "bpe" : "unigram"};
+    if (!spm_train(settings, COMMON + 2, next_sentence, &training, put_trained, reason,
+                   sizeof reason))
+        return training.sentences
+                   ? refused(vocab, reason, err)
+                   : dpc_error_set(err, DPC_EINVAL, "there is no text to train a vocabulary on");
+    return out->failed ? dpc_error_set(err, DPC_ENOMEM, "no memory for the tokenizer") : DPC_OK;
+}

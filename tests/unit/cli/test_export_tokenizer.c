@@ -1,0 +1,235 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * What the tokenizers library does with a tokenizer.json, done plainly here: it must make the
+ * tokens that we make. */
+#include "cli/export_tokenizer.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/rng.h"
+#include "tests/unit/harness.h"
+
+enum { VOCAB = 420, LINES = 500, SYMBOLS_MAX = 512 };
+
+struct symbol {
+    char text[SYMBOLS_MAX];
+};
+
+static void
+append(struct symbol *symbol, const char *text)
+{
+    size_t len = strlen(symbol->text);
+    (void)snprintf(symbol->text + len, SYMBOLS_MAX - len, "%s", text);
+}
+
+struct lines {
+    struct dpc_rng rng;
+    int left;
+    char line[SYMBOLS_MAX];
+};
+
+static const char *
+next_line(void *context, size_t *ret_len)
+{
+    static const char *const parts[] = {"ab", "ba", "bab", "ca", "na", "nab", "o", "on", "co", " "};
+    struct lines *lines = context;
+    if (lines->left-- == 0)
+        return NULL;
+    struct symbol line = {.text = ""};
+    for (int i = 0; i < 30; i++)
+        append(&line, parts[dpc_rng_below(&lines->rng, 10)]);
+    memcpy(lines->line, line.text, sizeof lines->line);
+    *ret_len = strlen(lines->line);
+    return lines->line;
+}
+
+struct exported {
+    struct dpc_tokenizer *tokenizer;
+    struct dpc_json *root;
+    const struct dpc_json *model;
+};
+
+static void export(enum dpc_sentencepiece_kind kind, struct exported *ret_exported)
+{
+    struct lines lines = {.left = LINES};
+    struct dpc_sentencepiece_facts facts;
+    struct dpc_buf file;
+    struct dpc_error err = {0};
+    dpc_rng_init(&lines.rng, 5, DPC_RNG_TEST, 0, 0, 0);
+    dpc_buf_init(&file, 0);
+    if (dpc_sentencepiece_train(kind, VOCAB, next_line, &lines, &file, &err) != DPC_OK)
+        CU_FAIL_FATAL(err.text);
+    CU_ASSERT_EQUAL_FATAL(
+        dpc_sentencepiece_read("m", file.data, file.len, &ret_exported->tokenizer, &err), DPC_OK);
+    CU_ASSERT_EQUAL_FATAL(dpc_sentencepiece_look(file.data, file.len, &facts, &err), DPC_OK);
+    ret_exported->root = dpc_export_piece_tokenizer(ret_exported->tokenizer, &facts);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(ret_exported->root);
+    ret_exported->model = dpc_json_get(ret_exported->root, "model");
+    dpc_buf_done(&file);
+}
+
+static void
+exported_done(struct exported *exported)
+{
+    dpc_json_destroy(exported->root);
+    dpc_tokenizer_destroy(exported->tokenizer);
+}
+
+/* The text with U+2581 for spaces, as the normalizer makes it, in characters. */
+static size_t
+split(const char *text, struct symbol symbols[SYMBOLS_MAX])
+{
+    size_t count = 0;
+    for (; *text; text++)
+        (void)snprintf(symbols[count++].text, SYMBOLS_MAX, "%s",
+                       *text == ' ' ? DPC_SENTENCEPIECE_SPACE : (const char[]){*text, 0});
+    return count;
+}
+
+/* --- BPE: the pair of the lowest rank is merged until there is none. */
+
+static size_t
+rank_of(const struct dpc_json *merges, const char *left, const char *right)
+{
+    char *pair = dpc_format("%s %s", left, right);
+    size_t rank = 0, count = dpc_json_count(merges);
+    while (rank < count && strcmp(dpc_json_text(dpc_json_at(merges, rank), ""), pair) != 0)
+        rank++;
+    dpc_free(pair);
+    return rank;
+}
+
+static size_t
+merge_all(const struct dpc_json *merges, struct symbol symbols[SYMBOLS_MAX], size_t count)
+{
+    for (;;) {
+        size_t best = dpc_json_count(merges), place = 0;
+        for (size_t i = 0; i + 1 < count; i++) {
+            size_t rank = rank_of(merges, symbols[i].text, symbols[i + 1].text);
+            if (rank < best) {
+                best = rank;
+                place = i;
+            }
+        }
+        if (best == dpc_json_count(merges))
+            return count;
+        struct symbol right = symbols[place + 1];
+        append(&symbols[place], right.text);
+        memmove(&symbols[place + 1], &symbols[place + 2], (count - place - 2) * sizeof *symbols);
+        count--;
+    }
+}
+
+static void
+merges_make_the_tokens_that_we_make(void)
+{
+    static struct symbol symbols[SYMBOLS_MAX];
+    struct exported exported;
+    struct lines lines = {.left = 12};
+    size_t len;
+    export(DPC_SENTENCEPIECE_BPE, &exported);
+    const struct dpc_json *merges = dpc_json_get(exported.model, "merges"),
+                          *vocabulary = dpc_json_get(exported.model, "vocab");
+    CU_ASSERT_STRING_EQUAL(dpc_json_text(dpc_json_get(exported.model, "type"), ""), "BPE");
+    CU_ASSERT_EQUAL(dpc_json_count(vocabulary), VOCAB);
+    CU_ASSERT(dpc_json_count(merges) > 50);
+    dpc_rng_init(&lines.rng, 6, DPC_RNG_TEST, 0, 0, 0);
+    for (const char *line; (line = next_line(&lines, &len));) {
+        int32_t *tokens;
+        uint32_t count;
+        CU_ASSERT_EQUAL_FATAL(dpc_tokenizer_encode_wide(exported.tokenizer, (const uint8_t *)line,
+                                                        len, &tokens, &count, NULL),
+                              DPC_OK);
+        CU_ASSERT_EQUAL_FATAL(merge_all(merges, symbols, split(line, symbols)), count);
+        for (uint32_t i = 0; i < count; i++)
+            CU_ASSERT_EQUAL(dpc_json_integer(dpc_json_get(vocabulary, symbols[i].text), -1),
+                            tokens[i]);
+        dpc_free(tokens);
+    }
+    exported_done(&exported);
+}
+
+/* --- Unigram: the cut of the largest sum of scores. */
+
+static double
+score_of(const struct dpc_json *vocabulary, const char *piece)
+{
+    for (size_t i = 0; i < dpc_json_count(vocabulary); i++) {
+        const struct dpc_json *pair = dpc_json_at(vocabulary, i);
+        if (strcmp(dpc_json_text(dpc_json_at(pair, 0), ""), piece) == 0)
+            return dpc_json_number(dpc_json_at(pair, 1), 0);
+    }
+    return -INFINITY;
+}
+
+static double
+best_score(const struct dpc_json *vocabulary, struct symbol symbols[SYMBOLS_MAX], size_t count)
+{
+    double best[SYMBOLS_MAX + 1] = {0};
+    for (size_t end = 1; end <= count; end++) {
+        best[end] = -INFINITY;
+        for (size_t start = end > 16 ? end - 16 : 0; start < end; start++) {
+            struct symbol piece = {.text = ""};
+            for (size_t i = start; i < end; i++)
+                append(&piece, symbols[i].text);
+            best[end] = fmax(best[end], best[start] + score_of(vocabulary, piece.text));
+        }
+    }
+    return best[count];
+}
+
+static void
+scores_choose_the_tokens_that_we_make(void)
+{
+    static struct symbol symbols[SYMBOLS_MAX];
+    struct exported exported;
+    struct lines lines = {.left = 12};
+    size_t len;
+    export(DPC_SENTENCEPIECE_UNIGRAM, &exported);
+    const struct dpc_json *vocabulary = dpc_json_get(exported.model, "vocab");
+    CU_ASSERT_STRING_EQUAL(dpc_json_text(dpc_json_get(exported.model, "type"), ""), "Unigram");
+    CU_ASSERT_EQUAL(dpc_json_count(vocabulary), VOCAB);
+    CU_ASSERT_EQUAL(dpc_json_integer(dpc_json_get(exported.model, "unk_id"), -1), 0);
+    dpc_rng_init(&lines.rng, 6, DPC_RNG_TEST, 0, 0, 0);
+    for (const char *line; (line = next_line(&lines, &len));) {
+        int32_t *tokens;
+        uint32_t count;
+        double ours = 0;
+        CU_ASSERT_EQUAL_FATAL(dpc_tokenizer_encode_wide(exported.tokenizer, (const uint8_t *)line,
+                                                        len, &tokens, &count, NULL),
+                              DPC_OK);
+        for (uint32_t i = 0; i < count; i++)
+            ours +=
+                dpc_json_number(dpc_json_at(dpc_json_at(vocabulary, (size_t)tokens[i]), 1), NAN);
+        CU_ASSERT_DOUBLE_EQUAL(best_score(vocabulary, symbols, split(line, symbols)), ours, 1e-4);
+        dpc_free(tokens);
+    }
+    exported_done(&exported);
+}
+
+/* --- What is not written. */
+
+static void
+what_others_would_read_otherwise_is_not_written(void)
+{
+    struct exported exported;
+    struct dpc_sentencepiece_facts plain = {.kind = DPC_SENTENCEPIECE_UNIGRAM, .as_is = true};
+    struct dpc_sentencepiece_facts prefix = plain, maps = plain, word = plain;
+    export(DPC_SENTENCEPIECE_UNIGRAM, &exported);
+    prefix.add_prefix = true;
+    maps.as_is = false;
+    word.kind = DPC_SENTENCEPIECE_OTHER;
+    CU_ASSERT_PTR_NULL(dpc_export_piece_tokenizer(exported.tokenizer, &prefix));
+    CU_ASSERT_PTR_NULL(dpc_export_piece_tokenizer(exported.tokenizer, &maps));
+    CU_ASSERT_PTR_NULL(dpc_export_piece_tokenizer(exported.tokenizer, &word));
+    exported_done(&exported);
+}
+
+static const struct dpc_test tests[] = {
+    {"merges make the tokens that we make", merges_make_the_tokens_that_we_make},
+    {"scores choose the tokens that we make", scores_choose_the_tokens_that_we_make},
+    {"what others would read otherwise is not written",
+     what_others_would_read_otherwise_is_not_written},
+};
+DPC_TEST_MAIN("cli/export_tokenizer", tests)
