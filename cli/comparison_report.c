@@ -29,7 +29,8 @@ struct witness {
 /* Its step from another row; `row` is -1 where there is none to be had. */
 struct step {
     int row;
-    struct dpc_difference nats;
+    enum dpc_losses_by by;
+    struct dpc_difference log; /* of the ratio */
 };
 
 struct result {
@@ -220,6 +221,13 @@ load_result(struct dpc_comparison_results *results, uint32_t index, const char *
 
 /* --- Steps between rows. */
 
+static bool
+same_tokens(const struct result *one, const struct result *two)
+{
+    return one->experiment->data.tokenizer == two->experiment->data.tokenizer &&
+           one->experiment->model.vocab == two->experiment->model.vocab;
+}
+
 static void
 measure_step(const struct dpc_comparison_results *results, const struct result *result, int other,
              struct step *ret_step)
@@ -227,16 +235,30 @@ measure_step(const struct dpc_comparison_results *results, const struct result *
     struct dpc_losses *ones = dpc_alloc(results->seeds, sizeof *ones);
     struct dpc_losses *twos = dpc_alloc(results->seeds, sizeof *twos);
     bool match = other >= 0 && result->finished && results->rows[other].finished;
+    enum dpc_losses_by by = DPC_LOSSES_BY_TOKEN;
+    if (match && !same_tokens(result, &results->rows[other]))
+        by = DPC_LOSSES_BY_BYTE;
     for (uint32_t seed = 0; match && seed < results->seeds; seed++) {
         ones[seed] = result->witnesses[seed].losses;
         twos[seed] = results->rows[other].witnesses[seed].losses;
-        match = dpc_losses_match(&ones[seed], &twos[seed]);
+        match = dpc_losses_match(&ones[seed], &twos[seed], by);
     }
     ret_step->row = match ? other : -1;
+    ret_step->by = by;
     if (match)
-        ret_step->nats = dpc_losses_compare(ones, twos, results->seeds);
+        ret_step->log = dpc_losses_compare(ones, twos, results->seeds, by);
     dpc_free(ones);
     dpc_free(twos);
+}
+
+/* Of all rows: their perplexities compare. */
+static bool
+of_same_tokens(const struct dpc_comparison_results *results)
+{
+    bool same = true;
+    for (uint32_t i = 1; i < results->comparison->rows_count; i++)
+        same &= same_tokens(&results->rows[0], &results->rows[i]);
+    return same;
 }
 
 static void
@@ -335,17 +357,17 @@ train_flops(const struct result *result)
            3 * ((double)result->tokens - warm) * result->forward_flops;
 }
 
-/* A change of the mean loss, in nats a token, as one of perplexity in percent. */
+/* The logarithm of a ratio, as a change in percent. */
 static double
-percent(double nats)
+percent(double log_ratio)
 {
-    return 100 * expm1(nats);
+    return 100 * expm1(log_ratio);
 }
 
 static bool
 is_shown(const struct step *step)
 {
-    return step->row >= 0 && (step->nats.low > 0 || step->nats.high < 0);
+    return step->row >= 0 && (step->log.low > 0 || step->log.high < 0);
 }
 
 /* A row stands in the block of equal tokens when it asked for them or was asked about, and beside
@@ -379,9 +401,10 @@ json_step(const struct dpc_comparison_results *results, const struct step *step)
         return NULL;
     struct dpc_json *object = dpc_json_object();
     dpc_json_set_text(object, "row", results->comparison->rows[step->row].name);
-    dpc_json_set_number(object, "percent", percent(step->nats.mean));
-    dpc_json_set_number(object, "low", percent(step->nats.low));
-    dpc_json_set_number(object, "high", percent(step->nats.high));
+    dpc_json_set_number(object, "percent", percent(step->log.mean));
+    dpc_json_set_number(object, "low", percent(step->log.low));
+    dpc_json_set_number(object, "high", percent(step->log.high));
+    dpc_json_set_text(object, "of", step->by == DPC_LOSSES_BY_BYTE ? "bits_per_byte" : "ppl");
     dpc_json_set_bool(object, "shown", is_shown(step));
     return object;
 }
@@ -451,14 +474,16 @@ dpc_comparison_results_json(const struct dpc_comparison_results *results)
 
 /* --- compare.md */
 
-/* "-4.1 % [-5.0, -3.2]"; "" where there is nothing to compare. */
+/* "-4.1 % [-5.0, -3.2]", or of bits per byte with "b" behind it; "" where there is nothing to
+ * compare. */
 static const char *
 show_step(const struct step *step, char ret_text[64])
 {
     ret_text[0] = 0;
     if (step->row >= 0)
-        (void)snprintf(ret_text, 64, "%+.1f %% [%+.1f, %+.1f]", percent(step->nats.mean),
-                       percent(step->nats.low), percent(step->nats.high));
+        (void)snprintf(ret_text, 64, "%+.1f %% [%+.1f, %+.1f]%s", percent(step->log.mean),
+                       percent(step->log.low), percent(step->log.high),
+                       step->by == DPC_LOSSES_BY_BYTE ? " b" : "");
     return ret_text;
 }
 
@@ -539,9 +564,13 @@ put_markdown(const struct dpc_comparison_results *results, struct dpc_buf *out)
         out,
         "![perplexities](compare.svg)\n\nHeld-out documents, the routing prefix left out for all. "
         "Perplexity is the geometric mean over %u seed%s. In brackets: 95 %% intervals of a paired "
-        "bootstrap over documents; a step in bold has one that leaves 0 out. Time is that of the "
+        "bootstrap over documents; a step in bold has one that leaves 0 out. %sTime is that of the "
         "run, which a dense row shares with the paths beside it.\n",
-        results->seeds, results->seeds == 1 ? "" : "s");
+        results->seeds, results->seeds == 1 ? "" : "s",
+        of_same_tokens(results) ? ""
+                                : "A step with a b behind it is between rows of other tokens, "
+                                  "whose perplexities do not "
+                                  "compare: it is one of bits per byte. ");
 }
 
 /* --- compare.svg */
@@ -550,18 +579,24 @@ static void
 put_svg(const struct dpc_comparison_results *results, struct dpc_buf *out)
 {
     uint32_t count = results->comparison->rows_count;
+    bool bits = !of_same_tokens(results);
     struct dpc_svg_row *rows = dpc_alloc(count, sizeof *rows);
     double *values = dpc_alloc((size_t)count * results->seeds, sizeof *values);
     for (uint32_t i = 0; i < count; i++) {
         double *of_row = values + (size_t)i * results->seeds;
         for (uint32_t seed = 0; seed < results->seeds; seed++) {
             const struct witness *witness = &results->rows[i].witnesses[seed];
-            of_row[seed] = witness->finished ? witness->perplexity : NAN;
+            double figure = bits ? witness->bits_per_byte : witness->perplexity;
+            of_row[seed] = witness->finished ? figure : NAN;
         }
         rows[i] = (struct dpc_svg_row){results->comparison->rows[i].title, of_row, results->seeds,
-                                       perplexity(results, &results->rows[i])};
+                                       bits ? bits_per_byte(results, &results->rows[i])
+                                            : perplexity(results, &results->rows[i])};
     }
-    dpc_svg_rows(out, results->comparison->name, "held-out perplexity, a dot a seed", rows, count);
+    dpc_svg_rows(out, results->comparison->name,
+                 bits ? "held-out bits per byte, a dot a seed"
+                      : "held-out perplexity, a dot a seed",
+                 rows, count);
     dpc_free(rows);
     dpc_free(values);
 }

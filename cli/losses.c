@@ -101,27 +101,36 @@ dpc_losses_done(struct dpc_losses *losses)
 /* --- Comparing. */
 
 bool
-dpc_losses_match(const struct dpc_losses *one, const struct dpc_losses *two)
+dpc_losses_match(const struct dpc_losses *one, const struct dpc_losses *two, enum dpc_losses_by by)
 {
     bool match = one->count == two->count && one->count > 0;
-    for (uint32_t i = 0; match && i < one->count; i++)
-        match = one->items[i].document == two->items[i].document &&
-                one->items[i].targets == two->items[i].targets;
+    for (uint32_t i = 0; match && i < one->count; i++) {
+        const struct dpc_loss *a = &one->items[i], *b = &two->items[i];
+        match = a->document == b->document &&
+                (by == DPC_LOSSES_BY_BYTE ? a->bytes && b->bytes : a->targets == b->targets);
+    }
     return match;
 }
 
-/* Difference of the mean losses over the documents as they are (NULL), or over as many drawn ones.
- */
+/* Over the documents as they are (NULL), or over as many drawn ones. */
 static double
-difference(const struct dpc_losses *one, const struct dpc_losses *two, struct dpc_rng *rng)
+difference(const struct dpc_losses *one, const struct dpc_losses *two, enum dpc_losses_by by,
+           struct dpc_rng *rng)
 {
-    double nats = 0, targets = 0;
+    double apart = 0, targets = 0, nats[2] = {0}, bytes[2] = {0};
     for (uint32_t i = 0; i < one->count; i++) {
         uint32_t drawn = rng ? (uint32_t)dpc_rng_below(rng, one->count) : i;
-        nats += one->items[drawn].nats - two->items[drawn].nats;
-        targets += one->items[drawn].targets;
+        const struct dpc_loss *a = &one->items[drawn], *b = &two->items[drawn];
+        apart += a->nats - b->nats;
+        targets += a->targets;
+        nats[0] += a->nats;
+        nats[1] += b->nats;
+        bytes[0] += a->bytes;
+        bytes[1] += b->bytes;
     }
-    return targets > 0 ? nats / targets : 0;
+    if (by == DPC_LOSSES_BY_TOKEN)
+        return targets > 0 ? apart / targets : 0;
+    return nats[0] > 0 && nats[1] > 0 ? log(nats[0] / bytes[0] / (nats[1] / bytes[1])) : 0;
 }
 
 static int
@@ -132,16 +141,17 @@ compare_numbers(const void *one, const void *two)
 }
 
 struct dpc_difference
-dpc_losses_compare(const struct dpc_losses *ones, const struct dpc_losses *twos, uint32_t count)
+dpc_losses_compare(const struct dpc_losses *ones, const struct dpc_losses *twos, uint32_t count,
+                   enum dpc_losses_by by)
 {
     struct dpc_difference found = {.mean = 0};
     double *drawn = dpc_alloc(RESAMPLES, sizeof *drawn);
     for (uint32_t pair = 0; pair < count; pair++) {
         struct dpc_rng rng;
         dpc_rng_init(&rng, BOOTSTRAP_SEED, DPC_RNG_BOOTSTRAP, pair, 0, 0);
-        found.mean += difference(&ones[pair], &twos[pair], NULL) / count;
+        found.mean += difference(&ones[pair], &twos[pair], by, NULL) / count;
         for (uint32_t i = 0; i < RESAMPLES; i++)
-            drawn[i] += difference(&ones[pair], &twos[pair], &rng) / count;
+            drawn[i] += difference(&ones[pair], &twos[pair], by, &rng) / count;
     }
     qsort(drawn, RESAMPLES, sizeof *drawn, compare_numbers);
     found.low = drawn[RESAMPLES / 40];

@@ -37,11 +37,15 @@ int dpc_losses_load(const char *folder, struct dpc_losses_of of, struct dpc_loss
                     struct dpc_error *err) DPC_MUST_CHECK;
 void dpc_losses_done(struct dpc_losses *losses);
 
-/* The same documents, and the same tokens of each: what is needed to compare. */
-bool dpc_losses_match(const struct dpc_losses *one, const struct dpc_losses *two);
+/* What models are compared by: perplexity where their tokens are the same, else bits per byte. */
+enum dpc_losses_by { DPC_LOSSES_BY_TOKEN, DPC_LOSSES_BY_BYTE };
 
-/* Difference of mean losses in nats a token, `one` less `two`: the logarithm of the ratio of their
- * perplexities. */
+/* The same documents, and the same tokens of each or text behind all: what is needed to compare. */
+bool dpc_losses_match(const struct dpc_losses *one, const struct dpc_losses *two,
+                      enum dpc_losses_by by);
+
+/* The logarithm of the ratio of their perplexities (the difference of mean losses in nats a token),
+ * or of their bits per byte, `one` to `two`. */
 struct dpc_difference {
     double mean;
     double low, high; /* 95 %, percentile interval of the paired bootstrap over documents (Efron and
@@ -51,6 +55,7 @@ struct dpc_difference {
 /* The mean over `count` pairs of losses that match, one a seed; documents are drawn anew within
  * each pair. The same arguments give the same interval. */
 struct dpc_difference dpc_losses_compare(const struct dpc_losses *ones,
-                                         const struct dpc_losses *twos, uint32_t count);
+                                         const struct dpc_losses *twos, uint32_t count,
+                                         enum dpc_losses_by by);
 
 #endif

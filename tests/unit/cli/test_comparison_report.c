@@ -264,6 +264,38 @@ files_say_the_same_figures(void)
     CU_ASSERT_TRUE(file_says(&rig, "compare.md", "| two by two | 6.000 | 2.585 | -50.0 %"));
     CU_ASSERT_TRUE(file_says(&rig, "compare.md", "**-50.0 % [-50.0, -50.0]** to two by two |"));
     CU_ASSERT_TRUE(file_says(&rig, "compare.svg", ">6.000</text>"));
+    CU_ASSERT_FALSE(file_says(&rig, "compare.md", "whose perplexities do not compare"));
+    dpc_comparison_results_destroy(results);
+    tear_down(&rig);
+}
+
+/* Perplexities of other tokens do not compare: steps to them, and the picture, are of bits per
+ * byte. */
+static void
+rows_of_other_tokens_compare_by_the_byte(void)
+{
+    struct rig rig;
+    struct dpc_error err;
+    set_up(&rig);
+    finish_all(&rig);
+    for (uint32_t seed = 0; seed < 2; seed++)
+        rig.runs.runs[rig.runs.of[FLAT][seed]].experiment.model.vocab = 512;
+    struct dpc_comparison_results *results = load(&rig);
+    struct dpc_json *json = dpc_comparison_results_json(results);
+    const struct dpc_json *list = dpc_json_get(json, "rows"), *step;
+    step = dpc_json_get(dpc_json_at(list, GRID), "against");
+    CU_ASSERT_STRING_EQUAL(dpc_json_text(dpc_json_get(step, "of"), ""), "ppl");
+    CU_ASSERT_DOUBLE_EQUAL(figure(step, "percent"), -50, 1e-9);
+    step = dpc_json_get(dpc_json_at(list, FLAT), "against"); /* 5 and 5 to 3 and 12 */
+    CU_ASSERT_STRING_EQUAL(dpc_json_text(dpc_json_get(step, "of"), ""), "bits_per_byte");
+    double ratio = sqrt(log(5) / log(3) * log(5) / log(12));
+    CU_ASSERT_DOUBLE_EQUAL(figure(step, "percent"), 100 * (ratio - 1), 1e-9);
+    CU_ASSERT_EQUAL_FATAL(dpc_comparison_results_write(results, temp_path(&rig.temp, "."), &err),
+                          DPC_OK);
+    CU_ASSERT_TRUE(file_says(&rig, "compare.svg", "bits per byte"));
+    CU_ASSERT_TRUE(file_says(&rig, "compare.md", "] b** to again |"));
+    CU_ASSERT_TRUE(file_says(&rig, "compare.md", "whose perplexities do not compare"));
+    dpc_json_destroy(json);
     dpc_comparison_results_destroy(results);
     tear_down(&rig);
 }
@@ -294,6 +326,7 @@ static const struct dpc_test tests[] = {
     {"new routes are paid for", new_routes_are_paid_for},
     {"blocks are of equal steps and equal tokens", blocks_are_of_equal_steps_and_equal_tokens},
     {"files say the same figures", files_say_the_same_figures},
+    {"rows of other tokens compare by the byte", rows_of_other_tokens_compare_by_the_byte},
     {"unfinished rows are told", unfinished_rows_are_told},
 };
 DPC_TEST_MAIN("cli/comparison_report", tests)

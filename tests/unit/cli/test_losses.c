@@ -31,7 +31,7 @@ static void
 pairs_tell_small_differences(void)
 {
     struct dpc_losses one = make_losses(0, 0.1, 1), two = make_losses(0.05, 0.1, 2);
-    struct dpc_difference found = dpc_losses_compare(&two, &one, 1);
+    struct dpc_difference found = dpc_losses_compare(&two, &one, 1, DPC_LOSSES_BY_TOKEN);
     double error = 0.1 * sqrt(2.0 / DOCUMENTS); /* of the mean of differences */
     CU_ASSERT_DOUBLE_EQUAL(found.mean, 0.05, 3 * error);
     CU_ASSERT_DOUBLE_EQUAL(found.high - found.low, 2 * 1.96 * error, 0.15 * 4 * error);
@@ -45,9 +45,9 @@ static void
 equal_models_are_not_told_apart(void)
 {
     struct dpc_losses one = make_losses(0, 0.1, 1), two = make_losses(0, 0.1, 2);
-    struct dpc_difference found = dpc_losses_compare(&one, &two, 1);
+    struct dpc_difference found = dpc_losses_compare(&one, &two, 1, DPC_LOSSES_BY_TOKEN);
     CU_ASSERT(found.low < 0 && found.high > 0);
-    found = dpc_losses_compare(&one, &one, 1);
+    found = dpc_losses_compare(&one, &one, 1, DPC_LOSSES_BY_TOKEN);
     CU_ASSERT(found.mean == 0 && found.low == 0 && found.high == 0);
     dpc_losses_done(&one);
     dpc_losses_done(&two);
@@ -59,9 +59,9 @@ seeds_make_intervals_shorter(void)
 {
     struct dpc_losses ones[2] = {make_losses(0, 0.1, 1), make_losses(0, 0.1, 3)};
     struct dpc_losses twos[2] = {make_losses(0.05, 0.1, 2), make_losses(0.05, 0.1, 4)};
-    struct dpc_difference one = dpc_losses_compare(ones, twos, 1);
-    struct dpc_difference both = dpc_losses_compare(ones, twos, 2);
-    struct dpc_difference again = dpc_losses_compare(ones, twos, 2);
+    struct dpc_difference one = dpc_losses_compare(ones, twos, 1, DPC_LOSSES_BY_TOKEN);
+    struct dpc_difference both = dpc_losses_compare(ones, twos, 2, DPC_LOSSES_BY_TOKEN);
+    struct dpc_difference again = dpc_losses_compare(ones, twos, 2, DPC_LOSSES_BY_TOKEN);
     double ratio = (both.high - both.low) / (one.high - one.low);
     CU_ASSERT_DOUBLE_EQUAL(ratio, sqrt(0.5), 0.1);
     CU_ASSERT(both.low == again.low && both.high == again.high);
@@ -76,17 +76,46 @@ other_documents_do_not_match(void)
 {
     struct dpc_losses one = make_losses(0, 0, 1), two = make_losses(0, 0, 1);
     struct dpc_losses none = {.count = 0};
-    CU_ASSERT_TRUE(dpc_losses_match(&one, &two));
+    CU_ASSERT_TRUE(dpc_losses_match(&one, &two, DPC_LOSSES_BY_TOKEN));
     two.items[7].targets++;
-    CU_ASSERT_FALSE(dpc_losses_match(&one, &two));
+    CU_ASSERT_FALSE(dpc_losses_match(&one, &two, DPC_LOSSES_BY_TOKEN));
     two.items[7] = one.items[7];
     two.items[DOCUMENTS - 1].document++;
-    CU_ASSERT_FALSE(dpc_losses_match(&one, &two));
+    CU_ASSERT_FALSE(dpc_losses_match(&one, &two, DPC_LOSSES_BY_TOKEN));
     two.items[DOCUMENTS - 1] = one.items[DOCUMENTS - 1];
     two.count--;
-    CU_ASSERT_FALSE(dpc_losses_match(&one, &two));
-    CU_ASSERT_FALSE(dpc_losses_match(&none, &none));
+    CU_ASSERT_FALSE(dpc_losses_match(&one, &two, DPC_LOSSES_BY_TOKEN));
+    CU_ASSERT_FALSE(dpc_losses_match(&none, &none, DPC_LOSSES_BY_TOKEN));
     two.count++;
+    dpc_losses_done(&one);
+    dpc_losses_done(&two);
+}
+
+/* Half as many tokens with twice the loss each are no difference by the byte; a tenth more of it is
+ * one of a tenth. */
+static void
+other_tokens_compare_by_the_byte(void)
+{
+    struct dpc_losses one = make_losses(0, 0, 1), two = make_losses(0, 0, 1);
+    for (uint32_t i = 0; i < two.count; i++)
+        two.items[i].targets /= 2;
+    CU_ASSERT_FALSE(dpc_losses_match(&one, &two, DPC_LOSSES_BY_TOKEN));
+    CU_ASSERT_TRUE(dpc_losses_match(&one, &two, DPC_LOSSES_BY_BYTE));
+    struct dpc_difference found = dpc_losses_compare(&two, &one, 1, DPC_LOSSES_BY_BYTE);
+    CU_ASSERT(found.mean == 0 && found.low == 0 && found.high == 0);
+    for (uint32_t i = 0; i < two.count; i++)
+        two.items[i].nats *= 1.1;
+    found = dpc_losses_compare(&two, &one, 1, DPC_LOSSES_BY_BYTE);
+    CU_ASSERT_DOUBLE_EQUAL(found.mean, log(1.1), 1e-9);
+    CU_ASSERT_DOUBLE_EQUAL(found.low, log(1.1), 1e-9);
+    for (uint32_t i = 0; i < two.count; i++) { /* a little more text is read of each */
+        two.items[i].nats *= 1.2;
+        two.items[i].bytes += TARGETS / 5;
+    }
+    found = dpc_losses_compare(&two, &one, 1, DPC_LOSSES_BY_BYTE);
+    CU_ASSERT_DOUBLE_EQUAL(found.mean, log(1.1), 1e-9);
+    two.items[3].bytes = 0;
+    CU_ASSERT_FALSE(dpc_losses_match(&one, &two, DPC_LOSSES_BY_BYTE));
     dpc_losses_done(&one);
     dpc_losses_done(&two);
 }
@@ -174,6 +203,7 @@ static const struct dpc_test tests[] = {
     {"equal models are not told apart", equal_models_are_not_told_apart},
     {"seeds make intervals shorter", seeds_make_intervals_shorter},
     {"other documents do not match", other_documents_do_not_match},
+    {"other tokens compare by the byte", other_tokens_compare_by_the_byte},
     {"files are read by model and in order", files_are_read_by_model_and_in_order},
     {"new routes have a file of their own", new_routes_have_a_file_of_their_own},
     {"broken lines are named", broken_lines_are_named},
