@@ -24,11 +24,10 @@ enum {
     DPC_CONFIG_DEPTH_MAX = 16, /* lists and maps inside each other in a file; ours need 5 */
 
     /* --- Topology. */
-    DPC_LEVELS_MAX = 16,    /* levels of a network; the paper uses 2 to 4 */
-    DPC_MODULES_MAX = 4096, /* modules of all levels together */
-    DPC_PATHS_MAX = 65536,  /* the paper's 16x16 is 256; 65,536 is what the core is sized for */
-    DPC_WARM_REPLICAS_MAX =
-        64, /* paths of the warm start: more make each round's merge no better */
+    DPC_LEVELS_MAX = 16,        /* levels of a network; the paper uses 2 to 4 */
+    DPC_MODULES_MAX = 4096,     /* modules of all levels together */
+    DPC_PATHS_MAX = 65536,      /* the paper's 16x16 is 256; 65,536 is what the core is sized for */
+    DPC_WARM_REPLICAS_MAX = 64, /* paths of the warm start: more make each round's merge no better */
     DPC_PATHS_LISTED_MAX = 512, /* combinations that a list names: written by hand, and the whole
                                    experiment still fits a control message */
     DPC_BLOCKS_MAX = 512,       /* blocks of one level */
@@ -51,8 +50,8 @@ enum {
     DPC_DOCUMENTS_MAX = 1 << 26, /* documents of one corpus: 2 GiB of document table */
 
     /* --- Workers. */
-    DPC_WORKERS_MAX = 16384,   /* identities that one coordinator knows */
-    DPC_INVITATIONS_MAX = 256, /* at one time */
+    DPC_WORKERS_MAX = 16384,           /* identities that one coordinator knows */
+    DPC_INVITATIONS_MAX = 256,         /* at one time */
     /* That may connect: workers' in files, those that came with an invitation, and invitations. */
     DPC_KEYS_MAX = 2 * DPC_WORKERS_MAX + DPC_INVITATIONS_MAX,
     DPC_PENDING_MAX = 256,             /* machines that wait for the operator's yes: a listing */
@@ -73,11 +72,10 @@ enum {
 #define DPC_CONTROL_BYTES_MAX                                                                      \
     (64 * DPC_KIB) /* one control message: bounds what decoding can allocate */
 #define DPC_CHUNK_BYTES_MAX                                                                        \
-    (1 * DPC_MIB)                         /* one bulk frame; ZMQ_MAXMSGSIZE stands just above it   \
-                                           */
-#define DPC_ADMIN_BYTES_MAX (1 * DPC_MIB) /* one page of a listing */
-#define DPC_HTTP_PAGE_BYTES_MAX                                                                    \
-    (4 * DPC_MIB) /* all series with DPC_SERIES_EACH_MAX of each: 1 MiB */
+    (1 * DPC_MIB)                           /* one bulk frame; ZMQ_MAXMSGSIZE stands just above it \
+                                             */
+#define DPC_ADMIN_BYTES_MAX   (1 * DPC_MIB) /* one page of a listing */
+#define DPC_HTTP_PAGE_BYTES_MAX (4 * DPC_MIB) /* all series with DPC_SERIES_EACH_MAX of each: 1 MiB */
 #define DPC_BLOB_INLINE_MAX   (64 * DPC_KIB) /* blobs up to this stand in RocksDB itself */
 #define DPC_SLOW_LINK_BYTES_S 125000         /* a slow home uplink: assumed until one is measured */
 #define DPC_STORE_RESERVE_BYTES                                                                    \
@@ -89,10 +87,13 @@ enum {
 #define DPC_DOCUMENT_BYTES_MAX                                                                     \
     (256 * DPC_MIB) /* one document at import; larger is cut by its owner */
 
-#define DPC_TOKENIZER_FILE_BYTES_MAX (64 * DPC_MIB) /* its file; 65,536 pieces take 1 to 2 MiB */
+#define DPC_TOKENIZER_FILE_BYTES_MAX (64 * DPC_MIB) /* 65,536 pieces take 1 to 2 MiB */
+#define DPC_TOKENIZER_RUN_BYTES_MAX                                                                \
+    (64 * DPC_KIB) /* that are cut into pieces at once: that takes 190 bytes a byte of text */
+#define DPC_TOKENIZER_TEXT_BYTES_MAX                                                               \
+    (16 * DPC_MIB) /* the same of a tokenizer that must see a text whole */
 #define DPC_VOCABULARY_TEXT_BYTES_MAX                                                              \
-    (32 * DPC_MIB) /* that a vocabulary is trained on: more costs time and gives hardly other      \
-                      pieces */
+    (32 * DPC_MIB) /* that a vocabulary is trained on: more costs time and gives hardly others */
 #define DPC_VOCABULARY_DOCUMENT_BYTES_MAX                                                          \
     (1 * DPC_MIB) /* of one document of them, so that no giant decides */
 

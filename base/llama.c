@@ -197,7 +197,7 @@ dpc_llama_config(const struct dpc_experiment *experiment, enum dpc_safetensors_t
     dpc_json_set_text(config, "hidden_act", "silu");
     dpc_json_set_number(config, "initializer_range", experiment->model.init_std);
     dpc_json_set_text(config, "torch_dtype", type == DPC_SAFETENSORS_F32 ? "float32" : "bfloat16");
-    /* Bytes are tokens, and none of them begins or ends a text. */
+    /* No token begins or ends a text. */
     dpc_json_set(config, "bos_token_id", NULL);
     dpc_json_set(config, "eos_token_id", NULL);
     return config;

@@ -221,11 +221,13 @@ load_result(struct dpc_comparison_results *results, uint32_t index, const char *
 
 /* --- Steps between rows. */
 
+/* Bytes are bytes; which pieces there are only a corpus says. */
 static bool
 same_tokens(const struct result *one, const struct result *two)
 {
-    return one->experiment->data.tokenizer == two->experiment->data.tokenizer &&
-           one->experiment->model.vocab == two->experiment->model.vocab;
+    const struct dpc_experiment *a = one->experiment, *b = two->experiment;
+    return a->data.tokenizer == b->data.tokenizer && (a->data.tokenizer == DPC_TOKENIZER_BYTES ||
+                                                      strcmp(a->data.corpus, b->data.corpus) == 0);
 }
 
 static void

@@ -258,16 +258,16 @@ count_name(void *context, const char *name)
     ++*(uint32_t *)context;
 }
 
-/* What was there is written over file by file; without its config.json it is no model meanwhile. */
+/* What was there is written over file by file; without its config.json it is no model meanwhile. A
+ * tokenizer of what was there must not stay beside the model that comes. */
 static int
 claim_folder(const struct export *export)
 {
+    static const char *const theirs[] = {config_name, "tokenizer.json", DPC_TOKENIZER_FILE};
     const struct dpc_vfs *vfs = &dpc_vfs_posix;
-    char config[DPC_PATH_MAX];
+    char path[DPC_PATH_MAX];
     uint32_t names = 0;
     int code = dpc_vfs_make_folder(vfs, export->folder, export->err);
-    if (code == DPC_OK)
-        code = file_in(export, config_name, config);
     if (code != DPC_OK)
         return code;
     code = vfs->ops->list(vfs, export->folder, count_name, &names);
@@ -276,8 +276,11 @@ claim_folder(const struct export *export)
                              "\"%.300s\" is not empty: name another folder, or write over what is "
                              "there with --force",
                              export->folder);
-    if (code == DPC_OK && names && dpc_vfs_exists(vfs, config))
-        code = vfs->ops->remove(vfs, config);
+    for (size_t i = 0; code == DPC_OK && i < sizeof theirs / sizeof *theirs; i++) {
+        code = file_in(export, theirs[i], path);
+        if (code == DPC_OK && dpc_vfs_exists(vfs, path))
+            code = vfs->ops->remove(vfs, path);
+    }
     if (code != DPC_OK)
         dpc_error_set(export->err, code, "could not use the folder \"%.300s\": %s", export->folder,
                       dpc_error_words(code));

@@ -72,7 +72,6 @@ dpc_export_byte_tokenizer(void)
 
 struct vocabulary {
     uint32_t count;
-    uint32_t bytes;                          /* among them */
     uint32_t unknown;                        /* token of what has no piece */
     struct dpc_sentencepiece_entry *entries; /* [count] */
     uint32_t *sorted;                        /* [count] tokens by their pieces */
@@ -95,7 +94,6 @@ vocabulary_init(struct vocabulary *vocabulary, const struct dpc_tokenizer *token
     for (uint32_t token = 0; token < count; token++) {
         vocabulary->entries[token] = dpc_sentencepiece_entry_of(tokenizer, token);
         vocabulary->sorted[token] = token;
-        vocabulary->bytes += vocabulary->entries[token].role == DPC_PIECE_BYTE;
         if (vocabulary->entries[token].role == DPC_PIECE_UNKNOWN)
             vocabulary->unknown = token;
     }
@@ -207,14 +205,19 @@ bpe_model(const struct vocabulary *vocabulary)
     return model;
 }
 
+/* The library would take a text that reads "<0x0A>" for that byte's piece, whose score in the file
+ * is 0, the best of all: with this one it is not worth it. */
+#define NEVER -1e6
+
 static struct dpc_json *
 unigram_model(const struct vocabulary *vocabulary)
 {
     struct dpc_json *model = dpc_json_object(), *pieces = dpc_json_array();
     for (uint32_t token = 0; token < vocabulary->count; token++) {
         struct dpc_json *pair = dpc_json_array();
-        dpc_json_append_text(pair, vocabulary->entries[token].piece);
-        dpc_json_append_number(pair, vocabulary->entries[token].score);
+        const struct dpc_sentencepiece_entry *entry = &vocabulary->entries[token];
+        dpc_json_append_text(pair, entry->piece);
+        dpc_json_append_number(pair, entry->role == DPC_PIECE_TEXT ? entry->score : NEVER);
         dpc_json_append(pieces, pair);
     }
     dpc_json_set_text(model, "type", "Unigram");
@@ -259,14 +262,12 @@ dpc_export_piece_tokenizer(const struct dpc_tokenizer *tokenizer,
                            const struct dpc_sentencepiece_facts *facts)
 {
     struct vocabulary vocabulary;
-    struct dpc_json *root = NULL;
-    if (!facts->as_is || facts->add_prefix || facts->kind == DPC_SENTENCEPIECE_OTHER)
+    if (!facts->as_is || facts->add_prefix || facts->special ||
+        facts->kind == DPC_SENTENCEPIECE_OTHER)
         return NULL;
     vocabulary_init(&vocabulary, tokenizer);
-    if (vocabulary.bytes == 256)
-        root = whole(facts->kind == DPC_SENTENCEPIECE_BPE ? bpe_model(&vocabulary)
-                                                          : unigram_model(&vocabulary),
-                     replacement(" ", DPC_SENTENCEPIECE_SPACE), NULL, piece_decoder());
+    struct dpc_json *model =
+        facts->kind == DPC_SENTENCEPIECE_BPE ? bpe_model(&vocabulary) : unigram_model(&vocabulary);
     vocabulary_done(&vocabulary);
-    return root;
+    return whole(model, replacement(" ", DPC_SENTENCEPIECE_SPACE), NULL, piece_decoder());
 }

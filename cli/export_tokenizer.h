@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * A tokenizer as `tokenizer.json` of Hugging Face's tokenizers library, which makes the same tokens
- * of every text.
+ * of a text, but for ways of cutting it that are as likely to a rounding, and where it writes
+ * U+2581.
  *
  * Owns: nothing. Threads: any.
  */
@@ -14,8 +15,8 @@
 /* Token N is byte N. */
 struct dpc_json *dpc_export_byte_tokenizer(void);
 
-/* Pieces of SentencePiece, `facts` being those of its file. NULL for one that normalises texts,
- * lacks bytes or is neither unigram nor BPE: others read its file then. */
+/* Pieces of SentencePiece, `facts` being those of its file. NULL for one that normalises texts, has
+ * marks or pieces of its user's own, or is neither unigram nor BPE: others read its file then. */
 struct dpc_json *dpc_export_piece_tokenizer(const struct dpc_tokenizer *tokenizer,
                                             const struct dpc_sentencepiece_facts *facts);
 

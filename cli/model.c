@@ -202,25 +202,36 @@ dpc_model_tokenizer_file(struct dpc_model *model, uint8_t **ret_bytes, size_t *r
     return dpc_store_blob_load(model->store, &model->phase.tokenizer, ret_bytes, ret_len, err);
 }
 
+static int
+read_tokenizer(struct dpc_model *model, struct dpc_error *err)
+{
+    struct dpc_tokenizer *tokenizer = NULL;
+    uint8_t *bytes = NULL;
+    size_t len = 0;
+    int rc = dpc_model_tokenizer_file(model, &bytes, &len, err);
+    if (rc == DPC_OK && bytes)
+        rc = dpc_sentencepiece_read("the store's", bytes, len, &tokenizer, err);
+    if (rc == DPC_OK && tokenizer && tokenizer->vocabulary.size != model->experiment.model.vocab)
+        rc =
+            dpc_error_set(err, DPC_ECORRUPT, "the store's tokenizer has %u pieces and the model %u",
+                          tokenizer->vocabulary.size, model->experiment.model.vocab);
+    dpc_free(bytes);
+    if (rc != DPC_OK) {
+        dpc_tokenizer_destroy(tokenizer);
+        return rc;
+    }
+    model->tokenizer = tokenizer ? tokenizer : dpc_tokenizer_bytes();
+    return DPC_OK;
+}
+
 int
 dpc_model_tokenizer(struct dpc_model *model, const struct dpc_tokenizer **ret_tokenizer,
                     struct dpc_error *err)
 {
-    struct dpc_tokenizer *made = NULL;
-    uint8_t *bytes = NULL;
-    size_t len = 0;
-    int rc = DPC_OK;
-    if (!model->tokenizer)
-        rc = dpc_model_tokenizer_file(model, &bytes, &len, err);
-    if (rc == DPC_OK && bytes)
-        rc = dpc_sentencepiece_read("the store's tokenizer", bytes, len, &made, err);
-    dpc_free(bytes);
-    if (rc != DPC_OK)
-        return rc;
-    if (!model->tokenizer)
-        model->tokenizer = made ? made : dpc_tokenizer_bytes();
-    *ret_tokenizer = model->tokenizer;
-    return DPC_OK;
+    int rc = model->tokenizer ? DPC_OK : read_tokenizer(model, err);
+    if (rc == DPC_OK)
+        *ret_tokenizer = model->tokenizer;
+    return rc;
 }
 
 const struct dpc_path_record *

@@ -30,7 +30,8 @@ const struct dpc_topology *dpc_model_topology(const struct dpc_model *model);
  * read. */
 int dpc_model_tokenizer(struct dpc_model *model, const struct dpc_tokenizer **ret_tokenizer,
                         struct dpc_error *err) DPC_MUST_CHECK;
-/* The file that it was made of, in fresh memory (dpc_free it); NULL where tokens are bytes. */
+/* The file that it was made of, in fresh memory (dpc_free it); NULL where tokens are bytes. Errors as
+ * above, DPC_ECORRUPT. */
 int dpc_model_tokenizer_file(struct dpc_model *model, uint8_t **ret_bytes, size_t *ret_len,
                              struct dpc_error *err) DPC_MUST_CHECK;
 /* The record of a path; all zero before its shard was made. */

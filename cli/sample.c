@@ -85,18 +85,16 @@ set_clean(struct dpc_json *object, const char *key, const void *bytes, size_t le
     dpc_buf_done(&clean);
 }
 
-int
-dpc_sample_add(struct dpc_model *model, const struct dpc_sample_settings *settings,
-               const char *prompt, size_t prompt_len, uint32_t index, struct dpc_json *samples,
-               struct dpc_error *err)
+/* `prompt`: the text of the tokens. */
+static int
+add_sample(struct dpc_model *model, const struct dpc_sample_settings *settings,
+           const int32_t *tokens, uint32_t count, const char *prompt, size_t prompt_len,
+           uint32_t index, struct dpc_json *samples, struct dpc_error *err)
 {
-    int32_t *tokens = NULL;
-    uint32_t count = 0, path = 0;
+    uint32_t path = 0;
     struct dpc_buf text;
     dpc_buf_init(&text, 0);
-    int rc = encode(model, prompt, prompt_len, &tokens, &count, err);
-    if (rc == DPC_OK)
-        rc = choose_path(model, settings, tokens, count, &path, err);
+    int rc = choose_path(model, settings, tokens, count, &path, err);
     if (rc == DPC_OK)
         rc = write_on(model, settings, path, tokens, count, index, &text, err);
     if (rc == DPC_OK) {
@@ -109,8 +107,21 @@ dpc_sample_add(struct dpc_model *model, const struct dpc_sample_settings *settin
         set_clean(sample, "text", text.data, dpc_text_cut(text.data, text.len));
         dpc_json_append(samples, sample);
     }
-    dpc_free(tokens);
     dpc_buf_done(&text);
+    return rc;
+}
+
+int
+dpc_sample_add(struct dpc_model *model, const struct dpc_sample_settings *settings,
+               const char *prompt, size_t prompt_len, uint32_t index, struct dpc_json *samples,
+               struct dpc_error *err)
+{
+    int32_t *tokens = NULL;
+    uint32_t count = 0;
+    int rc = encode(model, prompt, prompt_len, &tokens, &count, err);
+    if (rc == DPC_OK)
+        rc = add_sample(model, settings, tokens, count, prompt, prompt_len, index, samples, err);
+    dpc_free(tokens);
     return rc;
 }
 
@@ -124,7 +135,8 @@ struct held_out {
     bool found;
 };
 
-/* Document number `doc` of the path, when it has so many. */
+/* Document number `doc` of the path, when it has so many. Its own tokens are gone on from: those of
+ * its beginning's text could be others, which would be routed otherwise. */
 static int
 add_held_out(struct held_out *held_out, uint32_t path, uint32_t doc, struct dpc_error *err)
 {
@@ -142,8 +154,8 @@ add_held_out(struct held_out *held_out, uint32_t path, uint32_t doc, struct dpc_
         size_t len = dpc_text_cut(text.data, text.len);
         held_out->found = true;
         if (rc == DPC_OK && len > 0)
-            rc = dpc_sample_add(model, held_out->settings, (const char *)text.data, len,
-                                held_out->index++, held_out->samples, err);
+            rc = add_sample(model, held_out->settings, tokens, count, (const char *)text.data, len,
+                            held_out->index++, held_out->samples, err);
         dpc_buf_done(&text);
         dpc_free(tokens);
     }

@@ -11,6 +11,7 @@
 #include "base/vfs.h"
 #include "cli/origin.h"
 #include "cli/progress.h"
+#include "data/sentencepiece.h"
 #include "data/tokens.h"
 
 /* --- Devices. */
@@ -62,48 +63,80 @@ dpc_training_init(struct dpc_training *training, const struct dpc_call *call,
 
 /* --- Before anything runs. */
 
+/* What the experiment file names, seen from its folder. */
+static int
+find_beside(const char *file, const char *name, const char *what, char ret_path[DPC_PATH_MAX],
+            struct dpc_error *err)
+{
+    char folder[DPC_PATH_MAX];
+    dpc_path_folder(file, folder, sizeof folder);
+    int rc = dpc_path_join(folder, name, ret_path, DPC_PATH_MAX);
+    return rc == DPC_OK
+               ? rc
+               : dpc_error_set(err, rc, "the path of the %s \"%.200s\" is too long", what, name);
+}
+
 /* A corpus that is missing, empty or too short is told before any process is started. */
 static int
-check_corpus(const char *file, const struct dpc_experiment *experiment, struct dpc_error *err)
+open_corpus(const char *file, const struct dpc_experiment *experiment,
+            struct dpc_tokens **ret_tokens, struct dpc_error *err)
 {
-    char folder[DPC_PATH_MAX], corpus[DPC_PATH_MAX];
-    dpc_path_folder(file, folder, sizeof folder);
-    int rc = dpc_path_join(folder, experiment->data.corpus, corpus, sizeof corpus);
-    if (rc != DPC_OK)
-        return dpc_error_set(err, rc, "the path of the corpus \"%.200s\" is too long",
-                             experiment->data.corpus);
-    struct dpc_tokens *tokens = NULL;
+    char path[DPC_PATH_MAX];
     uint32_t *docs = NULL, docs_count;
-    rc = dpc_tokens_open(corpus, &tokens, err);
+    int rc = find_beside(file, experiment->data.corpus, "corpus", path, err);
+    if (rc == DPC_OK)
+        rc = dpc_tokens_open(path, ret_tokens, err);
     if (rc == DPC_ENOTFOUND)
         dpc_error_prefix(err, rc,
                          "there is no corpus (make one with dipaco data import SRC... --out DIR)");
     if (rc == DPC_OK)
-        rc = dpc_tokens_check_vocabulary(tokens, experiment, err);
+        rc = dpc_tokens_check_vocabulary(*ret_tokens, experiment, err);
     if (rc == DPC_OK)
-        rc = dpc_tokens_longer_than(tokens, experiment->routing.prefix, &docs, &docs_count, err);
+        rc = dpc_tokens_longer_than(*ret_tokens, experiment->routing.prefix, &docs, &docs_count,
+                                    err);
     if (rc == DPC_OK)
-        rc = dpc_tokens_check_paths(tokens, experiment, err);
+        rc = dpc_tokens_check_paths(*ret_tokens, experiment, err);
     dpc_free(docs);
-    dpc_tokens_close(tokens);
     return rc;
 }
 
-/* So is a model that the dense one is to begin as, and that does not fit. */
+/* So is a tokenizer that could not turn what was trained into text. */
 static int
-check_imported(const char *file, const struct dpc_experiment *experiment, struct dpc_error *err)
+check_tokenizer(const struct dpc_tokens *tokens, struct dpc_error *err)
 {
-    char folder[DPC_PATH_MAX], model[DPC_PATH_MAX];
+    struct dpc_tokenizer *tokenizer = NULL;
+    uint8_t *bytes;
+    size_t len;
+    int rc = dpc_tokens_load_tokenizer(tokens, &bytes, &len, err);
+    if (rc == DPC_OK && bytes)
+        rc = dpc_sentencepiece_read(DPC_TOKENIZER_FILE, bytes, len, &tokenizer, err);
+    if (rc == DPC_OK && tokenizer &&
+        !dpc_vocabulary_equal(&tokenizer->vocabulary, dpc_tokens_vocabulary(tokens)))
+        rc = dpc_error_set(err, DPC_ECORRUPT,
+                           "corpus \"%.200s\" has a vocabulary of another size than its "
+                           "tokenizer: import its texts again",
+                           dpc_tokens_name(tokens));
+    dpc_tokenizer_destroy(tokenizer);
+    dpc_free(bytes);
+    return rc;
+}
+
+/* And a model that the dense one is to begin as, and that does not fit. */
+static int
+check_imported(const char *file, const struct dpc_experiment *experiment,
+               const struct dpc_tokens *tokens, struct dpc_error *err)
+{
+    char path[DPC_PATH_MAX];
     struct dpc_imported *imported = NULL;
     if (!dpc_experiment_imports(experiment))
         return DPC_OK;
-    dpc_path_folder(file, folder, sizeof folder);
-    int rc = dpc_path_join(folder, experiment->warm_start.from, model, sizeof model);
+    int rc = find_beside(file, experiment->warm_start.from, "model", path, err);
     if (rc != DPC_OK)
-        return dpc_error_set(err, rc, "the path of the model \"%.200s\" is too long",
-                             experiment->warm_start.from);
-    rc = dpc_imported_open(&dpc_vfs_posix, model, experiment, &imported, err);
+        return rc;
+    rc = dpc_imported_open(&dpc_vfs_posix, path, experiment, &imported, err);
     dpc_imported_close(imported);
+    if (rc == DPC_OK)
+        rc = dpc_tokens_check_imported(tokens, path, err);
     return rc == DPC_OK ? rc : dpc_error_prefix(err, rc, "warm_start.from");
 }
 
@@ -124,8 +157,14 @@ has_begun(const struct dpc_run_folder *folder)
 static int
 check_inputs(const char *file, const struct dpc_experiment *experiment, struct dpc_error *err)
 {
-    int rc = check_corpus(file, experiment, err);
-    return rc == DPC_OK ? check_imported(file, experiment, err) : rc;
+    struct dpc_tokens *tokens = NULL;
+    int rc = open_corpus(file, experiment, &tokens, err);
+    if (rc == DPC_OK)
+        rc = check_tokenizer(tokens, err);
+    if (rc == DPC_OK)
+        rc = check_imported(file, experiment, tokens, err);
+    dpc_tokens_close(tokens);
+    return rc;
 }
 
 static void

@@ -222,26 +222,12 @@ check_field(const struct dpc_corpus *corpus, struct dpc_error *err)
 static int
 put_tokenizer(const struct dpc_corpus *corpus, struct dpc_hash *ret_hash, struct dpc_error *err)
 {
-    const struct dpc_vocabulary *vocabulary = dpc_tokens_vocabulary(corpus->tokens);
-    char path[DPC_PATH_MAX];
     uint8_t *bytes;
     size_t len;
-    if (dpc_hash_is_none(&vocabulary->model))
-        return DPC_OK;
-    if (dpc_path_join(corpus->world->corpus, DPC_TOKENIZER_FILE, path, sizeof path) != DPC_OK)
-        return dpc_error_set(err, DPC_ELIMIT, "the name of the corpus \"%s\" is too long",
-                             corpus->world->corpus);
-    int code =
-        dpc_vfs_read_file(&dpc_vfs_posix, path, DPC_TOKENIZER_FILE_BYTES_MAX, &bytes, &len, err);
-    if (code != DPC_OK)
-        return code;
-    code = dpc_store_blob_put(corpus->world->store, bytes, len, ret_hash, err);
+    int code = dpc_tokens_load_tokenizer(corpus->tokens, &bytes, &len, err);
+    if (code == DPC_OK && bytes)
+        code = dpc_store_blob_put(corpus->world->store, bytes, len, ret_hash, err);
     dpc_free(bytes);
-    if (code == DPC_OK && !dpc_hash_equal(ret_hash, &vocabulary->model))
-        code = dpc_error_set(err, DPC_ECORRUPT,
-                             "\"%s\" is not the tokenizer that the corpus was made with: import it "
-                             "again",
-                             path);
     return code;
 }
 
@@ -252,7 +238,11 @@ prepare(const struct dpc_corpus *corpus, struct dpc_prepared *prepared, struct d
     struct dpc_shard all;
     dpc_tokens_hash(corpus->tokens, &prepared->corpus);
     prepared->documents = corpus->docs_count;
-    int code = dpc_corpus_put_documents(corpus, corpus->docs, corpus->docs_count,
+    int code = put_tokenizer(corpus, &prepared->tokenizer, err);
+    if (code == DPC_OK && *corpus->world->imported)
+        code = dpc_tokens_check_imported(corpus->tokens, corpus->world->imported, err);
+    if (code == DPC_OK)
+        code = dpc_corpus_put_documents(corpus, corpus->docs, corpus->docs_count,
                                         experiment->routing.prefix, &prepared->prefixes, err);
     if (code == DPC_OK)
         code = dpc_corpus_put_shards(corpus, NULL, &all, err);
@@ -269,8 +259,6 @@ prepare(const struct dpc_corpus *corpus, struct dpc_prepared *prepared, struct d
         code = dpc_corpus_check_scored(corpus, err);
     if (code == DPC_OK)
         code = dpc_corpus_check_traced(corpus, err);
-    if (code == DPC_OK)
-        code = put_tokenizer(corpus, &prepared->tokenizer, err);
     if (code == DPC_OK)
         code = put_initial_modules(corpus->world, prepared->modules, err);
     if (code != DPC_OK)

@@ -85,7 +85,8 @@ take_rows(const struct dpc_score *scores, uint32_t path, struct dpc_traces_block
             block->bytes[i] = scores[i].bytes;
             block->ids[i / block->pieces] = scores[i].id;
         }
-        if (scores[i].targets != block->targets[i] || scores[i].id != block->ids[i / block->pieces])
+        if (scores[i].targets != block->targets[i] || scores[i].bytes != block->bytes[i] ||
+            scores[i].id != block->ids[i / block->pieces])
             return false;
         block->nats[path * count + i] = scores[i].nats;
     }

@@ -8,6 +8,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/alloc.h"
 #include "base/buf.h"
@@ -73,15 +74,17 @@ add_document(struct import *import, const uint8_t *text, size_t len, uint64_t li
         stats->binary += len != 0;
         return DPC_OK;
     }
-    if (import->sample)
+    if (import->sample) {
+        stats->documents++;
         return dpc_vocabulary_sample_add(import->sample, text, len, err);
+    }
     int code = dpc_builder_add(import->builder, text, len, &tokens, err);
     if (code == DPC_EEXIST || code == DPC_EINVAL) {
         stats->duplicates += code == DPC_EEXIST;
         stats->empty += code == DPC_EINVAL; /* for the tokenizer */
         return DPC_OK;
     }
-    if (code == DPC_EPARSE)
+    if (code == DPC_EPARSE || code == DPC_ELIMIT)
         return dpc_error_prefix(err, code, "could not import \"%s\"", import->path);
     if (code != DPC_OK)
         return code;
@@ -245,7 +248,8 @@ static void
 leave_out_corpus(const struct import *import, struct dpc_scan *scan)
 {
     static const char *const names[] = {DPC_TOKENS_FILE, DPC_TOKENS_FILE ".new",
-                                        DPC_IMPORT_NAMES_FILE, DPC_TOKENIZER_FILE};
+                                        DPC_IMPORT_NAMES_FILE, DPC_TOKENIZER_FILE,
+                                        DPC_TOKENIZER_FILE ".new"};
     char path[DPC_PATH_MAX];
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         if (dpc_path_join(import->options->out, names[i], path, sizeof path) == DPC_OK)
@@ -284,6 +288,13 @@ nothing_found(const struct import *import, struct dpc_error *err)
 /* --- The tokenizer. */
 
 static int
+name_too_long(const struct import *import, struct dpc_error *err)
+{
+    return dpc_error_set(err, DPC_ELIMIT, "the name of the corpus folder \"%s\" is too long",
+                         import->options->out);
+}
+
+static int
 read_files(struct import *import, const struct dpc_scan *scan, struct dpc_error *err)
 {
     int code = DPC_OK;
@@ -298,12 +309,34 @@ train(struct import *import, struct dpc_error *err)
     const struct dpc_import_tokenizer *chosen = &import->options->tokenizer;
     import->stats.stage = DPC_IMPORT_TRAINING;
     import->stats.sampled_bytes = dpc_vocabulary_sample_bytes(import->sample);
+    if (import->stats.sampled_bytes == 0)
+        return dpc_error_set(err, DPC_EINVAL,
+                             "all %" PRIu64 " documents are held out, and a vocabulary is trained "
+                             "on others: import more text, or lower data.test and data.early_stop",
+                             import->stats.documents);
     int code = report_progress(import, err);
     if (code == DPC_OK)
         code = dpc_sentencepiece_train(
             chosen->kind == DPC_IMPORT_BPE ? DPC_SENTENCEPIECE_BPE : DPC_SENTENCEPIECE_UNIGRAM,
             chosen->vocab, dpc_vocabulary_sample_next, import->sample, &import->model, err);
     return code;
+}
+
+/* A pipe is empty the second time. */
+static int
+check_rereadable(const struct dpc_scan *scan, struct dpc_error *err)
+{
+    struct stat facts;
+    for (size_t i = 0; i < scan->count; i++) {
+        if (stat(scan->paths[i], &facts) == 0 && !S_ISREG(facts.st_mode))
+            return dpc_error_set(
+                err, DPC_EINVAL,
+                "\"%s\" is no plain file: to train a vocabulary texts are read "
+                "twice; save it as a file, or import it with a --tokenizer that is "
+                "there",
+                scan->paths[i]);
+    }
+    return DPC_OK;
 }
 
 /* Counts of the first pass are forgotten. */
@@ -314,7 +347,11 @@ make_model(struct import *import, const struct dpc_scan *scan, struct dpc_error 
     import->stats.stage = DPC_IMPORT_SAMPLING;
     import->sample = dpc_vocabulary_sample_create(import->options->tokenizer.experiment,
                                                   DPC_VOCABULARY_TEXT_BYTES_MAX);
-    int code = read_files(import, scan, err);
+    int code = check_rereadable(scan, err);
+    if (code == DPC_OK)
+        code = read_files(import, scan, err);
+    if (code == DPC_OK && import->stats.documents == 0)
+        code = nothing_found(import, err);
     if (code == DPC_OK)
         code = train(import, err);
     counted.sampled_bytes = import->stats.sampled_bytes;
@@ -333,7 +370,9 @@ read_model(struct import *import, struct dpc_error *err)
     if (code == DPC_OK)
         dpc_buf_put(&import->model, bytes, len);
     dpc_free(bytes);
-    return code == DPC_OK ? DPC_OK : dpc_error_prefix(err, code, "the tokenizer's file");
+    return code == DPC_OK
+               ? DPC_OK
+               : dpc_error_prefix(err, code, "a tokenizer is bytes, unigram, bpe or a file");
 }
 
 static int
@@ -354,18 +393,37 @@ choose_tokenizer(struct import *import, const struct dpc_scan *scan, struct dpc_
     return code;
 }
 
-/* Beside the token file, which names it by its hash; none where tokens are bytes. */
+/* Beside the token file, under the name that its readers look for, too (data/tokens_tokenizer.c),
+ * until that is in its place. */
+static int
+write_tokenizer(const struct import *import, struct dpc_error *err)
+{
+    char path[DPC_PATH_MAX];
+    if (import->model.len == 0)
+        return DPC_OK;
+    int code = dpc_path_join(import->options->out, DPC_TOKENIZER_FILE ".new", path, sizeof path);
+    return code == DPC_OK ? dpc_vfs_write_file(&dpc_vfs_posix, path, import->model.data,
+                                               import->model.len, err)
+                          : name_too_long(import, err);
+}
+
 static int
 put_tokenizer(const struct import *import, struct dpc_error *err)
 {
-    char path[DPC_PATH_MAX];
-    int code = dpc_path_join(import->options->out, DPC_TOKENIZER_FILE, path, sizeof path);
-    if (code != DPC_OK)
-        return dpc_error_set(err, code, "the name of the corpus folder \"%s\" is too long",
-                             import->options->out);
-    if (import->model.len)
-        return dpc_vfs_write_file(&dpc_vfs_posix, path, import->model.data, import->model.len, err);
-    return dpc_vfs_remove_tree(path, err);
+    const struct dpc_vfs *vfs = &dpc_vfs_posix;
+    char path[DPC_PATH_MAX], second[DPC_PATH_MAX];
+    if (import->model.len == 0)
+        return DPC_OK;
+    if (dpc_path_join(import->options->out, DPC_TOKENIZER_FILE, path, sizeof path) != DPC_OK ||
+        dpc_path_join(import->options->out, DPC_TOKENIZER_FILE ".new", second, sizeof second) !=
+            DPC_OK)
+        return name_too_long(import, err);
+    int code = vfs->ops->rename(vfs, second, path);
+    if (code == DPC_OK)
+        code = vfs->ops->sync_folder(vfs, import->options->out);
+    return code == DPC_OK ? code
+                          : dpc_error_set(err, code, "could not write \"%s\": %s", path,
+                                          dpc_error_words(code));
 }
 
 /* --- The whole. */
@@ -376,9 +434,11 @@ finish(struct import *import, struct dpc_error *err)
     char path[DPC_PATH_MAX];
     if (import->stats.documents == 0)
         return nothing_found(import, err);
-    int code = put_tokenizer(import, err);
+    int code = write_tokenizer(import, err);
     if (code == DPC_OK)
         code = dpc_builder_finish(import->builder, err);
+    if (code == DPC_OK)
+        code = put_tokenizer(import, err);
     if (code != DPC_OK)
         return code;
     code = dpc_path_join(import->options->out, DPC_IMPORT_NAMES_FILE, path, sizeof path);
@@ -406,8 +466,7 @@ open_builder(struct import *import, struct dpc_error *err)
     char path[DPC_PATH_MAX];
     int code = dpc_path_join(import->options->out, DPC_TOKENS_FILE, path, sizeof path);
     if (code != DPC_OK)
-        return dpc_error_set(err, code, "the name of the corpus folder \"%s\" is too long",
-                             import->options->out);
+        return name_too_long(import, err);
     import->stats.stage = DPC_IMPORT_ENCODING;
     import->stats.vocab = import->tokenizer->vocabulary.size;
     return dpc_builder_open(&dpc_vfs_posix, path, import->tokenizer, &import->builder, err);

@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0
  * The pieces are written out once, spaces as spaces and bytes as bytes, so that decoding is copying
- * and a token's length is known. What is no UTF-8 would become U+FFFD in the library: where the
- * vocabulary has all bytes, such bytes are taken one by one instead. Where no piece goes over the
- * end of a line, lines go in one by one: the library adds up log probabilities in fp32 from a
- * text's beginning on, so that in a long one close calls would depend on what stands before. */
+ * and a token's length is known. What is no UTF-8 would become U+FFFD in the library, and U+2581 a
+ * space: such bytes are taken one by one instead.
+ *
+ * Where no piece goes over the end of a line, lines go in one by one, and very long ones in parts:
+ * the library adds up log probabilities in fp32 from a text's beginning on, so that in a long one
+ * close calls would depend on what stands before, and it takes 190 bytes of memory a byte. */
 #include "data/sentencepiece.h"
 
 #include <assert.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,8 +25,8 @@ struct sentencepiece {
     struct dpc_buf texts; /* of all pieces, one after the other */
     uint32_t *starts;     /* [size + 1] in `texts` */
     uint8_t *lengths;     /* [size] */
-    bool has_bytes;       /* of each byte a piece */
-    bool by_lines;        /* no other piece has the end of a line in it, nor a text a prefix */
+    bool as_is;           /* texts are not normalised */
+    bool by_lines;        /* nor begin with a prefix, and no piece has the end of a line in it */
     uint16_t bytes[256];  /* their tokens */
 };
 
@@ -61,14 +64,31 @@ encode_run(const struct sentencepiece *pieces, const uint8_t *text, size_t len, 
     return dpc_error_set(err, DPC_EPARSE, "the tokenizer refused the text: %s", reason);
 }
 
-/* Bytes from `text` on that the library sees at once: UTF-8 throughout, and one line at most. */
+static const char space[] = DPC_SENTENCEPIECE_SPACE;
+
+/* The length of the character at `text` when the library may see it; 0: its bytes are taken alone.
+ */
+static size_t
+seen_bytes(const struct sentencepiece *pieces, const uint8_t *text, size_t len)
+{
+    bool written_space = pieces->as_is && len >= 3 && memcmp(text, space, 3) == 0;
+    bool line_end = pieces->by_lines && *text == '\n';
+    return written_space || line_end ? 0 : dpc_utf8_sequence(text, len);
+}
+
+/* Bytes from `text` on that the library sees at once. A part of a long line ends before its last
+ * space, where there is one. */
 static size_t
 run_bytes(const struct sentencepiece *pieces, const uint8_t *text, size_t len)
 {
-    size_t at = 0, step;
-    while (at < len && !(pieces->by_lines && text[at] == '\n') &&
-           (step = dpc_utf8_sequence(text + at, len - at)))
+    size_t at = 0, cut = 0, step;
+    while (at < len && (step = seen_bytes(pieces, text + at, len - at))) {
+        if (pieces->by_lines && at + step > DPC_TOKENIZER_RUN_BYTES_MAX)
+            return cut ? cut : at;
+        if (text[at] == ' ' && at)
+            cut = at;
         at += step;
+    }
     return at;
 }
 
@@ -77,16 +97,19 @@ encode(const struct dpc_tokenizer *tokenizer, const uint8_t *text, size_t len, s
        struct dpc_error *err)
 {
     const struct sentencepiece *pieces = of(tokenizer);
-    if (!pieces->has_bytes)
-        return encode_run(pieces, text, len, out, err);
     int code = DPC_OK;
+    if (!pieces->by_lines && len > DPC_TOKENIZER_TEXT_BYTES_MAX)
+        return dpc_error_set(err, DPC_ELIMIT,
+                             "the text has %zu bytes, and the tokenizer, which must see it whole, "
+                             "takes %zu: cut it, or train a vocabulary on the texts",
+                             len, (size_t)DPC_TOKENIZER_TEXT_BYTES_MAX);
     for (size_t at = 0; at < len && code == DPC_OK;) {
         size_t run = run_bytes(pieces, text + at, len - at);
         if (run)
             code = encode_run(pieces, text + at, run, out, err);
-        at += run;
-        if (at < len)
-            dpc_buf_put_u16(out, pieces->bytes[text[at++]]);
+        else
+            dpc_buf_put_u16(out, pieces->bytes[text[at]]);
+        at += run ? run : 1;
     }
     return code;
 }
@@ -112,8 +135,6 @@ destroy(struct dpc_tokenizer *tokenizer)
     dpc_free(pieces);
 }
 
-static const char space[] = DPC_SENTENCEPIECE_SPACE;
-
 /* A byte's piece reads "<0x0A>". */
 static void
 put_byte(struct sentencepiece *pieces, uint32_t token, const char *piece, bool *seen)
@@ -137,18 +158,29 @@ put_text(struct sentencepiece *pieces, const char *piece)
     }
 }
 
-/* An unknown piece stands for a character at least, a control piece for no text. */
-static void
+/* Neither an unknown piece nor a mark stands for text: what has no piece is written in bytes. False
+ * when the piece is no UTF-8, which the library does not ask for. */
+static bool
 put_piece(struct sentencepiece *pieces, uint32_t token, bool *seen)
 {
     enum spm_kind kind;
     const char *piece = spm_piece(pieces->model, (int)token, &kind);
     if (kind == SPM_BYTE)
         put_byte(pieces, token, piece, seen);
-    else if (kind == SPM_UNKNOWN)
-        dpc_buf_put(&pieces->texts, "?", 1);
     else if (kind == SPM_NORMAL)
         put_text(pieces, piece);
+    return dpc_utf8_valid((const uint8_t *)piece, strlen(piece));
+}
+
+static int
+refuse(const char *name, int code, struct dpc_error *err, const char *format, ...)
+{
+    char reason[DPC_ERROR_TEXT_MAX / 2];
+    va_list args;
+    va_start(args, format);
+    (void)vsnprintf(reason, sizeof reason, format, args);
+    va_end(args);
+    return dpc_error_set(err, code, "could not use tokenizer \"%s\": %s", name, reason);
 }
 
 static int
@@ -158,21 +190,26 @@ write_pieces(const char *name, struct sentencepiece *pieces, uint32_t count, str
     pieces->starts = dpc_alloc(count + 1u, sizeof *pieces->starts);
     pieces->lengths = dpc_alloc(count, sizeof *pieces->lengths);
     for (uint32_t token = 0; token < count; token++) {
-        put_piece(pieces, token, seen);
+        if (!put_piece(pieces, token, seen))
+            return refuse(name, DPC_ECORRUPT, err, "piece %u is no UTF-8", token);
         size_t len = pieces->texts.len - pieces->starts[token];
         if (len > DPC_PIECE_BYTES_MAX)
-            return dpc_error_set(err, DPC_ELIMIT,
-                                 "could not use tokenizer \"%s\": piece %u stands for %zu bytes of "
-                                 "text, and %d are the most",
-                                 name, token, len, DPC_PIECE_BYTES_MAX);
+            return refuse(name, DPC_ELIMIT, err,
+                          "piece %u stands for %zu bytes of text, and %d are the most", token, len,
+                          DPC_PIECE_BYTES_MAX);
         pieces->lengths[token] = (uint8_t)len;
         pieces->starts[token + 1] = (uint32_t)pieces->texts.len;
     }
-    pieces->has_bytes = true;
-    for (int byte = 0; byte < 256; byte++)
-        pieces->has_bytes &= seen[byte];
-    pieces->by_lines &= pieces->has_bytes;
-    return DPC_OK;
+    for (int byte = 0; byte < 256; byte++) {
+        if (!seen[byte])
+            return refuse(name, DPC_EINVAL, err,
+                          "it has no piece for the byte 0x%02X, so that texts could not be written "
+                          "whole; take one with byte_fallback, or train one with --tokenizer "
+                          "unigram",
+                          (unsigned)byte);
+    }
+    return pieces->texts.failed ? refuse(name, DPC_ENOMEM, err, "there is no memory for it")
+                                : DPC_OK;
 }
 
 static int
@@ -180,10 +217,8 @@ check_count(const char *name, int count, struct dpc_error *err)
 {
     if (count >= 2 && count <= DPC_VOCAB_MAX)
         return DPC_OK;
-    return dpc_error_set(
-        err, DPC_ELIMIT,
-        "could not use tokenizer \"%s\": it has %d pieces, and 2 to %d can be used", name, count,
-        DPC_VOCAB_MAX);
+    return refuse(name, DPC_ELIMIT, err, "it has %d pieces, and 2 to %d can be used", count,
+                  DPC_VOCAB_MAX);
 }
 
 int
@@ -193,20 +228,21 @@ dpc_sentencepiece_read(const char *name, const void *bytes, size_t len,
     static const struct dpc_tokenizer_ops ops = {encode, decode, destroy};
     char reason[DPC_ERROR_TEXT_MAX / 2] = "";
     struct dpc_sentencepiece_facts facts = {0};
-    struct spm_model *model = NULL;
-    if (dpc_sentencepiece_look(bytes, len, &facts, NULL) == DPC_OK)
-        model = spm_open(bytes, len, reason, sizeof reason);
+    struct dpc_error fault = {0};
+    int code = dpc_sentencepiece_look(bytes, len, &facts, &fault);
+    if (code != DPC_OK)
+        return refuse(name, code, err, "%s", fault.text);
+    struct spm_model *model = spm_open(bytes, len, reason, sizeof reason);
     if (!model)
-        return dpc_error_set(err, DPC_ECORRUPT,
-                             "could not read tokenizer \"%s\": it is no model file of "
-                             "SentencePiece%s%s",
-                             name, *reason ? ": " : "", words_of(reason));
+        return refuse(name, DPC_ECORRUPT, err, "it is no model file of SentencePiece: %s",
+                      words_of(reason));
     struct sentencepiece *pieces = dpc_alloc(1, sizeof *pieces);
     int count = spm_count(model);
     pieces->model = model;
+    pieces->as_is = facts.as_is;
     pieces->by_lines = facts.as_is && !facts.add_prefix;
     dpc_buf_init(&pieces->texts, 0);
-    int code = check_count(name, count, err);
+    code = check_count(name, count, err);
     if (code == DPC_OK)
         code = write_pieces(name, pieces, (uint32_t)count, err);
     if (code != DPC_OK) {

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Tokenizers of SentencePiece (Kudo and Richardson 2018, arXiv 1808.06226): a model file as that
- * library writes it, trained here or anywhere else, such as the `tokenizer.model` of a LLaMA. Those
- * trained here keep every text as it is (spaces, line ends, what is no UTF-8); others may normalise
- * it, and a loss by the byte is then one by the byte of the normalised text.
+ * library writes it, trained here or anywhere else, such as the `tokenizer.model` of a LLaMA, with
+ * a piece for each of the 256 bytes. Those trained here keep every text as it is (spaces, line
+ * ends, what is no UTF-8). Others may normalise it, and put a space before it and behind bytes that
+ * are no UTF-8: a loss by the byte is then one by the byte of that text.
  *
  * Owns: the loaded model. Threads: any, once it is made.
- * Limits: DPC_VOCAB_MAX pieces of at most DPC_PIECE_BYTES_MAX bytes, DPC_TOKENIZER_FILE_BYTES_MAX.
+ * Limits: DPC_VOCAB_MAX pieces of at most DPC_PIECE_BYTES_MAX bytes; DPC_TOKENIZER_FILE_BYTES_MAX;
+ * a text of DPC_TOKENIZER_TEXT_BYTES_MAX where a model must see it whole.
  * Not here: which documents a vocabulary may be trained on (data/vocabulary_sample.h).
  */
 #ifndef DPC_DATA_SENTENCEPIECE_H
@@ -35,8 +37,10 @@ struct dpc_sentencepiece_facts {
     enum dpc_sentencepiece_kind kind;
     bool as_is;      /* texts are not normalised */
     bool add_prefix; /* a space is put before a text */
+    bool special;    /* it has marks, pieces of its user's own, or unused ones */
 };
-/* DPC_ECORRUPT when it is no message of protocol buffers. */
+/* DPC_ECORRUPT when it is no message of protocol buffers, or has a map of characters that leads out
+ * of itself. */
 int dpc_sentencepiece_look(const void *bytes, size_t len, struct dpc_sentencepiece_facts *ret_facts,
                            struct dpc_error *err) DPC_MUST_CHECK;
 

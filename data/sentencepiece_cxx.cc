@@ -5,6 +5,7 @@
 #include <sentencepiece_processor.h>
 #include <sentencepiece_trainer.h>
 
+#include <cstring>
 #include <exception>
 #include <string>
 #include <unordered_map>
@@ -16,16 +17,21 @@ struct spm_model {
 
 namespace {
 
+/* Allocates nothing, since it may be said that there was no memory. */
 void
-give_reason(const std::string &text, char *ret_reason, size_t reason_size)
+give_reason(const char *text, char *ret_reason, size_t reason_size) noexcept
 {
-    ret_reason[text.copy(ret_reason, reason_size - 1)] = 0;
+    size_t len = std::strlen(text);
+    if (len >= reason_size)
+        len = reason_size - 1;
+    std::memcpy(ret_reason, text, len);
+    ret_reason[len] = 0;
 }
 
 /* Runs what gives a status, and says what went wrong. */
 template <typename Call>
 bool
-attempt(char *ret_reason, size_t reason_size, Call call)
+attempt(char *ret_reason, size_t reason_size, Call call) noexcept
 {
     try {
         const sentencepiece::util::Status status = call();
@@ -34,6 +40,9 @@ attempt(char *ret_reason, size_t reason_size, Call call)
         return status.ok();
     } catch (const std::exception &error) {
         give_reason(error.what(), ret_reason, reason_size);
+        return false;
+    } catch (...) {
+        give_reason("an exception of the library", ret_reason, reason_size);
         return false;
     }
 }

@@ -6,8 +6,14 @@
 #include "data/sentencepiece.h"
 
 enum { WIRE_VARINT = 0, WIRE_64 = 1, WIRE_BYTES = 2, WIRE_32 = 5 };
-enum { TRAINER_SPEC = 2, NORMALIZER_SPEC = 3 };
-enum { MODEL_TYPE = 3, CHARSMAP = 2, ADD_DUMMY_PREFIX = 3, REMOVE_EXTRA_WHITESPACES = 4 };
+enum { PIECES = 1, TRAINER_SPEC = 2, NORMALIZER_SPEC = 3 };
+enum {
+    PIECE_TYPE = 3,
+    MODEL_TYPE = 3,
+    CHARSMAP = 2,
+    ADD_DUMMY_PREFIX = 3,
+    REMOVE_EXTRA_WHITESPACES = 4
+};
 
 struct field {
     uint64_t number, value; /* value: of a varint */
@@ -57,6 +63,23 @@ next_field(struct dpc_reader *reader, struct field *ret_field)
     return !reader->failed;
 }
 
+/* Marks, pieces of the user's own and unused ones. */
+enum { TYPE_CONTROL = 3, TYPE_USER_DEFINED = 4, TYPE_UNUSED = 5 };
+
+static bool
+look_at_piece(const struct field *message, struct dpc_sentencepiece_facts *facts)
+{
+    struct dpc_reader reader;
+    struct field field;
+    dpc_reader_init(&reader, message->bytes, message->len);
+    while (next_field(&reader, &field)) {
+        if (field.number == PIECE_TYPE)
+            facts->special |= field.value == TYPE_CONTROL || field.value == TYPE_USER_DEFINED ||
+                              field.value == TYPE_UNUSED;
+    }
+    return !reader.failed;
+}
+
 static bool
 look_at_trainer(const struct field *message, struct dpc_sentencepiece_facts *facts)
 {
@@ -72,6 +95,49 @@ look_at_trainer(const struct field *message, struct dpc_sentencepiece_facts *fac
     return !reader.failed;
 }
 
+enum { UNIT_BYTES = 4, BLOCK_UNITS = 256 };
+
+static uint32_t
+unit_at(const uint8_t *trie, uint32_t index)
+{
+    struct dpc_reader reader;
+    dpc_reader_init(&reader, trie + (size_t)index * UNIT_BYTES, UNIT_BYTES);
+    return dpc_reader_u32(&reader);
+}
+
+/* A unit with the highest bit set is a value, at which no walk goes on. Any other has a block of
+ * children, one of which is its value when bit 8 says so: where in the texts its own begins. */
+static bool
+unit_is_sound(const uint8_t *trie, uint32_t units, uint32_t index, size_t texts_len)
+{
+    uint32_t unit = unit_at(trie, index), offset = (unit >> 10) << ((unit & (1u << 9)) >> 6);
+    if (unit >> 31)
+        return true;
+    if (((index ^ offset) | (BLOCK_UNITS - 1)) >= units)
+        return false;
+    uint32_t value = unit_at(trie, index ^ offset);
+    return !(unit & (1u << 8)) || (value >> 31 && (value & ~(1u << 31)) < texts_len);
+}
+
+static bool
+charsmap_is_sound(const uint8_t *bytes, size_t len)
+{
+    struct dpc_reader reader;
+    dpc_reader_init(&reader, bytes, len);
+    uint32_t trie_bytes = dpc_reader_u32(&reader);
+    const uint8_t *trie = dpc_reader_bytes(&reader, trie_bytes);
+    size_t texts_len = (size_t)(reader.end - reader.at);
+    uint32_t units = trie_bytes / UNIT_BYTES;
+    if (reader.failed || trie_bytes % UNIT_BYTES || units < BLOCK_UNITS || texts_len == 0 ||
+        reader.at[texts_len - 1] != 0)
+        return false;
+    for (uint32_t i = 0; i < units; i++) {
+        if (!unit_is_sound(trie, units, i, texts_len))
+            return false;
+    }
+    return true;
+}
+
 static bool
 look_at_normalizer(const struct field *message, struct dpc_sentencepiece_facts *facts)
 {
@@ -80,12 +146,15 @@ look_at_normalizer(const struct field *message, struct dpc_sentencepiece_facts *
     bool maps = false, removes = true;
     dpc_reader_init(&reader, message->bytes, message->len);
     while (next_field(&reader, &field)) {
-        if (field.number == CHARSMAP)
-            maps = field.len > 0;
-        else if (field.number == ADD_DUMMY_PREFIX)
+        if (field.number == CHARSMAP && field.len > 0) {
+            maps = true;
+            if (!charsmap_is_sound(field.bytes, field.len))
+                return false;
+        } else if (field.number == ADD_DUMMY_PREFIX) {
             facts->add_prefix = field.value != 0;
-        else if (field.number == REMOVE_EXTRA_WHITESPACES)
+        } else if (field.number == REMOVE_EXTRA_WHITESPACES) {
             removes = field.value != 0;
+        }
     }
     facts->as_is = !maps && !removes;
     return !reader.failed;
@@ -101,14 +170,16 @@ dpc_sentencepiece_look(const void *bytes, size_t len, struct dpc_sentencepiece_f
     bool fine = true;
     dpc_reader_init(&reader, bytes, len);
     while (fine && next_field(&reader, &field)) {
-        if (field.number == TRAINER_SPEC)
+        if (field.number == PIECES)
+            fine = look_at_piece(&field, &facts);
+        else if (field.number == TRAINER_SPEC)
             fine = look_at_trainer(&field, &facts);
         else if (field.number == NORMALIZER_SPEC)
             fine = look_at_normalizer(&field, &facts);
     }
     if (!fine || reader.failed)
         return dpc_error_set(err, DPC_ECORRUPT,
-                             "the tokenizer's file is no model of SentencePiece");
+                             "it is no model file of SentencePiece, or a damaged one");
     *ret_facts = facts;
     return DPC_OK;
 }

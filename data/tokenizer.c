@@ -51,7 +51,7 @@ dpc_tokenizer_encode(const struct dpc_tokenizer *tokenizer, const uint8_t *text,
     if (code != DPC_OK)
         return code;
     if (out->failed)
-        return dpc_error_set(err, DPC_ELIMIT, "the text of %zu bytes has too many tokens", len);
+        return dpc_error_set(err, DPC_ELIMIT, "there is no room for the tokens of %zu bytes", len);
     if (out->len == before)
         return dpc_error_set(err, DPC_EINVAL, "the tokenizer finds nothing in the text");
     return DPC_OK;

@@ -40,8 +40,8 @@ const struct dpc_tokenizer *dpc_tokenizer_bytes(void) __attribute__((returns_non
 struct dpc_tokenizer *dpc_tokenizer_destroy(const struct dpc_tokenizer *tokenizer);
 
 /* Appends the tokens of a text, each as `vocabulary.width` bytes, as a token file holds them.
- * DPC_ELIMIT or DPC_ENOMEM when `out` is full, DPC_EINVAL when the text has no tokens in it,
- * DPC_EPARSE when the tokenizer refuses it. */
+ * DPC_ELIMIT when `out` or memory has no room for them or the tokenizer takes no text of that
+ * length, DPC_EINVAL when the text has no tokens in it, DPC_EPARSE when the tokenizer refuses it. */
 int dpc_tokenizer_encode(const struct dpc_tokenizer *tokenizer, const uint8_t *text, size_t len,
                          struct dpc_buf *out, struct dpc_error *err) DPC_MUST_CHECK;
 

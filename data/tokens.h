@@ -79,6 +79,17 @@ int dpc_tokens_check_vocabulary(const struct dpc_tokens *tokens,
                                 const struct dpc_experiment *experiment,
                                 struct dpc_error *err) DPC_MUST_CHECK;
 
+/* The file that the corpus's tokens were made with, in fresh memory (dpc_free it), as the token file
+ * names it by its hash; NULL where tokens are bytes. DPC_ENOTFOUND, DPC_ESTALE when another one lies
+ * there, DPC_EIO. */
+int dpc_tokens_load_tokenizer(const struct dpc_tokens *tokens, uint8_t **ret_bytes, size_t *ret_len,
+                              struct dpc_error *err) DPC_MUST_CHECK;
+
+/* Whether a model that training begins with means the same by a token: DPC_EINVAL, with what to do,
+ * when its folder has a tokenizer of another content. */
+int dpc_tokens_check_imported(const struct dpc_tokens *tokens, const char *folder,
+                              struct dpc_error *err) DPC_MUST_CHECK;
+
 /* DPC_EINVAL, with what to do, when not even an even split would give each path of the experiment
  * the documents that routing.documents_min asks for: of train and router, longer than the prefix.
  */

@@ -4,8 +4,8 @@
  *
  *     header    192 bytes, below
  *     tokens    `tokens` times `width` bytes, document after document; zeros up to 8 bytes
- *     lengths   format 2: `vocab` bytes, how many bytes of text each token stands for; zeros up to
- * 8 table     32 bytes a document: u64 first token, u32 count, 16 bytes content key, u32 id
+ *     lengths   format 2: `vocab` bytes, text that each token stands for; zeros up to 8 bytes
+ *     table     32 bytes a document: u64 first token, u32 count, 16 bytes content key, u32 id
  *
  * All little endian. Format 1 is that of bytes, which need neither lengths nor a `tokenizer`.
  * `check` is SHA-256 over the header (with `check` zero), lengths and table, so any changed bit

@@ -4,7 +4,7 @@
  * - what the next steps name: current versions with their momentum, contributions not merged yet,
  *   current path states, shards, held-out and early-stop documents, the tokenizer, the router and
  *   what this one or the next is fitted on, and what open audits repeat; leases, recovery, the
- * report, `dipaco eval` and `generate` name nothing else;
+ *   report, `dipaco eval` and `generate` name nothing else;
  * - pinned versions: the dense model as the warm start left it, which computes routing features,
  *   and what routed modules began with; with early stopping each path's best round, however old,
  *   and rounds that are yet to be evaluated;

@@ -14,7 +14,7 @@ BEGIN {
         "uchar.h wchar.h wctype.h aio.h dirent.h dlfcn.h fcntl.h fnmatch.h ftw.h getopt.h glob.h " \
         "grp.h langinfo.h libgen.h netdb.h poll.h pthread.h pwd.h regex.h sched.h semaphore.h " \
         "spawn.h syslog.h termios.h unistd.h utime.h endian.h byteswap.h err.h malloc.h pty.h " \
-        "cpuid.h immintrin.h x86intrin.h ucontext.h algorithm exception functional new random string unordered_map vector sys/ arpa/ net/ netinet/ linux/ asm/", names, " ")
+        "cpuid.h immintrin.h x86intrin.h ucontext.h algorithm cstring exception functional new random string unordered_map vector sys/ arpa/ net/ netinet/ linux/ asm/", names, " ")
     for (i = 1; i <= count; i++)
         system_names[names[i]] = 1
     lost = 0

@@ -278,8 +278,10 @@ rows_of_other_tokens_compare_by_the_byte(void)
     struct dpc_error err;
     set_up(&rig);
     finish_all(&rig);
-    for (uint32_t seed = 0; seed < 2; seed++)
-        rig.runs.runs[rig.runs.of[FLAT][seed]].experiment.model.vocab = 512;
+    for (uint32_t seed = 0; seed < 2; seed++) {
+        struct dpc_experiment *flat = &rig.runs.runs[rig.runs.of[FLAT][seed]].experiment;
+        flat->data.tokenizer = DPC_TOKENIZER_SENTENCEPIECE;
+    }
     struct dpc_comparison_results *results = load(&rig);
     struct dpc_json *json = dpc_comparison_results_json(results);
     const struct dpc_json *list = dpc_json_get(json, "rows"), *step;

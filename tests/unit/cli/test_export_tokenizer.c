@@ -208,6 +208,25 @@ scores_choose_the_tokens_that_we_make(void)
     exported_done(&exported);
 }
 
+/* A text may read like a byte's piece, or the one of what is unknown. */
+static void
+no_text_is_worth_a_byte_or_the_unknown(void)
+{
+    struct exported exported;
+    double least = 0, most = -INFINITY;
+    export(DPC_SENTENCEPIECE_UNIGRAM, &exported);
+    const struct dpc_json *vocabulary = dpc_json_get(exported.model, "vocab");
+    for (uint32_t token = 0; token < VOCAB; token++) {
+        double score = dpc_json_number(dpc_json_at(dpc_json_at(vocabulary, token), 1), NAN);
+        if (dpc_sentencepiece_entry_of(exported.tokenizer, token).role == DPC_PIECE_TEXT)
+            least = fmin(least, score);
+        else
+            most = fmax(most, score);
+    }
+    CU_ASSERT(most < 255 * least); /* than all its characters one by one */
+    exported_done(&exported);
+}
+
 /* --- What is not written. */
 
 static void
@@ -215,7 +234,7 @@ what_others_would_read_otherwise_is_not_written(void)
 {
     struct exported exported;
     struct dpc_sentencepiece_facts plain = {.kind = DPC_SENTENCEPIECE_UNIGRAM, .as_is = true};
-    struct dpc_sentencepiece_facts prefix = plain, maps = plain, word = plain;
+    struct dpc_sentencepiece_facts prefix = plain, maps = plain, word = plain, special = plain;
     export(DPC_SENTENCEPIECE_UNIGRAM, &exported);
     prefix.add_prefix = true;
     maps.as_is = false;
@@ -223,12 +242,15 @@ what_others_would_read_otherwise_is_not_written(void)
     CU_ASSERT_PTR_NULL(dpc_export_piece_tokenizer(exported.tokenizer, &prefix));
     CU_ASSERT_PTR_NULL(dpc_export_piece_tokenizer(exported.tokenizer, &maps));
     CU_ASSERT_PTR_NULL(dpc_export_piece_tokenizer(exported.tokenizer, &word));
+    special.special = true;
+    CU_ASSERT_PTR_NULL(dpc_export_piece_tokenizer(exported.tokenizer, &special));
     exported_done(&exported);
 }
 
 static const struct dpc_test tests[] = {
     {"merges make the tokens that we make", merges_make_the_tokens_that_we_make},
     {"scores choose the tokens that we make", scores_choose_the_tokens_that_we_make},
+    {"no text is worth a byte or the unknown", no_text_is_worth_a_byte_or_the_unknown},
     {"what others would read otherwise is not written",
      what_others_would_read_otherwise_is_not_written},
 };

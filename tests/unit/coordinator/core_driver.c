@@ -73,6 +73,7 @@ answer_prepare(struct driver *driver)
     struct dpc_event event = {.type = DPC_EVENT_PREPARED};
     struct dpc_prepared *prepared = &event.prepared;
     prepared->corpus = hash_of("corpus", 6);
+    prepared->tokenizer = hash_of("tokenizer", 9);
     for (uint32_t level = 0; level < driver->experiment.levels_count; level++)
         prepared->modules[level] =
             driver->store ? put_tensor(driver, dpc_layout_module_floats(&driver->experiment, level),

@@ -69,6 +69,11 @@ check_leases(const char *text)
     }
     CU_ASSERT_EQUAL(driver_phase(&driver), DPC_PHASE_FINISHED);
     CU_ASSERT(leases > 30);
+    /* No lease names it: text is written and exported with it, when all is over. */
+    struct dpc_phase_record phase;
+    CU_ASSERT_EQUAL(dpc_load_phase(driver.kv, &phase, NULL), DPC_OK);
+    CU_ASSERT_FALSE(dpc_hash_is_none(&phase.tokenizer));
+    CU_ASSERT(is_kept(&driver, &phase.tokenizer));
     driver_stop(&driver);
 }
 

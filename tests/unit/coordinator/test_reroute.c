@@ -85,7 +85,7 @@ put_trace(struct rig *rig, uint32_t path, uint32_t from, uint32_t to)
         for (size_t piece = 0; piece < PIECES; piece++)
             scores[count++] = (struct dpc_score){.id = 100 + doc,
                                                  .targets = targets_of(doc, piece),
-                                                 .bytes = targets_of(doc, piece),
+                                                 .bytes = 3 * targets_of(doc, piece),
                                                  .nats = nats_of(path, doc, piece)};
     }
     dpc_buf_init(&blob, 0);
@@ -237,7 +237,7 @@ check_rows(const struct dpc_rerouted *rows, uint32_t count, bool leave)
         CU_ASSERT_EQUAL(rows[i].switches, switches);
         CU_ASSERT_EQUAL(rows[i].documents, ALL - ROUTER);
         CU_ASSERT_EQUAL(rows[i].targets, 3 * (9 + 5 * 16) + 9 + 2 * 16);
-        CU_ASSERT_EQUAL(rows[i].bytes, rows[i].targets);
+        CU_ASSERT_EQUAL(rows[i].bytes, 3 * rows[i].targets);
     }
 }
 

@@ -781,7 +781,7 @@ a_tokenizer_of_another_corpus_is_refused_before_training(void)
     struct dpc_prepared prepared;
     begin(&rig, PIECES_YAML);
     build_pieces(&rig, "another model");
-    CU_ASSERT_EQUAL(dpc_corpus_prepare(&rig.world, &prepared, &rig.err), DPC_ECORRUPT);
+    CU_ASSERT_EQUAL(dpc_corpus_prepare(&rig.world, &prepared, &rig.err), DPC_ESTALE);
     CU_ASSERT_PTR_NOT_NULL(strstr(rig.err.text, "is not the tokenizer that the corpus was made"));
     CU_ASSERT_EQUAL(remove(temp_path(&rig.temp, "pieces/" DPC_TOKENIZER_FILE)), 0);
     CU_ASSERT_EQUAL(dpc_corpus_prepare(&rig.world, &prepared, &rig.err), DPC_ENOTFOUND);

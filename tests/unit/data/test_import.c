@@ -371,9 +371,107 @@ a_vocabulary_is_trained_kept_and_used_again(void)
     CU_ASSERT(dpc_hash_equal(&trained, &reused));
     CU_ASSERT_EQUAL(again.sampled_bytes, 0);
 
-    /* Bytes need no file. */
+    /* Bytes need no file, whatever lies there. */
     import_all(&temp);
-    CU_ASSERT_FALSE(dpc_vfs_exists(&dpc_vfs_posix, temp_path(&temp, "out/" DPC_TOKENIZER_FILE)));
+    CU_ASSERT_EQUAL_FATAL(dpc_tokens_open(temp_path(&temp, "out"), &tokens, NULL), DPC_OK);
+    CU_ASSERT_EQUAL(dpc_tokens_load_tokenizer(tokens, &bytes, &len, NULL), DPC_OK);
+    CU_ASSERT_PTR_NULL(bytes);
+    dpc_tokens_close(tokens);
+    temp_remove(&temp);
+}
+
+/* An import of other pieces that is cut off before the token file is in its place, and one that is
+ * cut off behind that. */
+static void
+the_token_file_says_which_tokenizer_is_meant(void)
+{
+    static const struct dpc_experiment none_held_out;
+    struct temp temp;
+    struct dpc_error err = {0};
+    struct dpc_import_stats stats;
+    struct dpc_tokens *tokens;
+    struct dpc_hash hash;
+    uint8_t *bytes;
+    size_t len;
+    char model[DPC_PATH_MAX], second[DPC_PATH_MAX], saved[DPC_PATH_MAX];
+    temp_make(&temp);
+    write_stories(&temp);
+    (void)snprintf(model, sizeof model, "%s", temp_path(&temp, "out/" DPC_TOKENIZER_FILE));
+    (void)snprintf(second, sizeof second, "%s", temp_path(&temp, "out/" DPC_TOKENIZER_FILE ".new"));
+    struct dpc_import_tokenizer tokenizer = {
+        .kind = DPC_IMPORT_UNIGRAM, .vocab = 300, .experiment = &none_held_out};
+    CU_ASSERT_EQUAL_FATAL(import_pieces(&temp, &tokenizer, &stats, &err), DPC_OK);
+    CU_ASSERT_FALSE(dpc_vfs_exists(&dpc_vfs_posix, second));
+    temp_write_text(&temp, "out/" DPC_TOKENIZER_FILE ".new", "of another import");
+    /* A corpus may be named by the file in it, too. */
+    CU_ASSERT_EQUAL_FATAL(dpc_tokens_open(temp_path(&temp, "out/" DPC_TOKENS_FILE), &tokens, NULL),
+                          DPC_OK);
+    CU_ASSERT_EQUAL_FATAL(dpc_tokens_load_tokenizer(tokens, &bytes, &len, &err), DPC_OK);
+    dpc_hash_of(bytes, len, &hash);
+    CU_ASSERT(dpc_hash_equal(&hash, &dpc_tokens_vocabulary(tokens)->model));
+    dpc_free(bytes);
+    (void)snprintf(saved, sizeof saved, "%s", temp_path(&temp, "saved"));
+    CU_ASSERT_EQUAL(rename(model, saved), 0);
+    temp_write_text(&temp, "out/" DPC_TOKENIZER_FILE, "of an import before");
+    CU_ASSERT_EQUAL(rename(saved, second), 0);
+    CU_ASSERT_EQUAL_FATAL(dpc_tokens_load_tokenizer(tokens, &bytes, &len, &err), DPC_OK);
+    dpc_hash_of(bytes, len, &hash);
+    CU_ASSERT(dpc_hash_equal(&hash, &dpc_tokens_vocabulary(tokens)->model));
+    dpc_free(bytes);
+    CU_ASSERT_EQUAL(remove(second), 0);
+    CU_ASSERT_EQUAL(dpc_tokens_load_tokenizer(tokens, &bytes, &len, &err), DPC_ESTALE);
+    CU_ASSERT_PTR_NOT_NULL(strstr(err.text, DPC_TOKENIZER_FILE "\" is not the tokenizer"));
+    dpc_tokens_close(tokens);
+    temp_remove(&temp);
+}
+
+static void
+a_model_of_another_tokenizer_is_told(void)
+{
+    static const struct dpc_experiment none_held_out;
+    struct temp temp;
+    struct dpc_error err = {0};
+    struct dpc_import_stats stats;
+    struct dpc_tokens *tokens;
+    char folder[DPC_PATH_MAX];
+    temp_make(&temp);
+    write_stories(&temp);
+    struct dpc_import_tokenizer tokenizer = {
+        .kind = DPC_IMPORT_BPE, .vocab = 300, .experiment = &none_held_out};
+    CU_ASSERT_EQUAL_FATAL(import_pieces(&temp, &tokenizer, &stats, &err), DPC_OK);
+    (void)snprintf(folder, sizeof folder, "%s", temp_path(&temp, "out"));
+    CU_ASSERT_EQUAL_FATAL(dpc_tokens_open(folder, &tokens, NULL), DPC_OK);
+    CU_ASSERT_EQUAL(dpc_tokens_check_imported(tokens, folder, &err), DPC_OK);
+    temp_write_text(&temp, "model/" DPC_TOKENIZER_FILE, "another one");
+    temp_write_text(&temp, "none/config.json", "{}");
+    CU_ASSERT_EQUAL(dpc_tokens_check_imported(tokens, temp_path(&temp, "none"), &err), DPC_OK);
+    CU_ASSERT_EQUAL(dpc_tokens_check_imported(tokens, temp_path(&temp, "model"), &err), DPC_EINVAL);
+    CU_ASSERT_PTR_NOT_NULL(strstr(err.text, "import the texts with --tokenizer "));
+    dpc_tokens_close(tokens);
+    temp_remove(&temp);
+}
+
+static void
+what_can_be_read_once_trains_no_vocabulary(void)
+{
+    static const struct dpc_experiment half = {.data = {.test = 0.5, .early_stop = 0.5}};
+    struct temp temp;
+    struct dpc_error err = {0};
+    struct dpc_import_stats stats;
+    temp_make(&temp);
+    struct dpc_import_tokenizer tokenizer = {
+        .kind = DPC_IMPORT_BPE, .vocab = 300, .experiment = &half};
+    temp_make_folder(&temp, "in");
+    CU_ASSERT_EQUAL(import_pieces(&temp, &tokenizer, &stats, &err), DPC_EINVAL);
+    CU_ASSERT_PTR_NOT_NULL(strstr(err.text, "no text in it"));
+    temp_write_text(&temp, "in/one", "a text");
+    CU_ASSERT_EQUAL(import_pieces(&temp, &tokenizer, &stats, &err), DPC_EINVAL);
+    CU_ASSERT_PTR_NOT_NULL(strstr(err.text, "all 1 documents are held out"));
+    CU_ASSERT_EQUAL(remove(temp_path(&temp, "in/one")), 0);
+    CU_ASSERT_EQUAL(rmdir(temp_path(&temp, "in")), 0);
+    CU_ASSERT_EQUAL(mkfifo(temp_path(&temp, "in"), 0600), 0);
+    CU_ASSERT_EQUAL(import_pieces(&temp, &tokenizer, &stats, &err), DPC_EINVAL);
+    CU_ASSERT_PTR_NOT_NULL(strstr(err.text, "is no plain file"));
     temp_remove(&temp);
 }
 
@@ -385,11 +483,14 @@ a_vocabulary_that_cannot_be_leaves_the_old_corpus(void)
     struct dpc_error err = {0};
     struct dpc_import_stats stats;
     struct dpc_tokens *tokens;
+    uint8_t *bytes;
+    size_t len;
     temp_make(&temp);
     write_stories(&temp);
-    import_all(&temp);
     struct dpc_import_tokenizer tokenizer = {
-        .kind = DPC_IMPORT_BPE, .vocab = 60000, .experiment = &none_held_out};
+        .kind = DPC_IMPORT_BPE, .vocab = 300, .experiment = &none_held_out};
+    CU_ASSERT_EQUAL_FATAL(import_pieces(&temp, &tokenizer, &stats, &err), DPC_OK);
+    tokenizer.vocab = 60000;
     CU_ASSERT_EQUAL(import_pieces(&temp, &tokenizer, &stats, &err), DPC_EINVAL);
     CU_ASSERT_PTR_NOT_NULL(strstr(err.text, "60000"));
     temp_write_text(&temp, "no.model", "this is none");
@@ -399,7 +500,9 @@ a_vocabulary_that_cannot_be_leaves_the_old_corpus(void)
     CU_ASSERT_EQUAL(import_pieces(&temp, &tokenizer, &stats, &err), DPC_ECORRUPT);
     CU_ASSERT_PTR_NOT_NULL(strstr(err.text, "no.model"));
     CU_ASSERT_EQUAL_FATAL(dpc_tokens_open(temp_path(&temp, "out"), &tokens, NULL), DPC_OK);
-    CU_ASSERT_PTR_NULL(dpc_tokens_vocabulary(tokens)->lengths);
+    CU_ASSERT_EQUAL(dpc_tokens_load_tokenizer(tokens, &bytes, &len, NULL), DPC_OK);
+    CU_ASSERT_PTR_NOT_NULL(bytes);
+    dpc_free(bytes);
     dpc_tokens_close(tokens);
     temp_remove(&temp);
 }
@@ -416,6 +519,9 @@ static const struct dpc_test tests[] = {
     {"names stand beside the tokens", names_stand_beside_the_tokens},
     {"progress can stop it", progress_can_stop_it},
     {"a vocabulary is trained, kept and used again", a_vocabulary_is_trained_kept_and_used_again},
+    {"the token file says which tokenizer is meant", the_token_file_says_which_tokenizer_is_meant},
+    {"a model of another tokenizer is told", a_model_of_another_tokenizer_is_told},
+    {"what can be read once trains no vocabulary", what_can_be_read_once_trains_no_vocabulary},
     {"a vocabulary that cannot be leaves the old corpus",
      a_vocabulary_that_cannot_be_leaves_the_old_corpus},
 };

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/limits.h"
 #include "base/rng.h"
 #include "tests/unit/harness.h"
 
@@ -90,7 +91,6 @@ check_survives(const struct dpc_tokenizer *tokenizer, const void *text, size_t l
     dpc_free(tokens);
 }
 
-/* U+2581 is the exception: the library takes it for a space. */
 static void
 every_text_comes_back_as_it_was(void)
 {
@@ -104,6 +104,7 @@ every_text_comes_back_as_it_was(void)
         "a\xEF\xBF\xBD"
         "b",
         "<0x0A> and <unk>",
+        "\xE2\x96\x81 is no space \xE2\x96\x81\xE2\x96\x81\xE2\x96",
         "\x01\x7F",
     };
     for (size_t k = 0; k < 2; k++) {
@@ -148,10 +149,8 @@ static void
 tokens_of_a_line_do_not_depend_on_what_stands_before(void)
 {
     struct dpc_buf model, alone, behind, before;
-    struct dpc_rng rng;
     train(DPC_SENTENCEPIECE_UNIGRAM, VOCAB, &model);
     struct dpc_tokenizer *tokenizer = read_model(&model);
-    dpc_rng_init(&rng, 9, DPC_RNG_TEST, 0, 0, 0);
     for (int i = 0; i < 50; i++) {
         struct lines lines;
         size_t len;
@@ -235,7 +234,7 @@ a_file_says_how_it_was_made(void)
         train(kinds[k], VOCAB, &model);
         CU_ASSERT_EQUAL_FATAL(dpc_sentencepiece_look(model.data, model.len, &facts, NULL), DPC_OK);
         CU_ASSERT_EQUAL(facts.kind, kinds[k]);
-        CU_ASSERT(facts.as_is && !facts.add_prefix);
+        CU_ASSERT(facts.as_is && !facts.add_prefix && !facts.special);
         struct dpc_tokenizer *tokenizer = read_model(&model);
         for (uint32_t token = 0; token < VOCAB; token++)
             roles[dpc_sentencepiece_entry_of(tokenizer, token).role]++;
@@ -248,44 +247,217 @@ a_file_says_how_it_was_made(void)
     }
 }
 
-/* What the library says of such files, it says on standard error. */
+/* The head of a field of bytes. */
+static void
+put_field(struct dpc_buf *out, uint8_t number, size_t len)
+{
+    dpc_buf_put_u8(out, (uint8_t)(number << 3 | 2));
+    for (; len >= 0x80; len >>= 7)
+        dpc_buf_put_u8(out, (uint8_t)(len | 0x80));
+    dpc_buf_put_u8(out, (uint8_t)len);
+}
+
+/* A map of characters with one rule, A to a, as a trie of darts-clone. */
+static void
+put_charsmap(struct dpc_buf *out)
+{
+    enum { UNITS = 512, ROOT_BLOCK = 256 };
+    uint32_t trie[UNITS] = {0};
+    trie[0] = ROOT_BLOCK << 10;                          /* the root's children */
+    trie[ROOT_BLOCK ^ 'A'] = 'A' | 1u << 8 | (1u << 10); /* has a value, in the block of */
+    trie[ROOT_BLOCK ^ 'A' ^ 1] = 1u << 31;               /* its own: text 0 */
+    dpc_buf_put_u32(out, sizeof trie);
+    for (int i = 0; i < UNITS; i++)
+        dpc_buf_put_u32(out, trie[i]);
+    dpc_buf_put(out, "a", 2);
+}
+
+/* A model that normalises its texts: one of ours with one more message behind it. */
+static void
+normalise(const struct dpc_buf *model, struct dpc_buf *out)
+{
+    static const uint8_t as_they_are[] = {3 << 3, 0, 4 << 3, 0}; /* no prefix, all spaces stay */
+    struct dpc_buf map, message;
+    dpc_buf_init(&map, 0);
+    dpc_buf_init(&message, 0);
+    put_charsmap(&map);
+    put_field(&message, 2, map.len);
+    dpc_buf_put(&message, map.data, map.len);
+    dpc_buf_put(&message, as_they_are, sizeof as_they_are);
+    dpc_buf_put(out, model->data, model->len);
+    put_field(out, 3, message.len); /* what comes again is merged over what was there */
+    dpc_buf_put(out, message.data, message.len);
+    dpc_buf_done(&map);
+    dpc_buf_done(&message);
+}
+
+static void
+a_file_that_normalises_is_told(void)
+{
+    struct dpc_buf model, file;
+    struct dpc_sentencepiece_facts facts;
+    struct dpc_tokenizer *tokenizer;
+    int32_t *tokens;
+    uint32_t count;
+    struct dpc_buf back;
+    train(DPC_SENTENCEPIECE_UNIGRAM, VOCAB, &model);
+    dpc_buf_init(&file, 0);
+    dpc_buf_init(&back, 0);
+    normalise(&model, &file);
+    CU_ASSERT_EQUAL_FATAL(dpc_sentencepiece_look(file.data, file.len, &facts, NULL), DPC_OK);
+    CU_ASSERT(!facts.as_is && !facts.add_prefix);
+    tokenizer = read_model(&file);
+    CU_ASSERT_EQUAL_FATAL(
+        dpc_tokenizer_encode_wide(tokenizer, (const uint8_t *)"AbA x", 5, &tokens, &count, NULL),
+        DPC_OK);
+    dpc_tokenizer_decode(tokenizer, tokens, count, &back);
+    CU_ASSERT_STRING_EQUAL(dpc_buf_text(&back), "aba x");
+    dpc_free(tokens);
+    dpc_tokenizer_destroy(tokenizer);
+    dpc_buf_done(&back);
+    dpc_buf_done(&file);
+    dpc_buf_done(&model);
+}
+
+/* Some bytes are others; what is not refused must be harmless. Returns whether it was. */
+static bool
+try_damaged(const struct dpc_buf *file, size_t from, struct dpc_rng *rng)
+{
+    static const char text[] = "condeABA \xFF fi\xC3\xB6gu\n AAA \xE6\xBC\xA2";
+    struct dpc_tokenizer *tokenizer;
+    struct dpc_error err = {0};
+    uint8_t *bytes = dpc_alloc(file->len, 1);
+    memcpy(bytes, file->data, file->len);
+    for (uint32_t k = 0, changes = 1 + (uint32_t)dpc_rng_below(rng, 6); k < changes; k++)
+        bytes[from + dpc_rng_below(rng, file->len - from)] = (uint8_t)dpc_rng_below(rng, 256);
+    int code = dpc_sentencepiece_read("m", bytes, file->len, &tokenizer, &err);
+    if (code == DPC_OK) {
+        int32_t *tokens;
+        uint32_t count;
+        struct dpc_buf out;
+        dpc_buf_init(&out, 0);
+        if (dpc_tokenizer_encode_wide(tokenizer, (const uint8_t *)text, sizeof text - 1, &tokens,
+                                      &count, NULL) == DPC_OK) {
+            dpc_tokenizer_decode(tokenizer, tokens, count, &out);
+            dpc_free(tokens);
+        }
+        dpc_buf_done(&out);
+        dpc_tokenizer_destroy(tokenizer);
+    } else {
+        CU_ASSERT_PTR_NOT_NULL(strstr(err.text, "tokenizer \"m\": "));
+    }
+    dpc_free(bytes);
+    return code == DPC_OK;
+}
+
 static void
 damaged_files_are_refused_or_harmless(void)
 {
-    struct dpc_buf model;
+    struct dpc_buf model, file;
     struct dpc_rng rng;
-    struct dpc_error err;
+    struct dpc_error err = {0};
     struct dpc_tokenizer *tokenizer;
-    uint32_t refused = 0;
+    uint32_t harmless[2] = {0};
     train(DPC_SENTENCEPIECE_UNIGRAM, 300, &model);
+    dpc_buf_init(&file, 0);
+    normalise(&model, &file);
     dpc_rng_init(&rng, 11, DPC_RNG_TEST, 0, 0, 0);
     for (size_t cut = 0; cut < model.len; cut += 97) {
-        err = (struct dpc_error){0};
         if (dpc_sentencepiece_read("m", model.data, cut, &tokenizer, &err) == DPC_OK)
             dpc_tokenizer_destroy(tokenizer);
-        else
-            CU_ASSERT_PTR_NOT_NULL(strstr(err.text, "tokenizer \"m\""));
     }
-    for (int i = 0; i < 2000; i++) {
-        uint8_t *bytes = dpc_alloc(model.len, 1);
-        memcpy(bytes, model.data, model.len);
-        for (uint32_t k = 0, changes = 1 + (uint32_t)dpc_rng_below(&rng, 4); k < changes; k++)
-            bytes[dpc_rng_below(&rng, model.len)] = (uint8_t)dpc_rng_below(&rng, 256);
-        if (dpc_sentencepiece_read("m", bytes, model.len, &tokenizer, &err) == DPC_OK) {
-            struct dpc_buf out;
-            dpc_buf_init(&out, 0);
-            (void)!dpc_tokenizer_encode(tokenizer, (const uint8_t *)"conde \xFF figu", 12, &out,
-                                        NULL);
-            dpc_buf_done(&out);
-            dpc_tokenizer_destroy(tokenizer);
-        } else {
-            refused++;
-        }
-        dpc_free(bytes);
+    for (int i = 0; i < 1000; i++) {
+        harmless[0] += try_damaged(&file, 0, &rng);
+        harmless[1] += try_damaged(&file, model.len, &rng); /* in the map of characters */
     }
-    CU_ASSERT(refused > 0);
+    CU_ASSERT(harmless[0] > 0 && harmless[0] < 1000);
+    CU_ASSERT(harmless[1] > 0 && harmless[1] < 1000);
     CU_ASSERT_EQUAL(dpc_sentencepiece_read("m", "text", 4, &tokenizer, &err), DPC_ECORRUPT);
     CU_ASSERT_EQUAL(dpc_sentencepiece_read("m", "", 0, &tokenizer, &err), DPC_ECORRUPT);
+    dpc_buf_done(&file);
+    dpc_buf_done(&model);
+}
+
+/* --- Long texts. */
+
+static void
+a_long_line_is_cut_and_comes_back(void)
+{
+    enum { LEN = 300000 };
+    struct dpc_buf model;
+    uint8_t *text = dpc_alloc(LEN, 1);
+    train(DPC_SENTENCEPIECE_BPE, VOCAB, &model);
+    struct dpc_tokenizer *tokenizer = read_model(&model);
+    for (size_t i = 0; i < LEN; i++)
+        text[i] = (uint8_t)(i % 11 == 10 && i < LEN / 2 ? ' ' : 'a' + i % 7);
+    check_survives(tokenizer, text, LEN);
+    for (size_t i = 0; i + 2 < LEN; i += 3)
+        memcpy(text + i, "\xE2\x82\xAC", 3);
+    check_survives(tokenizer, text, LEN);
+    dpc_tokenizer_destroy(tokenizer);
+    dpc_buf_done(&model);
+    dpc_free(text);
+}
+
+static void
+a_text_that_must_be_seen_whole_has_a_limit(void)
+{
+    struct dpc_buf model, file, out;
+    struct dpc_error err = {0};
+    uint8_t *text = dpc_alloc(DPC_TOKENIZER_TEXT_BYTES_MAX + 1, 1);
+    memset(text, 'a', DPC_TOKENIZER_TEXT_BYTES_MAX + 1);
+    train(DPC_SENTENCEPIECE_UNIGRAM, VOCAB, &model);
+    dpc_buf_init(&file, 0);
+    dpc_buf_init(&out, 0);
+    normalise(&model, &file);
+    struct dpc_tokenizer *tokenizer = read_model(&file);
+    CU_ASSERT_EQUAL(
+        dpc_tokenizer_encode(tokenizer, text, DPC_TOKENIZER_TEXT_BYTES_MAX + 1, &out, &err),
+        DPC_ELIMIT);
+    CU_ASSERT_PTR_NOT_NULL(strstr(err.text, "train a vocabulary on the texts"));
+    dpc_tokenizer_destroy(tokenizer);
+    dpc_buf_done(&out);
+    dpc_buf_done(&file);
+    dpc_buf_done(&model);
+    dpc_free(text);
+}
+
+/* Where a byte's piece stands in a file: string piece = 1, float score = 2, type = 3. */
+static uint8_t *
+find_byte_piece(const struct dpc_buf *model, unsigned byte)
+{
+    char text[8];
+    (void)snprintf(text, sizeof text, "<0x%02X>", byte);
+    uint8_t *piece = memmem(model->data, model->len, text, 6);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(piece);
+    return piece;
+}
+
+/* Bytes are no way out (byte_fallback = 35 is false), and their pieces (type 6) ones like any other
+ * (1).
+ */
+static void
+a_vocabulary_without_bytes_is_refused(void)
+{
+    struct dpc_buf model;
+    struct dpc_error err = {0};
+    struct dpc_tokenizer *tokenizer;
+    train(DPC_SENTENCEPIECE_UNIGRAM, VOCAB, &model);
+    for (unsigned byte = 0; byte < 256; byte++) {
+        uint8_t *type = find_byte_piece(&model, byte) + 6 + 5;
+        CU_ASSERT_FATAL(type[0] == 3 << 3 && type[1] == 6);
+        type[1] = 1;
+    }
+    uint8_t *fallback = memmem(model.data, model.len, "\x98\x02\x01", 3);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(fallback);
+    fallback[2] = 0;
+    CU_ASSERT_EQUAL(dpc_sentencepiece_read("m", model.data, model.len, &tokenizer, &err),
+                    DPC_EINVAL);
+    CU_ASSERT_PTR_NOT_NULL(strstr(err.text, "no piece for the byte 0x00"));
+    *find_byte_piece(&model, 9) = 0xFF;
+    CU_ASSERT_EQUAL(dpc_sentencepiece_read("m", model.data, model.len, &tokenizer, &err),
+                    DPC_ECORRUPT);
+    CU_ASSERT_PTR_NOT_NULL(strstr(err.text, "is no UTF-8"));
     dpc_buf_done(&model);
 }
 
@@ -298,6 +470,10 @@ static const struct dpc_test tests[] = {
     {"a vocabulary that texts do not give is refused with the way out",
      a_vocabulary_that_texts_do_not_give_is_refused_with_the_way_out},
     {"a file says how it was made", a_file_says_how_it_was_made},
+    {"a file that normalises is told", a_file_that_normalises_is_told},
     {"damaged files are refused or harmless", damaged_files_are_refused_or_harmless},
+    {"a long line is cut and comes back", a_long_line_is_cut_and_comes_back},
+    {"a text that must be seen whole has a limit", a_text_that_must_be_seen_whole_has_a_limit},
+    {"a vocabulary without bytes is refused", a_vocabulary_without_bytes_is_refused},
 };
 DPC_TEST_MAIN("data/sentencepiece", tests)
