@@ -61,6 +61,12 @@ enum {
     DPC_PIECES_PER_LEASE_MAX = 8192, /* a lease's losses by piece: 160 KiB */
     DPC_REROUTES_MAX = 8,            /* distances between routes that one evaluation compares */
 
+    /* --- dipaco serve. */
+    DPC_SERVE_CONNECTIONS_MAX = 256, /* clients at a time */
+    DPC_SERVE_ACTIVE_MAX = 32,       /* answers at a time: each has keys and values of a context */
+    DPC_SERVE_TOKENS_MAX = 100000,   /* of one answer */
+    DPC_SERVE_PATHS_MAX = 4096,      /* in memory at a time */
+
     /* --- The coordinator's HTTP side. */
     DPC_HTTP_CONNECTIONS_MAX = 16, /* at a time: browsers and scrapers of one machine */
     DPC_SERIES_EACH_MAX = 256,     /* workers, paths or modules that have series of their own;
@@ -87,6 +93,7 @@ enum {
 #define DPC_DOCUMENT_BYTES_MAX                                                                     \
     (256 * DPC_MIB) /* one document at import; larger is cut by its owner */
 
+#define DPC_SERVE_REQUEST_BYTES_MAX (1 * DPC_MIB) /* a prompt of many contexts */
 #define DPC_TOKENIZER_FILE_BYTES_MAX (64 * DPC_MIB) /* 65,536 pieces take 1 to 2 MiB */
 #define DPC_TOKENIZER_RUN_BYTES_MAX                                                                \
     (64 * DPC_KIB) /* that are cut into pieces at once: that takes 190 bytes a byte of text */

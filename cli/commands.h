@@ -23,6 +23,7 @@ extern const struct dpc_command dpc_command_export;
 extern const struct dpc_command dpc_command_generate;
 extern const struct dpc_command dpc_command_plan;
 extern const struct dpc_command dpc_command_run;
+extern const struct dpc_command dpc_command_serve;
 extern const struct dpc_command dpc_command_version;
 
 /* dipacoctl */

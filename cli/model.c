@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * One path is made and filled anew whenever another one (or the routing model) is asked for. */
+ * A path is made and filled anew when it is asked for and not there: over the one that was not
+ * asked for the longest, and that nobody holds. */
 #include "cli/model.h"
 
 #include <stdio.h>
@@ -16,6 +17,15 @@
 
 enum { BATCH_MAX = 8, NONE = -1, ROUTING_MODEL = -2 };
 
+/* A place in memory for a path. */
+struct resident {
+    struct dpc_path *path; /* NULL: none was needed yet */
+    uint32_t levels;       /* that it takes modules at, as bits */
+    int64_t loaded;        /* what it holds: a path, NONE or ROUTING_MODEL */
+    uint32_t holders;
+    uint64_t asked; /* when, on the model's own clock */
+};
+
 struct dpc_model {
     struct dpc_experiment experiment;
     struct dpc_topology topology;
@@ -29,9 +39,9 @@ struct dpc_model {
     const struct dpc_tokenizer *tokenizer; /* likewise */
     struct dpc_pool *pool;
     struct dpc_path_options options;
-    struct dpc_path *path; /* NULL: none was needed yet */
-    uint32_t levels;       /* that it takes modules at, as bits */
-    int64_t loaded;        /* what `path` holds: a path, NONE or ROUTING_MODEL */
+    uint32_t residents_count;
+    struct resident *residents; /* [residents_count] */
+    uint64_t clock;
 };
 
 /* --- Opening. */
@@ -122,18 +132,27 @@ choose_options(struct dpc_model *model, struct dpc_error *err)
 
 /* Paths that skip levels are of other shapes; the one at hand is made anew for another shape. */
 static int
-shape_path(struct dpc_model *model, uint32_t path, struct dpc_error *err)
+shape_path(const struct dpc_model *model, struct resident *resident, uint32_t path,
+           struct dpc_error *err)
 {
     uint32_t levels = dpc_topology_path_levels(&model->topology, path);
-    if (model->path && model->levels == levels)
+    if (resident->path && resident->levels == levels)
         return DPC_OK;
-    model->path = dpc_path_destroy(model->path);
+    resident->path = dpc_path_destroy(resident->path);
     struct dpc_experiment *taken = dpc_alloc(1, sizeof *taken);
     dpc_experiment_take_levels(&model->experiment, levels, taken);
-    int rc = dpc_path_create(taken, &model->options, &model->path, err);
+    int rc = dpc_path_create(taken, &model->options, &resident->path, err);
     dpc_free(taken);
-    model->levels = levels;
+    resident->levels = levels;
     return rc;
+}
+
+void
+dpc_model_set_residents(struct dpc_model *model, uint32_t count)
+{
+    model->residents = dpc_grow(model->residents, count, sizeof *model->residents);
+    for (; model->residents_count < count; model->residents_count++)
+        model->residents[model->residents_count] = (struct resident){.loaded = NONE};
 }
 
 int
@@ -141,7 +160,7 @@ dpc_model_open(const char *folder, struct dpc_model **ret_model, struct dpc_erro
 {
     char store[DPC_PATH_MAX];
     struct dpc_model *model = dpc_alloc(1, sizeof *model);
-    model->loaded = NONE;
+    dpc_model_set_residents(model, 1);
     int rc = find_store(folder, store, err);
     if (rc == DPC_OK)
         rc = dpc_store_open(store, DPC_KV_READ_ONLY, &model->store, err);
@@ -162,7 +181,9 @@ dpc_model_close(struct dpc_model *model)
 {
     if (!model)
         return NULL;
-    dpc_path_destroy(model->path);
+    for (uint32_t i = 0; i < model->residents_count; i++)
+        dpc_path_destroy(model->residents[i].path);
+    dpc_free(model->residents);
     dpc_pool_destroy(model->pool);
     dpc_router_destroy(model->router);
     dpc_tokenizer_destroy(model->tokenizer);
@@ -273,11 +294,11 @@ dpc_model_test_documents(struct dpc_model *model, uint32_t path, uint8_t **ret_b
 /* --- Composing a path. */
 
 static int
-load_module(struct dpc_model *model, uint32_t index, const struct dpc_hash *published,
-            struct dpc_error *err)
+load_module(const struct dpc_model *model, struct dpc_path *path, uint32_t index,
+            const struct dpc_hash *published, struct dpc_error *err)
 {
     uint8_t *bytes = NULL;
-    size_t len = 0, floats = dpc_path_module_floats(model->path, index);
+    size_t len = 0, floats = dpc_path_module_floats(path, index);
     const float *values;
     int rc = dpc_store_blob_load(model->store, published, &bytes, &len, err);
     if (rc == DPC_ENOTFOUND)
@@ -287,7 +308,7 @@ load_module(struct dpc_model *model, uint32_t index, const struct dpc_hash *publ
     if (rc == DPC_OK)
         rc = dpc_tensor_blob_read(bytes, len, floats, &values, err);
     if (rc == DPC_OK)
-        dpc_path_write_module(model->path, index, values);
+        dpc_path_write_module(path, index, values);
     dpc_free(bytes);
     return rc;
 }
@@ -314,26 +335,57 @@ published_hash(const struct dpc_model *model, uint32_t module, const uint32_t *v
     return DPC_OK;
 }
 
+/* Where what is asked for is, or where it may come; NULL: all places are held. */
+static struct resident *
+find_place(struct dpc_model *model, int64_t as)
+{
+    struct resident *oldest = NULL;
+    for (uint32_t i = 0; i < model->residents_count; i++) {
+        struct resident *resident = &model->residents[i];
+        if (resident->loaded == as)
+            return resident;
+        if (!resident->holders && (!oldest || resident->asked < oldest->asked))
+            oldest = resident;
+    }
+    return oldest;
+}
+
 /* `versions`: of the path's modules, level by level; NULL: the current ones. */
 static int
-compose(struct dpc_model *model, uint32_t path, const uint32_t *versions, int64_t as,
-        struct dpc_error *err)
+fill(struct dpc_model *model, struct resident *resident, uint32_t path, const uint32_t *versions,
+     struct dpc_error *err)
 {
-    if (model->loaded == as)
-        return DPC_OK;
-    model->loaded = NONE;
-    int rc = shape_path(model, path, err);
+    int rc = shape_path(model, resident, path, err);
     uint32_t length = dpc_topology_path_length(&model->topology, path);
     for (uint32_t i = 0; rc == DPC_OK && i < length; i++) {
         struct dpc_hash hash;
         uint32_t module = dpc_topology_path_module(&model->topology, path, i);
         rc = published_hash(model, module, versions ? &versions[i] : NULL, &hash, err);
         if (rc == DPC_OK)
-            rc = load_module(model, i, &hash, err);
+            rc = load_module(model, resident->path, i, &hash, err);
     }
-    if (rc == DPC_OK)
-        model->loaded = as;
     return rc;
+}
+
+static int
+compose(struct dpc_model *model, uint32_t path, const uint32_t *versions, int64_t as,
+        struct dpc_path **ret_path, struct dpc_error *err)
+{
+    struct resident *resident = find_place(model, as);
+    if (!resident)
+        return dpc_error_set(err, DPC_EBUSY,
+                             "all %u paths that may be in memory are in use: ask again",
+                             model->residents_count);
+    resident->asked = ++model->clock;
+    if (resident->loaded != as) {
+        resident->loaded = NONE;
+        int rc = fill(model, resident, path, versions, err);
+        if (rc != DPC_OK)
+            return rc;
+        resident->loaded = as;
+    }
+    *ret_path = resident->path;
+    return DPC_OK;
 }
 
 int
@@ -341,10 +393,28 @@ dpc_model_path(struct dpc_model *model, uint32_t path, struct dpc_path **ret_pat
                struct dpc_error *err)
 {
     const struct dpc_best_record *best = &model->bests[path];
-    int rc = compose(model, path, best->found ? best->versions : NULL, path, err);
-    if (rc == DPC_OK)
-        *ret_path = model->path;
-    return rc;
+    return compose(model, path, best->found ? best->versions : NULL, path, ret_path, err);
+}
+
+static struct resident *
+resident_of(struct dpc_model *model, const struct dpc_path *path)
+{
+    uint32_t i = 0;
+    while (model->residents[i].path != path)
+        i++;
+    return &model->residents[i];
+}
+
+void
+dpc_model_hold(struct dpc_model *model, const struct dpc_path *path)
+{
+    resident_of(model, path)->holders++;
+}
+
+void
+dpc_model_let_go(struct dpc_model *model, const struct dpc_path *path)
+{
+    resident_of(model, path)->holders--;
 }
 
 /* --- Routing. */
@@ -401,11 +471,12 @@ features_of(struct dpc_model *model, const int32_t *tokens, uint32_t tokens_coun
     }
     for (uint32_t level = 0; level < model->topology.levels_count; level++)
         versions[level] = dpc_experiment_warm_rounds(&model->experiment);
-    int rc =
-        compose(model, dpc_topology_dense_path(&model->topology), versions, ROUTING_MODEL, err);
+    struct dpc_path *path;
+    int rc = compose(model, dpc_topology_dense_path(&model->topology), versions, ROUTING_MODEL,
+                     &path, err);
     if (rc != DPC_OK)
         return rc;
-    rc = dpc_path_features(model->path, tokens, &tokens_count, 1, tokens_count, ret_feature);
+    rc = dpc_path_features(path, tokens, &tokens_count, 1, tokens_count, ret_feature);
     return rc == DPC_OK
                ? rc
                : dpc_error_set(err, rc, "could not route the text: %s", dpc_error_words(rc));

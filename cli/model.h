@@ -4,7 +4,7 @@
  * router, and paths composed of the current versions of their modules, or with early stopping of
  * those of each path's best round so far. Works beside a coordinator that goes on.
  *
- * Owns: the store's handle and one path for inference. Threads: one.
+ * Owns: the store's handle and paths for inference, one if it is not told otherwise. Threads: one.
  */
 #ifndef DPC_CLI_MODEL_H
 #define DPC_CLI_MODEL_H
@@ -30,8 +30,8 @@ const struct dpc_topology *dpc_model_topology(const struct dpc_model *model);
  * read. */
 int dpc_model_tokenizer(struct dpc_model *model, const struct dpc_tokenizer **ret_tokenizer,
                         struct dpc_error *err) DPC_MUST_CHECK;
-/* The file that it was made of, in fresh memory (dpc_free it); NULL where tokens are bytes. Errors as
- * above, DPC_ECORRUPT. */
+/* The file that it was made of, in fresh memory (dpc_free it); NULL where tokens are bytes. Errors
+ * as above, DPC_ECORRUPT. */
 int dpc_model_tokenizer_file(struct dpc_model *model, uint8_t **ret_bytes, size_t *ret_len,
                              struct dpc_error *err) DPC_MUST_CHECK;
 /* The record of a path; all zero before its shard was made. */
@@ -42,11 +42,17 @@ const struct dpc_path_record *dpc_model_path_record(const struct dpc_model *mode
 int dpc_model_test_documents(struct dpc_model *model, uint32_t path, uint8_t **ret_bytes,
                              struct dpc_tokens **ret_tokens, struct dpc_error *err) DPC_MUST_CHECK;
 
+/* How many paths may be in memory at a time; never fewer than before. */
+void dpc_model_set_residents(struct dpc_model *model, uint32_t count);
+
 /* The path composed of the versions of its modules that it takes, checked against their hashes. It
- * belongs to the model and is valid until the next call; batches of up to dpc_model_batch_max
- * sequences. */
+ * belongs to the model and is valid until the next call, or as long as it is held; batches of up to
+ * dpc_model_batch_max sequences. DPC_EBUSY when all that may be in memory are held. */
 int dpc_model_path(struct dpc_model *model, uint32_t path, struct dpc_path **ret_path,
                    struct dpc_error *err) DPC_MUST_CHECK;
+/* Of a path that dpc_model_path gave; as often as it was held it has to be let go. */
+void dpc_model_hold(struct dpc_model *model, const struct dpc_path *path);
+void dpc_model_let_go(struct dpc_model *model, const struct dpc_path *path);
 uint32_t dpc_model_batch_max(const struct dpc_model *model);
 
 /* The routed path of a text by its first `routing.prefix` tokens: the router over its features.

@@ -5,21 +5,16 @@
  * connections. */
 #include "coordinator/http.h"
 
-#include <arpa/inet.h>
-#include <errno.h>
 #include <microhttpd.h>
-#include <netinet/in.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
 #include "base/limits.h"
+#include "base/loopback.h"
 
-enum { IDLE_S = 10, LIFE_MS = 30000, FRESH_MS = 500, REQUEST_BYTES = 16384, PORT_MAX = 65535 };
+enum { IDLE_S = 10, LIFE_MS = 30000, FRESH_MS = 500, REQUEST_BYTES = 16384 };
 
 struct connection {
     struct MHD_Connection *connection; /* NULL: free */
@@ -46,107 +41,6 @@ static int64_t
 now_ms(const struct dpc_http *http)
 {
     return dpc_clock_now_ms(http->site.clock);
-}
-
-/* --- Addresses and hosts. */
-
-static bool
-is_loopback(int family, const void *address)
-{
-    if (family == AF_INET6)
-        return memcmp(address, &in6addr_loopback, sizeof in6addr_loopback) == 0;
-    return *(const uint8_t *)address == 127; /* in network order */
-}
-
-/* All of `text`, digits only. */
-static bool
-read_port(const char *text, uint16_t *ret_port)
-{
-    char *behind;
-    unsigned long port = strtoul(text, &behind, 10);
-    *ret_port = (uint16_t)port;
-    return text[0] >= '0' && text[0] <= '9' && !*behind && port <= PORT_MAX;
-}
-
-/* Cuts "[::1]:7602" and "127.0.0.1:7602" in two; `*ret_port` NULL: there is none. False when the
- * host is none, or is too long for what we take. */
-static bool
-split_host(const char *text, char ret_host[DPC_NAME_MAX], const char **ret_port,
-           bool *ret_bracketed)
-{
-    *ret_bracketed = text[0] == '[';
-    const char *host = text + *ret_bracketed;
-    size_t len = strcspn(host, *ret_bracketed ? "]" : ":");
-    const char *behind = host + len;
-    if (len == 0 || len >= DPC_NAME_MAX || (*ret_bracketed && *behind++ != ']'))
-        return false;
-    memcpy(ret_host, host, len);
-    ret_host[len] = 0;
-    *ret_port = *behind == ':' ? behind + 1 : NULL;
-    return *behind == ':' || !*behind;
-}
-
-bool
-dpc_http_host_is_local(const char *host)
-{
-    char name[DPC_NAME_MAX];
-    const char *port_text;
-    uint16_t port;
-    bool bracketed;
-    struct in6_addr address;
-    if (!split_host(host, name, &port_text, &bracketed) ||
-        (port_text && !read_port(port_text, &port)))
-        return false;
-    if (!bracketed && strcasecmp(name, "localhost") == 0)
-        return true;
-    int family = bracketed ? AF_INET6 : AF_INET;
-    return inet_pton(family, name, &address) == 1 && is_loopback(family, &address);
-}
-
-static int
-refuse_address(const char *text, const char *why, struct dpc_error *err)
-{
-    return dpc_error_set(err, DPC_EINVAL, "\"%.200s\" is no address for HTTP: %s", text, why);
-}
-
-static int
-parse_address(const char *text, struct sockaddr_storage *ret_address, socklen_t *ret_len,
-              struct dpc_error *err)
-{
-    char name[DPC_NAME_MAX];
-    const char *port_text;
-    uint16_t port;
-    bool bracketed;
-    struct sockaddr_in *in4 = (struct sockaddr_in *)ret_address;
-    struct sockaddr_in6 *in6 = (struct sockaddr_in6 *)ret_address;
-    memset(ret_address, 0, sizeof *ret_address);
-    if (!split_host(text, name, &port_text, &bracketed) || !port_text ||
-        !read_port(port_text, &port))
-        return refuse_address(text, "it must be ADDRESS:PORT, such as 127.0.0.1:7602", err);
-    int family = bracketed ? AF_INET6 : AF_INET;
-    void *address = bracketed ? (void *)&in6->sin6_addr : (void *)&in4->sin_addr;
-    const char *number = !bracketed && strcasecmp(name, "localhost") == 0 ? "127.0.0.1" : name;
-    if (inet_pton(family, number, address) != 1 || !is_loopback(family, address))
-        return refuse_address(text,
-                              "pages are for whoever reaches the port, so that it must be one of "
-                              "this machine alone (127.0.0.0/8 or [::1]); from elsewhere use "
-                              "ssh -L or a reverse proxy that asks who it is",
-                              err);
-    ret_address->ss_family = (sa_family_t)family;
-    if (bracketed)
-        in6->sin6_port = htons(port);
-    else
-        in4->sin_port = htons(port);
-    *ret_len = bracketed ? sizeof *in6 : sizeof *in4;
-    return DPC_OK;
-}
-
-int
-dpc_http_check_address(const char *address, struct dpc_error *err)
-{
-    struct sockaddr_storage parsed;
-    socklen_t len;
-    return parse_address(address, &parsed, &len, err);
 }
 
 /* --- Answers. */
@@ -234,7 +128,7 @@ answer(void *context, struct MHD_Connection *connection, const char *url, const 
     struct dpc_http *http = context;
     const char *host = MHD_lookup_connection_value(connection, MHD_HEADER_KIND, "Host");
     (void)version, (void)body, (void)body_len, (void)state;
-    if (!host || !dpc_http_host_is_local(host))
+    if (!host || !dpc_loopback_is_host(host))
         return refuse(connection, MHD_HTTP_FORBIDDEN,
                       "the Host header must be localhost or a loopback address: open the page by "
                       "one of these\n");
@@ -308,53 +202,6 @@ dpc_http_serve(struct dpc_http *http)
 
 /* --- Life. */
 
-/* Our own socket, since the library does not say why it could open none. */
-static int
-open_socket(const char *text, int *ret_fd, struct dpc_error *err)
-{
-    struct sockaddr_storage address;
-    socklen_t len;
-    int on = 1;
-    int code = parse_address(text, &address, &len, err);
-    if (code != DPC_OK)
-        return code;
-    int fd = socket(address.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (fd < 0)
-        return dpc_error_set_errno(err, errno, "could not listen on \"%s\" for HTTP", text);
-    (void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-    if (bind(fd, (struct sockaddr *)&address, len) == 0 &&
-        listen(fd, DPC_HTTP_CONNECTIONS_MAX) == 0) {
-        *ret_fd = fd;
-        return DPC_OK;
-    }
-    int errnum = errno;
-    (void)close(fd);
-    if (errnum == EADDRINUSE)
-        return dpc_error_set(err, DPC_EBUSY,
-                             "could not listen on \"%s\" for HTTP: the port is in use; give --http "
-                             "another one (port 0 picks one)",
-                             text);
-    return dpc_error_set_errno(err, errnum, "could not listen on \"%s\" for HTTP", text);
-}
-
-static void
-name_url(int fd, char *ret_url, size_t size)
-{
-    struct sockaddr_storage address = {0};
-    socklen_t len = sizeof address;
-    char name[INET6_ADDRSTRLEN] = "";
-    const struct sockaddr_in *in4 = (const struct sockaddr_in *)&address;
-    const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)&address;
-    (void)getsockname(fd, (struct sockaddr *)&address, &len);
-    if (address.ss_family == AF_INET6) {
-        (void)inet_ntop(AF_INET6, &in6->sin6_addr, name, sizeof name);
-        (void)snprintf(ret_url, size, "http://[%s]:%u/", name, ntohs(in6->sin6_port));
-    } else {
-        (void)inet_ntop(AF_INET, &in4->sin_addr, name, sizeof name);
-        (void)snprintf(ret_url, size, "http://%s:%u/", name, ntohs(in4->sin_port));
-    }
-}
-
 /* Takes the socket, if it starts. */
 static struct MHD_Daemon *
 start_daemon(struct dpc_http *http, int socket_fd)
@@ -372,13 +219,13 @@ dpc_http_open(const char *address, const struct dpc_http_site *site, struct dpc_
               struct dpc_error *err)
 {
     int socket_fd = -1;
-    int code = open_socket(address, &socket_fd, err);
+    int code = dpc_loopback_listen(address, DPC_HTTP_CONNECTIONS_MAX, &socket_fd, err);
     if (code != DPC_OK)
         return code;
     struct dpc_http *http = dpc_alloc(1, sizeof *http);
     http->site = *site;
     http->copies = dpc_alloc(site->pages_count, sizeof *http->copies);
-    name_url(socket_fd, http->url, sizeof http->url);
+    dpc_loopback_url(socket_fd, http->url);
     http->daemon = start_daemon(http, socket_fd);
     if (!http->daemon) {
         (void)close(socket_fd);

@@ -26,10 +26,6 @@ struct dpc_http_page {
 
 struct dpc_http;
 
-/* "127.0.0.1:7602", "[::1]:7602", "localhost:7602"; port 0 stands for one that is free. DPC_EINVAL
- * for what is no address of this machine alone: everybody who reaches the port may read. */
-int dpc_http_check_address(const char *address, struct dpc_error *err) DPC_MUST_CHECK;
-
 /* Pages and what they write from; all must outlive it. */
 struct dpc_http_site {
     const struct dpc_http_page *pages;
@@ -38,7 +34,7 @@ struct dpc_http_site {
     const struct dpc_clock *clock;
 };
 
-/* DPC_EBUSY when the port is in use. */
+/* `address`: base/loopback.h. DPC_EINVAL, DPC_EBUSY when the port is in use. */
 int dpc_http_open(const char *address, const struct dpc_http_site *site, struct dpc_http **ret_http,
                   struct dpc_error *err) DPC_MUST_CHECK;
 struct dpc_http *dpc_http_close(struct dpc_http *http);
@@ -51,9 +47,5 @@ int dpc_http_fd(const struct dpc_http *http);
 int64_t dpc_http_wait_ms(struct dpc_http *http, int64_t most);
 /* Takes, answers and ends what it can without waiting. */
 void dpc_http_serve(struct dpc_http *http);
-
-/* Does the Host header name this machine as only this machine can mean it? Else somebody's name was
- * made to resolve here, and a page of theirs, in a browser here, would read ours. */
-bool dpc_http_host_is_local(const char *host);
 
 #endif

@@ -10,7 +10,7 @@
 #include "base/log.h"
 #include "coordinator/backup.h"
 #include "coordinator/fork.h"
-#include "coordinator/http.h"
+#include "base/loopback.h"
 #include "coordinator/server.h"
 #include "base/vfs.h"
 
@@ -110,7 +110,7 @@ check_options(const struct dpc_server_options *options, const struct making *mak
     if (making->round != DPC_FORK_NEWEST && !making->fork)
         return refuse_usage("--round belongs to --fork", "");
     struct dpc_error err;
-    if (options->http_address && dpc_http_check_address(options->http_address, &err) != DPC_OK)
+    if (options->http_address && dpc_loopback_check(options->http_address, &err) != DPC_OK)
         return refuse_usage("--http: ", err.text);
     if (making->restore && options->folder)
         return -1;

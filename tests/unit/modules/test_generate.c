@@ -148,7 +148,33 @@ bad_calls_are_refused(void)
     dpc_path_destroy(path);
 }
 
+/* Three on one path, a token each in turn, write what each writes alone. */
+static void
+generators_take_turns_on_a_path(void)
+{
+    enum { WRITERS = 3 };
+    struct dpc_experiment experiment = small_experiment(true);
+    struct dpc_path *path = small_path(&experiment, dpc_ops_cpu(DPC_FP32), 1, DPC_PATH_INFER);
+    struct dpc_generator *generators[WRITERS];
+    int32_t alone[WRITERS][COUNT], turns[WRITERS][COUNT];
+    for (uint32_t i = 0; i < WRITERS; i++) {
+        struct dpc_generator_settings settings = {0.9, 4, 7 + i};
+        CU_ASSERT_EQUAL(dpc_generate(path, prompt, 5 - i, COUNT, 0.9, 4, 7 + i, alone[i]), DPC_OK);
+        CU_ASSERT_EQUAL_FATAL(dpc_generator_create(path, prompt, 5 - i, &settings, &generators[i]),
+                              DPC_OK);
+    }
+    for (int at = 0; at < COUNT; at++) {
+        for (int i = 0; i < WRITERS; i++)
+            CU_ASSERT_EQUAL(dpc_generator_next(generators[i], &turns[i][at]), DPC_OK);
+    }
+    CU_ASSERT_EQUAL(memcmp(turns, alone, sizeof turns), 0);
+    for (int i = 0; i < WRITERS; i++)
+        dpc_generator_destroy(generators[i]);
+    dpc_path_destroy(path);
+}
+
 static const struct dpc_test tests[] = {
+    {"generators take turns on a path", generators_take_turns_on_a_path},
     {"the first call sees the weights", the_first_call_sees_the_weights},
     {"kept keys change nothing", kept_keys_change_nothing},
     {"a long prompt is read from its end", a_long_prompt_is_read_from_its_end},

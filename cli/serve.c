@@ -1,0 +1,450 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * libmicrohttpd without threads: its epoll descriptor stands among what the caller polls. A
+ * connection whose answer is under way is suspended, so that the library asks for nothing
+ * meanwhile, and resumed when there is something to send. */
+#include "cli/serve.h"
+
+#include <inttypes.h>
+#include <microhttpd.h>
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "base/loopback.h"
+#include "cli/completion.h"
+
+enum { IDLE_S = 30, PIECE_BYTES = 4096 };
+
+/* One request, from its headers to the end of its answer. */
+struct exchange {
+    struct dpc_serve *serve;
+    struct MHD_Connection *connection;
+    struct dpc_buf body;
+    struct dpc_completion *completion; /* NULL: none is written */
+    bool stream;
+    bool suspended;
+    struct dpc_buf events; /* that are to be sent; those before `sent` were */
+    size_t sent;
+    int64_t since_ns;
+    struct exchange *next, **link; /* among those that are written for */
+};
+
+struct dpc_serve {
+    struct dpc_model *model;
+    struct MHD_Daemon *daemon;
+    int fd; /* epoll's */
+    FILE *log;
+    struct exchange *active;
+    uint32_t active_count;
+    uint64_t number; /* of answers */
+    bool closing;
+    char url[DPC_ENDPOINT_MAX];
+};
+
+/* --- Short answers. */
+
+static enum MHD_Result
+send_bytes(struct MHD_Connection *connection, unsigned status, const char *type, const char *bytes,
+           size_t len)
+{
+    struct MHD_Response *response =
+        MHD_create_response_from_buffer(len, (void *)(uintptr_t)bytes, MHD_RESPMEM_MUST_COPY);
+    if (!response)
+        return MHD_NO;
+    (void)MHD_add_response_header(response, "Content-Type", type);
+    (void)MHD_add_response_header(response, "Cache-Control", "no-store");
+    (void)MHD_add_response_header(response, "X-Content-Type-Options", "nosniff");
+    if (status == MHD_HTTP_SERVICE_UNAVAILABLE)
+        (void)MHD_add_response_header(response, "Retry-After", "1");
+    enum MHD_Result result = MHD_queue_response(connection, status, response);
+    MHD_destroy_response(response);
+    return result;
+}
+
+static enum MHD_Result
+send_json(struct MHD_Connection *connection, unsigned status, struct dpc_json *root)
+{
+    char *text = dpc_json_print(root, false);
+    enum MHD_Result result = send_bytes(connection, status, "application/json", text, strlen(text));
+    dpc_free(text);
+    dpc_json_destroy(root);
+    return result;
+}
+
+static enum MHD_Result
+refuse(struct MHD_Connection *connection, unsigned status, const char *words)
+{
+    struct dpc_json *root = dpc_json_object(), *error = dpc_json_object();
+    dpc_json_set_text(error, "message", words);
+    dpc_json_set_text(error, "type", status >= 500 ? "server_error" : "invalid_request_error");
+    dpc_json_set(root, "error", error);
+    return send_json(connection, status, root);
+}
+
+static unsigned
+status_of(int code)
+{
+    switch (code) {
+    case DPC_EPARSE:
+    case DPC_EINVAL:
+    case DPC_ELIMIT:
+        return MHD_HTTP_BAD_REQUEST;
+    case DPC_ENOTFOUND:
+        return MHD_HTTP_NOT_FOUND;
+    case DPC_EBUSY:
+        return MHD_HTTP_SERVICE_UNAVAILABLE;
+    default:
+        return MHD_HTTP_INTERNAL_SERVER_ERROR;
+    }
+}
+
+static void
+add_model(struct dpc_json *list, const char *name)
+{
+    struct dpc_json *model = dpc_json_object();
+    dpc_json_set_text(model, "id", name);
+    dpc_json_set_text(model, "object", "model");
+    dpc_json_set_text(model, "owned_by", "dipaco");
+    dpc_json_append(list, model);
+}
+
+static enum MHD_Result
+send_models(struct dpc_serve *serve, struct MHD_Connection *connection)
+{
+    const struct dpc_topology *topology = dpc_model_topology(serve->model);
+    struct dpc_json *root = dpc_json_object(), *list = dpc_json_array();
+    char name[2 * DPC_NAME_MAX];
+    add_model(list, DPC_SERVE_ROUTED);
+    for (uint32_t path = 0; path <= dpc_topology_dense_path(topology); path++) {
+        dpc_topology_path_name(topology, path, name, sizeof name);
+        add_model(list, name);
+    }
+    dpc_json_set_text(root, "object", "list");
+    dpc_json_set(root, "data", list);
+    return send_json(connection, MHD_HTTP_OK, root);
+}
+
+/* --- Answers that are written. */
+
+static void
+add_active(struct exchange *exchange)
+{
+    struct dpc_serve *serve = exchange->serve;
+    struct exchange **end = &serve->active;
+    while (*end)
+        end = &(*end)->next;
+    *end = exchange;
+    exchange->link = end;
+    serve->active_count++;
+}
+
+static void
+drop_active(struct exchange *exchange)
+{
+    if (!exchange->link)
+        return;
+    *exchange->link = exchange->next;
+    if (exchange->next)
+        exchange->next->link = exchange->link;
+    exchange->link = NULL;
+    exchange->next = NULL;
+    exchange->serve->active_count--;
+}
+
+static void
+suspend(struct exchange *exchange)
+{
+    exchange->suspended = true;
+    MHD_suspend_connection(exchange->connection);
+}
+
+static void
+resume(struct exchange *exchange)
+{
+    if (exchange->suspended)
+        MHD_resume_connection(exchange->connection);
+    exchange->suspended = false;
+}
+
+/* Gives the library what there is of the events. */
+static ssize_t
+read_events(void *context, uint64_t position, char *ret_bytes, size_t size)
+{
+    struct exchange *exchange = context;
+    size_t left = exchange->events.len - exchange->sent;
+    (void)position;
+    if (left == 0 && (!exchange->link || exchange->serve->closing))
+        return MHD_CONTENT_READER_END_OF_STREAM;
+    if (left == 0) {
+        dpc_buf_reset(&exchange->events);
+        exchange->sent = 0;
+        suspend(exchange);
+        return 0;
+    }
+    size_t some = left < size ? left : size;
+    memcpy(ret_bytes, exchange->events.data + exchange->sent, some);
+    exchange->sent += some;
+    return (ssize_t)some;
+}
+
+static enum MHD_Result
+begin_stream(struct exchange *exchange)
+{
+    struct MHD_Response *response = MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, PIECE_BYTES,
+                                                                      read_events, exchange, NULL);
+    if (!response)
+        return MHD_NO;
+    (void)MHD_add_response_header(response, "Content-Type", "text/event-stream");
+    (void)MHD_add_response_header(response, "Cache-Control", "no-store");
+    enum MHD_Result result = MHD_queue_response(exchange->connection, MHD_HTTP_OK, response);
+    MHD_destroy_response(response);
+    return result;
+}
+
+static int
+begin_completion(struct exchange *exchange, struct dpc_error *err)
+{
+    struct dpc_serve *serve = exchange->serve;
+    struct dpc_completion_request request;
+    if (serve->active_count == DPC_SERVE_ACTIVE_MAX)
+        return dpc_error_set(err, DPC_EBUSY, "%d answers are being written: ask again",
+                             DPC_SERVE_ACTIVE_MAX);
+    int code =
+        dpc_completion_parse((const char *)exchange->body.data, exchange->body.len, &request, err);
+    if (code != DPC_OK)
+        return code;
+    code =
+        dpc_completion_create(serve->model, &request, ++serve->number, &exchange->completion, err);
+    exchange->stream = request.stream;
+    dpc_completion_request_done(&request);
+    return code;
+}
+
+/* When the whole body has come. */
+static enum MHD_Result
+answer_body(struct exchange *exchange)
+{
+    struct dpc_error err;
+    if (exchange->body.failed)
+        return refuse(exchange->connection, MHD_HTTP_CONTENT_TOO_LARGE,
+                      "the request is too long: at most 1 MiB is read");
+    int code = begin_completion(exchange, &err);
+    if (code != DPC_OK)
+        return refuse(exchange->connection, status_of(code), err.text);
+    /* Writing may take longer than a client may be silent. */
+    (void)MHD_set_connection_option(exchange->connection, MHD_CONNECTION_OPTION_TIMEOUT, 0u);
+    add_active(exchange);
+    if (exchange->stream)
+        return begin_stream(exchange);
+    suspend(exchange);
+    return MHD_YES;
+}
+
+static enum MHD_Result
+answer_whole(struct exchange *exchange)
+{
+    struct dpc_json *root = dpc_completion_answer(exchange->completion);
+    bool failed = dpc_json_get(root, "error") != NULL;
+    return send_json(exchange->connection, failed ? MHD_HTTP_INTERNAL_SERVER_ERROR : MHD_HTTP_OK,
+                     root);
+}
+
+static void
+log_answer(const struct exchange *exchange)
+{
+    struct dpc_json *root = dpc_completion_answer(exchange->completion);
+    const struct dpc_json *usage = dpc_json_get(root, "usage");
+    double seconds = 1e-9 * (double)(dpc_clock_ns() - exchange->since_ns);
+    if (exchange->serve->log) {
+        fprintf(exchange->serve->log,
+                "%s path=%s prompt_tokens=%" PRId64 " tokens=%" PRId64 " seconds=%.2f end=%s\n",
+                dpc_json_text(dpc_json_get(root, "id"), ""),
+                dpc_json_text(dpc_json_get(root, "model"), ""),
+                dpc_json_integer(dpc_json_get(usage, "prompt_tokens"), 0),
+                dpc_json_integer(dpc_json_get(usage, "completion_tokens"), 0), seconds,
+                dpc_json_text(
+                    dpc_json_get(dpc_json_at(dpc_json_get(root, "choices"), 0), "finish_reason"),
+                    "gone"));
+        fflush(exchange->serve->log);
+    }
+    dpc_json_destroy(root);
+}
+
+/* A token of each answer, and the connections of those that have something to send. */
+static void
+write_tokens(struct dpc_serve *serve)
+{
+    for (struct exchange *exchange = serve->active, *next; exchange; exchange = next) {
+        next = exchange->next;
+        dpc_completion_step(exchange->completion);
+        bool finished = dpc_completion_is_finished(exchange->completion);
+        if (exchange->stream)
+            dpc_completion_put_events(exchange->completion, &exchange->events);
+        if (finished) {
+            log_answer(exchange);
+            drop_active(exchange);
+        }
+        if (finished || (exchange->stream && exchange->events.len > exchange->sent))
+            resume(exchange);
+    }
+}
+
+/* --- Requests. */
+
+static struct exchange *
+begin_exchange(struct dpc_serve *serve, struct MHD_Connection *connection)
+{
+    struct exchange *exchange = dpc_alloc(1, sizeof *exchange);
+    exchange->serve = serve;
+    exchange->connection = connection;
+    exchange->since_ns = dpc_clock_ns();
+    dpc_buf_init(&exchange->body, DPC_SERVE_REQUEST_BYTES_MAX);
+    dpc_buf_init(&exchange->events, 0);
+    return exchange;
+}
+
+static void
+end_exchange(void *context, struct MHD_Connection *connection, void **state,
+             enum MHD_RequestTerminationCode code)
+{
+    struct exchange *exchange = *state;
+    (void)context, (void)connection, (void)code;
+    if (!exchange)
+        return;
+    drop_active(exchange);
+    dpc_completion_destroy(exchange->completion);
+    dpc_buf_done(&exchange->body);
+    dpc_buf_done(&exchange->events);
+    *state = dpc_free(exchange);
+}
+
+/* Only what a page of somebody in a browser here cannot send without being asked first. */
+static bool
+says_json(struct MHD_Connection *connection)
+{
+    const char *type = MHD_lookup_connection_value(connection, MHD_HEADER_KIND, "Content-Type");
+    return type && strncasecmp(type, "application/json", 16) == 0 &&
+           (type[16] == 0 || type[16] == ';' || type[16] == ' ');
+}
+
+static enum MHD_Result
+answer_other(struct dpc_serve *serve, struct MHD_Connection *connection, const char *url,
+             const char *method)
+{
+    bool reads = strcmp(method, "GET") == 0 || strcmp(method, "HEAD") == 0;
+    if (reads && strcmp(url, "/v1/models") == 0)
+        return send_models(serve, connection);
+    if (reads && strcmp(url, "/health") == 0)
+        return send_bytes(connection, MHD_HTTP_OK, "text/plain; charset=utf-8", "ok\n", 3);
+    if (strcmp(url, "/v1/completions") == 0)
+        return refuse(connection, MHD_HTTP_METHOD_NOT_ALLOWED, "a prompt is sent by POST");
+    return refuse(connection, MHD_HTTP_NOT_FOUND,
+                  "there are POST /v1/completions, GET /v1/models and GET /health");
+}
+
+/* Called with the headers, with each piece of the body, behind it, and when an answer that is not
+ * streamed is whole. */
+static enum MHD_Result
+answer(void *context, struct MHD_Connection *connection, const char *url, const char *method,
+       const char *version, const char *body, size_t *body_len, void **state)
+{
+    struct dpc_serve *serve = context;
+    struct exchange *exchange = *state;
+    (void)version;
+    if (exchange && *body_len) {
+        dpc_buf_put(&exchange->body, body, *body_len);
+        *body_len = 0;
+        return MHD_YES;
+    }
+    if (exchange)
+        return exchange->completion ? answer_whole(exchange) : answer_body(exchange);
+    const char *host = MHD_lookup_connection_value(connection, MHD_HEADER_KIND, "Host");
+    if (!host || !dpc_loopback_is_host(host))
+        return refuse(connection, MHD_HTTP_FORBIDDEN,
+                      "the Host header must be localhost or a loopback address");
+    if (strcmp(url, "/v1/completions") != 0 || strcmp(method, "POST") != 0)
+        return answer_other(serve, connection, url, method);
+    if (!says_json(connection))
+        return refuse(connection, MHD_HTTP_UNSUPPORTED_MEDIA_TYPE,
+                      "the Content-Type must be application/json");
+    *state = begin_exchange(serve, connection);
+    return MHD_YES;
+}
+
+/* --- Life. */
+
+int
+dpc_serve_open(const char *address, struct dpc_model *model, FILE *log,
+               struct dpc_serve **ret_serve, struct dpc_error *err)
+{
+    int socket_fd;
+    int code = dpc_loopback_listen(address, DPC_SERVE_CONNECTIONS_MAX, &socket_fd, err);
+    if (code != DPC_OK)
+        return code;
+    struct dpc_serve *serve = dpc_alloc(1, sizeof *serve);
+    serve->model = model;
+    serve->log = log;
+    dpc_loopback_url(socket_fd, serve->url);
+    serve->daemon =
+        MHD_start_daemon(MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL, answer, serve,
+                         MHD_OPTION_LISTEN_SOCKET, socket_fd, MHD_OPTION_CONNECTION_LIMIT,
+                         (unsigned)DPC_SERVE_CONNECTIONS_MAX, MHD_OPTION_CONNECTION_TIMEOUT,
+                         (unsigned)IDLE_S, MHD_OPTION_NOTIFY_COMPLETED, end_exchange, NULL,
+                         MHD_OPTION_SIGPIPE_HANDLED_BY_APP, 1, MHD_OPTION_END);
+    if (!serve->daemon) {
+        (void)close(socket_fd);
+        dpc_free(serve);
+        return dpc_error_set(err, DPC_EFOREIGN,
+                             "could not serve HTTP on \"%s\": libmicrohttpd did not start",
+                             address);
+    }
+    serve->fd = MHD_get_daemon_info(serve->daemon, MHD_DAEMON_INFO_EPOLL_FD)->epoll_fd;
+    *ret_serve = serve;
+    return DPC_OK;
+}
+
+/* The library wants no suspended connection when it stops. */
+struct dpc_serve *
+dpc_serve_close(struct dpc_serve *serve)
+{
+    if (!serve)
+        return NULL;
+    serve->closing = true;
+    for (struct exchange *exchange = serve->active; exchange; exchange = exchange->next)
+        resume(exchange);
+    MHD_stop_daemon(serve->daemon);
+    return dpc_free(serve);
+}
+
+const char *
+dpc_serve_url(const struct dpc_serve *serve)
+{
+    return serve->url;
+}
+
+int
+dpc_serve_fd(const struct dpc_serve *serve)
+{
+    return serve->fd;
+}
+
+int
+dpc_serve_wait_ms(struct dpc_serve *serve, int most)
+{
+    MHD_UNSIGNED_LONG_LONG wait;
+    if (serve->active)
+        return 0;
+    if (MHD_get_timeout(serve->daemon, &wait) != MHD_YES)
+        return most;
+    return wait < (MHD_UNSIGNED_LONG_LONG)most ? (int)wait : most;
+}
+
+void
+dpc_serve_step(struct dpc_serve *serve)
+{
+    (void)MHD_run(serve->daemon);
+    write_tokens(serve);
+}

@@ -1,0 +1,122 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+# A trained model over HTTP: what it writes is what `dipaco generate` writes, whole and streamed, to
+# many at a time; what it refuses; and that a client who goes away or says nothing does no harm.
+. "$(dirname "$0")/lib.sh"
+
+command -v curl >/dev/null 2>&1 || skip 'there is no curl'
+
+make_corpus
+make_experiment tiny.yaml
+run_to_end run dipaco run tiny.yaml --dir run
+[ "$status" = 0 ] || give_up "the run ended with $status"
+
+refused_address() { # ADDRESS WORDS
+    run_to_end address dipaco serve run --http "$1"
+    check "--http $1 is refused" [ "$status" != 0 ]
+    check "--http $1: why" grep -qF "$2" address.err
+}
+refused_address 0.0.0.0:7603 'ssh -L or a reverse proxy'
+refused_address 7603 'ADDRESS:PORT'
+run_to_end none dipaco serve nowhere
+check 'a run that is none is told' grep -q 'there is no run in "nowhere"' none.err
+
+start_run serve dipaco serve run --http 127.0.0.1:0 --paths 4
+wait_for 20 'the address' grep -q '^http://127.0.0.1:[0-9]*/v1/completions$' serve.out
+url=$(sed -n 1p serve.out)
+base=${url%/completions}
+
+ask() { # BODY [OPTION]...
+    ask_body=$1
+    shift
+    curl -sS --max-time 30 -H 'Content-Type: application/json' -d "$ask_body" "$@" "$url"
+}
+text_of() { # FILE
+    sed -n 's/.*"text": \{0,1\}"\(\([^"\\]\|\\.\)*\)".*/\1/p' "$1"
+}
+
+# --- What it writes.
+
+check 'it lists its models' [ "$(curl -sS "$base/models" | grep -o '"id":"[^"]*"' | tr '\n' ' ')" = \
+    '"id":"dipaco" "id":"0-0" "id":"0-1" "id":"1-0" "id":"1-1" "id":"dense" ' ]
+check 'it is well' [ "$(curl -sS "${base%/v1}/health")" = ok ]
+for prompt in 'abd egi lmn' 'ace hkn pu'; do
+    dipaco generate run --prompt "$prompt" --tokens 24 --json >generated.json
+    ask "{\"prompt\": \"$prompt\", \"max_tokens\": 24}" >asked.json
+    check "\"$prompt\": it writes what dipaco generate does" \
+        [ "$(text_of asked.json)" = "$(text_of generated.json)" ]
+    check 'and the same path does' \
+        [ "$(sed 's/.*"model":"\([^"]*\)".*/\1/' asked.json)" = "$(sed -n 's/.*"path": "\([^"]*\)".*/\1/p' generated.json)" ]
+    check 'as many tokens as were asked for' grep -q '"completion_tokens":24' asked.json
+    check 'for that reason' grep -q '"finish_reason":"length"' asked.json
+    ask "{\"prompt\": \"$prompt\", \"max_tokens\": 24, \"stream\": true}" -N >events
+    check 'streamed it is the same text' \
+        [ "$(grep '^data: {' events | sed 's/.*"text":"\(\([^"\\]\|\\.\)*\)".*/\1/' | tr -d '\n')" = "$(text_of asked.json)" ]
+    check 'in more than one event' [ "$(grep -c '^data: {' events)" -gt 2 ]
+    check 'with an end' [ "$(grep '^data: ' events | tail -n 1)" = 'data: [DONE]' ]
+done
+ask '{"prompt": "abd", "max_tokens": 200, "temperature": 0, "model": "1-0"}' >whole.json
+check 'a path may be named' grep -q '"model":"1-0"' whole.json
+stop=$(text_of whole.json | cut -c 5-7)
+ask "{\"prompt\": \"abd\", \"max_tokens\": 200, \"temperature\": 0, \"model\": \"1-0\", \"stop\": [\"$stop\"]}" >stopped.json
+check 'a text may end it' grep -q '"finish_reason":"stop"' stopped.json
+text_of stopped.json >stopped.text
+check 'and is not told' sh -c '! grep -qF "$1" stopped.text' - "$stop"
+ask "{\"prompt\": \"abd\", \"max_tokens\": 200, \"temperature\": 0, \"model\": \"1-0\", \"stop\": \"$stop\", \"stream\": true}" >stopped.events
+check 'streamed, too' \
+    [ "$(grep '^data: {' stopped.events | sed 's/.*"text":"\(\([^"\\]\|\\.\)*\)".*/\1/' | tr -d '\n')" = "$(text_of stopped.json)" ]
+
+# --- To many at a time.
+
+ask '{"prompt": "abd egi", "max_tokens": 3000}' >alone.json
+asking=
+for i in 1 2 3 4 5 6 7 8; do
+    ask '{"prompt": "abd egi", "max_tokens": 3000}' >"many.$i" &
+    asking="$asking $!"
+done
+# shellcheck disable=SC2086
+wait $asking
+same=0
+for i in 1 2 3 4 5 6 7 8; do
+    [ "$(text_of "many.$i")" = "$(text_of alone.json)" ] && same=$((same + 1))
+done
+check "all of 8 at a time have the text of one alone ($same)" [ "$same" = 8 ]
+
+# --- What it refuses.
+
+refused() { # CODE WORDS BODY [OPTION]...
+    want=$1 words=$2
+    shift 2
+    code=$(ask "$@" -o refused.json -w '%{http_code}')
+    check "$words: $want" [ "$code" = "$want" ]
+    check 'with these words' grep -qF "$words" refused.json
+}
+refused 400 'is missing' '{}'
+refused 400 'is empty' '{"prompt": ""}'
+refused 400 'is unknown: there are prompt' '{"promt": "a"}'
+refused 400 'is not supported: leave it out' '{"prompt": "a", "n": 2}'
+refused 400 'whole number from 1 to' '{"prompt": "a", "max_tokens": 0}'
+refused 400 'must be a JSON object' '["a"]'
+refused 400 'line 1' '{"prompt": '
+refused 404 'there is no model' '{"prompt": "a", "model": "7-7"}'
+code=$(curl -sS --max-time 30 -d '{"prompt": "a"}' -o refused.json -w '%{http_code}' "$url")
+check 'a form, as a page of somebody could send it: 415' [ "$code" = 415 ]
+check 'with these words' grep -qF 'Content-Type must be application/json' refused.json
+refused 403 'Host header must be' '{"prompt": "a"}' -H 'Host: evil.example'
+head -c 1200000 /dev/zero | tr '\0' a >long
+code=$(curl -sS --max-time 30 -H 'Content-Type: application/json' -H 'Expect:' --data-binary @long -o refused.json -w '%{http_code}' "$url")
+check 'a request that is too long: 413' [ "$code" = 413 ]
+check 'other keys that change nothing are taken' \
+    [ "$(ask '{"prompt": "a", "max_tokens": 1, "n": 1, "top_p": 1, "echo": false, "logprobs": null, "user": "u"}' -o ask.out -w '%{http_code}')" = 200 ]
+
+# --- Clients who go away.
+
+ask '{"prompt": "abd egi", "max_tokens": 100000, "stream": true}' --max-time 1 -N >gone.events 2>gone.err
+ask '{"prompt": "abd egi", "max_tokens": 100000}' --max-time 1 >gone.json 2>gone.err
+ask '{"prompt": "abd egi lmn", "max_tokens": 24}' >after.json
+check 'what others ask for is written meanwhile' grep -q '"completion_tokens":24' after.json
+kill "$supervisor"
+end_run
+check 'it ends when it is asked to, with answers under way' [ "$status" = 0 ]
+check 'answers stand in its output' grep -q '^cmpl-1 path=[01]-[01] prompt_tokens=11 tokens=24 seconds=' serve.out
+finish
