@@ -93,7 +93,9 @@ enum {
 #define DPC_DOCUMENT_BYTES_MAX                                                                     \
     (256 * DPC_MIB) /* one document at import; larger is cut by its owner */
 
-#define DPC_SERVE_REQUEST_BYTES_MAX (1 * DPC_MIB) /* a prompt of many contexts */
+#define DPC_SERVE_REQUEST_BYTES_MAX (256 * DPC_KIB) /* a prompt of the longest context */
+#define DPC_SERVE_UNREAD_BYTES_MAX                                                                 \
+    (64 * DPC_KIB) /* of a stream whose client is slower than its path */
 #define DPC_TOKENIZER_FILE_BYTES_MAX (64 * DPC_MIB) /* 65,536 pieces take 1 to 2 MiB */
 #define DPC_TOKENIZER_RUN_BYTES_MAX                                                                \
     (64 * DPC_KIB) /* that are cut into pieces at once: that takes 190 bytes a byte of text */

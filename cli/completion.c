@@ -23,19 +23,31 @@ refuse(struct dpc_error *err, const char *key, const char *words)
     return dpc_error_set(err, DPC_EINVAL, "\"%.64s\" %s", key, words);
 }
 
+/* One text, or a list of one. */
 static int
 read_prompt(const struct dpc_json *value, struct dpc_completion_request *request,
             struct dpc_error *err)
 {
+    if (dpc_json_is_array(value) && dpc_json_count(value) == 1)
+        value = dpc_json_at(value, 0);
     request->prompt = dpc_json_text_bytes(value, &request->prompt_len);
     return request->prompt ? DPC_OK : refuse(err, "prompt", "must be one text");
+}
+
+/* A text without a zero byte; NULL: it is none. */
+static const char *
+plain_text(const struct dpc_json *value)
+{
+    size_t len;
+    const char *text = dpc_json_text_bytes(value, &len);
+    return text && strlen(text) == len ? text : NULL;
 }
 
 static int
 read_model(const struct dpc_json *value, struct dpc_completion_request *request,
            struct dpc_error *err)
 {
-    request->model = dpc_json_text(value, NULL);
+    request->model = plain_text(value);
     return request->model ? DPC_OK : refuse(err, "model", "must be a text");
 }
 
@@ -100,11 +112,13 @@ read_stop(const struct dpc_json *value, struct dpc_completion_request *request,
     size_t count = list ? dpc_json_count(value) : 1;
     bool fine = count <= DPC_SERVE_STOPS_MAX;
     for (size_t i = 0; fine && i < count; i++) {
-        const char *text = dpc_json_text(list ? dpc_json_at(value, i) : value, "");
-        fine = *text;
+        const char *text = plain_text(list ? dpc_json_at(value, i) : value);
+        fine = text && *text;
         request->stops[request->stops_count++] = text;
     }
-    return fine ? DPC_OK : refuse(err, "stop", "must be a text or a list of at most four");
+    return fine ? DPC_OK
+                : refuse(err, "stop",
+                         "must be a text or a list of at most four, none of them empty");
 }
 
 static int
@@ -173,7 +187,8 @@ read_key(void *context, const char *key, const struct dpc_json *value)
             reading->code = keys[i].read(value, reading->request, reading->err);
         return reading->code == DPC_OK;
     }
-    reading->code = strcmp(key, "user") == 0
+    /* The last event tells the usage anyway. */
+    reading->code = strcmp(key, "user") == 0 || strcmp(key, "stream_options") == 0
                         ? DPC_OK
                         : refuse(reading->err, key,
                                  "is unknown: there are prompt, model, max_tokens, temperature, "
@@ -191,7 +206,7 @@ dpc_completion_parse(const char *body, size_t len, struct dpc_completion_request
         .settings = {dpc_sample_defaults.temperature, dpc_sample_defaults.top_k,
                      dpc_sample_defaults.seed},
     };
-    int code = dpc_json_parse_unique(body, len, &request.json, err);
+    int code = dpc_json_parse_unique(len ? body : "", len, &request.json, err);
     if (code != DPC_OK)
         return code;
     struct reading reading = {&request, err, DPC_OK};
@@ -279,6 +294,16 @@ begin(struct dpc_completion *completion, const struct dpc_completion_request *re
     return code;
 }
 
+/* What was read, and the path, are not needed any more. */
+static void
+let_go(struct dpc_completion *completion)
+{
+    completion->generator = dpc_generator_destroy(completion->generator);
+    if (completion->path)
+        dpc_model_let_go(completion->model, completion->path);
+    completion->path = NULL;
+}
+
 int
 dpc_completion_create(struct dpc_model *model, const struct dpc_completion_request *request,
                       uint64_t number, struct dpc_completion **ret_completion,
@@ -306,9 +331,7 @@ dpc_completion_destroy(struct dpc_completion *completion)
 {
     if (!completion)
         return NULL;
-    dpc_generator_destroy(completion->generator);
-    if (completion->path)
-        dpc_model_let_go(completion->model, completion->path);
+    let_go(completion);
     for (uint32_t i = 0; i < completion->stops_count; i++)
         dpc_free(completion->stops[i]);
     dpc_buf_done(&completion->text);
@@ -344,32 +367,53 @@ find_stop(struct dpc_completion *completion, size_t before)
     return first < len;
 }
 
-void
-dpc_completion_step(struct dpc_completion *completion)
+/* What it is finished for; NULL: it goes on. */
+static const char *
+write_token(struct dpc_completion *completion)
 {
     int32_t token;
-    if (completion->reason)
-        return;
     int code = dpc_generator_next(completion->generator, &token);
     if (code != DPC_OK) {
         (void)dpc_error_set(&completion->err, code, "could not write on: %s",
                             dpc_error_words(code));
-        completion->reason = "error";
-        return;
+        return "error";
     }
     size_t before = completion->text.len;
     dpc_tokenizer_decode(completion->tokenizer, &token, 1, &completion->text);
     completion->tokens++;
     if (find_stop(completion, before))
-        completion->reason = "stop";
-    else if (completion->tokens == completion->tokens_max)
-        completion->reason = "length";
+        return "stop";
+    return completion->tokens == completion->tokens_max ? "length" : NULL;
+}
+
+void
+dpc_completion_step(struct dpc_completion *completion)
+{
+    if (completion->reason)
+        return;
+    completion->reason = write_token(completion);
+    if (completion->reason)
+        let_go(completion);
 }
 
 bool
 dpc_completion_is_finished(const struct dpc_completion *completion)
 {
     return completion->reason != NULL;
+}
+
+const char *
+dpc_completion_error(const struct dpc_completion *completion)
+{
+    return completion->err.code ? completion->err.text : NULL;
+}
+
+void
+dpc_completion_abandon(struct dpc_completion *completion)
+{
+    if (!completion->reason)
+        completion->reason = "gone";
+    let_go(completion);
 }
 
 /* --- Telling. */
@@ -421,8 +465,16 @@ set_usage(const struct dpc_completion *completion, struct dpc_json *root)
     dpc_json_set_integer(usage, "total_tokens",
                          (int64_t)completion->prompt_tokens + completion->tokens);
     dpc_json_set(root, "usage", usage);
-    if (completion->err.code)
-        dpc_json_set_text(root, "error", completion->err.text);
+}
+
+struct dpc_json *
+dpc_completion_refusal(const char *words, bool ours)
+{
+    struct dpc_json *root = dpc_json_object(), *error = dpc_json_object();
+    dpc_json_set_text(error, "message", words);
+    dpc_json_set_text(error, "type", ours ? "server_error" : "invalid_request_error");
+    dpc_json_set(root, "error", error);
+    return root;
 }
 
 struct dpc_json *
@@ -464,8 +516,13 @@ dpc_completion_put_events(struct dpc_completion *completion, struct dpc_buf *out
     }
     if (!completion->reason || completion->told_end)
         return;
-    struct dpc_json *root = answer(completion, to, to, completion->reason);
-    set_usage(completion, root);
+    struct dpc_json *root;
+    if (completion->err.code) {
+        root = dpc_completion_refusal(completion->err.text, true);
+    } else {
+        root = answer(completion, to, to, completion->reason);
+        set_usage(completion, root);
+    }
     put_event(root, out);
     dpc_buf_printf(out, "data: [DONE]\n\n");
     completion->told_end = true;

@@ -48,15 +48,22 @@ int dpc_completion_create(struct dpc_model *model, const struct dpc_completion_r
 /* Takes NULL; returns NULL. */
 struct dpc_completion *dpc_completion_destroy(struct dpc_completion *completion);
 
-/* Writes one token, unless it is finished. A failure finishes it, too, and stands in its answer. */
+/* Writes one token, unless it is finished; with the last one it lets its path go. A failure
+ * finishes it, too. */
 void dpc_completion_step(struct dpc_completion *completion);
 bool dpc_completion_is_finished(const struct dpc_completion *completion);
+/* What it failed for; NULL: it did not. */
+const char *dpc_completion_error(const struct dpc_completion *completion);
+/* Whatever it still had to write: nobody reads it. */
+void dpc_completion_abandon(struct dpc_completion *completion);
 
 /* All of it, when it is finished. To be released with dpc_json_destroy. */
 struct dpc_json *dpc_completion_answer(const struct dpc_completion *completion);
+/* {"error": ...} as clients read it. */
+struct dpc_json *dpc_completion_refusal(const char *words, bool ours);
 
 /* Appends what came since the last call as server-sent events: text that cannot change any more,
- * and at the end the reason and [DONE]. Nothing where there is nothing. */
+ * and at the end the reason, or the error, and [DONE]. Nothing where there is nothing. */
 void dpc_completion_put_events(struct dpc_completion *completion, struct dpc_buf *out);
 
 #endif

@@ -41,6 +41,8 @@ struct dpc_model {
     struct dpc_path_options options;
     uint32_t residents_count;
     struct resident *residents; /* [residents_count] */
+    struct resident routing;    /* a place of the routing model's own, when several are wanted */
+    bool routing_apart;
     uint64_t clock;
 };
 
@@ -153,6 +155,7 @@ dpc_model_set_residents(struct dpc_model *model, uint32_t count)
     model->residents = dpc_grow(model->residents, count, sizeof *model->residents);
     for (; model->residents_count < count; model->residents_count++)
         model->residents[model->residents_count] = (struct resident){.loaded = NONE};
+    model->routing_apart = true;
 }
 
 int
@@ -160,7 +163,9 @@ dpc_model_open(const char *folder, struct dpc_model **ret_model, struct dpc_erro
 {
     char store[DPC_PATH_MAX];
     struct dpc_model *model = dpc_alloc(1, sizeof *model);
+    model->routing.loaded = NONE;
     dpc_model_set_residents(model, 1);
+    model->routing_apart = false;
     int rc = find_store(folder, store, err);
     if (rc == DPC_OK)
         rc = dpc_store_open(store, DPC_KV_READ_ONLY, &model->store, err);
@@ -183,6 +188,7 @@ dpc_model_close(struct dpc_model *model)
         return NULL;
     for (uint32_t i = 0; i < model->residents_count; i++)
         dpc_path_destroy(model->residents[i].path);
+    dpc_path_destroy(model->routing.path);
     dpc_free(model->residents);
     dpc_pool_destroy(model->pool);
     dpc_router_destroy(model->router);
@@ -340,6 +346,8 @@ static struct resident *
 find_place(struct dpc_model *model, int64_t as)
 {
     struct resident *oldest = NULL;
+    if (as == ROUTING_MODEL && model->routing_apart)
+        return &model->routing;
     for (uint32_t i = 0; i < model->residents_count; i++) {
         struct resident *resident = &model->residents[i];
         if (resident->loaded == as)

@@ -42,7 +42,8 @@ const struct dpc_path_record *dpc_model_path_record(const struct dpc_model *mode
 int dpc_model_test_documents(struct dpc_model *model, uint32_t path, uint8_t **ret_bytes,
                              struct dpc_tokens **ret_tokens, struct dpc_error *err) DPC_MUST_CHECK;
 
-/* How many paths may be in memory at a time; never fewer than before. */
+/* How many paths may be in memory at a time, never fewer than before, and beside them the model
+ * that computes routing features, if one is asked. */
 void dpc_model_set_residents(struct dpc_model *model, uint32_t count);
 
 /* The path composed of the versions of its modules that it takes, checked against their hashes. It

@@ -6,7 +6,9 @@
 
 #include <inttypes.h>
 #include <microhttpd.h>
+#include <poll.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 #include <unistd.h>
@@ -16,16 +18,18 @@
 #include "base/loopback.h"
 #include "cli/completion.h"
 
-enum { IDLE_S = 30, PIECE_BYTES = 4096 };
+enum { IDLE_S = 30, PIECE_BYTES = 4096, LOOK_MS = 500, DISCARDED_MAX = 16 << 20 };
 
 /* One request, from its headers to the end of its answer. */
 struct exchange {
     struct dpc_serve *serve;
     struct MHD_Connection *connection;
     struct dpc_buf body;
+    size_t discarded;                  /* bytes of it */
     struct dpc_completion *completion; /* NULL: none is written */
     bool stream;
     bool suspended;
+    bool gone;             /* its client is */
     struct dpc_buf events; /* that are to be sent; those before `sent` were */
     size_t sent;
     int64_t since_ns;
@@ -39,7 +43,9 @@ struct dpc_serve {
     FILE *log;
     struct exchange *active;
     uint32_t active_count;
-    uint64_t number; /* of answers */
+    uint64_t number;   /* of answers */
+    bool busy;         /* a token was written, or somebody resumed, in the last step */
+    int64_t looked_ms; /* when clients were last looked at */
     bool closing;
     char url[DPC_ENDPOINT_MAX];
 };
@@ -59,6 +65,8 @@ send_bytes(struct MHD_Connection *connection, unsigned status, const char *type,
     (void)MHD_add_response_header(response, "X-Content-Type-Options", "nosniff");
     if (status == MHD_HTTP_SERVICE_UNAVAILABLE)
         (void)MHD_add_response_header(response, "Retry-After", "1");
+    if (status == MHD_HTTP_METHOD_NOT_ALLOWED)
+        (void)MHD_add_response_header(response, "Allow", "POST");
     enum MHD_Result result = MHD_queue_response(connection, status, response);
     MHD_destroy_response(response);
     return result;
@@ -77,11 +85,7 @@ send_json(struct MHD_Connection *connection, unsigned status, struct dpc_json *r
 static enum MHD_Result
 refuse(struct MHD_Connection *connection, unsigned status, const char *words)
 {
-    struct dpc_json *root = dpc_json_object(), *error = dpc_json_object();
-    dpc_json_set_text(error, "message", words);
-    dpc_json_set_text(error, "type", status >= 500 ? "server_error" : "invalid_request_error");
-    dpc_json_set(root, "error", error);
-    return send_json(connection, status, root);
+    return send_json(connection, status, dpc_completion_refusal(words, status >= 500));
 }
 
 static unsigned
@@ -161,12 +165,14 @@ suspend(struct exchange *exchange)
     MHD_suspend_connection(exchange->connection);
 }
 
+/* The library takes the connection up in its next run, for which nothing wakes the caller. */
 static void
 resume(struct exchange *exchange)
 {
     if (exchange->suspended)
         MHD_resume_connection(exchange->connection);
     exchange->suspended = false;
+    exchange->serve->busy = true;
 }
 
 /* Gives the library what there is of the events. */
@@ -176,6 +182,8 @@ read_events(void *context, uint64_t position, char *ret_bytes, size_t size)
     struct exchange *exchange = context;
     size_t left = exchange->events.len - exchange->sent;
     (void)position;
+    if (exchange->gone)
+        return MHD_CONTENT_READER_END_WITH_ERROR;
     if (left == 0 && (!exchange->link || exchange->serve->closing))
         return MHD_CONTENT_READER_END_OF_STREAM;
     if (left == 0) {
@@ -223,19 +231,18 @@ begin_completion(struct exchange *exchange, struct dpc_error *err)
     return code;
 }
 
-/* When the whole body has come. */
+static const char too_long[] = "the request is too long: at most 256 KiB are read";
+
+/* When the whole body has come. While a connection is suspended its clock stands still. */
 static enum MHD_Result
 answer_body(struct exchange *exchange)
 {
     struct dpc_error err;
     if (exchange->body.failed)
-        return refuse(exchange->connection, MHD_HTTP_CONTENT_TOO_LARGE,
-                      "the request is too long: at most 1 MiB is read");
+        return refuse(exchange->connection, MHD_HTTP_CONTENT_TOO_LARGE, too_long);
     int code = begin_completion(exchange, &err);
     if (code != DPC_OK)
         return refuse(exchange->connection, status_of(code), err.text);
-    /* Writing may take longer than a client may be silent. */
-    (void)MHD_set_connection_option(exchange->connection, MHD_CONNECTION_OPTION_TIMEOUT, 0u);
     add_active(exchange);
     if (exchange->stream)
         return begin_stream(exchange);
@@ -246,10 +253,13 @@ answer_body(struct exchange *exchange)
 static enum MHD_Result
 answer_whole(struct exchange *exchange)
 {
-    struct dpc_json *root = dpc_completion_answer(exchange->completion);
-    bool failed = dpc_json_get(root, "error") != NULL;
-    return send_json(exchange->connection, failed ? MHD_HTTP_INTERNAL_SERVER_ERROR : MHD_HTTP_OK,
-                     root);
+    const char *error = dpc_completion_error(exchange->completion);
+    if (exchange->gone)
+        return MHD_NO;
+    if (error)
+        return refuse(exchange->connection, MHD_HTTP_INTERNAL_SERVER_ERROR, error);
+    return send_json(exchange->connection, MHD_HTTP_OK,
+                     dpc_completion_answer(exchange->completion));
 }
 
 static void
@@ -257,6 +267,7 @@ log_answer(const struct exchange *exchange)
 {
     struct dpc_json *root = dpc_completion_answer(exchange->completion);
     const struct dpc_json *usage = dpc_json_get(root, "usage");
+    const struct dpc_json *choice = dpc_json_at(dpc_json_get(root, "choices"), 0);
     double seconds = 1e-9 * (double)(dpc_clock_ns() - exchange->since_ns);
     if (exchange->serve->log) {
         fprintf(exchange->serve->log,
@@ -265,30 +276,65 @@ log_answer(const struct exchange *exchange)
                 dpc_json_text(dpc_json_get(root, "model"), ""),
                 dpc_json_integer(dpc_json_get(usage, "prompt_tokens"), 0),
                 dpc_json_integer(dpc_json_get(usage, "completion_tokens"), 0), seconds,
-                dpc_json_text(
-                    dpc_json_get(dpc_json_at(dpc_json_get(root, "choices"), 0), "finish_reason"),
-                    "gone"));
+                dpc_json_text(dpc_json_get(choice, "finish_reason"), ""));
         fflush(exchange->serve->log);
     }
     dpc_json_destroy(root);
 }
 
-/* A token of each answer, and the connections of those that have something to send. */
+static void
+end_completion(struct exchange *exchange)
+{
+    dpc_completion_abandon(exchange->completion); /* no more than it has written */
+    log_answer(exchange);
+    drop_active(exchange);
+}
+
+/* A token, unless what there is has not been read: then its client sets the pace. */
+static void
+write_token(struct exchange *exchange)
+{
+    if (exchange->events.len - exchange->sent > DPC_SERVE_UNREAD_BYTES_MAX)
+        return;
+    exchange->serve->busy = true;
+    dpc_completion_step(exchange->completion);
+    if (exchange->stream)
+        dpc_completion_put_events(exchange->completion, &exchange->events);
+    bool finished = dpc_completion_is_finished(exchange->completion);
+    if (finished)
+        end_completion(exchange);
+    if (finished || (exchange->stream && exchange->events.len > exchange->sent))
+        resume(exchange);
+}
+
 static void
 write_tokens(struct dpc_serve *serve)
 {
     for (struct exchange *exchange = serve->active, *next; exchange; exchange = next) {
         next = exchange->next;
-        dpc_completion_step(exchange->completion);
-        bool finished = dpc_completion_is_finished(exchange->completion);
-        if (exchange->stream)
-            dpc_completion_put_events(exchange->completion, &exchange->events);
-        if (finished) {
-            log_answer(exchange);
-            drop_active(exchange);
-        }
-        if (finished || (exchange->stream && exchange->events.len > exchange->sent))
+        write_token(exchange);
+    }
+}
+
+/* The library does not look at a suspended connection: nobody would tell that its client is gone,
+ * and everything would be written for nobody. One who closes his half of it counts as gone. */
+static void
+look_at_clients(struct dpc_serve *serve)
+{
+    int64_t now_ms = dpc_clock_now_ms(&dpc_clock_system);
+    if (now_ms - serve->looked_ms < LOOK_MS)
+        return;
+    serve->looked_ms = now_ms;
+    for (struct exchange *exchange = serve->active, *next; exchange; exchange = next) {
+        next = exchange->next;
+        const union MHD_ConnectionInfo *info =
+            MHD_get_connection_info(exchange->connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+        struct pollfd item = {.fd = info ? info->connect_fd : -1, .events = POLLRDHUP};
+        if (poll(&item, 1, 0) == 1 && (item.revents & (POLLRDHUP | POLLHUP | POLLERR))) {
+            exchange->gone = true;
+            end_completion(exchange);
             resume(exchange);
+        }
     }
 }
 
@@ -314,7 +360,8 @@ end_exchange(void *context, struct MHD_Connection *connection, void **state,
     (void)context, (void)connection, (void)code;
     if (!exchange)
         return;
-    drop_active(exchange);
+    if (exchange->link)
+        end_completion(exchange);
     dpc_completion_destroy(exchange->completion);
     dpc_buf_done(&exchange->body);
     dpc_buf_done(&exchange->events);
@@ -345,6 +392,37 @@ answer_other(struct dpc_serve *serve, struct MHD_Connection *connection, const c
                   "there are POST /v1/completions, GET /v1/models and GET /health");
 }
 
+/* Behind the body, whatever it was: an answer before it would cut the connection off. */
+static enum MHD_Result
+answer_request(struct exchange *exchange, const char *url, const char *method)
+{
+    struct MHD_Connection *connection = exchange->connection;
+    if (strcmp(url, "/v1/completions") != 0 || strcmp(method, "POST") != 0)
+        return answer_other(exchange->serve, connection, url, method);
+    if (!says_json(connection))
+        return refuse(connection, MHD_HTTP_UNSUPPORTED_MEDIA_TYPE,
+                      "the Content-Type must be application/json");
+    return answer_body(exchange);
+}
+
+/* Too much of what is not wanted ends the connection. */
+static enum MHD_Result
+take_body(struct exchange *exchange, const char *body, size_t *body_len)
+{
+    dpc_buf_put(&exchange->body, body, *body_len);
+    if (exchange->body.failed)
+        exchange->discarded += *body_len;
+    *body_len = 0;
+    return exchange->discarded > DISCARDED_MAX ? MHD_NO : MHD_YES;
+}
+
+static bool
+says_too_much(struct MHD_Connection *connection)
+{
+    const char *length = MHD_lookup_connection_value(connection, MHD_HEADER_KIND, "Content-Length");
+    return length && strtoull(length, NULL, 10) > DISCARDED_MAX;
+}
+
 /* Called with the headers, with each piece of the body, behind it, and when an answer that is not
  * streamed is whole. */
 static enum MHD_Result
@@ -354,22 +432,17 @@ answer(void *context, struct MHD_Connection *connection, const char *url, const 
     struct dpc_serve *serve = context;
     struct exchange *exchange = *state;
     (void)version;
-    if (exchange && *body_len) {
-        dpc_buf_put(&exchange->body, body, *body_len);
-        *body_len = 0;
-        return MHD_YES;
-    }
+    if (exchange && *body_len)
+        return take_body(exchange, body, body_len);
     if (exchange)
-        return exchange->completion ? answer_whole(exchange) : answer_body(exchange);
+        return exchange->completion ? answer_whole(exchange)
+                                    : answer_request(exchange, url, method);
     const char *host = MHD_lookup_connection_value(connection, MHD_HEADER_KIND, "Host");
     if (!host || !dpc_loopback_is_host(host))
         return refuse(connection, MHD_HTTP_FORBIDDEN,
                       "the Host header must be localhost or a loopback address");
-    if (strcmp(url, "/v1/completions") != 0 || strcmp(method, "POST") != 0)
-        return answer_other(serve, connection, url, method);
-    if (!says_json(connection))
-        return refuse(connection, MHD_HTTP_UNSUPPORTED_MEDIA_TYPE,
-                      "the Content-Type must be application/json");
+    if (says_too_much(connection))
+        return refuse(connection, MHD_HTTP_CONTENT_TOO_LARGE, too_long);
     *state = begin_exchange(serve, connection);
     return MHD_YES;
 }
@@ -435,8 +508,10 @@ int
 dpc_serve_wait_ms(struct dpc_serve *serve, int most)
 {
     MHD_UNSIGNED_LONG_LONG wait;
-    if (serve->active)
+    if (serve->busy)
         return 0;
+    if (serve->active && most > LOOK_MS)
+        most = LOOK_MS;
     if (MHD_get_timeout(serve->daemon, &wait) != MHD_YES)
         return most;
     return wait < (MHD_UNSIGNED_LONG_LONG)most ? (int)wait : most;
@@ -445,6 +520,8 @@ dpc_serve_wait_ms(struct dpc_serve *serve, int most)
 void
 dpc_serve_step(struct dpc_serve *serve)
 {
+    serve->busy = false;
     (void)MHD_run(serve->daemon);
+    look_at_clients(serve);
     write_tokens(serve);
 }

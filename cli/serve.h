@@ -30,7 +30,7 @@ struct dpc_serve *dpc_serve_close(struct dpc_serve *serve);
 /* "http://127.0.0.1:7603/", with the real port. */
 const char *dpc_serve_url(const struct dpc_serve *serve);
 
-/* Readable while there is something to do; with answers under way there is always something. */
+/* Readable when clients have something to say; see also _wait_ms. */
 int dpc_serve_fd(const struct dpc_serve *serve);
 /* Milliseconds after which _step is to be called whatever the descriptor says, at most `most`. */
 int dpc_serve_wait_ms(struct dpc_serve *serve, int most);

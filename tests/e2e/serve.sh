@@ -58,6 +58,7 @@ done
 ask '{"prompt": "abd", "max_tokens": 200, "temperature": 0, "model": "1-0"}' >whole.json
 check 'a path may be named' grep -q '"model":"1-0"' whole.json
 stop=$(text_of whole.json | cut -c 5-7)
+check "there is a text to stop at (\"$stop\")" [ "${#stop}" = 3 ]
 ask "{\"prompt\": \"abd\", \"max_tokens\": 200, \"temperature\": 0, \"model\": \"1-0\", \"stop\": [\"$stop\"]}" >stopped.json
 check 'a text may end it' grep -q '"finish_reason":"stop"' stopped.json
 text_of stopped.json >stopped.text
@@ -66,9 +67,20 @@ ask "{\"prompt\": \"abd\", \"max_tokens\": 200, \"temperature\": 0, \"model\": \
 check 'streamed, too' \
     [ "$(grep '^data: {' stopped.events | sed 's/.*"text":"\(\([^"\\]\|\\.\)*\)".*/\1/' | tr -d '\n')" = "$(text_of stopped.json)" ]
 
+# One after the other, with nobody else asking: an answer goes out when it is there.
+start=$(date +%s%N)
+for i in 1 2 3 4 5 6 7 8; do
+    ask '{"prompt": "abd", "max_tokens": 1}' >/dev/null
+done
+took_ms=$((($(date +%s%N) - start) / 1000000))
+check "8 short answers take $took_ms ms" [ "$took_ms" -lt 4000 ]
+check 'two requests may share a connection' \
+    [ "$(curl -sS -o first -o second -w '%{num_connects} ' "$base/models" "${base%/v1}/health")" = '1 0 ' ]
+
 # --- To many at a time.
 
 ask '{"prompt": "abd egi", "max_tokens": 3000}' >alone.json
+check 'one alone has all of its tokens' grep -q '"completion_tokens":3000' alone.json
 asking=
 for i in 1 2 3 4 5 6 7 8; do
     ask '{"prompt": "abd egi", "max_tokens": 3000}' >"many.$i" &
@@ -111,10 +123,28 @@ check 'other keys that change nothing are taken' \
 
 # --- Clients who go away.
 
-ask '{"prompt": "abd egi", "max_tokens": 100000, "stream": true}' --max-time 1 -N >gone.events 2>gone.err
-ask '{"prompt": "abd egi", "max_tokens": 100000}' --max-time 1 >gone.json 2>gone.err
-ask '{"prompt": "abd egi lmn", "max_tokens": 24}' >after.json
-check 'what others ask for is written meanwhile' grep -q '"completion_tokens":24' after.json
+# More than may write at a time, each for a long while; and one who says nothing at all.
+(sleep 30 | curl -sS --max-time 30 -H 'Content-Type: application/json' -T - -X POST "$url" >silent.out 2>&1) &
+silent=$!
+leaving=
+for i in $(seq 40); do
+    stream=$([ $((i % 2)) = 0 ] && echo true || echo false)
+    ask "{\"prompt\": \"abd egi\", \"max_tokens\": 100000, \"stream\": $stream}" --max-time 1 -N >"gone.$i" 2>gone.err &
+    leaving="$leaving $!"
+done
+sleep 0.5
+code=$(ask '{"prompt": "abd egi lmn", "max_tokens": 24}' -o busy.json -w '%{http_code}')
+check "with too many writing one more is told to ask again ($code)" [ "$code" = 503 ]
+check 'with the reason' grep -q 'answers are being written: ask again' busy.json
+# shellcheck disable=SC2086
+wait $leaving
+answered() {
+    [ "$(ask '{"prompt": "abd egi lmn", "max_tokens": 24}' -o after.json -w '%{http_code}')" = 200 ]
+}
+wait_for 20 'a place, when they are gone' answered
+check 'then it is written' grep -q '"completion_tokens":24' after.json
+check 'and what nobody waits for is not' grep -q ' end=gone$' serve.out
+kill "$silent" 2>/dev/null
 kill "$supervisor"
 end_run
 check 'it ends when it is asked to, with answers under way' [ "$status" = 0 ]

@@ -51,13 +51,19 @@ what_is_said_is_taken(void)
     CU_ASSERT_EQUAL_FATAL(parse("{\"prompt\": \"a\", \"stop\": \"x\"}", &request, &err), DPC_OK);
     CU_ASSERT_EQUAL(request.stops_count, 1);
     dpc_completion_request_done(&request);
+    CU_ASSERT_EQUAL_FATAL(parse("{\"prompt\": [\"ab\"], \"stream_options\": {\"include_usage\": "
+                                "true}}",
+                                &request, &err),
+                          DPC_OK);
+    CU_ASSERT_STRING_EQUAL(request.prompt, "ab");
+    dpc_completion_request_done(&request);
 }
 
 static void
 what_cannot_be_is_refused_by_name(void)
 {
     static const char *const bad[][2] = {
-        {"", "line 1"},
+        {"", "line"},
         {"{\"prompt\": \"a\"", "line 1"},
         {"{\"prompt\": \"a\", \"prompt\": \"b\"}", "prompt"},
         {"[]", "JSON object"},
@@ -73,7 +79,9 @@ what_cannot_be_is_refused_by_name(void)
         {"{\"prompt\": \"a\", \"temperature\": 1e9}", "from 0 to 100"},
         {"{\"prompt\": \"a\", \"top_k\": -1}", "from 0 to 65536"},
         {"{\"prompt\": \"a\", \"seed\": 1e17}", "2^53"},
-        {"{\"prompt\": \"a\", \"stop\": \"\"}", "\"stop\" must be"},
+        {"{\"prompt\": \"a\", \"stop\": \"\"}", "none of them empty"},
+        {"{\"prompt\": \"a\", \"stop\": \"a\\u0000b\"}", "\"stop\" must be"},
+        {"{\"prompt\": \"a\", \"model\": \"dipaco\\u0000b\"}", "\"model\" must be"},
         {"{\"prompt\": \"a\", \"stop\": [\"a\", 1]}", "\"stop\" must be"},
         {"{\"prompt\": \"a\", \"stop\": [\"a\", \"b\", \"c\", \"d\", \"e\"]}", "at most four"},
         {"{\"prompt\": \"a\", \"stream\": 1}", "\"stream\" must be"},
