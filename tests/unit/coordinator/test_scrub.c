@@ -33,7 +33,8 @@ struct bench {
 static void
 bench_init(struct bench *bench)
 {
-    static const char *const contents[] = {"corpus", "prefixes", "train", "test", "early stop"};
+    static const char *const contents[] = {"corpus", "tokenizer", "prefixes",
+                                           "train",  "test",      "early stop"};
     struct dpc_hash hash;
     struct dpc_error err;
     memset(bench, 0, sizeof *bench);
