@@ -62,11 +62,21 @@ read_number(const struct dpc_json *value, double min, double max, double *ret_nu
 }
 
 static int
+read_whole(const struct dpc_json *value, double min, double max, uint64_t *ret_number)
+{
+    double number;
+    if (read_number(value, min, max, &number) != DPC_OK || number != floor(number))
+        return DPC_EINVAL;
+    *ret_number = (uint64_t)number;
+    return DPC_OK;
+}
+
+static int
 read_tokens(const struct dpc_json *value, struct dpc_completion_request *request,
             struct dpc_error *err)
 {
-    double number;
-    if (read_number(value, 1, DPC_SERVE_TOKENS_MAX, &number) != DPC_OK || number != floor(number))
+    uint64_t number;
+    if (read_whole(value, 1, DPC_SERVE_TOKENS_MAX, &number) != DPC_OK)
         return dpc_error_set(err, DPC_EINVAL, "\"max_tokens\" must be a whole number from 1 to %d",
                              DPC_SERVE_TOKENS_MAX);
     request->tokens_max = (uint32_t)number;
@@ -86,8 +96,8 @@ static int
 read_top_k(const struct dpc_json *value, struct dpc_completion_request *request,
            struct dpc_error *err)
 {
-    double number;
-    if (read_number(value, 0, DPC_VOCAB_MAX, &number) != DPC_OK || number != floor(number))
+    uint64_t number;
+    if (read_whole(value, 0, DPC_VOCAB_MAX, &number) != DPC_OK)
         return refuse(err, "top_k", "must be a whole number from 0 to 65536");
     request->settings.top_k = (uint32_t)number;
     return DPC_OK;
@@ -97,11 +107,9 @@ static int
 read_seed(const struct dpc_json *value, struct dpc_completion_request *request,
           struct dpc_error *err)
 {
-    double number;
-    if (read_number(value, 0, 0x1p53, &number) != DPC_OK || number != floor(number))
-        return refuse(err, "seed", "must be a whole number from 0 to 2^53");
-    request->settings.seed = (uint64_t)number;
-    return DPC_OK;
+    return read_whole(value, 0, 0x1p53, &request->settings.seed) == DPC_OK
+               ? DPC_OK
+               : refuse(err, "seed", "must be a whole number from 0 to 2^53");
 }
 
 static int
@@ -417,6 +425,15 @@ dpc_completion_abandon(struct dpc_completion *completion)
 }
 
 /* --- Telling. */
+
+void
+dpc_completion_log(const struct dpc_completion *completion, double seconds, FILE *out)
+{
+    fprintf(out, "%s path=%s prompt_tokens=%" PRIu32 " tokens=%" PRIu32 " seconds=%.2f end=%s\n",
+            completion->id, completion->name, completion->prompt_tokens, completion->tokens,
+            seconds, completion->reason);
+    fflush(out);
+}
 
 /* As JSON can hold it: what is no UTF-8, and zero bytes, become U+FFFD. */
 static void

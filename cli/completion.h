@@ -10,6 +10,8 @@
 #ifndef DPC_CLI_COMPLETION_H
 #define DPC_CLI_COMPLETION_H
 
+#include <stdio.h>
+
 #include "base/json.h"
 #include "cli/model.h"
 #include "modules/generate.h"
@@ -59,6 +61,8 @@ void dpc_completion_abandon(struct dpc_completion *completion);
 
 /* All of it, when it is finished. To be released with dpc_json_destroy. */
 struct dpc_json *dpc_completion_answer(const struct dpc_completion *completion);
+/* A line for whoever serves: who wrote, how much, and why it ended. When it is finished. */
+void dpc_completion_log(const struct dpc_completion *completion, double seconds, FILE *out);
 /* {"error": ...} as clients read it. */
 struct dpc_json *dpc_completion_refusal(const char *words, bool ours);
 

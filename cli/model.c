@@ -149,12 +149,18 @@ shape_path(const struct dpc_model *model, struct resident *resident, uint32_t pa
     return rc;
 }
 
-void
-dpc_model_set_residents(struct dpc_model *model, uint32_t count)
+static void
+make_room(struct dpc_model *model, uint32_t count)
 {
     model->residents = dpc_grow(model->residents, count, sizeof *model->residents);
     for (; model->residents_count < count; model->residents_count++)
         model->residents[model->residents_count] = (struct resident){.loaded = NONE};
+}
+
+void
+dpc_model_set_residents(struct dpc_model *model, uint32_t count)
+{
+    make_room(model, count);
     model->routing_apart = true;
 }
 
@@ -164,8 +170,7 @@ dpc_model_open(const char *folder, struct dpc_model **ret_model, struct dpc_erro
     char store[DPC_PATH_MAX];
     struct dpc_model *model = dpc_alloc(1, sizeof *model);
     model->routing.loaded = NONE;
-    dpc_model_set_residents(model, 1);
-    model->routing_apart = false;
+    make_room(model, 1);
     int rc = find_store(folder, store, err);
     if (rc == DPC_OK)
         rc = dpc_store_open(store, DPC_KV_READ_ONLY, &model->store, err);

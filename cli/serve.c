@@ -4,7 +4,6 @@
  * meanwhile, and resumed when there is something to send. */
 #include "cli/serve.h"
 
-#include <inttypes.h>
 #include <microhttpd.h>
 #include <poll.h>
 #include <stdio.h>
@@ -148,8 +147,6 @@ add_active(struct exchange *exchange)
 static void
 drop_active(struct exchange *exchange)
 {
-    if (!exchange->link)
-        return;
     *exchange->link = exchange->next;
     if (exchange->next)
         exchange->next->link = exchange->link;
@@ -263,30 +260,12 @@ answer_whole(struct exchange *exchange)
 }
 
 static void
-log_answer(const struct exchange *exchange)
-{
-    struct dpc_json *root = dpc_completion_answer(exchange->completion);
-    const struct dpc_json *usage = dpc_json_get(root, "usage");
-    const struct dpc_json *choice = dpc_json_at(dpc_json_get(root, "choices"), 0);
-    double seconds = 1e-9 * (double)(dpc_clock_ns() - exchange->since_ns);
-    if (exchange->serve->log) {
-        fprintf(exchange->serve->log,
-                "%s path=%s prompt_tokens=%" PRId64 " tokens=%" PRId64 " seconds=%.2f end=%s\n",
-                dpc_json_text(dpc_json_get(root, "id"), ""),
-                dpc_json_text(dpc_json_get(root, "model"), ""),
-                dpc_json_integer(dpc_json_get(usage, "prompt_tokens"), 0),
-                dpc_json_integer(dpc_json_get(usage, "completion_tokens"), 0), seconds,
-                dpc_json_text(dpc_json_get(choice, "finish_reason"), ""));
-        fflush(exchange->serve->log);
-    }
-    dpc_json_destroy(root);
-}
-
-static void
 end_completion(struct exchange *exchange)
 {
+    double seconds = 1e-9 * (double)(dpc_clock_ns() - exchange->since_ns);
     dpc_completion_abandon(exchange->completion); /* no more than it has written */
-    log_answer(exchange);
+    if (exchange->serve->log)
+        dpc_completion_log(exchange->completion, seconds, exchange->serve->log);
     drop_active(exchange);
 }
 

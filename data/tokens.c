@@ -250,6 +250,8 @@ dpc_tokens_verify(const struct dpc_tokens *tokens, struct dpc_error *err)
                 (size_t)tokens->header.tokens * tokens->header.width, &hash);
     if (!dpc_hash_equal(&hash, &tokens->header.tokens_hash))
         return damaged(tokens->name, err, "its tokens do not match their hash");
+    if (!tokens->vocabulary.lengths)
+        return DPC_OK; /* every byte is a token */
     for (uint64_t i = 0; i < tokens->header.tokens; i++) {
         if (token_at(tokens, i) >= tokens->header.vocab)
             return damaged(tokens->name, err, "token %" PRIu64 " is none of its vocabulary", i);
