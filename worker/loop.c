@@ -603,7 +603,7 @@ show_progress(struct dpc_worker *worker)
     note_yielding(worker);
     warn_if_alone(worker);
     if (dpc_session_work(worker->session) != DPC_WORK_RUNNING || steps != worker->steps_seen ||
-        worker->yielding || worker->rest.rests)
+        worker->yielding || worker->rest.rests || worker->waits_turn)
         dpc_notify_alive();
     worker->steps_seen = steps;
     loop_show(worker);
@@ -626,6 +626,7 @@ turn_ms(const struct dpc_worker *worker)
                             : PUMP_MS);
     if (worker->unstarted.serial)
         wait_ms = 0;
+    wait_ms = least(wait_ms, loop_turn_wait_ms(worker));
     if (!dpc_session_joined(worker->session) && dpc_device_is_ready(worker->device))
         wait_ms = least(wait_ms, CONNECT_MS); /* a new connection does not wake the poll */
     return wait_ms;
@@ -678,6 +679,7 @@ turn(struct dpc_worker *worker)
     fail_unstarted(worker);
     stop_if_disk_failed(worker);
     watch_device(worker);
+    loop_follow_turns(worker);
     show_progress(worker);
     if (worker->status == STATUS_RUNNING && dpc_session_wait_ms(worker->session, now()) == 0) {
         dpc_session_tick(worker->session, now(), &worker->actions);
@@ -774,6 +776,9 @@ dpc_worker_create(const struct dpc_worker_options *options, struct dpc_worker **
         code = dpc_cache_open(&dpc_vfs_posix, folder, options->cache_bytes, &worker->cache, err);
     if (code == DPC_OK)
         code = dpc_spill_create(&dpc_vfs_posix, options->folder, &worker->spill, err);
+    if (code == DPC_OK && options->turns)
+        code = dpc_turns_open(options->turns, &worker->turns, err);
+    worker->waits_turn = worker->turns != NULL;
     if (code == DPC_OK)
         code = dpc_net_create(&worker->net, err);
     if (code == DPC_OK)
@@ -810,6 +815,7 @@ dpc_worker_destroy(struct dpc_worker *worker)
     worker->allowance = dpc_allowance_close(worker->allowance);
     worker->spill = dpc_spill_destroy(worker->spill);
     worker->cache = dpc_cache_close(worker->cache);
+    worker->turns = dpc_turns_close(worker->turns);
     dpc_signals_close();
     dpc_free(worker->experiment_yaml);
     return dpc_free(worker);

@@ -3,8 +3,8 @@
  * A worker's event loop: sockets, signals and the compute thread on one side, the session on the
  * other. It feeds the session what happens and carries out what it answers.
  *
- * Owns: links, transfer, cache, spill, device, runner, session and owner. Threads: the caller's, plus the
- * runner's and libzmq's. Not here: options, keys, the lock on the folder (main.c).
+ * Owns: links, transfer, cache, spill, device, runner, session and owner. Threads: the caller's,
+ * plus the runner's and libzmq's. Not here: options, keys, the lock on the folder (main.c).
  */
 #ifndef DPC_WORKER_LOOP_H
 #define DPC_WORKER_LOOP_H
@@ -29,7 +29,8 @@ struct dpc_worker_options {
     struct dpc_notice_options notice;
     struct dpc_owner_options owner;
     struct dpc_allowance_options allowance;
-    bool keep_lease; /* a process that is told to end leaves its lease to the next one */
+    const char *turns; /* a file: compute in turns with others (worker/turns.h); NULL: do not */
+    bool keep_lease;   /* a process that is told to end leaves its lease to the next one */
 };
 
 struct dpc_worker;

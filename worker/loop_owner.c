@@ -3,7 +3,11 @@
  * there when the rest is over, unless the lease cannot wait for that; then it is cut or goes back,
  * as on a cloud's notice, so that somebody else begins. What is being handed in goes on, and
  * contact stays: it costs a few bytes a minute, and the coordinator knows that this machine is
- * there. */
+ * there.
+ *
+ * Workers that compute in turns ask for work, and compute, while they have the turn. They do not
+ * ask before: a lease that waits for its turn is one that a machine with nothing to do could have.
+ */
 #include "worker/loop_parts.h"
 
 #include <stdio.h>
@@ -20,6 +24,7 @@ enum {
     PATIENCE_MS = 5 * 60 * 1000,
     /* For handing in a part, which is no work for the machine. */
     HAND_IN_MS = 10 * 60 * 1000,
+    TURN_MS = 50, /* between two looks whether the turn is free */
 };
 
 /* The lease cannot wait for the end of the rest, or has waited for an end that nobody knows. */
@@ -54,8 +59,17 @@ change_rest(struct dpc_worker *worker, const struct dpc_owner_verdict *rest)
     else
         dpc_log_info("paused: %s, for %lld s", rest->text, (long long)rest->left_ms / 1000);
     worker->rest_since_ms = loop_now();
-    dpc_runner_hold(worker->runner, rest->rests);
-    dpc_session_hold(worker->session, rest->rests, loop_now());
+}
+
+/* For the owner's sake or for another worker's. */
+static void
+hold_or_go_on(struct dpc_worker *worker)
+{
+    bool held = worker->rest.rests || worker->waits_turn;
+    dpc_runner_hold(worker->runner, held);
+    dpc_session_hold(worker->session, held, loop_now());
+    dpc_session_rest(worker->session, held || worker->used_up, loop_now(), &worker->actions);
+    loop_act_all(worker);
 }
 
 /* The lease in hand is finished and handed in, whatever it takes: only then were its bytes of use.
@@ -91,10 +105,59 @@ loop_follow_owner(struct dpc_worker *worker)
     worker->rest = rest;
     watch_month(worker);
     save_allowance(worker, false);
-    dpc_session_rest(worker->session, rest.rests || worker->used_up, loop_now(), &worker->actions);
-    loop_act_all(worker);
+    hold_or_go_on(worker);
     if (rest.rests && worker->begun && !worker->stopping)
         part_if_need_be(worker);
+}
+
+/* --- Turns. */
+
+/* Without contact nothing comes of asking, or fetching: another worker's coordinator may be there.
+ */
+static bool
+wants_turn(const struct dpc_worker *worker)
+{
+    switch (dpc_session_work(worker->session)) {
+    case DPC_WORK_NONE:
+        return dpc_session_joined(worker->session) && !worker->rest.rests && !worker->used_up &&
+               worker->notice_state == DPC_NOTICE_CALM && dpc_device_is_ready(worker->device) &&
+               loop_now() >= worker->turn_not_before_ms;
+    case DPC_WORK_FETCHING:
+        return dpc_session_joined(worker->session);
+    case DPC_WORK_RUNNING:
+        return !worker->rest.rests;
+    default:
+        return false;
+    }
+}
+
+void
+loop_follow_turns(struct dpc_worker *worker)
+{
+    if (!worker->turns)
+        return;
+    int64_t pause_ms = dpc_session_pause_ms(worker->session, loop_now());
+    if (pause_ms > 0) /* there was nothing for it */
+        worker->turn_not_before_ms = loop_now() + pause_ms;
+    bool has = wants_turn(worker) && dpc_turns_take(worker->turns);
+    if (!has)
+        dpc_turns_give(worker->turns);
+    if (has != worker->waits_turn)
+        return;
+    worker->waits_turn = !has;
+    dpc_log_debug("%s", has ? "the turn is here" : "the turn is another worker's");
+    hold_or_go_on(worker);
+}
+
+int64_t
+loop_turn_wait_ms(const struct dpc_worker *worker)
+{
+    if (!worker->turns || !worker->waits_turn)
+        return INT64_MAX;
+    if (wants_turn(worker))
+        return TURN_MS;
+    int64_t pause_ms = worker->turn_not_before_ms - loop_now();
+    return pause_ms > 0 ? pause_ms : INT64_MAX;
 }
 
 /* --- Telling. */
@@ -112,6 +175,8 @@ why_paused(const struct dpc_worker *worker, int64_t *ret_until_s)
         return worker->rest.text;
     if (!dpc_device_is_ready(worker->device))
         return "waiting for a card";
+    if (worker->waits_turn && wants_turn(worker))
+        return "another worker has the turn (--turns)";
     if (dpc_device_is_yielding(worker->device))
         return "others keep the card busy";
     if (!worker->used_up || dpc_session_lease(worker->session))

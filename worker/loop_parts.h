@@ -12,6 +12,7 @@
 #include "worker/runner.h"
 #include "worker/session.h"
 #include "worker/standing.h"
+#include "worker/turns.h"
 
 enum { STATUS_RUNNING = -1 /* no exit status yet */ };
 
@@ -57,6 +58,9 @@ struct dpc_worker {
     struct dpc_owner *owner;
     struct dpc_owner_verdict rest; /* the last one */
     int64_t rest_since_ms;
+    struct dpc_turns *turns;    /* NULL: it computes whenever it may */
+    bool waits_turn;            /* it is another worker's */
+    int64_t turn_not_before_ms; /* it does not want the turn */
     struct dpc_allowance *allowance;
     bool used_up; /* this month's bytes are */
     int64_t used_up_until_s;
@@ -79,6 +83,10 @@ void loop_act_all(struct dpc_worker *worker);
 
 /* Follows what the owner wants, as he wants it now. */
 void loop_follow_owner(struct dpc_worker *worker);
+/* Takes the turn when it is wanted, and gives it to others when it is not. */
+void loop_follow_turns(struct dpc_worker *worker);
+/* Until that is due again; INT64_MAX: it is not. */
+int64_t loop_turn_wait_ms(const struct dpc_worker *worker);
 /* Once a second: tells the service manager and the owner how the worker stands. */
 void loop_show(struct dpc_worker *worker);
 void loop_owner_begin(struct dpc_worker *worker);

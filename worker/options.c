@@ -75,6 +75,9 @@ static const char usage[] =
     "  --rate-down KIB      come from it; default: no limit\n"
     "  --month-gib NUMBER   ask for no more work when transfers have taken so many GiB in this\n"
     "                       month; default: no limit\n"
+    "  --turns FILE         compute in turns with the workers of this machine that name the same "
+    "file:\n"
+    "                       one computes while another hands in, over a slow line\n"
     "  --snooze TIME        give the worker of this folder a rest: 30m, 2h, 1d, or 07:00 (until\n"
     "                       then); off ends it\n"
     "  --status             tell how the worker of this folder stands: what it does, what it has\n"
@@ -222,6 +225,7 @@ static const struct row rows[] = {
      "KiB a second, from 1 to 4194304"},
     {"month-gib", AT(allowance.month_gib), DPC_ALLOWANCE_GIB_MAX, read_number,
      "a number of GiB from 1 to 1048576"},
+    {"turns", AT(turns), 0, read_text, "a file"},
     {"snooze", AT(snooze), 0, read_text, "a time such as 2h, 07:00 or off"},
     {"keep-lease", AT(keep_lease), 0, NULL, NULL},
     {"enrol-only", AT(enrol_only), 0, NULL, NULL},

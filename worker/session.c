@@ -54,6 +54,14 @@ dpc_session_rest(struct dpc_session *session, bool rests, int64_t now_ms,
         session_ask(session, 0);
 }
 
+int64_t
+dpc_session_pause_ms(const struct dpc_session *session, int64_t now_ms)
+{
+    const struct session_request *request = &session->request;
+    bool waits = request->type == DPC_MSG_ASK && !request->sent;
+    return waits && request->at_ms > now_ms ? request->at_ms - now_ms : 0;
+}
+
 void
 dpc_session_hold(struct dpc_session *session, bool held, int64_t now_ms)
 {

@@ -122,6 +122,8 @@ void dpc_session_pause(struct dpc_session *session, bool paused, int64_t now_ms,
  */
 void dpc_session_rest(struct dpc_session *session, bool rests, int64_t now_ms,
                       struct dpc_session_actions *actions);
+/* Until it asks for a lease; 0: it is asking, or is about other things. */
+int64_t dpc_session_pause_ms(const struct dpc_session *session, int64_t now_ms);
 /* While `held` the job in hand stands still, for its owner's sake; its pace goes on from before. */
 void dpc_session_hold(struct dpc_session *session, bool held, int64_t now_ms);
 /* How long the job in hand may still take, at the pace it had so far; INT64_MAX: not known. */

@@ -17,6 +17,7 @@
 struct session_request {
     enum dpc_msg_type type; /* NONE: nothing is asked */
     uint64_t number;
+    bool sent;        /* at least once */
     int64_t at_ms;    /* when it is sent (again) */
     int64_t pause_ms; /* until the time after that */
 };

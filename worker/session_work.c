@@ -110,6 +110,7 @@ session_send_request(struct dpc_session *session)
 {
     struct session_request *request = &session->request;
     struct dpc_msg *msg = send(session, request->type, request->number);
+    request->sent = true;
     if (request->type == DPC_MSG_HELLO) {
         fill_hello(session, &msg->hello);
         request->at_ms = session->now_ms + session_jittered(session, request->pause_ms);
