@@ -6,6 +6,7 @@
 #include <cblas.h>
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 static void
 linear_forward_float(float *y, const struct dpc_act *x, const struct dpc_weights *w, size_t N)
@@ -55,6 +56,18 @@ void
 dpc_blas_use_one_thread(void)
 {
     openblas_set_num_threads(1);
+}
+
+bool
+dpc_blas_has_avx2(void)
+{
+    static const char *const names[] = {"Haswell", "Zen", "SkylakeX", "Cooperlake",
+                                        "SapphireRapids"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        if (strcasecmp(openblas_get_corename(), names[i]) == 0)
+            return true;
+    }
+    return false;
 }
 
 const char *

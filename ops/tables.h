@@ -52,6 +52,9 @@ void dpc_blas_set_products(struct dpc_ops *ops);
 /* OpenBLAS computes in the calling thread only from now on. */
 void dpc_blas_use_one_thread(void);
 
+/* Whether the kernels that OpenBLAS has chosen for this processor are of AVX2 or newer. */
+bool dpc_blas_has_avx2(void);
+
 /* ops/onednn.c: both dtypes through oneDNN; false, and nothing set, where it does not run. */
 bool dpc_onednn_set_products(struct dpc_ops *ops);
 

@@ -77,6 +77,29 @@ the_fastest_table_is_first_and_the_baseline_runs_everywhere(void)
     printf("(BLAS %s, oneDNN %s) ", dpc_ops_blas_kernel(), dpc_ops_onednn_kernel());
 }
 
+static size_t
+place_of(const char *name, const char *products)
+{
+    size_t i = 0;
+    while (table_at(i) &&
+           (strcmp(table_at(i)->name, name) != 0 || strcmp(table_at(i)->products, products) != 0))
+        i++;
+    return table_at(i) ? i : SIZE_MAX;
+}
+
+/* It does not know the processor, or was told to take others by OPENBLAS_CORETYPE. */
+static void
+an_openblas_with_kernels_of_before_avx2_comes_behind_onednn(void)
+{
+    static const char *const old[] = {"Prescott", "Core2", "Nehalem", "Sandybridge", "Bulldozer"};
+    size_t blas = place_of("avx2", "openblas"), onednn = place_of("avx2", "onednn");
+    bool is_old = false;
+    for (size_t i = 0; i < sizeof old / sizeof *old; i++)
+        is_old = is_old || strcmp(dpc_ops_blas_kernel(), old[i]) == 0;
+    if (blas != SIZE_MAX && onednn != SIZE_MAX)
+        CU_ASSERT_EQUAL(onednn < blas, is_old);
+}
+
 /* Halfway cases go to the even neighbour; infinities and NaN stay what they are. */
 static void
 acts_are_rounded_to_the_nearest(void)
@@ -116,6 +139,8 @@ acts_are_rounded_to_the_nearest(void)
 static const struct dpc_test tests[] = {
     {"the fastest table is first and the baseline runs everywhere",
      the_fastest_table_is_first_and_the_baseline_runs_everywhere},
+    {"an OpenBLAS with kernels of before AVX2 comes behind oneDNN",
+     an_openblas_with_kernels_of_before_avx2_comes_behind_onednn},
     {"acts are rounded to the nearest", acts_are_rounded_to_the_nearest},
     {"every table agrees with the reference", every_table_agrees_with_the_reference},
     {"every gradient is the difference quotient", every_gradient_is_the_difference_quotient},
