@@ -273,14 +273,28 @@ restore_warm(struct dpc_core *core, struct dpc_kv *kv, struct dpc_error *err)
     return DPC_OK;
 }
 
+/* What a round has taken so far, on average; at least some heartbeats, in which workers find
+ * contact again. */
+static int64_t
+usual_round_ms(const struct dpc_core *core)
+{
+    uint64_t done, total;
+    dpc_core_progress(core, &done, &total);
+    double steps = (double)core->experiment->inner.steps * core->topology.routed_paths;
+    double round_s = done ? (double)core->phase.seconds * steps / (double)done : 0;
+    return (int64_t)fmax(1000 * round_s, 10.0 * core->heartbeat_ms);
+}
+
 /* What follows from the tables. Silence counts from now: nobody could be heard while the
- * coordinator was down. */
+ * coordinator was down. A round under way counts as one of the usual length, so that its grace is
+ * not over before anybody can come back. */
 static void
 rebuild_indices(struct dpc_core *core, int64_t now_ms)
 {
+    int64_t begun_ms = now_ms - usual_round_ms(core);
     for (uint32_t i = 0; i < core->topology.modules_count; i++) {
         core_count_delivered(core, i);
-        core->modules[i].begun_ms = now_ms;
+        core->modules[i].begun_ms = begun_ms;
     }
     for (uint32_t i = 0; i < core->topology.paths_count; i++) {
         const struct core_path *path = &core->paths[i];

@@ -226,7 +226,8 @@ keeps_one_class(const struct dpc_core *core)
            core->experiment->numeric_class != DPC_CLASS_ANY;
 }
 
-/* That of the first result, and before there is one that of whoever is at work; "": any. */
+/* That of the first result, and before there is one that of whoever is at work and heard of; "":
+ * any. */
 static const char *
 present_class(const struct dpc_core *core, const struct core_worker *but)
 {
@@ -234,7 +235,8 @@ present_class(const struct dpc_core *core, const struct core_worker *but)
         return core->phase.numeric_class;
     for (uint32_t i = 0; i < core->leases_count; i++) {
         const struct core_worker *worker = core_find_worker(core, core->leases[i]->record.worker);
-        if (worker && worker != but && worker->numeric_class[0])
+        if (worker && worker != but && worker->numeric_class[0] &&
+            core_is_there(core, worker, core->now_ms))
             return worker->numeric_class;
     }
     return "";

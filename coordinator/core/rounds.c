@@ -749,6 +749,15 @@ core_on_submit(struct dpc_core *core, const struct dpc_event *event, int64_t now
         refuse(core, lease, worker, event, fault, actions);
         return;
     }
+    /* It fell silent, and another class's result was the first. */
+    if (core->phase.numeric_class[0] && worker->numeric_class[0] &&
+        !core_class_is_welcome(core, worker, worker->numeric_class)) {
+        core_end_lease(core, lease, actions);
+        turn_down(core, worker, submit, DPC_VERDICT_SUPERSEDED,
+                  "a result of another numeric class was first, and strict mode keeps to that",
+                  actions);
+        return;
+    }
     if (comes_second(core, lease, submit)) {
         core_end_lease(core, lease, actions);
         turn_down(core, worker, submit, DPC_VERDICT_SUPERSEDED,

@@ -137,6 +137,39 @@ a_module_closes_when_quorum_and_grace_are_over(void)
     driver_stop(&driver);
 }
 
+/* Nobody could hand in while it was down, and it does not know when the round began. */
+static void
+a_restart_leaves_time_to_come_back(void)
+{
+    struct driver driver;
+    struct dpc_msg_lease leases[PATHS];
+    uint8_t holders[PATHS];
+    struct dpc_event tick = {.type = DPC_EVENT_TICK, .tick.elapsed_ms = 100000};
+    start(&driver, "elastic", ", quorum: 0.5, grace: 0.5");
+    lease_all(&driver, leases, holders);
+    driver.now_ms += 1000;
+    CU_ASSERT_EQUAL(hand_in(&driver, holders[0], &leases[0], STEPS), DPC_VERDICT_ACCEPTED);
+    driver_crash(&driver);
+    pass(&driver, 1);
+    CU_ASSERT_EQUAL(round_of(&driver, LOWER_0), 0);
+    int64_t left_ms = dpc_core_closes_in(driver.core, LOWER_0, driver.now_ms);
+    CU_ASSERT(left_ms > 1000);
+    /* Whoever hands in meanwhile is in time. */
+    CU_ASSERT_EQUAL(hand_in(&driver, holders[1], &leases[1], STEPS), DPC_VERDICT_ACCEPTED);
+    pass(&driver, 1);
+    CU_ASSERT_EQUAL(merged(&driver, LOWER_0, 1).count, 2);
+
+    /* Where something is known of rounds it is a share of that. */
+    driver_step(&driver, &tick);
+    hand_in(&driver, holders[2], &leases[2], STEPS);
+    driver_crash(&driver);
+    pass(&driver, 1);
+    CU_ASSERT(dpc_core_closes_in(driver.core, 1, driver.now_ms) > left_ms);
+    pass(&driver, 1000000);
+    CU_ASSERT_EQUAL(round_of(&driver, 1), 1);
+    driver_stop(&driver);
+}
+
 static void
 strict_mode_waits_for_all(void)
 {
@@ -392,6 +425,7 @@ a_lease_ends_when_its_documents_change(void)
 static const struct dpc_test tests[] = {
     {"a module closes when quorum and grace are over",
      a_module_closes_when_quorum_and_grace_are_over},
+    {"a restart leaves time to come back", a_restart_leaves_time_to_come_back},
     {"strict mode waits for all", strict_mode_waits_for_all},
     {"what comes late is merged with the next round at a discount",
      what_comes_late_is_merged_with_the_next_round_at_a_discount},

@@ -447,6 +447,40 @@ strict_mode_keeps_to_one_numeric_class(void)
     driver_stop(&driver);
 }
 
+/* Silence ends no lease, but it binds nobody else's class either. */
+static void
+a_silent_holder_does_not_keep_other_classes_out(void)
+{
+    struct driver driver;
+    driver_start(&driver, yaml);
+    hello_of_class(&driver, 0, "a");
+    struct dpc_msg_lease first = driver_lease(&driver, 0);
+    CU_ASSERT_TRUE(is_class_refused(hello_of_class(&driver, 1, "b")));
+    driver.now_ms += 3600 * 1000;
+    CU_ASSERT_EQUAL(hello_of_class(&driver, 1, "b")->type, DPC_MSG_WELCOME);
+    struct dpc_msg_lease second = driver_lease(&driver, 1);
+    CU_ASSERT_EQUAL(driver_submit(&driver, 1, &second)->verdict.verdict, DPC_VERDICT_ACCEPTED);
+    CU_ASSERT_EQUAL(driver_submit(&driver, 0, &first)->verdict.verdict, DPC_VERDICT_SUPERSEDED);
+    CU_ASSERT_TRUE(is_class_refused(driver_ask(&driver, 0)));
+    driver_stop(&driver);
+}
+
+/* Nor does one that comes back in time lose what it has done. */
+static void
+who_was_silent_and_is_first_decides(void)
+{
+    struct driver driver;
+    driver_start(&driver, yaml);
+    hello_of_class(&driver, 0, "a");
+    struct dpc_msg_lease first = driver_lease(&driver, 0);
+    driver.now_ms += 3600 * 1000;
+    hello_of_class(&driver, 1, "b");
+    struct dpc_msg_lease second = driver_lease(&driver, 1);
+    CU_ASSERT_EQUAL(driver_submit(&driver, 0, &first)->verdict.verdict, DPC_VERDICT_ACCEPTED);
+    CU_ASSERT_EQUAL(driver_submit(&driver, 1, &second)->verdict.verdict, DPC_VERDICT_SUPERSEDED);
+    driver_stop(&driver);
+}
+
 /* Machines of all classes train, and differ without anybody being told. */
 static void
 any_numeric_class_takes_all_and_raises_no_alarm(void)
@@ -502,6 +536,9 @@ static const struct dpc_test tests[] = {
      a_restarted_worker_frees_its_lease_at_once_unless_it_still_holds_it},
     {"a lease belongs to one worker", a_lease_belongs_to_one_worker},
     {"strict mode keeps to one numeric class", strict_mode_keeps_to_one_numeric_class},
+    {"a silent holder does not keep other classes out",
+     a_silent_holder_does_not_keep_other_classes_out},
+    {"who was silent and is first decides", who_was_silent_and_is_first_decides},
     {"any numeric class takes all and raises no alarm",
      any_numeric_class_takes_all_and_raises_no_alarm},
 };
