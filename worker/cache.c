@@ -5,6 +5,7 @@
 #include "worker/cache.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <string.h>
 
 #include "base/alloc.h"
@@ -29,6 +30,11 @@ struct dpc_cache {
     size_t held_count, held_capacity;
     struct dpc_hash *pins;
     size_t pins_count, pins_capacity;
+    /* Blobs of the lease in hand that are on their way: their room is taken, as whole ones. */
+    struct dpc_blob_ref *arriving;
+    size_t arriving_count, arriving_capacity;
+    uint64_t arriving_bytes;
+    atomic_bool lost; /* the folder was taken away */
 };
 
 /* --- The index; all with the lock held. */
@@ -87,6 +93,38 @@ remove_entry(struct dpc_cache *cache, struct entry *entry)
 {
     cache->bytes -= entry->ref.bytes;
     *entry = cache->entries[--cache->entries_count];
+}
+
+static struct dpc_blob_ref *
+find_arriving(struct dpc_cache *cache, const struct dpc_hash *hash)
+{
+    for (size_t i = 0; i < cache->arriving_count; i++) {
+        if (dpc_hash_equal(&cache->arriving[i].hash, hash))
+            return &cache->arriving[i];
+    }
+    return NULL;
+}
+
+static void
+add_arriving(struct dpc_cache *cache, const struct dpc_blob_ref *ref)
+{
+    if (cache->arriving_count == cache->arriving_capacity) {
+        cache->arriving_capacity = cache->arriving_capacity ? 2 * cache->arriving_capacity : 16;
+        cache->arriving =
+            dpc_grow(cache->arriving, cache->arriving_capacity, sizeof *cache->arriving);
+    }
+    cache->arriving[cache->arriving_count++] = *ref;
+    cache->arriving_bytes += ref->bytes;
+}
+
+static void
+remove_arriving(struct dpc_cache *cache, const struct dpc_hash *hash)
+{
+    struct dpc_blob_ref *ref = find_arriving(cache, hash);
+    if (!ref)
+        return;
+    cache->arriving_bytes -= ref->bytes;
+    *ref = cache->arriving[--cache->arriving_count];
 }
 
 static bool
@@ -154,11 +192,19 @@ note_partial(void *context, const struct dpc_hash *hash)
 {
     struct partials *partials = context;
     struct dpc_cache *cache = partials->cache;
-    if (is_pinned(cache, hash))
+    if (is_pinned(cache, hash) || find_arriving(cache, hash))
         return;
     if (partials->discards)
         dpc_blobs_discard(cache->blobs, hash);
     partials->bytes += dpc_blobs_partial(cache->blobs, hash);
+}
+
+/* Beside what is here and what is on its way. */
+static bool
+fits(const struct dpc_cache *cache, uint64_t bytes)
+{
+    uint64_t left = cache->budget - cache->arriving_bytes;
+    return cache->arriving_bytes <= cache->budget && bytes <= left && cache->bytes <= left - bytes;
 }
 
 /* Unless they fit the budget beside `bytes` more. `*ret_made`: there is more room now. */
@@ -170,8 +216,7 @@ discard_partials(struct dpc_cache *cache, uint64_t bytes, bool *ret_made)
     uint64_t before = partials.bytes;
     *ret_made = false;
     if (code != DPC_OK || partials.bytes == 0 ||
-        (bytes <= cache->budget && partials.bytes <= cache->budget - bytes &&
-         cache->bytes <= cache->budget - bytes - partials.bytes))
+        (bytes <= cache->budget && fits(cache, bytes + partials.bytes)))
         return code;
     partials = (struct partials){.cache = cache, .discards = true};
     code = dpc_blobs_list_partials(cache->blobs, note_partial, &partials, NULL);
@@ -201,22 +246,51 @@ make_room_on_disk(struct dpc_cache *cache)
     return code == DPC_OK && made;
 }
 
-/* Evicts until `bytes` more fit the budget. */
+/* Evicts until `bytes` more fit the budget; the lock held. */
+static int
+make_room_locked(struct dpc_cache *cache, uint64_t bytes)
+{
+    bool made;
+    int code = discard_partials(cache, bytes, &made);
+    while (code == DPC_OK && !fits(cache, bytes)) {
+        struct entry *entry = bytes > cache->budget ? NULL : first_to_go(cache);
+        code = entry ? evict(cache, entry) : DPC_ENOSPACE;
+    }
+    return code;
+}
+
 static int
 make_room(struct dpc_cache *cache, uint64_t bytes)
 {
     pthread_mutex_lock(&cache->lock);
-    bool made;
-    int code = discard_partials(cache, bytes, &made);
-    while (code == DPC_OK && (bytes > cache->budget || cache->bytes > cache->budget - bytes)) {
-        struct entry *entry = bytes > cache->budget ? NULL : first_to_go(cache);
-        if (!entry) {
-            code = DPC_ENOSPACE;
-            break;
-        }
-        code = evict(cache, entry);
+    int code = make_room_locked(cache, bytes);
+    pthread_mutex_unlock(&cache->lock);
+    return code;
+}
+
+/* For a whole blob before its first piece: many that come beside each other would otherwise fill
+ * the disk together. */
+static int
+make_room_to_arrive(struct dpc_cache *cache, const struct dpc_blob_ref *ref)
+{
+    int code = DPC_OK;
+    pthread_mutex_lock(&cache->lock);
+    if (!find_arriving(cache, &ref->hash)) {
+        add_arriving(cache, ref);
+        code = make_room_locked(cache, 0);
+        if (code != DPC_OK)
+            remove_arriving(cache, &ref->hash);
     }
     pthread_mutex_unlock(&cache->lock);
+    return code;
+}
+
+/* Without the folder nothing can be written until it is made again, by the next process. */
+static int
+note_lost(struct dpc_cache *cache, int code)
+{
+    if (code == DPC_ENOTFOUND)
+        atomic_store(&cache->lost, true);
     return code;
 }
 
@@ -278,14 +352,20 @@ dpc_cache_put(struct dpc_cache *cache, const void *bytes, size_t len, struct dpc
               struct dpc_error *err)
 {
     struct dpc_blob_ref ref = {.bytes = len};
+    uint64_t there;
     int code = make_room(cache, len);
     if (code != DPC_OK)
         return no_room(cache, code, len, err);
+    dpc_hash_of(bytes, len, &ref.hash);
+    /* A damaged one that is there already would be handed in again and again. */
+    code = dpc_blobs_verify(cache->blobs, &ref.hash, &there, NULL);
+    if (code != DPC_OK && code != DPC_ENOTFOUND)
+        drop(cache, &ref.hash);
     do
-        code = dpc_blobs_put(cache->blobs, bytes, len, &ref.hash, err);
+        code = dpc_blobs_put_hashed(cache->blobs, &ref.hash, bytes, len, err);
     while (code == DPC_ENOSPACE && make_room_on_disk(cache));
     if (code != DPC_OK)
-        return code;
+        return note_lost(cache, code);
     pthread_mutex_lock(&cache->lock);
     add_entry(cache, &ref);
     add_pin(cache, &ref.hash);
@@ -334,7 +414,8 @@ void
 dpc_cache_unpin_all(struct dpc_cache *cache)
 {
     pthread_mutex_lock(&cache->lock);
-    cache->pins_count = 0;
+    cache->pins_count = cache->arriving_count = 0;
+    cache->arriving_bytes = 0;
     pthread_mutex_unlock(&cache->lock);
 }
 
@@ -350,7 +431,7 @@ dpc_cache_bytes(struct dpc_cache *cache)
 bool
 dpc_cache_is_broken(const struct dpc_cache *cache)
 {
-    return dpc_blobs_are_broken(cache->blobs);
+    return dpc_blobs_are_broken(cache->blobs) || atomic_load(&cache->lost);
 }
 
 /* --- For transfers. */
@@ -382,16 +463,13 @@ files_write(void *context, const struct dpc_blob_ref *ref, uint64_t offset, cons
             size_t len)
 {
     struct dpc_cache *cache = context;
-    if (offset == 0) {
-        int code = make_room(cache, ref->bytes);
-        if (code != DPC_OK)
-            return code;
-    }
-    int code;
+    int code = make_room_to_arrive(cache, ref);
+    if (code != DPC_OK)
+        return code;
     do
         code = dpc_blobs_append(cache->blobs, &ref->hash, offset, bytes, len, NULL);
     while (code == DPC_ENOSPACE && make_room_on_disk(cache));
-    return code;
+    return note_lost(cache, code);
 }
 
 static int
@@ -399,9 +477,13 @@ files_finish(void *context, const struct dpc_blob_ref *ref)
 {
     struct dpc_cache *cache = context;
     int code = dpc_blobs_finish(cache->blobs, &ref->hash, NULL);
-    if (code == DPC_OK)
-        touch(cache, ref);
-    return code;
+    if (code == DPC_OK) {
+        pthread_mutex_lock(&cache->lock);
+        remove_arriving(cache, &ref->hash);
+        add_entry(cache, ref);
+        pthread_mutex_unlock(&cache->lock);
+    }
+    return note_lost(cache, code);
 }
 
 static int
@@ -409,7 +491,12 @@ files_read(void *context, const struct dpc_blob_ref *ref, uint64_t offset, void 
            size_t len)
 {
     struct dpc_cache *cache = context;
-    return dpc_blobs_read(cache->blobs, &ref->hash, offset, ret_bytes, len);
+    int code = dpc_blobs_read(cache->blobs, &ref->hash, offset, ret_bytes, len);
+    if (code != DPC_ERANGE)
+        return code;
+    /* Cut short: whoever made it can make it again. */
+    drop(cache, &ref->hash);
+    return DPC_ECORRUPT;
 }
 
 bool

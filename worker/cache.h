@@ -4,7 +4,7 @@
  * and states that it made. Content-addressed, so that what is there already need not cross the wire
  * again.
  *
- * Keeps at most `budget` bytes: the least recently used blob goes first, a pinned one never. What
+ * Keeps at most `budget` bytes, those that are on their way included: the least recently used blob goes first, a pinned one never. What
  * the lease in hand needs is pinned from its fetch until it is over; what a job puts is pinned
  * likewise. A path state that is for this worker alone is held: it goes after all that can be
  * fetched again. A blob that turns out damaged is dropped, so that the next fetch brings it again.
@@ -54,7 +54,8 @@ int dpc_cache_put(struct dpc_cache *cache, const void *bytes, size_t len,
 /* Bytes of all complete blobs. */
 uint64_t dpc_cache_bytes(struct dpc_cache *cache);
 
-/* The disk failed to keep a write: nothing is written any more, and the process should end. */
+/* The disk failed to keep a write, or somebody took the folder away: nothing is written any more,
+ * and the process should end; the next one makes the folder again. */
 bool dpc_cache_is_broken(const struct dpc_cache *cache);
 
 /* The cache as the place that transfers fetch into and put from. */

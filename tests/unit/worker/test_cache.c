@@ -6,6 +6,7 @@
 #include "base/alloc.h"
 #include "tests/unit/harness.h"
 #include "tests/unit/storage/fault_vfs.h"
+#include "tests/unit/storage/scratch.h"
 
 enum { BYTES = 100, BUDGET = 3 * BYTES };
 
@@ -211,6 +212,100 @@ a_damaged_blob_is_dropped_and_fetched_again(void)
     end(&rig);
 }
 
+/* All but the last piece of each, as a coordinator could send them to fill a disk. */
+static void
+blobs_that_come_beside_each_other_keep_to_the_budget(void)
+{
+    static const uint8_t values[] = {'a', 'b', 'c', 'd'};
+    struct rig rig = begin();
+    uint8_t bytes[BYTES];
+    for (int round = 0; round < 2; round++) {
+        for (int i = 0; i < 4; i++) {
+            struct dpc_blob_ref ref = ref_of(values[i]);
+            memset(bytes, values[i], sizeof bytes);
+            dpc_cache_pin(rig.cache, &ref, 1);
+            CU_ASSERT_EQUAL(
+                rig.files.write(rig.files.context, &ref, round ? BYTES / 2 : 0, bytes, BYTES / 4),
+                i < 3 ? DPC_OK : DPC_ENOSPACE);
+        }
+        /* What is taken up again needs the room of the rest, too. */
+        if (round == 0) {
+            for (int i = 0; i < 3; i++) {
+                struct dpc_blob_ref ref = ref_of(values[i]);
+                memset(bytes, values[i], sizeof bytes);
+                CU_ASSERT_EQUAL(
+                    rig.files.write(rig.files.context, &ref, BYTES / 4, bytes, BYTES / 4), DPC_OK);
+            }
+            dpc_cache_unpin_all(rig.cache);
+        }
+    }
+    dpc_cache_unpin_all(rig.cache);
+    CU_ASSERT_EQUAL(receive(&rig, 'd', 0), DPC_OK);
+    put(&rig, 'e');
+    CU_ASSERT_EQUAL(dpc_cache_bytes(rig.cache), 2 * BYTES);
+    end(&rig);
+}
+
+/* Computing it again gives the same name. */
+static void
+a_damaged_result_is_mended_by_the_next_one(void)
+{
+    struct rig rig = begin();
+    struct dpc_blob_ref a = put(&rig, 'a');
+    char path[DPC_PATH_MAX];
+    CU_ASSERT_EQUAL_FATAL(dpc_cache_path(rig.cache, &a, path, sizeof path, &rig.err), DPC_OK);
+    CU_ASSERT(fault_disk_flip(rig.disk, path, 50));
+    put(&rig, 'a');
+    CU_ASSERT(is_there(&rig, &a));
+    CU_ASSERT_EQUAL(dpc_cache_bytes(rig.cache), BYTES);
+    end(&rig);
+}
+
+static void
+a_result_that_is_cut_short_is_no_result(void)
+{
+    struct rig rig = begin();
+    const struct dpc_vfs *vfs = fault_disk_vfs(rig.disk);
+    struct dpc_blob_ref a = put(&rig, 'a');
+    struct dpc_vfs_file *file;
+    char path[DPC_PATH_MAX];
+    uint8_t bytes[BYTES];
+    CU_ASSERT_EQUAL(rig.files.read(rig.files.context, &a, 0, bytes, BYTES), DPC_OK);
+    CU_ASSERT_EQUAL_FATAL(dpc_cache_path(rig.cache, &a, path, sizeof path, &rig.err), DPC_OK);
+    CU_ASSERT_EQUAL_FATAL(vfs->ops->open(vfs, path, DPC_VFS_WRITE, &file), DPC_OK);
+    CU_ASSERT_EQUAL(vfs->ops->truncate(file, BYTES / 2), DPC_OK);
+    vfs->ops->close(file);
+    CU_ASSERT_EQUAL(rig.files.read(rig.files.context, &a, 0, bytes, BYTES), DPC_ECORRUPT);
+    CU_ASSERT_EQUAL(rig.files.read(rig.files.context, &a, 0, bytes, BYTES), DPC_ENOTFOUND);
+    CU_ASSERT_EQUAL(dpc_cache_bytes(rig.cache), 0);
+    end(&rig);
+}
+
+/* Deleting it costs traffic, and a start. */
+static void
+a_folder_that_is_taken_away_ends_the_process_that_has_it(void)
+{
+    struct rig rig = {0};
+    char base[SCRATCH_PATH_MAX], name[SCRATCH_PATH_MAX + 8];
+    scratch_make(base);
+    (void)snprintf(name, sizeof name, "%s/cache", base);
+    for (int puts = 0; puts < 2; puts++) {
+        CU_ASSERT_EQUAL_FATAL(dpc_cache_open(&dpc_vfs_posix, name, BUDGET, &rig.cache, &rig.err),
+                              DPC_OK);
+        rig.files = dpc_cache_files(rig.cache);
+        put(&rig, 'a');
+        CU_ASSERT_FALSE(dpc_cache_is_broken(rig.cache));
+        scratch_remove(name);
+        struct dpc_blob_ref ref;
+        CU_ASSERT_EQUAL(puts ? dpc_cache_put(rig.cache, "b", 1, &ref, &rig.err)
+                             : receive(&rig, 'b', 0),
+                        DPC_ENOTFOUND);
+        CU_ASSERT(dpc_cache_is_broken(rig.cache));
+        rig.cache = dpc_cache_close(rig.cache);
+    }
+    scratch_remove(base);
+}
+
 static void
 a_size_that_the_lease_has_wrong_is_said(void)
 {
@@ -338,6 +433,12 @@ static const struct dpc_test tests[] = {
      a_received_blob_counts_and_is_taken_up_after_a_break},
     {"wrong bytes do not become a blob", wrong_bytes_do_not_become_a_blob},
     {"a damaged blob is dropped and fetched again", a_damaged_blob_is_dropped_and_fetched_again},
+    {"blobs that come beside each other keep to the budget",
+     blobs_that_come_beside_each_other_keep_to_the_budget},
+    {"a damaged result is mended by the next one", a_damaged_result_is_mended_by_the_next_one},
+    {"a result that is cut short is no result", a_result_that_is_cut_short_is_no_result},
+    {"a folder that is taken away ends the process that has it",
+     a_folder_that_is_taken_away_ends_the_process_that_has_it},
     {"a size that the lease has wrong is said", a_size_that_the_lease_has_wrong_is_said},
     {"blobs of earlier runs count", blobs_of_earlier_runs_count},
     {"a full disk takes what is not needed", a_full_disk_takes_what_is_not_needed},
