@@ -35,6 +35,7 @@ on_welcome(struct dpc_session *session, const struct dpc_msg_welcome *welcome)
             session->lease.path, session->lease.round);
         session_add(session, DPC_SESSION_DROP);
         session->holds = false;
+        session->upload_at_ms = 0;
         session->work = DPC_WORK_NONE;
     }
     struct dpc_session_action *join = session_add(session, DPC_SESSION_JOIN);

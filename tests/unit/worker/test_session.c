@@ -307,6 +307,25 @@ another_incarnation_voids_the_lease(void)
     }
 }
 
+/* An upload that failed waits to be tried again: it is for the store that is gone. */
+static void
+another_incarnation_forgets_an_upload_that_failed(void)
+{
+    uint64_t request;
+    struct rig rig = reach(DPC_WORK_UPLOADING, NULL);
+    transferred(&rig, DPC_EIO);
+    dpc_session_connected(rig.session, rig.now_ms, &rig.actions);
+    tell(&rig, welcome(sent(&rig, DPC_MSG_HELLO)->request, INCARNATION + 1));
+    request = sent(&rig, DPC_MSG_ASK)->request;
+    tell(&rig,
+         (struct dpc_msg){.type = DPC_MSG_WAIT, .request = request, .wait = {.retry_ms = 3600000}});
+    rig.now_ms += DPC_SESSION_FAILURE_MS_MAX;
+    dpc_session_tick(rig.session, rig.now_ms, &rig.actions);
+    CU_ASSERT_EQUAL(dpc_session_work(rig.session), DPC_WORK_NONE);
+    CU_ASSERT_FALSE(has(&rig, DPC_SESSION_UPLOAD));
+    end(&rig);
+}
+
 static void
 a_coordinator_that_forgot_hears_hello_at_once_and_no_storm(void)
 {
@@ -404,6 +423,8 @@ static const struct dpc_test tests[] = {
     {"a new connection says hello at once", a_new_connection_says_hello_at_once},
     {"work goes on while the coordinator is away", work_goes_on_while_the_coordinator_is_away},
     {"another incarnation voids the lease", another_incarnation_voids_the_lease},
+    {"another incarnation forgets an upload that failed",
+     another_incarnation_forgets_an_upload_that_failed},
     {"a coordinator that forgot hears hello at once, and no storm",
      a_coordinator_that_forgot_hears_hello_at_once_and_no_storm},
     {"a heartbeat refused says hello and keeps the work",
