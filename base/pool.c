@@ -26,6 +26,7 @@ struct dpc_pool {
     void *context;
     size_t units;
     atomic_size_t next;
+    _Atomic uint64_t loops;
 };
 
 struct start {
@@ -128,9 +129,17 @@ dpc_pool_threads(const struct dpc_pool *pool)
     return pool ? pool->threads : 1;
 }
 
+uint64_t
+dpc_pool_loops(const struct dpc_pool *pool)
+{
+    return atomic_load_explicit(&pool->loops, memory_order_relaxed);
+}
+
 void
 dpc_pool_run(struct dpc_pool *pool, dpc_pool_unit run, void *context, size_t units)
 {
+    if (pool)
+        atomic_fetch_add_explicit(&pool->loops, 1, memory_order_relaxed);
     if (dpc_pool_threads(pool) == 1 || units <= 1) {
         for (size_t unit = 0; unit < units; unit++)
             run(context, unit, 0);

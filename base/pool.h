@@ -31,6 +31,9 @@ struct dpc_pool *dpc_pool_destroy(struct dpc_pool *pool);
 /* 1 for NULL. */
 uint32_t dpc_pool_threads(const struct dpc_pool *pool);
 
+/* Loops begun so far, for any thread to see that its caller goes on. */
+uint64_t dpc_pool_loops(const struct dpc_pool *pool);
+
 /* Calls run(context, unit, thread) once for each unit below `units`, handed out in rising order,
  * and returns when all have returned. NULL: in the calling thread. */
 void dpc_pool_run(struct dpc_pool *pool, dpc_pool_unit run, void *context, size_t units);

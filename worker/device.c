@@ -347,7 +347,7 @@ sleep_until_next_look(void)
 }
 
 void
-dpc_device_yield(struct dpc_device *device, const atomic_bool *cancelled,
+dpc_device_yield(struct dpc_device *device, const atomic_bool *cancelled, const atomic_bool *cut,
                  void (*before_waiting)(void *context), void *context)
 {
     enum { QUIET_LOOKS = DPC_DEVICE_QUIET_MS / DPC_DEVICE_BUSY_MS };
@@ -357,7 +357,7 @@ dpc_device_yield(struct dpc_device *device, const atomic_bool *cancelled,
         device->yielding = true;
         if (before_waiting)
             before_waiting(context);
-        for (int quiet = 0; quiet < QUIET_LOOKS && !*cancelled;) {
+        for (int quiet = 0; quiet < QUIET_LOOKS && !*cancelled && !*cut;) {
             sleep_until_next_look();
             quiet = others_are_busy(device) ? 0 : quiet + 1;
         }

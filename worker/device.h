@@ -81,9 +81,9 @@ int dpc_device_take(struct dpc_device *device, struct dpc_card **ret_card,
 void dpc_device_lose(struct dpc_device *device);
 /* A job on it came to a good end: the next failure is the first one again. */
 void dpc_device_praise(struct dpc_device *device);
-/* Between two steps: waits while others keep the card busy, or until `*cancelled`. Calls
+/* Between two steps: waits while others keep the card busy, or until `*cancelled` or `*cut`. Calls
  * `before_waiting` (NULL: nothing) when it comes to that. */
 void dpc_device_yield(struct dpc_device *device, const atomic_bool *cancelled,
-                      void (*before_waiting)(void *context), void *context);
+                      const atomic_bool *cut, void (*before_waiting)(void *context), void *context);
 
 #endif

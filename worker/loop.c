@@ -27,7 +27,8 @@ enum {
     /* Without an answer from the coordinator, before that is told, and told again. */
     ALONE_MS = 15 * 1000,
     ALONE_AGAIN_MS = 10 * 60 * 1000,
-    RUNNER_END_MS = 3000, /* for a step that is under way when the worker ends */
+    CUT_MS = 3 * 60 * 1000, /* without a way for blobs, before a lease goes back */
+    RUNNER_END_MS = 3000,   /* for a step that is under way when the worker ends */
 };
 
 static int64_t
@@ -590,22 +591,52 @@ warn_if_alone(struct dpc_worker *worker)
     worker->alone_told_ms = now() + ALONE_AGAIN_MS;
 }
 
-/* Tells the service manager. A job that makes no step lets the watchdog bite; waiting for the
- * coordinator, or for others on the card, does not. */
+/* The two channels have a port each, and a firewall may let one of them through alone. A lease that
+ * cannot be fetched is for somebody else; what cannot be handed in is kept. */
+static void
+watch_bulk(struct dpc_worker *worker)
+{
+    bool cut = worker->transferring && worker->bulk && dpc_session_joined(worker->session) &&
+               dpc_link_state(worker->bulk) != DPC_LINK_UP;
+    if (!cut || worker->cut_since_ms == 0) {
+        worker->cut_since_ms = cut ? now() : 0;
+        worker->cut_told = false;
+        return;
+    }
+    if (now() >= worker->cut_since_ms + ALONE_MS && !worker->cut_told) {
+        dpc_log_warning("the coordinator answers, but not at %s, where models come from and "
+                        "results go to: does a firewall let that port through? Trying on",
+                        worker->bulk_endpoint);
+        worker->cut_told = true;
+    }
+    if (now() >= worker->cut_since_ms + CUT_MS &&
+        dpc_session_work(worker->session) == DPC_WORK_FETCHING) {
+        struct dpc_error err = {0};
+        (void)dpc_error_set(&err, DPC_ETIMEDOUT, "no contact at %s", worker->bulk_endpoint);
+        worker->cut_since_ms = 0;
+        fail_transfer(worker, &err);
+    }
+}
+
+/* Tells the service manager. A job on which nothing is computed lets the watchdog bite; a step of
+ * many minutes, and waiting for the coordinator or for others on the card, do not. */
 static void
 show_progress(struct dpc_worker *worker)
 {
     uint32_t steps = dpc_runner_steps_done(worker->runner);
+    uint64_t life = dpc_runner_life(worker->runner);
     if (now() < worker->progress_at_ms)
         return;
     worker->progress_at_ms = now() + PROGRESS_MS;
     loop_follow_owner(worker);
     note_yielding(worker);
     warn_if_alone(worker);
+    watch_bulk(worker);
     if (dpc_session_work(worker->session) != DPC_WORK_RUNNING || steps != worker->steps_seen ||
-        worker->yielding || worker->rest.rests || worker->waits_turn)
+        life != worker->life_seen || worker->yielding || worker->rest.rests || worker->waits_turn)
         dpc_notify_alive();
     worker->steps_seen = steps;
+    worker->life_seen = life;
     loop_show(worker);
 }
 
@@ -640,7 +671,8 @@ stop_if_disk_failed(struct dpc_worker *worker)
         (!dpc_cache_is_broken(worker->cache) && !dpc_spill_is_broken(worker->spill)))
         return;
     worker->disk_failed = true;
-    dpc_log_error("the disk failed to keep what was written to \"%s\": check it and start again",
+    dpc_log_error("what was written to \"%s\" did not stay there: check that its disk is sound and "
+                  "that nobody removes its folders, and start again",
                   worker->options->folder);
     worker->stop_status = DPC_EXIT_FAILED;
     loop_act_all(worker);

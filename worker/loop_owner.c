@@ -175,6 +175,8 @@ why_paused(const struct dpc_worker *worker, int64_t *ret_until_s)
         return worker->rest.text;
     if (!dpc_device_is_ready(worker->device))
         return "waiting for a card";
+    if (worker->cut_told)
+        return "no way for models and results to and from the coordinator (see the log)";
     if (worker->waits_turn && wants_turn(worker))
         return "another worker has the turn (--turns)";
     if (dpc_device_is_yielding(worker->device))

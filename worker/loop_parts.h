@@ -52,6 +52,9 @@ struct dpc_worker {
     int64_t progress_at_ms;
     int64_t alone_told_ms; /* when it is told next that nobody answers; 0: somebody does */
     uint32_t steps_seen;
+    uint64_t life_seen;   /* of the runner */
+    int64_t cut_since_ms; /* transfers have had no contact; 0: they have, or there are none */
+    bool cut_told;
     struct dpc_log_limit garbage;
 
     /* loop_owner.c */

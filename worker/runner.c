@@ -178,7 +178,7 @@ wait_between(void *context)
     struct dpc_runner *runner = context;
     wait_while_held(runner);
     if (runner->device)
-        dpc_device_yield(runner->device, &runner->progress.cancelled,
+        dpc_device_yield(runner->device, &runner->progress.cancelled, &runner->progress.cut,
                          runner->progress.before_waiting, runner->progress.task_context);
 }
 
@@ -377,6 +377,12 @@ uint32_t
 dpc_runner_steps_done(const struct dpc_runner *runner)
 {
     return runner->progress.steps_done;
+}
+
+uint64_t
+dpc_runner_life(const struct dpc_runner *runner)
+{
+    return dpc_pool_loops(runner->limits.pool);
 }
 
 uint32_t

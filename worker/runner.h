@@ -65,6 +65,8 @@ bool dpc_runner_is_idle(struct dpc_runner *runner);
 int dpc_runner_fd(const struct dpc_runner *runner);
 struct dpc_job_result *dpc_runner_result(struct dpc_runner *runner);
 
+/* Grows while something is computed on the processor, within a step, too. */
+uint64_t dpc_runner_life(const struct dpc_runner *runner);
 /* Of the job that runs now; 0 when none does. */
 uint32_t dpc_runner_steps_done(const struct dpc_runner *runner);
 /* Those among them that an earlier process did. */

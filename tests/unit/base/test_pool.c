@@ -84,9 +84,24 @@ no_pool_is_one_thread(void)
     CU_ASSERT_PTR_NULL(dpc_pool_destroy(NULL));
 }
 
+static void
+loops_are_counted(void)
+{
+    for (uint32_t threads = 1; threads <= 2; threads++) {
+        struct loop loop = {0};
+        struct dpc_pool *pool = dpc_pool_create(threads);
+        CU_ASSERT_EQUAL(dpc_pool_loops(pool), 0);
+        dpc_pool_run(pool, count_unit, &loop, UNITS);
+        dpc_pool_run(pool, count_unit, &loop, 1);
+        CU_ASSERT_EQUAL(dpc_pool_loops(pool), 2);
+        dpc_pool_destroy(pool);
+    }
+}
+
 static const struct dpc_test tests[] = {
     {"every unit is run once", every_unit_is_run_once},
     {"units run beside each other", units_run_beside_each_other},
     {"no pool is one thread", no_pool_is_one_thread},
+    {"loops are counted", loops_are_counted},
 };
 DPC_TEST_MAIN("base/pool", tests)

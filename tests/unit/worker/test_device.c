@@ -340,6 +340,34 @@ a_job_yields_to_others(void)
     rig_end(&rig);
 }
 
+/* Whoever has to go hands in what there is, however busy the card. */
+static void
+a_cut_reaches_a_job_that_yields(void)
+{
+    struct task_rig rig;
+    struct dpc_device_options options = demanded;
+    options.yield_percent = 20;
+    rig_begin(&rig, DPC_TASK_TRAIN);
+    setenv("FAKE_CARD_BUSY", "21", 1);
+    struct dpc_device *device = dpc_device_create(&options);
+    CU_ASSERT(looks(device, 0, "on a card"));
+    struct dpc_runner *runner = dpc_runner_start(rig.cache, NULL, device, 1, 0);
+    CU_ASSERT_EQUAL(dpc_runner_run(runner, &rig.experiment, &rig.lease), DPC_OK);
+    CU_ASSERT(comes_true(is_yielding, device));
+    dpc_runner_cut(runner);
+    struct pollfd item = {.fd = dpc_runner_fd(runner), .events = POLLIN};
+    CU_ASSERT_EQUAL(poll(&item, 1, DEADLINE_MS), 1);
+    struct dpc_job_result *result = dpc_runner_result(runner);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(result);
+    CU_ASSERT_EQUAL(result->code, DPC_OK);
+    CU_ASSERT_EQUAL(result->submit.steps_count, 1);
+    dpc_free(result);
+    unsetenv("FAKE_CARD_BUSY");
+    dpc_runner_stop(runner);
+    dpc_device_destroy(device);
+    rig_end(&rig);
+}
+
 static const struct dpc_test tests[] = {
     {"words choose a device", words_choose_a_device},
     {"auto computes on the processor until a card appears",
@@ -355,5 +383,6 @@ static const struct dpc_test tests[] = {
     {"a card with too little memory is named", a_card_with_too_little_memory_is_named},
     {"a job moves between processor and card", a_job_moves_between_processor_and_card},
     {"a job yields to others", a_job_yields_to_others},
+    {"a cut reaches a job that yields", a_cut_reaches_a_job_that_yields},
 };
 DPC_TEST_MAIN("worker/device", tests)
