@@ -351,6 +351,21 @@ parse_program(struct parse *parse, int argc, char **argv)
     return run_command(parse, argc, argv, index + words);
 }
 
+/* What was printed may meet a full disk only now, or has met it when the buffer was full: then
+ * there may be nothing left to fail, and the reason is known no more. */
+static int
+finish_output(const struct parse *parse)
+{
+    bool lost = ferror(stdout) != 0;
+    const char *reason = "part of it is lost; is its disk full?";
+    if (fflush(stdout) != 0)
+        reason = strerror(errno);
+    else if (!lost)
+        return DPC_EXIT_OK;
+    fprintf(stderr, "%s: could not write to standard output: %s\n", parse->name, reason);
+    return DPC_EXIT_FAILED;
+}
+
 int
 dpc_program_main(const struct dpc_program *program, int argc, char **argv)
 {
@@ -360,12 +375,8 @@ dpc_program_main(const struct dpc_program *program, int argc, char **argv)
     if (program->defaults)
         memcpy(parse.globals, program->defaults, program->options_bytes);
     int status = parse_program(&parse, argc, argv);
-    /* What was printed may meet a full disk only now. */
-    if (fflush(stdout) != 0 && status == DPC_EXIT_OK) {
-        fprintf(stderr, "%s: could not write to standard output: %s\n", parse.name,
-                strerror(errno));
-        status = DPC_EXIT_FAILED;
-    }
+    if (status == DPC_EXIT_OK)
+        status = finish_output(&parse);
     dpc_free(parse.globals);
     return status;
 }

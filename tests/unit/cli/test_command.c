@@ -2,6 +2,7 @@
  * The parser on a table of its own, with standard error caught in a file, and the real tables. */
 #include "cli/command.h"
 
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -86,7 +87,20 @@ static const struct dpc_command data_info = {
     .options_bytes = sizeof defaults,
     .run = remember,
 };
-static const struct dpc_command *const commands[] = {&paint, &data_info};
+
+/* More than a buffer holds, and then nothing that is left for the end. */
+static int
+print_much(const struct dpc_call *call)
+{
+    (void)call;
+    for (int i = 0; i < 2 * BUFSIZ; i++)
+        putchar('x');
+    (void)fflush(stdout);
+    return DPC_EXIT_OK;
+}
+
+static const struct dpc_command print = {.name = "print", .arguments = "", .run = print_much};
+static const struct dpc_command *const commands[] = {&paint, &data_info, &print};
 static const struct dpc_program program = {
     .name = "prog",
     .summary = "s",
@@ -244,6 +258,21 @@ test_help(void)
 }
 
 static void
+test_output_that_was_lost_before_the_end(void)
+{
+    char *argv[] = {(char *)(uintptr_t) "prog", (char *)(uintptr_t) "print", NULL};
+    int before = dup(STDOUT_FILENO), full = open("/dev/full", O_WRONLY);
+    fflush(stdout);
+    dup2(full, STDOUT_FILENO);
+    close(full);
+    int status = dpc_program_main(&program, 2, argv);
+    clearerr(stdout);
+    dup2(before, STDOUT_FILENO);
+    close(before);
+    CU_ASSERT_EQUAL(status, DPC_EXIT_FAILED);
+}
+
+static void
 check_table(const struct dpc_option *table, size_t count, size_t fields_bytes)
 {
     for (size_t i = 0; i < count; i++) {
@@ -282,6 +311,7 @@ static const struct dpc_test tests[] = {
     {"too few and too many arguments", test_number_of_arguments},
     {"more values than there is room for", test_more_values_than_there_is_room},
     {"help and version", test_help},
+    {"output that was lost before the end is a failure", test_output_that_was_lost_before_the_end},
     {"the real tables are whole", test_real_tables},
 };
 DPC_TEST_MAIN("cli/command", tests)
