@@ -209,7 +209,7 @@ tell_failed(struct compare *compare, const struct dpc_comparison_run *run)
     compare->failed++;
     if (dpc_comparison_run_folder(compare->folder, run, path, &err) == DPC_OK)
         fprintf(stderr,
-                "%s: %s, seed %" PRIu64 ", failed: the same command goes on with it; to begin it "
+                "%s: %s, seed %" PRIu64 ", failed: the same command tries it again; to begin it "
                 "anew, remove \"%s\"\n",
                 compare->call->name, run->experiment.name, run->experiment.seed, path);
 }

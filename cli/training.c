@@ -296,6 +296,20 @@ supervise(const struct dpc_training *training, const char *file,
     return DPC_EXIT_OK;
 }
 
+/* Over the store of a finished run a coordinator has nothing left to do, so that it would be waited
+ * for in vain: not even a report that somebody has removed is written again. */
+static int
+check_report(const struct dpc_training *training, const struct dpc_run_folder *folder)
+{
+    if (has(folder, "report/report.json"))
+        return DPC_EXIT_OK;
+    return dpc_complain(training->call, DPC_EXIT_FAILED,
+                        "could not find \"%s/report/report.json\": the run has finished, and "
+                        "nothing writes its report again; put it back, or train anew (remove the "
+                        "folder, or dipaco run --fresh)",
+                        folder->path);
+}
+
 int
 dpc_training_run(const struct dpc_training *training, const char *file,
                  const struct dpc_experiment *experiment, const struct dpc_run_folder *folder,
@@ -309,5 +323,6 @@ dpc_training_run(const struct dpc_training *training, const char *file,
         return status;
     if (dpc_run_state_load(folder, &state, &err) != DPC_OK)
         return dpc_complain_error(training->call, &err);
-    return state.finished ? DPC_EXIT_OK : supervise(training, file, folder, ret_signal);
+    return state.finished ? check_report(training, folder)
+                          : supervise(training, file, folder, ret_signal);
 }

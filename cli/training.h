@@ -62,8 +62,8 @@ int dpc_training_init(struct dpc_training *training, const struct dpc_call *call
                       const struct dpc_training_options *given);
 
 /* Trains the experiment of `file` (absolute, as it was read) in an open folder; what was begun goes
- * on, what has finished is left alone. `fresh`: begins anew. `*ret_signal`: what stopped it, else
- * 0. An exit code. */
+ * on, what has finished is left alone, and fails where its report is gone. `fresh`: begins anew.
+ * `*ret_signal`: what stopped it, else 0. An exit code. */
 int dpc_training_run(const struct dpc_training *training, const char *file,
                      const struct dpc_experiment *experiment, const struct dpc_run_folder *folder,
                      bool fresh, int *ret_signal);

@@ -73,6 +73,17 @@ check 'a finished comparison trains nothing' grep -q ' 0 of them to be trained' 
 check 'and says the same' cmp -s before.json table/compare.json
 check 'as JSON, too' [ "$(value_of comparison <again.out)" = table ]
 
+# --- A finished run whose report is gone has failed, and heals with it.
+report=table/runs/$(figure flat run)/report/report.json
+mv "$report" report.json
+run_to_end unreported dipaco compare table.yaml --dir table
+check 'a run without its report is a failure' [ "$status" = 1 ]
+check 'and the report is named' grep -q 'could not find ".*/report/report.json"' unreported.err
+check 'so is the folder' grep -q 'to begin it anew, remove "' unreported.err
+mv report.json "$report"
+run_to_end healed dipaco compare table.yaml --dir table
+check 'with its report it is whole again' cmp -s before.json table/compare.json
+
 # --- A run that says what is wanted, under a name that neither this nor an earlier release gave it.
 flat=table/runs/$(figure flat run)
 mv "$flat" table/runs/flat-renamed

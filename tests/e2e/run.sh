@@ -36,6 +36,13 @@ run_to_end json dipaco run tiny.yaml --dir first --json --prompt 'abra '
 check 'as JSON' [ "$(value_of experiment <json.out)" = tiny ]
 check 'with the prompt that was given' grep -q '"prompt": "abra "' json.out
 
+# --- Without its report, which nothing writes again.
+mv first/report/report.json report.json
+run_to_end unreported dipaco run tiny.yaml --dir first
+check 'a finished run without its report fails' [ "$status" = 1 ]
+check 'and the way out is told' grep -q 'could not find .*/report.json": .*--fresh' unreported.err
+mv report.json first/report/report.json
+
 # Guessing at random has a perplexity of 256.
 for name in dense dipaco; do
     reported=$(sed -n "/\"name\": *\"$name\"/,/}/p" first/report/report.json | value_of ppl)
