@@ -2,6 +2,7 @@
  * In this order: the options, the folder and the corpus before anything runs, the children. */
 #include "cli/training.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,27 +17,58 @@
 
 /* --- Devices. */
 
+/* "": the word numbers none. */
+static const char *
+card_number(const char *word)
+{
+    return strncmp(word, "cuda:", 5) == 0 ? word + 5 : "";
+}
+
 static bool
 is_device(const char *word)
 {
-    const char *number = strncmp(word, "cuda:", 5) == 0 ? word + 5 : "";
+    const char *number = card_number(word);
     return strcmp(word, "cpu") == 0 || strcmp(word, "auto") == 0 || strcmp(word, "cuda") == 0 ||
            (*number && strspn(number, "0123456789") == strlen(number));
 }
 
-/* Every word of the list is a device; `*ret_cards`: one of them is "cuda". */
+/* What a list of devices asks of this machine. */
+struct wanted {
+    bool cards;
+    unsigned long last; /* number of the highest card that it names */
+};
+
+/* Every word of the list is a device. */
 static bool
-are_devices(const char *list, bool *ret_cards)
+are_devices(const char *list, struct wanted *ret_wanted)
 {
     char word[DPC_NAME_MAX];
-    *ret_cards = false;
+    *ret_wanted = (struct wanted){0};
     for (uint32_t i = 0; i < dpc_device_words(list); i++) {
         dpc_device_word(list, i, word, sizeof word);
         if (!is_device(word))
             return false;
-        *ret_cards = *ret_cards || strcmp(word, "cuda") == 0;
+        unsigned long card = strtoul(card_number(word), NULL, 10);
+        ret_wanted->cards = ret_wanted->cards || strncmp(word, "cuda", 4) == 0;
+        ret_wanted->last = card > ret_wanted->last ? card : ret_wanted->last;
     }
     return true;
+}
+
+/* A worker waits for a card that comes late; who starts a run is there, and is told. */
+static int
+probe_cards(struct dpc_training *training, const struct wanted *wanted, struct dpc_error *err)
+{
+    const char *plugin = *training->card_plugin ? training->card_plugin : NULL;
+    if (!wanted->cards)
+        return DPC_OK;
+    int rc = dpc_card_probe(plugin, &training->cards, err);
+    if (rc != DPC_OK || wanted->last < training->cards)
+        return rc;
+    return dpc_error_set(err, DPC_ENOTFOUND,
+                         "there is no card cuda:%lu to compute with: the last one of this machine "
+                         "is cuda:%" PRIu32,
+                         wanted->last, training->cards - 1);
 }
 
 /* Workers run in another folder, so that the plug-in's name has to be absolute. */
@@ -45,9 +77,9 @@ dpc_training_init(struct dpc_training *training, const struct dpc_call *call,
                   const struct dpc_training_options *given)
 {
     struct dpc_error err;
-    bool cards;
+    struct wanted wanted;
     *training = (struct dpc_training){.call = call, .given = given};
-    if (!are_devices(given->device, &cards))
+    if (!are_devices(given->device, &wanted))
         return dpc_complain(call, DPC_EXIT_USAGE,
                             "--device takes cpu, auto, cuda or cuda:N, or a list of these, not "
                             "\"%s\"",
@@ -55,8 +87,7 @@ dpc_training_init(struct dpc_training *training, const struct dpc_call *call,
     if (given->card_plugin && !realpath(given->card_plugin, training->card_plugin))
         return dpc_complain(call, DPC_EXIT_FAILED, "could not find plug-in \"%s\"",
                             given->card_plugin);
-    if (cards && dpc_card_probe(*training->card_plugin ? training->card_plugin : NULL,
-                                &training->cards, &err) != DPC_OK)
+    if (probe_cards(training, &wanted, &err) != DPC_OK)
         return dpc_complain_error(call, &err);
     return DPC_EXIT_OK;
 }

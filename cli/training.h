@@ -51,13 +51,13 @@ struct dpc_training {
     const struct dpc_call *call;
     const struct dpc_training_options *given;
     char card_plugin[PATH_MAX]; /* absolute; "": the usual one */
-    uint32_t cards;             /* that workers take in turn; 0: none are */
+    uint32_t cards;             /* of this machine; 0: no worker is to take one */
     const char *from;           /* run that a new one is made from, DIR or DIR@ROUND; NULL: none */
     const char *warm_start; /* run whose warm start a new one takes over where it can; NULL: none */
 };
 
-/* Looks at the options, and at this machine's cards where workers are to take them. An exit code.
- */
+/* Looks at the options, and at this machine's cards where workers are to take them: one that is
+ * not there is a failure. An exit code. */
 int dpc_training_init(struct dpc_training *training, const struct dpc_call *call,
                       const struct dpc_training_options *given);
 

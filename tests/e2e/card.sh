@@ -52,16 +52,34 @@ check 'failing: the lease was given back with the reason' \
 check 'failing: no work until it is found again' log_says failing 'no work is asked for'
 check 'failing: the versions are those of the calm run' same_versions calm failing
 
-# --- A driver that comes late.
+# --- A card that is not there: who starts the run is told, and nothing waits.
+refused_card() { # NAME CARDS DEVICE WORDS
+    run_to_end "$1" env FAKE_CARD="$2" timeout 60 dipaco run tiny.yaml --dir "$1" --device "$3" \
+        --card-plugin "$plugin"
+    check "$1: --device $3 with FAKE_CARD=$2 fails" [ "$status" = 1 ]
+    check "$1: it says why" grep -q "$4" "$1.err"
+}
+refused_card without none cuda 'no fake driver is loaded'
+refused_card numbered none cuda:0 'no fake driver is loaded'
+refused_card beyond 1 cpu,cuda:1 'there is no card cuda:1 .* is cuda:0$'
+refused_card far 2 cuda,cuda:99999999999999999999 'there is no card cuda:.* is cuda:1$'
+
+# --- A driver that comes late: a worker waits for it.
 FAKE_CARD=file:$work/driver
 export FAKE_CARD
-start_run late dipaco run tiny.yaml --dir late --workers 1 --device cuda:0 --card-plugin "$plugin"
-wait_for 30 'a worker that waits for its card' log_says late 'no work is asked for'
-check 'late: it says why' log_says late 'no fake driver is loaded'
+start_coordinator tiny.yaml
+start_worker --device cuda:0 --card-plugin "$plugin"
+waits() {
+    grep -q 'no work is asked for' "$log"
+}
+wait_for 30 'a worker that waits for its card' waits
+check 'late: it says why' grep -q 'no fake driver is loaded' "$log"
 : >driver
+wait_for 60 'the end of the late run' finished
+end_worker TERM
+kill -TERM "$supervisor"
 end_run
-[ "$status" = 0 ] || give_up "late: the run ended with $status"
-check 'late: the versions are those of the calm run' same_versions calm late
+check 'late: the versions are those of the calm run' same_versions calm store
 unset FAKE_CARD
 
 # --- Where the class of the first result was the processor's, auto goes on with it.
