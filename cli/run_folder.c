@@ -289,6 +289,23 @@ compare_experiment(const struct dpc_run_folder *folder, const char *file, const 
                                : "");
 }
 
+/* What a finished run was trained with is not written over by what nobody will read. */
+static int
+check_unfinished(const struct dpc_run_folder *folder, struct dpc_buf *ret_changes,
+                 bool *ret_changed, struct dpc_error *err)
+{
+    struct dpc_run_state state;
+    int rc = dpc_run_state_load(folder, &state, err);
+    if (rc != DPC_OK || !state.finished)
+        return rc;
+    dpc_buf_printf(ret_changes,
+                   "the run has finished, so that this has no effect; begin anew with --fresh, or "
+                   "go on from it in another --dir with --from %s\n",
+                   folder->path);
+    *ret_changed = false;
+    return DPC_OK;
+}
+
 int
 dpc_run_folder_claim(const struct dpc_run_folder *folder, const struct dpc_experiment *experiment,
                      struct dpc_buf *ret_changes, struct dpc_error *err)
@@ -305,6 +322,8 @@ dpc_run_folder_claim(const struct dpc_run_folder *folder, const struct dpc_exper
         if (rc == DPC_OK)
             rc = compare_experiment(folder, file, (const char *)text, len, experiment, ret_changes,
                                     &changed, err);
+        if (rc == DPC_OK && changed)
+            rc = check_unfinished(folder, ret_changes, &changed, err);
         dpc_free(text);
         if (rc != DPC_OK || !changed)
             return rc;

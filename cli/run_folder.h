@@ -48,8 +48,9 @@ int dpc_run_folder_clear(const struct dpc_run_folder *folder, struct dpc_error *
 int dpc_run_folder_clear_store(const struct dpc_run_folder *folder,
                                struct dpc_error *err) DPC_MUST_CHECK;
 
-/* Compares with experiment.yaml, and writes it where there is none. Different: DPC_EPERM, and
- * `ret_changes` says key by key what changed and whether it may. */
+/* Compares with experiment.yaml, and writes it where there is none, or where only keys differ that
+ * may change and the run has not finished. `ret_changes` says key by key what changed and whether
+ * it may, and of a finished run that it has no effect. DPC_EPERM for one that may not. */
 int dpc_run_folder_claim(const struct dpc_run_folder *folder,
                          const struct dpc_experiment *experiment, struct dpc_buf *ret_changes,
                          struct dpc_error *err) DPC_MUST_CHECK;

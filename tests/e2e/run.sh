@@ -36,6 +36,15 @@ run_to_end json dipaco run tiny.yaml --dir first --json --prompt 'abra '
 check 'as JSON' [ "$(value_of experiment <json.out)" = tiny ]
 check 'with the prompt that was given' grep -q '"prompt": "abra "' json.out
 
+# --- A key that may change comes too late.
+sed '$ a evaluation: {windows: 3}' tiny.yaml >late.yaml
+cp first/experiment.yaml experiment.before
+run_to_end late dipaco run late.yaml --dir first
+check 'a finished run with a changed file still shows its result' [ "$status" = 0 ]
+check 'the change is told' grep -q 'evaluation.windows: 8 -> 3' late.err
+check 'and that it has no effect' grep -q 'has finished, so that this has no effect; .*--fresh' late.err
+check 'nor does it stand in experiment.yaml' cmp -s experiment.before first/experiment.yaml
+
 # --- Without its report, which nothing writes again.
 mv first/report/report.json report.json
 run_to_end unreported dipaco run tiny.yaml --dir first

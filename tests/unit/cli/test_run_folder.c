@@ -134,6 +134,41 @@ test_state(void)
     CU_ASSERT_TRUE(state.finished);
 }
 
+/* Whether claiming the folder for it wrote experiment.yaml again; `changes` says what it told. */
+static bool
+claim_writes(const struct dpc_experiment *experiment, struct dpc_buf *changes)
+{
+    struct stat before, after;
+    struct dpc_error err = {0};
+    CU_ASSERT_EQUAL(fstatat(folder.fd, "experiment.yaml", &before, 0), 0);
+    CU_ASSERT_EQUAL(dpc_run_folder_claim(&folder, experiment, changes, &err), DPC_OK);
+    CU_ASSERT_EQUAL(fstatat(folder.fd, "experiment.yaml", &after, 0), 0);
+    return before.st_ino != after.st_ino;
+}
+
+static void
+test_change_of_a_finished_run_has_no_effect(void)
+{
+    struct dpc_experiment experiment = experiment_of(yaml);
+    struct dpc_run_state state = {.finished = false};
+    struct dpc_error err = {0};
+    struct dpc_buf changes;
+    dpc_buf_init(&changes, 0);
+    CU_ASSERT_EQUAL(dpc_run_state_save(&folder, &state, NULL, 0, &err), DPC_OK);
+    experiment.evaluation.windows++;
+    CU_ASSERT(claim_writes(&experiment, &changes));
+    CU_ASSERT_PTR_NULL(strstr(dpc_buf_text(&changes), "no effect"));
+    state.finished = true;
+    CU_ASSERT_EQUAL(dpc_run_state_save(&folder, &state, NULL, 0, &err), DPC_OK);
+    CU_ASSERT(!claim_writes(&experiment, &changes));
+    CU_ASSERT_PTR_NULL(strstr(dpc_buf_text(&changes), "no effect"));
+    experiment.evaluation.windows++;
+    CU_ASSERT(!claim_writes(&experiment, &changes));
+    CU_ASSERT_PTR_NOT_NULL(strstr(dpc_buf_text(&changes), "no effect"));
+    CU_ASSERT_PTR_NOT_NULL(strstr(dpc_buf_text(&changes), "--fresh"));
+    dpc_buf_done(&changes);
+}
+
 static void
 test_clear(void)
 {
@@ -181,6 +216,7 @@ static const struct dpc_test tests[] = {
     {"a changed experiment is refused, key by key", test_changed_experiment_is_refused},
     {"keys are made once, and closed to others", test_keys},
     {"run.json", test_state},
+    {"a change of a finished run has no effect", test_change_of_a_finished_run_has_no_effect},
     {"beginning anew keeps keys and lock", test_clear},
     {"the admin endpoint behind a long path", test_admin_endpoint},
     {"the folder goes", test_close},
