@@ -36,7 +36,7 @@ static const struct dpc_option options[] = {
     DPC_TRAINING_OPTIONS(offsetof(struct compare_options, training)),
     {.name = "plan",
      .kind = DPC_OPTION_FLAG,
-     .help = "say what it would cost, and end",
+     .help = "say what it would cost, and end; with --json on standard output",
      .offset = offsetof(struct compare_options, plan)},
     {.name = "json",
      .kind = DPC_OPTION_FLAG,
@@ -122,27 +122,52 @@ find_warm_start(const struct compare *compare, uint32_t index, const bool *can)
 }
 
 static int
-tell_cost(const struct compare *compare, struct dpc_error *err)
+add_costs(const struct compare *compare, struct cost *cost, struct dpc_error *err)
 {
     bool *left = dpc_alloc(compare->runs.count, sizeof *left);
-    struct cost cost = {0};
-    char disk[DPC_SHORT_TEXT_MAX], time[DPC_SHORT_TEXT_MAX];
     int rc = DPC_OK;
     for (uint32_t i = 0; rc == DPC_OK && i < compare->runs.count; i++) {
         left[i] = !dpc_comparison_run_is_finished(compare->folder, &compare->runs.runs[i]);
         if (left[i])
             rc = add_cost(compare, &compare->runs.runs[i].experiment,
-                          find_warm_start(compare, i, left) != NULL, &cost, err);
+                          find_warm_start(compare, i, left) != NULL, cost, err);
     }
     dpc_free(left);
-    if (rc == DPC_OK)
-        fprintf(stderr,
-                "%" PRIu32 " rows, %" PRIu32 " runs, %" PRIu32
-                " of them to be trained: %.3g FLOPs, %s of disk, about %s here\n",
-                compare->comparison->rows_count, compare->runs.count, cost.left, cost.flops,
-                dpc_text_bytes((double)cost.disk_bytes, disk),
-                dpc_text_seconds(cost.seconds, time));
     return rc;
+}
+
+/* The result of --plan --json, in the words of `dipaco plan`. */
+static void
+print_cost(const struct compare *compare, const struct cost *cost)
+{
+    struct dpc_json *root = dpc_json_object();
+    dpc_json_set_text(root, "comparison", compare->comparison->name);
+    dpc_json_set_integer(root, "rows", compare->comparison->rows_count);
+    dpc_json_set_integer(root, "runs", compare->runs.count);
+    dpc_json_set_integer(root, "runs_left", cost->left);
+    dpc_json_set_number(root, "train_flops", cost->flops);
+    dpc_json_set_integer(root, "disk_bytes", (int64_t)cost->disk_bytes);
+    dpc_json_set_number(root, "seconds", cost->seconds);
+    dpc_json_show(root, stdout);
+    dpc_json_destroy(root);
+}
+
+static int
+tell_cost(const struct compare *compare, struct dpc_error *err)
+{
+    struct cost cost = {0};
+    char disk[DPC_SHORT_TEXT_MAX], time[DPC_SHORT_TEXT_MAX];
+    int rc = add_costs(compare, &cost, err);
+    if (rc != DPC_OK)
+        return rc;
+    fprintf(stderr,
+            "%" PRIu32 " rows, %" PRIu32 " runs, %" PRIu32
+            " of them to be trained: %.3g FLOPs, %s of disk, about %s here\n",
+            compare->comparison->rows_count, compare->runs.count, cost.left, cost.flops,
+            dpc_text_bytes((double)cost.disk_bytes, disk), dpc_text_seconds(cost.seconds, time));
+    if (compare->given->plan && compare->given->json)
+        print_cost(compare, &cost);
+    return DPC_OK;
 }
 
 /* --- Training. */

@@ -29,6 +29,10 @@ figure() { # ROW KEY
 dipaco compare table.yaml --dir table --plan 2>plan.err || fail 'plan'
 check 'the cost is told' grep -q '^4 rows, 3 runs, 3 of them to be trained: .* FLOPs' plan.err
 check 'and nothing is trained' [ ! -e table/compare.json ]
+run_to_end costs dipaco compare table.yaml --dir table --plan --json
+check 'as JSON, too' [ "$status:$(value_of runs_left <costs.out)" = 0:3 ]
+check 'with the operations' grep -qF ": $(awk "BEGIN {
+    printf \"%.3g\", $(value_of train_flops <costs.out) }") FLOPs, " plan.err
 
 # --- Stopped while the second run trains, and gone on with.
 start_run stopped dipaco compare table.yaml --dir table
