@@ -25,12 +25,19 @@ struct dpc_admin {
     char endpoint[DPC_ENDPOINT_MAX];
 };
 
+static const char scheme[] = "ipc://";
+
+bool
+dpc_admin_is_endpoint(const char *text)
+{
+    return strncmp(text, scheme, strlen(scheme)) == 0 && text[strlen(scheme)] &&
+           strlen(text) < DPC_ENDPOINT_MAX;
+}
+
 int
 dpc_admin_open(const char *endpoint, struct dpc_admin **ret_admin, struct dpc_error *err)
 {
-    static const char scheme[] = "ipc://";
-    if (strncmp(endpoint, scheme, strlen(scheme)) != 0 || !endpoint[strlen(scheme)] ||
-        strlen(endpoint) >= DPC_ENDPOINT_MAX)
+    if (!dpc_admin_is_endpoint(endpoint))
         return dpc_error_set(
             err, DPC_EINVAL,
             "\"%.100s\" is no admin endpoint: it looks like ipc:///path/admin.sock", endpoint);

@@ -15,7 +15,11 @@ enum { DPC_ADMIN_TIMEOUT_MS = 5000 };
 
 struct dpc_admin;
 
-/* `endpoint` is ipc. Connecting never fails for want of a coordinator: asking does. */
+/* It is of the scheme ipc, and no longer than an endpoint may be. */
+bool dpc_admin_is_endpoint(const char *text);
+
+/* DPC_EINVAL where `endpoint` is none. Connecting never fails for want of a coordinator: asking
+ * does. */
 int dpc_admin_open(const char *endpoint, struct dpc_admin **ret_admin,
                    struct dpc_error *err) DPC_MUST_CHECK;
 struct dpc_admin *dpc_admin_close(struct dpc_admin *admin);

@@ -316,7 +316,10 @@ run_command(struct parse *parse, int argc, char **argv, int index)
         status = check_arguments(parse);
         if (status == DPC_EXIT_OK) {
             struct dpc_call call = {parse->name, parse->options, parse->globals, parse->arguments};
-            status = command->run(&call);
+            if (parse->program->check)
+                status = parse->program->check(&call);
+            if (status == DPC_EXIT_OK)
+                status = command->run(&call);
         }
     }
     dpc_free(parse->options);

@@ -73,6 +73,9 @@ struct dpc_program {
     size_t options_count;
     const void *defaults;
     size_t options_bytes;
+    /* Whether they go together, before any subcommand runs; NULL: they always do. Complains, and
+     * returns an exit code. */
+    int (*check)(const struct dpc_call *call);
 };
 
 /* The whole main of a program: finds the subcommand, parses, runs; returns an exit code. Usage

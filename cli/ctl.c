@@ -36,6 +36,21 @@ static const struct dpc_command *const commands[] = {
     &dpc_command_dismiss,     &dpc_command_drain,    &dpc_command_undrain, &dpc_command_why,
 };
 
+/* Two coordinators at once would be one of them too many: which was meant nobody can tell. */
+static int
+check_globals(const struct dpc_call *call)
+{
+    const struct dpc_ctl_globals *globals = call->globals;
+    if (globals->admin && globals->dir)
+        return dpc_complain(call, DPC_EXIT_USAGE,
+                            "--admin and --dir each name a coordinator: leave one of them out");
+    if (globals->admin && !dpc_admin_is_endpoint(globals->admin))
+        return dpc_complain(call, DPC_EXIT_USAGE,
+                            "--admin must look like ipc:///path/admin.sock, not \"%s\"",
+                            globals->admin);
+    return DPC_EXIT_OK;
+}
+
 const struct dpc_program dpc_program_dipacoctl = {
     .name = "dipacoctl",
     .summary = "Asks a running dipaco-coordinator.",
@@ -44,6 +59,7 @@ const struct dpc_program dpc_program_dipacoctl = {
     .options = options,
     .options_count = DPC_COUNT(options),
     .options_bytes = sizeof(struct dpc_ctl_globals),
+    .check = check_globals,
 };
 
 static int

@@ -100,4 +100,10 @@ check 'and says so' grep -q 'is in use by another program' run.err
 kill -9 "$thief"
 wait "$thief" 2>/dev/null
 
+# --- Which coordinator.
+run_to_end run dipacoctl --dir . --admin "ipc://$work/admin.sock" status
+expect 'two coordinators at once' 2 'leave one of them out'
+run_to_end run dipacoctl --admin tcp://1 status
+expect 'what is no admin socket' 2 'admin must look like ipc:///path/admin.sock'
+
 finish
