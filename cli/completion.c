@@ -302,6 +302,15 @@ begin(struct dpc_completion *completion, const struct dpc_completion_request *re
     return code;
 }
 
+/* Beside a run that goes on versions are removed that it had when it was last looked at. */
+static int
+begin_again(struct dpc_completion *completion, const struct dpc_completion_request *request,
+            struct dpc_error *err)
+{
+    int code = dpc_model_refresh(completion->model, err);
+    return code == DPC_OK ? begin(completion, request, err) : code;
+}
+
 /* What was read, and the path, are not needed any more. */
 static void
 let_go(struct dpc_completion *completion)
@@ -326,6 +335,8 @@ dpc_completion_create(struct dpc_model *model, const struct dpc_completion_reque
     for (uint32_t i = 0; i < request->stops_count; i++)
         completion->stops[completion->stops_count++] = dpc_strdup(request->stops[i]);
     int code = begin(completion, request, err);
+    if (code == DPC_ESTALE)
+        code = begin_again(completion, request, err);
     if (code != DPC_OK) {
         dpc_completion_destroy(completion);
         return code;

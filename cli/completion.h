@@ -43,7 +43,8 @@ void dpc_completion_request_done(struct dpc_completion_request *request);
 struct dpc_completion;
 
 /* Routes the prompt, or takes the path that the request names, and reads it. The request may be
- * released afterwards. DPC_EINVAL, DPC_ELIMIT, DPC_ENOTFOUND for a path that is none, DPC_EBUSY. */
+ * released afterwards. DPC_EINVAL, DPC_ELIMIT, DPC_ENOTFOUND for a path that is none, DPC_EBUSY;
+ * DPC_ESTALE when what the run was is gone, and looking at it again did not help. */
 int dpc_completion_create(struct dpc_model *model, const struct dpc_completion_request *request,
                           uint64_t number, struct dpc_completion **ret_completion,
                           struct dpc_error *err) DPC_MUST_CHECK;

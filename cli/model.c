@@ -27,6 +27,7 @@ struct resident {
 };
 
 struct dpc_model {
+    char folder[DPC_PATH_MAX]; /* of the store */
     struct dpc_experiment experiment;
     struct dpc_topology topology;
     struct dpc_store *store;
@@ -164,26 +165,78 @@ dpc_model_set_residents(struct dpc_model *model, uint32_t count)
     model->routing_apart = true;
 }
 
-int
-dpc_model_open(const char *folder, struct dpc_model **ret_model, struct dpc_error *err)
+/* What the store holds now; nothing to compute with yet. */
+static int
+read_store(const char *folder, struct dpc_model **ret_model, struct dpc_error *err)
 {
-    char store[DPC_PATH_MAX];
     struct dpc_model *model = dpc_alloc(1, sizeof *model);
     model->routing.loaded = NONE;
-    make_room(model, 1);
-    int rc = find_store(folder, store, err);
+    int rc = find_store(folder, model->folder, err);
     if (rc == DPC_OK)
-        rc = dpc_store_open(store, DPC_KV_READ_ONLY, &model->store, err);
+        rc = dpc_store_open(model->folder, DPC_KV_READ_ONLY, &model->store, err);
     if (rc == DPC_OK)
         rc = load_records(model, err);
-    if (rc == DPC_OK)
-        rc = choose_options(model, err);
     if (rc != DPC_OK) {
         dpc_model_close(model);
         return rc;
     }
     *ret_model = model;
     return DPC_OK;
+}
+
+int
+dpc_model_open(const char *folder, struct dpc_model **ret_model, struct dpc_error *err)
+{
+    struct dpc_model *model;
+    int rc = read_store(folder, &model, err);
+    if (rc != DPC_OK)
+        return rc;
+    make_room(model, 1);
+    rc = choose_options(model, err);
+    if (rc != DPC_OK) {
+        dpc_model_close(model);
+        return rc;
+    }
+    *ret_model = model;
+    return DPC_OK;
+}
+
+#define SWAP(a, b)                                                                                 \
+    do {                                                                                           \
+        __typeof__(a) swapped = (a);                                                               \
+        (a) = (b);                                                                                 \
+        (b) = swapped;                                                                             \
+    } while (0)
+
+/* All that a run changes as it goes on; its experiment and its topology stay. */
+static void
+swap_records(struct dpc_model *model, struct dpc_model *other)
+{
+    SWAP(model->store, other->store);
+    SWAP(model->phase, other->phase);
+    SWAP(model->modules, other->modules);
+    SWAP(model->modules_known, other->modules_known);
+    SWAP(model->paths, other->paths);
+    SWAP(model->bests, other->bests);
+    SWAP(model->router, other->router);
+}
+
+int
+dpc_model_refresh(struct dpc_model *model, struct dpc_error *err)
+{
+    struct dpc_model *now;
+    struct dpc_error why;
+    if (read_store(model->folder, &now, &why) != DPC_OK)
+        return dpc_error_set(err, DPC_ESTALE, "could not look at the run again: %s", why.text);
+    bool same = dpc_store_incarnation(now->store) == dpc_store_incarnation(model->store);
+    if (same)
+        swap_records(model, now);
+    dpc_model_close(now);
+    return same ? DPC_OK
+                : dpc_error_set(err, DPC_ESTALE,
+                                "could not look at the run again: another one stands in \"%.200s\" "
+                                "by now; end this program and start it again",
+                                model->folder);
 }
 
 struct dpc_model *
@@ -302,6 +355,20 @@ dpc_model_test_documents(struct dpc_model *model, uint32_t path, uint8_t **ret_b
     return DPC_OK;
 }
 
+/* A blob that the records named when they were read. */
+static int
+load_blob(const struct dpc_model *model, const struct dpc_hash *hash, const char *what,
+          uint8_t **ret_bytes, size_t *ret_len, struct dpc_error *err)
+{
+    int rc = dpc_store_blob_load(model->store, hash, ret_bytes, ret_len, err);
+    if (rc != DPC_ENOTFOUND)
+        return rc;
+    return dpc_error_set(err, DPC_ESTALE,
+                         "%s is gone: the run went on, and its coordinator removed it; ask again, "
+                         "or let it keep more with keep_rounds",
+                         what);
+}
+
 /* --- Composing a path. */
 
 static int
@@ -311,11 +378,7 @@ load_module(const struct dpc_model *model, struct dpc_path *path, uint32_t index
     uint8_t *bytes = NULL;
     size_t len = 0, floats = dpc_path_module_floats(path, index);
     const float *values;
-    int rc = dpc_store_blob_load(model->store, published, &bytes, &len, err);
-    if (rc == DPC_ENOTFOUND)
-        return dpc_error_set(err, rc,
-                             "a module's version is gone: the run went on, and its coordinator "
-                             "removed it; ask again, or let it keep more with keep_rounds");
+    int rc = load_blob(model, published, "a module's version", &bytes, &len, err);
     if (rc == DPC_OK)
         rc = dpc_tensor_blob_read(bytes, len, floats, &values, err);
     if (rc == DPC_OK)
@@ -442,7 +505,7 @@ load_router(struct dpc_model *model, struct dpc_error *err)
     if (dpc_hash_is_none(&model->phase.router))
         return dpc_error_set(err, DPC_ENOTFOUND,
                              "there is no router yet: the run has not come that far");
-    int rc = dpc_store_blob_load(model->store, &model->phase.router, &bytes, &len, err);
+    int rc = load_blob(model, &model->phase.router, "the router", &bytes, &len, err);
     if (rc == DPC_OK)
         rc = dpc_router_read(bytes, len, &model->router, err);
     dpc_free(bytes);

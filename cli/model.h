@@ -24,6 +24,11 @@ int dpc_model_open(const char *folder, struct dpc_model **ret_model,
                    struct dpc_error *err) DPC_MUST_CHECK;
 struct dpc_model *dpc_model_close(struct dpc_model *model);
 
+/* Reads the store again: what comes into memory from then on is as the run stands now; what is
+ * there stays as it is. DPC_ESTALE when the store cannot be read any more or is that of another
+ * run, and the model is what it was. */
+int dpc_model_refresh(struct dpc_model *model, struct dpc_error *err) DPC_MUST_CHECK;
+
 const struct dpc_experiment *dpc_model_experiment(const struct dpc_model *model);
 const struct dpc_topology *dpc_model_topology(const struct dpc_model *model);
 /* What made tokens of its corpus; it belongs to the model. DPC_ENOTFOUND before the corpus was
@@ -48,7 +53,8 @@ void dpc_model_set_residents(struct dpc_model *model, uint32_t count);
 
 /* The path composed of the versions of its modules that it takes, checked against their hashes. It
  * belongs to the model and is valid until the next call, or as long as it is held; batches of up to
- * dpc_model_batch_max sequences. DPC_EBUSY when all that may be in memory are held. */
+ * dpc_model_batch_max sequences. DPC_EBUSY when all that may be in memory are held, DPC_ESTALE when
+ * the run went on and what it was is gone (dpc_model_refresh). */
 int dpc_model_path(struct dpc_model *model, uint32_t path, struct dpc_path **ret_path,
                    struct dpc_error *err) DPC_MUST_CHECK;
 /* Of a path that dpc_model_path gave; as often as it was held it has to be let go. */
@@ -57,7 +63,7 @@ void dpc_model_let_go(struct dpc_model *model, const struct dpc_path *path);
 uint32_t dpc_model_batch_max(const struct dpc_model *model);
 
 /* The routed path of a text by its first `routing.prefix` tokens: the router over its features.
- * DPC_ENOTFOUND before there is a router. */
+ * DPC_ENOTFOUND before there is a router, DPC_ESTALE as above. */
 int dpc_model_route(struct dpc_model *model, const int32_t *tokens, uint32_t tokens_count,
                     uint32_t *ret_path, struct dpc_error *err) DPC_MUST_CHECK;
 

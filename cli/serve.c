@@ -98,6 +98,7 @@ status_of(int code)
     case DPC_ENOTFOUND:
         return MHD_HTTP_NOT_FOUND;
     case DPC_EBUSY:
+    case DPC_ESTALE:
         return MHD_HTTP_SERVICE_UNAVAILABLE;
     default:
         return MHD_HTTP_INTERNAL_SERVER_ERROR;

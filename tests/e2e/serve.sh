@@ -149,4 +149,43 @@ kill "$supervisor"
 end_run
 check 'it ends when it is asked to, with answers under way' [ "$status" = 0 ]
 check 'answers stand in its output' grep -q '^cmpl-1 path=[01]-[01] prompt_tokens=11 tokens=24 seconds=' serve.out
+
+# --- Beside a run that goes on: what it was when serving began is swept meanwhile.
+
+# Wide enough for blobs in files: those in the database are there as long as it is open.
+make_experiment wide.yaml 's/dim: 16/dim: 32/; s/ffn: 32/ffn: 64/; s/rounds: 3/rounds: 24/' \
+    's/steps: 20,/steps: 100,/' '$ a keep_rounds: 1'
+start_run going dipaco run wide.yaml --dir going
+merged() {
+    [ "$(grep -c 'outer step module=lower' going/logs/coordinator.log)" -ge 4 ]
+}
+wait_for 60 'some rounds' merged
+hold_in_training going
+going=$supervisor
+worker=$going
+start_run beside dipaco serve going --http 127.0.0.1:0 --paths 5
+wait_for 20 'the address' grep -q '^http://127.0.0.1:[0-9]*/v1/completions$' beside.out
+url=$(sed -n 1p beside.out)
+greedy() { # MODEL NAME: its status
+    ask "{\"prompt\": \"abd\", \"max_tokens\": 24, \"temperature\": 0, \"model\": \"$1\"}" \
+        -o "$2" -w '%{http_code}'
+}
+check 'a path of the run as it stands' [ "$(greedy 0-0 before.json)" = 200 ]
+release_workers going
+wait "$going" || fail 'the run that went on'
+worker=
+check 'a path in memory is as it was' [ "$(greedy 0-0 after.json)" = 200 ]
+check 'to the letter' [ "$(text_of before.json)" = "$(text_of after.json)" ]
+check 'one whose versions were swept is that of now' [ "$(greedy 1-1 swept.json)" = 200 ]
+run_to_end now dipaco generate going --path 1-1 --prompt abd --tokens 24 --temperature 0 --json
+check 'as generate writes it' [ "$(text_of swept.json)" = "$(text_of now.out)" ]
+check 'one that is routed is, too' [ "$(greedy dipaco routed.json)" = 200 ]
+mv going/coordinator/blobs blobs.gone
+check 'what is gone altogether: 503' [ "$(greedy dense gone.json)" = 503 ]
+check 'which is no fault of the request' grep -q '"type":"server_error"' gone.json
+check 'and says what helps' grep -q 'is gone: .*keep_rounds' gone.json
+mv blobs.gone going/coordinator/blobs
+check 'and when it is back it is written' [ "$(greedy dense back.json)" = 200 ]
+kill "$supervisor"
+end_run
 finish
