@@ -9,9 +9,17 @@
 #include <stdatomic.h>
 
 #include "base/alloc.h"
+#include "base/limits.h"
 #include "base/queue.h"
 
-enum { EXECUTOR_JOBS_MAX = 4096, EXECUTOR_THREADS_MAX = 64 };
+enum {
+    /* Of kinds of which there is one at a time (coordinator/jobs.h). */
+    EXECUTOR_SINGLE_JOBS_MAX = 16,
+    /* Checks, and an outer step of every module with another of each that a rollback made idle
+     * while it waited: outer steps always find a place. */
+    EXECUTOR_JOBS_MAX = DPC_CHECKS_MAX + 2 * DPC_MODULES_MAX + EXECUTOR_SINGLE_JOBS_MAX,
+    EXECUTOR_THREADS_MAX = 64,
+};
 
 struct dpc_executor {
     struct dpc_queue *waiting, *finished;

@@ -164,6 +164,22 @@ submit(struct dpc_server *server, const struct dpc_peer *peer, uint64_t request,
     server_step(server, &event, peer, request);
 }
 
+/* False when there are too many. */
+static bool
+take_check(struct dpc_server *server, const struct dpc_peer *peer, const struct dpc_msg *msg)
+{
+    if (server->checks_count == DPC_CHECKS_MAX)
+        return false;
+    struct dpc_job *job = dpc_job_create(DPC_JOB_CHECK, &server->world);
+    job->submit = msg->submit;
+    job->peer = *peer;
+    job->request = msg->request;
+    if (!server_start_job(server, job))
+        return false;
+    server->checks[server->checks_count++] = job;
+    return true;
+}
+
 static void
 start_check(struct dpc_server *server, const struct dpc_peer *peer, const struct dpc_msg *msg)
 {
@@ -180,17 +196,9 @@ start_check(struct dpc_server *server, const struct dpc_peer *peer, const struct
         submit(server, peer, msg->request, &msg->submit, &nothing);
         return;
     }
-    if (server->checks_count == DPC_CHECKS_MAX) {
+    if (!take_check(server, peer, msg))
         server_reply_error(server, server->control, peer, msg->request, DPC_EAGAIN,
                            "too many submissions wait to be checked: hand it in again");
-        return;
-    }
-    struct dpc_job *job = dpc_job_create(DPC_JOB_CHECK, &server->world);
-    job->submit = msg->submit;
-    job->peer = *peer;
-    job->request = msg->request;
-    server->checks[server->checks_count++] = job;
-    server_start_job(server, job);
 }
 
 static void

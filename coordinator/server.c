@@ -30,18 +30,18 @@ server_fail(struct dpc_server *server, const struct dpc_error *error)
     }
 }
 
-void
+bool
 server_start_job(struct dpc_server *server, struct dpc_job *job)
 {
     if (dpc_executor_put(server->executor, job) == DPC_OK) {
         server_note_job(server, job);
-        return;
+        return true;
     }
-    /* Only submissions can be that many, and their workers ask again. */
     if (job->type != DPC_JOB_CHECK)
         server_fail(server, &(struct dpc_error){.code = DPC_ELIMIT,
                                                 .text = "too many effects wait for an executor"});
     dpc_job_drop(job);
+    return false;
 }
 
 /* --- What the core asks for. */

@@ -18,10 +18,6 @@
 #include "coordinator/server.h"
 #include "proto/channel.h"
 
-/* Submissions that are looked at at one time. Well below what an executor holds, so that outer
- * steps always find a place; a worker whose submission is put off repeats it. */
-enum { DPC_CHECKS_MAX = 256 };
-
 /* When blobs that nothing needs are removed (sweeps.c). */
 struct dpc_sweeps {
     uint64_t epoch;          /* sweeps begun */
@@ -153,7 +149,9 @@ void server_step(struct dpc_server *server, const struct dpc_event *event,
                  const struct dpc_peer *peer, uint64_t request);
 /* Ends the daemon with this error after the present turn of the loop. */
 void server_fail(struct dpc_server *server, const struct dpc_error *error);
-void server_start_job(struct dpc_server *server, struct dpc_job *job);
+/* True when the executor has it. Else it is dropped, and that ends the daemon unless it was a
+ * check, which is asked for again. */
+bool server_start_job(struct dpc_server *server, struct dpc_job *job);
 
 /* --- sweeps.c */
 /* Books of what is inside the executor: each job, when it goes in and when it has been finished. */
