@@ -10,6 +10,7 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "coordinator/verified.h"
 #include "data/routes.h"
 #include "proto/serve.h"
 #include "proto/transfer.h"
@@ -20,7 +21,9 @@ enum {
     READINGS_MAX = 256,
     ASKERS_MAX = 4096,
     SHARE_MAX = 4 * DPC_TRANSFER_CREDIT,
-    VERIFIED_MAX = 1024,
+    /* Blobs that are known to be whole: more than are under way at a time, since most are fetched
+     * by many workers, and each of these fetches a few at once. */
+    VERIFIED_MAX = 4 * DPC_WORKERS_MAX,
     /* Answers in one turn of the loop, so that bulk never starves control. */
     ANSWERS_TURN = 32,
     /* More than the keys that may connect. */
@@ -52,13 +55,12 @@ struct sender {
 struct dpc_reading {
     struct dpc_executor *reader;
     uint32_t jobs_count, askers_count;
-    size_t verified_next;
     int64_t looked_ms;
-    struct dpc_job *ended;                  /* whose askers are being answered; NULL: none */
-    struct dpc_job *jobs[READINGS_MAX];     /* of the reader, and that one */
-    struct asker askers[ASKERS_MAX];        /* in the order in which they asked */
-    struct sender *senders;                 /* [SENDERS_PLACES], by key */
-    struct dpc_hash verified[VERIFIED_MAX]; /* found whole since the start, a ring */
+    struct dpc_job *ended;              /* whose askers are being answered; NULL: none */
+    struct dpc_job *jobs[READINGS_MAX]; /* of the reader, and that one */
+    struct asker askers[ASKERS_MAX];    /* in the order in which they asked */
+    struct sender *senders;             /* [SENDERS_PLACES], by key */
+    struct dpc_verified *verified;      /* found whole since the start */
 };
 
 /* A request that is being served. */
@@ -77,16 +79,6 @@ find_job(const struct dpc_reading *reading, const struct dpc_hash *hash)
             return reading->jobs[i];
     }
     return NULL;
-}
-
-static bool
-is_verified(const struct dpc_reading *reading, const struct dpc_hash *hash)
-{
-    for (size_t i = 0; i < VERIFIED_MAX; i++) {
-        if (dpc_hash_equal(&reading->verified[i], hash))
-            return true;
-    }
-    return false;
 }
 
 static uint32_t
@@ -140,7 +132,7 @@ static int
 blob_read(void *context, const struct dpc_hash *hash, uint64_t offset, void *ret_bytes, size_t len)
 {
     const struct serving *serving = context;
-    if (!is_verified(serving->server->reading, hash))
+    if (!dpc_verified_has(serving->server->reading->verified, hash))
         return begin(serving, DPC_JOB_VERIFY, hash, NULL);
     return dpc_store_blob_read(serving->server->store, hash, offset, ret_bytes, len);
 }
@@ -411,7 +403,8 @@ server_answer_bulk(struct dpc_server *server, const struct dpc_peer *peer,
 {
     struct serving serving = {server, peer};
     const struct dpc_job *job = find_job(server->reading, hash_of(msg));
-    if (job && (job->type == DPC_JOB_ARRIVAL || !is_verified(server->reading, hash_of(msg))))
+    if (job && (job->type == DPC_JOB_ARRIVAL ||
+                !dpc_verified_has(server->reading->verified, hash_of(msg))))
         wait_for(&serving, msg, false);
     else
         answer(&serving, msg);
@@ -427,7 +420,7 @@ note_read(struct dpc_server *server, struct dpc_job *job)
     if (job->type == DPC_JOB_ARRIVAL && server_ran_out(server, code))
         job->code = refuse_for_want_of_room(server, &job->error);
     else if (code == DPC_OK)
-        reading->verified[reading->verified_next++ % VERIFIED_MAX] = job->blob;
+        dpc_verified_add(reading->verified, &job->blob);
     else if (code == DPC_ECORRUPT && is_change(server, &job->blob)) {
         dpc_log_warning("a difference between versions is damaged, they go out whole reason=\"%s\"",
                         job->error.text);
@@ -522,6 +515,7 @@ server_begin_reading(struct dpc_server *server)
     server->reading = dpc_alloc(1, sizeof *server->reading);
     server->reading->reader = dpc_executor_create(1, dpc_job_run, dpc_job_drop);
     server->reading->senders = dpc_alloc(SENDERS_PLACES, sizeof *server->reading->senders);
+    server->reading->verified = dpc_verified_create(VERIFIED_MAX);
 }
 
 void
@@ -532,6 +526,7 @@ server_end_reading(struct dpc_server *server)
     dpc_executor_destroy(server->reading->reader);
     dpc_job_drop(server->reading->ended);
     dpc_free(server->reading->senders);
+    dpc_verified_destroy(server->reading->verified);
     server->reading = dpc_free(server->reading);
 }
 

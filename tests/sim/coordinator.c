@@ -51,6 +51,7 @@ sim_coordinator_done(struct sim *sim)
     sim_history_done(&coordinator->history);
     dpc_actions_done(&coordinator->actions);
     dpc_topology_done(&coordinator->topology);
+    dpc_verified_destroy(coordinator->verified);
     dpc_free(coordinator->yaml);
 }
 
@@ -317,7 +318,8 @@ sim_coordinator_start(struct sim *sim)
 {
     struct sim_coordinator *coordinator = &sim->coordinator;
     coordinator->life++;
-    memset(coordinator->verified, 0, sizeof coordinator->verified);
+    dpc_verified_destroy(coordinator->verified);
+    coordinator->verified = dpc_verified_create(SIM_VERIFIED_MAX);
     set_clock(sim);
     sim_note(sim, "coordinator starts life=%u", coordinator->life);
     if (!open_store(sim) || !create_core(sim))

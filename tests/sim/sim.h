@@ -18,6 +18,7 @@
 #include "base/rng.h"
 #include "coordinator/core/why.h"
 #include "coordinator/refold.h"
+#include "coordinator/verified.h"
 #include "base/planted.h"
 #include "storage/db/store.h"
 #include "tests/sim/disk.h"
@@ -32,11 +33,11 @@ enum {
     SIM_FLOATS = 64,       /* of a module */
     SIM_PIECES = 16,       /* of a document: dpc_experiment_pieces of what plans say */
     SIM_HEARTBEAT_MS = 1000,
-    SIM_PATHS_MAX = 68,       /* 64 routed ones, and 4 of the warm start */
+    SIM_PATHS_MAX = 68, /* 64 routed ones, and 4 of the warm start */
     SIM_MODULES_MAX = 32,
     SIM_ROUNDS_MAX = 24,      /* of the dense path: warm start, rollbacks and all */
     SIM_INDEX_PATHS_MAX = 10, /* with more, indices are checked at some events only */
-    SIM_VERIFIED_MAX = 64, /* blobs that the coordinator knows to be whole, as its server has it */
+    SIM_VERIFIED_MAX = 64, /* blobs that the coordinator knows to be whole: few, so that they go */
     SIM_NOBODY = UINT32_MAX,
     SIM_INLINE_BYTES_MAX = 96, /* of a blob in the kv: tensors are files, states are not */
 };
@@ -180,9 +181,8 @@ struct sim_coordinator {
     struct dpc_core *core;   /* NULL: down */
     int broken;              /* why the process must end; DPC_OK: it must not */
     char broken_text[DPC_ERROR_TEXT_MAX];
-    struct dpc_hash verified[SIM_VERIFIED_MAX]; /* by this process, a ring */
-    size_t verified_next;
-    uint32_t rollbacks, revokes; /* so far */
+    struct dpc_verified *verified; /* by this process */
+    uint32_t rollbacks, revokes;   /* so far */
     struct sim_revoke revoke;
     bool tampered; /* the submission in hand has other bits than were computed */
     struct dpc_actions actions;

@@ -44,17 +44,15 @@ verify_once(struct sim *sim, const struct dpc_hash *hash)
     struct dpc_error err;
     uint8_t *bytes;
     size_t len;
-    for (size_t i = 0; i < SIM_VERIFIED_MAX; i++) {
-        if (dpc_hash_equal(&coordinator->verified[i], hash))
-            return DPC_OK;
-    }
+    if (dpc_verified_has(coordinator->verified, hash))
+        return DPC_OK;
     int code = dpc_store_blob_load(coordinator->store, hash, &bytes, &len, &err);
     if (code == DPC_ECORRUPT)
         sim_coordinator_broke(sim, code, err.text);
     if (code != DPC_OK)
         return code;
     dpc_free(bytes);
-    coordinator->verified[coordinator->verified_next++ % SIM_VERIFIED_MAX] = *hash;
+    dpc_verified_add(coordinator->verified, hash);
     return DPC_OK;
 }
 

@@ -225,20 +225,50 @@ nothing_goes_out_twice(void)
     bench_done(&bench);
 }
 
-/* Sends one request and gives the answer. */
+/* Sends one request and gives the answer, which without `reads` must not wait for a reading. */
 static struct dpc_msg
-ask(struct bench *bench, const struct dpc_msg *request)
+ask_for(struct bench *bench, const struct dpc_msg *request, bool reads)
 {
     struct dpc_msg msg = {0};
     int64_t end_ms = dpc_clock_now_ms(&dpc_clock_system) + WAIT_MS;
     send(bench, request);
     while (dpc_clock_now_ms(&dpc_clock_system) < end_ms) {
-        serve(bench, true);
+        serve(bench, reads);
         if (dpc_link_receive(bench->link, &msg, &err) == DPC_OK)
             return msg;
     }
     CU_FAIL_FATAL("no answer");
     return msg;
+}
+
+static struct dpc_msg
+ask(struct bench *bench, const struct dpc_msg *request)
+{
+    return ask_for(bench, request, true);
+}
+
+/* However many they are, and although their pieces go out by turns. */
+static void
+blobs_under_way_are_each_read_once(void)
+{
+    enum { BLOBS = 1100, PIECE_BYTES = 50 };
+    static struct dpc_blob_ref blobs[BLOBS];
+    struct bench bench;
+    bench_init(&bench);
+    struct dpc_msg fetch = {.type = DPC_MSG_FETCH, .fetch = {.bytes = PIECE_BYTES}};
+    for (uint32_t i = 0; i < BLOBS; i++)
+        blobs[i] = put_ours(&bench, 2 * PIECE_BYTES + i);
+    for (uint32_t round = 0; round < 2; round++) {
+        fetch.fetch.offset = round * PIECE_BYTES;
+        for (uint32_t i = 0; i < BLOBS; i++) {
+            fetch.request++;
+            fetch.fetch.hash = blobs[i].hash;
+            struct dpc_msg answer = ask_for(&bench, &fetch, round == 0);
+            CU_ASSERT_FATAL(answer.type == DPC_MSG_CHUNK && answer.request == fetch.request);
+        }
+    }
+    CU_ASSERT(server_reading_is_idle(bench.server));
+    bench_done(&bench);
 }
 
 static void
@@ -462,6 +492,7 @@ a_blob_that_is_gone_is_told(void)
 static const struct dpc_test tests[] = {
     {"blobs go both ways", blobs_go_both_ways},
     {"nothing goes out twice", nothing_goes_out_twice},
+    {"blobs under way are each read once", blobs_under_way_are_each_read_once},
     {"an offer of nothing under a false name is answered",
      an_offer_of_nothing_under_a_false_name_is_answered},
     {"no worker takes all places", no_worker_takes_all_places},
