@@ -15,7 +15,9 @@ struct dpc_keep {
     bool features;   /* are still to be read */
     bool states;     /* of paths are with the coordinator */
     uint32_t scored; /* discriminative phases whose scores are used */
-    uint32_t modules_count, routed_modules, paths_count;
+    uint32_t modules_count, routed_modules, paths_count, routed_paths;
+    uint32_t dense_rounds; /* that dense paths have at most */
+    bool routed;           /* modules have begun */
     uint32_t *versions;    /* newest of each module */
     uint32_t *rounds_done; /* of each path */
     /* The oldest round that anybody is at work on, of each module and path; UINT32_MAX: none. In
@@ -171,6 +173,9 @@ dpc_keep_create(const struct dpc_core *core)
     keep->modules_count = core->topology.modules_count;
     keep->routed_modules = core->topology.routed_modules;
     keep->paths_count = core->topology.paths_count;
+    keep->routed_paths = core->topology.routed_paths;
+    keep->dense_rounds = dpc_core_path_rounds(core, dpc_topology_dense_path(&core->topology));
+    keep->routed = core->modules[0].exists;
     keep->versions = dpc_alloc(keep->modules_count, sizeof *keep->versions);
     keep->rounds_done = dpc_alloc(keep->paths_count, sizeof *keep->rounds_done);
     add(keep, &core->phase.prefixes);
@@ -238,6 +243,37 @@ add_contribution(void *context, const struct dpc_contribution_record *contributi
     return true;
 }
 
+/* Of these paths: no contribution of an earlier round is kept. UINT32_MAX: there are no paths. */
+static uint32_t
+find_oldest(const struct dpc_keep *keep, uint32_t path_first, uint32_t path_end)
+{
+    uint32_t oldest = UINT32_MAX;
+    for (uint32_t i = path_first; i < path_end; i++) {
+        uint32_t done = keep->rounds_done[i];
+        lower(&oldest, done > keep->rounds ? done - keep->rounds : 0);
+        lower(&oldest, keep->path_leased[i]);
+    }
+    return oldest;
+}
+
+/* Earlier rounds are passed over, or each sweep would take longer than the one before. Dense paths
+ * may have ended long before routed ones or have yet to get as far: of rounds that are too old for
+ * these only the dense modules are looked at, which stand behind the others. */
+static int
+scan_contributions(struct dpc_keep *keep, struct dpc_kv *kv, struct dpc_error *err)
+{
+    int code = DPC_OK;
+    uint32_t dense = find_oldest(keep, keep->routed_paths, keep->paths_count);
+    uint32_t first = keep->routed ? find_oldest(keep, 0, keep->routed_paths) : dense;
+    for (uint32_t round = dense; round < first && round < keep->dense_rounds && code == DPC_OK;
+         round++)
+        code =
+            dpc_scan_contributions_of(kv, round, keep->routed_modules, add_contribution, keep, err);
+    if (code == DPC_OK)
+        code = dpc_scan_contributions_from(kv, first, add_contribution, keep, err);
+    return code;
+}
+
 /* Without early stopping nobody reads them but a fork that has it. */
 static bool
 add_documents(void *context, const struct dpc_best_record *best)
@@ -284,7 +320,7 @@ dpc_keep_history(struct dpc_keep *keep, struct dpc_kv *kv, struct dpc_error *err
 {
     int code = dpc_scan_versions(kv, add_version, keep, err);
     if (code == DPC_OK)
-        code = dpc_scan_contributions(kv, add_contribution, keep, err);
+        code = scan_contributions(keep, kv, err);
     if (code == DPC_OK)
         code = dpc_scan_results(kv, add_result, keep, err);
     if (code == DPC_OK)

@@ -238,8 +238,20 @@ dpc_record_scan(struct dpc_kv *kv, const struct dpc_record_type *type, void *rec
                 bool (*visit)(void *visitor, const void *record), void *visitor,
                 struct dpc_error *err)
 {
+    struct dpc_key all;
+    dpc_key_start(&all, type->letter);
+    return dpc_record_scan_part(kv, type, &all, NULL, record, visit, visitor, err);
+}
+
+int
+dpc_record_scan_part(struct dpc_kv *kv, const struct dpc_record_type *type,
+                     const struct dpc_key *prefix, const struct dpc_key *after, void *record,
+                     bool (*visit)(void *visitor, const void *record), void *visitor,
+                     struct dpc_error *err)
+{
     struct scan scan = {type, record, visit, visitor, err, DPC_OK};
     int code =
-        kv->ops->scan(kv, type->family, &type->letter, 1, NULL, 0, decode_and_visit, &scan, err);
+        kv->ops->scan(kv, type->family, prefix->bytes, prefix->len, after ? after->bytes : NULL,
+                      after ? after->len : 0, decode_and_visit, &scan, err);
     return code == DPC_OK ? scan.code : code;
 }

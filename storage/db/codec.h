@@ -72,7 +72,7 @@ struct dpc_record_type {
     size_t fields_count_format_1; /* that a record of format 1 has, the others are zero; 0: all */
     size_t fields_count_format_2; /* likewise */
     size_t fields_count_format_3;
-    size_t bytes;                 /* of the struct */
+    size_t bytes; /* of the struct */
     /* Adds what stands behind the letter; NULL when there is only one of its kind. */
     void (*key)(struct dpc_key *key, const void *record);
     /* Values that fields alone cannot refuse; may be NULL. */
@@ -100,5 +100,10 @@ int dpc_record_load(struct dpc_kv *kv, const struct dpc_record_type *type,
 int dpc_record_scan(struct dpc_kv *kv, const struct dpc_record_type *type, void *record,
                     bool (*visit)(void *visitor, const void *record), void *visitor,
                     struct dpc_error *err) DPC_MUST_CHECK;
+/* Those of them whose keys begin with `prefix` and stand behind `after` (NULL: from the first). */
+int dpc_record_scan_part(struct dpc_kv *kv, const struct dpc_record_type *type,
+                         const struct dpc_key *prefix, const struct dpc_key *after, void *record,
+                         bool (*visit)(void *visitor, const void *record), void *visitor,
+                         struct dpc_error *err) DPC_MUST_CHECK;
 
 #endif

@@ -253,3 +253,37 @@ DPC_SCAN(results, result)
 DPC_SCAN(shards, shard)
 DPC_SCAN(bests, best)
 DPC_SCAN(candidates, candidate)
+
+/* Keys begin with the round, then comes the module: a key that ends there stands before all that
+ * begin with it. */
+
+int
+dpc_scan_contributions_from(struct dpc_kv *kv, uint32_t round,
+                            bool (*visit)(void *, const struct dpc_contribution_record *),
+                            void *context, struct dpc_error *err)
+{
+    struct dpc_contribution_record record;
+    struct contribution_visitor visitor = {visit, context};
+    struct dpc_key all, after;
+    dpc_key_start(&all, dpc_type_contribution.letter);
+    after = all;
+    dpc_key_add_u32(&after, round);
+    return dpc_record_scan_part(kv, &dpc_type_contribution, &all, &after, &record,
+                                visit_contribution, &visitor, err);
+}
+
+int
+dpc_scan_contributions_of(struct dpc_kv *kv, uint32_t round, uint32_t module_first,
+                          bool (*visit)(void *, const struct dpc_contribution_record *),
+                          void *context, struct dpc_error *err)
+{
+    struct dpc_contribution_record record;
+    struct contribution_visitor visitor = {visit, context};
+    struct dpc_key of_round, after;
+    dpc_key_start(&of_round, dpc_type_contribution.letter);
+    dpc_key_add_u32(&of_round, round);
+    after = of_round;
+    dpc_key_add_u32(&after, module_first);
+    return dpc_record_scan_part(kv, &dpc_type_contribution, &of_round, &after, &record,
+                                visit_contribution, &visitor, err);
+}

@@ -362,9 +362,9 @@ int dpc_load_ledger(struct dpc_kv *kv, uint64_t sequence, struct dpc_ledger_reco
 
 /* --- Scanning all, in key order; stops early when `visit` returns false. Order of keys: origins by
  * number; modules by id; versions by (module, version); paths by id; contributions by (round,
- * module, path, part); leases by serial; workers, invitations, members and conducts by key; voids by (lease, module);
- * results by (kind, path, from, phase); shards by (phase, path); bests by path; candidates by
- * (path, number); ledger by sequence. */
+ * module, path, part); leases by serial; workers, invitations, members and conducts by key; voids
+ * by (lease, module); results by (kind, path, from, phase); shards by (phase, path); bests by path;
+ * candidates by (path, number); ledger by sequence. */
 int dpc_scan_origins(struct dpc_kv *kv, bool (*visit)(void *, const struct dpc_origin_record *),
                      void *context, struct dpc_error *err) DPC_MUST_CHECK;
 int dpc_scan_modules(struct dpc_kv *kv, bool (*visit)(void *, const struct dpc_module_record *),
@@ -376,6 +376,14 @@ int dpc_scan_paths(struct dpc_kv *kv, bool (*visit)(void *, const struct dpc_pat
 int dpc_scan_contributions(struct dpc_kv *kv,
                            bool (*visit)(void *, const struct dpc_contribution_record *),
                            void *context, struct dpc_error *err) DPC_MUST_CHECK;
+/* Of `round` and all later ones. */
+int dpc_scan_contributions_from(struct dpc_kv *kv, uint32_t round,
+                                bool (*visit)(void *, const struct dpc_contribution_record *),
+                                void *context, struct dpc_error *err) DPC_MUST_CHECK;
+/* Of `round` alone, to modules from `module_first` on. */
+int dpc_scan_contributions_of(struct dpc_kv *kv, uint32_t round, uint32_t module_first,
+                              bool (*visit)(void *, const struct dpc_contribution_record *),
+                              void *context, struct dpc_error *err) DPC_MUST_CHECK;
 int dpc_scan_leases(struct dpc_kv *kv, bool (*visit)(void *, const struct dpc_lease_record *),
                     void *context, struct dpc_error *err) DPC_MUST_CHECK;
 int dpc_scan_workers(struct dpc_kv *kv, bool (*visit)(void *, const struct dpc_worker_record *),

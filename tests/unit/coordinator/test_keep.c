@@ -237,6 +237,162 @@ a_restart_keeps_the_same(void)
     driver_stop(&driver);
 }
 
+/* --- What is read of history. */
+
+/* Contributions that are read although they are not kept, at most: a round of all paths, and what
+ * the dense one has behind it before routed ones begin. */
+enum { AHEAD = 24 };
+
+/* A kv that counts which contributions a scan comes by. */
+struct counting_kv {
+    struct dpc_kv kv; /* first */
+    struct dpc_kv *data;
+    uint8_t letter; /* with which their keys begin */
+    uint32_t read;
+};
+
+static void
+note_letter(void *context, enum dpc_kv_family family, const uint8_t *key, size_t key_len,
+            const uint8_t *value, size_t value_len)
+{
+    (void)family, (void)key_len, (void)value, (void)value_len;
+    *(uint8_t *)context = key[0];
+}
+
+static uint8_t
+letter_of_contributions(void)
+{
+    struct dpc_kv_batch batch;
+    uint8_t letter = 0;
+    dpc_kv_batch_init(&batch);
+    dpc_put_contribution(&batch, &(struct dpc_contribution_record){0});
+    CU_ASSERT_EQUAL(dpc_kv_batch_each(&batch, note_letter, &letter), DPC_OK);
+    dpc_kv_batch_done(&batch);
+    return letter;
+}
+
+struct counting_visit {
+    struct counting_kv *counting;
+    bool (*visit)(void *, const uint8_t *, size_t, const uint8_t *, size_t);
+    void *context;
+};
+
+static bool
+count_read(void *context, const uint8_t *key, size_t key_len, const uint8_t *value, size_t len)
+{
+    struct counting_visit *visit = context;
+    visit->counting->read += key[0] == visit->counting->letter;
+    return visit->visit(visit->context, key, key_len, value, len);
+}
+
+static int
+counting_scan(struct dpc_kv *kv, enum dpc_kv_family family, const void *prefix, size_t prefix_len,
+              const void *after, size_t after_len,
+              bool (*visit)(void *, const uint8_t *, size_t, const uint8_t *, size_t),
+              void *context, struct dpc_error *err)
+{
+    struct counting_kv *counting = (struct counting_kv *)kv;
+    struct counting_visit counted = {counting, visit, context};
+    return counting->data->ops->scan(counting->data, family, prefix, prefix_len, after, after_len,
+                                     count_read, &counted, err);
+}
+
+struct history {
+    struct driver *driver;
+    const struct dpc_keep *keep;
+    bool waits;         /* what a module has yet to merge may be older than what is kept else */
+    uint32_t all, kept; /* contributions */
+};
+
+/* As the tables say, without regard to what is read. */
+static bool
+check_contribution(void *context, const struct dpc_contribution_record *contribution)
+{
+    struct history *history = context;
+    const struct dpc_core *core = history->driver->core;
+    bool recent =
+        contribution->round + KEEP_ROUNDS >= dpc_core_path(core, contribution->path)->rounds_done;
+    bool leased = false;
+    for (uint32_t i = 0; i < dpc_core_leases_count(core); i++) {
+        struct dpc_lease_view lease;
+        dpc_core_lease_at(core, i, history->driver->now_ms, &lease);
+        leased |= lease.kind == DPC_TASK_TRAIN && lease.path == contribution->path &&
+                  lease.round <= contribution->round;
+    }
+    bool kept = dpc_keep_holds(history->keep, &contribution->delta);
+    CU_ASSERT(kept == (recent || leased) || (kept && history->waits));
+    history->all++;
+    history->kept += recent || leased;
+    return true;
+}
+
+/* That little more is read than is kept. Some paths are ahead of others. */
+static struct history
+check_reading(struct driver *driver)
+{
+    static const struct dpc_kv_ops ops = {.scan = counting_scan};
+    struct counting_kv counting = {
+        .kv = {&ops}, .data = driver->kv, .letter = letter_of_contributions()};
+    const struct dpc_experiment *experiment = &driver->experiment;
+    struct history history = {.driver = driver,
+                              .waits = experiment->mode == DPC_MODE_ELASTIC ||
+                                       experiment->outer.sample < 1};
+    struct dpc_error err;
+    struct dpc_keep *keep = dpc_keep_create(driver->core);
+    CU_ASSERT_EQUAL_FATAL(dpc_keep_history(keep, &counting.kv, &err), DPC_OK);
+    history.keep = keep;
+    CU_ASSERT_EQUAL(dpc_scan_contributions(driver->kv, check_contribution, &history, &err), DPC_OK);
+    CU_ASSERT(counting.read >= history.kept && counting.read <= history.kept + AHEAD);
+    dpc_keep_destroy(keep);
+    return history;
+}
+
+static void
+check_readings(const char *text)
+{
+    struct driver driver;
+    struct history history = {0};
+    struct dpc_event tick = {.type = DPC_EVENT_TICK};
+    driver_start(&driver, text);
+    for (uint8_t worker = 0; worker < 3; worker++)
+        driver_hello(&driver, worker, (struct dpc_token){0});
+    for (int i = 0; i < 10000 && driver_phase(&driver) != DPC_PHASE_FINISHED; i++) {
+        driver.now_ms += 10;
+        const struct dpc_msg *reply = driver_ask(&driver, (uint8_t)(i % 3));
+        bool found = reply->type == DPC_MSG_LEASE;
+        struct dpc_msg_lease lease = {0};
+        if (found)
+            lease = reply->lease;
+        history = check_reading(&driver);
+        if (found)
+            driver_submit(&driver, (uint8_t)(i % 3), &lease);
+        driver_step(&driver, &tick);
+    }
+    CU_ASSERT_EQUAL(driver_phase(&driver), DPC_PHASE_FINISHED);
+    CU_ASSERT(history.all > 2 * (history.kept + AHEAD));
+    driver_stop(&driver);
+}
+
+#define YAML_LONG(mode, dense, outer)                                                              \
+    SMALL_2X2                                                                                      \
+    "mode: " mode "\n"                                                                             \
+    "routing: {prefix: 8}\n"                                                                       \
+    "inner: {steps: 4, batch: 2}\n"                                                                \
+    "outer: {rounds: 40" outer "}\n"                                                               \
+    "baseline: {dense: " dense "}\n"                                                               \
+    "warm_start: {steps: 24}\n"                                                                    \
+    "keep_rounds: 2\n"
+
+/* Else a sweep would take longer with each round. */
+static void
+rounds_that_are_too_old_are_not_read(void)
+{
+    check_readings(YAML_LONG("strict", "false", ""));
+    check_readings(YAML_LONG("strict", "true", ""));
+    check_readings(YAML_LONG("strict", "false", ", sample: 0.5"));
+    check_readings(YAML_LONG("elastic", "false", ", quorum: 0.5, grace: 0.5"));
+}
+
 static const struct dpc_test tests[] = {
     {"what a lease names is kept", what_a_lease_names_is_kept},
     {"what waits for its outer step is kept", what_waits_for_its_outer_step_is_kept},
@@ -244,6 +400,7 @@ static const struct dpc_test tests[] = {
      old_rounds_are_not_kept_but_pinned_versions_are},
     {"results are kept as long as they are read", results_are_kept_as_long_as_they_are_read},
     {"a restart keeps the same", a_restart_keeps_the_same},
+    {"rounds that are too old are not read", rounds_that_are_too_old_are_not_read},
 };
 
 DPC_TEST_MAIN("coordinator/keep", tests)
