@@ -215,6 +215,13 @@ is_recent(const struct dpc_keep *keep, uint32_t number, uint32_t newest)
     return number >= newest || newest - number <= keep->rounds;
 }
 
+/* The least number that is recent: rounds and versions count alike. */
+static uint32_t
+least_recent(const struct dpc_keep *keep, uint32_t newest)
+{
+    return newest > keep->rounds ? newest - keep->rounds : 0;
+}
+
 static bool
 add_version(void *context, const struct dpc_version_record *version)
 {
@@ -225,6 +232,30 @@ add_version(void *context, const struct dpc_version_record *version)
         is_recent(keep, version->version, keep->versions[version->module]))
         add_content(keep, &version->master, &version->published, &version->momentum);
     return true;
+}
+
+static bool
+add_one_version(void *context, const struct dpc_version_record *version)
+{
+    (void)add_version(context, version);
+    return false;
+}
+
+/* Earlier ones are passed over, but for a module's first, which may be pinned. A version's number
+ * is never below the round that it begins. */
+static int
+scan_versions(struct dpc_keep *keep, struct dpc_kv *kv, struct dpc_error *err)
+{
+    int code = DPC_OK;
+    for (uint32_t i = 0; i < keep->modules_count && code == DPC_OK; i++) {
+        uint32_t first = least_recent(keep, keep->versions[i]);
+        lower(&first, keep->module_leased[i]);
+        if (first > 0)
+            code = dpc_scan_versions_of(kv, i, 0, add_one_version, keep, err);
+        if (code == DPC_OK)
+            code = dpc_scan_versions_of(kv, i, first, add_version, keep, err);
+    }
+    return code;
 }
 
 /* With the state that the round began with its path can be taken up again at that round by a fork
@@ -249,8 +280,7 @@ find_oldest(const struct dpc_keep *keep, uint32_t path_first, uint32_t path_end)
 {
     uint32_t oldest = UINT32_MAX;
     for (uint32_t i = path_first; i < path_end; i++) {
-        uint32_t done = keep->rounds_done[i];
-        lower(&oldest, done > keep->rounds ? done - keep->rounds : 0);
+        lower(&oldest, least_recent(keep, keep->rounds_done[i]));
         lower(&oldest, keep->path_leased[i]);
     }
     return oldest;
@@ -318,7 +348,7 @@ complete(struct dpc_keep *keep)
 int
 dpc_keep_history(struct dpc_keep *keep, struct dpc_kv *kv, struct dpc_error *err)
 {
-    int code = dpc_scan_versions(kv, add_version, keep, err);
+    int code = scan_versions(keep, kv, err);
     if (code == DPC_OK)
         code = scan_contributions(keep, kv, err);
     if (code == DPC_OK)

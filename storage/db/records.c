@@ -254,6 +254,22 @@ DPC_SCAN(shards, shard)
 DPC_SCAN(bests, best)
 DPC_SCAN(candidates, candidate)
 
+int
+dpc_scan_versions_of(struct dpc_kv *kv, uint32_t module, uint32_t version_first,
+                     bool (*visit)(void *, const struct dpc_version_record *), void *context,
+                     struct dpc_error *err)
+{
+    struct dpc_version_record record;
+    struct version_visitor visitor = {visit, context};
+    struct dpc_key of_module, before;
+    dpc_key_start(&of_module, dpc_type_version.letter);
+    dpc_key_add_u32(&of_module, module);
+    before = of_module;
+    dpc_key_add_u32(&before, version_first - 1);
+    return dpc_record_scan_part(kv, &dpc_type_version, &of_module, version_first ? &before : NULL,
+                                &record, visit_version, &visitor, err);
+}
+
 /* Keys begin with the round, then comes the module: a key that ends there stands before all that
  * begin with it. */
 

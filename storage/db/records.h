@@ -371,6 +371,10 @@ int dpc_scan_modules(struct dpc_kv *kv, bool (*visit)(void *, const struct dpc_m
                      void *context, struct dpc_error *err) DPC_MUST_CHECK;
 int dpc_scan_versions(struct dpc_kv *kv, bool (*visit)(void *, const struct dpc_version_record *),
                       void *context, struct dpc_error *err) DPC_MUST_CHECK;
+/* Of one module, from version `version_first` on. */
+int dpc_scan_versions_of(struct dpc_kv *kv, uint32_t module, uint32_t version_first,
+                         bool (*visit)(void *, const struct dpc_version_record *), void *context,
+                         struct dpc_error *err) DPC_MUST_CHECK;
 int dpc_scan_paths(struct dpc_kv *kv, bool (*visit)(void *, const struct dpc_path_record *),
                    void *context, struct dpc_error *err) DPC_MUST_CHECK;
 int dpc_scan_contributions(struct dpc_kv *kv,

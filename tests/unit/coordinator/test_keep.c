@@ -241,14 +241,13 @@ a_restart_keeps_the_same(void)
 
 /* Contributions that are read although they are not kept, at most: a round of all paths, and what
  * the dense one has behind it before routed ones begin. */
-enum { AHEAD = 24 };
+enum { AHEAD = 24, MODULES = 6 };
 
-/* A kv that counts which contributions a scan comes by. */
+/* A kv that counts which records scans come by. */
 struct counting_kv {
     struct dpc_kv kv; /* first */
     struct dpc_kv *data;
-    uint8_t letter; /* with which their keys begin */
-    uint32_t read;
+    uint32_t read[UINT8_MAX + 1]; /* by the letter with which their keys begin */
 };
 
 static void
@@ -259,16 +258,32 @@ note_letter(void *context, enum dpc_kv_family family, const uint8_t *key, size_t
     *(uint8_t *)context = key[0];
 }
 
-static uint8_t
-letter_of_contributions(void)
+/* Of the kind of record that `sample` holds; releases it. */
+static uint32_t
+count_reads(const struct counting_kv *counting, struct dpc_kv_batch *sample)
 {
-    struct dpc_kv_batch batch;
     uint8_t letter = 0;
-    dpc_kv_batch_init(&batch);
-    dpc_put_contribution(&batch, &(struct dpc_contribution_record){0});
-    CU_ASSERT_EQUAL(dpc_kv_batch_each(&batch, note_letter, &letter), DPC_OK);
-    dpc_kv_batch_done(&batch);
-    return letter;
+    CU_ASSERT_EQUAL(dpc_kv_batch_each(sample, note_letter, &letter), DPC_OK);
+    dpc_kv_batch_done(sample);
+    return counting->read[letter];
+}
+
+static uint32_t
+contributions_read(const struct counting_kv *counting)
+{
+    struct dpc_kv_batch sample;
+    dpc_kv_batch_init(&sample);
+    dpc_put_contribution(&sample, &(struct dpc_contribution_record){0});
+    return count_reads(counting, &sample);
+}
+
+static uint32_t
+versions_read(const struct counting_kv *counting)
+{
+    struct dpc_kv_batch sample;
+    dpc_kv_batch_init(&sample);
+    dpc_put_version(&sample, &(struct dpc_version_record){.cause = DPC_CAUSE_INITIAL});
+    return count_reads(counting, &sample);
 }
 
 struct counting_visit {
@@ -281,7 +296,7 @@ static bool
 count_read(void *context, const uint8_t *key, size_t key_len, const uint8_t *value, size_t len)
 {
     struct counting_visit *visit = context;
-    visit->counting->read += key[0] == visit->counting->letter;
+    visit->counting->read[key[0]]++;
     return visit->visit(visit->context, key, key_len, value, len);
 }
 
@@ -326,13 +341,34 @@ check_contribution(void *context, const struct dpc_contribution_record *contribu
     return true;
 }
 
+static bool
+check_version(void *context, const struct dpc_version_record *version)
+{
+    struct history *history = context;
+    const struct dpc_core *core = history->driver->core;
+    uint32_t newest = dpc_core_module(core, version->module)->version;
+    bool pinned = version->version == 0 &&
+                  !dpc_topology_module_is_dense(dpc_core_topology(core), version->module);
+    CU_ASSERT(!(pinned || version->version + KEEP_ROUNDS >= newest) ||
+              dpc_keep_holds(history->keep, &version->published));
+    return true;
+}
+
+static void
+check_kept(struct history *history)
+{
+    struct dpc_error err;
+    struct dpc_kv *kv = history->driver->kv;
+    CU_ASSERT_EQUAL(dpc_scan_versions(kv, check_version, history, &err), DPC_OK);
+    CU_ASSERT_EQUAL(dpc_scan_contributions(kv, check_contribution, history, &err), DPC_OK);
+}
+
 /* That little more is read than is kept. Some paths are ahead of others. */
 static struct history
 check_reading(struct driver *driver)
 {
     static const struct dpc_kv_ops ops = {.scan = counting_scan};
-    struct counting_kv counting = {
-        .kv = {&ops}, .data = driver->kv, .letter = letter_of_contributions()};
+    struct counting_kv counting = {.kv = {&ops}, .data = driver->kv};
     const struct dpc_experiment *experiment = &driver->experiment;
     struct history history = {.driver = driver,
                               .waits = experiment->mode == DPC_MODE_ELASTIC ||
@@ -341,8 +377,10 @@ check_reading(struct driver *driver)
     struct dpc_keep *keep = dpc_keep_create(driver->core);
     CU_ASSERT_EQUAL_FATAL(dpc_keep_history(keep, &counting.kv, &err), DPC_OK);
     history.keep = keep;
-    CU_ASSERT_EQUAL(dpc_scan_contributions(driver->kv, check_contribution, &history, &err), DPC_OK);
-    CU_ASSERT(counting.read >= history.kept && counting.read <= history.kept + AHEAD);
+    check_kept(&history);
+    uint32_t read = contributions_read(&counting);
+    CU_ASSERT(read >= history.kept && read <= history.kept + AHEAD);
+    CU_ASSERT(versions_read(&counting) <= MODULES * (KEEP_ROUNDS + 2));
     dpc_keep_destroy(keep);
     return history;
 }
