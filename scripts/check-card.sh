@@ -11,6 +11,7 @@
 # --out: where logs and the benchmarks' JSON go; default card-results
 # --quick: tests alone
 set -eu
+unset CDPATH
 cd "$(dirname "$0")/.."
 unset OPENBLAS_CORETYPE
 build= out=card-results quick=no python=python3

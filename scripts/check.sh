@@ -5,8 +5,8 @@
 # too. With CHECK_FULL=1, or CI set, also make distcheck. Ends with "N passed, N failed": automake's
 # tests plus each of the steps that builds.
 set -eu
+unset CDPATH
 cd "$(dirname "$0")/.."
-root=$PWD
 # It would silently take other, slower kernels, with other bits.
 unset OPENBLAS_CORETYPE
 jobs=${CHECK_JOBS:-$(nproc)}
@@ -79,14 +79,16 @@ configure_in() { # BUILD OPTION...
     shift
     rm -rf "$build"
     mkdir -p "$build"
-    (cd "$build" && "$root/configure" --quiet --enable-werror "$@")
+    (cd "$build" && ../configure --quiet --enable-werror "$@")
 }
 
 # Machine code for the oldest and the newest of its cards: all of them take minutes.
 cuda=
 cuda_make=
-if PATH=/usr/local/cuda/bin:$PATH command -v nvcc >/dev/null; then
-    cuda=--with-cuda
+# A toolkit without cuBLAS, as Debian splits it, does not do.
+nvcc=$(PATH=/usr/local/cuda/bin:$PATH command -v nvcc) || nvcc=
+if [ -n "$nvcc" ] && [ -e "${nvcc%/bin/nvcc}/include/cublasLt.h" ]; then
+    cuda=--with-cuda=${nvcc%/bin/nvcc}
     cuda_make='CUDA_ARCHS=75 90'
 fi
 

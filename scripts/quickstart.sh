@@ -29,6 +29,7 @@ say() {
     printf '\n== %s\n' "$*"
 }
 
+unset CDPATH
 folder=
 if [ $# -gt 0 ] && [ "${1#-}" = "$1" ]; then
     [ -d "$1" ] || fail "there is no folder \"$1\""

@@ -113,15 +113,16 @@ run_job(struct dpc_runner *runner, const struct job *job, struct dpc_msg_submit 
     return code;
 }
 
-/* Whether the card is the reason why a job ended with `code`: a failure may be met first as values
- * that are not finite. */
+/* Whether the card is the reason why a job ended with `code`: a failure may be met first as memory
+ * that is not to be had, or as values that are not finite. */
 static bool
 is_of_card(const struct dpc_runner *runner, int code)
 {
-    if (!runner->limits.card || code == DPC_OK)
+    const struct dpc_card *card = runner->limits.card;
+    if (!card || code == DPC_OK)
         return false;
-    return code == DPC_EDEVICE ||
-           (runner->engine && runner->engine->ops->memory->finish() == DPC_EDEVICE);
+    const struct dpc_ops *ops = dpc_card_ops(card, DPC_FP32, false);
+    return code == DPC_EDEVICE || (ops && ops->memory->finish() == DPC_EDEVICE);
 }
 
 /* Gives up a card that failed, with all that lies in its memory. */

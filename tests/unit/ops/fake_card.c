@@ -8,6 +8,7 @@
  *   FAKE_CARD=N              so many cards (default: one)
  *   FAKE_CARD_FAIL_AFTER=N   from the N-th kernel after _open on everything fails, until the card
  *                            is closed and opened again
+ *   FAKE_CARD_FAIL_ALLOCATION=N  the same from the N-th allocation on
  *   FAKE_CARD_FAIL_ONCE=PATH only as long as PATH does not exist, which the failure makes
  *   FAKE_CARD_CLOSED=1       it can be described, and not be opened
  *   FAKE_CARD_MEMORY=BYTES   what it has
@@ -37,7 +38,7 @@ static struct {
     } regions[REGIONS_MAX];
     size_t used;
     uint64_t memory_bytes;
-    unsigned long kernels;
+    unsigned long kernels, allocations;
     bool is_open, failed;
     struct dpc_ops tables[3];
     char failure[DPC_CARD_REASON_MAX];
@@ -129,8 +130,10 @@ static void *
 allocate(size_t bytes)
 {
     size_t place = 0, wanted = whole_pages(bytes);
+    const char *fails = setting("FAKE_CARD_FAIL_ALLOCATION");
     while (place < REGIONS_MAX && card.regions[place].base)
         place++;
+    card.failed = card.failed || (*fails && ++card.allocations >= strtoul(fails, NULL, 10));
     if (card.failed || place == REGIONS_MAX || card.used + wanted > card.memory_bytes) {
         (void)snprintf(card.failure, sizeof card.failure,
                        "%zu bytes are not to be had of the fake card's %llu", wanted,

@@ -196,6 +196,35 @@ a_job_on_a_failing_card_says_so_and_the_next_one_finds_it_again(void)
     rig_end(&rig);
 }
 
+/* It may be dead before there is an engine on it, and is given up for another one all the same. */
+static void
+a_card_that_fails_in_an_allocation_is_one_that_failed(void)
+{
+    struct task_rig rig;
+    unsigned failures = 0;
+    int code = DPC_EDEVICE;
+    rig_begin(&rig, DPC_TASK_TRAIN);
+    for (unsigned n = 1; code == DPC_EDEVICE && n < 1000; n++) {
+        char number[16];
+        (void)snprintf(number, sizeof number, "%u", n);
+        setenv("FAKE_CARD_FAIL_ALLOCATION", number, 1);
+        struct dpc_device *device = dpc_device_create(&demanded);
+        CU_ASSERT(looks(device, 0, "on a card"));
+        struct dpc_runner *runner = dpc_runner_start(rig.cache, NULL, device, 1, 0);
+        struct dpc_job_result *result = run_one(runner, &rig);
+        code = result->code;
+        failures += code == DPC_EDEVICE;
+        CU_ASSERT(code == DPC_OK || code == DPC_EDEVICE);
+        dpc_free(result);
+        dpc_runner_stop(runner);
+        dpc_device_destroy(device);
+    }
+    unsetenv("FAKE_CARD_FAIL_ALLOCATION");
+    CU_ASSERT_EQUAL(code, DPC_OK);
+    CU_ASSERT(failures > 0);
+    rig_end(&rig);
+}
+
 /* It is tried when it is opened, and again when it is looked for. */
 static void
 a_card_that_computes_wrongly_is_not_used(void)
@@ -382,6 +411,8 @@ static const struct dpc_test tests[] = {
     {"a card that computes wrongly is not used", a_card_that_computes_wrongly_is_not_used},
     {"a card with too little memory is named", a_card_with_too_little_memory_is_named},
     {"a job moves between processor and card", a_job_moves_between_processor_and_card},
+    {"a card that fails in an allocation is one that failed",
+     a_card_that_fails_in_an_allocation_is_one_that_failed},
     {"a job yields to others", a_job_yields_to_others},
     {"a cut reaches a job that yields", a_cut_reaches_a_job_that_yields},
 };
