@@ -299,8 +299,8 @@ check_unfinished(const struct dpc_run_folder *folder, struct dpc_buf *ret_change
     if (rc != DPC_OK || !state.finished)
         return rc;
     dpc_buf_printf(ret_changes,
-                   "the run has finished, so that this has no effect; begin anew with --fresh, or "
-                   "go on from it in another --dir with --from %s\n",
+                   "the run in \"%s\" has finished, so that this has no effect: a new one "
+                   "takes it, in another folder\n",
                    folder->path);
     *ret_changed = false;
     return DPC_OK;

@@ -336,8 +336,8 @@ check_report(const struct dpc_training *training, const struct dpc_run_folder *f
         return DPC_EXIT_OK;
     return dpc_complain(training->call, DPC_EXIT_FAILED,
                         "could not find \"%s/report/report.json\": the run has finished, and "
-                        "nothing writes its report again; put it back, or train anew (remove the "
-                        "folder, or dipaco run --fresh)",
+                        "nothing writes its report again; put it back, or remove the folder to "
+                        "train anew",
                         folder->path);
 }
 

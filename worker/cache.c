@@ -246,14 +246,27 @@ make_room_on_disk(struct dpc_cache *cache)
     return code == DPC_OK && made;
 }
 
-/* Evicts until `bytes` more fit the budget; the lock held. */
+static uint64_t
+pinned_bytes(const struct dpc_cache *cache)
+{
+    uint64_t bytes = 0;
+    for (size_t i = 0; i < cache->entries_count; i++)
+        bytes += is_pinned(cache, &cache->entries[i].ref.hash) ? cache->entries[i].ref.bytes : 0;
+    return bytes;
+}
+
+/* Evicts until `bytes` more fit the budget, or nothing where they would not fit in the end; the
+ * lock held. */
 static int
 make_room_locked(struct dpc_cache *cache, uint64_t bytes)
 {
     bool made;
+    uint64_t needed = pinned_bytes(cache) + cache->arriving_bytes;
+    if (needed > cache->budget || bytes > cache->budget - needed)
+        return DPC_ENOSPACE;
     int code = discard_partials(cache, bytes, &made);
     while (code == DPC_OK && !fits(cache, bytes)) {
-        struct entry *entry = bytes > cache->budget ? NULL : first_to_go(cache);
+        struct entry *entry = first_to_go(cache);
         code = entry ? evict(cache, entry) : DPC_ENOSPACE;
     }
     return code;
@@ -276,10 +289,9 @@ make_room_to_arrive(struct dpc_cache *cache, const struct dpc_blob_ref *ref)
     int code = DPC_OK;
     pthread_mutex_lock(&cache->lock);
     if (!find_arriving(cache, &ref->hash)) {
-        add_arriving(cache, ref);
-        code = make_room_locked(cache, 0);
-        if (code != DPC_OK)
-            remove_arriving(cache, &ref->hash);
+        code = make_room_locked(cache, ref->bytes);
+        if (code == DPC_OK)
+            add_arriving(cache, ref);
     }
     pthread_mutex_unlock(&cache->lock);
     return code;

@@ -4,9 +4,9 @@
  * and states that it made. Content-addressed, so that what is there already need not cross the wire
  * again.
  *
- * Keeps at most `budget` bytes, those that are on their way included: the least recently used blob goes first, a pinned one never. What
- * the lease in hand needs is pinned from its fetch until it is over; what a job puts is pinned
- * likewise. A path state that is for this worker alone is held: it goes after all that can be
+ * Keeps at most `budget` bytes, those that are on their way included: the least recently used blob
+ * goes first, a pinned one never. What the lease in hand needs is pinned from its fetch until it is
+ * over; what a job puts is pinned likewise. A path state that is for this worker alone is held: it goes after all that can be
  * fetched again. A blob that turns out damaged is dropped, so that the next fetch brings it again.
  *
  * Owns: the folder, one process at a time (main.c locks it). Threads: any; bulk transfers call from

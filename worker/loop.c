@@ -618,8 +618,9 @@ watch_bulk(struct dpc_worker *worker)
     }
 }
 
-/* Tells the service manager. A job on which nothing is computed lets the watchdog bite; a step of
- * many minutes, and waiting for the coordinator or for others on the card, do not. */
+/* Tells the service manager. A job on which nothing is computed lets the watchdog bite, and a card
+ * that ends no step; a step of many minutes on the processor, and waiting for the coordinator or
+ * for others on the card, do not. */
 static void
 show_progress(struct dpc_worker *worker)
 {

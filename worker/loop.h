@@ -3,7 +3,7 @@
  * A worker's event loop: sockets, signals and the compute thread on one side, the session on the
  * other. It feeds the session what happens and carries out what it answers.
  *
- * Owns: links, transfer, cache, spill, device, runner, session and owner. Threads: the caller's,
+ * Owns: links, transfer, cache, spill, device, runner, session, owner and turns. Threads: the caller's,
  * plus the runner's and libzmq's. Not here: options, keys, the lock on the folder (main.c).
  */
 #ifndef DPC_WORKER_LOOP_H

@@ -27,14 +27,20 @@ enum {
     TURN_MS = 50, /* between two looks whether the turn is free */
 };
 
-/* The lease cannot wait for the end of the rest, or has waited for an end that nobody knows. */
+static const char turn_text[] = "another worker has the turn (--turns)";
+
+/* The lease cannot wait for the end of the rest, or of another worker's turn, or has waited for an
+ * end that nobody knows. */
 static bool
 lasts_too_long(const struct dpc_worker *worker)
 {
     int64_t slack_ms = dpc_session_slack_ms(worker->session, loop_now());
+    bool rests = worker->rest.rests;
     if (slack_ms == INT64_MAX)
-        slack_ms = worker->rest_since_ms + PATIENCE_MS - loop_now();
-    return worker->rest.left_ms == INT64_MAX ? slack_ms <= 0 : worker->rest.left_ms > slack_ms;
+        slack_ms =
+            (rests ? worker->rest_since_ms : worker->turn_since_ms) + PATIENCE_MS - loop_now();
+    return !rests || worker->rest.left_ms == INT64_MAX ? slack_ms <= 0
+                                                       : worker->rest.left_ms > slack_ms;
 }
 
 static void
@@ -44,7 +50,8 @@ part_if_need_be(struct dpc_worker *worker)
     enum dpc_session_work work = dpc_session_work(worker->session);
     if ((work != DPC_WORK_FETCHING && work != DPC_WORK_RUNNING) || !lasts_too_long(worker))
         return;
-    (void)snprintf(reason, sizeof reason, "paused: %s", worker->rest.text);
+    (void)snprintf(reason, sizeof reason, "paused: %s",
+                   worker->rest.rests ? worker->rest.text : turn_text);
     dpc_session_yield(worker->session, reason, HAND_IN_MS, loop_now(), &worker->actions);
     loop_act_all(worker);
 }
@@ -106,7 +113,7 @@ loop_follow_owner(struct dpc_worker *worker)
     watch_month(worker);
     save_allowance(worker, false);
     hold_or_go_on(worker);
-    if (rest.rests && worker->begun && !worker->stopping)
+    if ((rest.rests || worker->waits_turn) && worker->begun && !worker->stopping)
         part_if_need_be(worker);
 }
 
@@ -145,6 +152,7 @@ loop_follow_turns(struct dpc_worker *worker)
     if (has != worker->waits_turn)
         return;
     worker->waits_turn = !has;
+    worker->turn_since_ms = loop_now();
     dpc_log_debug("%s", has ? "the turn is here" : "the turn is another worker's");
     hold_or_go_on(worker);
 }
@@ -178,7 +186,7 @@ why_paused(const struct dpc_worker *worker, int64_t *ret_until_s)
     if (worker->cut_told)
         return "no way for models and results to and from the coordinator (see the log)";
     if (worker->waits_turn && wants_turn(worker))
-        return "another worker has the turn (--turns)";
+        return turn_text;
     if (dpc_device_is_yielding(worker->device))
         return "others keep the card busy";
     if (!worker->used_up || dpc_session_lease(worker->session))

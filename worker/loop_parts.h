@@ -63,6 +63,7 @@ struct dpc_worker {
     int64_t rest_since_ms;
     struct dpc_turns *turns;    /* NULL: it computes whenever it may */
     bool waits_turn;            /* it is another worker's */
+    int64_t turn_since_ms;      /* or its own, since then */
     int64_t turn_not_before_ms; /* it does not want the turn */
     struct dpc_allowance *allowance;
     bool used_up; /* this month's bytes are */

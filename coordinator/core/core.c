@@ -280,7 +280,9 @@ usual_round_ms(const struct dpc_core *core)
 {
     uint64_t done, total;
     dpc_core_progress(core, &done, &total);
-    double steps = (double)core->experiment->inner.steps * core->topology.routed_paths;
+    bool warm = core->phase.phase <= DPC_PHASE_WARM_START;
+    double steps = (double)core->experiment->inner.steps *
+                   (warm ? core->topology.dense_paths : core->topology.routed_paths);
     double round_s = done ? (double)core->phase.seconds * steps / (double)done : 0;
     return (int64_t)fmax(1000 * round_s, 10.0 * core->heartbeat_ms);
 }

@@ -274,6 +274,20 @@ core_keep_class(struct dpc_core *core, const struct core_worker *worker)
         memcpy(core->phase.numeric_class, worker->numeric_class, sizeof core->phase.numeric_class);
 }
 
+/* It fell silent with a lease and is back, while another class has been let in: whoever hands in
+ * first decides. */
+static bool
+comes_back_in_time(const struct dpc_core *core, const struct core_worker *worker,
+                   const struct dpc_msg_hello *hello)
+{
+    char known[DPC_NAME_MAX];
+    (void)snprintf(known, sizeof known, "%s", hello->numeric_class);
+    return worker && worker->lease && !core->phase.numeric_class[0] &&
+           hello->token.incarnation == core->incarnation &&
+           hello->token.serial == worker->lease->record.serial &&
+           strcmp(worker->numeric_class, known) == 0;
+}
+
 void
 core_on_hello(struct dpc_core *core, const struct dpc_event *event, int64_t now_ms,
               struct dpc_actions *actions)
@@ -292,7 +306,8 @@ core_on_hello(struct dpc_core *core, const struct dpc_event *event, int64_t now_
         reply_reason(core, worker, DPC_ASK_BARRED, now_ms, actions);
         return;
     }
-    if (!core_class_is_welcome(core, worker, hello->numeric_class)) {
+    if (!comes_back_in_time(core, worker, hello) &&
+        !core_class_is_welcome(core, worker, hello->numeric_class)) {
         char text[DPC_WHY_TEXT_MAX];
         core_tell_class(core, worker, hello->numeric_class, text, sizeof text);
         core_reply_error(actions, DPC_EVERSION, "%s", text);

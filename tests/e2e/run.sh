@@ -42,7 +42,7 @@ cp first/experiment.yaml experiment.before
 run_to_end late dipaco run late.yaml --dir first
 check 'a finished run with a changed file still shows its result' [ "$status" = 0 ]
 check 'the change is told' grep -q 'evaluation.windows: 8 -> 3' late.err
-check 'and that it has no effect' grep -q 'has finished, so that this has no effect; .*--fresh' late.err
+check 'and that it has no effect' grep -q 'has finished, so that this has no effect: a new one takes it' late.err
 check 'nor does it stand in experiment.yaml' cmp -s experiment.before first/experiment.yaml
 
 # --- Without its report, which nothing writes again.

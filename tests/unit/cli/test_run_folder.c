@@ -165,7 +165,7 @@ test_change_of_a_finished_run_has_no_effect(void)
     experiment.evaluation.windows++;
     CU_ASSERT(!claim_writes(&experiment, &changes));
     CU_ASSERT_PTR_NOT_NULL(strstr(dpc_buf_text(&changes), "no effect"));
-    CU_ASSERT_PTR_NOT_NULL(strstr(dpc_buf_text(&changes), "--fresh"));
+    CU_ASSERT_PTR_NOT_NULL(strstr(dpc_buf_text(&changes), "in another folder"));
     dpc_buf_done(&changes);
 }
 

@@ -476,6 +476,11 @@ who_was_silent_and_is_first_decides(void)
     driver.now_ms += 3600 * 1000;
     hello_of_class(&driver, 1, "b");
     struct dpc_msg_lease second = driver_lease(&driver, 1);
+    driver.numeric_class = "c"; /* with another device now */
+    CU_ASSERT_TRUE(is_class_refused(driver_hello(&driver, 0, first.token)));
+    driver.numeric_class = "a";
+    CU_ASSERT_TRUE(is_class_refused(driver_hello(&driver, 0, no_token)));
+    CU_ASSERT_EQUAL(driver_hello(&driver, 0, first.token)->type, DPC_MSG_WELCOME);
     CU_ASSERT_EQUAL(driver_submit(&driver, 0, &first)->verdict.verdict, DPC_VERDICT_ACCEPTED);
     CU_ASSERT_EQUAL(driver_submit(&driver, 1, &second)->verdict.verdict, DPC_VERDICT_SUPERSEDED);
     driver_stop(&driver);

@@ -153,6 +153,14 @@ a_blob_larger_than_the_budget_is_refused(void)
     dpc_cache_unpin_all(rig.cache);
     CU_ASSERT_EQUAL(dpc_cache_put(rig.cache, bytes, sizeof bytes, &ref, &rig.err), DPC_ENOSPACE);
     CU_ASSERT(is_there(&rig, &a)); /* nothing was thrown out in vain */
+    /* Nor for one that comes from elsewhere, or has no room beside what the lease needs. */
+    ref = (struct dpc_blob_ref){.hash = ref_of('l').hash, .bytes = sizeof bytes};
+    CU_ASSERT_EQUAL(rig.files.write(rig.files.context, &ref, 0, bytes, BYTES), DPC_ENOSPACE);
+    CU_ASSERT(is_there(&rig, &a));
+    put(&rig, 'b');
+    ref.bytes = 2 * BYTES + 1;
+    CU_ASSERT_EQUAL(rig.files.write(rig.files.context, &ref, 0, bytes, BYTES), DPC_ENOSPACE);
+    CU_ASSERT(is_there(&rig, &a));
     end(&rig);
 }
 
