@@ -70,10 +70,11 @@ static void
 check_kernels(struct doctor *doctor)
 {
     const struct dpc_ops *ops = dpc_ops_cpu(DPC_FP32);
-    bool slow = strcmp(ops->name, "baseline") == 0;
+    bool slow = strcmp(ops->name, "baseline") == 0, blas = strcmp(ops->products, "openblas") == 0;
     find(doctor, slow ? WARNING : OK, "processor",
          slow ? "it will be slow: a card, or a machine with AVX2, does more" : NULL,
-         "%s, products by %s (%s), bf16 %s", ops->name, ops->products, dpc_ops_blas_kernel(),
+         "%s, products by %s (%s), bf16 %s", ops->name, ops->products,
+         blas ? dpc_ops_blas_kernel() : dpc_ops_onednn_kernel(),
          dpc_ops_cpu(DPC_BF16) ? "yes" : "no");
 }
 

@@ -49,7 +49,7 @@ check 'nor does it stand in experiment.yaml' cmp -s experiment.before first/expe
 mv first/report/report.json report.json
 run_to_end unreported dipaco run tiny.yaml --dir first
 check 'a finished run without its report fails' [ "$status" = 1 ]
-check 'and the way out is told' grep -q 'could not find .*/report.json": .*--fresh' unreported.err
+check 'and the way out is told' grep -q 'could not find .*/report.json": .*remove the folder to train anew' unreported.err
 mv report.json first/report/report.json
 
 # Guessing at random has a perplexity of 256.
