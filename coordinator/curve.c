@@ -18,19 +18,20 @@ struct dpc_curve {
     const struct dpc_core *core;
     const char *title;
     uint64_t steps_total; /* of a path, warm start included */
-    uint32_t *rounds;     /* of each path that were told */
+    uint64_t *ends;       /* of each path, up to which step it was told */
     struct bin bins[LINES][DPC_CURVE_POINTS];
 };
 
 void
-dpc_curve_add(struct dpc_curve *curve, uint32_t path, uint32_t round, double loss)
+dpc_curve_add(struct dpc_curve *curve, uint32_t path, uint32_t round, uint32_t steps, double loss)
 {
     const struct dpc_topology *topology = dpc_core_topology(curve->core);
-    if (path > dpc_topology_dense_path(topology) || round < curve->rounds[path] || !isfinite(loss))
+    if (path > dpc_topology_dense_path(topology) || !isfinite(loss))
         return; /* replicas of the dense path are no model */
-    curve->rounds[path] = round + 1;
-    uint64_t end = dpc_core_round_place(curve->core, path, round) +
-                   dpc_core_round_steps(curve->core, path, round);
+    uint64_t end = dpc_core_round_place(curve->core, path, round) + steps;
+    if (end <= curve->ends[path])
+        return;
+    curve->ends[path] = end;
     uint64_t place = end * (DPC_CURVE_POINTS - 1) / curve->steps_total;
     if (place >= DPC_CURVE_POINTS)
         return;
@@ -41,11 +42,11 @@ dpc_curve_add(struct dpc_curve *curve, uint32_t path, uint32_t round, double los
     bin->count++;
 }
 
-/* A path's round stands once per level. */
+/* A path's round, or a part of it, stands once per level. */
 static bool
 add_contribution(void *context, const struct dpc_contribution_record *record)
 {
-    dpc_curve_add(context, record->path, record->round, record->loss_last);
+    dpc_curve_add(context, record->path, record->round, record->steps, record->loss_last);
     return true;
 }
 
@@ -58,7 +59,7 @@ dpc_curve_create(const struct dpc_core *core, const struct dpc_experiment *exper
     curve->title = experiment->name;
     curve->steps_total =
         experiment->warm_start.steps + (uint64_t)experiment->inner.steps * experiment->outer.rounds;
-    curve->rounds = dpc_alloc(dpc_core_topology(core)->paths_count, sizeof *curve->rounds);
+    curve->ends = dpc_alloc(dpc_core_topology(core)->paths_count, sizeof *curve->ends);
     int code = dpc_scan_contributions(kv, add_contribution, curve, err);
     if (code != DPC_OK)
         dpc_curve_destroy(curve);
@@ -71,7 +72,7 @@ struct dpc_curve *
 dpc_curve_destroy(struct dpc_curve *curve)
 {
     if (curve)
-        dpc_free(curve->rounds);
+        dpc_free(curve->ends);
     return dpc_free(curve);
 }
 

@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -29,6 +30,22 @@ open_file(const char *path)
     return open(path, O_WRONLY | O_APPEND | O_CREAT | O_NONBLOCK | O_CLOEXEC, 0640);
 }
 
+/* What an earlier process, or a full disk, left without an end; of a pipe nobody knows. */
+static bool
+ends_within_line(int written, const char *path)
+{
+    char last = '\n';
+    struct stat facts;
+    if (fstat(written, &facts) != 0 || !S_ISREG(facts.st_mode) || facts.st_size == 0)
+        return false;
+    int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+    if (fd < 0)
+        return false;
+    (void)!pread(fd, &last, 1, facts.st_size - 1);
+    (void)close(fd);
+    return last != '\n';
+}
+
 int
 dpc_events_open(const char *path, struct dpc_events **ret_events, struct dpc_error *err)
 {
@@ -38,6 +55,7 @@ dpc_events_open(const char *path, struct dpc_events **ret_events, struct dpc_err
     struct dpc_events *events = dpc_alloc(1, sizeof *events);
     events->path = dpc_strdup(path);
     events->fd = fd;
+    events->cut = ends_within_line(fd, path);
     *ret_events = events;
     return DPC_OK;
 }
@@ -63,7 +81,7 @@ dpc_events_reopen(struct dpc_events *events)
     }
     (void)close(events->fd);
     events->fd = fd;
-    events->cut = false;
+    events->cut = ends_within_line(fd, events->path);
 }
 
 void

@@ -98,6 +98,17 @@ bears_another(struct dpc_server *server)
     return true;
 }
 
+/* Behind the steps of the round that are handed in by now. */
+static void
+add_to_curve(struct dpc_server *server, const struct dpc_msg_submit *submit)
+{
+    const struct dpc_path_record *path = dpc_core_path(server->core, submit->path);
+    uint32_t steps = path->rounds_done > submit->round
+                         ? dpc_core_round_steps(server->core, submit->path, submit->round)
+                         : path->part_steps;
+    dpc_curve_add(server->curve, submit->path, submit->round, steps, submit->loss_last);
+}
+
 void
 server_note_step(struct dpc_server *server, const struct dpc_event *event)
 {
@@ -105,8 +116,7 @@ server_note_step(struct dpc_server *server, const struct dpc_event *event)
     if (server->curve && event->type == DPC_EVENT_SUBMIT &&
         event->submit.message->kind == DPC_TASK_TRAIN && reply->type == DPC_MSG_SUBMITTED &&
         reply->verdict.verdict == DPC_VERDICT_ACCEPTED)
-        dpc_curve_add(server->curve, event->submit.message->path, event->submit.message->round,
-                      event->submit.message->loss_last);
+        add_to_curve(server, event->submit.message);
     if (event->type == DPC_EVENT_FOLDED && server->folded)
         note_fold(server, server->folded);
     if (server->events && is_message(event) && bears_another(server))

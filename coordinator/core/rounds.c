@@ -403,6 +403,15 @@ core_reply_submitted(struct dpc_actions *actions, struct dpc_token token, enum d
     return reply;
 }
 
+/* Nats a token: no network that learns comes near the limit, and sums and charts stand what is
+ * below it. */
+static bool
+is_loss(double loss)
+{
+    const double most = 1e6;
+    return loss >= 0 && loss <= most;
+}
+
 /* NULL when the submission is what the lease owes, else what is wrong with it. */
 static const char *
 find_fault(const struct dpc_core *core, const struct core_lease *lease,
@@ -433,8 +442,8 @@ find_fault(const struct dpc_core *core, const struct core_lease *lease,
         if (part->delta.bytes != core->modules[part->module].delta_bytes)
             return "a part has not its module's size";
     }
-    if (!isfinite(submit->loss) || !isfinite(submit->loss_last))
-        return "its loss is not finite";
+    if (!is_loss(submit->loss) || !is_loss(submit->loss_last))
+        return "its loss is not finite, or none that a network has";
     if (core_is_stale(core, submit))
         return "it holds a contribution that was handed in before";
     bool part = submit->steps_count < lease->steps_count; /* made in haste: perhaps without */
@@ -700,7 +709,7 @@ refuse(struct dpc_core *core, struct core_lease *lease, struct core_worker *work
 {
     const struct dpc_msg_submit *submit = event->submit.message;
     bool fails =
-        event->submit.check->not_finite || !isfinite(submit->loss) || !isfinite(submit->loss_last);
+        event->submit.check->not_finite || !is_loss(submit->loss) || !is_loss(submit->loss_last);
     if (fails)
         core_note_failure(core, lease, fault);
     if (!fails || core_fails_often(core, lease))

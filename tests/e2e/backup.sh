@@ -28,6 +28,9 @@ check 'a folder that is not empty is refused' [ "$status" = 1 ]
 check 'with the reason' grep -q 'is not empty' again.err
 run_to_end inside dipacoctl --dir run backup run/coordinator/backup
 check 'a folder inside the store is refused' grep -q 'lies inside the store' inside.err
+ln -s run link
+run_to_end linked dipacoctl --dir run backup link/coordinator/backup
+check 'by whichever name' grep -q 'lies inside the store' linked.err
 
 # On another file system, where there is one.
 elsewhere=$(mktemp -d /dev/shm/dipaco-XXXXXX 2>/dev/null)

@@ -282,7 +282,7 @@ another_incarnation_is_stale(void)
 static void
 what_the_lease_does_not_owe_is_refused(void)
 {
-    for (int fault = 0; fault < 9; fault++) {
+    for (int fault = 0; fault < 11; fault++) {
         struct driver driver;
         struct dpc_msg_submit submit;
         struct dpc_submission_check check = {0};
@@ -313,6 +313,12 @@ what_the_lease_does_not_owe_is_refused(void)
             break;
         case 7:
             submit.loss = NAN;
+            break;
+        case 8:
+            submit.loss_last = 1.7e308; /* a chart that has to show it would have no end */
+            break;
+        case 9:
+            submit.loss_last = -1;
             break;
         default:
             check.damaged = true;

@@ -196,6 +196,33 @@ test_a_full_disk_costs_the_lines_that_did_not_fit(void)
     remove_place(&place);
 }
 
+/* A machine that went down within a line, or a disk that was full until the file was opened again.
+ */
+static void
+test_a_line_without_an_end_spoils_no_other(void)
+{
+    struct place place;
+    make_place(&place);
+    struct dpc_events *events = open_events(&place);
+    put_number(events, 1);
+    for (int line = 1; line < 5; line += 2) {
+        FILE *file = fopen(place.path, "a");
+        CU_ASSERT_PTR_NOT_NULL_FATAL(file);
+        CU_ASSERT(fputs("{\"time\":", file) >= 0);
+        CU_ASSERT_EQUAL(fclose(file), 0);
+        if (line == 1) {
+            dpc_events_reopen(events);
+        } else {
+            dpc_events_close(events);
+            events = open_events(&place);
+        }
+        put_number(events, line + 1);
+        CU_ASSERT_EQUAL(number_at(place.path, line + 1), line + 1);
+    }
+    dpc_events_close(events);
+    remove_place(&place);
+}
+
 static void
 test_a_file_that_cannot_be_is_told(void)
 {
@@ -234,6 +261,7 @@ static const struct dpc_test tests[] = {
      test_one_that_cannot_be_opened_again_goes_on_with_the_old_file},
     {"a full disk costs the lines that did not fit",
      test_a_full_disk_costs_the_lines_that_did_not_fit},
+    {"a line without an end spoils no other", test_a_line_without_an_end_spoils_no_other},
     {"a file that cannot be is told", test_a_file_that_cannot_be_is_told},
 };
 

@@ -144,7 +144,7 @@ test_the_curve_from_the_store_is_the_one_that_was_told(void)
         driver_fill_submission(&driver, &lease, &submit);
         driver_submit(&driver, 0, &lease);
         for (int again = 0; lease.kind == DPC_TASK_TRAIN && again < 2; again++)
-            dpc_curve_add(curve, lease.path, lease.round, submit.loss_last);
+            dpc_curve_add(curve, lease.path, lease.round, lease.steps_count, submit.loss_last);
     }
     CU_ASSERT_EQUAL(driver_phase(&driver), DPC_PHASE_FINISHED);
     struct dpc_curve *restored = open_curve(&driver);
@@ -162,6 +162,39 @@ test_the_curve_from_the_store_is_the_one_that_was_told(void)
     driver_stop(&driver);
 }
 
+/* Each part of a round stands where it ends, and once. */
+static void
+test_parts_of_a_round_stand_where_they_end(void)
+{
+    struct driver driver;
+    struct dpc_buf parts, whole;
+    driver_start(&driver, yaml);
+    struct dpc_curve *curve = open_curve(&driver), *other = open_curve(&driver);
+    uint32_t steps = dpc_core_round_steps(driver.core, 0, 0);
+    dpc_buf_init(&parts, 0);
+    dpc_buf_init(&whole, 0);
+    for (int again = 0; again < 2; again++)
+        dpc_curve_add(curve, 0, 0, 1, 5);
+    dpc_curve_add(curve, 0, 0, steps, 3);
+    dpc_curve_add(curve, 0, 0, 1, 9);
+    dpc_curve_add(other, 0, 0, 1, 5);
+    dpc_curve_add(other, 0, 0, steps, 3);
+    dpc_curve_draw(curve, &parts);
+    dpc_curve_draw(other, &whole);
+    CU_ASSERT_STRING_EQUAL(dpc_buf_text(&parts), dpc_buf_text(&whole));
+    dpc_buf_reset(&whole);
+    dpc_curve_destroy(other);
+    other = open_curve(&driver);
+    dpc_curve_add(other, 0, 0, steps, 3);
+    dpc_curve_draw(other, &whole);
+    CU_ASSERT_STRING_NOT_EQUAL(dpc_buf_text(&parts), dpc_buf_text(&whole));
+    dpc_buf_done(&parts);
+    dpc_buf_done(&whole);
+    dpc_curve_destroy(curve);
+    dpc_curve_destroy(other);
+    driver_stop(&driver);
+}
+
 static void
 test_a_loss_that_is_none_is_left_out(void)
 {
@@ -169,9 +202,9 @@ test_a_loss_that_is_none_is_left_out(void)
     struct dpc_buf out;
     driver_start(&driver, yaml);
     struct dpc_curve *curve = open_curve(&driver);
-    dpc_curve_add(curve, 0, 0, NAN);
-    dpc_curve_add(curve, 0, 1000000, 2);    /* behind the end */
-    dpc_curve_add(curve, UINT32_MAX, 0, 2); /* no such path */
+    dpc_curve_add(curve, 0, 0, 1, NAN);
+    dpc_curve_add(curve, 0, 1000000, 1, 2);    /* behind the end */
+    dpc_curve_add(curve, UINT32_MAX, 0, 1, 2); /* no such path */
     dpc_buf_init(&out, 0);
     dpc_curve_draw(curve, &out);
     CU_ASSERT_EQUAL(out.len, 0);
@@ -187,6 +220,7 @@ static const struct dpc_test tests[] = {
     {"rows that are left out are told", test_rows_that_are_left_out_are_told},
     {"the curve from the store is the one that was told",
      test_the_curve_from_the_store_is_the_one_that_was_told},
+    {"parts of a round stand where they end", test_parts_of_a_round_stand_where_they_end},
     {"a loss that is none is left out", test_a_loss_that_is_none_is_left_out},
 };
 
