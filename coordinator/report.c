@@ -23,9 +23,16 @@ struct sums {
     uint32_t documents;
 };
 
-/* Train losses by round: mean of a lease's last tenth of steps. */
+/* What a path handed in at once: a round of its, or in elastic mode a part of one. */
+struct piece {
+    uint32_t round;
+    double steps;
+};
+
+/* Train losses by piece: mean of a lease's last tenth of steps. */
 struct curve {
     double *x, *y; /* inner steps since the start; bits per token */
+    struct piece *pieces;
     size_t count;
 };
 
@@ -85,6 +92,15 @@ gather_result(void *context, const struct dpc_result_record *record)
     return report->code == DPC_OK;
 }
 
+/* Inner steps of a path since the start, before the piece at `at`. */
+static double
+steps_before(const struct report *report, uint32_t path, size_t at)
+{
+    if (at > 0)
+        return report->curves[path].x[at - 1];
+    return path >= report->dense ? 0 : report->world->experiment->warm_start.steps;
+}
+
 /* A path's round stands once per level; the first level's record speaks for all. */
 static bool
 gather_contribution(void *context, const struct dpc_contribution_record *record)
@@ -95,14 +111,15 @@ gather_contribution(void *context, const struct dpc_contribution_record *record)
         record->module != dpc_topology_module(topology, record->path, 0))
         return true;
     struct curve *curve = &report->curves[record->path];
-    double before = curve->count                    ? curve->x[curve->count - 1]
-                    : record->path >= report->dense ? 0
-                                                    : report->world->experiment->warm_start.steps;
+    double before = steps_before(report, record->path, curve->count);
     curve->x = dpc_grow(curve->x, curve->count + 1, sizeof *curve->x);
     curve->y = dpc_grow(curve->y, curve->count + 1, sizeof *curve->y);
+    curve->pieces = dpc_grow(curve->pieces, curve->count + 1, sizeof *curve->pieces);
     /* `steps` counts from the beginning of the round, of which this may be a part. */
-    curve->x[curve->count] = before + record->steps - record->from;
-    curve->y[curve->count++] = record->loss_last / M_LN2;
+    struct piece piece = {.round = record->round, .steps = (double)record->steps - record->from};
+    curve->x[curve->count] = before + piece.steps;
+    curve->y[curve->count] = record->loss_last / M_LN2;
+    curve->pieces[curve->count++] = piece;
     return true;
 }
 
@@ -212,8 +229,8 @@ params_of(const struct report *report, uint32_t path)
                                     dpc_topology_path_levels(report->world->topology, path));
 }
 
-/* Tokens of the warm start count once: all paths share it. Of paths that differ in length the
- * largest speaks for all. */
+/* Tokens of the warm start count once: all paths share it. Of paths that differ in length, or in
+ * how often they trained, the largest speaks for all. */
 static struct row
 dipaco_row(const struct report *report)
 {
@@ -224,7 +241,7 @@ dipaco_row(const struct report *report)
         dpc_experiment_warm_steps(experiment) * experiment->inner.batch * experiment->model.context;
     for (uint32_t path = 0; path < topology->routed_paths; path++) {
         add_sums(&row.sums, &report->paths[path]);
-        row.steps = report->records[path].steps_done;
+        row.steps = larger(row.steps, report->records[path].steps_done);
         row.tokens += report->records[path].tokens_done;
         row.params_path = larger(row.params_path, params_of(report, path));
     }
@@ -450,25 +467,72 @@ write_markdown(const struct report *report)
 
 /* --- loss.svg */
 
-/* The mean over routed paths by their documents, round by round; rounds are of equal length. */
+/* Grows by steps towards each value, so that the mean of equal ones is that one, bit for bit: axes
+ * end at the largest value of all lines. */
+struct mean {
+    double weight, value;
+};
+
+static void
+mean_add(struct mean *mean, double weight, double value)
+{
+    if (!(weight > 0))
+        return;
+    mean->weight += weight;
+    mean->value += (value - mean->value) * (weight / mean->weight);
+}
+
+/* The least round of any piece from `next` [routed_paths] on; false behind the last. */
+static bool
+least_round(const struct report *report, const size_t *next, uint32_t *ret_round)
+{
+    uint32_t least = 0;
+    bool found = false;
+    for (uint32_t path = 0; path < report->world->topology->routed_paths; path++) {
+        const struct curve *curve = &report->curves[path];
+        if (next[path] == curve->count)
+            continue;
+        uint32_t round = curve->pieces[next[path]].round;
+        least = found && least < round ? least : round;
+        found = true;
+    }
+    *ret_round = least;
+    return found;
+}
+
+/* A path's loss over the pieces of a round, which stand from `*next` on and are passed; no weight
+ * where it did not train in it. */
+static struct mean
+round_loss(const struct curve *curve, uint32_t round, size_t *next)
+{
+    struct mean loss = {0};
+    for (; *next < curve->count && curve->pieces[*next].round == round; (*next)++)
+        mean_add(&loss, curve->pieces[*next].steps, curve->y[*next]);
+    return loss;
+}
+
+/* The mean by documents, round by round: the losses of the routed paths that trained in the round,
+ * over the steps of all of them so far, which grow also where each round has other paths. */
 static struct curve
 mean_curve(const struct report *report)
 {
-    uint32_t paths = report->world->topology->routed_paths;
-    size_t count = report->curves[0].count;
-    double documents = 0;
-    struct curve mean = {.x = dpc_alloc(count, sizeof *mean.x),
-                         .y = dpc_alloc(count, sizeof *mean.y),
-                         .count = count};
-    for (uint32_t path = 0; path < paths; path++)
-        documents += (double)report->records[path].shard_documents;
-    for (size_t i = 0; i < count; i++) {
-        mean.x[i] = report->curves[0].x[i];
+    uint32_t paths = report->world->topology->routed_paths, round;
+    size_t *next = dpc_alloc(paths, sizeof *next);
+    struct curve mean = {0};
+    while (least_round(report, next, &round)) {
+        struct mean steps = {0}, loss = {0};
         for (uint32_t path = 0; path < paths; path++) {
-            double share = (double)report->records[path].shard_documents / documents;
-            mean.y[i] += i < report->curves[path].count ? share * report->curves[path].y[i] : NAN;
+            double documents = (double)report->records[path].shard_documents;
+            struct mean its = round_loss(&report->curves[path], round, &next[path]);
+            mean_add(&steps, documents, steps_before(report, path, next[path]));
+            mean_add(&loss, its.weight > 0 ? documents : 0, its.value);
         }
+        mean.x = dpc_grow(mean.x, mean.count + 1, sizeof *mean.x);
+        mean.y = dpc_grow(mean.y, mean.count + 1, sizeof *mean.y);
+        mean.x[mean.count] = steps.value;
+        mean.y[mean.count++] = loss.weight > 0 ? loss.value : NAN;
     }
+    dpc_free(next);
     return mean;
 }
 
@@ -534,6 +598,7 @@ dpc_report_write(const struct dpc_world *world, const struct dpc_phase_record *p
     for (uint32_t i = 0; i < topology->paths_count; i++) {
         dpc_free(report.curves[i].x);
         dpc_free(report.curves[i].y);
+        dpc_free(report.curves[i].pieces);
     }
     dpc_free(report.paths);
     dpc_free(report.curves);
