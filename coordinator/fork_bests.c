@@ -8,6 +8,8 @@
 #include <math.h>
 #include <string.h>
 
+#include "base/alloc.h"
+
 struct seen {
     struct fork_cut *cut;
     bool any; /* record of documents */
@@ -27,8 +29,6 @@ note_best(void *context, const struct dpc_best_record *best)
 
 /* What a path's candidates up to the cut come to. */
 struct candidates {
-    struct fork_cut *cut;
-    uint32_t path;
     bool ended;
     uint32_t count; /* of all */
     bool found;     /* one that competes */
@@ -37,16 +37,24 @@ struct candidates {
     double loss;
 };
 
+/* Those of all paths: one scan serves as many as there are. */
+struct all_candidates {
+    const struct fork_cut *cut;
+    struct candidates *paths; /* [paths_count] */
+};
+
 static bool
 note_candidate(void *context, const struct dpc_candidate_record *candidate)
 {
-    struct candidates *seen = context;
-    const struct dpc_best_record *best = &seen->cut->bests[seen->path];
-    if (candidate->path != seen->path)
-        return candidate->path < seen->path;
-    seen->ended |= candidate->round > fork_cut_path_round(seen->cut, seen->path);
+    const struct all_candidates *all = context;
+    const struct fork_cut *cut = all->cut;
+    if (candidate->path >= cut->topology.paths_count)
+        return true;
+    const struct dpc_best_record *best = &cut->bests[candidate->path];
+    struct candidates *seen = &all->paths[candidate->path];
+    seen->ended |= candidate->round > fork_cut_path_round(cut, candidate->path);
     if (seen->ended)
-        return false;
+        return true;
     seen->count = candidate->number + 1;
     if (candidate->number < best->first)
         return true;
@@ -105,33 +113,28 @@ take_best(const struct fork_cut *cut, const struct candidates *seen, struct dpc_
     return true;
 }
 
-static int
-find_best(struct fork_cut *cut, struct dpc_best_record *best, struct dpc_error *err)
+static void
+find_best(struct fork_cut *cut, const struct candidates *seen, struct dpc_best_record *best)
 {
     uint32_t round = fork_cut_path_round(cut, best->path);
-    struct candidates seen = {.cut = cut, .path = best->path};
-    int code = dpc_scan_candidates(cut->source->kv, note_candidate, &seen, err);
-    if (code != DPC_OK)
-        return code;
     bool same_measure = cut->old->evaluation.windows == cut->experiment->evaluation.windows;
-    uint32_t next = seen.found ? seen.last + 1 : best->next_round;
+    uint32_t next = seen->found ? seen->last + 1 : best->next_round;
     /* It began later than here. */
-    bool begins_later = best->first > seen.count || (!seen.found && next > round);
+    bool begins_later = best->first > seen->count || (!seen->found && next > round);
     /* Older rounds that were never measured are kept as long as the source had them before it. */
     bool goes_on = same_measure && !begins_later && (next >= round || next == best->next_round) &&
-                   take_best(cut, &seen, best);
-    best->candidates_count = seen.count;
+                   take_best(cut, seen, best);
+    best->candidates_count = seen->count;
     best->read = 0;
     best->targets = 0;
     best->nats = 0;
     best->next_round = next < round + 1 ? next : round + 1;
-    if (!seen.found)
+    if (!seen->found)
         best->found = 0;
     if (!goes_on) {
         begin_anew(cut, best);
         cut->forked.restarts++;
     }
-    return DPC_OK;
 }
 
 /* Nobody has measured anything so far. */
@@ -145,6 +148,34 @@ begin_first(struct fork_cut *cut, struct dpc_best_record *best)
     begin_anew(cut, best);
 }
 
+/* `paths` [paths_count], zeroed. */
+static int
+load_candidates(const struct fork_cut *cut, struct candidates *paths, struct dpc_error *err)
+{
+    struct all_candidates all = {.cut = cut, .paths = paths};
+    return dpc_scan_candidates(cut->source->kv, note_candidate, &all, err);
+}
+
+/* `seen` NULL: nothing was measured that goes on. */
+static void
+take_path(struct fork_cut *cut, uint32_t path, const struct candidates *seen)
+{
+    struct dpc_best_record *best = &cut->bests[path];
+    if (!fork_cut_takes_path(cut, path)) {
+        cut->has_best[path] = false;
+        best->candidates_count = 0;
+    }
+    if (!cut->has_best[path])
+        return;
+    if (cut->experiment->early_stopping && fork_cut_is_dense(cut, path) &&
+        !cut->experiment->baseline.dense)
+        best->documents_count = 0;
+    if (seen)
+        find_best(cut, seen, best);
+    else
+        begin_first(cut, best);
+}
+
 int
 fork_find_bests(struct fork_cut *cut, struct dpc_error *err)
 {
@@ -156,20 +187,13 @@ fork_find_bests(struct fork_cut *cut, struct dpc_error *err)
                              "early_stopping needs early-stop documents of each path, and the "
                              "source has none: it was begun with data.early_stop: 0, or by an "
                              "earlier release");
-    for (uint32_t i = 0; code == DPC_OK && i < cut->topology.paths_count; i++) {
-        struct dpc_best_record *best = &cut->bests[i];
-        if (!fork_cut_takes_path(cut, i)) {
-            cut->has_best[i] = false;
-            best->candidates_count = 0;
-        }
-        if (!cut->has_best[i])
-            continue;
-        if (measures && fork_cut_is_dense(cut, i) && !cut->experiment->baseline.dense)
-            best->documents_count = 0;
-        if (measured && measures)
-            code = find_best(cut, best, err);
-        else
-            begin_first(cut, best);
-    }
+    if (code != DPC_OK)
+        return code;
+    struct candidates *paths = dpc_alloc(cut->topology.paths_count, sizeof *paths);
+    if (measured && measures)
+        code = load_candidates(cut, paths, err);
+    for (uint32_t i = 0; code == DPC_OK && i < cut->topology.paths_count; i++)
+        take_path(cut, i, measured && measures ? &paths[i] : NULL);
+    dpc_free(paths);
     return code;
 }

@@ -32,8 +32,40 @@ size_of(void *context, const struct dpc_hash *hash, uint64_t *ret_bytes)
     return dpc_keep_holds(context, hash) ? DPC_OK : DPC_ENOTFOUND;
 }
 
+/* A database that counts how often it is scanned. */
+struct counting_kv {
+    struct dpc_kv kv;
+    struct dpc_kv *below;
+    uint32_t scans;
+};
+
+static int
+counting_get(struct dpc_kv *kv, enum dpc_kv_family family, const void *key, size_t key_len,
+             uint8_t **ret_value, size_t *ret_len, struct dpc_error *err)
+{
+    struct dpc_kv *below = ((struct counting_kv *)kv)->below;
+    return below->ops->get(below, family, key, key_len, ret_value, ret_len, err);
+}
+
+static int
+counting_scan(struct dpc_kv *kv, enum dpc_kv_family family, const void *prefix, size_t prefix_len,
+              const void *after, size_t after_len,
+              bool (*visit)(void *context, const uint8_t *key, size_t key_len, const uint8_t *value,
+                            size_t value_len),
+              void *context, struct dpc_error *err)
+{
+    struct counting_kv *counting = (struct counting_kv *)kv;
+    struct dpc_kv *below = counting->below;
+    counting->scans++;
+    return below->ops->scan(below, family, prefix, prefix_len, after, after_len, visit, context,
+                            err);
+}
+
+static const struct dpc_kv_ops counting_ops = {.get = counting_get, .scan = counting_scan};
+
 struct fork {
     struct driver driver;
+    uint32_t scans; /* of the source's database */
     struct dpc_forked forked;
     struct dpc_error err;
     char folder[SCRATCH_PATH_MAX];
@@ -57,8 +89,10 @@ make(struct driver *source, uint32_t round, const char *text, struct fork *fork)
     CU_ASSERT_EQUAL_FATAL(dpc_store_open_on(driver->kv, driver->blobs, &to, &fork->err), DPC_OK);
     struct dpc_keep *keep = dpc_keep_create(source->core);
     CU_ASSERT_EQUAL_FATAL(dpc_keep_history(keep, source->kv, &fork->err), DPC_OK);
-    struct dpc_fork_source from = {source->kv, size_of, keep};
+    struct counting_kv counting = {.kv = {&counting_ops}, .below = source->kv};
+    struct dpc_fork_source from = {&counting.kv, size_of, keep};
     int code = dpc_fork_records(&from, round, &driver->experiment, to, &fork->forked, &fork->err);
+    fork->scans = counting.scans;
     dpc_keep_destroy(keep);
     dpc_store_close(to);
     if (code == DPC_OK)
@@ -607,6 +641,25 @@ early_stopping_may_begin(void)
     driver_stop(&source);
 }
 
+/* However many paths there are. */
+static void
+candidates_are_scanned_once_for_all_paths(void)
+{
+    static const char *const texts[] = {yaml, YAML("6", "", ROUTING "early_stopping: true\n")};
+    uint32_t scans[2];
+    for (int i = 0; i < 2; i++) {
+        struct driver source;
+        struct fork fork;
+        start(&source, texts[i]);
+        CU_ASSERT_TRUE(driver_finish(&source, 2));
+        CU_ASSERT_EQUAL_FATAL(make(&source, 4, texts[i], &fork), DPC_OK);
+        scans[i] = fork.scans;
+        drop(&fork);
+        driver_stop(&source);
+    }
+    CU_ASSERT_EQUAL(scans[1], scans[0] + 1);
+}
+
 static const struct dpc_test tests[] = {
     {"the same file makes the same versions", the_same_file_makes_the_same_versions},
     {"round 0 can always be had", round_0_can_always_be_had},
@@ -625,6 +678,7 @@ static const struct dpc_test tests[] = {
     {"rollbacks are kept", rollbacks_are_kept},
     {"states that stay with workers are left out", states_that_stay_with_workers_are_left_out},
     {"early stopping may begin", early_stopping_may_begin},
+    {"candidates are scanned once for all paths", candidates_are_scanned_once_for_all_paths},
 };
 
 DPC_TEST_MAIN("coordinator/fork", tests)
