@@ -5,13 +5,20 @@
 #include <math.h>
 #include <stdio.h>
 
-enum { WIDTH = 860, HEIGHT = 460, LEFT = 70, RIGHT = 190, TOP = 50, BOTTOM = 60, TICKS = 6 };
+enum { WIDTH = 860, HEIGHT = 460, LEFT = 70, RIGHT = 190, TOP = 50, BOTTOM = 60 };
+enum { TICKS = 6, TICKS_MAX = 2 * TICKS };
+
+/* Values that differ by less than this part of them are one: ticks between them would not differ in
+ * the digits that are shown. */
+static const double least_share = 1e-9;
 
 static const char *const colours[] = {"#c44e52", "#2a6fbb", "#55a868", "#8172b2", "#ccb974"};
 
 struct scale {
     double low, high, step;
-    double from, to; /* pixels */
+    double from, to;   /* pixels */
+    double first_tick; /* in steps from 0 */
+    int ticks;
 };
 
 static double
@@ -25,13 +32,25 @@ place(const struct scale *scale, double value)
 static void
 round_scale(struct scale *scale, double low, double high)
 {
-    if (!(high > low))
-        high = low + 1;
+    double largest = fmax(fabs(low), fabs(high));
+    if (!(high - low > least_share * largest))
+        high = low + fmax(1, 2 * least_share * largest);
     double raw = (high - low) / TICKS, power = pow(10, floor(log10(raw)));
     double factor = raw / power;
     scale->step = power * (factor <= 1 ? 1 : factor <= 2 ? 2 : factor <= 5 ? 5 : 10);
-    scale->low = floor(low / scale->step) * scale->step;
-    scale->high = ceil(high / scale->step) * scale->step;
+    scale->first_tick = floor(low / scale->step);
+    double last_tick = ceil(high / scale->step);
+    scale->low = scale->first_tick * scale->step;
+    scale->high = last_tick * scale->step;
+    double ticks = last_tick - scale->first_tick + 1;
+    scale->ticks = ticks < TICKS_MAX ? (int)ticks : TICKS_MAX;
+}
+
+/* Counted rather than added up: a step that is small beside the value would add nothing. */
+static double
+tick(const struct scale *scale, int i)
+{
+    return (scale->first_tick + i) * scale->step;
 }
 
 static void
@@ -78,22 +97,26 @@ put_text(struct dpc_buf *out, double x, double y, const char *style, const char 
 static void
 put_ticks(struct dpc_buf *out, const struct scale *x, int top, int bottom)
 {
-    for (double v = x->low; v <= x->high + x->step / 2; v += x->step)
+    for (int i = 0; i < x->ticks; i++) {
+        double v = tick(x, i);
         dpc_buf_printf(out,
                        "<line x1=\"%.1f\" y1=\"%d\" x2=\"%.1f\" y2=\"%d\" stroke=\"#eee\"/>"
                        "<text x=\"%.1f\" y=\"%d\" text-anchor=\"middle\">%.6g</text>\n",
                        place(x, v), top, place(x, v), bottom, place(x, v), bottom + 18, v);
+    }
 }
 
 static void
 put_axes(struct dpc_buf *out, const struct scale *x, const struct scale *y)
 {
     put_ticks(out, x, TOP, HEIGHT - BOTTOM);
-    for (double v = y->low; v <= y->high + y->step / 2; v += y->step)
+    for (int i = 0; i < y->ticks; i++) {
+        double v = tick(y, i);
         dpc_buf_printf(out,
                        "<line x1=\"%d\" y1=\"%.1f\" x2=\"%d\" y2=\"%.1f\" stroke=\"#eee\"/>"
                        "<text x=\"%d\" y=\"%.1f\" text-anchor=\"end\">%.6g</text>\n",
                        LEFT, place(y, v), WIDTH - RIGHT, place(y, v), LEFT - 8, place(y, v) + 4, v);
+    }
     dpc_buf_printf(out, "<path d=\"M%d,%d V%d H%d\" fill=\"none\" stroke=\"#444\"/>\n", LEFT, TOP,
                    HEIGHT - BOTTOM, WIDTH - RIGHT);
 }
