@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Documents are chosen by the corpus's own numbers; token files are made in memory and named by
- * their content. */
+ * Documents are chosen by the corpus's own numbers; token files go straight into the store, since
+ * the train documents of a dense path are about as large as the corpus. */
 #include "coordinator/corpus.h"
 #include "coordinator/corpus_parts.h"
 #include "coordinator/metadata.h"
@@ -14,6 +14,7 @@
 #include "base/vfs.h"
 #include "data/batch.h"
 #include "data/tokens.h"
+#include "data/tokens_writer.h"
 #include "routing/assign.h"
 
 int
@@ -36,18 +37,31 @@ dpc_corpus_close(struct dpc_corpus *corpus)
     dpc_free(corpus->docs);
 }
 
+/* Where a token file goes, and what the store said when it could not. */
+struct token_file {
+    struct dpc_store_draft *draft;
+    struct dpc_error err;
+};
+
+static int
+write_token_file(void *context, const void *bytes, size_t len, uint64_t offset)
+{
+    struct token_file *file = context;
+    return dpc_store_draft_write(file->draft, bytes, len, offset, &file->err);
+}
+
 int
 dpc_corpus_put_documents(const struct dpc_corpus *corpus, const uint32_t *docs, uint32_t count,
                          uint32_t tokens_max, struct dpc_blob_ref *ret_blob, struct dpc_error *err)
 {
-    struct dpc_buf file;
-    dpc_buf_init(&file, 0);
-    int code = dpc_tokens_write_subset(corpus->tokens, docs, count, tokens_max, &file, err);
-    if (code == DPC_OK) {
-        ret_blob->bytes = file.len;
-        code = dpc_store_blob_put(corpus->world->store, file.data, file.len, &ret_blob->hash, err);
-    }
-    dpc_buf_done(&file);
+    struct token_file file = {.draft = dpc_store_draft_create(corpus->world->store)};
+    struct dpc_tokens_sink sink = {.write = write_token_file, .context = &file};
+    int code = dpc_tokens_write_subset(corpus->tokens, docs, count, tokens_max, &sink, err);
+    if (code == DPC_OK)
+        code = dpc_store_draft_put(file.draft, &ret_blob->hash, &ret_blob->bytes, err);
+    else if (file.err.code != DPC_OK && err)
+        *err = file.err; /* which knows the folder and the way out */
+    dpc_store_draft_destroy(file.draft);
     return code;
 }
 

@@ -22,6 +22,7 @@
 #include "data/vocabulary.h"
 
 struct dpc_tokens;
+struct dpc_tokens_sink; /* data/tokens_writer.h */
 
 /* Name of the token file inside a corpus folder. */
 #define DPC_TOKENS_FILE "corpus.tokens"
@@ -79,9 +80,9 @@ int dpc_tokens_check_vocabulary(const struct dpc_tokens *tokens,
                                 const struct dpc_experiment *experiment,
                                 struct dpc_error *err) DPC_MUST_CHECK;
 
-/* The file that the corpus's tokens were made with, in fresh memory (dpc_free it), as the token file
- * names it by its hash; NULL where tokens are bytes. DPC_ENOTFOUND, DPC_ESTALE when another one lies
- * there, DPC_EIO. */
+/* The file that the corpus's tokens were made with, in fresh memory (dpc_free it), as the token
+ * file names it by its hash; NULL where tokens are bytes. DPC_ENOTFOUND, DPC_ESTALE when another
+ * one lies there, DPC_EIO. */
 int dpc_tokens_load_tokenizer(const struct dpc_tokens *tokens, uint8_t **ret_bytes, size_t *ret_len,
                               struct dpc_error *err) DPC_MUST_CHECK;
 
@@ -96,12 +97,13 @@ int dpc_tokens_check_imported(const struct dpc_tokens *tokens, const char *folde
 int dpc_tokens_check_paths(const struct dpc_tokens *tokens, const struct dpc_experiment *experiment,
                            struct dpc_error *err) DPC_MUST_CHECK;
 
-/* Appends a token file with `docs_count` of the documents, in the order given, each cut at
+/* Writes a token file with `docs_count` of the documents, in the order given, each cut at
  * `tokens_max` tokens (0: whole). Ids and content keys are kept. A pure function of its arguments:
- * shards are named by the hash of these bytes. DPC_EINVAL without documents, DPC_ELIMIT when `out`
- * is full. */
+ * shards are named by the hash of these bytes. Memory: the table of documents. DPC_EINVAL
+ * without documents, DPC_ENOMEM, and what the sink says. */
 int dpc_tokens_write_subset(const struct dpc_tokens *tokens, const uint32_t *docs,
-                            uint32_t docs_count, uint32_t tokens_max, struct dpc_buf *out,
+                            uint32_t docs_count, uint32_t tokens_max,
+                            const struct dpc_tokens_sink *sink,
                             struct dpc_error *err) DPC_MUST_CHECK;
 
 #endif

@@ -1,10 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Subsets of a token file: shards, evaluation documents, prefixes. The writer is an import's, into
- * memory. */
-#include <assert.h>
-#include <string.h>
-
-#include "base/limits.h"
+ * Subsets of a token file: shards, evaluation documents, prefixes. The writer is an import's; where
+ * bytes go is the caller's, as a subset may be all but the whole of a large corpus. */
 #include "data/tokens.h"
 #include "data/tokens_writer.h"
 
@@ -37,7 +33,7 @@ write_documents(const struct dpc_tokens *tokens, const uint32_t *docs, uint32_t 
 {
     struct dpc_tokens_writer writer;
     dpc_tokens_writer_init(&writer, sink, dpc_tokens_vocabulary(tokens));
-    for (uint32_t i = 0; i < docs_count; i++) {
+    for (uint32_t i = 0; i < docs_count && writer.code == DPC_OK; i++) {
         uint32_t count = dpc_tokens_count(tokens, docs[i]);
         write_document(&writer, tokens, docs[i],
                        tokens_max && tokens_max < count ? tokens_max : count);
@@ -47,37 +43,16 @@ write_documents(const struct dpc_tokens *tokens, const uint32_t *docs, uint32_t 
     return code;
 }
 
-/* A buffer that may hold other bytes before `start`. */
-struct memory_sink {
-    struct dpc_buf *out;
-    size_t start;
-};
-
-static int
-write_memory(void *context, const void *bytes, size_t len, uint64_t offset)
-{
-    struct memory_sink *sink = context;
-    size_t at = sink->start + (size_t)offset;
-    if (at == sink->out->len) {
-        dpc_buf_put(sink->out, bytes, len);
-        return sink->out->failed ? DPC_ELIMIT : DPC_OK;
-    }
-    assert(at + len <= sink->out->len);
-    memcpy(sink->out->data + at, bytes, len);
-    return DPC_OK;
-}
-
 int
 dpc_tokens_write_subset(const struct dpc_tokens *tokens, const uint32_t *docs, uint32_t docs_count,
-                        uint32_t tokens_max, struct dpc_buf *out, struct dpc_error *err)
+                        uint32_t tokens_max, const struct dpc_tokens_sink *sink,
+                        struct dpc_error *err)
 {
-    struct memory_sink memory = {.out = out, .start = out->len};
-    struct dpc_tokens_sink sink = {.write = write_memory, .context = &memory};
     if (docs_count == 0)
         return dpc_error_set(err, DPC_EINVAL,
                              "could not take a part of corpus \"%s\": no documents",
                              dpc_tokens_name(tokens));
-    int code = write_documents(tokens, docs, docs_count, tokens_max, sink);
+    int code = write_documents(tokens, docs, docs_count, tokens_max, *sink);
     if (code != DPC_OK)
         return dpc_error_set(err, code, "could not take a part of corpus \"%s\": %s",
                              dpc_tokens_name(tokens), dpc_error_words(code));

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Writes a token file front to back: tokens as they come, then lengths and table, at last the
- * header. Shared by the builder (import, into a file) and by subsets (into a file or into memory).
+ * header. Shared by the builder (import, into a file) and by subsets (wherever their caller
+ * wants them).
  *
  * Owns: the tail and a chunk of tokens. Threads: one. Limits: DPC_DOCUMENTS_MAX documents.
  * After an error every further call does nothing; _finish tells the first one.

@@ -7,8 +7,8 @@
  * Owns: the folder, by convention one process at a time writes it. Threads: calls on different
  * blobs from any thread; a receiving blob belongs to one thread at a time. Limits:
  * DPC_BLOB_BYTES_MAX a blob. Errors: DPC_ENOTFOUND; DPC_EHASH and DPC_ECORRUPT for bytes that are
- * not what the name says; DPC_ENOSPACE, after which there is nothing more or less than before, unless
- * the blobs are broken; DPC_EIO (a failed sync is final: the caller stops).
+ * not what the name says; DPC_ENOSPACE, after which there is nothing more or less than before,
+ * unless the blobs are broken; DPC_EIO (a failed sync is final: the caller stops).
  */
 #ifndef DPC_STORAGE_BLOB_BLOB_H
 #define DPC_STORAGE_BLOB_BLOB_H
@@ -69,6 +69,26 @@ int dpc_blobs_append(struct dpc_blobs *blobs, const struct dpc_hash *hash, uint6
 int dpc_blobs_finish(struct dpc_blobs *blobs, const struct dpc_hash *hash,
                      struct dpc_error *err) DPC_MUST_CHECK;
 void dpc_blobs_discard(struct dpc_blobs *blobs, const struct dpc_hash *hash);
+
+/* --- A blob that is written here, and named when all of it is there. Threads: one at a time. */
+
+struct dpc_blob_draft;
+
+/* An empty one, which is no blob for anybody; a crash leaves nothing that the next open keeps. */
+int dpc_blob_draft_open(struct dpc_blobs *blobs, struct dpc_blob_draft **ret_draft,
+                        struct dpc_error *err) DPC_MUST_CHECK;
+/* At any offset up to its end. After an error there is nothing left to do but to close it. */
+int dpc_blob_draft_write(struct dpc_blob_draft *draft, const void *bytes, size_t len,
+                         uint64_t offset, struct dpc_error *err) DPC_MUST_CHECK;
+/* The name that it will have, and its size; reads all of it. */
+int dpc_blob_draft_hash(struct dpc_blob_draft *draft, struct dpc_hash *ret_hash,
+                        uint64_t *ret_bytes, struct dpc_error *err) DPC_MUST_CHECK;
+/* Makes it the blob `hash`, which dpc_blob_draft_hash has given; there already: DPC_OK. Only
+ * closing follows. */
+int dpc_blob_draft_publish(struct dpc_blob_draft *draft, const struct dpc_hash *hash,
+                           struct dpc_error *err) DPC_MUST_CHECK;
+/* Removes what was not published. Takes NULL. */
+struct dpc_blob_draft *dpc_blob_draft_close(struct dpc_blob_draft *draft);
 
 /* --- From one folder to another; there already: nothing to do. */
 

@@ -29,6 +29,13 @@ dpc_blobs_name_partial(const struct dpc_blobs *blobs, const struct dpc_hash *has
     (void)snprintf(ret_path, DPC_PATH_MAX, "%s/partial/%s", blobs->folder, hex);
 }
 
+void
+dpc_blobs_name_draft(const struct dpc_blobs *blobs, unsigned number,
+                     char ret_path[static DPC_PATH_MAX])
+{
+    (void)snprintf(ret_path, DPC_PATH_MAX, "%s/partial/draft.%u.new", blobs->folder, number);
+}
+
 int
 dpc_blobs_writable(const struct dpc_blobs *blobs, struct dpc_error *err)
 {
@@ -119,6 +126,13 @@ dpc_blobs_report(const struct dpc_blobs *blobs, int code, const char *doing,
     dpc_hash_hex(hash, hex, sizeof hex);
     return dpc_error_set(err, code, "could not %s blob %s in \"%s\": %s%s", doing, hex,
                          blobs->folder, dpc_error_words(code), way_out(code));
+}
+
+int
+dpc_blobs_report_nameless(const struct dpc_blobs *blobs, int code, struct dpc_error *err)
+{
+    return dpc_error_set(err, code, "could not write a new blob to \"%s\": %s%s", blobs->folder,
+                         dpc_error_words(code), way_out(code));
 }
 
 int

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * What blob.c and partial.c share: the names of files, and the one way in which bytes become a
- * blob.
+ * What blob.c, partial.c and draft.c share: the names of files, and the one way in which bytes
+ * become a blob.
  *
  * Owns: see storage/blob/blob.h. Threads: any. Not here: anything that another folder calls.
  */
@@ -26,6 +26,9 @@ void dpc_blobs_name_complete(const struct dpc_blobs *blobs, const struct dpc_has
                              char ret_path[static DPC_PATH_MAX]);
 void dpc_blobs_name_partial(const struct dpc_blobs *blobs, const struct dpc_hash *hash,
                             char ret_path[static DPC_PATH_MAX]);
+/* One of this run whose name is not known. */
+void dpc_blobs_name_draft(const struct dpc_blobs *blobs, unsigned number,
+                          char ret_path[static DPC_PATH_MAX]);
 
 /* DPC_OK when this folder may be written, else the reason. */
 int dpc_blobs_writable(const struct dpc_blobs *blobs, struct dpc_error *err) DPC_MUST_CHECK;
@@ -42,6 +45,8 @@ int dpc_blobs_publish(struct dpc_blobs *blobs, struct dpc_vfs_file *file, const 
 /* "could not DOING blob HASH in "folder": reason; way out". Returns `code`. */
 int dpc_blobs_report(const struct dpc_blobs *blobs, int code, const char *doing,
                      const struct dpc_hash *hash, struct dpc_error *err);
+/* The same of a blob that has no name so far. */
+int dpc_blobs_report_nameless(const struct dpc_blobs *blobs, int code, struct dpc_error *err);
 
 /* Hash of an open file's first `bytes`. */
 int dpc_blobs_hash_file(const struct dpc_blobs *blobs, struct dpc_vfs_file *file, uint64_t bytes,

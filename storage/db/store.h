@@ -72,6 +72,22 @@ int dpc_store_blob_append(struct dpc_store *store, const struct dpc_hash *hash, 
 int dpc_store_blob_finish(struct dpc_store *store, const struct dpc_hash *hash,
                           struct dpc_error *err) DPC_MUST_CHECK;
 
+/* --- A blob that is written front to back, here and there over again, and named at the end; of a
+ * large one nothing stays in memory. Threads: one at a time. */
+
+struct dpc_store_draft;
+
+/* Costs nothing on the disk until it is large. */
+struct dpc_store_draft *dpc_store_draft_create(struct dpc_store *store);
+/* At any offset up to its end. After an error there is nothing left to do but to destroy it. */
+int dpc_store_draft_write(struct dpc_store_draft *draft, const void *bytes, size_t len,
+                          uint64_t offset, struct dpc_error *err) DPC_MUST_CHECK;
+/* Puts it as dpc_store_blob_put would; only destroying follows. */
+int dpc_store_draft_put(struct dpc_store_draft *draft, struct dpc_hash *ret_hash,
+                        uint64_t *ret_bytes, struct dpc_error *err) DPC_MUST_CHECK;
+/* What was not put leaves nothing. Takes NULL. */
+struct dpc_store_draft *dpc_store_draft_destroy(struct dpc_store_draft *draft);
+
 /* A blob of another store into this one; its file gets a second name where the two share a file
  * system, else it is copied and checked. There already: DPC_OK. Not in the other: DPC_ENOTFOUND. */
 int dpc_store_blob_adopt(struct dpc_store *to, struct dpc_store *from, const struct dpc_hash *hash,

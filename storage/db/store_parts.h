@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * What store.c, store_blobs.c and sweep.c share.
+ * What store.c, store_blobs.c, draft.c and sweep.c share.
  *
  * Owns: see storage/db/store.h. Threads: any. Not here: anything that another folder calls.
  */

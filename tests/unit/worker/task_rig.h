@@ -14,6 +14,7 @@
 #include "base/rng.h"
 #include "base/tensor_blob.h"
 #include "data/tokens_writer.h"
+#include "tests/unit/data/memory_sink.h"
 #include "tests/unit/harness.h"
 #include "tests/unit/storage/scratch.h"
 #include "worker/engine.h"
@@ -67,17 +68,6 @@ rig_experiment(struct dpc_experiment *experiment)
     };
 }
 
-static inline int
-rig_sink(void *context, const void *bytes, size_t len, uint64_t offset)
-{
-    struct dpc_buf *out = context;
-    if (offset < out->len)
-        memcpy(out->data + offset, bytes, len); /* the header, which comes last */
-    else
-        dpc_buf_put(out, bytes, len);
-    return out->failed ? DPC_ENOMEM : DPC_OK;
-}
-
 /* Documents of 6 to 75 tokens: none without a target, some longer than all windows together. */
 static inline void
 rig_write_tokens(struct dpc_buf *out, const struct dpc_vocabulary *vocabulary)
@@ -86,7 +76,7 @@ rig_write_tokens(struct dpc_buf *out, const struct dpc_vocabulary *vocabulary)
     struct dpc_rng rng;
     dpc_rng_init(&rng, 4, DPC_RNG_TEST, 0, 0, 0);
     dpc_buf_init(out, 0);
-    dpc_tokens_writer_init(&writer, (struct dpc_tokens_sink){rig_sink, out}, vocabulary);
+    dpc_tokens_writer_init(&writer, memory_sink(out), vocabulary);
     for (uint32_t doc = 0; doc < RIG_DOCUMENTS; doc++) {
         uint8_t key[DPC_CONTENT_KEY_BYTES] = {(uint8_t)doc}, text[2 * 80] = {0};
         uint32_t count = 6 + (doc * 37) % 70;

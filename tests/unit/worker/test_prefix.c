@@ -24,8 +24,7 @@ write_documents(struct task_rig *rig, uint32_t place, uint8_t token)
     dpc_rng_init(&rng, 9, DPC_RNG_TEST, 0, 0, 0);
     dpc_buf_done(&rig->tokens);
     dpc_buf_init(&rig->tokens, 0);
-    dpc_tokens_writer_init(&writer, (struct dpc_tokens_sink){rig_sink, &rig->tokens},
-                           &DPC_VOCABULARY_BYTES);
+    dpc_tokens_writer_init(&writer, memory_sink(&rig->tokens), &DPC_VOCABULARY_BYTES);
     for (uint32_t doc = 0; doc < DOCUMENTS; doc++) {
         uint8_t key[DPC_CONTENT_KEY_BYTES] = {(uint8_t)doc}, text[TOKENS];
         for (uint32_t i = 0; i < TOKENS; i++)

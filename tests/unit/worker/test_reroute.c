@@ -29,7 +29,7 @@ write_kinds(struct dpc_buf *out)
     struct dpc_rng rng;
     dpc_rng_init(&rng, 4, DPC_RNG_TEST, 0, 0, 0);
     dpc_buf_reset(out);
-    dpc_tokens_writer_init(&writer, (struct dpc_tokens_sink){rig_sink, out}, &DPC_VOCABULARY_BYTES);
+    dpc_tokens_writer_init(&writer, memory_sink(out), &DPC_VOCABULARY_BYTES);
     for (uint32_t doc = 0; doc < RIG_DOCUMENTS; doc++) {
         uint8_t key[DPC_CONTENT_KEY_BYTES] = {(uint8_t)doc}, text[LENGTH];
         for (uint32_t i = 0; i < length_of(doc); i++)

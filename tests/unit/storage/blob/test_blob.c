@@ -232,6 +232,80 @@ a_file_of_the_wrong_length_is_damage_that_a_put_mends(void)
     tear_down();
 }
 
+/* --- Drafts. */
+
+/* All bytes, the first ones last. */
+static struct dpc_blob_draft *
+begin_draft(void)
+{
+    uint8_t blank[PIECE] = {0};
+    struct dpc_blob_draft *draft;
+    CU_ASSERT_EQUAL_FATAL(dpc_blob_draft_open(blobs, &draft, &err), DPC_OK);
+    CU_ASSERT_EQUAL(dpc_blob_draft_write(draft, blank, PIECE, 0, &err), DPC_OK);
+    CU_ASSERT_EQUAL(dpc_blob_draft_write(draft, bytes + PIECE, 2 * PIECE, PIECE, &err), DPC_OK);
+    CU_ASSERT_EQUAL(dpc_blob_draft_write(draft, bytes, PIECE, 0, &err), DPC_OK);
+    return draft;
+}
+
+static void
+publish_draft(struct dpc_blob_draft *draft)
+{
+    struct dpc_hash hash;
+    uint64_t size;
+    CU_ASSERT_EQUAL(dpc_blob_draft_hash(draft, &hash, &size, &err), DPC_OK);
+    CU_ASSERT(dpc_hash_equal(&hash, &name_of_bytes));
+    CU_ASSERT_EQUAL(size, sizeof bytes);
+    CU_ASSERT_EQUAL(dpc_blob_draft_publish(draft, &hash, &err), DPC_OK);
+    dpc_blob_draft_close(draft);
+}
+
+static void
+note_partial(void *context, const struct dpc_hash *hash)
+{
+    (void)hash;
+    (*(unsigned *)context)++;
+}
+
+static void
+a_draft_is_a_blob_once_it_is_published(void)
+{
+    uint64_t size;
+    unsigned partials = 0;
+    set_up();
+    struct dpc_blob_draft *draft = begin_draft(), *other = begin_draft();
+    CU_ASSERT_EQUAL(dpc_blobs_size(blobs, &name_of_bytes, &size), DPC_ENOTFOUND);
+    CU_ASSERT_EQUAL(dpc_blobs_list_partials(blobs, note_partial, &partials, &err), DPC_OK);
+    CU_ASSERT_EQUAL(partials, 0);
+    publish_draft(draft);
+    CU_ASSERT(is_whole(&name_of_bytes, bytes, sizeof bytes));
+    publish_draft(other); /* is there already */
+    CU_ASSERT(is_whole(&name_of_bytes, bytes, sizeof bytes));
+    CU_ASSERT_EQUAL(fault_disk_files(disk, "partial/"), 0);
+    CU_ASSERT_PTR_NULL(dpc_blob_draft_close(NULL));
+    tear_down();
+}
+
+static void
+a_draft_that_is_not_published_leaves_nothing(void)
+{
+    struct dpc_blob_draft *draft;
+    uint64_t size;
+    set_up();
+    dpc_blob_draft_close(begin_draft());
+    CU_ASSERT_EQUAL(fault_disk_files(disk, "partial/"), 0);
+    CU_ASSERT_EQUAL_FATAL(dpc_blob_draft_open(blobs, &draft, &err), DPC_OK);
+    fault_disk_fail_at(disk, 1, FAULT_NO_SPACE);
+    CU_ASSERT_EQUAL(dpc_blob_draft_write(draft, bytes, PIECE, 0, &err), DPC_ENOSPACE);
+    CU_ASSERT_STRING_EQUAL(err.text,
+                           "could not write a new blob to \"/disk/blobs\": no space left; "
+                           "make room on that disk and start again");
+    dpc_blob_draft_close(draft);
+    CU_ASSERT_EQUAL(fault_disk_files(disk, "partial/"), 0);
+    CU_ASSERT_EQUAL(dpc_blobs_size(blobs, &name_of_bytes, &size), DPC_ENOTFOUND);
+    publish_draft(begin_draft());
+    tear_down();
+}
+
 struct listing {
     unsigned count;
     uint64_t bytes;
@@ -443,5 +517,7 @@ static const struct dpc_test tests[] = {
     {"for reading, nothing is made or changed", for_reading_nothing_is_made_or_changed},
     {"a folder name that is too long is refused", a_folder_name_that_is_too_long_is_refused},
     {"threads may put the same bytes", threads_may_put_the_same_bytes},
+    {"a draft is a blob once it is published", a_draft_is_a_blob_once_it_is_published},
+    {"a draft that is not published leaves nothing", a_draft_that_is_not_published_leaves_nothing},
 };
 DPC_TEST_MAIN("storage/blob", tests)

@@ -10,7 +10,7 @@
 #include "tests/unit/harness.h"
 #include "tests/unit/storage/fault_vfs.h"
 
-enum { BLOBS = 3, BYTES = 900 };
+enum { BLOBS = 4, BYTES = 900 };
 
 static uint8_t contents[BLOBS][BYTES];
 static struct dpc_hash names[BLOBS];
@@ -40,6 +40,29 @@ receive(struct dpc_blobs *blobs, size_t i, struct dpc_error *err)
     return code == DPC_OK ? dpc_blobs_finish(blobs, &names[i], err) : code;
 }
 
+/* Its head comes last. */
+static int
+draft(struct dpc_blobs *blobs, size_t i, struct dpc_error *err)
+{
+    uint8_t blank[300] = {0};
+    struct dpc_blob_draft *draft = NULL;
+    struct dpc_hash hash;
+    uint64_t bytes;
+    int code = dpc_blob_draft_open(blobs, &draft, err);
+    if (code == DPC_OK)
+        code = dpc_blob_draft_write(draft, blank, 300, 0, err);
+    if (code == DPC_OK)
+        code = dpc_blob_draft_write(draft, contents[i] + 300, BYTES - 300, 300, err);
+    if (code == DPC_OK)
+        code = dpc_blob_draft_write(draft, contents[i], 300, 0, err);
+    if (code == DPC_OK)
+        code = dpc_blob_draft_hash(draft, &hash, &bytes, err);
+    if (code == DPC_OK)
+        code = dpc_blob_draft_publish(draft, &hash, err);
+    dpc_blob_draft_close(draft);
+    return code;
+}
+
 static void
 story(const struct dpc_vfs *vfs, struct told *ret_told)
 {
@@ -61,6 +84,10 @@ story(const struct dpc_vfs *vfs, struct told *ret_told)
         if (code == DPC_OK)
             code = dpc_blobs_put(blobs, contents[2], BYTES, &hash, &err);
         ret_told->stored[2] = code == DPC_OK;
+    }
+    if (code == DPC_OK) {
+        code = draft(blobs, 3, &err);
+        ret_told->stored[3] = code == DPC_OK;
     }
     CU_ASSERT(code == DPC_OK || (err.code == code && err.text[0]));
     ret_told->code = code;

@@ -303,6 +303,69 @@ pieces_make_blobs_of_either_kind(void)
     tear_down();
 }
 
+/* In pieces, and its beginning once more at the end. */
+static struct dpc_store_draft *
+begin_draft(size_t size, size_t piece)
+{
+    static const uint8_t blank[sizeof bytes];
+    struct dpc_store_draft *draft = dpc_store_draft_create(store);
+    for (size_t at = 0; at < size; at += piece) {
+        size_t len = size - at < piece ? size - at : piece;
+        CU_ASSERT_EQUAL(dpc_store_draft_write(draft, at ? bytes + at : blank, len, at, &err),
+                        DPC_OK);
+    }
+    CU_ASSERT_EQUAL(dpc_store_draft_write(draft, bytes, size < piece ? size : piece, 0, &err),
+                    DPC_OK);
+    return draft;
+}
+
+static bool
+has_draft_file(void)
+{
+    return access(in_store("blobs/partial/draft.0.new"), F_OK) == 0;
+}
+
+static void
+drafts_make_blobs_of_either_kind(void)
+{
+    static const size_t sizes[] = {0, 1, 500, DPC_BLOB_INLINE_MAX, DPC_BLOB_INLINE_MAX + 1};
+    set_up();
+    for (int i = 0; i < 5; i++) {
+        struct dpc_hash name, hash;
+        uint64_t size;
+        dpc_hash_of(bytes, sizes[i], &name);
+        struct dpc_store_draft *draft = begin_draft(sizes[i], 300);
+        CU_ASSERT_EQUAL(has_draft_file(), sizes[i] > DPC_BLOB_INLINE_MAX);
+        CU_ASSERT_EQUAL(dpc_store_blob_size(store, &name, &size), DPC_ENOTFOUND);
+        CU_ASSERT_EQUAL_FATAL(dpc_store_draft_put(draft, &hash, &size, &err), DPC_OK);
+        dpc_store_draft_destroy(draft);
+        CU_ASSERT(dpc_hash_equal(&hash, &name));
+        CU_ASSERT_EQUAL(size, sizes[i]);
+        CU_ASSERT_EQUAL(has_file(&name), sizes[i] > DPC_BLOB_INLINE_MAX);
+        CU_ASSERT(is_whole(&name, sizes[i]));
+        CU_ASSERT_FALSE(has_draft_file());
+    }
+    tear_down();
+}
+
+/* Given up, and cut off. */
+static void
+drafts_that_are_not_put_leave_nothing(void)
+{
+    set_up();
+    struct dpc_store_draft *draft = begin_draft(sizeof bytes, sizeof bytes);
+    CU_ASSERT_TRUE(has_draft_file());
+    dpc_store_draft_destroy(draft);
+    CU_ASSERT_FALSE(has_draft_file());
+    FILE *file = fopen(in_store("blobs/partial/draft.0.new"), "w"); /* of a dead run */
+    CU_ASSERT_PTR_NOT_NULL_FATAL(file);
+    CU_ASSERT_EQUAL(fclose(file), 0);
+    open_again();
+    CU_ASSERT_FALSE(has_draft_file());
+    CU_ASSERT_PTR_NULL(dpc_store_draft_destroy(NULL));
+    tear_down();
+}
+
 static void
 pieces_of_something_else_are_dropped(void)
 {
@@ -420,6 +483,25 @@ a_sweep_spares_what_was_touched_behind_its_horizon(void)
     CU_ASSERT_EQUAL(dpc_store_sweep(store, 0, keep_one, none, &swept, &err), DPC_OK);
     CU_ASSERT_EQUAL(swept.removed, 3);
     CU_ASSERT_EQUAL(swept.partials, 1);
+    tear_down();
+}
+
+static void
+a_sweep_spares_drafts_and_what_they_become(void)
+{
+    struct dpc_hash hash, none[2] = {{{1}}, {{1}}};
+    struct dpc_swept swept;
+    uint64_t size;
+    set_up();
+    struct dpc_store_draft *draft = begin_draft(sizeof bytes, sizeof bytes);
+    CU_ASSERT_EQUAL(sweep(none, &swept), DPC_OK);
+    CU_ASSERT_EQUAL(swept.partials, 0);
+    uint64_t horizon = dpc_store_touches(store);
+    CU_ASSERT_EQUAL_FATAL(dpc_store_draft_put(draft, &hash, &size, &err), DPC_OK);
+    dpc_store_draft_destroy(draft);
+    CU_ASSERT_EQUAL(dpc_store_sweep(store, horizon, keep_one, none, &swept, &err), DPC_OK);
+    CU_ASSERT_EQUAL(swept.removed, 0);
+    CU_ASSERT(is_whole(&hash, sizeof bytes));
     tear_down();
 }
 
@@ -669,11 +751,14 @@ static const struct dpc_test tests[] = {
     {"a file in the way is an error", a_file_in_the_way_is_an_error},
     {"small blobs stand in the database", small_blobs_stand_in_the_database},
     {"pieces make blobs of either kind", pieces_make_blobs_of_either_kind},
+    {"drafts make blobs of either kind", drafts_make_blobs_of_either_kind},
+    {"drafts that are not put leave nothing", drafts_that_are_not_put_leave_nothing},
     {"pieces of something else are dropped", pieces_of_something_else_are_dropped},
     {"a damaged blob file is named", a_damaged_blob_file_is_named},
     {"a sweep removes what nobody keeps", a_sweep_removes_what_nobody_keeps},
     {"a sweep spares what was touched behind its horizon",
      a_sweep_spares_what_was_touched_behind_its_horizon},
+    {"a sweep spares drafts and what they become", a_sweep_spares_drafts_and_what_they_become},
     {"a sweep takes any number of blobs", a_sweep_takes_any_number_of_blobs},
     {"a short disk is refused before a write begins",
      a_short_disk_is_refused_before_a_write_begins},
