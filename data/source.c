@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
- * zlib's gz layer also passes plain files through, members one behind the other included; Zstandard
- * frames are recognised by their magic and go through a stream decoder of our own. */
+ * A file's first bytes say how it is packed. zlib's own layer for files would end a text without a
+ * word where a later member is damaged, so members are taken one by one here, as frames of
+ * Zstandard are; both unpack from one buffer of packed bytes, so that memory is bounded whatever a
+ * member or frame holds. The bytes that were looked at stay in it: a pipe gives them once. */
 #include "data/source.h"
 
 #include <errno.h>
@@ -14,16 +16,25 @@
 #include "base/alloc.h"
 #include "base/limits.h"
 
-enum { INPUT_BYTES = 128 * 1024, LINE_BYTES = 128 * 1024 };
+enum {
+    INPUT_BYTES = 128 * 1024,
+    LINE_BYTES = 128 * 1024,
+    MAGIC_BYTES = 4,                /* the longest that is looked for */
+    GZ_WINDOW_BITS = MAX_WBITS + 16 /* zlib's word for: with gzip's head and checksum, always */
+};
+
+enum packing { PLAIN, GZ, ZSTD };
 
 struct dpc_source {
     char *path;
-    int fd;          /* of a Zstandard file, else -1 */
-    gzFile gz;       /* of every other */
-    ZSTD_DCtx *zstd; /* NULL: through zlib */
-    uint8_t *input;
-    ZSTD_inBuffer in;
-    size_t hint;    /* 0: at the end of a frame */
+    int fd;
+    enum packing packing;
+    uint8_t *input; /* bytes of the file: what is not read yet begins at `input_at` */
+    size_t input_at, input_len;
+    z_stream gz;
+    bool between; /* behind a member of GZ, and before the next if there is one */
+    ZSTD_DCtx *zstd;
+    size_t hint;    /* of ZSTD; 0: at the end of a frame */
     uint8_t *ahead; /* unpacked bytes that lines are cut from */
     size_t ahead_at, ahead_len;
 };
@@ -34,32 +45,80 @@ failed(const struct dpc_source *source, int code, const char *reason, struct dpc
     return dpc_error_set(err, code, "could not read \"%s\": %s", source->path, reason);
 }
 
-static bool
-is_zstd(int fd)
+/* --- Bytes as they are in the file. */
+
+/* Behind those that are in the buffer; no more at the end of the file. */
+static int
+read_more(struct dpc_source *source, struct dpc_error *err)
 {
-    static const uint8_t magic[4] = {0x28, 0xB5, 0x2F, 0xFD};
-    uint8_t first[sizeof magic];
-    return pread(fd, first, sizeof first, 0) == (ssize_t)sizeof first &&
-           memcmp(first, magic, sizeof magic) == 0;
+    ssize_t got;
+    do {
+        got = read(source->fd, source->input + source->input_len, INPUT_BYTES - source->input_len);
+    } while (got < 0 && errno == EINTR);
+    if (got < 0)
+        return dpc_error_set_errno(err, errno, "could not read \"%s\"", source->path);
+    source->input_len += (size_t)got;
+    return DPC_OK;
+}
+
+/* Does nothing while bytes are left; then none are at the end of the file. */
+static int
+refill(struct dpc_source *source, struct dpc_error *err)
+{
+    if (source->input_at < source->input_len)
+        return DPC_OK;
+    source->input_at = 0;
+    source->input_len = 0;
+    return read_more(source, err);
+}
+
+/* A pipe may give them one by one. */
+static int
+read_magic(struct dpc_source *source, struct dpc_error *err)
+{
+    size_t before;
+    do {
+        before = source->input_len;
+        int code = read_more(source, err);
+        if (code != DPC_OK)
+            return code;
+    } while (source->input_len < MAGIC_BYTES && source->input_len > before);
+    return DPC_OK;
+}
+
+/* --- Open and close. */
+
+static enum packing
+packing_of(const uint8_t *first, size_t len)
+{
+    static const uint8_t gz[] = {0x1F, 0x8B}, zstd[] = {0x28, 0xB5, 0x2F, 0xFD};
+    if (len >= sizeof gz && memcmp(first, gz, sizeof gz) == 0)
+        return GZ;
+    return len >= sizeof zstd && memcmp(first, zstd, sizeof zstd) == 0 ? ZSTD : PLAIN;
 }
 
 static int
-start_unpacker(struct dpc_source *source, int fd, struct dpc_error *err)
+start_unpacker(struct dpc_source *source, struct dpc_error *err)
 {
-    if (is_zstd(fd)) {
-        source->fd = fd;
+    int code = read_magic(source, err);
+    if (code != DPC_OK)
+        return code;
+    switch (packing_of(source->input, source->input_len)) {
+    case PLAIN:
+        return DPC_OK;
+    case GZ:
+        if (inflateInit2(&source->gz, GZ_WINDOW_BITS) != Z_OK)
+            break;
+        source->packing = GZ;
+        return DPC_OK;
+    case ZSTD:
         source->zstd = ZSTD_createDCtx();
-        source->input = dpc_alloc(INPUT_BYTES, 1);
-        source->in.src = source->input;
-        return source->zstd ? DPC_OK : failed(source, DPC_ENOMEM, "out of memory", err);
+        if (!source->zstd)
+            break;
+        source->packing = ZSTD;
+        return DPC_OK;
     }
-    source->gz = gzdopen(fd, "rb");
-    if (!source->gz) {
-        close(fd);
-        return failed(source, DPC_ENOMEM, "out of memory", err);
-    }
-    (void)gzbuffer(source->gz, INPUT_BYTES);
-    return DPC_OK;
+    return failed(source, DPC_ENOMEM, "out of memory", err);
 }
 
 int
@@ -74,8 +133,9 @@ dpc_source_open(const char *path, struct dpc_source **ret_source, struct dpc_err
         return dpc_error_set(err, DPC_EINVAL, "could not read \"%s\": it is a folder", path);
     }
     struct dpc_source *source = dpc_alloc(1, sizeof *source);
-    *source = (struct dpc_source){.path = dpc_strdup(path), .fd = -1};
-    int code = start_unpacker(source, fd, err);
+    *source =
+        (struct dpc_source){.path = dpc_strdup(path), .fd = fd, .input = dpc_alloc(INPUT_BYTES, 1)};
+    int code = start_unpacker(source, err);
     if (code != DPC_OK) {
         dpc_source_close(source);
         return code;
@@ -89,10 +149,9 @@ dpc_source_close(struct dpc_source *source)
 {
     if (!source)
         return NULL;
-    if (source->gz)
-        (void)gzclose_r(source->gz);
-    if (source->fd >= 0)
-        close(source->fd);
+    if (source->packing == GZ)
+        (void)inflateEnd(&source->gz);
+    close(source->fd);
     (void)ZSTD_freeDCtx(source->zstd);
     dpc_free(source->input);
     dpc_free(source->ahead);
@@ -100,35 +159,82 @@ dpc_source_close(struct dpc_source *source)
     return dpc_free(source);
 }
 
+/* --- Unpacking. */
+
+static int
+read_plain(struct dpc_source *source, uint8_t *ret_bytes, size_t size, size_t *ret_len,
+           struct dpc_error *err)
+{
+    int code = refill(source, err);
+    if (code != DPC_OK)
+        return code;
+    size_t left = source->input_len - source->input_at, len = left < size ? left : size;
+    memcpy(ret_bytes, source->input + source->input_at, len);
+    source->input_at += len;
+    *ret_len = len;
+    return DPC_OK;
+}
+
+/* Whether another member begins here. Zeros between and behind members are padding, for a tape or
+ * a block of a disk, to gzip as well. */
+static bool
+begin_member(struct dpc_source *source)
+{
+    while (source->input_at < source->input_len && source->input[source->input_at] == 0)
+        source->input_at++;
+    if (source->input_at == source->input_len)
+        return false;
+    source->between = false;
+    (void)inflateReset(&source->gz); /* fails on a stream that was never set up alone */
+    return true;
+}
+
+static int
+inflate_input(struct dpc_source *source, uint8_t *ret_bytes, size_t size, size_t *ret_len,
+              struct dpc_error *err)
+{
+    z_stream *gz = &source->gz;
+    uInt room = size < INPUT_BYTES ? (uInt)size : INPUT_BYTES; /* zlib counts in fewer bits */
+    gz->next_in = source->input + source->input_at;
+    gz->avail_in = (uInt)(source->input_len - source->input_at);
+    gz->next_out = ret_bytes;
+    gz->avail_out = room;
+    int error = inflate(gz, Z_NO_FLUSH);
+    source->input_at = source->input_len - gz->avail_in;
+    source->between = error == Z_STREAM_END;
+    *ret_len = room - gz->avail_out;
+    if (error == Z_OK || error == Z_STREAM_END)
+        return DPC_OK;
+    if (error == Z_MEM_ERROR)
+        return failed(source, DPC_ENOMEM, "out of memory", err);
+    /* There is room, so only the end of the file leaves nothing to do. */
+    return failed(source, DPC_ECORRUPT,
+                  error == Z_BUF_ERROR ? "the packed file is cut off"
+                                       : "the packed file is damaged or cut off",
+                  err);
+}
+
 static int
 read_gz(struct dpc_source *source, uint8_t *ret_bytes, size_t size, size_t *ret_len,
         struct dpc_error *err)
 {
-    int error = Z_OK;
-    int got = gzread(source->gz, ret_bytes, (unsigned)(size < INPUT_BYTES ? size : INPUT_BYTES));
-    const char *reason = gzerror(source->gz, &error);
-    if (error == Z_ERRNO)
-        return dpc_error_set_errno(err, errno, "could not read \"%s\"", source->path);
-    /* A stream that is cut off gives its last bytes together with Z_BUF_ERROR. */
-    if (got < 0 || error == Z_BUF_ERROR || error == Z_DATA_ERROR)
-        return failed(source, DPC_ECORRUPT,
-                      error == Z_BUF_ERROR ? "the packed file is cut off" : reason, err);
-    *ret_len = (size_t)got;
-    return DPC_OK;
-}
-
-/* More packed bytes; none at the end of the file. */
-static int
-refill_zstd(struct dpc_source *source, struct dpc_error *err)
-{
-    ssize_t got;
-    do {
-        got = read(source->fd, source->input, INPUT_BYTES);
-    } while (got < 0 && errno == EINTR);
-    if (got < 0)
-        return dpc_error_set_errno(err, errno, "could not read \"%s\"", source->path);
-    source->in.size = (size_t)got;
-    source->in.pos = 0;
+    size_t len = 0;
+    while (len == 0) {
+        /* The decoder may still hold unpacked bytes when the input is used up. */
+        int code = refill(source, err);
+        if (code != DPC_OK)
+            return code;
+        bool ended = source->input_len == 0;
+        if (source->between && !begin_member(source)) {
+            if (ended)
+                break;
+            continue;
+        }
+        code = inflate_input(source, ret_bytes, size, &len, err);
+        if (code != DPC_OK)
+            return code;
+    }
+    *ret_len = len;
     return DPC_OK;
 }
 
@@ -139,15 +245,15 @@ read_zstd(struct dpc_source *source, uint8_t *ret_bytes, size_t size, size_t *re
     ZSTD_outBuffer out = {.dst = ret_bytes, .size = size};
     while (out.pos == 0) {
         /* The decoder may still hold unpacked bytes when the input is used up. */
-        if (source->in.pos == source->in.size) {
-            int code = refill_zstd(source, err);
-            if (code != DPC_OK)
-                return code;
-        }
-        bool ended = source->in.size == 0;
+        int code = refill(source, err);
+        if (code != DPC_OK)
+            return code;
+        bool ended = source->input_len == 0;
         if (ended && source->hint == 0)
             break;
-        source->hint = ZSTD_decompressStream(source->zstd, &out, &source->in);
+        ZSTD_inBuffer in = {source->input, source->input_len, source->input_at};
+        source->hint = ZSTD_decompressStream(source->zstd, &out, &in);
+        source->input_at = in.pos;
         if (ZSTD_isError(source->hint))
             return failed(source, DPC_ECORRUPT, ZSTD_getErrorName(source->hint), err);
         if (ended && out.pos == 0 && source->hint != 0)
@@ -161,9 +267,13 @@ int
 dpc_source_read(struct dpc_source *source, uint8_t *ret_bytes, size_t size, size_t *ret_len,
                 struct dpc_error *err)
 {
-    return source->zstd ? read_zstd(source, ret_bytes, size, ret_len, err)
-                        : read_gz(source, ret_bytes, size, ret_len, err);
+    static int (*const reads[])(struct dpc_source *, uint8_t *, size_t, size_t *,
+                                struct dpc_error *) = {
+        [PLAIN] = read_plain, [GZ] = read_gz, [ZSTD] = read_zstd};
+    return reads[source->packing](source, ret_bytes, size, ret_len, err);
 }
+
+/* --- Whole files and lines. */
 
 static int
 fill_ahead(struct dpc_source *source, struct dpc_error *err)

@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "data/source.h"
 
+#include <fcntl.h>
+#include <unistd.h>
+
 #include "tests/unit/data/temp.h"
 
 static void
@@ -123,6 +126,127 @@ a_packed_file_that_is_cut_off_is_damaged(void)
     temp_remove(&temp);
 }
 
+/* --- Members of .gz. */
+
+/* The file's bytes as they are, behind those in `ret_bytes`. */
+static void
+read_packed(struct temp *temp, const char *name, struct dpc_buf *ret_bytes)
+{
+    uint8_t *bytes;
+    size_t len;
+    CU_ASSERT_EQUAL_FATAL(
+        dpc_vfs_read_file(&dpc_vfs_posix, temp_path(temp, name), 4 * DPC_MIB, &bytes, &len, NULL),
+        DPC_OK);
+    dpc_buf_put(ret_bytes, bytes, len);
+    dpc_free(bytes);
+}
+
+/* "all": a member of each text, `zeros` of padding behind each. `*ret_second` is where the second
+ * begins. */
+static void
+write_members(struct temp *temp, const char *first, const char *second, size_t zeros,
+              struct dpc_buf *ret_bytes, size_t *ret_second)
+{
+    const char *const texts[] = {first, second};
+    uint8_t *padding = dpc_alloc(zeros + 1, 1);
+    memset(padding, 0, zeros + 1);
+    for (size_t i = 0; i < 2; i++) {
+        *ret_second = ret_bytes->len;
+        temp_write_gz(temp, "member", texts[i]);
+        read_packed(temp, "member", ret_bytes);
+        dpc_buf_put(ret_bytes, padding, zeros);
+    }
+    dpc_free(padding);
+    temp_write(temp, "all", ret_bytes->data, ret_bytes->len);
+}
+
+static void
+zeros_between_and_behind_members_are_padding(void)
+{
+    static const size_t zeros[] = {0, 1, 512, 128 * 1024, 300 * 1024};
+    struct temp temp;
+    char *text = long_text();
+    temp_make(&temp);
+    for (size_t i = 0; i < sizeof zeros / sizeof *zeros; i++) {
+        struct dpc_buf bytes;
+        size_t second;
+        dpc_buf_init(&bytes, 0);
+        write_members(&temp, "", text, zeros[i], &bytes, &second);
+        check_reads(&temp, "all", text);
+        dpc_buf_reset(&bytes);
+        write_members(&temp, text, "", zeros[i], &bytes, &second);
+        check_reads(&temp, "all", text);
+        dpc_buf_reset(&bytes);
+        write_members(&temp, "one, ", "two", zeros[i], &bytes, &second);
+        check_reads(&temp, "all", "one, two");
+        dpc_buf_done(&bytes);
+    }
+    dpc_free(text);
+    temp_remove(&temp);
+}
+
+/* zlib's own layer for files ends the text before such a member, and says nothing. */
+static void
+a_later_member_that_is_damaged_is_told(void)
+{
+    struct temp temp;
+    struct dpc_error err;
+    struct dpc_buf bytes;
+    size_t second;
+    temp_make(&temp);
+    dpc_buf_init(&bytes, 0);
+    write_members(&temp, "one, ", "two", 3, &bytes, &second);
+    for (size_t cut = second + 1; cut < bytes.len - 3; cut++) {
+        temp_write(&temp, "cut", bytes.data, cut);
+        CU_ASSERT_EQUAL(read_whole(temp_path(&temp, "cut"), DPC_MIB, &err), DPC_ECORRUPT);
+        CU_ASSERT_PTR_NOT_NULL(strstr(err.text, "cut off"));
+    }
+    for (size_t at = second; at < second + 3; at++) {
+        bytes.data[at] ^= 0x40;
+        temp_write(&temp, "head", bytes.data, bytes.len);
+        CU_ASSERT_EQUAL(read_whole(temp_path(&temp, "head"), DPC_MIB, &err), DPC_ECORRUPT);
+        CU_ASSERT_PTR_NOT_NULL(strstr(err.text, "/head\": the packed file is damaged or cut off"));
+        bytes.data[at] ^= 0x40;
+    }
+    dpc_buf_put(&bytes, "x", 1);
+    temp_write(&temp, "behind", bytes.data, bytes.len);
+    CU_ASSERT_EQUAL(read_whole(temp_path(&temp, "behind"), DPC_MIB, &err), DPC_ECORRUPT);
+    dpc_buf_done(&bytes);
+    temp_remove(&temp);
+}
+
+/* Its first bytes, which tell how it is packed, come once. */
+static void
+a_pipe_is_unpacked_as_a_file_is(void)
+{
+    static const char *const kinds[] = {"plain", "gz", "zst"};
+    struct temp temp;
+    temp_make(&temp);
+    temp_write_text(&temp, "plain", "of a pipe");
+    temp_write_gz(&temp, "gz", "of a pipe");
+    temp_write_zst(&temp, "zst", "of a pipe");
+    CU_ASSERT_EQUAL_FATAL(mkfifo(temp_path(&temp, "pipe"), 0600), 0);
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
+        struct dpc_source *source;
+        struct dpc_buf bytes, all;
+        dpc_buf_init(&bytes, 0);
+        dpc_buf_init(&all, 0);
+        read_packed(&temp, kinds[i], &bytes);
+        /* Linux opens a pipe for both without waiting for the other end. */
+        int fd = open(temp_path(&temp, "pipe"), O_RDWR | O_CLOEXEC);
+        CU_ASSERT_FATAL(fd >= 0);
+        CU_ASSERT_EQUAL(write(fd, bytes.data, bytes.len), (ssize_t)bytes.len);
+        CU_ASSERT_EQUAL_FATAL(dpc_source_open(temp.path, &source, NULL), DPC_OK);
+        close(fd);
+        CU_ASSERT_EQUAL(dpc_source_read_all(source, 100, &all, NULL), DPC_OK);
+        CU_ASSERT_STRING_EQUAL(dpc_buf_text(&all), "of a pipe");
+        dpc_source_close(source);
+        dpc_buf_done(&all);
+        dpc_buf_done(&bytes);
+    }
+    temp_remove(&temp);
+}
+
 static void
 a_bomb_stops_at_the_limit(void)
 {
@@ -186,6 +310,9 @@ static const struct dpc_test tests[] = {
     {"plain, gz and zst read alike", plain_gz_and_zst_read_alike},
     {"several members are one text", several_members_are_one_text},
     {"a packed file that is cut off is damaged", a_packed_file_that_is_cut_off_is_damaged},
+    {"zeros between and behind members are padding", zeros_between_and_behind_members_are_padding},
+    {"a later member that is damaged is told", a_later_member_that_is_damaged_is_told},
+    {"a pipe is unpacked as a file is", a_pipe_is_unpacked_as_a_file_is},
     {"a bomb stops at the limit", a_bomb_stops_at_the_limit},
     {"lines come one by one", lines_come_one_by_one},
     {"what cannot be opened is named", what_cannot_be_opened_is_named},
