@@ -164,23 +164,6 @@ add_manpage(struct import *import, struct dpc_error *err)
                         err);
 }
 
-/* The file's name without .gz or .zst; `*ret_len` bytes of it count. */
-static const char *
-plain_name(const char *path, size_t *ret_len)
-{
-    const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
-    static const char *const packed[] = {".gz", ".zst"};
-    *ret_len = strlen(name);
-    for (size_t i = 0; i < sizeof packed / sizeof *packed; i++) {
-        size_t len = strlen(packed[i]);
-        if (*ret_len > len && strcmp(name + *ret_len - len, packed[i]) == 0) {
-            *ret_len -= len;
-            break;
-        }
-    }
-    return name;
-}
-
 static bool
 ends_with(const char *name, size_t len, const char *end)
 {
@@ -200,8 +183,8 @@ has_section(const char *name, size_t len)
 static enum dpc_import_kind
 kind_by_name(const char *path)
 {
-    size_t len;
-    const char *name = plain_name(path, &len);
+    const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
+    size_t len = dpc_source_plain_name(name);
     if (ends_with(name, len, ".jsonl") || ends_with(name, len, ".ndjson"))
         return DPC_IMPORT_JSON_LINES;
     return has_section(name, len) ? DPC_IMPORT_MANPAGE : DPC_IMPORT_TEXT;

@@ -88,13 +88,44 @@ read_magic(struct dpc_source *source, struct dpc_error *err)
 
 /* --- Open and close. */
 
+static bool
+is_gz(const uint8_t *first, size_t len)
+{
+    return len >= 2 && first[0] == 0x1F && first[1] == 0x8B;
+}
+
+/* A frame, or one that decoders skip, whose last four bits are its writer's: pzstd of Debian begins
+ * its files with such a one. */
+static bool
+is_zstd(const uint8_t *first, size_t len)
+{
+    if (len < MAGIC_BYTES)
+        return false;
+    uint32_t magic =
+        first[0] | (uint32_t)first[1] << 8 | (uint32_t)first[2] << 16 | (uint32_t)first[3] << 24;
+    return magic == ZSTD_MAGICNUMBER ||
+           (magic & ZSTD_MAGIC_SKIPPABLE_MASK) == ZSTD_MAGIC_SKIPPABLE_START;
+}
+
 static enum packing
 packing_of(const uint8_t *first, size_t len)
 {
-    static const uint8_t gz[] = {0x1F, 0x8B}, zstd[] = {0x28, 0xB5, 0x2F, 0xFD};
-    if (len >= sizeof gz && memcmp(first, gz, sizeof gz) == 0)
+    if (is_gz(first, len))
         return GZ;
-    return len >= sizeof zstd && memcmp(first, zstd, sizeof zstd) == 0 ? ZSTD : PLAIN;
+    return is_zstd(first, len) ? ZSTD : PLAIN;
+}
+
+/* Text under such a name is far less likely than a file that something has damaged. Only plain
+ * files are asked: what a pipe or a device is called says nothing about its bytes. */
+static int
+check_name(const struct dpc_source *source, bool regular, struct dpc_error *err)
+{
+    bool named_packed = source->path[dpc_source_plain_name(source->path)] != 0;
+    if (source->packing != PLAIN || source->input_len == 0 || !regular || !named_packed)
+        return DPC_OK;
+    return failed(source, DPC_ECORRUPT,
+                  "it is not packed as its name says; rename it if it is text, or get it again",
+                  err);
 }
 
 static int
@@ -121,6 +152,19 @@ start_unpacker(struct dpc_source *source, struct dpc_error *err)
     return failed(source, DPC_ENOMEM, "out of memory", err);
 }
 
+size_t
+dpc_source_plain_name(const char *name)
+{
+    static const char *const packed[] = {".gz", ".zst"};
+    size_t len = strlen(name);
+    for (size_t i = 0; i < sizeof packed / sizeof *packed; i++) {
+        size_t end_len = strlen(packed[i]);
+        if (len > end_len && strcmp(name + len - end_len, packed[i]) == 0)
+            return len - end_len;
+    }
+    return len;
+}
+
 int
 dpc_source_open(const char *path, struct dpc_source **ret_source, struct dpc_error *err)
 {
@@ -136,6 +180,8 @@ dpc_source_open(const char *path, struct dpc_source **ret_source, struct dpc_err
     *source =
         (struct dpc_source){.path = dpc_strdup(path), .fd = fd, .input = dpc_alloc(INPUT_BYTES, 1)};
     int code = start_unpacker(source, err);
+    if (code == DPC_OK)
+        code = check_name(source, S_ISREG(facts.st_mode), err);
     if (code != DPC_OK) {
         dpc_source_close(source);
         return code;

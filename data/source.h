@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * A file as a stream of bytes, unpacked on the way: .gz and .zst by their first bytes, not by name;
- * everything else as it is.
+ * everything else as it is, but a file that is named so and is none of both is refused.
  *
  * Owns: the open file and the unpacker. Threads: one.
  * Limits: the caller's, on unpacked bytes: a small packed file can hold a very large one.
@@ -17,7 +17,11 @@
 
 struct dpc_source;
 
-/* DPC_ENOTFOUND, DPC_EPERM, DPC_EIO. */
+/* Bytes of a file's name, or path, without the .gz or .zst at its end. */
+size_t dpc_source_plain_name(const char *name);
+
+/* DPC_ENOTFOUND, DPC_EPERM, DPC_EIO; DPC_ECORRUPT for a plain file that is not empty and, in spite
+ * of its name, not packed. */
 int dpc_source_open(const char *path, struct dpc_source **ret_source,
                     struct dpc_error *err) DPC_MUST_CHECK;
 /* Takes NULL; returns NULL. */

@@ -247,6 +247,59 @@ a_pipe_is_unpacked_as_a_file_is(void)
     temp_remove(&temp);
 }
 
+/* Debian's pzstd begins every file with a frame that decoders skip; it may also stand behind. */
+static void
+a_file_that_begins_with_a_frame_to_skip_is_unpacked(void)
+{
+    struct temp temp;
+    struct dpc_error err;
+    temp_make(&temp);
+    temp_write_zst(&temp, "zst", "behind it");
+    for (uint8_t last = 0x50; last <= 0x5F; last++) {
+        const uint8_t skipped[] = {last, 0x2A, 0x4D, 0x18, 4, 0, 0, 0, 9, 0, 0, 0};
+        struct dpc_buf bytes;
+        dpc_buf_init(&bytes, 0);
+        dpc_buf_put(&bytes, skipped, sizeof skipped);
+        read_packed(&temp, "zst", &bytes);
+        dpc_buf_put(&bytes, skipped, sizeof skipped);
+        temp_write(&temp, "all.zst", bytes.data, bytes.len);
+        check_reads(&temp, "all.zst", "behind it");
+        temp_write(&temp, "cut.zst", bytes.data, bytes.len - 1);
+        CU_ASSERT_EQUAL(read_whole(temp_path(&temp, "cut.zst"), 100, &err), DPC_ECORRUPT);
+        temp_write(&temp, "alone.zst", skipped, sizeof skipped);
+        check_reads(&temp, "alone.zst", "");
+        dpc_buf_done(&bytes);
+    }
+    temp_write_text(&temp, "text", "\x60*M\x18 is none");
+    check_reads(&temp, "text", "\x60*M\x18 is none");
+    temp_remove(&temp);
+}
+
+static void
+what_is_named_packed_is_packed(void)
+{
+    static const char *const names[] = {"x.gz", "x.zst", "x.jsonl.gz"};
+    static const char *const texts[] = {"x", "BZh9", "a text, not packed"};
+    struct temp temp;
+    struct dpc_error err;
+    temp_make(&temp);
+    for (size_t i = 0; i < 3; i++) {
+        for (size_t k = 0; k < 3; k++) {
+            temp_write_text(&temp, names[i], texts[k]);
+            CU_ASSERT_EQUAL(read_whole(temp_path(&temp, names[i]), 100, &err), DPC_ECORRUPT);
+            CU_ASSERT_PTR_NOT_NULL(strstr(err.text, names[i]));
+            CU_ASSERT_PTR_NOT_NULL(strstr(err.text, "is not packed as its name says"));
+        }
+        temp_write_text(&temp, names[i], "");
+        check_reads(&temp, names[i], "");
+    }
+    temp_write_gz(&temp, "x.zst", "the other way"); /* the bytes say which */
+    check_reads(&temp, "x.zst", "the other way");
+    temp_write_text(&temp, "x.gz.txt", "no end of a name");
+    check_reads(&temp, "x.gz.txt", "no end of a name");
+    temp_remove(&temp);
+}
+
 static void
 a_bomb_stops_at_the_limit(void)
 {
@@ -313,6 +366,9 @@ static const struct dpc_test tests[] = {
     {"zeros between and behind members are padding", zeros_between_and_behind_members_are_padding},
     {"a later member that is damaged is told", a_later_member_that_is_damaged_is_told},
     {"a pipe is unpacked as a file is", a_pipe_is_unpacked_as_a_file_is},
+    {"a file that begins with a frame to skip is unpacked",
+     a_file_that_begins_with_a_frame_to_skip_is_unpacked},
+    {"what is named packed is packed", what_is_named_packed_is_packed},
     {"a bomb stops at the limit", a_bomb_stops_at_the_limit},
     {"lines come one by one", lines_come_one_by_one},
     {"what cannot be opened is named", what_cannot_be_opened_is_named},
