@@ -7,6 +7,7 @@
  * always JSON. */
 #include "base/json.h"
 
+#include <errno.h>
 #include <jansson.h>
 #include <math.h>
 #include <stdio.h>
@@ -314,7 +315,11 @@ static int
 parse(const char *text, size_t len, size_t flags, struct dpc_json **ret_root, struct dpc_error *err)
 {
     json_error_t fault;
+    errno = 0;
     json_t *root = json_loadb(text, len, JSON_DECODE_ANY | JSON_ALLOW_NUL | flags, &fault);
+    /* jansson calls some texts that it had no memory for invalid; malloc has said why. */
+    if (!root && errno == ENOMEM)
+        return dpc_error_set(err, DPC_ENOMEM, "%s", dpc_error_words(DPC_ENOMEM));
     if (!root)
         return dpc_error_set(err, DPC_EPARSE, "line %d, column %d: %s", fault.line, fault.column,
                              fault.text);
@@ -333,6 +338,13 @@ dpc_json_parse_unique(const char *text, size_t len, struct dpc_json **ret_root,
                       struct dpc_error *err)
 {
     return parse(text, len, JSON_REJECT_DUPLICATES, ret_root, err);
+}
+
+int
+dpc_json_parse_reals(const char *text, size_t len, struct dpc_json **ret_root,
+                     struct dpc_error *err)
+{
+    return parse(text, len, JSON_DECODE_INT_AS_REAL, ret_root, err);
 }
 
 const struct dpc_json *

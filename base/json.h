@@ -37,12 +37,17 @@ void dpc_json_append_number(struct dpc_json *array, double value);
 /* Text in fresh memory (dpc_free it): indented by two with `pretty`, else on one line. */
 char *dpc_json_print(const struct dpc_json *root, bool pretty);
 
-/* DPC_EPARSE with line and column in `err`. Depth and size are bounded by the caller's `len`. */
+/* DPC_EPARSE with line and column in `err`; DPC_ENOMEM. Depth and size are bounded by the caller's
+ * `len`. */
 int dpc_json_parse(const char *text, size_t len, struct dpc_json **ret_root,
                    struct dpc_error *err) DPC_MUST_CHECK;
 /* The same, and DPC_EPARSE where an object has a key twice: readers would take different ones. */
 int dpc_json_parse_unique(const char *text, size_t len, struct dpc_json **ret_root,
                           struct dpc_error *err) DPC_MUST_CHECK;
+/* The same, with every number as a real: for input of others, where an integer that no int64_t
+ * holds is no fault, and whose numbers are not asked for digit by digit. */
+int dpc_json_parse_reals(const char *text, size_t len, struct dpc_json **ret_root,
+                         struct dpc_error *err) DPC_MUST_CHECK;
 
 /* Reading. All take NULL and nodes of another type, and then give the fallback. */
 const struct dpc_json *dpc_json_get(const struct dpc_json *object, const char *key);

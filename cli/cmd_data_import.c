@@ -123,6 +123,7 @@ print_stats(const struct dpc_import_stats *stats, const char *out, bool pieces, 
         {"binary", "left out: with a zero byte", stats->binary},
         {"empty", "left out: empty", stats->empty},
         {"without_text", "left out: JSON lines without a text", stats->without_text},
+        {"no_json", "left out: lines that are no JSON", stats->no_json},
         {"invalid_utf8", "not UTF-8 throughout", stats->invalid_utf8},
     };
     if (json) {
@@ -137,6 +138,22 @@ print_stats(const struct dpc_import_stats *stats, const char *out, bool pieces, 
     if (pieces)
         printf("its experiments need data.tokenizer: {kind: sentencepiece, vocab: %" PRIu32 "}\n",
                stats->vocab);
+}
+
+/* On standard error, so that counts stay what a program reads. A file's name and what stands in it
+ * may hold anything. */
+static void
+tell_left_out(const struct dpc_call *call, const struct dpc_import_stats *stats)
+{
+    struct dpc_buf first;
+    if (stats->no_json == 0)
+        return;
+    dpc_buf_init(&first, 0);
+    dpc_text_clean(stats->no_json_first.text, strlen(stats->no_json_first.text), &first);
+    (void)dpc_complain(call, DPC_EXIT_OK,
+                       "left out %" PRIu64 " lines that are no JSON, the first of them %s",
+                       stats->no_json, dpc_buf_text(&first));
+    dpc_buf_done(&first);
 }
 
 static int
@@ -187,6 +204,7 @@ import(const struct dpc_call *call, const struct dpc_import_tokenizer *tokenizer
         fprintf(stderr, "\r\033[K");
     if (rc != DPC_OK)
         return dpc_complain_error(call, &err);
+    tell_left_out(call, &stats);
     print_stats(&stats, given->out, tokenizer->kind != DPC_IMPORT_BYTES, given->json);
     return DPC_EXIT_OK;
 }

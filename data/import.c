@@ -99,17 +99,57 @@ add_document(struct import *import, const uint8_t *text, size_t len, uint64_t li
 
 /* --- One file. */
 
+/* What the lines of one file were. */
+struct json_lines {
+    uint64_t objects;
+    uint64_t no_json;
+    struct dpc_error no_json_first;
+};
+
+/* Of millions of lines from elsewhere one may be broken, and the others are worth having. */
+static void
+leave_out_line(struct json_lines *lines, const struct dpc_error *reason)
+{
+    if (lines->no_json == 0)
+        lines->no_json_first = *reason;
+    lines->no_json++;
+}
+
+/* A file with lines that are no JSON and none that is an object is no file of JSON lines: leaving
+ * all of it out would import it as nothing. */
 static int
-add_json_line(struct import *import, uint64_t line, struct dpc_error *err)
+count_lines(struct import *import, const struct json_lines *lines, struct dpc_error *err)
+{
+    struct dpc_import_stats *stats = &import->stats;
+    if (lines->no_json == 0)
+        return DPC_OK;
+    if (lines->objects == 0)
+        return dpc_error_set(err, lines->no_json_first.code, "could not import %s",
+                             lines->no_json_first.text);
+    if (stats->no_json == 0)
+        stats->no_json_first = lines->no_json_first;
+    stats->no_json += lines->no_json;
+    return DPC_OK;
+}
+
+static int
+add_json_line(struct import *import, uint64_t line, struct json_lines *lines, struct dpc_error *err)
 {
     struct dpc_json *root;
     struct dpc_error reason;
     size_t len;
-    if (dpc_json_parse(dpc_buf_text(&import->input), import->input.len, &root, &reason) != DPC_OK)
-        return dpc_error_set(err, DPC_EPARSE, "could not import \"%s\", line %" PRIu64 ": %s",
-                             import->path, line, reason.text);
+    int code =
+        dpc_json_parse_reals(dpc_buf_text(&import->input), import->input.len, &root, &reason);
+    if (code != DPC_OK)
+        (void)dpc_error_prefix(&reason, code, "\"%s\", line %" PRIu64, import->path, line);
+    if (code == DPC_EPARSE) {
+        leave_out_line(lines, &reason);
+        return DPC_OK;
+    }
+    if (code != DPC_OK)
+        return dpc_error_set(err, code, "could not import %s", reason.text);
+    lines->objects += dpc_json_is_object(root);
     const char *text = dpc_json_text_bytes(dpc_json_get(root, "text"), &len);
-    int code = DPC_OK;
     if (text)
         code =
             add_document(import, (const uint8_t *)text, len, line, &import->stats.json_lines, err);
@@ -129,17 +169,33 @@ is_blank(const struct dpc_buf *line)
     return true;
 }
 
+/* Some editors and exports begin a file with it; JSON has no place for it. */
+static void
+drop_byte_order_mark(struct dpc_buf *line)
+{
+    static const uint8_t mark[] = {0xEF, 0xBB, 0xBF};
+    if (line->len < sizeof mark || memcmp(line->data, mark, sizeof mark) != 0)
+        return;
+    line->len -= sizeof mark;
+    memmove(line->data, line->data + sizeof mark, line->len);
+}
+
 static int
 add_json_lines(struct import *import, struct dpc_source *source, struct dpc_error *err)
 {
+    struct json_lines lines = {0};
     bool more = true;
     for (uint64_t line = 1;; line++) {
         int code = dpc_source_read_line(source, DPC_DOCUMENT_BYTES_MAX, &import->input, &more, err);
-        if (code != DPC_OK || !more)
+        if (code != DPC_OK)
             return code;
+        if (!more)
+            return count_lines(import, &lines, err);
+        if (line == 1)
+            drop_byte_order_mark(&import->input);
         if (is_blank(&import->input))
             continue;
-        code = add_json_line(import, line, err);
+        code = add_json_line(import, line, &lines, err);
         if (code == DPC_OK && line % PROGRESS_LINES == 0)
             code = report_progress(import, err);
         if (code != DPC_OK)
@@ -259,13 +315,13 @@ static int
 nothing_found(const struct import *import, struct dpc_error *err)
 {
     const struct dpc_import_stats *stats = &import->stats;
-    return dpc_error_set(err, DPC_EINVAL,
-                         "could not import \"%s\": no text in it (%" PRIu64
-                         " files, of them %" PRIu64 " binary and %" PRIu64 " empty; %" PRIu64
-                         " JSON lines without \"text\"); name a folder or "
-                         "file with text",
-                         import->options->sources_count ? import->options->sources[0] : "",
-                         stats->files, stats->binary, stats->empty, stats->without_text);
+    return dpc_error_set(
+        err, DPC_EINVAL,
+        "could not import \"%s\": no text in it (%" PRIu64 " files, of them %" PRIu64
+        " binary and %" PRIu64 " empty; %" PRIu64 " JSON lines without \"text\", and %" PRIu64
+        " that are no JSON); name a folder or file with text",
+        import->options->sources_count ? import->options->sources[0] : "", stats->files,
+        stats->binary, stats->empty, stats->without_text, stats->no_json);
 }
 
 /* --- The tokenizer. */

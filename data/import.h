@@ -2,7 +2,9 @@
  *
  * Makes a corpus out of files: a folder of texts (each a document), JSON lines (each line a
  * document, its `text` field), manual pages (as the text that a reader sees). All may be packed as
- * .gz or .zst. Equal texts are kept once. The result depends on the files' names and content only.
+ * .gz or .zst. Equal texts are kept once. A line that is no JSON is left out and told of, unless no
+ * line of its file is an object of JSON: that file is something else. The result depends on the
+ * files' names and content only.
  *
  * The corpus is a folder: DPC_TOKENS_FILE (data/tokens.h), DPC_IMPORT_NAMES_FILE, a line a document
  * for people: id, tokens, where it came from, separated by tabs; and where tokens are pieces the
@@ -61,12 +63,14 @@ struct dpc_import_stats {
     uint64_t bytes;                       /* of the documents' texts */
     uint64_t texts, json_lines, manpages; /* documents by kind */
     /* Left out. */
-    uint64_t duplicates;   /* equal to an earlier text */
-    uint64_t links;        /* symbolic links */
-    uint64_t redirects;    /* manual pages that only name another */
-    uint64_t binary;       /* with a zero byte */
-    uint64_t empty;        /* without text; a manual page without a word */
-    uint64_t without_text; /* JSON lines without a `text` that is a string */
+    uint64_t duplicates;            /* equal to an earlier text */
+    uint64_t links;                 /* symbolic links */
+    uint64_t redirects;             /* manual pages that only name another */
+    uint64_t binary;                /* with a zero byte */
+    uint64_t empty;                 /* without text; a manual page without a word */
+    uint64_t without_text;          /* JSON lines without a `text` that is a string */
+    uint64_t no_json;               /* lines of JSON lines that do not parse */
+    struct dpc_error no_json_first; /* file, line and reason of the first of them, if any */
     /* Kept. */
     uint64_t invalid_utf8; /* documents that are not UTF-8 throughout: bytes pass as they are */
 };
@@ -82,10 +86,10 @@ struct dpc_import_options {
     void *progress_context;
 };
 
-/* DPC_ENOTFOUND, DPC_EPERM, DPC_EIO; DPC_ECORRUPT for a damaged packed file; DPC_EPARSE for a line
- * that is no JSON; DPC_EINVAL when nothing is left to import, or when the texts do not give the
- * vocabulary that was asked for; DPC_ELIMIT; DPC_ENOSPACE;
- * DPC_ECANCELLED when `progress` said so. */
+/* DPC_ENOTFOUND, DPC_EPERM, DPC_EIO; DPC_ECORRUPT for a damaged packed file; DPC_EPARSE for a file
+ * of JSON lines without one; DPC_EINVAL when nothing is left to import, or when the texts do not
+ * give the vocabulary that was asked for; DPC_ELIMIT; DPC_ENOSPACE; DPC_ECANCELLED when `progress`
+ * said so. */
 int dpc_import(const struct dpc_import_options *options, struct dpc_import_stats *ret_stats,
                struct dpc_error *err) DPC_MUST_CHECK;
 

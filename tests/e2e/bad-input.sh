@@ -35,6 +35,15 @@ expect 'no corpus' 1 'nowhere.*dipaco data import'
 mkdir empty
 run_to_end run dipaco data import empty --out emptied
 expect 'nothing to import' 1 'empty'
+printf '{"text": "one"}\n{"text": NaN}\n{"text": "two"}\n' >odd.jsonl
+run_to_end run dipaco data import odd.jsonl --out odd
+expect 'a line that is no JSON' 0 'left out 1 lines that are no JSON.*"odd.jsonl", line 2: '
+check 'its count stands in the summary' grep -q '1  left out: lines that are no JSON' run.out
+dipaco data import odd.jsonl --out odd --json 2>/dev/null >odd.json || fail 'import of an odd line'
+check 'and in its JSON' grep -q '"no_json": 1' odd.json
+printf 'text\n' >odd.jsonl
+run_to_end run dipaco data import odd.jsonl --out odd
+expect 'no JSON lines at all' 1 'could not import "odd.jsonl", line 1: '
 printf '{"text": "short"}\n{"text": "tiny"}\n' >short.jsonl
 dipaco data import short.jsonl --out short >/dev/null || fail 'import of short documents'
 make_experiment bad.yaml 's/corpus: corpus/corpus: short/'

@@ -208,6 +208,20 @@ bad_input_is_an_error_with_its_place(void)
 }
 
 static void
+integers_of_any_size_are_reals_where_asked(void)
+{
+    static const char text[] = "[18446744073709551615, -99999999999999999999, 7]";
+    struct dpc_json *root;
+    struct dpc_error err;
+    CU_ASSERT_EQUAL(dpc_json_parse(text, sizeof text - 1, &root, &err), DPC_EPARSE);
+    CU_ASSERT_EQUAL_FATAL(dpc_json_parse_reals(text, sizeof text - 1, &root, &err), DPC_OK);
+    CU_ASSERT_EQUAL(dpc_json_number(dpc_json_at(root, 0), 0), 18446744073709551615.0);
+    CU_ASSERT_EQUAL(dpc_json_number(dpc_json_at(root, 1), 0), -99999999999999999999.0);
+    CU_ASSERT_EQUAL(dpc_json_number(dpc_json_at(root, 2), 0), 7.0);
+    dpc_json_destroy(root);
+}
+
+static void
 a_key_that_stands_twice_is_refused_where_asked(void)
 {
     static const char text[] = "{\"a\": {\"b\": 1, \"b\": 2}}";
@@ -279,6 +293,7 @@ a_copy_is_a_tree_of_its_own(void)
 
 static const struct dpc_test tests[] = {
     {"a copy is a tree of its own", a_copy_is_a_tree_of_its_own},
+    {"integers of any size are reals where asked", integers_of_any_size_are_reals_where_asked},
     {"a key that stands twice is refused where asked",
      a_key_that_stands_twice_is_refused_where_asked},
     {"each key is visited in order until told to stop",

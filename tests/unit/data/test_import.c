@@ -122,19 +122,97 @@ json_lines(void)
     }
 }
 
+/* Each row among good lines: what other programs write, and what damage leaves. */
 static void
-a_line_that_is_no_json_is_named(void)
+an_odd_line_costs_that_line_alone(void)
 {
+    static const struct {
+        const char *line;
+        uint64_t documents, no_json;
+    } rows[] = {
+        {"{\"id\": 18446744073709551615, \"text\": \"kept\"}", 3, 0},
+        {"{\"id\": -123456789012345678901234567890, \"text\": \"kept\"}", 3, 0},
+        {"{\"score\": NaN, \"text\": \"lost\"}", 2, 1},
+        {"{\"score\": -Infinity, \"text\": \"lost\"}", 2, 1},
+        {"{\"score\": 1e999, \"text\": \"lost\"}", 2, 1},
+        {"{\"text\": \"half \\ud83d\"}", 2, 1},
+        {"{\"text\": \"caf\xE9\"}", 2, 1},
+        {"\xEF\xBB\xBF{\"text\": \"a mark, but no first line\"}", 2, 1},
+        {"{\"text\": \"cut", 2, 1},
+        {"{\"text\": \"kept\"}", 3, 0},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct temp temp;
+        struct dpc_buf lines;
+        temp_make(&temp);
+        dpc_buf_init(&lines, 0);
+        dpc_buf_printf(&lines, "{\"text\": \"before\"}\n%s\n{\"text\": \"behind\"}\n",
+                       rows[i].line);
+        temp_write_text(&temp, "in/x.jsonl", dpc_buf_text(&lines));
+        struct dpc_import_stats stats = import_all(&temp);
+        CU_ASSERT_EQUAL(stats.documents, rows[i].documents);
+        CU_ASSERT_EQUAL(stats.no_json, rows[i].no_json);
+        check_document(&temp, 0, "before");
+        check_document(&temp, (uint32_t)stats.documents - 1, "behind");
+        dpc_buf_done(&lines);
+        temp_remove(&temp);
+    }
+}
+
+static void
+the_first_line_that_is_no_json_is_named(void)
+{
+    struct temp temp;
+    temp_make(&temp);
+    temp_write_text(&temp, "in/a.jsonl", "{\"text\": \"good\"}\n");
+    temp_write_text(&temp, "in/b.jsonl", "{\n{\"text\": \"as good\"}\n\n}\n");
+    temp_write_text(&temp, "in/c.jsonl", "{}\n}\n");
+    struct dpc_import_stats stats = import_all(&temp);
+    CU_ASSERT_EQUAL(stats.documents, 2);
+    CU_ASSERT_EQUAL(stats.without_text, 1);
+    CU_ASSERT_EQUAL(stats.no_json, 3);
+    CU_ASSERT_PTR_NOT_NULL(strstr(stats.no_json_first.text, "/in/b.jsonl\", line 1: "));
+    temp_remove(&temp);
+}
+
+/* Left out line by line it would import as nothing. */
+static void
+a_file_that_is_no_json_lines_is_an_error(void)
+{
+    static const char *const texts[] = {
+        "not JSON at all\n", "{\n  \"text\": \"on several lines\",\n  \"id\": 1\n}\n",
+        "id\n7\n8\n", /* of a table: numbers alone are JSON, too */
+    };
     struct temp temp;
     struct dpc_import_stats stats;
     struct dpc_error err;
     temp_make(&temp);
-    temp_write_text(&temp, "in/x.jsonl", "{\"text\": \"good\"}\n{\"text\": \n");
-    CU_ASSERT_EQUAL(import_kind(&temp, DPC_IMPORT_AUTO, &stats, &err), DPC_EPARSE);
-    CU_ASSERT_PTR_NOT_NULL(strstr(err.text, "x.jsonl\", line 2: "));
-    CU_ASSERT_FALSE(dpc_vfs_exists(&dpc_vfs_posix, temp_path(&temp, "out/" DPC_TOKENS_FILE)));
-    CU_ASSERT_FALSE(
-        dpc_vfs_exists(&dpc_vfs_posix, temp_path(&temp, "out/" DPC_TOKENS_FILE ".new")));
+    temp_write_text(&temp, "in/a.jsonl", "{\"text\": \"good\"}\n");
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+        temp_write_text(&temp, "in/x.jsonl", texts[i]);
+        CU_ASSERT_EQUAL(import_kind(&temp, DPC_IMPORT_AUTO, &stats, &err), DPC_EPARSE);
+        CU_ASSERT_PTR_NOT_NULL(strstr(err.text, "could not import \""));
+        CU_ASSERT_PTR_NOT_NULL(strstr(err.text, "x.jsonl\", line 1: "));
+        CU_ASSERT_FALSE(dpc_vfs_exists(&dpc_vfs_posix, temp_path(&temp, "out/" DPC_TOKENS_FILE)));
+        CU_ASSERT_FALSE(
+            dpc_vfs_exists(&dpc_vfs_posix, temp_path(&temp, "out/" DPC_TOKENS_FILE ".new")));
+    }
+    temp_remove(&temp);
+}
+
+static void
+a_byte_order_mark_begins_no_line(void)
+{
+    struct temp temp;
+    temp_make(&temp);
+    temp_write_text(&temp, "in/a.jsonl", "\xEF\xBB\xBF{\"text\": \"first\"}\n{\"text\": \"b\"}");
+    temp_write_text(&temp, "in/b.jsonl", "\xEF\xBB\xBF\n{\"text\": \"third\"}\n");
+    temp_write_text(&temp, "in/c.jsonl", "\xEF\xBB\xBF");
+    struct dpc_import_stats stats = import_all(&temp);
+    CU_ASSERT_EQUAL(stats.documents, 3);
+    CU_ASSERT_EQUAL(stats.no_json, 0);
+    check_document(&temp, 0, "first");
+    check_document(&temp, 2, "third");
     temp_remove(&temp);
 }
 
@@ -510,7 +588,10 @@ a_vocabulary_that_cannot_be_leaves_the_old_corpus(void)
 static const struct dpc_test tests[] = {
     {"a folder of texts", a_folder_of_texts},
     {"json lines", json_lines},
-    {"a line that is no JSON is named", a_line_that_is_no_json_is_named},
+    {"an odd line costs that line alone", an_odd_line_costs_that_line_alone},
+    {"the first line that is no JSON is named", the_first_line_that_is_no_json_is_named},
+    {"a file that is no JSON lines is an error", a_file_that_is_no_json_lines_is_an_error},
+    {"a byte order mark begins no line", a_byte_order_mark_begins_no_line},
     {"manual pages", manual_pages},
     {"a kind can be forced", a_kind_can_be_forced},
     {"nothing to import is an error", nothing_to_import_is_an_error},
