@@ -18,6 +18,7 @@
 #include "base/vfs.h"
 #include "data/builder.h"
 #include "data/manpage.h"
+#include "data/metadata.h"
 #include "data/scan.h"
 #include "data/sentencepiece.h"
 #include "data/source.h"
@@ -282,13 +283,21 @@ add_file(struct import *import, const char *path, struct dpc_error *err)
 
 /* --- Files. */
 
-/* The corpus may lie below its own source: an earlier one is no text of it. */
+/* The corpus may lie below its own source: an earlier one is no text of it, nor what a crash left
+ * of one, nor what its owner said of its documents. Any of them would shift the ids that metadata
+ * stands for. The tokenizer's second place is written by way of a file of its own. */
 static void
 leave_out_corpus(const struct import *import, struct dpc_scan *scan)
 {
-    static const char *const names[] = {DPC_TOKENS_FILE, DPC_TOKENS_FILE ".new",
-                                        DPC_IMPORT_NAMES_FILE, DPC_TOKENIZER_FILE,
-                                        DPC_TOKENIZER_FILE ".new"};
+    static const char *const names[] = {DPC_TOKENS_FILE,
+                                        DPC_TOKENS_FILE ".new",
+                                        DPC_IMPORT_NAMES_FILE,
+                                        DPC_IMPORT_NAMES_FILE ".new",
+                                        DPC_TOKENIZER_FILE,
+                                        DPC_TOKENIZER_FILE ".new",
+                                        DPC_TOKENIZER_FILE ".new.new",
+                                        DPC_METADATA_FILE};
+    _Static_assert(sizeof names / sizeof *names <= DPC_SCAN_EXCEPT_MAX, "all can be left out");
     char path[DPC_PATH_MAX];
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         if (dpc_path_join(import->options->out, names[i], path, sizeof path) == DPC_OK)

@@ -14,7 +14,7 @@
 
 #include "base/error.h"
 
-enum { DPC_SCAN_DEPTH_MAX = 64, DPC_SCAN_EXCEPT_MAX = 5 };
+enum { DPC_SCAN_DEPTH_MAX = 64, DPC_SCAN_EXCEPT_MAX = 8 };
 
 struct dpc_scan {
     char **paths; /* each below its source: "source/folder/file" */
@@ -31,7 +31,7 @@ struct dpc_scan {
 void dpc_scan_init(struct dpc_scan *scan);
 void dpc_scan_done(struct dpc_scan *scan);
 
-/* Leaves this file out when a folder holds it, under whatever path: what the import itself writes.
+/* Leaves this file out when a folder holds it, under whatever path: what belongs to a corpus.
  * Nothing happens where it does not exist. At most DPC_SCAN_EXCEPT_MAX calls. */
 void dpc_scan_except(struct dpc_scan *scan, const char *path);
 

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "base/hash.h"
+#include "data/metadata.h"
 #include "data/tokens.h"
 #include "tests/unit/data/temp.h"
 
@@ -316,6 +317,37 @@ a_corpus_below_its_source_is_no_text(void)
     temp_remove(&temp);
 }
 
+/* Its owner's metadata, and whatever a crash leaves, in the folder that is source and corpus. */
+static void
+what_lies_beside_a_corpus_shifts_no_ids(void)
+{
+    static const char *const names[] = {
+        "in/" DPC_TOKENS_FILE ".new",
+        "in/" DPC_IMPORT_NAMES_FILE ".new",
+        "in/" DPC_TOKENIZER_FILE,
+        "in/" DPC_TOKENIZER_FILE ".new",
+        "in/" DPC_TOKENIZER_FILE ".new.new",
+        "in/" DPC_METADATA_FILE,
+    };
+    struct temp temp;
+    char in[DPC_PATH_MAX];
+    const char *const sources[] = {in};
+    struct dpc_import_options options = {.sources = sources, .sources_count = 1, .out = in};
+    temp_make(&temp);
+    (void)snprintf(in, sizeof in, "%s", temp_path(&temp, "in"));
+    temp_write_text(&temp, "in/z", "one");
+    temp_write_text(&temp, "in/below/" DPC_METADATA_FILE, "of no corpus");
+    for (int i = 0; i < 2; i++) {
+        struct dpc_import_stats stats = {0};
+        CU_ASSERT_EQUAL(dpc_import(&options, &stats, NULL), DPC_OK);
+        CU_ASSERT_EQUAL(stats.files_total, 2);
+        CU_ASSERT_EQUAL(stats.documents, 2);
+        for (size_t k = 0; k < sizeof names / sizeof *names; k++)
+            temp_write_text(&temp, names[k], names[k]);
+    }
+    temp_remove(&temp);
+}
+
 static void
 names_stand_beside_the_tokens(void)
 {
@@ -597,6 +629,7 @@ static const struct dpc_test tests[] = {
     {"nothing to import is an error", nothing_to_import_is_an_error},
     {"the same files give the same corpus", the_same_files_give_the_same_corpus},
     {"a corpus below its source is no text", a_corpus_below_its_source_is_no_text},
+    {"what lies beside a corpus shifts no ids", what_lies_beside_a_corpus_shifts_no_ids},
     {"names stand beside the tokens", names_stand_beside_the_tokens},
     {"progress can stop it", progress_can_stop_it},
     {"a vocabulary is trained, kept and used again", a_vocabulary_is_trained_kept_and_used_again},
