@@ -9,6 +9,7 @@
 #include "coordinator/state.h"
 #include "tests/unit/coordinator/core_driver.h"
 #include "tests/unit/coordinator/small_2x2.h"
+#include "tests/unit/coordinator/worker_link.h"
 #include "tests/unit/harness.h"
 #include "tests/unit/proto/shelf.h"
 #include "tests/unit/storage/blob_file.h"
@@ -24,16 +25,6 @@ enum {
     WAIT_MS = 60 * 1000,
     TURN_MS = 20
 };
-
-#ifdef __SANITIZE_ADDRESS__
-/* libzmq loses a little now and then when a connection is closed with messages under way. */
-const char *__lsan_default_suppressions(void);
-const char *
-__lsan_default_suppressions(void)
-{
-    return "leak:libzmq.so";
-}
-#endif
 
 static struct dpc_error err;
 
@@ -70,7 +61,6 @@ take_lease(struct bench *bench)
 static void
 bench_init(struct bench *bench)
 {
-    struct dpc_keypair server_keys, worker_keys;
     memset(bench, 0, sizeof *bench);
     driver_start_with_store(&bench->driver, yaml, scratch_make(bench->folder));
     struct dpc_server *server = dpc_alloc(1, sizeof *server);
@@ -82,19 +72,7 @@ bench_init(struct bench *bench)
     server->peer_faults = (struct dpc_log_limit){.burst = 10, .period_ms = 60000};
     server->chunk = dpc_alloc(DPC_CHUNK_BYTES_MAX, 1);
     server_begin_reading(server);
-    dpc_keypair_generate(&server_keys);
-    dpc_keypair_generate(&worker_keys);
-    bench->key = worker_keys.public_key;
-    CU_ASSERT_EQUAL_FATAL(dpc_net_create(&bench->net, &err), DPC_OK);
-    CU_ASSERT_EQUAL(dpc_net_authorize(bench->net, &worker_keys.public_key, DPC_ROLE_WORKER),
-                    DPC_OK);
-    CU_ASSERT_EQUAL_FATAL(dpc_listener_open(bench->net, DPC_CHANNEL_BULK, "tcp://127.0.0.1:*",
-                                            &server_keys, &server->bulk, &err),
-                          DPC_OK);
-    CU_ASSERT_EQUAL_FATAL(dpc_link_open(bench->net, DPC_CHANNEL_BULK,
-                                        dpc_listener_endpoint(server->bulk), &worker_keys,
-                                        &server_keys.public_key, &bench->link, &err),
-                          DPC_OK);
+    worker_link_open(DPC_CHANNEL_BULK, &bench->net, &bench->link, &bench->key, &server->bulk);
     struct dpc_transfer_files files = dpc_shelf_files(&bench->shelf);
     bench->transfer = dpc_transfer_create(bench->link, &files);
 }
@@ -104,9 +82,7 @@ bench_done(struct bench *bench)
 {
     struct dpc_server *server = bench->server;
     dpc_transfer_destroy(bench->transfer);
-    dpc_link_close(bench->link);
-    dpc_listener_close(server->bulk);
-    dpc_net_destroy(bench->net);
+    worker_link_close(bench->net, bench->link, server->bulk);
     server_end_reading(server);
     dpc_free(server->chunk);
     dpc_free(server);

@@ -7,6 +7,7 @@
 #include "coordinator/state.h"
 #include "tests/unit/coordinator/core_driver.h"
 #include "tests/unit/coordinator/small_2x2.h"
+#include "tests/unit/coordinator/worker_link.h"
 #include "tests/unit/harness.h"
 #include "tests/unit/storage/scratch.h"
 
@@ -15,16 +16,6 @@ static const char yaml[] = SMALL_2X2 "routing: {prefix: 8}\n"
                                      "warm_start: {steps: 8}\n";
 
 enum { WAIT_MS = 60 * 1000, TURN_MS = 20 };
-
-#ifdef __SANITIZE_ADDRESS__
-/* libzmq loses a little now and then when a connection is closed with messages under way. */
-const char *__lsan_default_suppressions(void);
-const char *
-__lsan_default_suppressions(void)
-{
-    return "leak:libzmq.so";
-}
-#endif
 
 static struct dpc_error err;
 
@@ -45,25 +36,6 @@ do_nothing(void *job)
 }
 
 static void
-open_channel(struct bench *bench)
-{
-    struct dpc_keypair server_keys, worker_keys;
-    dpc_keypair_generate(&server_keys);
-    dpc_keypair_generate(&worker_keys);
-    bench->key = worker_keys.public_key;
-    CU_ASSERT_EQUAL_FATAL(dpc_net_create(&bench->net, &err), DPC_OK);
-    CU_ASSERT_EQUAL(dpc_net_authorize(bench->net, &worker_keys.public_key, DPC_ROLE_WORKER),
-                    DPC_OK);
-    CU_ASSERT_EQUAL_FATAL(dpc_listener_open(bench->net, DPC_CHANNEL_CONTROL, "tcp://127.0.0.1:*",
-                                            &server_keys, &bench->server->control, &err),
-                          DPC_OK);
-    CU_ASSERT_EQUAL_FATAL(dpc_link_open(bench->net, DPC_CHANNEL_CONTROL,
-                                        dpc_listener_endpoint(bench->server->control), &worker_keys,
-                                        &server_keys.public_key, &bench->link, &err),
-                          DPC_OK);
-}
-
-static void
 bench_init(struct bench *bench)
 {
     memset(bench, 0, sizeof *bench);
@@ -76,7 +48,7 @@ bench_init(struct bench *bench)
     dpc_actions_init(&server->actions);
     server->peer_faults = (struct dpc_log_limit){.burst = 10, .period_ms = 60000};
     server->executor = dpc_executor_create(1, do_nothing, dpc_job_drop);
-    open_channel(bench);
+    worker_link_open(DPC_CHANNEL_CONTROL, &bench->net, &bench->link, &bench->key, &server->control);
 }
 
 static void
@@ -84,9 +56,7 @@ bench_done(struct bench *bench)
 {
     struct dpc_server *server = bench->server;
     dpc_executor_destroy(server->executor);
-    dpc_link_close(bench->link);
-    dpc_listener_close(server->control);
-    dpc_net_destroy(bench->net);
+    worker_link_close(bench->net, bench->link, server->control);
     dpc_actions_done(&server->actions);
     dpc_free(server);
     driver_stop(&bench->driver);
