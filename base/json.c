@@ -7,7 +7,6 @@
  * always JSON. */
 #include "base/json.h"
 
-#include <errno.h>
 #include <jansson.h>
 #include <math.h>
 #include <stdio.h>
@@ -315,10 +314,8 @@ static int
 parse(const char *text, size_t len, size_t flags, struct dpc_json **ret_root, struct dpc_error *err)
 {
     json_error_t fault;
-    errno = 0;
     json_t *root = json_loadb(text, len, JSON_DECODE_ANY | JSON_ALLOW_NUL | flags, &fault);
-    /* jansson calls some texts that it had no memory for invalid; malloc has said why. */
-    if (!root && errno == ENOMEM)
+    if (!root && json_error_code(&fault) == json_error_out_of_memory)
         return dpc_error_set(err, DPC_ENOMEM, "%s", dpc_error_words(DPC_ENOMEM));
     if (!root)
         return dpc_error_set(err, DPC_EPARSE, "line %d, column %d: %s", fault.line, fault.column,

@@ -144,19 +144,30 @@ read_marker(const char *folder, struct dpc_error *err)
 
 /* --- There and back. */
 
+/* The innermost folder above it that is there, or itself, by its one name: all below that are made.
+ */
+static void
+find_above(const char *folder, char ret_above[PATH_MAX])
+{
+    char path[PATH_MAX];
+    (void)snprintf(path, sizeof path, "%s", folder);
+    while (!realpath(path, ret_above) && strcmp(path, "/") != 0) {
+        char *slash = strrchr(path, '/');
+        slash[slash == path] = 0;
+    }
+}
+
 static int
 refuse_inside(const char *folder, const char *store, struct dpc_error *err)
 {
-    char absolute[PATH_MAX], parent[DPC_PATH_MAX], above[PATH_MAX];
+    char absolute[PATH_MAX], above[PATH_MAX];
     if (folder[0] != '/')
         return dpc_error_set(err, DPC_EINVAL, "\"%s\" is no absolute name of a folder", folder);
     if (!realpath(store, absolute))
         return dpc_error_set_errno(err, errno, "could not find the store \"%s\"", store);
-    /* It need not be there yet; the folder that it is made in is. */
-    dpc_path_folder(folder, parent, sizeof parent);
-    const char *is = realpath(folder, above) || realpath(parent, above) ? above : folder;
     size_t len = strlen(absolute);
-    if (strncmp(is, absolute, len) != 0 || (is[len] != '/' && is[len] != 0))
+    find_above(folder, above);
+    if (strncmp(above, absolute, len) != 0 || (above[len] != '/' && above[len] != 0))
         return DPC_OK;
     return dpc_error_set(err, DPC_EINVAL,
                          "\"%s\" lies inside the store \"%s\": name a folder outside it", folder,

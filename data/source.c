@@ -12,6 +12,7 @@
 #include <unistd.h>
 #include <zlib.h>
 #include <zstd.h>
+#include <zstd_errors.h>
 
 #include "base/alloc.h"
 #include "base/limits.h"
@@ -221,8 +222,8 @@ read_plain(struct dpc_source *source, uint8_t *ret_bytes, size_t size, size_t *r
     return DPC_OK;
 }
 
-/* Whether another member begins here. Zeros between and behind members are padding, for a tape or
- * a block of a disk, to gzip as well. */
+/* Whether another member begins here. Zeros are padding, for a tape or a block of a disk, as they
+ * are to gzip behind the last member; anything else that is none may be a damaged one. */
 static bool
 begin_member(struct dpc_source *source)
 {
@@ -285,6 +286,19 @@ read_gz(struct dpc_source *source, uint8_t *ret_bytes, size_t size, size_t *ret_
 }
 
 static int
+zstd_code(size_t result)
+{
+    switch (ZSTD_getErrorCode(result)) {
+    case ZSTD_error_memory_allocation:
+        return DPC_ENOMEM;
+    case ZSTD_error_frameParameter_windowTooLarge: /* of zstd --long=28 and more */
+        return DPC_ELIMIT;
+    default:
+        return DPC_ECORRUPT;
+    }
+}
+
+static int
 read_zstd(struct dpc_source *source, uint8_t *ret_bytes, size_t size, size_t *ret_len,
           struct dpc_error *err)
 {
@@ -301,7 +315,7 @@ read_zstd(struct dpc_source *source, uint8_t *ret_bytes, size_t size, size_t *re
         source->hint = ZSTD_decompressStream(source->zstd, &out, &in);
         source->input_at = in.pos;
         if (ZSTD_isError(source->hint))
-            return failed(source, DPC_ECORRUPT, ZSTD_getErrorName(source->hint), err);
+            return failed(source, zstd_code(source->hint), ZSTD_getErrorName(source->hint), err);
         if (ended && out.pos == 0 && source->hint != 0)
             return failed(source, DPC_ECORRUPT, "the packed file is cut off", err);
     }

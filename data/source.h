@@ -28,7 +28,7 @@ int dpc_source_open(const char *path, struct dpc_source **ret_source,
 struct dpc_source *dpc_source_close(struct dpc_source *source);
 
 /* Up to `size` bytes; `*ret_len` is 0 at the end. DPC_ECORRUPT when a packed file is damaged or cut
- * off, DPC_EIO. */
+ * off, DPC_ELIMIT when it needs a larger window than 128 MiB, DPC_ENOMEM, DPC_EIO. */
 int dpc_source_read(struct dpc_source *source, uint8_t *ret_bytes, size_t size, size_t *ret_len,
                     struct dpc_error *err) DPC_MUST_CHECK;
 

@@ -66,7 +66,8 @@ dpc_store_draft_write(struct dpc_store_draft *draft, const void *bytes, size_t l
     assert(draft->file || offset <= draft->head.len);
     if (!draft->file && len <= head_max && offset <= head_max - len)
         return write_head(&draft->head, bytes, len, (size_t)offset, err);
-    if (!draft->file)
+    code = dpc_store_check_reserve(draft->store, err);
+    if (code == DPC_OK && !draft->file)
         code = move_to_file(draft, err);
     return code == DPC_OK ? dpc_blob_draft_write(draft->file, bytes, len, offset, err) : code;
 }

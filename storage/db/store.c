@@ -291,9 +291,8 @@ dpc_store_set_reserve(struct dpc_store *store, uint64_t bytes)
     store->reserve_bytes = bytes;
 }
 
-/* RocksDB that meets a full disk can only be opened anew; so it is kept from meeting one. */
-static int
-check_reserve(struct dpc_store *store, struct dpc_error *err)
+int
+dpc_store_check_reserve(struct dpc_store *store, struct dpc_error *err)
 {
     uint64_t free_bytes;
     if (!store->reserve_bytes || dpc_store_free_bytes(store, &free_bytes) != DPC_OK ||
@@ -308,7 +307,7 @@ check_reserve(struct dpc_store *store, struct dpc_error *err)
 int
 dpc_store_write(struct dpc_store *store, const struct dpc_kv_batch *batch, struct dpc_error *err)
 {
-    int code = check_reserve(store, err);
+    int code = dpc_store_check_reserve(store, err);
     if (code != DPC_OK)
         return code;
     code = store->kv->ops->write(store->kv, batch, err);

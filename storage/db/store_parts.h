@@ -37,6 +37,10 @@ int dpc_store_name_parts(const char *folder, struct dpc_store_paths *ret_paths,
 /* DPC_OK when this store may be written, else the reason. */
 int dpc_store_writable(const struct dpc_store *store, struct dpc_error *err) DPC_MUST_CHECK;
 
+/* RocksDB that meets a full disk can only be opened anew, so it is kept from meeting one:
+ * DPC_ENOSPACE when less than the reserve is left, before anything large or lasting is written. */
+int dpc_store_check_reserve(struct dpc_store *store, struct dpc_error *err) DPC_MUST_CHECK;
+
 /* One synced write of any batch. After an error nothing is written any more, unless the reserve was
  * short. */
 int dpc_store_write(struct dpc_store *store, const struct dpc_kv_batch *batch,

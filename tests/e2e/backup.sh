@@ -29,8 +29,10 @@ check 'with the reason' grep -q 'is not empty' again.err
 run_to_end inside dipacoctl --dir run backup run/coordinator/backup
 check 'a folder inside the store is refused' grep -q 'lies inside the store' inside.err
 ln -s run link
-run_to_end linked dipacoctl --dir run backup link/coordinator/backup
-check 'by whichever name' grep -q 'lies inside the store' linked.err
+for inside in link/coordinator/backup link/coordinator/backup/ link/coordinator/a/b; do
+    run_to_end linked dipacoctl --dir run backup $inside
+    check "by whichever name: $inside" grep -q 'lies inside the store' linked.err
+done
 
 # On another file system, where there is one.
 elsewhere=$(mktemp -d /dev/shm/dipaco-XXXXXX 2>/dev/null)

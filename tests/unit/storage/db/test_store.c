@@ -540,6 +540,11 @@ a_short_disk_is_refused_before_a_write_begins(void)
     CU_ASSERT_EQUAL(commit_module(1, 6), DPC_ENOSPACE);
     CU_ASSERT_PTR_NOT_NULL(strstr(err.text, "make room on it"));
     CU_ASSERT_EQUAL(dpc_store_blob_put(store, bytes, 10, &hash, &err), DPC_ENOSPACE);
+    struct dpc_store_draft *draft = dpc_store_draft_create(store);
+    CU_ASSERT_EQUAL(dpc_store_draft_write(draft, bytes, 10, 0, &err), DPC_OK); /* in memory */
+    CU_ASSERT_EQUAL(dpc_store_draft_write(draft, bytes, sizeof bytes, 0, &err), DPC_ENOSPACE);
+    CU_ASSERT_FALSE(has_draft_file());
+    dpc_store_draft_destroy(draft);
     CU_ASSERT_FALSE(dpc_store_is_broken(store));
     CU_ASSERT_EQUAL(sum_of_versions(), 5);
     dpc_store_set_reserve(store, free_bytes / 2);
