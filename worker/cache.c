@@ -571,6 +571,7 @@ dpc_cache_close(struct dpc_cache *cache)
     dpc_free(cache->entries);
     dpc_free(cache->held);
     dpc_free(cache->pins);
+    dpc_free(cache->arriving);
     pthread_mutex_destroy(&cache->lock);
     return dpc_free(cache);
 }
