@@ -242,6 +242,15 @@ present_class(const struct dpc_core *core, const struct core_worker *but)
     return "";
 }
 
+/* `known` is as much of a class as a record keeps. */
+static bool
+is_class(const char *known, const char *numeric_class)
+{
+    char kept[DPC_NAME_MAX];
+    (void)snprintf(kept, sizeof kept, "%s", numeric_class);
+    return strcmp(known, kept) == 0;
+}
+
 /* Strict mode promises the same bits whoever trains, so it keeps to machines that compute the same,
  * unless the experiment gives that up for more machines. */
 bool
@@ -251,9 +260,7 @@ core_class_is_welcome(const struct dpc_core *core, const struct core_worker *wor
     if (!keeps_one_class(core))
         return true;
     const char *present = present_class(core, worker);
-    char known[DPC_NAME_MAX]; /* as much of it as a record keeps */
-    (void)snprintf(known, sizeof known, "%s", numeric_class);
-    return !present[0] || strcmp(present, known) == 0;
+    return !present[0] || is_class(present, numeric_class);
 }
 
 void
@@ -280,12 +287,10 @@ static bool
 comes_back_in_time(const struct dpc_core *core, const struct core_worker *worker,
                    const struct dpc_msg_hello *hello)
 {
-    char known[DPC_NAME_MAX];
-    (void)snprintf(known, sizeof known, "%s", hello->numeric_class);
     return worker && worker->lease && !core->phase.numeric_class[0] &&
            hello->token.incarnation == core->incarnation &&
            hello->token.serial == worker->lease->record.serial &&
-           strcmp(worker->numeric_class, known) == 0;
+           is_class(worker->numeric_class, hello->numeric_class);
 }
 
 void
