@@ -9,7 +9,7 @@ static void
 print_status(const struct dpc_json *status)
 {
     static const char *const keys[] = {"experiment", "mode", "report", "control_endpoint",
-                                       "bulk_endpoint"};
+                                       "bulk_endpoint", "mirror"};
     char line[DPC_PROGRESS_LINE_MAX];
     dpc_progress_line(status, line);
     printf("%s\n\n", line);

@@ -196,6 +196,7 @@ list_status(struct listing *listing)
     dpc_json_set_text(root, "report", listing->server->world.report);
     dpc_json_set_text(root, "control_endpoint", dpc_listener_endpoint(listing->server->control));
     dpc_json_set_text(root, "bulk_endpoint", dpc_listener_endpoint(listing->server->bulk));
+    dpc_json_set_text(root, "mirror", listing->server->mirror);
     dpc_json_set_integer(root, "alarms", (int64_t)listing->server->alarms_count);
     dpc_json_set_text(root, "alarm", listing->server->alarm);
     dpc_json_set_integer(root, "peer_faults", (int64_t)listing->server->peer_faults_count);

@@ -12,6 +12,7 @@
 #include "coordinator/fork.h"
 #include "base/loopback.h"
 #include "coordinator/server.h"
+#include "proto/channel.h"
 #include "base/vfs.h"
 
 static const char usage[] =
@@ -40,6 +41,8 @@ static const char usage[] =
     "newest),\n"
     "                     or warm: when the warm start was, with documents still to be routed\n"
     "  --report FOLDER    where the report goes (default DIR/report)\n"
+    "  --mirror URL       of a web server that has the blobs of DIR, too, which workers ask first\n"
+    "                     (default none)\n"
     "  --http ADDRESS     pages for a browser and for Prometheus on a loopback address, such as\n"
     "                     127.0.0.1:7602; port 0 picks one (default none)\n"
     "  --events FILE      append what happens as lines of JSON; opened again on SIGHUP (default "
@@ -60,6 +63,7 @@ static const struct option long_options[] = {
     {"key", required_argument, NULL, 'k'},
     {"workers", required_argument, NULL, 'w'},
     {"report", required_argument, NULL, 'r'},
+    {"mirror", required_argument, NULL, 'm'},
     {"http", required_argument, NULL, 'H'},
     {"events", required_argument, NULL, 'E'},
     {"restore", required_argument, NULL, 'R'},
@@ -112,6 +116,8 @@ check_options(const struct dpc_server_options *options, const struct making *mak
     struct dpc_error err;
     if (options->http_address && dpc_loopback_check(options->http_address, &err) != DPC_OK)
         return refuse_usage("--http: ", err.text);
+    if (options->mirror && dpc_url_check(options->mirror, &err) != DPC_OK)
+        return refuse_usage("--mirror: ", err.text);
     if (making->restore && options->folder)
         return -1;
     if (!options->folder || !options->experiment_file)
@@ -153,6 +159,9 @@ parse(int argc, char **argv, struct dpc_server_options *options, struct making *
             break;
         case 'r':
             options->report_folder = optarg;
+            break;
+        case 'm':
+            options->mirror = optarg;
             break;
         case 'H':
             options->http_address = strcmp(optarg, "none") == 0 ? NULL : optarg;

@@ -126,6 +126,7 @@ server_recover(struct dpc_server *server, struct dpc_error *err)
         .heartbeat_ms = HEARTBEAT_MS,
         .experiment_yaml = dpc_buf_text(&yaml),
         .bulk_endpoint = dpc_listener_endpoint(server->bulk),
+        .mirror = server->mirror,
     };
     int code = dpc_core_create(&server->experiment, &core_options, dpc_store_kv(server->store),
                                dpc_clock_now_ms(&dpc_clock_system), &server->core, err);

@@ -438,6 +438,8 @@ open_net(struct dpc_server *server, const struct dpc_server_options *options, st
         code = open_listeners(server, options, &key, err);
     if (code == DPC_OK)
         code = find_advertised(server, options->advertised, err);
+    if (options->mirror)
+        (void)snprintf(server->mirror, sizeof server->mirror, "%s", options->mirror);
     server->public_key = key.public_key;
     explicit_bzero(&key, sizeof key);
     return code;

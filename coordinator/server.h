@@ -27,6 +27,7 @@ struct dpc_server_options {
     const char *report_folder;
     const char *advertised; /* the control channel as workers reach it; NULL: as it is listened on,
                              * where that names a host */
+    const char *mirror;       /* of the store's blobs, for workers (dpc_url_check); NULL: none */
     const char *http_address; /* coordinator/http.h; NULL: no pages */
     const char *events_file;  /* coordinator/events.h; NULL: none */
 };

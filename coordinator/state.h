@@ -127,6 +127,7 @@ struct dpc_server {
     struct dpc_key *worker_keys; /* those of files, which may connect */
     uint32_t worker_keys_count;
     struct dpc_members *members;       /* those that came with an invitation */
+    char mirror[DPC_ENDPOINT_MAX];     /* of the blobs, for workers; "": none */
     char advertised[DPC_ENDPOINT_MAX]; /* where workers reach the control channel; "": not known */
     uint8_t *chunk;                    /* DPC_CHUNK_BYTES_MAX, for answers with a body */
     struct dpc_job *checks[DPC_CHECKS_MAX]; /* of submissions, at work or waiting; the executor's */

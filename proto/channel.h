@@ -156,6 +156,10 @@ int dpc_channel_poll(struct dpc_poll_item *items, size_t count, int64_t timeout_
 /* DPC_EINVAL unless it is tcp://HOST:PORT, with port "*" only for who listens, or ipc://PATH. */
 int dpc_endpoint_check(const char *endpoint, bool listens, struct dpc_error *err) DPC_MUST_CHECK;
 
+/* DPC_EINVAL unless it is http:// or https:// with a host, a port or none, and a path or none: no
+ * user, no query, nothing that is not printed. */
+int dpc_url_check(const char *url, struct dpc_error *err) DPC_MUST_CHECK;
+
 /* "tcp://0.0.0.0:7601" as `from` a worker that reached the coordinator at "tcp://host:7600". */
 int dpc_endpoint_resolve(const char *endpoint, const char *from, char *ret_endpoint,
                          size_t size) DPC_MUST_CHECK;

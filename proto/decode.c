@@ -148,6 +148,7 @@ read_welcome(struct decoding *d, const Dpc__Wire__Envelope *in)
     to->experiment = take_text(d, from->experiment, DPC_CONTROL_BYTES_MAX, "experiment");
     to->heartbeat_ms = from->heartbeat_ms;
     to->bulk_endpoint = take_text(d, from->bulk_endpoint, DPC_ENDPOINT_MAX, "bulk endpoint");
+    to->mirror = take_text(d, from->mirror, DPC_ENDPOINT_MAX, "mirror");
 }
 
 static void

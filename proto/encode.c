@@ -134,6 +134,7 @@ fill_welcome(const struct dpc_msg *msg, struct scratch *s)
     s->welcome.experiment = text(s, from->experiment, DPC_CONTROL_BYTES_MAX, "experiment");
     s->welcome.heartbeat_ms = from->heartbeat_ms;
     s->welcome.bulk_endpoint = text(s, from->bulk_endpoint, DPC_ENDPOINT_MAX, "bulk endpoint");
+    s->welcome.mirror = text(s, from->mirror, DPC_ENDPOINT_MAX, "mirror");
     s->envelope.welcome = &s->welcome;
 }
 

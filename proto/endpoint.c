@@ -62,6 +62,35 @@ dpc_endpoint_check(const char *endpoint, bool listens, struct dpc_error *err)
         endpoint, listens ? ", or *" : "");
 }
 
+/* A letter, a digit or one of these may stand in a host or its port, and with more in a path. */
+static bool
+is_made_of(const char *text, size_t len, const char *others)
+{
+    for (size_t i = 0; i < len; i++) {
+        bool plain = (text[i] >= 'a' && text[i] <= 'z') || (text[i] >= 'A' && text[i] <= 'Z') ||
+                     (text[i] >= '0' && text[i] <= '9');
+        if (!plain && !strchr(others, text[i]))
+            return false;
+    }
+    return true;
+}
+
+int
+dpc_url_check(const char *url, struct dpc_error *err)
+{
+    size_t scheme = strncmp(url, "http://", 7) == 0 ? 7 : strncmp(url, "https://", 8) == 0 ? 8 : 0;
+    const char *host = url + scheme;
+    size_t host_len = strcspn(host, "/");
+    const char *path = host + host_len;
+    if (scheme && host_len > 0 && strlen(url) < DPC_ENDPOINT_MAX &&
+        is_made_of(host, host_len, ".-:[]") && is_made_of(path, strlen(path), "/.-_~+%"))
+        return DPC_OK;
+    return dpc_error_set(err, DPC_EINVAL,
+                         "\"%.200s\" is no address of a mirror: it looks like "
+                         "https://HOST/FOLDER, in at most %d bytes, without user and query",
+                         url, DPC_ENDPOINT_MAX - 1);
+}
+
 int
 dpc_endpoint_resolve(const char *endpoint, const char *from, char *ret_endpoint, size_t size)
 {

@@ -98,6 +98,7 @@ struct dpc_msg_welcome {
     const char *experiment; /* canonical YAML, base/experiment.h */
     uint32_t heartbeat_ms;
     const char *bulk_endpoint; /* host "*": the host of the control endpoint */
+    const char *mirror;        /* URL of a web server that has blobs, too; "": none */
 };
 
 struct dpc_msg_lease {

@@ -20,15 +20,10 @@
 #include "worker/versions.h"
 
 enum {
-    MESSAGES_PER_TURN = 64, /* of one link, so that the other one gets its turn */
-    PUMP_MS = 100,          /* how often a transfer looks for answers that are overdue */
     CONNECT_MS = 50,
     PROGRESS_MS = 1000,
-    /* Without an answer from the coordinator, before that is told, and told again. */
-    ALONE_MS = 15 * 1000,
-    ALONE_AGAIN_MS = 10 * 60 * 1000,
-    CUT_MS = 3 * 60 * 1000, /* without a way for blobs, before a lease goes back */
-    RUNNER_END_MS = 3000,   /* for a step that is under way when the worker ends */
+    ALONE_AGAIN_MS = 10 * 60 * 1000, /* as ALONE_MS, before it is told once more */
+    RUNNER_END_MS = 3000,            /* for a step that is under way when the worker ends */
 };
 
 static int64_t
@@ -78,46 +73,23 @@ take_experiment(struct dpc_worker *worker, const char *yaml, struct dpc_error *e
     return DPC_OK;
 }
 
-static int
-connect_bulk(struct dpc_worker *worker, const char *bulk_endpoint, struct dpc_error *err)
-{
-    char endpoint[DPC_ENDPOINT_MAX];
-    int code =
-        dpc_endpoint_resolve(bulk_endpoint, worker->options->endpoint, endpoint, sizeof endpoint);
-    if (code != DPC_OK)
-        return dpc_error_set(err, code, "the bulk endpoint \"%s\" makes no sense: %s",
-                             bulk_endpoint, dpc_error_words(code));
-    if (worker->bulk && strcmp(endpoint, worker->bulk_endpoint) == 0)
-        return DPC_OK;
-    worker->transfer = dpc_transfer_destroy(worker->transfer);
-    worker->bulk = dpc_link_close(worker->bulk);
-    code = dpc_link_open(worker->net, DPC_CHANNEL_BULK, endpoint, &worker->options->keypair,
-                         &worker->options->server_key, &worker->bulk, err);
-    if (code != DPC_OK)
-        return code;
-    snprintf(worker->bulk_endpoint, sizeof worker->bulk_endpoint, "%s", endpoint);
-    worker->transfer = dpc_transfer_create(worker->bulk, &worker->files);
-    struct dpc_transfer_gate gate = dpc_allowance_gate(worker->allowance);
-    dpc_transfer_set_gate(worker->transfer, &gate);
-    return DPC_OK;
-}
-
 static void
-join(struct dpc_worker *worker, const char *yaml, const char *bulk_endpoint)
+join(struct dpc_worker *worker, const struct dpc_session_action *action)
 {
     struct dpc_error err = {0};
-    if (take_experiment(worker, yaml, &err) != DPC_OK) {
+    if (take_experiment(worker, action->join.experiment, &err) != DPC_OK) {
         dpc_log_error("could not join: %s; install the coordinator's release here", err.text);
         worker->stop_status = DPC_EXIT_REFUSED;
         return;
     }
-    if (connect_bulk(worker, bulk_endpoint, &err) != DPC_OK) {
+    if (loop_connect_bulk(worker, action->join.bulk_endpoint, &err) != DPC_OK) {
         dpc_log_error("could not join: %s", err.text);
         worker->stop_status = DPC_EXIT_FAILED;
         return;
     }
     dpc_log_info("session stands experiment=%s bulk=%s", worker->experiment.name,
                  worker->bulk_endpoint);
+    loop_choose_mirror(worker, action->join.mirror);
     if (!worker->ready)
         dpc_notify_ready();
     worker->ready = true;
@@ -126,32 +98,11 @@ join(struct dpc_worker *worker, const char *yaml, const char *bulk_endpoint)
 /* --- Carrying out actions. */
 
 static void
-queue_blobs(struct dpc_worker *worker, const struct dpc_session_blobs *blobs, bool fetches)
-{
-    struct dpc_error err = {0};
-    int code = worker->transfer ? DPC_OK : dpc_error_set(&err, DPC_ECLOSED, "no bulk link");
-    worker->transferring = true;
-    dpc_cache_pin(worker->cache, blobs->refs, blobs->count);
-    /* The path state that it goes on from may be here alone: of those it goes last. */
-    const struct dpc_msg_lease *lease = dpc_session_lease(worker->session);
-    if (fetches && lease && !dpc_hash_is_none(&lease->kept.hash))
-        dpc_cache_hold(worker->cache, lease->path, &lease->kept.hash);
-    for (uint32_t i = 0; code == DPC_OK && i < blobs->count; i++)
-        code = fetches ? dpc_transfer_fetch(worker->transfer, &blobs->refs[i], &err)
-                       : dpc_transfer_put(worker->transfer, &blobs->refs[i], &err);
-    if (code != DPC_OK)
-        worker->transfer_err = err;
-}
-
-static void
 drop_lease(struct dpc_worker *worker)
 {
     dpc_runner_cancel(worker->runner);
     dpc_spill_remove(worker->spill);
-    if (worker->transfer)
-        dpc_transfer_cancel(worker->transfer);
-    worker->transferring = false;
-    worker->transfer_err.code = DPC_OK;
+    loop_forget_blobs(worker);
     dpc_cache_unpin_all(worker->cache);
 }
 
@@ -176,18 +127,18 @@ act(struct dpc_worker *worker, const struct dpc_session_action *action)
         break;
     }
     case DPC_SESSION_JOIN:
-        join(worker, action->join.experiment, action->join.bulk_endpoint);
+        join(worker, action);
         break;
     case DPC_SESSION_FETCH: {
         struct dpc_session_blobs blobs = action->blobs;
         const struct dpc_msg_lease *lease = dpc_session_lease(worker->session);
         if (lease)
             dpc_versions_choose(worker->cache, lease, &blobs);
-        queue_blobs(worker, &blobs, true);
+        loop_move_blobs(worker, &blobs, true);
         break;
     }
     case DPC_SESSION_UPLOAD:
-        queue_blobs(worker, &action->blobs, false);
+        loop_move_blobs(worker, &action->blobs, false);
         break;
     case DPC_SESSION_START:
         start_job(worker, &action->lease);
@@ -228,8 +179,8 @@ loop_act_all(struct dpc_worker *worker)
 
 /* --- What comes in. */
 
-static void
-report_garbage(struct dpc_worker *worker, const char *channel, const struct dpc_error *err)
+void
+loop_report_garbage(struct dpc_worker *worker, const char *channel, const struct dpc_error *err)
 {
     uint32_t dropped;
     if (dpc_log_allowed(&worker->garbage, now(), &dropped))
@@ -247,43 +198,11 @@ receive_control(struct dpc_worker *worker)
         if (code == DPC_EAGAIN)
             return;
         if (code != DPC_OK) {
-            report_garbage(worker, "control", &err);
+            loop_report_garbage(worker, "control", &err);
             continue;
         }
         dpc_session_message(worker->session, &msg, now(), &worker->actions);
         loop_act_all(worker);
-    }
-}
-
-static void
-fail_transfer(struct dpc_worker *worker, const struct dpc_error *err)
-{
-    dpc_transfer_cancel(worker->transfer);
-    if (!worker->transferring)
-        return;
-    worker->transfer_err = *err;
-    if (err->code == DPC_ENOSPACE && dpc_session_work(worker->session) == DPC_WORK_FETCHING)
-        (void)snprintf(worker->transfer_err.text, sizeof worker->transfer_err.text,
-                       "%.400s in the cache, which may hold %llu MiB (--cache-mib) if the disk has "
-                       "them",
-                       err->text, (unsigned long long)(worker->options->cache_bytes / DPC_MIB));
-}
-
-static void
-receive_bulk(struct dpc_worker *worker)
-{
-    for (int i = 0; i < MESSAGES_PER_TURN; i++) {
-        struct dpc_error err = {0};
-        struct dpc_msg msg;
-        int code = dpc_link_receive(worker->bulk, &msg, &err);
-        if (code == DPC_EAGAIN)
-            return;
-        if (code != DPC_OK)
-            report_garbage(worker, "bulk", &err);
-        else if (dpc_transfer_handle(worker->transfer, &msg, now(), &err) != DPC_OK)
-            fail_transfer(worker, &err);
-        else if (dpc_transfer_pump(worker->transfer, now(), &err) != DPC_OK)
-            fail_transfer(worker, &err);
     }
 }
 
@@ -525,25 +444,6 @@ watch_link(struct dpc_worker *worker)
 }
 
 static void
-move_transfer(struct dpc_worker *worker)
-{
-    struct dpc_error err = {0};
-    if (worker->transfer && dpc_transfer_pump(worker->transfer, now(), &err) != DPC_OK)
-        fail_transfer(worker, &err);
-    if (!worker->transferring)
-        return;
-    if (worker->transfer_err.code != DPC_OK) {
-        err = worker->transfer_err;
-        worker->transfer_err.code = DPC_OK;
-    } else if (!dpc_transfer_idle(worker->transfer)) {
-        return;
-    }
-    worker->transferring = false;
-    dpc_session_transferred(worker->session, err.code, err.text, now(), &worker->actions);
-    loop_act_all(worker);
-}
-
-static void
 fail_unstarted(struct dpc_worker *worker)
 {
     struct dpc_token token = worker->unstarted;
@@ -591,33 +491,6 @@ warn_if_alone(struct dpc_worker *worker)
     worker->alone_told_ms = now() + ALONE_AGAIN_MS;
 }
 
-/* The two channels have a port each, and a firewall may let one of them through alone. A lease that
- * cannot be fetched is for somebody else; what cannot be handed in is kept. */
-static void
-watch_bulk(struct dpc_worker *worker)
-{
-    bool cut = worker->transferring && worker->bulk && dpc_session_joined(worker->session) &&
-               dpc_link_state(worker->bulk) != DPC_LINK_UP;
-    if (!cut || worker->cut_since_ms == 0) {
-        worker->cut_since_ms = cut ? now() : 0;
-        worker->cut_told = false;
-        return;
-    }
-    if (now() >= worker->cut_since_ms + ALONE_MS && !worker->cut_told) {
-        dpc_log_warning("the coordinator answers, but not at %s, where models come from and "
-                        "results go to: does a firewall let that port through? Trying on",
-                        worker->bulk_endpoint);
-        worker->cut_told = true;
-    }
-    if (now() >= worker->cut_since_ms + CUT_MS &&
-        dpc_session_work(worker->session) == DPC_WORK_FETCHING) {
-        struct dpc_error err = {0};
-        (void)dpc_error_set(&err, DPC_ETIMEDOUT, "no contact at %s", worker->bulk_endpoint);
-        worker->cut_since_ms = 0;
-        fail_transfer(worker, &err);
-    }
-}
-
 /* Tells the service manager. A job on which nothing is computed lets the watchdog bite, and a card
  * that ends no step; a step of many minutes on the processor, and waiting for the coordinator or
  * for others on the card, do not. */
@@ -632,7 +505,7 @@ show_progress(struct dpc_worker *worker)
     loop_follow_owner(worker);
     note_yielding(worker);
     warn_if_alone(worker);
-    watch_bulk(worker);
+    loop_watch_bulk(worker);
     if (dpc_session_work(worker->session) != DPC_WORK_RUNNING || steps != worker->steps_seen ||
         life != worker->life_seen || worker->yielding || worker->rest.rests || worker->waits_turn)
         dpc_notify_alive();
@@ -651,11 +524,7 @@ static int64_t
 turn_ms(const struct dpc_worker *worker)
 {
     int64_t wait_ms = least(dpc_session_wait_ms(worker->session, now()), PROGRESS_MS);
-    if (worker->transferring)
-        wait_ms = least(wait_ms,
-                        worker->transfer_err.code != DPC_OK || dpc_transfer_idle(worker->transfer)
-                            ? 0
-                            : PUMP_MS);
+    wait_ms = least(wait_ms, loop_transfer_wait_ms(worker));
     if (worker->unstarted.serial)
         wait_ms = 0;
     wait_ms = least(wait_ms, loop_turn_wait_ms(worker));
@@ -687,9 +556,10 @@ turn(struct dpc_worker *worker)
         {.fd = dpc_runner_fd(worker->runner)},
         {.fd = worker->signal_fd},
         {.fd = worker->notice ? dpc_notice_fd(worker->notice) : worker->signal_fd},
+        {.fd = worker->mirror ? dpc_mirror_fd(worker->mirror) : worker->signal_fd},
         {.link = worker->bulk, .fd = -1},
     };
-    size_t count = worker->bulk ? 5 : 4;
+    size_t count = worker->bulk ? 6 : 5;
     int code = dpc_channel_poll(items, count, turn_ms(worker));
     if (code != DPC_OK && code != DPC_EAGAIN) {
         dpc_log_error("could not wait for messages: %s", dpc_error_words(code));
@@ -701,14 +571,14 @@ turn(struct dpc_worker *worker)
         take_signals(worker);
     if (worker->notice && items[3].readable)
         follow_notice(worker);
-    if (count == 5 && items[4].readable)
-        receive_bulk(worker);
+    if (count == 6 && items[5].readable)
+        loop_receive_bulk(worker);
     if (items[0].readable)
         receive_control(worker);
     if (items[1].readable)
         take_results(worker);
     watch_link(worker);
-    move_transfer(worker);
+    loop_follow_transfers(worker);
     fail_unstarted(worker);
     stop_if_disk_failed(worker);
     watch_device(worker);
@@ -841,6 +711,7 @@ dpc_worker_destroy(struct dpc_worker *worker)
     worker->notice = dpc_notice_stop(worker->notice);
     worker->device = dpc_device_destroy(worker->device);
     worker->session = dpc_session_destroy(worker->session);
+    worker->mirror = dpc_mirror_close(worker->mirror);
     worker->transfer = dpc_transfer_destroy(worker->transfer);
     worker->bulk = dpc_link_close(worker->bulk);
     worker->control = dpc_link_close(worker->control);

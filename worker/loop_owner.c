@@ -247,6 +247,16 @@ fill_device(const struct dpc_worker *worker, struct dpc_standing *standing)
 }
 
 static void
+fill_mirror(const struct dpc_worker *worker, struct dpc_standing *standing)
+{
+    if (!worker->mirror)
+        return;
+    (void)snprintf(standing->mirror, sizeof standing->mirror, "%s", worker->mirror_url);
+    standing->mirror_paused = dpc_mirror_is_paused(worker->mirror, loop_now());
+    standing->pace.mirror_bytes = dpc_mirror_bytes(worker->mirror);
+}
+
+static void
 fill_standing(struct dpc_worker *worker, struct dpc_standing *standing)
 {
     memset(standing, 0, sizeof *standing);
@@ -268,6 +278,7 @@ fill_standing(struct dpc_worker *worker, struct dpc_standing *standing)
     standing->counts = *dpc_session_counts(worker->session);
     fill_lease(worker, standing);
     fill_device(worker, standing);
+    fill_mirror(worker, standing);
 }
 
 static void

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Inside the loop: its state, and what its two halves share. loop.c turns; loop_owner.c does what
- * the owner of the machine wants, and tells him how the worker stands.
+ * Inside the loop: its state, and what its parts share. loop.c turns; loop_transfer.c moves
+ * blobs; loop_owner.c does what the owner of the machine wants, and tells him how the worker
+ * stands.
  *
  * Owns: nothing. Threads: the loop's. Not here: what others may call (loop.h).
  */
@@ -9,12 +10,17 @@
 #define DPC_WORKER_LOOP_PARTS_H
 
 #include "worker/loop.h"
+#include "worker/mirror.h"
 #include "worker/runner.h"
 #include "worker/session.h"
 #include "worker/standing.h"
 #include "worker/turns.h"
 
-enum { STATUS_RUNNING = -1 /* no exit status yet */ };
+enum {
+    STATUS_RUNNING = -1,    /* no exit status yet */
+    MESSAGES_PER_TURN = 64, /* of one link, so that the other one gets its turn */
+    ALONE_MS = 15 * 1000,   /* without an answer from the coordinator, before that is told */
+};
 
 struct dpc_worker {
     const struct dpc_worker_options *options;
@@ -23,10 +29,12 @@ struct dpc_worker {
     struct dpc_link *control, *bulk;
     char bulk_endpoint[DPC_ENDPOINT_MAX];
     struct dpc_transfer_files files;
-    struct dpc_transfer *transfer; /* on `bulk` */
-    bool transferring;             /* the session waits for a list to be through */
-    struct dpc_error transfer_err; /* why it failed; code DPC_OK: it has not */
-    struct dpc_token unstarted;    /* of a lease whose job could not be queued; zero: none */
+    struct dpc_transfer *transfer;     /* on `bulk` */
+    struct dpc_mirror *mirror;         /* NULL: none */
+    char mirror_url[DPC_ENDPOINT_MAX]; /* as it was named, used or not */
+    bool transferring;                 /* the session waits for a list to be through */
+    struct dpc_error transfer_err;     /* why it failed; code DPC_OK: it has not */
+    struct dpc_token unstarted;        /* of a lease whose job could not be queued; zero: none */
     struct dpc_cache *cache;
     struct dpc_spill *spill;
     struct dpc_device *device;
@@ -84,6 +92,28 @@ loop_now(void)
 
 /* Carries out what the session answered. */
 void loop_act_all(struct dpc_worker *worker);
+
+void loop_report_garbage(struct dpc_worker *worker, const char *channel,
+                         const struct dpc_error *err);
+
+/* --- loop_transfer.c. */
+
+int loop_connect_bulk(struct dpc_worker *worker, const char *bulk_endpoint,
+                      struct dpc_error *err) DPC_MUST_CHECK;
+/* Takes the owner's mirror, or the one that the coordinator names ("": none). */
+void loop_choose_mirror(struct dpc_worker *worker, const char *named);
+/* Fetches or uploads what the session wants; loop_follow_transfers tells it how that went. */
+void loop_move_blobs(struct dpc_worker *worker, const struct dpc_session_blobs *blobs,
+                     bool fetches);
+void loop_forget_blobs(struct dpc_worker *worker);
+void loop_receive_bulk(struct dpc_worker *worker);
+void loop_follow_transfers(struct dpc_worker *worker);
+/* Until that is due again; INT64_MAX: it is not. */
+int64_t loop_transfer_wait_ms(const struct dpc_worker *worker);
+/* Once a second. */
+void loop_watch_bulk(struct dpc_worker *worker);
+
+/* --- loop_owner.c. */
 
 /* Follows what the owner wants, as he wants it now. */
 void loop_follow_owner(struct dpc_worker *worker);

@@ -222,6 +222,7 @@ work(struct dpc_worker_arguments *args)
         .notice = args->notice,
         .owner = args->owner,
         .allowance = args->allowance,
+        .mirror = args->mirror,
         .turns = args->turns,
         .keep_lease = args->keep_lease,
     };

@@ -75,6 +75,10 @@ static const char usage[] =
     "  --rate-down KIB      come from it; default: no limit\n"
     "  --month-gib NUMBER   ask for no more work when transfers have taken so many GiB in this\n"
     "                       month; default: no limit\n"
+    "  --mirror URL         a web server that has the coordinator's blobs, such as a cache in "
+    "this\n"
+    "                       network; none: ask no mirror; default auto: the one that the\n"
+    "                       coordinator names, if it is https\n"
     "  --turns FILE         compute in turns with the workers of this machine that name the same "
     "file:\n"
     "                       one computes while another hands in, over a slow line\n"
@@ -170,6 +174,16 @@ read_url(const struct row *row, const char *text, void *field)
 }
 
 static bool
+read_mirror(const struct row *row, const char *text, void *field)
+{
+    struct dpc_error err;
+    (void)row;
+    *(const char **)field = strcmp(text, "auto") == 0 ? NULL : text;
+    return strcmp(text, "auto") == 0 || strcmp(text, "none") == 0 ||
+           dpc_url_check(text, &err) == DPC_OK;
+}
+
+static bool
 read_hours(const struct row *row, const char *text, void *field)
 {
     (void)row;
@@ -225,6 +239,7 @@ static const struct row rows[] = {
      "KiB a second, from 1 to 4194304"},
     {"month-gib", AT(allowance.month_gib), DPC_ALLOWANCE_GIB_MAX, read_number,
      "a number of GiB from 1 to 1048576"},
+    {"mirror", AT(mirror), 0, read_mirror, "auto, none or a URL such as http://HOST/FOLDER"},
     {"turns", AT(turns), 0, read_text, "a file"},
     {"snooze", AT(snooze), 0, read_text, "a time such as 2h, 07:00 or off"},
     {"keep-lease", AT(keep_lease), 0, NULL, NULL},

@@ -20,6 +20,7 @@ struct dpc_worker_arguments {
     struct dpc_owner_options owner;
     struct dpc_allowance_options allowance;
     const char *snooze, *turns;
+    const char *mirror; /* "none"; NULL: the coordinator's */
     bool generate_key, enrol_only, keep_lease;
     bool status, json;
 };
@@ -27,7 +28,8 @@ struct dpc_worker_arguments {
 /* -1 to go on, or the exit status: after a mistake, which is told, or --help and --version. */
 int dpc_worker_arguments_read(int argc, char **argv, struct dpc_worker_arguments *ret_arguments);
 
-/* Tells that `text`, with `value` in quotes behind it (NULL: nothing), is wrong usage; its status. */
+/* Tells that `text`, with `value` in quotes behind it (NULL: nothing), is wrong usage; its status.
+ */
 int dpc_worker_usage(const char *text, const char *value);
 
 #endif

@@ -70,7 +70,7 @@ struct dpc_session_action {
     union {
         struct dpc_msg msg;
         struct {
-            const char *experiment, *bulk_endpoint;
+            const char *experiment, *bulk_endpoint, *mirror;
         } join;
         struct dpc_session_blobs blobs;
         struct dpc_msg_lease lease;

@@ -41,6 +41,7 @@ on_welcome(struct dpc_session *session, const struct dpc_msg_welcome *welcome)
     struct dpc_session_action *join = session_add(session, DPC_SESSION_JOIN);
     join->join.experiment = welcome->experiment;
     join->join.bulk_endpoint = welcome->bulk_endpoint;
+    join->join.mirror = welcome->mirror ? welcome->mirror : "";
     session_resume(session);
 }
 

@@ -126,6 +126,7 @@ tell_bytes(const struct dpc_standing *standing)
     dpc_json_set_integer(bytes, "month_up", (int64_t)pace->bytes.month_up);
     dpc_json_set_integer(bytes, "month_down", (int64_t)pace->bytes.month_down);
     dpc_json_set_integer(bytes, "month_limit", (int64_t)standing->month_limit);
+    dpc_json_set_integer(bytes, "mirror", (int64_t)pace->mirror_bytes);
     dpc_json_set_integer(bytes, "cache", (int64_t)pace->cache_bytes);
     dpc_json_set_integer(bytes, "cache_limit", (int64_t)standing->cache_limit);
     return bytes;
@@ -151,6 +152,8 @@ tell(const struct dpc_standing_file *file, const struct dpc_standing *standing, 
     dpc_json_set_integer(root, "paused_until_s", standing->paused_until_s);
     dpc_json_set(root, "leases", tell_counts(&file->before, &standing->counts));
     dpc_json_set(root, "bytes", tell_bytes(standing));
+    dpc_json_set_text(root, "mirror", standing->mirror);
+    dpc_json_set_bool(root, "mirror_paused", standing->mirror_paused);
     dpc_json_set_text(root, "device", standing->device);
     return root;
 }
@@ -301,6 +304,18 @@ show_bytes(struct dpc_buf *out, const struct dpc_json *root)
                    mib(bytes, "cache_limit"));
 }
 
+static void
+show_mirror(struct dpc_buf *out, const struct dpc_json *root)
+{
+    const char *url = text_of(root, "mirror");
+    if (*url)
+        dpc_buf_printf(out, "mirror          %s, %.1f MiB since the start%s\n", url,
+                       mib(dpc_json_get(root, "bytes"), "mirror"),
+                       dpc_json_bool(dpc_json_get(root, "mirror_paused"), false)
+                           ? "; it failed, and is let alone for a while"
+                           : "");
+}
+
 static char *
 show(const struct dpc_json *root, bool running, int64_t age_s)
 {
@@ -314,6 +329,7 @@ show(const struct dpc_json *root, bool running, int64_t age_s)
     }
     show_leases(&out, root);
     show_bytes(&out, root);
+    show_mirror(&out, root);
     dpc_buf_printf(&out, "device          %s\n", text_of(root, "device"));
     char *text = dpc_strdup(dpc_buf_text(&out));
     dpc_buf_done(&out);

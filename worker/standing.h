@@ -32,12 +32,15 @@ struct dpc_standing_pace {
     double tokens_per_s;
     struct dpc_allowance_bytes bytes; /* of transfers */
     uint64_t cache_bytes;
+    uint64_t mirror_bytes; /* of this process */
 };
 
 /* Zero it whole before it is filled: two are compared byte by byte. */
 struct dpc_standing {
     char name[DPC_NAME_MAX], endpoint[DPC_ENDPOINT_MAX];
     char device[DPC_STANDING_TEXT_MAX];
+    char mirror[DPC_ENDPOINT_MAX]; /* worker/mirror.h; empty: none is asked */
+    bool mirror_paused;
     char paused[DPC_STANDING_TEXT_MAX]; /* why; empty: it is not */
     int64_t paused_until_s;             /* 0: not known */
     int64_t started_s, contact_s;       /* when contact was found or lost */

@@ -409,6 +409,7 @@ dpc_core_create(const struct dpc_experiment *experiment, const struct dpc_core_o
     core->experiment = experiment;
     core->experiment_yaml = dpc_strdup(options->experiment_yaml);
     core->bulk_endpoint = dpc_strdup(options->bulk_endpoint);
+    core->mirror = dpc_strdup(options->mirror ? options->mirror : "");
     core->incarnation = options->incarnation;
     core->heartbeat_ms = options->heartbeat_ms;
     core->warm_rounds = dpc_experiment_warm_rounds(experiment);
@@ -429,6 +430,7 @@ dpc_core_destroy(struct dpc_core *core)
         return NULL;
     dpc_free(core->experiment_yaml);
     dpc_free(core->bulk_endpoint);
+    dpc_free(core->mirror);
     for (uint32_t i = 0; core->modules && i < core->topology.modules_count; i++) {
         dpc_free(core->modules[i].late);
         dpc_free(core->modules[i].past);

@@ -284,6 +284,7 @@ struct dpc_core_options {
     uint32_t heartbeat_ms;
     const char *experiment_yaml; /* canonical; copied */
     const char *bulk_endpoint;   /* copied */
+    const char *mirror;          /* copied; "" or NULL: none */
 };
 
 /* A core for `experiment` (which must outlive it), rebuilt from what `kv` holds (nothing: begins).

@@ -342,6 +342,7 @@ core_on_hello(struct dpc_core *core, const struct dpc_event *event, int64_t now_
         .experiment = core->experiment_yaml,
         .heartbeat_ms = core->heartbeat_ms,
         .bulk_endpoint = core->bulk_endpoint,
+        .mirror = core->mirror,
     };
 }
 

@@ -170,7 +170,7 @@ struct dpc_core {
     const struct dpc_experiment *experiment;
     struct dpc_topology topology;
     char *experiment_yaml;
-    char *bulk_endpoint;
+    char *bulk_endpoint, *mirror;
     uint64_t incarnation;
     uint32_t heartbeat_ms;
     uint32_t warm_rounds;

@@ -228,6 +228,7 @@ start_coordinator() { # FILE [OPTION]...
     shift
     admin="ipc://$work/admin.sock"
     mkdir -p store/workers
+    rm -f coordinator.out # the shell's redirection may come after the first look into it
     [ -e home/worker.key ] || dipaco-worker --dir home --generate-key >/dev/null || give_up 'no key'
     cp home/worker.key.pub store/workers/w.pub
     dipaco-coordinator --dir store --experiment "$coordinator_file" --listen 'tcp://127.0.0.1:*' \

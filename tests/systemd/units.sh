@@ -39,7 +39,8 @@ make_root() {
     mkdir -p "$units" "$work/root/etc"
     cp -r "$system_units/." "$units" 2>/dev/null
     cp systemd/*.service "$units"
-    for program in $(sed -n 's/^Exec[A-Za-z]*=\([^ ]*\).*/\1/p' systemd/*.service); do
+    for program in $(sed -n 's/^Exec[A-Za-z]*=+\{0,1\}\([^ ]*\).*/\1/p' systemd/*.service \
+        "$top"/systemd/examples/*.conf); do
         program=$work/root/$program
         mkdir -p "$(dirname "$program")"
         printf '#!/bin/sh\n' >"$program"
@@ -84,6 +85,7 @@ drop_in() { # UNIT FILE
     verify "$1" || { [ -s "$work/ours" ] && ! grep -qv 'Unknown key' "$work/ours"; } || fail "drop-in $2"
 }
 drop_in dipaco-coordinator.service coordinator-storage.conf
+drop_in dipaco-coordinator.service coordinator-mirror.conf
 drop_in dipaco-worker.service worker-limits.conf
 drop_in dipaco-worker.service worker-backoff.conf
 drop_in dipaco-worker.service worker-card.conf

@@ -198,9 +198,10 @@ sample_session(struct dpc_msg *msg, bool largest)
             .protocol = largest ? UINT32_MAX : 1,
             .incarnation = largest ? UINT64_MAX : 77,
             .experiment =
-                largest ? text_of(DPC_CONTROL_BYTES_MAX - 512) : "experiment: x\nseed: 1\n",
+                largest ? text_of(DPC_CONTROL_BYTES_MAX - 1024) : "experiment: x\nseed: 1\n",
             .heartbeat_ms = largest ? UINT32_MAX : 2000,
             .bulk_endpoint = largest ? text_of(DPC_ENDPOINT_MAX) : "tcp://*:7601",
+            .mirror = largest ? text_of(DPC_ENDPOINT_MAX) : "https://host/blobs",
         };
         break;
     default:

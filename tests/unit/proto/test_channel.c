@@ -663,8 +663,44 @@ endpoints_are_looked_at(void)
     CU_ASSERT_PTR_NOT_NULL(strstr(error.text, "a port from 1 to 65535, or *"));
 }
 
+/* Nothing in it may ask a server on a volunteer's own network for more than a file. */
+static void
+mirrors_are_looked_at(void)
+{
+    static const char *const good[] = {"https://host", "http://host:8080/a/b_c/",
+                                       "https://[::1]:1/", "https://h.example.org/~x/%20"};
+    static const char *const bad[] = {"",
+                                      "https://",
+                                      "https:///blobs",
+                                      "ftp://host/blobs",
+                                      "file:///etc",
+                                      "HTTPS://host",
+                                      "host/blobs",
+                                      "https://user@host/",
+                                      "https://user:word@host/",
+                                      "https://host/?reboot=1",
+                                      "https://host/#x",
+                                      "https://host/a b",
+                                      "https://host/a\n",
+                                      "https://host/\xc3\xa4"};
+    char longest[DPC_ENDPOINT_MAX + 1];
+    struct dpc_error error;
+    for (size_t i = 0; i < sizeof good / sizeof *good; i++)
+        CU_ASSERT_EQUAL(dpc_url_check(good[i], &error), DPC_OK);
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+        CU_ASSERT_EQUAL(dpc_url_check(bad[i], &error), DPC_EINVAL);
+    CU_ASSERT_PTR_NOT_NULL(strstr(error.text, "it looks like https://HOST/FOLDER"));
+    memset(longest, 'a', sizeof longest);
+    memcpy(longest, "http://", 7);
+    longest[DPC_ENDPOINT_MAX] = '\0';
+    CU_ASSERT_EQUAL(dpc_url_check(longest, &error), DPC_EINVAL);
+    longest[DPC_ENDPOINT_MAX - 1] = '\0';
+    CU_ASSERT_EQUAL(dpc_url_check(longest, &error), DPC_OK);
+}
+
 static const struct dpc_test tests[] = {
     {"endpoints are looked at", endpoints_are_looked_at},
+    {"mirrors are looked at", mirrors_are_looked_at},
     {"a known key is heard and answered", a_known_key_is_heard_and_answered},
     {"bodies travel on bulk alone", bodies_travel_on_bulk_alone},
     {"an unknown key is turned away and may come back",

@@ -78,7 +78,7 @@ same_session(const struct dpc_msg *a, const struct dpc_msg *b)
     if (a->type == DPC_MSG_WELCOME)
         return w->protocol == x->protocol && w->incarnation == x->incarnation &&
                same_text(w->experiment, x->experiment) && w->heartbeat_ms == x->heartbeat_ms &&
-               same_text(w->bulk_endpoint, x->bulk_endpoint);
+               same_text(w->bulk_endpoint, x->bulk_endpoint) && same_text(w->mirror, x->mirror);
     return dpc_token_equal(a->heartbeat.token, b->heartbeat.token) &&
            a->heartbeat.steps_done == b->heartbeat.steps_done &&
            a->heartbeat.tokens_per_s == b->heartbeat.tokens_per_s;
