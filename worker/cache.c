@@ -504,9 +504,9 @@ files_read(void *context, const struct dpc_blob_ref *ref, uint64_t offset, void 
 {
     struct dpc_cache *cache = context;
     int code = dpc_blobs_read(cache->blobs, &ref->hash, offset, ret_bytes, len);
-    if (code != DPC_ERANGE)
+    if (code != DPC_ERANGE && code != DPC_EIO)
         return code;
-    /* Cut short: whoever made it can make it again. */
+    /* Cut short, or on a part of the disk that is lost: whoever made it can make it again. */
     drop(cache, &ref->hash);
     return DPC_ECORRUPT;
 }

@@ -197,10 +197,14 @@ act_all(struct sim *sim, struct sim_worker *worker)
 void
 sim_worker_excuse(struct sim *sim, const struct sim_worker *worker, int code, const char *text)
 {
+    unsigned met = sim_disk_met(worker->disk);
     if (code == DPC_ENOSPACE)
         sim_mark(sim, SIM_MARK_WORKER_FULL);
-    if (code == DPC_ECORRUPT)
+    if (code == DPC_ECORRUPT && met & SIM_MET_FLIP)
         sim_mark(sim, SIM_MARK_WORKER_FLIP_FOUND);
+    /* A result of its own that cannot be read counts as damaged (worker/cache.c). */
+    if (code == DPC_ECORRUPT && met & SIM_MET_READ)
+        return;
     if (code == DPC_OK || sim_disk_excuses(worker->disk, code))
         return;
     sim_fail(sim, "worker %s failed and no fault of its disk explains why: %s", worker->name, text);

@@ -289,6 +289,32 @@ a_result_that_is_cut_short_is_no_result(void)
     end(&rig);
 }
 
+static int
+read_nothing(struct dpc_vfs_file *file, void *ret_bytes, size_t len, uint64_t offset)
+{
+    (void)file, (void)ret_bytes, (void)len, (void)offset;
+    return DPC_EIO;
+}
+
+/* A disk that cannot read it now will not later: the lease has to be given back, not kept. */
+static void
+a_result_on_a_bad_sector_is_no_result(void)
+{
+    struct rig rig = begin();
+    struct dpc_vfs_ops ops = *fault_disk_vfs(rig.disk)->ops;
+    struct dpc_vfs vfs = {.ops = &ops, .context = fault_disk_vfs(rig.disk)->context};
+    uint8_t bytes[BYTES];
+    dpc_cache_close(rig.cache);
+    CU_ASSERT_EQUAL_FATAL(dpc_cache_open(&vfs, folder, BUDGET, &rig.cache, &rig.err), DPC_OK);
+    rig.files = dpc_cache_files(rig.cache);
+    struct dpc_blob_ref a = put(&rig, 'a');
+    CU_ASSERT_EQUAL(rig.files.read(rig.files.context, &a, 0, bytes, BYTES), DPC_OK);
+    ops.read = read_nothing;
+    CU_ASSERT_EQUAL(rig.files.read(rig.files.context, &a, 0, bytes, BYTES), DPC_ECORRUPT);
+    CU_ASSERT_EQUAL(dpc_cache_bytes(rig.cache), 0);
+    end(&rig);
+}
+
 /* Deleting it costs traffic, and a start. */
 static void
 a_folder_that_is_taken_away_ends_the_process_that_has_it(void)
@@ -445,6 +471,7 @@ static const struct dpc_test tests[] = {
      blobs_that_come_beside_each_other_keep_to_the_budget},
     {"a damaged result is mended by the next one", a_damaged_result_is_mended_by_the_next_one},
     {"a result that is cut short is no result", a_result_that_is_cut_short_is_no_result},
+    {"a result on a bad sector is no result", a_result_on_a_bad_sector_is_no_result},
     {"a folder that is taken away ends the process that has it",
      a_folder_that_is_taken_away_ends_the_process_that_has_it},
     {"a size that the lease has wrong is said", a_size_that_the_lease_has_wrong_is_said},
