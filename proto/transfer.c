@@ -164,6 +164,12 @@ add_item(struct dpc_transfer *transfer, const struct dpc_blob_ref *blob, bool up
                           .asked = done};
 }
 
+bool
+dpc_transfer_is_fetching(const struct dpc_transfer *transfer, const struct dpc_hash *hash)
+{
+    return find_item(transfer, hash, false) != NULL;
+}
+
 /* Gives up the requests of an item (NULL: of all); their answers find no slot. */
 static void
 release_slots(struct dpc_transfer *transfer, const struct item *item)
@@ -283,7 +289,7 @@ is_overdue(const struct dpc_transfer *transfer, int64_t now_ms)
         if (slot->item && slot->sent_ms < since_ms)
             since_ms = slot->sent_ms;
     }
-    if (since_ms == INT64_MAX)
+    if (since_ms == INT64_MAX || transfer->wire.answers_all)
         return false;
     if (transfer->pace.answer_ms > since_ms)
         since_ms = transfer->pace.answer_ms;

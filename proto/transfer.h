@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Moving blobs over a bulk link: chunk by chunk, under credit, resumable, checked by hash at the end.
- * The worker drives both directions (it fetches, it puts); the coordinator answers each request
- * from its store, so the credit is the number of requests that the worker keeps open.
+ * Moving blobs over a bulk link: chunk by chunk, under credit, resumable, checked by hash at the
+ * end. The worker drives both directions (it fetches, it puts); the coordinator answers each
+ * request from its store, so the credit is the number of requests that the worker keeps open.
  *
  * Owns: its lists of wanted and offered blobs, not the blobs. Threads: the link's.
  * Limits: DPC_TRANSFER_CREDIT requests open, of DPC_TRANSFER_CHUNK bytes.
@@ -19,7 +19,8 @@ enum { DPC_TRANSFER_CREDIT = 8, DPC_TRANSFER_CHUNK = 512 * 1024 };
 
 /* Where blobs are kept on this side. All return DPC_OK or an error code. */
 struct dpc_transfer_files {
-    /* Bytes of an unfinished blob that are kept from before (0: none); DPC_EEXIST: it is complete. */
+    /* Bytes of an unfinished blob that are kept from before (0: none); DPC_EEXIST: it is complete.
+     */
     int (*have)(void *context, const struct dpc_blob_ref *blob, uint64_t *ret_bytes);
     int (*write)(void *context, const struct dpc_blob_ref *blob, uint64_t offset, const void *bytes,
                  size_t len);
@@ -42,6 +43,8 @@ struct dpc_transfer_wire {
     /* Grows when a new connection stands: what was under way is lost. */
     uint64_t (*epoch)(void *context);
     void *context;
+    /* Every request is answered in the end, if by an error: none is asked again. */
+    bool answers_all;
 };
 struct dpc_transfer *dpc_transfer_create_on(const struct dpc_transfer_wire *wire,
                                             const struct dpc_transfer_files *files);
@@ -63,6 +66,8 @@ int dpc_transfer_fetch(struct dpc_transfer *transfer, const struct dpc_blob_ref 
                        struct dpc_error *err) DPC_MUST_CHECK;
 int dpc_transfer_put(struct dpc_transfer *transfer, const struct dpc_blob_ref *blob,
                      struct dpc_error *err) DPC_MUST_CHECK;
+/* It is queued to be fetched. */
+bool dpc_transfer_is_fetching(const struct dpc_transfer *transfer, const struct dpc_hash *hash);
 /* Forgets all that is queued; answers still under way are dropped when they come. */
 void dpc_transfer_cancel(struct dpc_transfer *transfer);
 

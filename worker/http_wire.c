@@ -19,7 +19,6 @@
 #include "base/limits.h"
 
 enum {
-    REDIRECTS_MAX = 3,
     RECEIVE_BUFFER_MIN = 16 * 1024,
     URL_MAX = DPC_ENDPOINT_MAX + 3 + DPC_HASH_HEX_MAX + 1,
     FORBIDDEN = 403,
@@ -36,7 +35,8 @@ struct piece {
 struct dpc_http_wire {
     char url[DPC_ENDPOINT_MAX];
     int receive_buffer; /* of the socket; 0: the system's */
-    int64_t silent_ms;
+    int64_t silent_ms, piece_ms;
+    char *ca_file;
     int fd;
     bool runs; /* the thread does */
     pthread_t thread;
@@ -56,8 +56,12 @@ struct dpc_http_wire {
 
     /* The thread's. */
     CURL *curl;
-    uint64_t running; /* the download that it works on */
-    int64_t heard_ms; /* when something came, or nothing was waited for */
+    uint64_t running;       /* the download that it works on */
+    uint64_t begun_at;      /* its first byte */
+    bool misfit;            /* its answer is not the rest of the blob */
+    int64_t heard_ms;       /* when something came, or nothing was waited for */
+    int64_t piece_since_ms; /* since when the piece that is being filled is waited for */
+    size_t headers;         /* bytes of this download */
     char error[CURL_ERROR_SIZE];
 };
 
@@ -97,30 +101,54 @@ fill(struct dpc_http_wire *http, const char *bytes, size_t len)
     memcpy(piece->bytes + piece->got, bytes, some);
     piece->got += some;
     http->at += some;
-    if (piece->got == piece->len)
-        http->filled++;
-    if (piece->got == piece->len || !http->heard)
+    bool full = piece->got == piece->len;
+    if (full || !http->heard)
         tell(http);
     http->heard = true;
+    if (full) {
+        http->filled++;
+        http->piece_since_ms = now();
+    }
     return some;
 }
 
-/* What lies behind the blob's end is not waited with. */
+/* An answer of another length is of another blob; one that does not say how long it is may hold
+ * anything between the bytes of the blob, which nobody would count. */
+static bool
+is_whole(struct dpc_http_wire *http)
+{
+    curl_off_t len = -1;
+    (void)curl_easy_getinfo(http->curl, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &len);
+    return len >= 0 && (uint64_t)len == http->blob.bytes - http->begun_at;
+}
+
 static size_t
 take_bytes(char *bytes, size_t size, size_t count, void *context)
 {
     struct dpc_http_wire *http = context;
     size_t len = size * count, used = 0;
     pthread_mutex_lock(&http->lock);
-    while (used < len && !is_over(http) && http->at < http->blob.bytes) {
-        if (http->filled == http->asked)
-            pthread_cond_wait(&http->changed, &http->lock);
-        else
+    http->misfit = !is_over(http) && !is_whole(http);
+    while (used < len && !is_over(http) && !http->misfit) {
+        if (http->filled < http->asked) {
             used += fill(http, bytes + used, len - used);
+        } else {
+            pthread_cond_wait(&http->changed, &http->lock);
+            http->piece_since_ms = now();
+        }
     }
     pthread_mutex_unlock(&http->lock);
     http->heard_ms = now();
     return used;
+}
+
+static size_t
+count_headers(char *bytes, size_t size, size_t count, void *context)
+{
+    struct dpc_http_wire *http = context;
+    (void)bytes;
+    http->headers += size * count;
+    return http->headers <= DPC_HTTP_WIRE_HEADERS_MAX ? size * count : 0;
 }
 
 static int
@@ -131,7 +159,8 @@ watch(void *context, curl_off_t a, curl_off_t b, curl_off_t c, curl_off_t d)
     pthread_mutex_lock(&http->lock);
     bool over = is_over(http);
     pthread_mutex_unlock(&http->lock);
-    return over || now() - http->heard_ms > http->silent_ms;
+    return over || now() - http->heard_ms > http->silent_ms ||
+           now() - http->piece_since_ms > http->piece_ms;
 }
 
 static int
@@ -150,31 +179,36 @@ static CURLcode
 ask(struct dpc_http_wire *http, const struct dpc_hash *hash, uint64_t at)
 {
     char name[DPC_HASH_HEX_MAX], url[URL_MAX];
-    const char *protocols = strncmp(http->url, "https:", 6) == 0 ? "https" : "http,https";
     dpc_hash_hex(hash, name, sizeof name);
     (void)snprintf(url, sizeof url, "%s/%.2s/%s", http->url, name, name);
     curl_easy_reset(http->curl);
     curl_easy_setopt(http->curl, CURLOPT_URL, url);
     curl_easy_setopt(http->curl, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
     curl_easy_setopt(http->curl, CURLOPT_USERAGENT, PACKAGE_NAME "/" PACKAGE_VERSION);
-    curl_easy_setopt(http->curl, CURLOPT_PROTOCOLS_STR, protocols);
-    curl_easy_setopt(http->curl, CURLOPT_REDIR_PROTOCOLS_STR, protocols);
-    curl_easy_setopt(http->curl, CURLOPT_FOLLOWLOCATION, 1L);
-    curl_easy_setopt(http->curl, CURLOPT_MAXREDIRS, (long)REDIRECTS_MAX);
+    curl_easy_setopt(http->curl, CURLOPT_PROTOCOLS_STR, "http,https");
     curl_easy_setopt(http->curl, CURLOPT_FAILONERROR, 1L);
     curl_easy_setopt(http->curl, CURLOPT_RESUME_FROM_LARGE, (curl_off_t)at);
     curl_easy_setopt(http->curl, CURLOPT_NOSIGNAL, 1L);
     curl_easy_setopt(http->curl, CURLOPT_CONNECTTIMEOUT_MS, (long)DPC_HTTP_WIRE_CONNECT_MS);
     curl_easy_setopt(http->curl, CURLOPT_WRITEFUNCTION, take_bytes);
     curl_easy_setopt(http->curl, CURLOPT_WRITEDATA, http);
+    curl_easy_setopt(http->curl, CURLOPT_HEADERFUNCTION, count_headers);
+    curl_easy_setopt(http->curl, CURLOPT_HEADERDATA, http);
     curl_easy_setopt(http->curl, CURLOPT_NOPROGRESS, 0L);
     curl_easy_setopt(http->curl, CURLOPT_XFERINFOFUNCTION, watch);
     curl_easy_setopt(http->curl, CURLOPT_XFERINFODATA, http);
     curl_easy_setopt(http->curl, CURLOPT_SOCKOPTFUNCTION, set_buffer);
     curl_easy_setopt(http->curl, CURLOPT_SOCKOPTDATA, http);
     curl_easy_setopt(http->curl, CURLOPT_ERRORBUFFER, http->error);
+#if LIBCURL_VERSION_NUM >= 0x075700
+    /* A name that is still being looked up is waited for by nobody. */
+    curl_easy_setopt(http->curl, CURLOPT_QUICK_EXIT, 1L);
+#endif
+    if (http->ca_file)
+        curl_easy_setopt(http->curl, CURLOPT_CAINFO, http->ca_file);
     http->error[0] = '\0';
-    http->heard_ms = now();
+    http->headers = 0;
+    http->heard_ms = http->piece_since_ms = now();
     return curl_easy_perform(http->curl);
 }
 
@@ -188,9 +222,17 @@ fail(struct dpc_http_wire *http, CURLcode code)
     if (status == NOT_FOUND || status == GONE || status == FORBIDDEN)
         (void)dpc_error_set(&http->failure, DPC_ENOTFOUND, "the server does not have it (HTTP %ld)",
                             status);
-    else if (code == CURLE_ABORTED_BY_CALLBACK)
+    else if (http->misfit)
+        (void)dpc_error_set(&http->failure, DPC_ECLOSED,
+                            "the answer (HTTP %ld) does not say that it has the %llu bytes asked "
+                            "for",
+                            status, (unsigned long long)(http->blob.bytes - http->begun_at));
+    else if (code == CURLE_ABORTED_BY_CALLBACK && now() - http->heard_ms > http->silent_ms)
         (void)dpc_error_set(&http->failure, DPC_ETIMEDOUT, "nothing came for %lld s",
                             (long long)http->silent_ms / 1000);
+    else if (code == CURLE_ABORTED_BY_CALLBACK)
+        (void)dpc_error_set(&http->failure, DPC_ETIMEDOUT, "%zu bytes took more than %lld s",
+                            piece_at(http, http->filled)->len, (long long)http->piece_ms / 1000);
     else if (code == CURLE_OPERATION_TIMEDOUT)
         (void)dpc_error_set(&http->failure, DPC_ETIMEDOUT, "%s", words);
     else if (code == CURLE_OK)
@@ -213,13 +255,15 @@ download(void *context)
             continue;
         }
         struct dpc_hash hash = http->blob.hash;
-        uint64_t at = http->at;
+        uint64_t filled = http->filled;
+        http->begun_at = http->at;
         http->running = http->download;
+        http->misfit = false;
         pthread_mutex_unlock(&http->lock);
-        CURLcode code = ask(http, &hash, at);
+        CURLcode code = ask(http, &hash, http->begun_at);
         pthread_mutex_lock(&http->lock);
-        /* One that has brought something goes on where it broke. */
-        if (!is_over(http) && http->filled < http->asked && http->at == at)
+        /* One that has brought a piece goes on where it broke. */
+        if (!is_over(http) && http->filled < http->asked && http->filled == filled)
             fail(http, code);
     }
     pthread_mutex_unlock(&http->lock);
@@ -238,21 +282,12 @@ add_piece(struct dpc_http_wire *http, const struct dpc_msg *msg)
     piece->got = 0;
 }
 
-/* Asked for again, the piece that is being filled keeps what it has; anything else that does not
- * follow on the last request is another download. */
+/* What does not follow on the last request is another download. */
 static int
 take_request(struct dpc_http_wire *http, const struct dpc_msg *msg)
 {
-    struct piece *first = piece_at(http, http->filled);
     const struct piece *last = piece_at(http, http->asked - 1);
-    bool waits = http->filled < http->asked;
-    uint64_t end = waits ? last->offset + last->len : http->at;
-    if (waits && msg->fetch.offset == first->offset && msg->fetch.bytes > first->got) {
-        first->request = msg->request;
-        first->len = msg->fetch.bytes;
-        http->asked = http->filled + 1;
-        return DPC_OK;
-    }
+    uint64_t end = http->filled < http->asked ? last->offset + last->len : http->at;
     if (msg->fetch.offset != end) {
         http->download++;
         http->at = msg->fetch.offset;
@@ -291,12 +326,14 @@ epoch(void *context)
 struct dpc_transfer_wire
 dpc_http_wire_of(struct dpc_http_wire *http)
 {
-    return (struct dpc_transfer_wire){.send = send_request, .epoch = epoch, .context = http};
+    return (struct dpc_transfer_wire){
+        .send = send_request, .epoch = epoch, .answers_all = true, .context = http};
 }
 
 void
 dpc_http_wire_begin(struct dpc_http_wire *http, const struct dpc_blob_ref *blob)
 {
+    eventfd_t count;
     pthread_mutex_lock(&http->lock);
     http->download++;
     http->done = http->filled = http->asked = 0;
@@ -305,6 +342,7 @@ dpc_http_wire_begin(struct dpc_http_wire *http, const struct dpc_blob_ref *blob)
     http->heard = false;
     http->blob = *blob;
     http->at = 0;
+    (void)eventfd_read(http->fd, &count); /* what it told of is forgotten */
     pthread_cond_signal(&http->changed);
     pthread_mutex_unlock(&http->lock);
 }
@@ -371,6 +409,8 @@ dpc_http_wire_open(const struct dpc_http_wire_options *options, struct dpc_http_
         http->url[strlen(http->url) - 1] = '\0';
     http->receive_buffer = buffer_of(options->bytes_per_s_max);
     http->silent_ms = options->silent_ms ? options->silent_ms : DPC_HTTP_WIRE_SILENT_MS;
+    http->piece_ms = options->piece_ms ? options->piece_ms : DPC_HTTP_WIRE_PIECE_MS;
+    http->ca_file = options->ca_file ? dpc_strdup(options->ca_file) : NULL;
     for (int i = 0; i < DPC_TRANSFER_CREDIT; i++)
         http->pieces[i].bytes = dpc_alloc(DPC_TRANSFER_CHUNK, 1);
     pthread_mutex_init(&http->lock, NULL);
@@ -404,6 +444,7 @@ dpc_http_wire_close(struct dpc_http_wire *http)
     pthread_mutex_destroy(&http->lock);
     for (int i = 0; i < DPC_TRANSFER_CREDIT; i++)
         dpc_free(http->pieces[i].bytes);
+    dpc_free(http->ca_file);
     if (http->fd >= 0)
         close(http->fd);
     return dpc_free(http);

@@ -7,24 +7,32 @@
  *
  * Owns: a thread that downloads, one blob at a time, over one connection that is kept. Threads: all
  * calls from one, that of the transfer. Limits: DPC_TRANSFER_CREDIT pieces of DPC_TRANSFER_CHUNK in
- * memory; a server that is silent for DPC_HTTP_WIRE_SILENT_MS has failed. A connection that breaks
- * after it has brought something is made again. Certificates are checked, redirects followed within
- * https, no cookie or credential is kept. Not here: when to ask a server at all, and what if it
- * fails (mirror.c); whether the bytes are the blob's (the transfer's hash).
+ * memory; a server has failed that is silent for DPC_HTTP_WIRE_SILENT_MS, takes longer than
+ * DPC_HTTP_WIRE_PIECE_MS for what is asked for next, or says anything but the length of the blob;
+ * so what is on the line is what was asked for, and some headers. A connection that breaks after it
+ * has brought a piece is made again. Certificates are checked, no redirect is followed, no cookie
+ * or credential is kept. Not here: when to ask a server at all, and what if it fails (mirror.c);
+ * whether the bytes are the blob's (the transfer's hash).
  */
 #ifndef DPC_WORKER_HTTP_WIRE_H
 #define DPC_WORKER_HTTP_WIRE_H
 
 #include "proto/transfer.h"
 
-enum { DPC_HTTP_WIRE_CONNECT_MS = 10 * 1000, DPC_HTTP_WIRE_SILENT_MS = 20 * 1000 };
+enum {
+    DPC_HTTP_WIRE_CONNECT_MS = 10 * 1000,
+    DPC_HTTP_WIRE_SILENT_MS = 20 * 1000,
+    DPC_HTTP_WIRE_PIECE_MS = 60 * 1000, /* 8.7 kB/s: the coordinator will hardly be slower */
+    DPC_HTTP_WIRE_HEADERS_MAX = 64 * 1024,
+};
 
 struct dpc_http_wire;
 
 struct dpc_http_wire_options {
     const char *url;          /* as dpc_url_check has it; copied */
     uint64_t bytes_per_s_max; /* of the gate, so that the kernel reads no further ahead; 0: none */
-    uint32_t silent_ms;       /* 0: DPC_HTTP_WIRE_SILENT_MS */
+    const char *ca_file;      /* certificates to trust, copied; NULL: those of the system */
+    uint32_t silent_ms, piece_ms; /* 0: as above */
 };
 
 /* DPC_ELIMIT. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * The loop's part for blobs: which way they come and go, and what if none does. */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/limits.h"
@@ -122,18 +123,20 @@ loop_watch_bulk(struct dpc_worker *worker)
 
 /* --- The mirror. */
 
-/* A coordinator may send its workers to any server that proves its name by a certificate, and to
- * none of those that a machine finds in its own network without one: these are for its owner to
- * name. */
+/* A coordinator may send its workers to any server that proves its name by a certificate; whatever
+ * else answers in the network of a machine is for its owner to name. */
 static bool
 is_trusted(const char *named)
 {
     struct dpc_error err;
-    if (!*named || (dpc_url_check(named, &err) == DPC_OK && strncmp(named, "https:", 6) == 0))
+    if (dpc_url_check(named, &err) != DPC_OK)
+        dpc_log_warning("the coordinator's mirror is not asked: %s", err.text);
+    else if (strncmp(named, "https:", 6) != 0)
+        dpc_log_warning("the coordinator's mirror %s is not asked, since it is not https: whoever "
+                        "trusts it says --mirror %s",
+                        named, named);
+    else
         return true;
-    dpc_log_warning("the coordinator's mirror %s is not asked, since it is not https: whoever "
-                    "trusts it says --mirror %s",
-                    named, named);
     return false;
 }
 
@@ -148,8 +151,10 @@ loop_choose_mirror(struct dpc_worker *worker, const char *named)
     worker->mirror = dpc_mirror_close(worker->mirror);
     if (!*url || strcmp(url, "none") == 0 || (!own && !is_trusted(named)))
         return;
-    struct dpc_http_wire_options options = {
-        .url = url, .bytes_per_s_max = worker->options->allowance.down_kib_s * DPC_KIB};
+    struct dpc_http_wire_options options = {.url = url,
+                                            .ca_file = getenv("SSL_CERT_FILE"),
+                                            .bytes_per_s_max =
+                                                worker->options->allowance.down_kib_s * DPC_KIB};
     struct dpc_transfer_gate gate = dpc_allowance_gate(worker->allowance);
     struct dpc_error err;
     if (dpc_mirror_open(&options, &worker->files, &gate, &worker->mirror, &err) == DPC_OK)
@@ -175,7 +180,8 @@ loop_move_blobs(struct dpc_worker *worker, const struct dpc_session_blobs *blobs
         const struct dpc_blob_ref *blob = &blobs->refs[i];
         if (!fetches)
             code = dpc_transfer_put(worker->transfer, blob, &err);
-        else if (!worker->mirror || !dpc_mirror_fetch(worker->mirror, blob, now()))
+        else if (!worker->mirror || dpc_transfer_is_fetching(worker->transfer, &blob->hash) ||
+                 !dpc_mirror_fetch(worker->mirror, blob, now()))
             code = dpc_transfer_fetch(worker->transfer, blob, &err);
     }
     if (code != DPC_OK)

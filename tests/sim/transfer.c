@@ -183,7 +183,7 @@ sim_transfer_open(struct sim *sim, struct sim_worker *worker)
     worker->wire = dpc_alloc(1, sizeof *worker->wire);
     worker->wire->sim = sim;
     worker->wire->worker = worker;
-    struct dpc_transfer_wire wire = {wire_send, wire_epoch, worker->wire};
+    struct dpc_transfer_wire wire = {wire_send, wire_epoch, worker->wire, false};
     worker->transfer_ends = dpc_transfer_create_on(&wire, &files);
 }
 

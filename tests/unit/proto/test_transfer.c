@@ -95,7 +95,7 @@ wire_epoch(void *context)
 static void
 open_transfer(struct world *world)
 {
-    struct dpc_transfer_wire wire = {wire_send, wire_epoch, world};
+    struct dpc_transfer_wire wire = {wire_send, wire_epoch, world, false};
     struct dpc_transfer_files files = dpc_shelf_files(&world->ours);
     world->transfer = dpc_transfer_create_on(&wire, &files);
 }

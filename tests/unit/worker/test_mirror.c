@@ -11,6 +11,8 @@
 #include "base/limits.h"
 #include "tests/unit/harness.h"
 #include "tests/unit/storage/fault_vfs.h"
+#include "tests/unit/storage/scratch.h"
+#include "tests/unit/worker/tls_front.h"
 #include "tests/unit/worker/web_server.h"
 #include "worker/cache.h"
 
@@ -18,7 +20,8 @@ enum {
     BLOBS = 3,
     BYTES = 3 * DPC_TRANSFER_CHUNK + 12345,
     SMALL = DPC_BLOB_INLINE_MAX,
-    SILENT_MS = 1500,
+    SILENT_MS = 3000,
+    PIECE_MS = 4000,
     DEADLINE_MS = 20000,
 };
 
@@ -75,13 +78,20 @@ moved(void *context, bool up, size_t len)
 }
 
 static void
-open_mirror(struct rig *rig)
+open_mirror_at(struct rig *rig, const char *host, const char *ca_file)
 {
     char url[128];
-    (void)snprintf(url, sizeof url, "%s/blobs/", rig->server.url);
-    struct dpc_http_wire_options options = {.url = url, .silent_ms = SILENT_MS};
+    (void)snprintf(url, sizeof url, "%s/blobs/", host);
+    struct dpc_http_wire_options options = {
+        .url = url, .ca_file = ca_file, .silent_ms = SILENT_MS, .piece_ms = PIECE_MS};
     CU_ASSERT_EQUAL_FATAL(
         dpc_mirror_open(&options, &rig->files, &rig->gate, &rig->mirror, &rig->err), DPC_OK);
+}
+
+static void
+open_mirror(struct rig *rig)
+{
+    open_mirror_at(rig, rig->server.url, NULL);
 }
 
 /* The last blob is one that the mirror is not asked for. */
@@ -240,7 +250,11 @@ test_failures(void)
     expect_pause(WEB_LIES, 0);
     expect_pause(WEB_CUTS, 0);
     expect_pause(WEB_SHORTER, 0);
+    expect_pause(WEB_LONGER, 0);
+    expect_pause(WEB_CHUNKED, 0);
+    expect_pause(WEB_REDIRECTS, 0);
     expect_pause(WEB_GARBAGE, 0);
+    expect_pause(WEB_TRICKLES, 0);
     expect_pause(WEB_HANGS, DPC_TRANSFER_CHUNK + 1);
 }
 
@@ -282,11 +296,12 @@ test_lacks(void)
     struct rig rig;
     begin(&rig);
     for (int i = 0; i < DPC_MIRROR_LACKS_MAX - 1; i++) {
-        rig.server.fault = WEB_LACKS;
+        rig.server.fault = i % 2 ? WEB_LACKS : WEB_FORBIDS;
         rig.missed_count = 0;
         CU_ASSERT(fetch(&rig, 0));
         run(&rig);
         CU_ASSERT(is_missed(&rig, 0));
+        CU_ASSERT(rig.asked <= (size_t)(i + 1) * DPC_TRANSFER_CHUNK); /* of the owner's month */
     }
     rig.server.fault = WEB_CALM;
     CU_ASSERT(fetch(&rig, 1));
@@ -309,12 +324,50 @@ test_breaks(void)
     struct rig rig;
     begin(&rig);
     rig.server.fault = WEB_CUTS;
-    rig.server.at = 100000;
+    rig.server.at = DPC_TRANSFER_CHUNK + 100000;
     CU_ASSERT(fetch(&rig, 0));
     run(&rig);
     CU_ASSERT(is_here(&rig, 0));
-    CU_ASSERT(rig.server.connections > BYTES / 100000);
+    CU_ASSERT_EQUAL(rig.server.connections, 3);
     CU_ASSERT_EQUAL(rig.server.bytes, rig.refs[0].bytes);
+    CU_ASSERT_EQUAL(rig.asked, rig.refs[0].bytes);
+    end(&rig);
+}
+
+/* One that stands still for a while is not asked twice: what is asked for counts as moved. */
+static void
+test_stalls(void)
+{
+    struct rig rig;
+    begin(&rig);
+    rig.server.fault = WEB_STALLS;
+    rig.server.at = 2 * DPC_TRANSFER_CHUNK;
+    CU_ASSERT(fetch(&rig, 0));
+    run(&rig);
+    CU_ASSERT(is_here(&rig, 0));
+    CU_ASSERT_EQUAL(rig.server.requests, 1);
+    CU_ASSERT_EQUAL(rig.asked, rig.refs[0].bytes);
+    end(&rig);
+}
+
+/* A lease that is over leaves nothing that would wake the loop again and again. */
+static void
+test_cancelled(void)
+{
+    struct rig rig;
+    begin(&rig);
+    rig.server.fault = WEB_HANGS;
+    rig.server.at = DPC_TRANSFER_CHUNK;
+    CU_ASSERT(fetch(&rig, 0));
+    pump(&rig);
+    struct pollfd wait = {.fd = dpc_mirror_fd(rig.mirror), .events = POLLIN};
+    CU_ASSERT_EQUAL(poll(&wait, 1, DEADLINE_MS), 1);
+    dpc_mirror_cancel(rig.mirror);
+    CU_ASSERT_EQUAL(poll(&wait, 1, 100), 0);
+    rig.server.fault = WEB_CALM;
+    CU_ASSERT(fetch(&rig, 0));
+    run(&rig);
+    CU_ASSERT(is_here(&rig, 0));
     end(&rig);
 }
 
@@ -363,23 +416,6 @@ test_no_ranges(void)
     end(&rig);
 }
 
-static void
-test_odd_answers(void)
-{
-    struct rig rig;
-    begin(&rig);
-    rig.server.fault = WEB_LONGER;
-    CU_ASSERT(fetch(&rig, 0));
-    run(&rig);
-    CU_ASSERT(is_here(&rig, 0));
-    rig.server.fault = WEB_REDIRECTS;
-    CU_ASSERT(fetch(&rig, 1));
-    run(&rig);
-    CU_ASSERT(is_here(&rig, 1));
-    CU_ASSERT_EQUAL(rig.missed_count, 0);
-    end(&rig);
-}
-
 /* The server is held back by what the gate lets through, however small its pieces. */
 static void
 test_gate(void)
@@ -417,6 +453,42 @@ test_full(void)
     end(&rig);
 }
 
+/* A server that cannot prove its name is none, whatever it has. */
+static void
+test_certificates(void)
+{
+    struct rig rig;
+    struct tls_front front;
+    char folder[SCRATCH_PATH_MAX], ca_file[SCRATCH_PATH_MAX + 8];
+    begin(&rig);
+    (void)snprintf(ca_file, sizeof ca_file, "%s/ca.pem", scratch_make(folder));
+    CU_ASSERT_FATAL(tls_start(&front, &rig.server, ca_file));
+    dpc_mirror_close(rig.mirror);
+    open_mirror_at(&rig, front.listens.url, NULL);
+    CU_ASSERT(fetch(&rig, 0));
+    run(&rig);
+    CU_ASSERT(is_missed(&rig, 0));
+    CU_ASSERT(dpc_mirror_is_paused(rig.mirror, rig.now_ms));
+    CU_ASSERT_EQUAL(rig.server.requests, 0);
+    dpc_mirror_close(rig.mirror);
+    open_mirror_at(&rig, front.listens.url, ca_file);
+    CU_ASSERT(fetch(&rig, 0));
+    run(&rig);
+    CU_ASSERT(is_here(&rig, 0));
+    rig.mirror = dpc_mirror_close(rig.mirror);
+    /* By another name than the certificate has. */
+    char *host = strstr(front.listens.url, "127.0.0.1");
+    memcpy(host, "localhost", 9);
+    open_mirror_at(&rig, front.listens.url, ca_file);
+    rig.missed_count = 0;
+    CU_ASSERT(fetch(&rig, 1));
+    run(&rig);
+    CU_ASSERT(is_missed(&rig, 1));
+    tls_stop(&front);
+    scratch_remove(folder);
+    end(&rig);
+}
+
 /* Nobody listens there. */
 static void
 test_away(void)
@@ -438,11 +510,13 @@ static const struct dpc_test tests[] = {
     {"for longer each time", test_doubling},
     {"what it lacks", test_lacks},
     {"a line that breaks", test_breaks},
+    {"a server that stalls", test_stalls},
+    {"a lease that is over", test_cancelled},
     {"what is here is not fetched again", test_resumes},
     {"a server without ranges", test_no_ranges},
-    {"odd answers", test_odd_answers},
     {"the gate", test_gate},
     {"a full disk", test_full},
+    {"certificates", test_certificates},
     {"a server that is away", test_away},
 };
 

@@ -26,14 +26,18 @@
 enum web_fault {
     WEB_CALM,
     WEB_LACKS,     /* 404 */
+    WEB_FORBIDS,   /* 403 */
     WEB_FAILS,     /* 500 */
     WEB_LIES,      /* one byte is another one */
     WEB_CUTS,      /* the connection, after `at` bytes of each answer */
     WEB_HANGS,     /* after `at` bytes */
+    WEB_STALLS,    /* there for a second and a half, and goes on */
+    WEB_TRICKLES,  /* 1,000 bytes each twentieth of a second */
+    WEB_CHUNKED,   /* does not say how much there is */
     WEB_NO_RANGES, /* the whole, whatever is asked for */
     WEB_LONGER,    /* a byte more than there is */
     WEB_SHORTER,   /* a byte less, and says so */
-    WEB_REDIRECTS, /* once, to the same under /moved */
+    WEB_REDIRECTS, /* to the same under /moved */
     WEB_GARBAGE,   /* no HTTP */
 };
 
@@ -75,13 +79,26 @@ web_send_body(struct web_server *server, int connection, const uint8_t *bytes, s
               size_t len, enum web_fault fault)
 {
     size_t most = len - from, some = most;
-    if ((fault == WEB_CUTS || fault == WEB_HANGS) && server->at < some)
+    if (fault >= WEB_CUTS && fault <= WEB_STALLS && server->at < some)
         some = server->at;
+    for (size_t at = 0; fault == WEB_TRICKLES && at < most; at += 1000) {
+        server->bytes += most - at < 1000 ? most - at : 1000;
+        if (!web_send(server, connection, bytes + from + at, most - at < 1000 ? most - at : 1000) ||
+            poll(NULL, 0, 50) != 0)
+            return false;
+    }
+    if (fault == WEB_TRICKLES)
+        return true;
     server->bytes += some;
     if (!web_send(server, connection, bytes + from, some))
         return false;
     while (server->fault == WEB_HANGS && !server->ends)
         (void)poll(NULL, 0, 10);
+    if (fault == WEB_STALLS) {
+        (void)poll(NULL, 0, 1500);
+        server->bytes += most - some;
+        return web_send(server, connection, bytes + from + some, most - some);
+    }
     return some == most;
 }
 
@@ -98,6 +115,7 @@ web_answer(struct web_server *server, int connection, char *question)
         from = strtoul(range + 15, NULL, 10);
     uint8_t *bytes = server->find(server->context, path + (moved ? 6 : 0), &len);
     const char *status = !bytes || fault == WEB_LACKS ? "404 Not Found"
+                         : fault == WEB_FORBIDS       ? "403 Forbidden"
                          : fault == WEB_FAILS         ? "500 Internal Server Error"
                          : from > len                 ? "416 Range Not Satisfiable"
                          : from > 0                   ? "206 Partial Content"
@@ -119,14 +137,20 @@ web_answer(struct web_server *server, int connection, char *question)
     len -= fault == WEB_SHORTER;
     if (fault == WEB_LIES)
         bytes[len / 2] ^= 1;
-    int size =
-        snprintf(head, sizeof head, "HTTP/1.1 %s\r\nContent-Length: %zu\r\n", status, len - from);
-    if (from > 0)
+    int size = snprintf(head, sizeof head, "HTTP/1.1 %s\r\n", status);
+    if (fault == WEB_CHUNKED)
+        size += snprintf(head + size, sizeof head - (size_t)size,
+                         "Transfer-Encoding: chunked\r\n\r\n%zx", len - from);
+    else
+        size += snprintf(head + size, sizeof head - (size_t)size, "Content-Length: %zu\r\n",
+                         len - from);
+    if (from > 0 && fault != WEB_CHUNKED)
         size += snprintf(head + size, sizeof head - (size_t)size,
                          "Content-Range: bytes %zu-%zu/%zu\r\n", from, len - 1, len);
     size += snprintf(head + size, sizeof head - (size_t)size, "\r\n");
     bool goes_on = web_send(server, connection, head, (size_t)size) &&
-                   web_send_body(server, connection, bytes, from, len, fault);
+                   web_send_body(server, connection, bytes, from, len, fault) &&
+                   (fault != WEB_CHUNKED || web_send(server, connection, "\r\n0\r\n\r\n", 7));
     dpc_free(bytes);
     return goes_on;
 }
@@ -168,9 +192,8 @@ web_run(void *context)
     return NULL;
 }
 
-/* `find` and `context` are set, all else is zero. False where there is no port or thread. */
 static inline bool
-web_start(struct web_server *server)
+web_listen(struct web_server *server, const char *scheme)
 {
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
     socklen_t size = sizeof address;
@@ -179,8 +202,17 @@ web_start(struct web_server *server)
         listen(server->listener, 8) != 0 ||
         getsockname(server->listener, (struct sockaddr *)&address, &size) != 0)
         return false;
-    (void)snprintf(server->url, sizeof server->url, "http://127.0.0.1:%u", ntohs(address.sin_port));
-    return pthread_create(&server->thread, NULL, web_run, server) == 0;
+    (void)snprintf(server->url, sizeof server->url, "%s://127.0.0.1:%u", scheme,
+                   ntohs(address.sin_port));
+    return true;
+}
+
+/* `find` and `context` are set, all else is zero. False where there is no port or thread. */
+static inline bool
+web_start(struct web_server *server)
+{
+    return web_listen(server, "http") &&
+           pthread_create(&server->thread, NULL, web_run, server) == 0;
 }
 
 static inline void
