@@ -67,5 +67,6 @@ dpc_signals_close(void)
         (void)signal(caught[--caught_count], SIG_DFL);
     close(write_fd);
     close(read_fd);
-    read_fd = write_fd = -1;
+    write_fd = -1;
+    read_fd = -1;
 }
