@@ -125,7 +125,8 @@ get_record(struct dpc_reader *reader, const struct dpc_hash *numeric_class,
         get_message(reader, DPC_MSG_SUBMIT, &msg);
         record->submit = msg.submit;
     }
-    return reader->failed || !dpc_hash_equal(&of, numeric_class) ? DPC_ESTALE : DPC_OK;
+    bool known = record->stage == DPC_SPILL_TRAINING || record->stage == DPC_SPILL_FINISHED;
+    return reader->failed || !known || !dpc_hash_equal(&of, numeric_class) ? DPC_ESTALE : DPC_OK;
 }
 
 /* --- Reading. */

@@ -213,6 +213,19 @@ another_class_removes_it(void)
 }
 
 static void
+a_stage_that_is_not_known_removes_it(void)
+{
+    struct rig rig;
+    struct dpc_spill_record is, record = record_after(11);
+    begin(&rig);
+    record.stage = (enum dpc_spill_stage)0;
+    CU_ASSERT_EQUAL_FATAL(write_record(&rig, &record, NULL), DPC_OK);
+    CU_ASSERT_EQUAL(load(&rig, &is), DPC_ESTALE);
+    CU_ASSERT_EQUAL(load(&rig, &is), DPC_ENOTFOUND);
+    end(&rig);
+}
+
+static void
 what_is_no_spill_is_removed(void)
 {
     struct rig rig;
@@ -263,6 +276,7 @@ static const struct dpc_test tests[] = {
     {"a torn write leaves the one before", a_torn_write_leaves_the_one_before},
     {"a flipped bit is found and the file removed", a_flipped_bit_is_found_and_the_file_removed},
     {"another class removes it", another_class_removes_it},
+    {"a stage that is not known removes it", a_stage_that_is_not_known_removes_it},
     {"what is no spill is removed", what_is_no_spill_is_removed},
     {"a lease that ended meanwhile writes nothing", a_lease_that_ended_meanwhile_writes_nothing},
     {"writes are due by what they cost", writes_are_due_by_what_they_cost},
