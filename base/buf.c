@@ -176,7 +176,8 @@ void
 dpc_reader_init(struct dpc_reader *reader, const void *bytes, size_t len)
 {
     reader->at = bytes;
-    reader->end = reader->at + len;
+    /* Nothing may be added to NULL, not even 0. */
+    reader->end = len ? reader->at + len : reader->at;
     reader->failed = false;
 }
 

@@ -220,12 +220,24 @@ reals_are_short_and_exact(void)
     }
 }
 
+/* Clang's sanitizer stops where 0 is added to NULL. */
+static void
+nothing_is_read_of_nothing(void)
+{
+    struct dpc_reader reader;
+    dpc_reader_init(&reader, NULL, 0);
+    CU_ASSERT_EQUAL(dpc_reader_finish(&reader), DPC_OK);
+    CU_ASSERT_EQUAL(dpc_reader_u8(&reader), 0);
+    CU_ASSERT_TRUE(reader.failed);
+}
+
 static const struct dpc_test tests[] = {
     {"integers are little-endian", integers_are_little_endian},
     {"what was put is read again", what_was_put_is_read_again},
     {"truncated input fails at every length", truncated_input_fails_at_every_length},
     {"a failed reader gives zeros", a_failed_reader_gives_zeros},
     {"a length beyond the input fails", a_length_beyond_the_input_fails},
+    {"nothing is read of nothing", nothing_is_read_of_nothing},
     {"bad texts fail", bad_texts_fail},
     {"a full buffer fails and stays as it was", a_full_buffer_fails_and_stays_as_it_was},
     {"it grows and formats", it_grows_and_formats},
