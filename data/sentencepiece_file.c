@@ -35,13 +35,16 @@ read_varint(struct dpc_reader *reader)
     return 0;
 }
 
-/* False at the end, and where there is none. */
+/* False at the end, and where there is none. Where a tag is longer than 32 bits, the library drops
+ * the others, and would find a field that was passed over here. */
 static bool
 next_field(struct dpc_reader *reader, struct field *ret_field)
 {
     if (reader->failed || reader->at == reader->end)
         return false;
     uint64_t tag = read_varint(reader);
+    if (tag > UINT32_MAX)
+        reader->failed = true;
     *ret_field = (struct field){.number = tag >> 3};
     switch (tag & 7) {
     case WIRE_VARINT:

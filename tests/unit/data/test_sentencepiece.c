@@ -319,6 +319,21 @@ a_file_that_normalises_is_told(void)
     dpc_buf_done(&model);
 }
 
+/* The library drops what a tag has beyond 32 bits: its map of characters would be read that was
+ * never looked at here. */
+static void
+a_tag_of_more_than_32_bits_is_refused(void)
+{
+    static const uint8_t tag[] = {3 << 3 | 2 | 0x80, 0x80, 0x80, 0x80, 0x10};
+    struct dpc_buf model;
+    struct dpc_sentencepiece_facts facts;
+    train(DPC_SENTENCEPIECE_UNIGRAM, VOCAB, &model);
+    dpc_buf_put(&model, tag, sizeof tag);
+    dpc_buf_put_u8(&model, 0);
+    CU_ASSERT_EQUAL(dpc_sentencepiece_look(model.data, model.len, &facts, NULL), DPC_ECORRUPT);
+    dpc_buf_done(&model);
+}
+
 /* Some bytes are others; what is not refused must be harmless. Returns whether it was. */
 static bool
 try_damaged(const struct dpc_buf *file, size_t from, struct dpc_rng *rng)
@@ -471,6 +486,7 @@ static const struct dpc_test tests[] = {
      a_vocabulary_that_texts_do_not_give_is_refused_with_the_way_out},
     {"a file says how it was made", a_file_says_how_it_was_made},
     {"a file that normalises is told", a_file_that_normalises_is_told},
+    {"a tag of more than 32 bits is refused", a_tag_of_more_than_32_bits_is_refused},
     {"damaged files are refused or harmless", damaged_files_are_refused_or_harmless},
     {"a long line is cut and comes back", a_long_line_is_cut_and_comes_back},
     {"a text that must be seen whole has a limit", a_text_that_must_be_seen_whole_has_a_limit},
