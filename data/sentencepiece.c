@@ -158,6 +158,10 @@ put_text(struct sentencepiece *pieces, const char *piece)
     }
 }
 
+/* What a vocabulary must have for texts to be written whole: all bytes and, as the library would
+ * write a space by the bytes of U+2581, that one. */
+enum { BYTES = 256, SPACE = BYTES, NEEDED };
+
 /* Neither an unknown piece nor a mark stands for text: what has no piece is written in bytes. False
  * when the piece is no UTF-8, which the library does not ask for. */
 static bool
@@ -169,6 +173,7 @@ put_piece(struct sentencepiece *pieces, uint32_t token, bool *seen)
         put_byte(pieces, token, piece, seen);
     else if (kind == SPM_NORMAL)
         put_text(pieces, piece);
+    seen[SPACE] |= kind == SPM_NORMAL && strcmp(piece, space) == 0;
     return dpc_utf8_valid((const uint8_t *)piece, strlen(piece));
 }
 
@@ -184,9 +189,27 @@ refuse(const char *name, int code, struct dpc_error *err, const char *format, ..
 }
 
 static int
+check_needed(const char *name, const bool seen[NEEDED], struct dpc_error *err)
+{
+    for (unsigned byte = 0; byte < BYTES; byte++) {
+        if (!seen[byte])
+            return refuse(name, DPC_EINVAL, err,
+                          "it has no piece for the byte 0x%02X, so that texts could not be written "
+                          "whole; take one with byte_fallback, or train one with --tokenizer "
+                          "unigram",
+                          byte);
+    }
+    if (!seen[SPACE])
+        return refuse(name, DPC_EINVAL, err,
+                      "it has no piece for a space, so that texts could not be written whole; "
+                      "train one with --tokenizer unigram");
+    return DPC_OK;
+}
+
+static int
 write_pieces(const char *name, struct sentencepiece *pieces, uint32_t count, struct dpc_error *err)
 {
-    bool seen[256] = {0};
+    bool seen[NEEDED] = {0};
     pieces->starts = dpc_alloc(count + 1u, sizeof *pieces->starts);
     pieces->lengths = dpc_alloc(count, sizeof *pieces->lengths);
     for (uint32_t token = 0; token < count; token++) {
@@ -200,14 +223,9 @@ write_pieces(const char *name, struct sentencepiece *pieces, uint32_t count, str
         pieces->lengths[token] = (uint8_t)len;
         pieces->starts[token + 1] = (uint32_t)pieces->texts.len;
     }
-    for (int byte = 0; byte < 256; byte++) {
-        if (!seen[byte])
-            return refuse(name, DPC_EINVAL, err,
-                          "it has no piece for the byte 0x%02X, so that texts could not be written "
-                          "whole; take one with byte_fallback, or train one with --tokenizer "
-                          "unigram",
-                          (unsigned)byte);
-    }
+    int code = check_needed(name, seen, err);
+    if (code != DPC_OK)
+        return code;
     return pieces->texts.failed ? refuse(name, DPC_ENOMEM, err, "there is no memory for it")
                                 : DPC_OK;
 }

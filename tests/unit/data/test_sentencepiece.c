@@ -334,6 +334,26 @@ a_tag_of_more_than_32_bits_is_refused(void)
     dpc_buf_done(&model);
 }
 
+/* It would be written as the bytes of U+2581, and come back as that. */
+static void
+a_file_without_a_space_is_refused(void)
+{
+    static const uint8_t piece[] = {1 << 3 | 2, 3, 0xE2, 0x96, 0x81};
+    for (size_t i = 0; i < 2; i++) {
+        struct dpc_buf model;
+        struct dpc_tokenizer *tokenizer;
+        struct dpc_error err = {0};
+        train(kinds[i], VOCAB, &model);
+        uint8_t *at = memmem(model.data, model.len, piece, sizeof piece);
+        CU_ASSERT_PTR_NOT_NULL_FATAL(at);
+        at[3] = 0x9E; /* U+2781 */
+        CU_ASSERT_EQUAL(dpc_sentencepiece_read("m", model.data, model.len, &tokenizer, &err),
+                        DPC_EINVAL);
+        CU_ASSERT_PTR_NOT_NULL(strstr(err.text, "no piece for a space"));
+        dpc_buf_done(&model);
+    }
+}
+
 /* Some bytes are others; what is not refused must be harmless. Returns whether it was. */
 static bool
 try_damaged(const struct dpc_buf *file, size_t from, struct dpc_rng *rng)
@@ -487,6 +507,7 @@ static const struct dpc_test tests[] = {
     {"a file says how it was made", a_file_says_how_it_was_made},
     {"a file that normalises is told", a_file_that_normalises_is_told},
     {"a tag of more than 32 bits is refused", a_tag_of_more_than_32_bits_is_refused},
+    {"a file without a space is refused", a_file_without_a_space_is_refused},
     {"damaged files are refused or harmless", damaged_files_are_refused_or_harmless},
     {"a long line is cut and comes back", a_long_line_is_cut_and_comes_back},
     {"a text that must be seen whole has a limit", a_text_that_must_be_seen_whole_has_a_limit},
