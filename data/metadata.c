@@ -98,7 +98,8 @@ read_row(struct dpc_metadata *metadata, const struct place *place, char *line,
     char *end;
     char *value = cell_of(line, place->column);
     unsigned long id = strtoul(line, &end, 10);
-    if (end == line || (*end && *end != '\t') || id >= metadata->documents)
+    /* strtoul would also take blanks and a sign: "-0", or the number of the next column. */
+    if (*line < '0' || *line > '9' || (*end && *end != '\t') || id >= metadata->documents)
         return dpc_error_set(err, DPC_EPARSE,
                              "\"%s\", line %u, begins with no number of a document: the corpus has "
                              "%u, counted from 0",
@@ -154,6 +155,8 @@ read_text(const char *path, char **ret_text, struct dpc_error *err)
     if (code != DPC_OK)
         return code;
     *ret_text = (char *)bytes;
+    if (memchr(bytes, 0, len)) /* else all behind it would be left out without a word */
+        return dpc_error_set(err, DPC_EPARSE, "\"%s\" is no text: it has a zero byte", path);
     return DPC_OK;
 }
 

@@ -46,6 +46,9 @@ what_is_wrong_is_named(void)
         {"id\tlanguage\n0\tde\n9\tde\n", DPC_EPARSE, "line 3, begins with no number"},
         {"id\tlanguage\nzero\tde\n", DPC_EPARSE, "line 2, begins with no number"},
         {"id\tlanguage\n0x\tde\n", DPC_EPARSE, "line 2, begins with no number"},
+        {"id\tlanguage\n-0\tde\n", DPC_EPARSE, "line 2, begins with no number"},
+        {"id\tlanguage\n-18446744073709551615\tde\n", DPC_EPARSE, "begins with no number"},
+        {"id\tlanguage\n\t1\n", DPC_EPARSE, "line 2, begins with no number"},
     };
     struct dpc_metadata *metadata;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -53,6 +56,20 @@ what_is_wrong_is_named(void)
         CU_ASSERT_EQUAL(load(cases[i].text, "language", &metadata, &err), cases[i].code);
         CU_ASSERT_PTR_NOT_NULL(strstr(err.text, cases[i].words));
     }
+}
+
+static void
+a_file_with_a_zero_byte_is_refused(void)
+{
+    static const char text[] = "id\tlanguage\n0\tde\n\0\n1\ten\n";
+    struct temp temp;
+    struct dpc_metadata *metadata;
+    struct dpc_error err = {0};
+    temp_make(&temp);
+    temp_write(&temp, DPC_METADATA_FILE, text, sizeof text - 1);
+    CU_ASSERT_EQUAL(dpc_metadata_load(temp.folder, "language", 2, &metadata, &err), DPC_EPARSE);
+    CU_ASSERT_PTR_NOT_NULL(strstr(err.text, "zero byte"));
+    temp_remove(&temp);
 }
 
 static void
@@ -76,6 +93,7 @@ the_file_is_found_beside_the_token_file(void)
 static const struct dpc_test tests[] = {
     {"values are numbered as they appear", values_are_numbered_as_they_appear},
     {"what is wrong is named", what_is_wrong_is_named},
+    {"a file with a zero byte is refused", a_file_with_a_zero_byte_is_refused},
     {"the file is found beside the token file", the_file_is_found_beside_the_token_file},
 };
 DPC_TEST_MAIN("data/metadata", tests)
