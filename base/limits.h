@@ -111,6 +111,8 @@ enum {
 /* A contribution's root mean square, a value. Weights are drawn near 0.02 and stay near 1; what
  * moves all of them by more in one round is no training, whoever sent it. */
 #define DPC_DELTA_RMS_MAX 16.0
+/* Nats a token: no network that learns comes near it, and sums and charts stand what is below. */
+#define DPC_LOSS_MAX 1e6
 
 _Static_assert(DPC_CONTROL_BYTES_MAX <= DPC_CHUNK_BYTES_MAX,
                "a control message fits a chunk's frame");

@@ -206,6 +206,19 @@ scores_bytes_max(enum dpc_task_kind kind)
     return DPC_SCORES_HEADER_BYTES + DPC_SCORES_ENTRY_BYTES * rows;
 }
 
+/* Finite ones may have a sum that is not, and a report or a path's best version is made of sums. */
+static void
+add_scores(const struct dpc_score *scores, size_t count, struct dpc_submission_check *check)
+{
+    check->rows = (uint32_t)count;
+    for (size_t i = 0; i < count; i++) {
+        if (scores[i].nats > DPC_LOSS_MAX * scores[i].targets)
+            refuse(check, "the scores", "hold a loss that no network has");
+        check->targets += scores[i].targets;
+        check->nats += scores[i].nats;
+    }
+}
+
 static int
 check_scores(struct dpc_store *store, const struct dpc_msg_submit *submit,
              struct dpc_submission_check *check, struct dpc_error *err)
@@ -224,11 +237,7 @@ check_scores(struct dpc_store *store, const struct dpc_msg_submit *submit,
     if (dpc_scores_read(blob, len, &scores, &count, NULL) != DPC_OK) {
         refuse(check, "the scores", "are not a table of scores");
     } else {
-        check->rows = (uint32_t)count;
-        for (size_t i = 0; i < count; i++) {
-            check->targets += scores[i].targets;
-            check->nats += scores[i].nats;
-        }
+        add_scores(scores, count, check);
         dpc_free(scores);
     }
     dpc_free(blob);

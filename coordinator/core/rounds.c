@@ -403,13 +403,10 @@ core_reply_submitted(struct dpc_actions *actions, struct dpc_token token, enum d
     return reply;
 }
 
-/* Nats a token: no network that learns comes near the limit, and sums and charts stand what is
- * below it. */
 static bool
 is_loss(double loss)
 {
-    const double most = 1e6;
-    return loss >= 0 && loss <= most;
+    return loss >= 0 && loss <= DPC_LOSS_MAX;
 }
 
 /* NULL when the submission is what the lease owes, else what is wrong with it. */

@@ -166,6 +166,31 @@ whole_submissions_pass(void)
     stop(&bench);
 }
 
+/* Each is finite, and their sum would not be. */
+static void
+losses_that_no_network_has_are_refused(void)
+{
+    static const struct dpc_score rows[][2] = {
+        {{.targets = 2, .bytes = 2, .nats = 1e308}, {.targets = 2, .bytes = 2, .nats = 1e308}},
+        {{.targets = 2, .bytes = 2, .nats = 2.1e6}, {.targets = 2, .bytes = 2, .nats = 1}},
+        {{.targets = 2, .bytes = 2, .nats = 1}, {.targets = 0, .bytes = 0, .nats = 1}},
+        {{.targets = 2, .bytes = 2, .nats = 2e6}, {.targets = 0, .bytes = 0, .nats = 0}},
+    };
+    enum { COUNT = sizeof rows / sizeof *rows };
+    struct bench bench;
+    start(&bench);
+    for (size_t i = 0; i < COUNT; i++) {
+        struct dpc_buf table;
+        dpc_buf_init(&table, 0);
+        dpc_scores_write(&table, rows[i], 2);
+        struct dpc_msg_submit submit = {.kind = DPC_TASK_EVALUATE,
+                                        .result = put(&bench, table.data, table.len)};
+        CU_ASSERT_EQUAL(check(&bench, &submit).damaged, i + 1 < COUNT);
+        dpc_buf_done(&table);
+    }
+    stop(&bench);
+}
+
 /* A routed module's deltas come in the form that the experiment names, a dense one's as they are.
  */
 static void
@@ -471,6 +496,7 @@ no_result_is_refused(void)
 
 static const struct dpc_test tests[] = {
     {"whole submissions pass", whole_submissions_pass},
+    {"losses that no network has are refused", losses_that_no_network_has_are_refused},
     {"each module has its form", each_module_has_its_form},
     {"encoded values are finite", encoded_values_are_finite},
     {"each path's state has its form", each_path_s_state_has_its_form},
