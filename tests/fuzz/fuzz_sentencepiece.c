@@ -114,7 +114,7 @@ add_inputs(struct fuzz *fuzz)
 int
 main(int argc, char **argv)
 {
-    return fuzz_main(argc, argv, 500, add_inputs);
+    return fuzz_main(argc, argv, 3000, add_inputs);
 }
 
 #endif
