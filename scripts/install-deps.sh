@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
 # Installs the Debian packages that the build and the quickstart need; with --tests also those that
-# only the tests need. Safe to repeat: it touches neither network nor packages when all are there.
+# only the tests need, with --deb those of scripts/make-deb.sh. Safe to repeat: it touches neither network nor packages when all are there.
 set -eu
 
 build_packages='build-essential pkg-config autoconf automake
@@ -10,14 +10,16 @@ build_packages='build-essential pkg-config autoconf automake
     libmicrohttpd-dev libsentencepiece-dev ca-certificates'
 # git: the lint of tracked files. systemd: systemd-analyze. curl: tests/e2e/http.sh.
 test_packages='libcunit1-dev git systemd curl'
+deb_packages='debhelper git'
 
 usage() {
-    echo "usage: ${0##*/} [--tests]"
+    echo "usage: ${0##*/} [--tests | --deb]"
 }
 
 case ${1:-} in
 '') packages=$build_packages ;;
 --tests) packages="$build_packages $test_packages" ;;
+--deb) packages="$build_packages $deb_packages" ;;
 -h | --help)
     usage
     exit 0

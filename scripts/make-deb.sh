@@ -1,0 +1,49 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+# Makes Debian packages of what git tracks here (of changed files, as they are now):
+#
+#     scripts/make-deb.sh [FOLDER]
+#
+# installs what that needs, builds in a copy, and puts dipaco-worker, dipaco-coordinator, dipaco and
+# dipaco-common (.deb) into FOLDER, build-deb by default. Tests are not run.
+set -eu
+
+usage() {
+    sed -n '3,8s/^# \{0,1\}//p' "$0"
+}
+
+fail() {
+    echo "${0##*/}: $*" >&2
+    exit 1
+}
+
+case ${1:-} in
+-h | --help)
+    usage
+    exit 0
+    ;;
+-*)
+    usage >&2
+    exit 2
+    ;;
+esac
+unset CDPATH
+into=${1:-$(dirname "$0")/../build-deb}
+mkdir -p "$into"
+into=$(cd "$into" && pwd)
+cd "$(dirname "$0")/.."
+scripts/install-deps.sh --deb
+git rev-parse --is-inside-work-tree >/dev/null 2>&1 || fail 'this is no git checkout'
+
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+mkdir "$work/dipaco"
+git ls-files -z | tar --null --files-from=- -cf - | tar -C "$work/dipaco" -xf -
+cd "$work/dipaco"
+DEB_BUILD_OPTIONS="noautodbgsym parallel=$(nproc)" dpkg-buildpackage --build=binary --no-sign
+rm -f "$into"/dipaco*.deb
+mv "$work"/*.deb "$into"
+echo
+for package in "$into"/*.deb; do
+    echo "$package"
+done
