@@ -80,22 +80,39 @@ end_test() { # NAME
     fi
 }
 
-say 'tests on the card, and of the kernels under compute-sanitizer'
+end_tests() {
+    wait
+    for name in $names; do
+        end_test "$name"
+    done
+    names=
+}
+
+say 'tests on the card'
 for test in $tests; do
     begin_test "$(basename "$test")" "./$test"
 done
+end_tests
+
+# Products of a warpgroup are looked at by memcheck and synccheck alone. Some machines that lend a
+# card refuse the tool.
+sanitized() { # TOOL
+    local status=0
+    DPC_TEST_SMALL=1 timeout 300 compute-sanitizer --tool "$1" --error-exitcode 9 \
+        tests/unit/ops/test_ops_card || status=$?
+    ! grep -q 'Device not supported' "$out/ops-$1.log" || status=77
+    return $status
+}
+
+say 'kernels under compute-sanitizer'
 if command -v compute-sanitizer >/dev/null; then
-    for tool in memcheck racecheck; do
-        begin_test "ops-$tool" env DPC_TEST_SMALL=1 timeout 480 compute-sanitizer --tool "$tool" \
-            --error-exitcode 9 tests/unit/ops/test_ops_card
+    for tool in memcheck synccheck racecheck; do
+        begin_test "ops-$tool" sanitized "$tool"
     done
+    end_tests
 else
     echo 'no compute-sanitizer here'
 fi
-wait
-for name in $names; do
-    end_test "$name"
-done
 
 bench() { # NAME COMMAND...
     local name=$1

@@ -145,10 +145,15 @@ write_vectors(const struct tile_target &to, int t, int pair, const float *low, c
 {
     uint4 left, right;
     uint32_t *lefts = &left.x, *rights = &right.x;
+    alignas(16) float lows[8], highs[8];
+    *(float4 *)lows = *(const float4 *)low;
+    *(float4 *)(lows + 4) = *(const float4 *)(low + 4);
+    *(float4 *)highs = *(const float4 *)high;
+    *(float4 *)(highs + 4) = *(const float4 *)(high + 4);
     size_t angle = (size_t)t * (to.D / 2) + pair;
 #pragma unroll
     for (int i = 0; i < 8; i += 2) {
-        float a[2] = {low[i], low[i + 1]}, b[2] = {high[i], high[i + 1]};
+        float a[2] = {lows[i], lows[i + 1]}, b[2] = {highs[i], highs[i + 1]};
         if (to.cosines) {
 #pragma unroll
             for (int k = 0; k < 2; k++) {
