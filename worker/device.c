@@ -19,10 +19,12 @@ enum choice { NOTHING, PROCESSOR, CARD };
 
 struct dpc_device {
     struct dpc_device_options options;
-    pthread_mutex_t lock; /* choice, failed, failures */
+    pthread_mutex_t lock; /* what stands up to `reason` */
     enum choice choice;
     bool failed;       /* the chosen card did, and the loop has not seen it yet */
     bool is_wrong;     /* it computed wrongly */
+    bool was_lost;     /* one failed here, and no job came to a good end since */
+    bool worn;         /* and it did not come back */
     uint32_t failures; /* of the card since a job on it came to a good end */
     char reason[DPC_ERROR_TEXT_MAX];
 
@@ -106,6 +108,23 @@ set_choice(struct dpc_device *device, enum choice choice)
     pthread_mutex_unlock(&device->lock);
 }
 
+static void
+note_absence(struct dpc_device *device)
+{
+    pthread_mutex_lock(&device->lock);
+    device->worn = device->was_lost;
+    pthread_mutex_unlock(&device->lock);
+}
+
+bool
+dpc_device_is_worn(struct dpc_device *device)
+{
+    pthread_mutex_lock(&device->lock);
+    bool worn = device->worn;
+    pthread_mutex_unlock(&device->lock);
+    return worn;
+}
+
 /* The processor, where that will do. */
 static enum choice
 without_card(const struct dpc_device *device)
@@ -123,6 +142,7 @@ find_card(struct dpc_device *device, int64_t now_ms, struct dpc_error *err)
     if (code == DPC_OK)
         code = dpc_card_describe(device->options.plugin, index, &info, err);
     if (code != DPC_OK) {
+        note_absence(device);
         device->misses++;
         device->look_at_ms = now_ms + pause_ms(device->misses);
         return without_card(device);
@@ -289,6 +309,7 @@ open_card(struct dpc_device *device, struct dpc_error *err)
     if (code == DPC_OK)
         return DPC_OK;
     device->card = dpc_card_close(device->card);
+    note_absence(device);
     note_failure(device, err->text, code == DPC_ECORRUPT);
     return err->code = DPC_EDEVICE;
 }
@@ -320,6 +341,9 @@ dpc_device_lose(struct dpc_device *device)
                    dpc_card_failure(device->card));
     device->card = dpc_card_close(device->card);
     note_failure(device, text, false);
+    pthread_mutex_lock(&device->lock);
+    device->was_lost = true;
+    pthread_mutex_unlock(&device->lock);
 }
 
 void
@@ -327,6 +351,7 @@ dpc_device_praise(struct dpc_device *device)
 {
     pthread_mutex_lock(&device->lock);
     device->failures = 0;
+    device->was_lost = false;
     pthread_mutex_unlock(&device->lock);
 }
 

@@ -3,7 +3,8 @@
  * What a worker computes with: the processor or a card. One of them is chosen at a time, by looking
  * at what is there; the card is opened by the compute thread when a job needs it, and tried
  * (modules/trial.h). A card that fails, or is not there, is looked for again after pauses that
- * double; one that computes wrongly an hour later.
+ * double; one that computes wrongly an hour later. One that failed here, and then does not come
+ * back, wants another process.
  *
  * The choice decides the numeric class, so it changes only while no lease is in hand, and the
  * coordinator is told: each call that says "changed" wants a new hello.
@@ -61,6 +62,10 @@ bool dpc_device_look(struct dpc_device *device, int64_t now_ms, char *ret_text);
 /* The coordinator keeps to another numeric class than that of the present choice. True when there
  * is, or was, another device to try; the next look chooses it. */
 bool dpc_device_refuse(struct dpc_device *device);
+
+/* A card failed in this process and does not come back: CUDA may have given up the process for
+ * good, whatever becomes of the card, and only a new one can tell. */
+bool dpc_device_is_worn(struct dpc_device *device);
 
 /* There is something to compute with. False: only the card will do, and it is not there. */
 bool dpc_device_is_ready(const struct dpc_device *device);

@@ -378,8 +378,15 @@ watch_device(struct dpc_worker *worker)
 {
     char text[DPC_ERROR_TEXT_MAX];
     if (worker->status != STATUS_RUNNING || worker->stopping ||
-        dpc_session_work(worker->session) != DPC_WORK_NONE || !dpc_runner_is_idle(worker->runner) ||
-        !dpc_device_look(worker->device, now(), text))
+        dpc_session_work(worker->session) != DPC_WORK_NONE || !dpc_runner_is_idle(worker->runner))
+        return;
+    bool news = dpc_device_look(worker->device, now(), text);
+    if (dpc_device_is_worn(worker->device)) {
+        dpc_log_warning("the card failed and does not come back to this process: beginning anew");
+        worker->status = DPC_WORKER_ANEW;
+        return;
+    }
+    if (!news)
         return;
     bool ready = dpc_device_is_ready(worker->device);
     dpc_log(ready ? DPC_LOG_INFO : DPC_LOG_WARNING, "%s", text);

@@ -208,6 +208,24 @@ forget_join(struct dpc_worker_arguments *args)
     (void)unsetenv("DIPACO_JOIN");
 }
 
+/* The same program with the same arguments; only a join string is used up (`joined`, where it
+ * stood; NULL: nowhere). The process, and whoever waits for it, stays what it is. */
+static int
+begin_anew(char **argv, const char *joined)
+{
+    int kept = 0;
+    for (int i = 0; argv[i]; i++) {
+        if (argv[i] == joined)
+            kept--;                                              /* --join */
+        else if (!joined || argv[i] + strlen(argv[i]) != joined) /* --join=... */
+            argv[kept++] = argv[i];
+    }
+    argv[kept] = NULL;
+    execv("/proc/self/exe", argv);
+    dpc_log_error("could not begin anew: %s", strerror(errno));
+    return DPC_EXIT_FAILED;
+}
+
 static int
 work(struct dpc_worker_arguments *args)
 {
@@ -291,8 +309,12 @@ main(int argc, char **argv)
     if (!args.enrol_only && lock_folder(args.folder, &err) != DPC_OK)
         return fail(&err);
     int code = join(&args, &err);
+    const char *joined = args.join;
     forget_join(&args);
     if (code != DPC_OK)
         return fail_join(&err);
-    return args.enrol_only ? DPC_EXIT_OK : work(&args);
+    if (args.enrol_only)
+        return DPC_EXIT_OK;
+    status = work(&args);
+    return status == DPC_WORKER_ANEW ? begin_anew(argv, joined) : status;
 }

@@ -52,6 +52,16 @@ check 'failing: the lease was given back with the reason' \
 check 'failing: no work until it is found again' log_says failing 'no work is asked for'
 check 'failing: the versions are those of the calm run' same_versions calm failing
 
+# --- One that does not come back to the process in which it failed.
+FAKE_CARD_FAIL_AFTER=2000 FAKE_CARD_FAIL_ONCE=$work/stuck FAKE_CARD_STICKY=1
+export FAKE_CARD_FAIL_AFTER FAKE_CARD_FAIL_ONCE FAKE_CARD_STICKY
+on_card sticky cuda:0
+unset FAKE_CARD_FAIL_AFTER FAKE_CARD_FAIL_ONCE FAKE_CARD_STICKY
+check 'sticky: the worker begins anew' log_says sticky 'does not come back to this process'
+check 'sticky: it does so once' [ "$(grep -c 'worker begins name' sticky/logs/worker-1.log)" = 2 ]
+check 'sticky: as the same process' sh -c '! grep -q "worker-1 ended" sticky.err'
+check 'sticky: the versions are those of the calm run' same_versions calm sticky
+
 # --- A card that is not there: who starts the run is told, and nothing waits.
 refused_card() { # NAME CARDS DEVICE WORDS
     run_to_end "$1" env FAKE_CARD="$2" timeout 60 dipaco run tiny.yaml --dir "$1" --device "$3" \

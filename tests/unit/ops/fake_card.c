@@ -10,6 +10,7 @@
  *                            is closed and opened again
  *   FAKE_CARD_FAIL_ALLOCATION=N  the same from the N-th allocation on
  *   FAKE_CARD_FAIL_ONCE=PATH only as long as PATH does not exist, which the failure makes
+ *   FAKE_CARD_STICKY=1       what failed does not open again in the same process
  *   FAKE_CARD_CLOSED=1       it can be described, and not be opened
  *   FAKE_CARD_MEMORY=BYTES   what it has
  *   FAKE_CARD_BUSY=PERCENT   what other processes take of it; file:PATH: 100 while PATH exists
@@ -43,6 +44,8 @@ static struct {
     struct dpc_ops tables[3];
     char failure[DPC_CARD_REASON_MAX];
 } card;
+
+static bool spoiled; /* it failed in this process */
 
 static const char *
 setting(const char *name)
@@ -103,7 +106,7 @@ fake_card_enter(void)
 {
     card.kernels++;
     if (!card.failed && fails_now()) {
-        card.failed = true;
+        card.failed = spoiled = true;
         (void)snprintf(card.failure, sizeof card.failure, "the fake card failed at kernel %lu",
                        card.kernels);
     }
@@ -306,6 +309,8 @@ open_card(uint32_t index, uint64_t *memory_bytes, char *ret_reason)
         return say(ret_reason, DPC_EBUSY, "a card is open");
     if (*setting("FAKE_CARD_CLOSED"))
         return say(ret_reason, DPC_EDEVICE, "the fake card does not open");
+    if (spoiled && *setting("FAKE_CARD_STICKY"))
+        return say(ret_reason, DPC_EDEVICE, "the fake card's context is spoiled");
     memset(&card, 0, sizeof card);
     if (*memory_bytes == 0 || *memory_bytes > card_bytes())
         *memory_bytes = card_bytes();

@@ -225,6 +225,38 @@ a_card_that_fails_in_an_allocation_is_one_that_failed(void)
     rig_end(&rig);
 }
 
+/* CUDA gives up a process after some failures, whatever becomes of the card. */
+static void
+a_card_that_does_not_come_back_wants_another_process(void)
+{
+    struct task_rig rig;
+    rig_begin(&rig, DPC_TASK_TRAIN);
+    struct dpc_device *device = dpc_device_create(&automatic);
+    CU_ASSERT(looks(device, 0, "on a card"));
+    struct dpc_runner *runner = dpc_runner_start(rig.cache, NULL, device, 1, 0);
+    struct dpc_job_result *result = run_one(runner, &rig);
+    CU_ASSERT_EQUAL(result->code, DPC_OK);
+    dpc_free(result);
+    setenv("FAKE_CARD_STICKY", "1", 1);
+    setenv("FAKE_CARD_FAIL_AFTER", "1", 1);
+    result = run_one(runner, &rig);
+    CU_ASSERT_EQUAL(result->code, DPC_EDEVICE);
+    dpc_free(result);
+    CU_ASSERT(looks(device, 0, "on the processor"));
+    CU_ASSERT_FALSE(dpc_device_is_worn(device));
+    CU_ASSERT(looks(device, DPC_DEVICE_RETRY_MS, "on a card"));
+    result = run_one(runner, &rig);
+    CU_ASSERT_EQUAL(result->code, DPC_EDEVICE);
+    CU_ASSERT_PTR_NOT_NULL(strstr(result->text, "context is spoiled"));
+    CU_ASSERT(dpc_device_is_worn(device));
+    dpc_free(result);
+    dpc_runner_stop(runner);
+    dpc_device_destroy(device);
+    unsetenv("FAKE_CARD_FAIL_AFTER");
+    unsetenv("FAKE_CARD_STICKY");
+    rig_end(&rig);
+}
+
 /* It is tried when it is opened, and again when it is looked for. */
 static void
 a_card_that_computes_wrongly_is_not_used(void)
@@ -413,6 +445,8 @@ static const struct dpc_test tests[] = {
     {"a job moves between processor and card", a_job_moves_between_processor_and_card},
     {"a card that fails in an allocation is one that failed",
      a_card_that_fails_in_an_allocation_is_one_that_failed},
+    {"a card that does not come back wants another process",
+     a_card_that_does_not_come_back_wants_another_process},
     {"a job yields to others", a_job_yields_to_others},
     {"a cut reaches a job that yields", a_cut_reaches_a_job_that_yields},
 };
