@@ -1,13 +1,24 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Inside the plug-in: instructions of cards from capability 80 on that no C++ names (PTX ISA). See
- * launch.cuh for why they stand apart, mma.cuh for what a fragment is.
+ * Inside the plug-in: instructions that no C++ names (PTX ISA), of cards from capability 80 on where
+ * nothing else is said. See launch.cuh for why they stand apart, mma.cuh for what a fragment is.
  */
 #ifndef DPC_OPS_CUDA_INSTRUCTIONS_CUH
 #define DPC_OPS_CUDA_INSTRUCTIONS_CUH
 
 #include <cuda_bf16.h>
 #include <stdint.h>
+
+/* --- Memory. */
+
+/* To the card's memory, on any card. Said so, since the compiler takes some such stores apart. */
+static __device__ inline void
+store_16(void *to, uint4 value)
+{
+    asm volatile("st.global.v4.b32 [%0], {%1, %2, %3, %4};" ::"l"(__cvta_generic_to_global(to)),
+                 "r"(value.x), "r"(value.y), "r"(value.z), "r"(value.w)
+                 : "memory");
+}
 
 /* --- Copies in the background. */
 

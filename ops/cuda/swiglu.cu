@@ -47,9 +47,9 @@ backward(T *dgate_up, T *out, const T *dout, const T *gate_up, size_t vectors,
         u[k] = d[k] * silu;
         g[k] = dg;
     }
-    store<VEC>(out + at * VEC, y);
-    store<VEC>(dgate_up + place, g);
-    store<VEC>(dgate_up + place + F, u);
+    store<VEC, true>(out + at * VEC, y);
+    store<VEC, true>(dgate_up + place, g);
+    store<VEC, true>(dgate_up + place + F, u);
 }
 
 template <typename T>

@@ -7,6 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "ops/cuda/instructions.cuh"
 #include "ops/cuda/launch.cuh"
 
 #define DPC_LOG2E 1.4426950408889634
@@ -61,7 +62,10 @@ load(float (&values)[N], const T *from)
     }
 }
 
-template <int N, typename T>
+/* WHOLE: vectors of 16 bytes by instructions that the compiler does not take apart, to the card's
+ * memory alone. Not everywhere, since nothing is moved across them: many kernels would need more
+ * registers. */
+template <int N, bool WHOLE = false, typename T>
 static inline __device__ void
 store(T *to, const float (&values)[N])
 {
@@ -76,7 +80,9 @@ store(T *to, const float (&values)[N])
 #pragma unroll
             for (int k = 0; k < EACH; k++)
                 narrow(&piece[k], values[i * EACH + k]);
-            if constexpr (BYTES == 16)
+            if constexpr (BYTES == 16 && WHOLE)
+                store_16(to + i * EACH, *reinterpret_cast<uint4 *>(piece));
+            else if constexpr (BYTES == 16)
                 reinterpret_cast<uint4 *>(to)[i] = *reinterpret_cast<uint4 *>(piece);
             else
                 reinterpret_cast<uint2 *>(to)[i] = *reinterpret_cast<uint2 *>(piece);

@@ -8,6 +8,13 @@
 
 #include <cuda_bf16.h>
 
+/* Through a vector, so that one that begins where a card could not write it is a trap. */
+static inline void
+store_16(void *to, uint4 value)
+{
+    *(uint4 *)to = value;
+}
+
 static inline uint32_t
 shared_address(const void *memory)
 {
