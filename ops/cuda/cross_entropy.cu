@@ -3,8 +3,8 @@
  * gradient, so that it is read once and each exponential is computed once; the block's next row
  * comes to shared memory meanwhile. Each thread fetches what it will take itself, and the block
  * meets once a row, for the sum. Other rows, and those of cards with little shared memory, are read
- * twice by a block each: the second time they come out of the L2, where the few rows fit that are
- * in work at once. */
+ * twice by a block each, the second time from their end on: the rows that are in work at once, a
+ * few hundred, may be more than the L2 holds, which has what was read last. */
 #include "ops/cuda/instructions.cuh"
 #include "ops/cuda/kernels.h"
 #include "ops/cuda/vec.cuh"
@@ -259,7 +259,8 @@ backward_twice(float *losses, T *dlogits, const float *logits, const int32_t *ta
     if (target >= 0)
         all = row_softmax<VEC>(row, V);
     float share = scale / all.sum;
-    for (size_t first = threadIdx.x * VEC; first < V; first += THREADS * BATCH) {
+    for (size_t batch = (V + THREADS * BATCH - 1) / (THREADS * BATCH); batch-- > 0;) {
+        size_t first = batch * THREADS * BATCH + threadIdx.x * VEC;
         float x[BATCH / VEC][VEC];
         load_batch<VEC>(x, row, first, V);
 #pragma unroll
