@@ -291,6 +291,8 @@ template <typename T>
 static void
 forward(const Forward<T> &p)
 {
+    if (p.N == 0)
+        return;
     unsigned blocks = blocks_for(p.N, WARPS), threads = WARPS * 32;
     size_t iters = (p.C / VEC + 31) / 32;
     if (p.C % VEC || iters > 16)

@@ -34,6 +34,8 @@ nesterov(float *theta, float *momentum, const double *sum, size_t count, double 
 extern "C" void
 dpc_cuda_outer_accumulate(double *sum, const float *delta, double weight, size_t count)
 {
+    if (count == 0)
+        return;
     DPC_LAUNCH(blocks_for(count, THREADS), THREADS, 0, accumulate, sum, delta, weight, count);
     dpc_cuda_check(cudaGetLastError(), "launch outer_accumulate");
 }
@@ -42,6 +44,8 @@ extern "C" void
 dpc_cuda_outer_nesterov(float *theta, float *momentum, const double *sum, size_t count,
                         double scale, double lr, double mu)
 {
+    if (count == 0)
+        return;
     DPC_LAUNCH(blocks_for(count, THREADS), THREADS, 0, nesterov, theta, momentum, sum, count, scale, lr, mu);
     dpc_cuda_check(cudaGetLastError(), "launch outer_nesterov");
 }

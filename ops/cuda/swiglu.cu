@@ -56,6 +56,8 @@ template <typename T>
 static void
 run_forward(T *out, const T *gate_up, size_t N, size_t F)
 {
+    if (N == 0)
+        return;
     constexpr int VEC = 16 / sizeof(T);
     if (F % VEC == 0) {
         size_t vectors = N * F / VEC;
@@ -70,6 +72,8 @@ template <typename T>
 static void
 run_backward(T *dgate_up, T *out, const T *dout, const T *gate_up, size_t N, size_t F)
 {
+    if (N == 0)
+        return;
     constexpr int VEC = 16 / sizeof(T);
     if (F % VEC == 0) {
         size_t vectors = N * F / VEC;

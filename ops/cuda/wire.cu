@@ -149,6 +149,8 @@ extern "C" void
 dpc_cuda_encode_difference(uint8_t *bytes, const float *from, const float *values, size_t count,
                            enum dpc_codec codec)
 {
+    if (count == 0)
+        return;
     if (codec == DPC_CODEC_FP32)
         DPC_LAUNCH(blocks_for(count, BLOCK), BLOCK, 0, encode_float, (float *)bytes, from, values, count);
     else if (codec == DPC_CODEC_BF16)

@@ -320,6 +320,47 @@ wire(const struct dpc_ops *ops, struct bench *bench, struct shape s)
     dpc_free(copy);
 }
 
+/* Of no rows, or values, nothing is computed, and nothing fails: all is as it was. */
+static void
+nothing(const struct dpc_ops *ops, struct bench *bench, struct shape s)
+{
+    size_t C = s.H * s.D, F = s.F, count = 2 * C + 2 * F + s.V;
+    float *a = draw(bench, count, 1), *b = draw(bench, count, 1), *c = draw(bench, count, 1);
+    struct dpc_act *x = draw_acts(bench, ops, count, 1), *y = draw_acts(bench, ops, count, 1);
+    struct dpc_weights w = draw_weights(bench, ops, F, C);
+    float *dw = draw(bench, F * C, 1);
+    double *sums = take(bench, sizeof *sums);
+    const struct dpc_adamw_rates rates = {.correction1 = 1, .correction2 = 1};
+    if (ops->whole) { /* a piece of a product is never empty: oneDNN would divide by zero */
+        ops->linear_forward(y, x, &w, 0);
+        ops->linear_forward_float(a, x, &w, 0);
+        ops->linear_backward_input(y, x, &w, 0);
+        ops->linear_backward_weight(dw, x, F, y, 0, F, C, true);
+    }
+    ops->gather_rows(y, x, NULL, 0, 0, C);
+    ops->scatter_rows(y, x, NULL, 0, C);
+    ops->sum_rows(a, b, 0, C, true);
+    ops->embedding_forward(a, b, NULL, 0, C);
+    ops->embedding_backward(a, b, NULL, 0, C, 0, C);
+    ops->rmsnorm_forward(y, a, b, c, a, c, 0, C, 1e-5f);
+    ops->rmsnorm_backward(a, y, y, b, c, x, c, c, c, 0, C);
+    ops->swiglu_forward(y, x, 0, F);
+    ops->swiglu_backward(y, y, x, x, 0, F);
+    ops->cross_entropy_forward(a, b, NULL, 0, s.V);
+    ops->cross_entropy_backward(a, y, b, NULL, 0, s.V, 1);
+    ops->squared_norms(sums, a, NULL, 0);
+    ops->adamw(a, b, c, c, NULL, 0, &rates);
+    ops->outer_accumulate(sums, a, 1, 0);
+    ops->outer_nesterov(a, b, sums, 0, 1, 1, 1);
+    for (int codec = 0; codec < DPC_CODECS_COUNT; codec++)
+        ops->encode_difference((uint8_t *)a, b, c, 0, codec);
+    keep(bench, a, count);
+    keep(bench, b, count);
+    keep(bench, c, count);
+    keep(bench, dw, F * C);
+    keep_acts(bench, ops, y, count);
+}
+
 /* Tolerances: largest difference over the largest magnitude of all that is kept; 0: the same bits,
  * or on a card, which may add in another order, 2e-6. In bf16 an output may be rounded to either
  * side: 2^-8 of the largest. Products that may go through TF32 are off by
@@ -347,6 +388,7 @@ static const struct {
     {"adamw", adamw, 1e-6, 0},
     {"outer", outer, 0, 0},
     {"wire", wire, 0, 0},
+    {"nothing", nothing, 0, 0},
 };
 
 static double
