@@ -27,6 +27,7 @@ static struct {
 } scratch;
 
 static bool failed;
+static bool may_be_late; /* kernels may be on their way */
 static char words[DPC_CARD_REASON_MAX];
 
 void
@@ -38,12 +39,15 @@ dpc_cuda_note(const char *format, ...)
     va_end(args);
 }
 
+/* Kernels run after the call that queued them has returned: what one of them does wrong is told by
+ * any later call. */
 static bool
 check(bool good, const char *what, const char *reason, int number)
 {
     if (!good && !failed) {
         failed = true;
-        dpc_cuda_note("could not %s: %s (error %d)", what, reason, number);
+        dpc_cuda_note("could not %s%s: %s (error %d)", what,
+                      may_be_late ? ", or something before it failed" : "", reason, number);
     }
     return !failed;
 }
@@ -94,28 +98,29 @@ ask(int *ret_value, enum cudaDeviceAttr attribute)
 bool
 dpc_cuda_open(int index, int capability, size_t memory_bytes)
 {
-    failed = false;
+    failed = may_be_late = false;
     words[0] = '\0';
     dpc_cuda = (struct dpc_cuda){.is_open = true,
                                  .index = index,
                                  .capability = capability,
                                  .workspace_bytes = workspace_bytes,
                                  .memory_bytes = memory_bytes};
-    return dpc_cuda_check(cudaSetDevice(index), "take the card") &&
-           ask(&dpc_cuda.processors, cudaDevAttrMultiProcessorCount) &&
-           ask(&dpc_cuda.shared_bytes, cudaDevAttrMaxSharedMemoryPerBlockOptin) &&
-           dpc_cuda_check(cudaStreamCreateWithFlags(&dpc_cuda.stream, cudaStreamNonBlocking),
-                          "open a stream") &&
-           dpc_cuda_check_lt(cublasLtCreate(&dpc_cuda.lt), "open cuBLASLt") &&
-           dpc_cuda_check(cudaMalloc(&dpc_cuda.workspace, workspace_bytes), "allocate memory") &&
-           dpc_cuda_check(cudaMalloc((void **)&ring.card, ring_bytes), "allocate memory") &&
-           dpc_cuda_check(cudaMallocHost((void **)&ring.host, ring_bytes),
-                          "allocate pinned memory") &&
-           dpc_cuda_check(cudaStreamCreateWithFlags(&ring.stream, cudaStreamNonBlocking),
-                          "open a stream") &&
-           dpc_cuda_check(cudaEventCreateWithFlags(&ring.copied, cudaEventDisableTiming),
-                          "create an event") &&
-           dpc_cuda_memory_open() && limit_memory();
+    may_be_late =
+        dpc_cuda_check(cudaSetDevice(index), "take the card") &&
+        ask(&dpc_cuda.processors, cudaDevAttrMultiProcessorCount) &&
+        ask(&dpc_cuda.shared_bytes, cudaDevAttrMaxSharedMemoryPerBlockOptin) &&
+        dpc_cuda_check(cudaStreamCreateWithFlags(&dpc_cuda.stream, cudaStreamNonBlocking),
+                       "open a stream") &&
+        dpc_cuda_check_lt(cublasLtCreate(&dpc_cuda.lt), "open cuBLASLt") &&
+        dpc_cuda_check(cudaMalloc(&dpc_cuda.workspace, workspace_bytes), "allocate memory") &&
+        dpc_cuda_check(cudaMalloc((void **)&ring.card, ring_bytes), "allocate memory") &&
+        dpc_cuda_check(cudaMallocHost((void **)&ring.host, ring_bytes), "allocate pinned memory") &&
+        dpc_cuda_check(cudaStreamCreateWithFlags(&ring.stream, cudaStreamNonBlocking),
+                       "open a stream") &&
+        dpc_cuda_check(cudaEventCreateWithFlags(&ring.copied, cudaEventDisableTiming),
+                       "create an event") &&
+        dpc_cuda_memory_open() && limit_memory();
+    return may_be_late;
 }
 
 /* A card that failed takes nothing back: its context goes as a whole. Whoever closes it may be
@@ -151,12 +156,22 @@ dpc_cuda_close(void)
     failed = false;
 }
 
+/* No card's failure, but it leaves a step undone as one does. */
+static void
+refuse(size_t bytes)
+{
+    if (!failed)
+        dpc_cuda_note("could not list %zu KiB in one call: the plug-in takes %zu", bytes >> 10,
+                      DPC_CUDA_STAGE_BYTES >> 10);
+    failed = true;
+}
+
 const void *
 dpc_cuda_stage(const void *from_host, size_t bytes)
 {
     size_t room = (bytes + LINE - 1) / LINE * LINE;
     if (bytes > DPC_CUDA_STAGE_BYTES) {
-        (void)check(false, "list so much in one call", "a limit of the plug-in", 0);
+        refuse(bytes);
         return NULL;
     }
     if (ring.used + room > ring_bytes) {

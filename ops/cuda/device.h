@@ -41,8 +41,9 @@ extern struct dpc_cuda dpc_cuda;
 bool dpc_cuda_open(int index, int capability, size_t memory_bytes);
 void dpc_cuda_close(void);
 
-/* Keeps the first failure; `what` is what was tried, as in "launch attention". True when all is
- * well, since the card was opened. */
+/* Keeps the first failure; `what` is what was tried, as in "launch attention", though something
+ * that was queued before may have failed instead, which the words say. True when all is well, since
+ * the card was opened. */
 bool dpc_cuda_check(cudaError_t code, const char *what);
 bool dpc_cuda_check_lt(cublasStatus_t code, const char *what);
 bool dpc_cuda_failed(void);

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * The conformance suite over the tables of a card. */
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include "tests/unit/card.h"
 #include "tests/unit/ops/conformance.h"
@@ -31,9 +33,34 @@ the_card_says_what_it_is(void)
     CU_ASSERT_EQUAL(info->bf16, test_card_table(2) != NULL);
 }
 
+/* What no real card is asked for: to fail, or for memory that others may want. */
+static bool
+is_emulated(void)
+{
+    return strcmp(dpc_card_info(test_card())->name, "emulated card") == 0;
+}
+
+/* The last one: the card is of no use after it. */
+static void
+a_failure_may_be_that_of_something_before(void)
+{
+    const struct dpc_ops *ops = test_card_table(0);
+    float *sum = ops->memory->allocate(sizeof *sum);
+    if (is_emulated()) {
+        setenv("DPC_EMULATED_FAILS", "1", 1);
+        ops->sum_rows(sum, sum, 1, 1, false);
+        unsetenv("DPC_EMULATED_FAILS");
+        CU_ASSERT_EQUAL(ops->memory->finish(), DPC_EDEVICE);
+        CU_ASSERT_PTR_NOT_NULL(strstr(dpc_card_failure(test_card()),
+                                      "could not launch sum_rows, or something before it failed"));
+    }
+    ops->memory->release(sum);
+}
+
 static const struct dpc_test tests[] = {
     {"the card says what it is", the_card_says_what_it_is},
     {"every table agrees with the reference", every_table_agrees_with_the_reference},
     {"every gradient is the difference quotient", every_gradient_is_the_difference_quotient},
+    {"a failure may be that of something before", a_failure_may_be_that_of_something_before},
 };
 DPC_TEST_MAIN_ON_CARD("ops/ops on a card", tests)

@@ -5,6 +5,7 @@
 
 #include <dlfcn.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -119,7 +120,7 @@ cudaMemGetInfo(size_t *free_bytes, size_t *all)
 cudaError_t
 cudaGetLastError(void)
 {
-    return cudaSuccess;
+    return getenv("DPC_EMULATED_FAILS") ? cudaErrorMisalignedAddress : cudaSuccess;
 }
 
 const char *
