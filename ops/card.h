@@ -38,7 +38,8 @@ struct dpc_card *dpc_card_close(struct dpc_card *card);
 
 const struct dpc_card_info *dpc_card_info(const struct dpc_card *card);
 
-/* What may be allocated of its memory: `memory_bytes` of _open, or what was free then if less. */
+/* What may be allocated of its memory: `memory_bytes` of _open, or what was free then, but for what
+ * the plug-in itself needs, if less. */
 uint64_t dpc_card_memory_bytes(const struct dpc_card *card);
 
 /* The table for a number format, valid until _close; NULL when the card has none. Attention, which

@@ -24,13 +24,13 @@
 enum { DPC_CARD_TEXT_MAX = 96, DPC_CARD_REASON_MAX = 256 };
 
 struct dpc_card_info {
-    char name[DPC_CARD_TEXT_MAX];      /* "NVIDIA H200" */
-    char uuid[DPC_CARD_TEXT_MAX];      /* "GPU-8c1f..." */
-    char driver[DPC_CARD_TEXT_MAX];    /* newest CUDA that the driver serves: "13.0" */
+    char name[DPC_CARD_TEXT_MAX];   /* "NVIDIA H200" */
+    char uuid[DPC_CARD_TEXT_MAX];   /* "GPU-8c1f..." */
+    char driver[DPC_CARD_TEXT_MAX]; /* newest CUDA that the driver serves: "13.0" */
     /* What decides bits: "cuda-13.0/cublasLt-13.1.0", and "/ptx-13.0" where the driver compiles. */
     char libraries[DPC_CARD_TEXT_MAX];
-    uint32_t capability;               /* 90: sm_90 */
-    uint32_t processors;               /* multiprocessors */
+    uint32_t capability; /* 90: sm_90 */
+    uint32_t processors; /* multiprocessors */
     uint64_t memory_bytes, free_bytes;
     bool bf16; /* it has a table of DPC_BF16 */
 };
@@ -46,7 +46,8 @@ struct dpc_card_plugin {
     int (*describe)(uint32_t index, struct dpc_card_info *ret_info, char *ret_reason);
     /* Takes card `index` for the calling thread and those after it, with at most `*memory_bytes` of
      * its memory (0: what is free), which becomes what may be allocated now that it is open: less
-     * where others hold the rest. DPC_EDEVICE; DPC_EBUSY when one is open. */
+     * where others hold the rest, or the plug-in needs it for itself. DPC_EDEVICE; DPC_EBUSY when
+     * one is open. */
     int (*open)(uint32_t index, uint64_t *memory_bytes, char *ret_reason);
     /* Gives everything back, also after a failure, so that the card may be opened anew. */
     void (*close)(void);

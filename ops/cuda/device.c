@@ -10,6 +10,11 @@
 
 enum { LINE = 256 };
 static const size_t ring_bytes = (size_t)32 << 20, workspace_bytes = (size_t)64 << 20;
+
+/* What nobody plans with: scratch, of which 65,536 rows of 4,096 take 64 MiB (the embedding's, a
+ * row for each 17th of them at most); code, ours and cuBLASLt's, which is loaded when it is first
+ * launched; and what cudaMalloc rounds up to, 2 MiB a block. Twice what was reckoned. */
+static const size_t reserve_bytes = (size_t)256 << 20, scratch_least = (size_t)1 << 20;
 _Static_assert(DPC_CUDA_STAGE_BYTES <= (size_t)32 << 20, "what is staged fits the ring");
 
 struct dpc_cuda dpc_cuda;
@@ -76,15 +81,18 @@ dpc_cuda_failure(void)
     return words;
 }
 
-/* What is really free, now that a context and our own buffers are there. */
+/* What is really free, now that a context and our own buffers are there, but for the reserve:
+ * without it, a path that just fits would find none for its kernels, which is a card that failed.
+ */
 static bool
 limit_memory(void)
 {
     size_t free_bytes, all;
     if (!dpc_cuda_check(cudaMemGetInfo(&free_bytes, &all), "ask for free memory"))
         return false;
-    if (dpc_cuda.memory_bytes > free_bytes)
-        dpc_cuda.memory_bytes = free_bytes;
+    size_t most = free_bytes > reserve_bytes ? free_bytes - reserve_bytes : 0;
+    if (dpc_cuda.memory_bytes > most)
+        dpc_cuda.memory_bytes = most;
     return true;
 }
 
@@ -201,8 +209,11 @@ dpc_cuda_scratch(size_t bytes)
         return NULL;
     (void)cudaFree(scratch.memory);
     memset(&scratch, 0, sizeof scratch);
-    if (!dpc_cuda_check(cudaMalloc(&scratch.memory, bytes), "allocate scratch"))
+    size_t room = scratch_least;
+    while (room < bytes && room <= SIZE_MAX / 2)
+        room *= 2;
+    if (!dpc_cuda_check(cudaMalloc(&scratch.memory, room), "allocate scratch"))
         return NULL;
-    scratch.bytes = bytes;
+    scratch.bytes = room;
     return scratch.memory;
 }

@@ -25,7 +25,7 @@ struct dpc_cuda {
     cublasLtHandle_t lt;
     void *workspace; /* cuBLASLt's */
     size_t workspace_bytes;
-    size_t memory_bytes; /* that may be allocated in all */
+    size_t memory_bytes; /* that may be allocated in all, besides the plug-in's own */
     int index;           /* which card */
     int capability;      /* 90: sm_90 */
     int processors;      /* multiprocessors */
@@ -58,7 +58,8 @@ void dpc_cuda_note(const char *format, ...) __attribute__((format(printf, 1, 2))
 const void *dpc_cuda_stage(const void *from_host, size_t bytes);
 
 /* Scratch on the card for the kernels of one call, at least `bytes`; the same memory is given to
- * the next caller, and it grows (which waits). NULL after a failure. */
+ * the next caller, and it grows, to a power of two, so that it soon grows no more (which waits).
+ * NULL after a failure. */
 void *dpc_cuda_scratch(size_t bytes);
 
 /* The card's memory as a table's (memory.c), and its pinned buffers. */

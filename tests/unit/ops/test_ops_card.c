@@ -40,6 +40,23 @@ is_emulated(void)
     return strcmp(dpc_card_info(test_card())->name, "emulated card") == 0;
 }
 
+/* Runs before any kernel has had scratch. */
+static void
+a_full_card_has_room_for_its_kernels(void)
+{
+    const struct dpc_ops *ops = test_card_table(0);
+    enum { N = 40, C = 8, FLOATS = 2 * N * C + N + 2 * C };
+    float *x = ops->memory->allocate(FLOATS * sizeof *x), *dx = x + N * C, *rstd = dx + N * C;
+    float *gain = rstd + N, *dgain = gain + C;
+    size_t rest = (size_t)dpc_card_memory_bytes(test_card()) - FLOATS * sizeof *x;
+    void *all = is_emulated() ? ops->memory->allocate(rest) : NULL;
+    CU_ASSERT_EQUAL(all != NULL, is_emulated());
+    ops->rmsnorm_backward(dx, NULL, NULL, dgain, NULL, (struct dpc_act *)x, x, rstd, gain, N, C);
+    CU_ASSERT_EQUAL(ops->memory->finish(), DPC_OK);
+    ops->memory->release(all);
+    ops->memory->release(x);
+}
+
 /* The last one: the card is of no use after it. */
 static void
 a_failure_may_be_that_of_something_before(void)
@@ -59,6 +76,7 @@ a_failure_may_be_that_of_something_before(void)
 
 static const struct dpc_test tests[] = {
     {"the card says what it is", the_card_says_what_it_is},
+    {"a full card has room for its kernels", a_full_card_has_room_for_its_kernels},
     {"every table agrees with the reference", every_table_agrees_with_the_reference},
     {"every gradient is the difference quotient", every_gradient_is_the_difference_quotient},
     {"a failure may be that of something before", a_failure_may_be_that_of_something_before},

@@ -10,12 +10,15 @@
 #include <unistd.h>
 
 #include <new>
+#include <unordered_map>
 
 #include "base/bf16.h"
 
 namespace {
 
-const size_t card_bytes = (size_t)2 << 30;
+const size_t card_bytes = (size_t)1 << 30;
+size_t taken_bytes;
+std::unordered_map<void *, size_t> blocks; /* of the card's memory */
 
 template <typename T>
 cudaError_t
@@ -113,7 +116,8 @@ cudaDeviceReset(void)
 cudaError_t
 cudaMemGetInfo(size_t *free_bytes, size_t *all)
 {
-    *free_bytes = *all = card_bytes;
+    *all = card_bytes;
+    *free_bytes = card_bytes - taken_bytes;
     return cudaSuccess;
 }
 
@@ -131,7 +135,7 @@ cudaGetErrorString(cudaError_t error)
 
 /* Fresh memory holds what nobody would compute with. */
 cudaError_t
-cudaMalloc(void **memory, size_t bytes)
+cudaMallocHost(void **memory, size_t bytes)
 {
     size_t lines = (bytes + 255) / 256 * 256;
     *memory = ::operator new(lines ? lines : 256, std::align_val_t(256), std::nothrow);
@@ -142,22 +146,37 @@ cudaMalloc(void **memory, size_t bytes)
 }
 
 cudaError_t
-cudaFree(void *memory)
+cudaFreeHost(void *memory)
 {
     ::operator delete(memory, std::align_val_t(256));
     return cudaSuccess;
 }
 
+/* Small blocks share a large one, others are rounded up to these. */
 cudaError_t
-cudaMallocHost(void **memory, size_t bytes)
+cudaMalloc(void **memory, size_t bytes)
 {
-    return cudaMalloc(memory, bytes);
+    const size_t large = (size_t)2 << 20;
+    size_t unit = bytes < large / 2 ? 512 : large, taken = (bytes + unit - 1) / unit * unit;
+    if (taken > card_bytes - taken_bytes)
+        return cudaErrorMemoryAllocation;
+    cudaError_t error = cudaMallocHost(memory, bytes);
+    if (error == cudaSuccess) {
+        blocks[*memory] = taken;
+        taken_bytes += taken;
+    }
+    return error;
 }
 
 cudaError_t
-cudaFreeHost(void *memory)
+cudaFree(void *memory)
 {
-    return cudaFree(memory);
+    auto block = blocks.find(memory);
+    if (block != blocks.end()) {
+        taken_bytes -= block->second;
+        blocks.erase(block);
+    }
+    return cudaFreeHost(memory);
 }
 
 cudaError_t
