@@ -116,6 +116,44 @@ name_uuid(char *ret_text, const cudaUUID_t *uuid)
                    b[14], b[15]);
 }
 
+/* Of the card that was opened last, which keeps it: the driver takes long to say all that it knows
+ * of a card, and how busy it is is asked every second, beside the thread that computes. */
+static struct {
+    pthread_mutex_t lock;
+    bool is_set;
+    uint32_t index;
+    char uuid[DPC_CARD_TEXT_MAX];
+} opened = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
+static void
+keep_uuid(uint32_t index, const char *uuid)
+{
+    pthread_mutex_lock(&opened.lock);
+    opened.is_set = true;
+    opened.index = index;
+    (void)snprintf(opened.uuid, sizeof opened.uuid, "%s", uuid);
+    pthread_mutex_unlock(&opened.lock);
+}
+
+static bool
+find_uuid(uint32_t index, char *ret_uuid)
+{
+    struct cudaDeviceProp properties;
+    pthread_mutex_lock(&opened.lock);
+    bool found = opened.is_set && opened.index == index;
+    if (found)
+        (void)snprintf(ret_uuid, DPC_CARD_TEXT_MAX, "%s", opened.uuid);
+    pthread_mutex_unlock(&opened.lock);
+    if (found)
+        return true;
+    if (cudaGetDeviceProperties(&properties, (int)index) != cudaSuccess) {
+        (void)cudaGetLastError(); /* or it would be taken for that of a launch */
+        return false;
+    }
+    name_uuid(ret_uuid, &properties.uuid);
+    return true;
+}
+
 /* NVML needs no context on the card, which CUDA would make, and keep, for the thread that asks. */
 static cudaError_t
 ask_memory(uint32_t index, struct dpc_card_info *info)
@@ -215,6 +253,7 @@ open_card(uint32_t index, uint64_t *memory_bytes, char *ret_reason)
         dpc_cuda_close();
         return DPC_EDEVICE;
     }
+    keep_uuid(index, info.uuid);
     *memory_bytes = dpc_cuda.memory_bytes;
     return DPC_OK;
 }
@@ -228,15 +267,11 @@ open_table(enum dpc_dtype dtype, bool tf32)
 static int
 others_percent(uint32_t index, uint32_t *ret_percent)
 {
-    struct cudaDeviceProp properties;
     struct nvml_sample samples[SAMPLES_MAX];
     unsigned count = SAMPLES_MAX, percent = 0;
     char uuid[DPC_CARD_TEXT_MAX];
     nvml_device device;
-    if (cudaGetDeviceProperties(&properties, (int)index) != cudaSuccess)
-        return DPC_EUNSUPPORTED;
-    name_uuid(uuid, &properties.uuid);
-    if (!find_device(uuid, &device))
+    if (!find_uuid(index, uuid) || !find_device(uuid, &device))
         return DPC_EUNSUPPORTED;
     struct timespec now;
     clock_gettime(CLOCK_REALTIME, &now); /* which NVML's samples are marked with */
