@@ -2,7 +2,9 @@
  * Times each kernel of a table by itself, in one thread, on a tile of rows of a shape: GFLOP/s
  * beside the CPU's peak for what multiplies, GB/s beside memcpy for what moves. Operands stay in
  * cache as far as they fit, as they do inside a step. On a card: on the rows of a whole slice, with
- * all its heads, beside the card's own peaks. */
+ * all its heads, beside the card's own peaks; a call returns before it is computed there, so that
+ * what the host does for it is told by itself: where that is as long as the whole, the card waited.
+ */
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,9 +18,12 @@
 #include "bench/peak.h"
 
 enum { ROWS = 256, ROWS_WHOLE = 16384, ROUNDS = 7 };
+enum { CALLS_AHEAD = 8 }; /* that a card takes without making the host wait */
 
-/* Pieces of a vector are about as large as those of a step on a card (modules/adamw.c). */
+/* Pieces of a vector are about as large as those of a step on a card (modules/adamw.c). A card gets
+ * as many as there are, since its caches hold tens of MiB. */
 enum { PIECE_FLOATS = 16 * 1024, PIECES_MAX = 4096 };
+static const size_t all_pieces = (size_t)PIECE_FLOATS * PIECES_MAX;
 
 static const double round_seconds = 0.05;
 
@@ -34,7 +39,8 @@ struct bench {
     uint32_t *places; /* of the host */
     double *sums;
     struct dpc_weights qkv_w, gate_up_w, down_w;
-    float *dw, *m, *v;
+    float *dw, *m, *v, *parameters;
+    size_t norm_floats, adamw_floats;
 };
 
 static void *
@@ -96,6 +102,22 @@ weights(const struct dpc_ops *ops, struct dpc_rng *rng, size_t O, size_t K)
     return w;
 }
 
+/* Vectors of the optimizer, of which dw is also a product's. The CPU's may share the logits. */
+static void
+init_optimizer(struct bench *b, struct dpc_rng *rng)
+{
+    const struct dpc_ops *ops = b->ops;
+    size_t weights = 2 * b->F * b->C, logits = b->N * b->V;
+    size_t count = ops->whole && weights < all_pieces ? all_pieces : weights;
+    b->dw = floats(ops, rng, count);
+    b->m = floats(ops, rng, count);
+    b->v = take(ops, count * sizeof *b->v);
+    b->parameters = ops->whole ? floats(ops, rng, count) : b->logits;
+    b->norm_floats = count < all_pieces ? count : all_pieces;
+    b->adamw_floats = !ops->whole && logits < b->norm_floats ? logits : b->norm_floats;
+    b->sums = take(ops, PIECES_MAX * sizeof *b->sums);
+}
+
 static void
 bench_init(struct bench *b, const struct dpc_bench_config *config, const struct dpc_ops *ops)
 {
@@ -139,13 +161,10 @@ bench_init(struct bench *b, const struct dpc_bench_config *config, const struct 
     b->qkv_w = weights(ops, &rng, 3 * b->C, b->C);
     b->gate_up_w = weights(ops, &rng, 2 * b->F, b->C);
     b->down_w = weights(ops, &rng, b->C, b->F);
-    b->dw = floats(ops, &rng, 2 * b->F * b->C);
-    b->m = floats(ops, &rng, 2 * b->F * b->C);
-    b->v = take(ops, 2 * b->F * b->C * sizeof *b->v);
+    init_optimizer(b, &rng);
     b->dlogits = (struct dpc_act *)b->logits;
     if (ops->whole)
         b->dlogits = take(ops, b->N * b->V * dpc_act_bytes(ops));
-    b->sums = take(ops, PIECES_MAX * sizeof *b->sums);
     b->places = dpc_alloc(b->N, sizeof *b->places);
     b->tokens = dpc_alloc(b->N, sizeof *b->tokens);
     for (size_t n = 0; n < b->N; n++)
@@ -275,30 +294,11 @@ pieces_of(struct dpc_piece *pieces, size_t floats)
     return count;
 }
 
-static size_t
-at_most_all_pieces(size_t floats)
-{
-    size_t most = (size_t)PIECE_FLOATS * PIECES_MAX;
-    return floats < most ? floats : most;
-}
-
-static size_t
-norm_floats(const struct bench *b)
-{
-    return at_most_all_pieces(2 * b->F * b->C);
-}
-
 static void
 norm_of_gradients(struct bench *b)
 {
     struct dpc_piece pieces[PIECES_MAX];
-    b->ops->squared_norms(b->sums, b->dw, pieces, pieces_of(pieces, norm_floats(b)));
-}
-
-static size_t
-adamw_floats(const struct bench *b)
-{
-    return at_most_all_pieces(b->N * b->V < 2 * b->F * b->C ? b->N * b->V : 2 * b->F * b->C);
+    b->ops->squared_norms(b->sums, b->dw, pieces, pieces_of(pieces, b->norm_floats));
 }
 
 static void
@@ -312,8 +312,8 @@ adamw(struct bench *b)
                                     .correction1 = 1,
                                     .correction2 = 1};
     struct dpc_piece pieces[PIECES_MAX];
-    size_t count = pieces_of(pieces, adamw_floats(b));
-    b->ops->adamw(b->logits, b->dw, b->m, b->v, pieces, count, &rates);
+    size_t count = pieces_of(pieces, b->adamw_floats);
+    b->ops->adamw(b->parameters, b->dw, b->m, b->v, pieces, count, &rates);
 }
 
 /* --- What they do: flops of products, or bytes read and written. */
@@ -405,13 +405,13 @@ bytes_cross_entropy(const struct bench *b)
 static double
 bytes_norm_of_gradients(const struct bench *b)
 {
-    return (double)(norm_floats(b) * sizeof(float));
+    return (double)(b->norm_floats * sizeof(float));
 }
 
 static double
 bytes_adamw(const struct bench *b)
 {
-    return (double)(adamw_floats(b) * 7 * sizeof(float));
+    return (double)(b->adamw_floats * 7 * sizeof(float));
 }
 
 static const struct {
@@ -468,6 +468,22 @@ time_kernel(struct bench *b, size_t i)
     return rounds[ROUNDS / 2];
 }
 
+/* Median seconds of the host for one call, which are those until a card has it in its queue. */
+static double
+time_host(struct bench *b, size_t i)
+{
+    double rounds[ROUNDS];
+    for (size_t round = 0; round < ROUNDS; round++) {
+        int64_t start = dpc_clock_ns();
+        for (size_t call = 0; call < CALLS_AHEAD; call++)
+            kernels[i].run(b);
+        rounds[round] = (double)(dpc_clock_ns() - start) * 1e-9 / CALLS_AHEAD;
+        (void)b->ops->memory->finish();
+    }
+    qsort(rounds, ROUNDS, sizeof *rounds, compare_doubles);
+    return rounds[ROUNDS / 2];
+}
+
 static struct dpc_json *
 measure(struct bench *b, size_t i, const struct dpc_peak *peak)
 {
@@ -479,6 +495,8 @@ measure(struct bench *b, size_t i, const struct dpc_peak *peak)
     struct dpc_json *row = dpc_json_object();
     dpc_json_set_text(row, "op", kernels[i].name);
     dpc_json_set_number(row, "us", seconds * 1e6);
+    if (b->ops->whole)
+        dpc_json_set_number(row, "host_us", time_host(b, i) * 1e6);
     dpc_json_set_number(row, kernels[i].moves ? "gb_s" : "gflops", rate);
     dpc_json_set_number(row, kernels[i].moves ? "of_memcpy" : "of_peak",
                         limit > 0 ? rate / limit : 0);

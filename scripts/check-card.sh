@@ -155,7 +155,8 @@ for name in sorted(glob.glob(os.path.join(sys.argv[1], "*.json"))):
         print(f"{label}: product {row['peak_gflops'] / 1e3:.0f} TFLOP/s, copy {row['copy_gb_s']:.0f} GB/s")
         for k in row["kernels"]:
             rate = f"{k['gflops'] / 1e3:8.1f} TFLOP/s" if "gflops" in k else f"{k['gb_s']:8.0f} GB/s   "
-            print(f"    {k['op']:34} {k['us']:10.1f} us {rate} {100 * k.get('of_peak', k.get('of_memcpy', 0)):5.1f} %")
+            host = f"host {k['host_us']:7.1f} us" if "host_us" in k else ""
+            print(f"    {k['op']:34} {k['us']:10.1f} us {rate} {100 * k.get('of_peak', k.get('of_memcpy', 0)):5.1f} %  {host}")
     else:
         print(f"{label:26} {row['step_ms']:9.2f} ms {row['tokens_per_s']:10.0f} tokens/s "
               f"{row['gflops'] / 1e3:7.1f} of {row.get('peak_gflops', 0) / 1e3:6.1f} TFLOP/s "
