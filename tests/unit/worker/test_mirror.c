@@ -464,22 +464,22 @@ test_certificates(void)
     (void)snprintf(ca_file, sizeof ca_file, "%s/ca.pem", scratch_make(folder));
     CU_ASSERT_FATAL(tls_start(&front, &rig.server, ca_file));
     dpc_mirror_close(rig.mirror);
-    open_mirror_at(&rig, front.listens.url, NULL);
+    open_mirror_at(&rig, front.url, NULL);
     CU_ASSERT(fetch(&rig, 0));
     run(&rig);
     CU_ASSERT(is_missed(&rig, 0));
     CU_ASSERT(dpc_mirror_is_paused(rig.mirror, rig.now_ms));
     CU_ASSERT_EQUAL(rig.server.requests, 0);
     dpc_mirror_close(rig.mirror);
-    open_mirror_at(&rig, front.listens.url, ca_file);
+    open_mirror_at(&rig, front.url, ca_file);
     CU_ASSERT(fetch(&rig, 0));
     run(&rig);
     CU_ASSERT(is_here(&rig, 0));
     rig.mirror = dpc_mirror_close(rig.mirror);
     /* By another name than the certificate has. */
-    char *host = strstr(front.listens.url, "127.0.0.1");
+    char *host = strstr(front.url, "127.0.0.1");
     memcpy(host, "localhost", 9);
-    open_mirror_at(&rig, front.listens.url, ca_file);
+    open_mirror_at(&rig, front.url, ca_file);
     rig.missed_count = 0;
     CU_ASSERT(fetch(&rig, 1));
     run(&rig);

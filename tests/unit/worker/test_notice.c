@@ -3,8 +3,6 @@
  * what a table says, on a port of the loopback. */
 #include "worker/notice.h"
 
-#include <arpa/inet.h>
-#include <netinet/in.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -16,6 +14,7 @@
 #include "base/clock.h"
 #include "tests/unit/data/temp.h"
 #include "tests/unit/harness.h"
+#include "tests/unit/worker/web_server.h"
 
 enum { ROWS_MAX = 4, PERIOD_MS = 20, DEADLINE_MS = 10000 };
 
@@ -26,7 +25,7 @@ struct row {
 
 struct service {
     int listener;
-    char url[64];
+    char url[WEB_URL_MAX];
     pthread_t thread;
     pthread_mutex_t lock;
     struct row rows[ROWS_MAX];
@@ -81,17 +80,9 @@ serve(void *context)
 static void
 service_start(struct service *service)
 {
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
-    socklen_t size = sizeof address;
     memset(service, 0, sizeof *service);
     pthread_mutex_init(&service->lock, NULL);
-    service->listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    CU_ASSERT_FATAL(service->listener >= 0);
-    CU_ASSERT_EQUAL_FATAL(bind(service->listener, (struct sockaddr *)&address, size), 0);
-    CU_ASSERT_EQUAL_FATAL(listen(service->listener, 8), 0);
-    CU_ASSERT_EQUAL_FATAL(getsockname(service->listener, (struct sockaddr *)&address, &size), 0);
-    (void)snprintf(service->url, sizeof service->url, "http://127.0.0.1:%u",
-                   ntohs(address.sin_port));
+    CU_ASSERT_FATAL(web_listen(&service->listener, service->url, "http"));
     CU_ASSERT_EQUAL_FATAL(pthread_create(&service->thread, NULL, serve, service), 0);
 }
 

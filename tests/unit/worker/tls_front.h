@@ -16,8 +16,11 @@
 #include "tests/unit/worker/web_server.h"
 
 struct tls_front {
-    struct web_server listens; /* for its listener, url and end alone */
-    int behind;                /* port of the plain server */
+    int listener;
+    char url[WEB_URL_MAX];
+    pthread_t thread;
+    atomic_bool ends;
+    int behind; /* port of the plain server */
     SSL_CTX *context;
     char ca_file[512];
 };
@@ -53,7 +56,7 @@ static inline void
 tls_talk(struct tls_front *front, SSL *tls, int outside, int inside)
 {
     char bytes[16384];
-    while (!front->listens.ends) {
+    while (!front->ends) {
         struct pollfd waits[] = {{.fd = outside, .events = POLLIN},
                                  {.fd = inside, .events = POLLIN}};
         if (SSL_pending(tls) == 0 && poll(waits, 2, 20) == 0)
@@ -78,11 +81,11 @@ tls_run(void *context)
     struct sockaddr_in address = {.sin_family = AF_INET,
                                   .sin_port = htons((uint16_t)front->behind),
                                   .sin_addr = {htonl(INADDR_LOOPBACK)}};
-    while (!front->listens.ends) {
-        struct pollfd wait = {.fd = front->listens.listener, .events = POLLIN};
+    while (!front->ends) {
+        struct pollfd wait = {.fd = front->listener, .events = POLLIN};
         if (poll(&wait, 1, 20) <= 0)
             continue;
-        int outside = accept(front->listens.listener, NULL, NULL);
+        int outside = accept(front->listener, NULL, NULL);
         int inside = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
         SSL *tls = SSL_new(front->context);
         SSL_set_fd(tls, outside);
@@ -105,14 +108,17 @@ tls_start(struct tls_front *front, const struct web_server *server, const char *
     (void)signal(SIGPIPE, SIG_IGN); /* OpenSSL writes without MSG_NOSIGNAL */
     front->behind = (int)strtol(strrchr(server->url, ':') + 1, NULL, 10);
     front->context = SSL_CTX_new(TLS_server_method());
-    return front->context && tls_make_certificate(front) && web_listen(&front->listens, "https") &&
-           pthread_create(&front->listens.thread, NULL, tls_run, front) == 0;
+    return front->context && tls_make_certificate(front) &&
+           web_listen(&front->listener, front->url, "https") &&
+           pthread_create(&front->thread, NULL, tls_run, front) == 0;
 }
 
 static inline void
 tls_stop(struct tls_front *front)
 {
-    web_stop(&front->listens);
+    front->ends = true;
+    pthread_join(front->thread, NULL);
+    close(front->listener);
     SSL_CTX_free(front->context);
 }
 

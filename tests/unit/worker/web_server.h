@@ -23,6 +23,8 @@
 
 #include "base/alloc.h"
 
+enum { WEB_URL_MAX = 64 };
+
 enum web_fault {
     WEB_CALM,
     WEB_LACKS,     /* 404 */
@@ -46,7 +48,7 @@ struct web_server {
     uint8_t *(*find)(void *context, const char *path, size_t *ret_len);
     void *context;
     int listener;
-    char url[64];
+    char url[WEB_URL_MAX];
     pthread_t thread;
     _Atomic enum web_fault fault;
     atomic_size_t at;
@@ -192,18 +194,18 @@ web_run(void *context)
     return NULL;
 }
 
+/* On a port of its own; the URL names it. */
 static inline bool
-web_listen(struct web_server *server, const char *scheme)
+web_listen(int *ret_listener, char ret_url[WEB_URL_MAX], const char *scheme)
 {
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
     socklen_t size = sizeof address;
-    server->listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (server->listener < 0 || bind(server->listener, (struct sockaddr *)&address, size) != 0 ||
-        listen(server->listener, 8) != 0 ||
-        getsockname(server->listener, (struct sockaddr *)&address, &size) != 0)
+    int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (listener < 0 || bind(listener, (struct sockaddr *)&address, size) != 0 ||
+        listen(listener, 8) != 0 || getsockname(listener, (struct sockaddr *)&address, &size) != 0)
         return false;
-    (void)snprintf(server->url, sizeof server->url, "%s://127.0.0.1:%u", scheme,
-                   ntohs(address.sin_port));
+    (void)snprintf(ret_url, WEB_URL_MAX, "%s://127.0.0.1:%u", scheme, ntohs(address.sin_port));
+    *ret_listener = listener;
     return true;
 }
 
@@ -211,7 +213,7 @@ web_listen(struct web_server *server, const char *scheme)
 static inline bool
 web_start(struct web_server *server)
 {
-    return web_listen(server, "http") &&
+    return web_listen(&server->listener, server->url, "http") &&
            pthread_create(&server->thread, NULL, web_run, server) == 0;
 }
 
