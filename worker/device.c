@@ -280,13 +280,17 @@ dpc_device_is_stale(struct dpc_device *device)
     return device->card && chosen(device) != CARD;
 }
 
+/* What a failure says of the card beyond itself. */
+enum failure { DID_NOT_OPEN, IS_WRONG, WAS_LOST };
+
 /* Tells the loop, with the reason. */
 static void
-note_failure(struct dpc_device *device, const char *text, bool is_wrong)
+note_failure(struct dpc_device *device, const char *text, enum failure failure)
 {
     pthread_mutex_lock(&device->lock);
     device->failed = true;
-    device->is_wrong = is_wrong;
+    device->is_wrong = failure == IS_WRONG;
+    device->was_lost |= failure == WAS_LOST;
     if (device->failures < UINT32_MAX)
         device->failures++;
     (void)snprintf(device->reason, sizeof device->reason, "%s", text);
@@ -310,7 +314,7 @@ open_card(struct dpc_device *device, struct dpc_error *err)
         return DPC_OK;
     device->card = dpc_card_close(device->card);
     note_absence(device);
-    note_failure(device, err->text, code == DPC_ECORRUPT);
+    note_failure(device, err->text, code == DPC_ECORRUPT ? IS_WRONG : DID_NOT_OPEN);
     return err->code = DPC_EDEVICE;
 }
 
@@ -340,10 +344,7 @@ dpc_device_lose(struct dpc_device *device)
     (void)snprintf(text, sizeof text, "%s failed: %.500s", dpc_card_info(device->card)->name,
                    dpc_card_failure(device->card));
     device->card = dpc_card_close(device->card);
-    note_failure(device, text, false);
-    pthread_mutex_lock(&device->lock);
-    device->was_lost = true;
-    pthread_mutex_unlock(&device->lock);
+    note_failure(device, text, WAS_LOST);
 }
 
 void

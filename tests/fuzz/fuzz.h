@@ -153,6 +153,13 @@ fuzz_replay(const char *path)
     fuzz_run(fuzz_run_target, NULL, bytes, len);
 }
 
+static inline void
+fuzz_valid_texts(struct fuzz *fuzz, const char *const *texts, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        fuzz_valid(fuzz, texts[i], strlen(texts[i]), 0);
+}
+
 /* The main of a target, which hands its valid inputs to fuzz_valid in `add_inputs`. */
 static inline int
 fuzz_main(int argc, char **argv, uint64_t count, void (*add_inputs)(struct fuzz *fuzz))

@@ -43,8 +43,7 @@ static const char *const bodies[] = {
 static void
 add_inputs(struct fuzz *fuzz)
 {
-    for (size_t i = 0; i < sizeof bodies / sizeof *bodies; i++)
-        fuzz_valid(fuzz, bodies[i], strlen(bodies[i]), 0);
+    fuzz_valid_texts(fuzz, bodies, sizeof bodies / sizeof *bodies);
 }
 
 int

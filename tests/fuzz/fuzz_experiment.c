@@ -85,8 +85,7 @@ static void
 add_inputs(struct fuzz *fuzz)
 {
     struct dpc_buf example;
-    for (size_t i = 0; i < sizeof files / sizeof *files; i++)
-        fuzz_valid(fuzz, files[i], strlen(files[i]), 0);
+    fuzz_valid_texts(fuzz, files, sizeof files / sizeof *files);
     dpc_buf_init(&example, 0);
     dpc_experiment_write_example(&example);
     fuzz_valid(fuzz, example.data, example.len, 0);

@@ -40,8 +40,7 @@ static const char *const pages[] = {
 static void
 add_inputs(struct fuzz *fuzz)
 {
-    for (size_t i = 0; i < sizeof pages / sizeof *pages; i++)
-        fuzz_valid(fuzz, pages[i], strlen(pages[i]), 0);
+    fuzz_valid_texts(fuzz, pages, sizeof pages / sizeof *pages);
 }
 
 int

@@ -63,13 +63,8 @@ static void *
 serve(void *context)
 {
     struct service *service = context;
-    while (!service->ends) {
-        struct pollfd wait = {.fd = service->listener, .events = POLLIN};
-        if (poll(&wait, 1, 20) <= 0)
-            continue;
-        int connection = accept(service->listener, NULL, NULL);
-        if (connection < 0)
-            continue;
+    int connection;
+    while ((connection = web_accept(service->listener, &service->ends)) >= 0) {
         service->asked++;
         answer(service, connection);
         close(connection);

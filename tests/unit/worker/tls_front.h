@@ -81,11 +81,8 @@ tls_run(void *context)
     struct sockaddr_in address = {.sin_family = AF_INET,
                                   .sin_port = htons((uint16_t)front->behind),
                                   .sin_addr = {htonl(INADDR_LOOPBACK)}};
-    while (!front->ends) {
-        struct pollfd wait = {.fd = front->listener, .events = POLLIN};
-        if (poll(&wait, 1, 20) <= 0)
-            continue;
-        int outside = accept(front->listener, NULL, NULL);
+    int outside;
+    while ((outside = web_accept(front->listener, &front->ends)) >= 0) {
         int inside = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
         SSL *tls = SSL_new(front->context);
         SSL_set_fd(tls, outside);

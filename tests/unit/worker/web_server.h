@@ -176,17 +176,25 @@ web_talk(struct web_server *server, int connection)
     }
 }
 
+/* The next connection; -1 once it `ends`. */
+static inline int
+web_accept(int listener, const atomic_bool *ends)
+{
+    int connection = -1;
+    while (connection < 0 && !*ends) {
+        struct pollfd wait = {.fd = listener, .events = POLLIN};
+        if (poll(&wait, 1, 20) > 0)
+            connection = accept(listener, NULL, NULL);
+    }
+    return connection;
+}
+
 static inline void *
 web_run(void *context)
 {
     struct web_server *server = context;
-    while (!server->ends) {
-        struct pollfd wait = {.fd = server->listener, .events = POLLIN};
-        if (poll(&wait, 1, 20) <= 0)
-            continue;
-        int connection = accept(server->listener, NULL, NULL);
-        if (connection < 0)
-            continue;
+    int connection;
+    while ((connection = web_accept(server->listener, &server->ends)) >= 0) {
         server->connections++;
         web_talk(server, connection);
         close(connection);
