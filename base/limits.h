@@ -58,6 +58,7 @@ enum {
     DPC_PENDING_ADDRESS_MAX = 16,      /* of one address, so that one fool leaves room */
     DPC_CHECKS_MAX = 256,              /* submissions that are looked at at a time: who is put off
                                           hands in again */
+    DPC_LEASES_MAX = 2, /* of one worker: it computes one, and hands in what came of another */
     DPC_DOCUMENTS_PER_LEASE_MAX = 512, /* featurize and evaluate: some seconds of a small model */
     DPC_PIECE_TOKENS = 16,           /* routes at evaluation change between pieces of this length */
     DPC_PIECES_PER_LEASE_MAX = 8192, /* a lease's losses by piece: 160 KiB */

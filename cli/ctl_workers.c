@@ -14,6 +14,7 @@ static const struct dpc_column columns[] = {
     {">done", "steps_done", DPC_CELL_INTEGER},
     {">of", "steps_count", DPC_CELL_INTEGER},
     {">tokens/s", "tokens_per_s", DPC_CELL_COUNT},
+    {"handing in", "handing_in_path", DPC_CELL_TEXT},
     {">tokens", "tokens", DPC_CELL_COUNT},
     {">leases", "leases", DPC_CELL_INTEGER},
     {">merged", "merged", DPC_CELL_INTEGER},

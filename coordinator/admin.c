@@ -209,29 +209,25 @@ list_status(struct listing *listing)
 
 /* --- workers */
 
-static bool
-find_lease_of(const struct listing *listing, const uint8_t *worker, struct dpc_lease_view *ret_view)
-{
-    for (uint32_t i = 0; i < dpc_core_leases_count(listing->core); i++) {
-        dpc_core_lease_at(listing->core, i, listing->now_ms, ret_view);
-        if (memcmp(ret_view->worker, worker, DPC_WORKER_KEY_BYTES) == 0)
-            return true;
-    }
-    return false;
-}
-
 static void
-set_lease(const struct listing *listing, struct dpc_json *row, const uint8_t *worker)
+set_leases(const struct listing *listing, struct dpc_json *row, const uint8_t *worker)
 {
-    struct dpc_lease_view view;
-    if (!find_lease_of(listing, worker, &view))
-        return;
-    dpc_json_set_text(row, "kind", dpc_task_name(view.kind));
-    set_path(listing, row, "path", view.path);
-    dpc_json_set_integer(row, "round", view.round);
-    dpc_json_set_integer(row, "steps_done", view.steps_done);
-    dpc_json_set_integer(row, "steps_count", view.steps_count);
-    dpc_json_set_number(row, "tokens_per_s", view.tokens_per_s);
+    struct dpc_lease_view views[DPC_LEASES_MAX];
+    uint32_t count = dpc_core_leases_of(listing->core, worker, listing->now_ms, views);
+    for (uint32_t i = 0; i < count; i++) {
+        const struct dpc_lease_view *view = &views[i];
+        if (view->handing_in) {
+            set_path(listing, row, "handing_in_path", view->path);
+            dpc_json_set_integer(row, "handing_in_round", view->round);
+            continue;
+        }
+        dpc_json_set_text(row, "kind", dpc_task_name(view->kind));
+        set_path(listing, row, "path", view->path);
+        dpc_json_set_integer(row, "round", view->round);
+        dpc_json_set_integer(row, "steps_done", view->steps_done);
+        dpc_json_set_integer(row, "steps_count", view->steps_count);
+        dpc_json_set_number(row, "tokens_per_s", view->tokens_per_s);
+    }
 }
 
 static void
@@ -267,7 +263,7 @@ list_workers(struct listing *listing)
         dpc_json_set_bool(row, "drained", worker->drained != 0);
         dpc_json_set_bool(row, "connected", connected);
         dpc_json_set_integer(row, "silent_ms", silent_ms);
-        set_lease(listing, row, worker->key);
+        set_leases(listing, row, worker->key);
         dpc_json_set_integer(row, "tokens", (int64_t)worker->tokens);
         dpc_json_set_integer(row, "leases", (int64_t)worker->leases);
         dpc_json_set_integer(row, "merged", (int64_t)worker->merged);

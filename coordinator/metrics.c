@@ -445,7 +445,7 @@ gather_leases(struct scrape *scrape, bool *leased)
     for (uint32_t i = 0; i < dpc_core_leases_count(scrape->core); i++) {
         dpc_core_lease_at(scrape->core, i, scrape->now_ms, &view);
         figures->leases[view.kind]++;
-        figures->tokens_per_s += view.tokens_per_s;
+        figures->tokens_per_s += view.handing_in ? 0 : view.tokens_per_s;
         figures->leases_silent += dpc_core_is_silent(scrape->core, view.silent_ms);
         if (view.kind == DPC_TASK_TRAIN)
             leased[view.path] = true;

@@ -251,6 +251,9 @@ handle_control(struct dpc_server *server, const struct rpc *rpc, const struct dp
                      msg->hello.build, msg->hello.numeric_class);
         event.hello.message = &msg->hello;
         break;
+    case DPC_EVENT_ASK:
+        event.ask = msg->ask;
+        break;
     case DPC_EVENT_HEARTBEAT:
         event.heartbeat.message = &msg->heartbeat;
         break;

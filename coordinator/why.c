@@ -99,7 +99,6 @@ add_held(struct why_chain *chain, const uint8_t *key, uint64_t serial)
         why_add_link(
             chain, "lease", server_worker_name(chain->server, key), "audit",
             dpc_format("lease %" PRIu64 " is an audit: what another handed in, once more", serial));
-    why_add_check(chain, key);
 }
 
 static void
@@ -113,6 +112,10 @@ follow_worker(struct why_chain *chain, const struct dpc_worker_record *worker)
     add_disk(chain);
     if (why.lease)
         add_held(chain, worker->key, why.lease);
+    if (why.handing_in)
+        add_held(chain, worker->key, why.handing_in);
+    if (why.lease || why.handing_in)
+        why_add_check(chain, worker->key);
     add_refusals(chain, &why);
     if (why.ask != DPC_ASK_NOTHING)
         return;

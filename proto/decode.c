@@ -136,6 +136,7 @@ read_hello(struct decoding *d, const Dpc__Wire__Envelope *in)
     to->memory_bytes = from->memory_bytes;
     to->tokens_per_s = take_amount(d, from->tokens_per_s, "tokens per second");
     to->token = take_token(from->token);
+    to->handing_in = take_token(from->handing_in);
 }
 
 static void
@@ -149,6 +150,16 @@ read_welcome(struct decoding *d, const Dpc__Wire__Envelope *in)
     to->heartbeat_ms = from->heartbeat_ms;
     to->bulk_endpoint = take_text(d, from->bulk_endpoint, DPC_ENDPOINT_MAX, "bulk endpoint");
     to->mirror = take_text(d, from->mirror, DPC_ENDPOINT_MAX, "mirror");
+    /* Of an older release, which says nothing of it, or of a newer one, which may allow more. */
+    to->leases = from->leases == 0 ? 1 : from->leases;
+    if (to->leases > DPC_LEASES_MAX)
+        to->leases = DPC_LEASES_MAX;
+}
+
+static void
+read_ask(struct decoding *d, const Dpc__Wire__Envelope *in)
+{
+    d->msg.ask.handing_in = take_token(in->ask->handing_in);
 }
 
 static void
@@ -385,7 +396,7 @@ read_admin_reply(struct decoding *d, const Dpc__Wire__Envelope *in)
 static void (*const readers[])(struct decoding *, const Dpc__Wire__Envelope *) = {
     [DPC_MSG_HELLO] = read_hello,
     [DPC_MSG_WELCOME] = read_welcome,
-    [DPC_MSG_ASK] = read_nothing,
+    [DPC_MSG_ASK] = read_ask,
     [DPC_MSG_LEASE] = read_lease,
     [DPC_MSG_WAIT] = read_wait,
     [DPC_MSG_HEARTBEAT] = read_heartbeat,

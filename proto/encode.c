@@ -31,7 +31,7 @@ struct scratch {
         Dpc__Wire__AdminRequest admin_request;
         Dpc__Wire__AdminReply admin_reply;
     };
-    Dpc__Wire__Token token;
+    Dpc__Wire__Token token, handing_in;
     /* A lease's versions, begins, changes and what they are to, data, states. */
     Dpc__Wire__BlobRef refs[4 * DPC_LEVELS_MAX + 3];
     size_t refs_used;
@@ -98,14 +98,20 @@ ref_in_list(struct scratch *s, const struct dpc_blob_ref *from)
 }
 
 static Dpc__Wire__Token *
-token(struct scratch *s, struct dpc_token from)
+put_token(Dpc__Wire__Token *to, struct dpc_token from)
 {
     if (dpc_token_equal(from, (struct dpc_token){0}))
         return NULL;
-    dpc__wire__token__init(&s->token);
-    s->token.incarnation = from.incarnation;
-    s->token.serial = from.serial;
-    return &s->token;
+    dpc__wire__token__init(to);
+    to->incarnation = from.incarnation;
+    to->serial = from.serial;
+    return to;
+}
+
+static Dpc__Wire__Token *
+token(struct scratch *s, struct dpc_token from)
+{
+    return put_token(&s->token, from);
 }
 
 static void
@@ -121,6 +127,7 @@ fill_hello(const struct dpc_msg *msg, struct scratch *s)
     s->hello.memory_bytes = from->memory_bytes;
     s->hello.tokens_per_s = from->tokens_per_s;
     s->hello.token = token(s, from->token);
+    s->hello.handing_in = put_token(&s->handing_in, from->handing_in);
     s->envelope.hello = &s->hello;
 }
 
@@ -135,14 +142,15 @@ fill_welcome(const struct dpc_msg *msg, struct scratch *s)
     s->welcome.heartbeat_ms = from->heartbeat_ms;
     s->welcome.bulk_endpoint = text(s, from->bulk_endpoint, DPC_ENDPOINT_MAX, "bulk endpoint");
     s->welcome.mirror = text(s, from->mirror, DPC_ENDPOINT_MAX, "mirror");
+    s->welcome.leases = count(s, from->leases, DPC_LEASES_MAX, "leases");
     s->envelope.welcome = &s->welcome;
 }
 
 static void
 fill_ask(const struct dpc_msg *msg, struct scratch *s)
 {
-    (void)msg;
     dpc__wire__ask__init(&s->ask);
+    s->ask.handing_in = token(s, msg->ask.handing_in);
     s->envelope.ask = &s->ask;
 }
 

@@ -88,8 +88,9 @@ struct dpc_msg_hello {
     const char *build;         /* program version */
     const char *numeric_class; /* machines of one class compute the same bits */
     uint64_t memory_bytes;
-    double tokens_per_s;    /* measured on this experiment; 0: not yet */
-    struct dpc_token token; /* the lease that it still works on, from before a break */
+    double tokens_per_s; /* measured on this experiment; 0: not yet */
+    /* From before a break: the lease that it still works on, and the one that it hands in. */
+    struct dpc_token token, handing_in;
 };
 
 struct dpc_msg_welcome {
@@ -99,6 +100,13 @@ struct dpc_msg_welcome {
     uint32_t heartbeat_ms;
     const char *bulk_endpoint; /* host "*": the host of the control endpoint */
     const char *mirror;        /* URL of a web server that has blobs, too; "": none */
+    /* That a worker may hold: with DPC_LEASES_MAX it asks for the next one while it hands in the
+     * results of the last. */
+    uint32_t leases;
+};
+
+struct dpc_msg_ask {
+    struct dpc_token handing_in; /* the lease whose results it hands in; zero: none */
 };
 
 struct dpc_msg_lease {
@@ -255,6 +263,7 @@ struct dpc_msg {
     union {
         struct dpc_msg_hello hello;
         struct dpc_msg_welcome welcome;
+        struct dpc_msg_ask ask;
         struct dpc_msg_lease lease;
         struct dpc_msg_wait wait;
         struct dpc_msg_heartbeat heartbeat;

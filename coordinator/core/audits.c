@@ -125,6 +125,13 @@ find_held(const struct dpc_core *core, const struct core_worker *worker)
     return i;
 }
 
+const struct core_audit *
+core_audit_held_by(const struct dpc_core *core, const struct core_worker *worker)
+{
+    uint32_t held = find_held(core, worker);
+    return held < core->audits_count ? &core->audits[held] : NULL;
+}
+
 static struct core_audit *
 held_by(struct dpc_core *core, const struct core_worker *worker)
 {
@@ -179,11 +186,14 @@ is_overdue(const struct dpc_core *core, const struct core_audit *audit)
     return dpc_core_path_made(core, audit->path) > audit->round + OVERDUE_ROUNDS;
 }
 
-/* The one that the worker holds, or the oldest that it may take; behind the last: none. */
+/* The one that the worker is at work on, or the oldest that it may take; behind the last: none, as
+ * for one that hands in another. */
 static uint32_t
 choose(const struct dpc_core *core, const struct core_worker *worker, bool overdue, int64_t now_ms)
 {
     uint32_t held = find_held(core, worker), count = core->audits_count;
+    if (held < count && core->audits[held].handed_in)
+        return count;
     for (uint32_t i = 0; held == count && !worker->record.drained && i < count; i++) {
         const struct core_audit *audit = &core->audits[i];
         if (!is_taken(core, audit, now_ms) && may_take(audit, worker) &&
@@ -209,6 +219,7 @@ core_grant_audit(struct dpc_core *core, struct core_worker *worker, bool overdue
     struct core_audit *audit = &core->audits[chosen];
     if (!held_by(core, worker)) {
         audit->serial = core->phase.next_serial++;
+        audit->handed_in = false;
         memcpy(audit->worker, worker->record.key, sizeof audit->worker);
         worker->record.leases++;
         dpc_put_worker(&actions->batch, &worker->record);
@@ -227,18 +238,18 @@ core_find_audit(struct dpc_core *core, const struct core_worker *worker, struct 
     return same ? audit : NULL;
 }
 
-uint64_t
-core_audit_held_by(const struct dpc_core *core, const struct core_worker *worker)
+void
+core_note_audit_handed_in(struct dpc_core *core, const struct core_worker *worker)
 {
-    uint32_t held = find_held(core, worker);
-    return held < core->audits_count ? core->audits[held].serial : 0;
+    held_by(core, worker)->handed_in = true;
 }
 
 void
-core_leave_audit(struct dpc_core *core, const struct core_worker *worker, uint64_t held_serial)
+core_leave_audit(struct dpc_core *core, const struct core_worker *worker, uint64_t held_serial,
+                 uint64_t handed_in_serial)
 {
     struct core_audit *audit = held_by(core, worker);
-    if (audit && audit->serial != held_serial)
+    if (audit && audit->serial != held_serial && audit->serial != handed_in_serial)
         audit->serial = 0;
 }
 

@@ -644,21 +644,44 @@ dpc_core_round_place(const struct dpc_core *core, uint32_t path, uint32_t round)
     return warm_steps + (uint64_t)(round - core->warm_rounds) * steps;
 }
 
+enum { HELD_MAX = DPC_LEASES_MAX + 1 }; /* by one worker: one may be an audit */
+
+/* Serials of what the worker holds; how many. */
+static uint32_t
+list_serials(const struct dpc_core *core, const uint8_t *key, uint64_t ret_serials[HELD_MAX])
+{
+    const struct core_worker *worker = core_find_worker(core, key);
+    const struct core_audit *audit = worker ? core_audit_held_by(core, worker) : NULL;
+    uint32_t count = 0;
+    if (worker && worker->handing_in)
+        ret_serials[count++] = worker->handing_in->record.serial;
+    if (worker && worker->lease)
+        ret_serials[count++] = worker->lease->record.serial;
+    if (audit)
+        ret_serials[count++] = audit->serial;
+    return count;
+}
+
 uint64_t
 dpc_core_held_by(const struct dpc_core *core, const uint8_t key[static DPC_WORKER_KEY_BYTES])
 {
-    const struct core_worker *worker = core_find_worker(core, key);
-    if (!worker)
-        return 0;
-    return worker->lease ? worker->lease->record.serial : core_audit_held_by(core, worker);
+    uint64_t serials[HELD_MAX], oldest = 0;
+    uint32_t count = list_serials(core, key, serials);
+    for (uint32_t i = 0; i < count; i++)
+        oldest = oldest && oldest < serials[i] ? oldest : serials[i];
+    return oldest;
 }
 
 bool
 dpc_core_expects(struct dpc_core *core, const uint8_t key[static DPC_WORKER_KEY_BYTES],
                  struct dpc_token token)
 {
-    return token.incarnation == core->incarnation && token.serial &&
-           token.serial == dpc_core_held_by(core, key);
+    uint64_t serials[HELD_MAX];
+    uint32_t count = token.incarnation == core->incarnation ? list_serials(core, key, serials) : 0;
+    bool found = false;
+    for (uint32_t i = 0; i < count; i++)
+        found |= serials[i] == token.serial;
+    return found;
 }
 
 uint32_t
@@ -676,12 +699,9 @@ left_of(const struct core_lease *lease, int64_t now_ms)
     return left_ms > 0 ? left_ms : 0;
 }
 
-void
-dpc_core_lease_at(const struct dpc_core *core, uint32_t index, int64_t now_ms,
-                  struct dpc_lease_view *ret_view)
+static void
+view_lease(const struct core_lease *lease, int64_t now_ms, struct dpc_lease_view *ret_view)
 {
-    assert(index < core->leases_count);
-    const struct core_lease *lease = core->leases[index];
     *ret_view = (struct dpc_lease_view){
         .serial = lease->record.serial,
         .kind = lease->record.kind,
@@ -695,8 +715,30 @@ dpc_core_lease_at(const struct dpc_core *core, uint32_t index, int64_t now_ms,
         .age_ms = now_ms - lease->granted_ms,
         .left_ms = left_of(lease, now_ms),
         .tokens_per_s = lease->tokens_per_s,
+        .handing_in = lease->handing_in,
     };
     memcpy(ret_view->worker, lease->record.worker, DPC_WORKER_KEY_BYTES);
+}
+
+void
+dpc_core_lease_at(const struct dpc_core *core, uint32_t index, int64_t now_ms,
+                  struct dpc_lease_view *ret_view)
+{
+    assert(index < core->leases_count);
+    view_lease(core->leases[index], now_ms, ret_view);
+}
+
+uint32_t
+dpc_core_leases_of(const struct dpc_core *core, const uint8_t key[static DPC_WORKER_KEY_BYTES],
+                   int64_t now_ms, struct dpc_lease_view ret_views[static DPC_LEASES_MAX])
+{
+    const struct core_worker *worker = core_find_worker(core, key);
+    uint32_t count = 0;
+    if (worker && worker->lease)
+        view_lease(worker->lease, now_ms, &ret_views[count++]);
+    if (worker && worker->handing_in)
+        view_lease(worker->handing_in, now_ms, &ret_views[count++]);
+    return count;
 }
 
 bool

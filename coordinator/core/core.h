@@ -193,6 +193,7 @@ struct dpc_event {
         struct {
             const struct dpc_msg_hello *message;
         } hello;
+        struct dpc_msg_ask ask;
         struct {
             const struct dpc_msg_heartbeat *message;
         } heartbeat;
@@ -347,8 +348,10 @@ struct dpc_lease_view {
     int64_t left_ms; /* of its time; -1: it was given as long as it takes */
     double tokens_per_s;
     uint8_t worker[DPC_WORKER_KEY_BYTES];
+    bool handing_in; /* the worker is done with it, and has asked for another one */
 };
-/* Serial of the lease, or of the audit, that the worker holds; 0: neither. */
+/* Serial of the lease, or of the audit, that the worker holds; of two the older one, which it hands
+ * in; 0: neither. */
 uint64_t dpc_core_held_by(const struct dpc_core *core,
                           const uint8_t worker[static DPC_WORKER_KEY_BYTES]);
 /* Does the worker hold the lease or the audit with this token? Else nothing that it hands in under
@@ -358,6 +361,10 @@ bool dpc_core_expects(struct dpc_core *core, const uint8_t worker[static DPC_WOR
 uint32_t dpc_core_leases_count(const struct dpc_core *core);
 void dpc_core_lease_at(const struct dpc_core *core, uint32_t index, int64_t now_ms,
                        struct dpc_lease_view *ret_view);
+/* Those of one worker, audits left out, the one that it is at work on first; how many. */
+uint32_t dpc_core_leases_of(const struct dpc_core *core,
+                            const uint8_t worker[static DPC_WORKER_KEY_BYTES], int64_t now_ms,
+                            struct dpc_lease_view ret_views[static DPC_LEASES_MAX]);
 /* Is a worker that has said nothing for so long taken to be away? */
 bool dpc_core_is_silent(const struct dpc_core *core, int64_t silent_ms);
 uint32_t dpc_core_workers_count(const struct dpc_core *core);

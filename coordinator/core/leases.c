@@ -207,16 +207,53 @@ core_note_fruitless(const struct dpc_core *core, struct core_worker *worker)
         worker->not_before_ms = core->now_ms + ((int64_t)core->heartbeat_ms << doublings);
 }
 
-/* What a worker does not hold any more, it will not hand in: others need not wait for it. */
+static uint64_t
+serial_of(const struct dpc_core *core, struct dpc_token token)
+{
+    return token.incarnation == core->incarnation ? token.serial : 0;
+}
+
+/* The worker is done with that lease and hands it in. What it handed in before is over, since it
+ * does that one after the other. A message that is late changes nothing: serials only grow. */
 static void
-end_other_lease(struct dpc_core *core, struct core_worker *worker, uint64_t held_serial,
+note_handing_in(struct dpc_core *core, struct core_worker *worker, uint64_t serial,
                 struct dpc_actions *actions)
 {
-    core_leave_audit(core, worker, held_serial);
-    if (worker->lease && worker->lease->record.serial != held_serial) {
-        core_end_lease(core, worker->lease, actions);
+    const struct core_audit *audit = core_audit_held_by(core, worker);
+    bool is_lease = worker->lease && worker->lease->record.serial == serial;
+    bool is_audit = audit && audit->serial == serial && !audit->handed_in;
+    bool had_audit = is_lease && audit && audit->handed_in;
+    if (!is_lease && !is_audit)
+        return;
+    if (worker->handing_in || had_audit)
         core_note_fruitless(core, worker);
+    if (worker->handing_in)
+        core_end_lease(core, worker->handing_in, actions);
+    if (had_audit)
+        core_leave_audit(core, worker, 0, 0);
+    if (is_lease)
+        core_note_handing_in(worker);
+    else
+        core_note_audit_handed_in(core, worker);
+}
+
+/* What a worker does not hold any more, it will not hand in: others need not wait for it. */
+static void
+end_other_leases(struct dpc_core *core, struct core_worker *worker, uint64_t held_serial,
+                 uint64_t handed_in_serial, struct dpc_actions *actions)
+{
+    struct core_lease *const leases[] = {worker->handing_in, worker->lease};
+    bool ended = false;
+    core_leave_audit(core, worker, held_serial, handed_in_serial);
+    for (size_t i = 0; i < sizeof leases / sizeof *leases; i++) {
+        if (!leases[i] || leases[i]->record.serial == held_serial ||
+            leases[i]->record.serial == handed_in_serial)
+            continue;
+        core_end_lease(core, leases[i], actions);
+        ended = true;
     }
+    if (ended)
+        core_note_fruitless(core, worker);
 }
 
 static bool
@@ -281,15 +318,22 @@ core_keep_class(struct dpc_core *core, const struct core_worker *worker)
         memcpy(core->phase.numeric_class, worker->numeric_class, sizeof core->phase.numeric_class);
 }
 
+static bool
+names(const struct dpc_core *core, const struct dpc_msg_hello *hello,
+      const struct core_lease *lease)
+{
+    return lease && (lease->record.serial == serial_of(core, hello->token) ||
+                     lease->record.serial == serial_of(core, hello->handing_in));
+}
+
 /* It fell silent with a lease and is back, while another class has been let in: whoever hands in
  * first decides. */
 static bool
 comes_back_in_time(const struct dpc_core *core, const struct core_worker *worker,
                    const struct dpc_msg_hello *hello)
 {
-    return worker && worker->lease && !core->phase.numeric_class[0] &&
-           hello->token.incarnation == core->incarnation &&
-           hello->token.serial == worker->lease->record.serial &&
+    return worker && !core->phase.numeric_class[0] &&
+           (names(core, hello, worker->lease) || names(core, hello, worker->handing_in)) &&
            is_class(worker->numeric_class, hello->numeric_class);
 }
 
@@ -332,8 +376,9 @@ core_on_hello(struct dpc_core *core, const struct dpc_event *event, int64_t now_
     worker->tokens_per_s = hello->tokens_per_s;
     dpc_put_worker(&actions->batch, &worker->record);
     (void)snprintf(worker->numeric_class, sizeof worker->numeric_class, "%s", hello->numeric_class);
-    bool holds = hello->token.incarnation == core->incarnation;
-    end_other_lease(core, worker, holds ? hello->token.serial : 0, actions);
+    end_other_leases(core, worker, serial_of(core, hello->token),
+                     serial_of(core, hello->handing_in), actions);
+    note_handing_in(core, worker, serial_of(core, hello->handing_in), actions);
 
     struct dpc_msg *reply = core_reply(actions, DPC_MSG_WELCOME);
     reply->welcome = (struct dpc_msg_welcome){
@@ -343,6 +388,7 @@ core_on_hello(struct dpc_core *core, const struct dpc_event *event, int64_t now_
         .heartbeat_ms = core->heartbeat_ms,
         .bulk_endpoint = core->bulk_endpoint,
         .mirror = core->mirror,
+        .leases = DPC_LEASES_MAX,
     };
 }
 
@@ -407,11 +453,12 @@ core_on_ask(struct dpc_core *core, const struct dpc_event *event, int64_t now_ms
     struct core_worker *worker = heard(core, event->worker, now_ms, actions);
     if (!worker)
         return;
+    note_handing_in(core, worker, serial_of(core, event->ask.handing_in), actions);
     enum dpc_ask ask = core_judge_ask(core, worker, now_ms);
     if (worker->lease && ask != DPC_ASK_BARRED && ask != DPC_ASK_AGAIN)
         core_end_lease(core, worker->lease, actions); /* what it said does not hold any more */
     if (ask == DPC_ASK_LEASE && !grant_new(core, worker, now_ms, actions))
-        ask = core_tasks_ready(core) ? DPC_ASK_TOO_LARGE : DPC_ASK_NOTHING;
+        ask = worker->too_large ? core_foresee_choice(core, worker, now_ms) : DPC_ASK_NOTHING;
     /* Asked twice (the answer was lost): the same lease again. */
     if (ask != DPC_ASK_LEASE && ask != DPC_ASK_AGAIN)
         reply_reason(core, worker, ask, now_ms, actions);
@@ -481,7 +528,7 @@ core_on_give_back(struct dpc_core *core, const struct dpc_event *event, int64_t 
     if (audit && message->too_large)
         note_too_large(core, worker, audit->path);
     if (audit)
-        core_leave_audit(core, worker, 0);
+        core_leave_audit(core, worker, 0, 0);
     struct core_lease *lease = message->token.incarnation == core->incarnation
                                    ? core_find_lease(core, message->token.serial)
                                    : NULL;
@@ -505,6 +552,6 @@ core_on_leave(struct dpc_core *core, const struct dpc_event *event, int64_t now_
     if (!worker)
         return;
     core_set_connected(core, worker, false);
-    end_other_lease(core, worker, 0, actions);
+    end_other_leases(core, worker, 0, 0, actions);
     core_reply(actions, DPC_MSG_ACK);
 }

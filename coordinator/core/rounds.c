@@ -618,9 +618,9 @@ accept(struct dpc_core *core, struct core_lease *lease, const struct dpc_event *
 }
 
 /* The lease is gone: was it this very submission that was accepted, or somebody else's? A worker
- * holds one lease at a time and repeats only its last submission, so its last accepted serial
- * tells; the path, the chunks and the phase may have gone on meanwhile, and the process may be
- * another. */
+ * hands in one lease after the other and repeats only its last submission, so its last accepted
+ * serial tells; the path, the chunks and the phase may have gone on meanwhile, and the process may
+ * be another. */
 static enum dpc_verdict
 verdict_without_lease(const struct dpc_core *core, const struct core_worker *worker,
                       const struct dpc_msg_submit *submit)
@@ -738,7 +738,7 @@ core_on_submit(struct dpc_core *core, const struct dpc_event *event, int64_t now
                                    ? core_find_lease(core, submit->token.serial)
                                    : NULL;
     if (DPC_PLANTED(DPC_PLANTED_NO_FENCE))
-        lease = core_find_lease_of(core, event->worker);
+        lease = worker->lease;
     if (!lease || memcmp(lease->record.worker, event->worker, DPC_WORKER_KEY_BYTES) != 0) {
         answer_without_lease(core, worker, submit, actions);
         return;

@@ -17,9 +17,11 @@ core_bar_worker(struct dpc_core *core, struct core_worker *worker, enum dpc_stan
     worker->record.standing = standing;
     dpc_put_worker(&actions->batch, &worker->record);
     core_set_connected(core, worker, false);
+    if (worker->handing_in)
+        core_end_lease(core, worker->handing_in, actions);
     if (worker->lease && !DPC_PLANTED(DPC_PLANTED_BARRED_LEASED))
         core_end_lease(core, worker->lease, actions);
-    core_leave_audit(core, worker, 0);
+    core_leave_audit(core, worker, 0, 0);
 }
 
 void

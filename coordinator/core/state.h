@@ -90,6 +90,7 @@ struct core_lease {
     enum core_sort sort;
     int64_t heard_ms, granted_ms, progressed_ms;
     bool restored;                   /* granted by a process before this one: when is not known */
+    bool handing_in;                 /* its worker is done with it, and has asked for another one */
     uint32_t steps_done, steps_most; /* as last told; the most that ever was */
     uint32_t steps_count;
     double tokens_per_s;
@@ -125,6 +126,7 @@ struct core_audit {
     struct core_answer answers[3];
     /* Who is at work on it; serial 0: nobody. */
     uint64_t serial;
+    bool handed_in; /* its worker is done, and has asked for other work */
     uint8_t worker[DPC_WORKER_KEY_BYTES];
     int64_t heard_ms;
 };
@@ -142,7 +144,8 @@ struct core_worker {
     bool connected;
     double tokens_per_s;
     char numeric_class[DPC_NAME_MAX]; /* of its last hello; "": none since the start */
-    struct core_lease *lease;         /* NULL: holds none, or that of an audit */
+    struct core_lease *lease;         /* that it is at work on; NULL: none, or an audit's */
+    struct core_lease *handing_in;    /* one from before, whose results come; NULL: none */
     /* core_path_bytes of the smallest path that did not fit its memory since its last hello; 0:
      * none. It gets smaller ones alone. */
     uint64_t too_large;
@@ -278,11 +281,11 @@ struct core_worker *core_find_worker(const struct dpc_core *core, const uint8_t 
 /* One that is not there yet; pointers to others do not last. */
 struct core_worker *core_add_worker(struct dpc_core *core, const struct dpc_worker_record *record);
 struct core_lease *core_find_lease(struct dpc_core *core, uint64_t serial);
-/* The lease that a worker holds; NULL when it holds none. */
-struct core_lease *core_find_lease_of(struct dpc_core *core, const uint8_t *key);
 /* Of the sort, on the path or chunk number `task`; the caller places the task again. */
 struct core_lease *core_add_lease(struct dpc_core *core, const struct dpc_lease_record *record,
                                   enum core_sort sort, uint32_t task);
+/* The worker hands in its lease from now on. */
+void core_note_handing_in(struct core_worker *worker);
 void core_end_lease(struct dpc_core *core, struct core_lease *lease, struct dpc_actions *actions);
 /* Ends every lease on the same task as `of`, and `of` itself. */
 void core_end_task_leases(struct dpc_core *core, const struct core_lease *of,
@@ -310,8 +313,8 @@ bool core_choose(struct dpc_core *core, const struct core_worker *worker, int64_
 enum dpc_ask core_foresee_choice(const struct dpc_core *core, const struct core_worker *worker,
                                  int64_t now_ms);
 /* Tasks that wait for somebody, that somebody holds, and that failed wherever they were tried. */
-uint32_t core_tasks_ready(const struct dpc_core *core);
-uint32_t core_tasks_held(const struct dpc_core *core);
+uint32_t core_tasks_ready(const struct dpc_core *core, int64_t now_ms);
+uint32_t core_tasks_held(const struct dpc_core *core, int64_t now_ms);
 uint32_t core_tasks_failing(const struct dpc_core *core);
 /* Until the first of those that are held is for others, too; INT64_MAX: none is held. */
 int64_t core_until_quiet(const struct dpc_core *core, int64_t now_ms);
@@ -456,10 +459,14 @@ bool core_has_audit_for(const struct dpc_core *core, const struct core_worker *w
 /* The audit that the worker is at work on under this token; NULL: none. */
 struct core_audit *core_find_audit(struct dpc_core *core, const struct core_worker *worker,
                                    struct dpc_token token);
-/* It goes on with no other one than that of the serial. */
-uint64_t core_audit_held_by(const struct dpc_core *core, const struct core_worker *worker);
-void core_leave_audit(struct dpc_core *core, const struct core_worker *worker,
-                      uint64_t held_serial);
+/* The audit that the worker holds, under whatever serial; NULL: none. */
+const struct core_audit *core_audit_held_by(const struct dpc_core *core,
+                                            const struct core_worker *worker);
+/* The worker has done the one that it holds, and hands it in. */
+void core_note_audit_handed_in(struct dpc_core *core, const struct core_worker *worker);
+/* It goes on with no other one than those of the serials. */
+void core_leave_audit(struct dpc_core *core, const struct core_worker *worker, uint64_t held_serial,
+                      uint64_t handed_in_serial);
 /* A rollback has discarded what the module's paths were trained from. */
 void core_drop_audits(struct dpc_core *core, uint32_t module);
 /* The worker's submission for it: answered, and held against the others'. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Workers by key, leases by serial, by holder and by task. A table of slots finds a worker; a
- * worker holds one lease at most, and a task knows its few. Leases stay where they are in memory;
+ * worker holds two leases at most, and a task knows its few. Leases stay where they are in memory;
  * what is kept in order is pointers, so that ten thousand of them move in a microsecond. */
 #include "coordinator/core/state.h"
 
@@ -88,13 +88,6 @@ core_find_lease(struct dpc_core *core, uint64_t serial)
     return found ? core->leases[at] : NULL;
 }
 
-struct core_lease *
-core_find_lease_of(struct dpc_core *core, const uint8_t *key)
-{
-    struct core_worker *worker = core_find_worker(core, key);
-    return worker ? worker->lease : NULL;
-}
-
 /* Where the leases on this one's task begin. */
 static struct core_lease **
 task_leases(struct dpc_core *core, const struct core_lease *lease)
@@ -131,9 +124,19 @@ core_add_lease(struct dpc_core *core, const struct dpc_lease_record *record, enu
     lease->next = *first;
     *first = lease;
     struct core_worker *worker = core_find_worker(core, record->worker);
+    if (worker && worker->lease) /* after a restart: who has two hands in the older one */
+        core_note_handing_in(worker);
     if (worker)
         worker->lease = lease;
     return lease;
+}
+
+void
+core_note_handing_in(struct core_worker *worker)
+{
+    worker->handing_in = worker->lease;
+    worker->handing_in->handing_in = true;
+    worker->lease = NULL;
 }
 
 static void
@@ -152,6 +155,8 @@ forget_lease(struct dpc_core *core, struct core_lease *lease)
     struct core_worker *worker = core_find_worker(core, lease->record.worker);
     if (worker && worker->lease == lease)
         worker->lease = NULL;
+    if (worker && worker->handing_in == lease)
+        worker->handing_in = NULL;
 }
 
 void

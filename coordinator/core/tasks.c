@@ -127,6 +127,30 @@ core_hear_of(struct dpc_core *core, struct core_lease *lease, int64_t now_ms)
     core_refresh_task(core, lease->sort, lease->task);
 }
 
+/* --- What suits whom. */
+
+bool
+core_fits(const struct dpc_core *core, const struct core_worker *worker, uint32_t path)
+{
+    return worker->too_large == 0 || core_path_bytes(core, path) < worker->too_large;
+}
+
+static uint32_t
+path_of(const struct dpc_core *core, enum core_sort sort, uint32_t task)
+{
+    return sort == CORE_CHUNKING ? core->chunks[task].path : task;
+}
+
+/* It has the memory, and is none to back up what it hands in itself. */
+static bool
+suits(const struct dpc_core *core, const struct core_worker *worker, enum core_sort sort,
+      uint32_t task)
+{
+    const struct core_lease *own = worker->handing_in;
+    bool is_own = own && own->sort == sort && own->task == task;
+    return !is_own && core_fits(core, worker, path_of(core, sort, task));
+}
+
 /* --- Who trained what last. */
 
 void
@@ -161,7 +185,7 @@ prefer_own(struct dpc_core *core, const struct core_worker *worker, uint32_t bes
     uint32_t path = worker->first_trained;
     for (int i = 0; i < AFFINE_MAX && path != CORE_NOBODY; i++, path = core->paths[path].behind) {
         if (core_heap_has(&core->training.waiting, path) &&
-            core->training.waiting.keys[path] == key && core_fits(core, worker, path))
+            core->training.waiting.keys[path] == key && suits(core, worker, CORE_TRAINING, path))
             return path;
     }
     return best;
@@ -199,7 +223,7 @@ prefer_apart(const struct dpc_core *core, const struct core_worker *worker, uint
     uint32_t least = count_given(core, worker, best);
     for (uint32_t i = 0; i < waiting->count && i < AFFINE_MAX && least; i++) {
         uint32_t path = waiting->items[i];
-        bool may = waiting->keys[path] == key && core_fits(core, worker, path);
+        bool may = waiting->keys[path] == key && suits(core, worker, CORE_TRAINING, path);
         uint32_t given = may ? count_given(core, worker, path) : least;
         if (given < least) {
             least = given;
@@ -276,27 +300,21 @@ release_quiet(struct dpc_core *core, enum core_sort sort, int64_t now_ms)
     }
 }
 
-bool
-core_fits(const struct dpc_core *core, const struct core_worker *worker, uint32_t path)
-{
-    return worker->too_large == 0 || core_path_bytes(core, path) < worker->too_large;
-}
-
-/* The first of the tasks that wait that the worker has the memory for. Only for one that lacks it
- * all of them are looked at. */
+/* The first of the tasks that wait that suits the worker. Only where the very first does not all of
+ * them are looked at. */
 static bool
-first_waiting(const struct dpc_core *core, const struct core_tasks *tasks,
-              const struct core_worker *worker, uint32_t *ret_task, int64_t *ret_key)
+first_waiting(const struct dpc_core *core, enum core_sort sort, const struct core_worker *worker,
+              uint32_t *ret_task, int64_t *ret_key)
 {
-    const struct core_heap *waiting = &tasks->waiting;
-    bool chunks = tasks == &core->chunking, found = false;
-    if (worker->too_large == 0)
-        return core_heap_first(waiting, ret_task, ret_key);
+    const struct core_heap *waiting = &look_at(core, sort)->waiting;
+    bool found = false;
+    if (!core_heap_first(waiting, ret_task, ret_key) || suits(core, worker, sort, *ret_task))
+        return waiting->count > 0;
     for (uint32_t i = 0; i < waiting->count; i++) {
         uint32_t task = waiting->items[i];
         int64_t key = waiting->keys[task];
         bool sooner = !found || key < *ret_key || (key == *ret_key && task < *ret_task);
-        if (!sooner || !core_fits(core, worker, chunks ? core->chunks[task].path : task))
+        if (!sooner || !suits(core, worker, sort, task))
             continue;
         *ret_task = task;
         *ret_key = key;
@@ -312,7 +330,7 @@ choose_chunk(struct dpc_core *core, const struct core_worker *worker, int64_t no
 {
     int64_t key;
     release_quiet(core, CORE_CHUNKING, now_ms);
-    if (!first_waiting(core, &core->chunking, worker, ret_index, &key))
+    if (!first_waiting(core, CORE_CHUNKING, worker, ret_index, &key))
         return false;
     const struct core_chunk *chunk = &core->chunks[*ret_index];
     *ret_task = (struct dpc_lease_record){
@@ -331,7 +349,7 @@ choose_training(struct dpc_core *core, const struct core_worker *worker, int64_t
 {
     int64_t key;
     release_quiet(core, CORE_TRAINING, now_ms);
-    if (!first_waiting(core, &core->training, worker, ret_index, &key))
+    if (!first_waiting(core, CORE_TRAINING, worker, ret_index, &key))
         return false;
     *ret_index = prefer_own(core, worker, *ret_index, key);
     if (core->experiment->trust == DPC_TRUST_OPEN)
@@ -352,7 +370,7 @@ choose_rating(struct dpc_core *core, const struct core_worker *worker, bool urge
 {
     int64_t key;
     release_quiet(core, CORE_RATING, now_ms);
-    if (!first_waiting(core, &core->rating, worker, ret_index, &key) ||
+    if (!first_waiting(core, CORE_RATING, worker, ret_index, &key) ||
         (urgent && -key < core->experiment->keep_rounds))
         return false;
     const struct dpc_best_record *record = &core->bests[*ret_index].record;
@@ -388,18 +406,6 @@ core_choose(struct dpc_core *core, const struct core_worker *worker, int64_t now
 }
 
 /* --- Foreseeing, which changes nothing. */
-
-uint32_t
-core_tasks_ready(const struct dpc_core *core)
-{
-    return core->training.waiting.count + core->chunking.waiting.count + core->rating.waiting.count;
-}
-
-uint32_t
-core_tasks_held(const struct dpc_core *core)
-{
-    return core->training.watched.count + core->chunking.watched.count + core->rating.watched.count;
-}
 
 uint32_t
 core_tasks_failing(const struct dpc_core *core)
@@ -443,21 +449,60 @@ dpc_core_backup_in(const struct dpc_core *core, uint32_t index, int64_t now_ms)
     return lease->record.round == round ? core_open_in(core, lease->sort, lease->task, now_ms) : -1;
 }
 
+/* Of the tasks of a sort that are watched those that release_quiet would leave so, and the first
+ * instant of theirs, if it is before `*first_ms`. */
+static uint32_t
+count_held(const struct dpc_core *core, enum core_sort sort, int64_t now_ms, int64_t *first_ms)
+{
+    const struct core_heap *watched = &look_at(core, sort)->watched;
+    uint32_t task, count = 0;
+    int64_t key;
+    if (!core_heap_first(watched, &task, &key))
+        return 0;
+    if (key > now_ms) {
+        *first_ms = key < *first_ms ? key : *first_ms;
+        return watched->count;
+    }
+    for (uint32_t i = 0; i < watched->count; i++) {
+        key = quiet_of(core, sort, watched->items[i], now_ms);
+        if (key > now_ms && key < *first_ms)
+            *first_ms = key;
+        count += key > now_ms;
+    }
+    return count;
+}
+
+static uint32_t
+count_all_held(const struct dpc_core *core, int64_t now_ms, int64_t *ret_first_ms)
+{
+    *ret_first_ms = INT64_MAX;
+    return count_held(core, CORE_TRAINING, now_ms, ret_first_ms) +
+           count_held(core, CORE_CHUNKING, now_ms, ret_first_ms) +
+           count_held(core, CORE_RATING, now_ms, ret_first_ms);
+}
+
+uint32_t
+core_tasks_held(const struct dpc_core *core, int64_t now_ms)
+{
+    int64_t first_ms;
+    return count_all_held(core, now_ms, &first_ms);
+}
+
+uint32_t
+core_tasks_ready(const struct dpc_core *core, int64_t now_ms)
+{
+    const struct core_tasks *const sorts[] = {&core->training, &core->chunking, &core->rating};
+    uint32_t count = 0;
+    for (int i = 0; i < 3; i++)
+        count += sorts[i]->waiting.count + sorts[i]->watched.count;
+    return count - core_tasks_held(core, now_ms);
+}
+
 int64_t
 core_until_quiet(const struct dpc_core *core, int64_t now_ms)
 {
-    int64_t first_ms = INT64_MAX, key;
-    uint32_t task;
-    for (int sort = CORE_TRAINING; sort <= CORE_RATING; sort++) {
-        const struct core_heap *watched = &look_at(core, (enum core_sort)sort)->watched;
-        bool some = core_heap_first(watched, &task, &key), passed = some && key <= now_ms;
-        if (some && !passed && key < first_ms)
-            first_ms = key;
-        for (uint32_t i = 0; passed && i < watched->count; i++) {
-            key = quiet_of(core, (enum core_sort)sort, watched->items[i], now_ms);
-            first_ms = key < first_ms ? key : first_ms;
-        }
-    }
+    int64_t first_ms;
+    (void)count_all_held(core, now_ms, &first_ms);
     return first_ms == INT64_MAX ? INT64_MAX : first_ms - now_ms;
 }
 
@@ -486,12 +531,11 @@ core_foresee_choice(const struct dpc_core *core, const struct core_worker *worke
         for (uint32_t i = 0; i < waiting + tasks->watched.count; i++) {
             uint32_t task =
                 i < waiting ? tasks->waiting.items[i] : tasks->watched.items[i - waiting];
-            uint32_t path = sort == CORE_CHUNKING ? core->chunks[task].path : task;
             if (i >= waiting && !is_quiet(core, (enum core_sort)sort, task, worker, now_ms))
                 continue;
-            if (core_fits(core, worker, path))
+            if (suits(core, worker, (enum core_sort)sort, task))
                 return DPC_ASK_LEASE;
-            some = true;
+            some |= !core_fits(core, worker, path_of(core, (enum core_sort)sort, task));
         }
     }
     return some ? DPC_ASK_TOO_LARGE : DPC_ASK_NOTHING;

@@ -55,7 +55,8 @@ core_judge_ask(const struct dpc_core *core, const struct core_worker *worker, in
         return DPC_ASK_PAUSED;
     if (core->phase.phase == DPC_PHASE_FINISHED)
         return DPC_ASK_FINISHED;
-    if (core_audit_held_by(core, worker))
+    const struct core_audit *audit = core_audit_held_by(core, worker);
+    if (audit && !audit->handed_in)
         return DPC_ASK_AGAIN;
     return worker->record.drained ? DPC_ASK_DRAINED : DPC_ASK_LEASE;
 }
@@ -65,7 +66,7 @@ tell_nothing(const struct dpc_core *core, int64_t now_ms, char *ret_text, size_t
 {
     char held[64] = "", due[32];
     const char *phase = dpc_phase_name(core->phase.phase);
-    uint32_t count = core_tasks_held(core);
+    uint32_t count = core_tasks_held(core, now_ms);
     if (count)
         (void)snprintf(held, sizeof held, ": %u held, the first backup is due in %s", count,
                        dpc_why_time(core_until_quiet(core, now_ms), due));
@@ -152,8 +153,8 @@ dpc_core_why_tasks(const struct dpc_core *core, int64_t now_ms, struct dpc_why_t
 {
     int64_t quiet_ms = core_until_quiet(core, now_ms);
     *ret_tasks = (struct dpc_why_tasks){
-        .ready = core_tasks_ready(core),
-        .held = core_tasks_held(core),
+        .ready = core_tasks_ready(core, now_ms),
+        .held = core_tasks_held(core, now_ms),
         .failing = core->failures_count ? core_tasks_failing(core) : 0,
         .backup_ms = quiet_ms == INT64_MAX ? -1
                      : quiet_ms > 0        ? quiet_ms
@@ -163,6 +164,20 @@ dpc_core_why_tasks(const struct dpc_core *core, int64_t now_ms, struct dpc_why_t
     };
     for (uint32_t i = 0; i < core->topology.modules_count; i++)
         ret_tasks->folding += core->modules[i].folding;
+}
+
+static void
+list_held(const struct dpc_core *core, const struct core_worker *worker, struct dpc_why_worker *why)
+{
+    const struct core_audit *audit = core_audit_held_by(core, worker);
+    if (audit && audit->handed_in)
+        why->handing_in = audit->serial;
+    else if (audit)
+        why->lease = audit->serial;
+    if (worker->lease)
+        why->lease = worker->lease->record.serial;
+    if (worker->handing_in)
+        why->handing_in = worker->handing_in->record.serial;
 }
 
 void
@@ -182,7 +197,7 @@ dpc_core_why_worker(const struct dpc_core *core, const uint8_t key[static DPC_WO
     ret_why->silent_ms = now_ms - worker->heard_ms;
     ret_why->connected = core_is_there(core, worker, now_ms);
     ret_why->heartbeat_ms = core->heartbeat_ms;
-    ret_why->lease = dpc_core_held_by(core, key);
+    list_held(core, worker, ret_why);
     ret_why->fruitless = worker->fruitless;
     ret_why->too_large = worker->too_large;
     list_refusals(worker->refusals, ret_why);

@@ -59,7 +59,8 @@ struct dpc_why_worker {
     bool greeted;                /* it has said hello to this process */
     int64_t silent_ms;           /* if so */
     uint32_t heartbeat_ms;
-    uint64_t lease;     /* serial of the lease or audit that it holds; 0: neither */
+    /* Serials of the lease or audit that it is at work on, and of what it hands in; 0: none. */
+    uint64_t lease, handing_in;
     uint32_t fruitless; /* leases in a row that came to nothing */
     uint64_t too_large; /* bytes of the smallest path that did not fit; 0: all did */
     struct dpc_why_tasks tasks;

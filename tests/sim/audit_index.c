@@ -152,10 +152,10 @@ check_workers(struct sim *sim, struct dpc_core *core)
 {
     for (uint32_t i = 0; i < core->leases_count; i++) {
         struct core_lease *lease = core->leases[i];
-        if (core_find_lease(core, lease->record.serial) != lease ||
-            core_find_lease_of(core, lease->record.worker) != lease)
-            sim_fail(sim, "lease %llu is not found", (unsigned long long)lease->record.serial);
         const struct core_worker *holder = core_find_worker(core, lease->record.worker);
+        if (core_find_lease(core, lease->record.serial) != lease || !holder ||
+            (holder->lease != lease && holder->handing_in != lease))
+            sim_fail(sim, "lease %llu is not found", (unsigned long long)lease->record.serial);
         if (holder && !core_fits(core, holder, lease->record.path))
             sim_fail(sim, "lease %llu is too large for its worker",
                      (unsigned long long)lease->record.serial);

@@ -514,7 +514,7 @@ sim_check_bounds(struct sim *sim)
     const struct dpc_core *core = sim->coordinator.core;
     if (sim->queue.count > SIM_EVENTS_MAX)
         sim_fail(sim, "%u events wait: something runs away", sim->queue.count);
-    if (core && dpc_core_leases_count(core) > sim->plan.workers)
+    if (core && dpc_core_leases_count(core) > DPC_LEASES_MAX * sim->plan.workers)
         sim_fail(sim, "%u leases for %u workers", dpc_core_leases_count(core), sim->plan.workers);
     if (core && dpc_core_workers_count(core) > sim->plan.workers)
         sim_fail(sim, "%u workers are known of %u", dpc_core_workers_count(core),

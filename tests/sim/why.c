@@ -31,7 +31,9 @@ sim_check_why(struct sim *sim, const struct dpc_event *event, int64_t now_ms,
     const struct dpc_msg *reply = &sim->coordinator.actions.reply;
     struct dpc_why_worker after;
     dpc_core_why_worker(sim->coordinator.core, event->worker, now_ms, &after);
-    if (before->connected || before->tasks.failing == 0)
+    /* That it is done with its lease is only known once it asks. */
+    bool passes = before->lease && before->lease == event->ask.handing_in.serial;
+    if (!passes && (before->connected || before->tasks.failing == 0))
         check_foreseen(sim, before);
     if (reply->type == DPC_MSG_LEASE &&
         (after.ask != DPC_ASK_AGAIN || after.lease != reply->lease.token.serial))

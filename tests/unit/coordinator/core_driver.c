@@ -355,11 +355,18 @@ driver_hello(struct driver *driver, uint8_t worker, struct dpc_token held)
 }
 
 const struct dpc_msg *
-driver_ask(struct driver *driver, uint8_t worker)
+driver_ask_handing_in(struct driver *driver, uint8_t worker, struct dpc_token handing_in)
 {
     struct dpc_event event = event_of(DPC_EVENT_ASK, worker);
+    event.ask.handing_in = handing_in;
     driver_step(driver, &event);
     return &driver->actions.reply;
+}
+
+const struct dpc_msg *
+driver_ask(struct driver *driver, uint8_t worker)
+{
+    return driver_ask_handing_in(driver, worker, (struct dpc_token){0});
 }
 
 struct dpc_msg_lease

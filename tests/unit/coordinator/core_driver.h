@@ -43,6 +43,9 @@ void driver_release_folds(struct driver *driver);
 /* Worker number `worker` says something; the core's reply is returned. */
 const struct dpc_msg *driver_hello(struct driver *driver, uint8_t worker, struct dpc_token held);
 const struct dpc_msg *driver_ask(struct driver *driver, uint8_t worker);
+/* While it hands in that lease. */
+const struct dpc_msg *driver_ask_handing_in(struct driver *driver, uint8_t worker,
+                                            struct dpc_token handing_in);
 /* The lease that it gets when it asks: there must be one. */
 struct dpc_msg_lease driver_lease(struct driver *driver, uint8_t worker);
 const struct dpc_msg *driver_heartbeat(struct driver *driver, uint8_t worker,

@@ -191,7 +191,11 @@ sample_session(struct dpc_msg *msg, bool largest)
             .memory_bytes = largest ? UINT64_MAX : 1 << 30,
             .tokens_per_s = largest ? DBL_MAX : 1234.5,
             .token = token_of(largest),
+            .handing_in = token_of(largest),
         };
+        break;
+    case DPC_MSG_ASK:
+        msg->ask.handing_in = token_of(largest);
         break;
     case DPC_MSG_WELCOME:
         msg->welcome = (struct dpc_msg_welcome){
@@ -202,6 +206,7 @@ sample_session(struct dpc_msg *msg, bool largest)
             .heartbeat_ms = largest ? UINT32_MAX : 2000,
             .bulk_endpoint = largest ? text_of(DPC_ENDPOINT_MAX) : "tcp://*:7601",
             .mirror = largest ? text_of(DPC_ENDPOINT_MAX) : "https://host/blobs",
+            .leases = DPC_LEASES_MAX,
         };
         break;
     default:
@@ -257,8 +262,9 @@ dpc_sample(enum dpc_msg_type type, int kind, struct dpc_msg *ret_msg)
         sample_verdict(&ret_msg->verdict, largest);
     else if (type >= DPC_MSG_FETCH && type <= DPC_MSG_HAVE)
         sample_bulk(ret_msg, largest);
-    else if (type == DPC_MSG_HELLO || type == DPC_MSG_WELCOME || type == DPC_MSG_HEARTBEAT)
+    else if (type == DPC_MSG_HELLO || type == DPC_MSG_WELCOME || type == DPC_MSG_ASK ||
+             type == DPC_MSG_HEARTBEAT)
         sample_session(ret_msg, largest);
-    else if (type != DPC_MSG_ASK && type != DPC_MSG_LEAVE && type != DPC_MSG_ACK)
+    else if (type != DPC_MSG_LEAVE && type != DPC_MSG_ACK)
         sample_texts(ret_msg, largest);
 }

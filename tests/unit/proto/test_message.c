@@ -74,11 +74,14 @@ same_session(const struct dpc_msg *a, const struct dpc_msg *b)
                same_text(h->name, k->name) && same_text(h->build, k->build) &&
                same_text(h->numeric_class, k->numeric_class) &&
                h->memory_bytes == k->memory_bytes && h->tokens_per_s == k->tokens_per_s &&
-               dpc_token_equal(h->token, k->token);
+               dpc_token_equal(h->token, k->token) && dpc_token_equal(h->handing_in, k->handing_in);
     if (a->type == DPC_MSG_WELCOME)
         return w->protocol == x->protocol && w->incarnation == x->incarnation &&
                same_text(w->experiment, x->experiment) && w->heartbeat_ms == x->heartbeat_ms &&
-               same_text(w->bulk_endpoint, x->bulk_endpoint) && same_text(w->mirror, x->mirror);
+               same_text(w->bulk_endpoint, x->bulk_endpoint) && same_text(w->mirror, x->mirror) &&
+               (w->leases ? w->leases : 1) == x->leases; /* none said: an older release */
+    if (a->type == DPC_MSG_ASK)
+        return dpc_token_equal(a->ask.handing_in, b->ask.handing_in);
     return dpc_token_equal(a->heartbeat.token, b->heartbeat.token) &&
            a->heartbeat.steps_done == b->heartbeat.steps_done &&
            a->heartbeat.tokens_per_s == b->heartbeat.tokens_per_s;
@@ -133,7 +136,7 @@ same_texts(const struct dpc_msg *a, const struct dpc_msg *b)
                same_text(a->admin_reply.json, b->admin_reply.json) &&
                same_text(a->admin_reply.next, b->admin_reply.next);
     default:
-        return a->type == DPC_MSG_ASK || a->type == DPC_MSG_LEAVE || a->type == DPC_MSG_ACK;
+        return a->type == DPC_MSG_LEAVE || a->type == DPC_MSG_ACK;
     }
 }
 
@@ -148,7 +151,8 @@ same(const struct dpc_msg *a, const struct dpc_msg *b)
         return same_submit(&a->submit, &b->submit);
     if (a->type == DPC_MSG_HEARTBEAT_ACK || a->type == DPC_MSG_SUBMITTED)
         return same_verdict(&a->verdict, &b->verdict);
-    if (a->type == DPC_MSG_HELLO || a->type == DPC_MSG_WELCOME || a->type == DPC_MSG_HEARTBEAT)
+    if (a->type == DPC_MSG_HELLO || a->type == DPC_MSG_WELCOME || a->type == DPC_MSG_ASK ||
+        a->type == DPC_MSG_HEARTBEAT)
         return same_session(a, b);
     if (a->type >= DPC_MSG_FETCH && a->type <= DPC_MSG_HAVE)
         return same_bulk(a, b);
