@@ -28,7 +28,10 @@ struct dpc_cache {
         struct dpc_hash hash;
     } * held;
     size_t held_count, held_capacity;
-    struct dpc_hash *pins;
+    struct pin {
+        struct dpc_hash hash;
+        enum dpc_cache_use use;
+    } * pins;
     size_t pins_count, pins_capacity;
     /* Blobs of the lease in hand that are on their way: their room is taken, as whole ones. */
     struct dpc_blob_ref *arriving;
@@ -53,22 +56,24 @@ static bool
 is_pinned(const struct dpc_cache *cache, const struct dpc_hash *hash)
 {
     for (size_t i = 0; i < cache->pins_count; i++) {
-        if (dpc_hash_equal(&cache->pins[i], hash))
+        if (dpc_hash_equal(&cache->pins[i].hash, hash))
             return true;
     }
     return false;
 }
 
 static void
-add_pin(struct dpc_cache *cache, const struct dpc_hash *hash)
+add_pin(struct dpc_cache *cache, enum dpc_cache_use use, const struct dpc_hash *hash)
 {
-    if (is_pinned(cache, hash))
-        return;
+    for (size_t i = 0; i < cache->pins_count; i++) {
+        if (cache->pins[i].use == use && dpc_hash_equal(&cache->pins[i].hash, hash))
+            return;
+    }
     if (cache->pins_count == cache->pins_capacity) {
         cache->pins_capacity = cache->pins_capacity ? 2 * cache->pins_capacity : 16;
         cache->pins = dpc_grow(cache->pins, cache->pins_capacity, sizeof *cache->pins);
     }
-    cache->pins[cache->pins_count++] = *hash;
+    cache->pins[cache->pins_count++] = (struct pin){*hash, use};
 }
 
 static void
@@ -255,14 +260,29 @@ pinned_bytes(const struct dpc_cache *cache)
     return bytes;
 }
 
+static bool
+could_fit(const struct dpc_cache *cache, uint64_t bytes)
+{
+    uint64_t needed = pinned_bytes(cache) + cache->arriving_bytes;
+    return needed <= cache->budget && bytes <= cache->budget - needed;
+}
+
+bool
+dpc_cache_has_room(struct dpc_cache *cache, uint64_t bytes)
+{
+    pthread_mutex_lock(&cache->lock);
+    bool could = could_fit(cache, bytes);
+    pthread_mutex_unlock(&cache->lock);
+    return could;
+}
+
 /* Evicts until `bytes` more fit the budget, or nothing where they would not fit in the end; the
  * lock held. */
 static int
 make_room_locked(struct dpc_cache *cache, uint64_t bytes)
 {
     bool made;
-    uint64_t needed = pinned_bytes(cache) + cache->arriving_bytes;
-    if (needed > cache->budget || bytes > cache->budget - needed)
+    if (!could_fit(cache, bytes))
         return DPC_ENOSPACE;
     int code = discard_partials(cache, bytes, &made);
     while (code == DPC_OK && !fits(cache, bytes)) {
@@ -313,7 +333,7 @@ no_room(const struct dpc_cache *cache, int code, uint64_t bytes, struct dpc_erro
         return dpc_error_set(err, code, "could not make room in the cache: %s",
                              dpc_error_words(code));
     return dpc_error_set(err, code,
-                         "the cache has no room for %llu bytes beside what the lease needs "
+                         "the cache has no room for %llu bytes beside what leases need "
                          "(it may hold %llu): raise --cache-mib",
                          (unsigned long long)bytes, (unsigned long long)cache->budget);
 }
@@ -380,18 +400,19 @@ dpc_cache_put(struct dpc_cache *cache, const void *bytes, size_t len, struct dpc
         return note_lost(cache, code);
     pthread_mutex_lock(&cache->lock);
     add_entry(cache, &ref);
-    add_pin(cache, &ref.hash);
+    add_pin(cache, DPC_CACHE_LEASE, &ref.hash);
     pthread_mutex_unlock(&cache->lock);
     *ret_ref = ref;
     return DPC_OK;
 }
 
 void
-dpc_cache_pin(struct dpc_cache *cache, const struct dpc_blob_ref *refs, uint32_t count)
+dpc_cache_pin(struct dpc_cache *cache, enum dpc_cache_use use, const struct dpc_blob_ref *refs,
+              uint32_t count)
 {
     pthread_mutex_lock(&cache->lock);
     for (uint32_t i = 0; i < count; i++)
-        add_pin(cache, &refs[i].hash);
+        add_pin(cache, use, &refs[i].hash);
     pthread_mutex_unlock(&cache->lock);
 }
 
@@ -423,11 +444,17 @@ dpc_cache_hold(struct dpc_cache *cache, uint32_t path, const struct dpc_hash *ha
 }
 
 void
-dpc_cache_unpin_all(struct dpc_cache *cache)
+dpc_cache_unpin(struct dpc_cache *cache, enum dpc_cache_use use)
 {
+    size_t kept = 0;
     pthread_mutex_lock(&cache->lock);
-    cache->pins_count = cache->arriving_count = 0;
-    cache->arriving_bytes = 0;
+    for (size_t i = 0; i < cache->pins_count; i++) {
+        if (cache->pins[i].use != use)
+            cache->pins[kept++] = cache->pins[i];
+    }
+    cache->pins_count = kept;
+    if (use == DPC_CACHE_LEASE) /* nothing else arrives */
+        cache->arriving_bytes = cache->arriving_count = 0;
     pthread_mutex_unlock(&cache->lock);
 }
 

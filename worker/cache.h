@@ -6,8 +6,9 @@
  *
  * Keeps at most `budget` bytes, those that are on their way included: the least recently used blob
  * goes first, a pinned one never. What the lease in hand needs is pinned from its fetch until it is
- * over; what a job puts is pinned likewise. A path state that is for this worker alone is held: it goes after all that can be
- * fetched again. A blob that turns out damaged is dropped, so that the next fetch brings it again.
+ * over, and so is what its job puts; what is handed in beside the next lease is pinned for that. A
+ * path state that is for this worker alone is held: it goes after all that can be fetched again. A
+ * blob that turns out damaged is dropped, so that the next fetch brings it again.
  *
  * Owns: the folder, one process at a time (main.c locks it). Threads: any; bulk transfers call from
  * the loop, jobs from theirs. Limits: the budget; DPC_ENOSPACE when pinned blobs leave no room.
@@ -26,10 +27,14 @@ int dpc_cache_open(const struct dpc_vfs *vfs, const char *folder, uint64_t budge
                    struct dpc_cache **ret_cache, struct dpc_error *err) DPC_MUST_CHECK;
 struct dpc_cache *dpc_cache_close(struct dpc_cache *cache);
 
+/* For whom a blob must stay. */
+enum dpc_cache_use { DPC_CACHE_LEASE, DPC_CACHE_HANDING_IN };
+
 /* Blobs that must stay, whether they are here already or not. */
-void dpc_cache_pin(struct dpc_cache *cache, const struct dpc_blob_ref *refs, uint32_t count);
-/* Unpins all; unfinished blobs among them are kept, to be taken up again. */
-void dpc_cache_unpin_all(struct dpc_cache *cache);
+void dpc_cache_pin(struct dpc_cache *cache, enum dpc_cache_use use, const struct dpc_blob_ref *refs,
+                   uint32_t count);
+/* All that were pinned for that; unfinished blobs among them are kept, to be taken up again. */
+void dpc_cache_unpin(struct dpc_cache *cache, enum dpc_cache_use use);
 
 /* Holds a blob that nobody else has, in the place of the one that was held for `path` before. Not
  * over a restart: it then counts as any other. */
@@ -47,9 +52,12 @@ int dpc_cache_load(struct dpc_cache *cache, const struct dpc_blob_ref *ref, uint
  * must not go. */
 int dpc_cache_path(struct dpc_cache *cache, const struct dpc_blob_ref *ref, char *ret_path,
                    size_t size, struct dpc_error *err) DPC_MUST_CHECK;
-/* Stores and pins bytes. */
+/* Stores bytes and pins them for the lease. */
 int dpc_cache_put(struct dpc_cache *cache, const void *bytes, size_t len,
                   struct dpc_blob_ref *ret_ref, struct dpc_error *err) DPC_MUST_CHECK;
+
+/* So many bytes could be put beside all that is pinned or on its way. */
+bool dpc_cache_has_room(struct dpc_cache *cache, uint64_t bytes);
 
 /* Bytes of all complete blobs. */
 uint64_t dpc_cache_bytes(struct dpc_cache *cache);

@@ -34,7 +34,6 @@ now(void)
 
 /* --- Joining. */
 
-/* Reads the experiment of a welcome, unless it is the one that is known. */
 static void
 allow_parts(struct dpc_worker *worker)
 {
@@ -43,6 +42,7 @@ allow_parts(struct dpc_worker *worker)
     struct dpc_session_parts parts = {
         .allowed = experiment->mode == DPC_MODE_ELASTIC,
         .ship_state = experiment->transfer.path_state == DPC_STATE_SHIP,
+        .keep_state = experiment->transfer.path_state == DPC_STATE_LOCAL,
         .upload = experiment->transfer.upload,
         .moments = experiment->transfer.moments,
         .dense_path = UINT32_MAX,
@@ -55,6 +55,7 @@ allow_parts(struct dpc_worker *worker)
     dpc_session_allow_parts(worker->session, &parts);
 }
 
+/* Reads the experiment of a welcome, unless it is the one that is known. */
 static int
 take_experiment(struct dpc_worker *worker, const char *yaml, struct dpc_error *err)
 {
@@ -102,8 +103,25 @@ drop_lease(struct dpc_worker *worker)
 {
     dpc_runner_cancel(worker->runner);
     dpc_spill_remove(worker->spill);
-    loop_forget_blobs(worker);
-    dpc_cache_unpin_all(worker->cache);
+    loop_forget_blobs(worker, &worker->down);
+    dpc_cache_unpin(worker->cache, DPC_CACHE_LEASE);
+}
+
+/* No job runs, and none is queued: its result is what brought this about. */
+static void
+pass_lease(struct dpc_worker *worker, const struct dpc_session_blobs *results)
+{
+    dpc_cache_pin(worker->cache, DPC_CACHE_HANDING_IN, results->refs, results->count);
+    dpc_cache_unpin(worker->cache, DPC_CACHE_LEASE);
+    dpc_spill_pass(worker->spill);
+}
+
+static void
+drop_passed(struct dpc_worker *worker)
+{
+    dpc_spill_remove_passed(worker->spill);
+    loop_forget_blobs(worker, &worker->up);
+    dpc_cache_unpin(worker->cache, DPC_CACHE_HANDING_IN);
 }
 
 static void
@@ -134,11 +152,14 @@ act(struct dpc_worker *worker, const struct dpc_session_action *action)
         const struct dpc_msg_lease *lease = dpc_session_lease(worker->session);
         if (lease)
             dpc_versions_choose(worker->cache, lease, &blobs);
-        loop_move_blobs(worker, &blobs, true);
+        loop_fetch_blobs(worker, &blobs);
         break;
     }
+    case DPC_SESSION_PASS:
+        pass_lease(worker, &action->blobs);
+        break;
     case DPC_SESSION_UPLOAD:
-        loop_move_blobs(worker, &action->blobs, false);
+        loop_upload_blobs(worker, &action->blobs);
         break;
     case DPC_SESSION_START:
         start_job(worker, &action->lease);
@@ -148,6 +169,9 @@ act(struct dpc_worker *worker, const struct dpc_session_action *action)
         break;
     case DPC_SESSION_DROP:
         drop_lease(worker);
+        break;
+    case DPC_SESSION_DROP_PASSED:
+        drop_passed(worker);
         break;
     case DPC_SESSION_LOG:
         dpc_log(action->log.level, "%s", action->log.text);
@@ -250,73 +274,24 @@ take_results(struct dpc_worker *worker)
     }
 }
 
-/* --- The device. */
+/* --- Beginning. */
 
-/* A file that cannot be read may be any: no other process has the hash that stands for it. */
-static struct dpc_hash
-hash_file(const char *path)
-{
-    uint8_t *bytes;
-    size_t len;
-    struct dpc_error err;
-    struct dpc_hash hash;
-    if (dpc_vfs_read_file(&dpc_vfs_posix, path, 256 * DPC_MIB, &bytes, &len, &err) == DPC_OK) {
-        dpc_hash_of(bytes, len, &hash);
-        dpc_free(bytes);
-        return hash;
-    }
-    dpc_log_warning("this worker is a numeric class of its own: %s", err.text);
-    dpc_random_bytes(&hash, sizeof hash);
-    return hash;
-}
+typedef int (*load_fn)(struct dpc_spill *spill, struct dpc_spill_record *ret_record,
+                       struct dpc_error *err);
 
-/* Machines compute the same bits when kernels, libraries, libm and build are the same; how many
- * threads compute makes no difference. All of it is in the hash at the front; what stands behind is
- * for people, and is cut where a record has no room for it. */
-static void
-name_class(const struct dpc_card_info *card, char *ret_name, size_t size)
-{
-    struct {
-        struct dpc_hash program, plugin; /* the build's, and where a card computes its plug-in's */
-        char compute[DPC_CARD_TEXT_MAX + 16], libc[32];
-    } all;
-    struct dpc_hash hash;
-    char build[13];
-    memset(&all, 0, sizeof all);
-    all.program = hash_file("/proc/self/exe");
-    if (card)
-        all.plugin = hash_file(dpc_card_plugin_path());
-    dpc_compute_name(card, all.compute, sizeof all.compute);
-    (void)confstr(_CS_GNU_LIBC_VERSION, all.libc, sizeof all.libc);
-    dpc_hash_of(&all, sizeof all, &hash);
-    dpc_hash_hex(&hash, build, sizeof build);
-    snprintf(ret_name, size, "%s/%s/%s", build, all.compute, all.libc);
-}
-
-/* Names the class of the chosen device; true when it is another one. */
-static bool
-rename_class(struct dpc_worker *worker)
-{
-    char name[sizeof worker->numeric_class];
-    name_class(dpc_device_info(worker->device), name, sizeof name);
-    bool changed = strcmp(name, worker->numeric_class) != 0;
-    memcpy(worker->numeric_class, name, sizeof name);
-    dpc_spill_set_class(worker->spill, name);
-    return changed;
-}
-
-/* The lease that the last process left behind, unless it was another kind of process. */
-static void
-restore_lease(struct dpc_worker *worker)
+/* A lease that the last process left behind, unless it was another kind of process. What is there
+ * of it is taken up; 0: nothing. */
+static enum dpc_spill_stage
+restore_lease(struct dpc_worker *worker, load_fn load)
 {
     struct dpc_spill_record record;
     struct dpc_error err = {0};
-    int code = dpc_spill_load(worker->spill, &record, &err);
+    int code = load(worker->spill, &record, &err);
     if (code == DPC_ENOTFOUND)
-        return;
+        return 0;
     if (code != DPC_OK) {
         dpc_log_warning("the last run's lease is given up: %s", err.text);
-        return;
+        return 0;
     }
     bool finished = record.stage == DPC_SPILL_FINISHED;
     dpc_log_info("the last run's lease is taken up path=%u round=%u %s=%u", record.lease.path,
@@ -324,76 +299,29 @@ restore_lease(struct dpc_worker *worker)
                  finished ? 1 : record.steps_done);
     dpc_session_restore(worker->session, &record.lease, record.steps_done,
                         finished ? &record.submit : NULL);
+    return record.stage;
 }
 
+/* Of two results the second one waits for the first, in its file. */
 static void
-begin_session(struct dpc_worker *worker)
+restore_leases(struct dpc_worker *worker)
+{
+    enum dpc_spill_stage passed = restore_lease(worker, dpc_spill_load_passed);
+    if (restore_lease(worker, dpc_spill_load) == DPC_SPILL_FINISHED && !passed)
+        dpc_spill_pass(worker->spill);
+}
+
+void
+loop_begin_session(struct dpc_worker *worker)
 {
     worker->begun = true;
     dpc_log_info("worker begins name=%s connect=%s numeric_class=%s", worker->options->name,
                  worker->options->endpoint, worker->numeric_class);
-    restore_lease(worker);
+    restore_leases(worker);
     /* A connection that stands already is none that comes: one hello is enough for it. */
     worker->epoch = dpc_link_epoch(worker->control);
     dpc_session_start(worker->session, now(), &worker->actions);
     loop_act_all(worker);
-}
-
-/* New work is for a device that is there, on a machine that stays. */
-static void
-pause_or_go_on(struct dpc_worker *worker)
-{
-    bool pause = !dpc_device_is_ready(worker->device) || worker->notice_state != DPC_NOTICE_CALM;
-    dpc_session_pause(worker->session, pause, now(), &worker->actions);
-    loop_act_all(worker);
-}
-
-/* A service that waits for its card has started. */
-static void
-wait_for_card(struct dpc_worker *worker)
-{
-    if (!worker->ready)
-        dpc_notify_ready();
-    worker->ready = true;
-    pause_or_go_on(worker);
-}
-
-static void
-use_device(struct dpc_worker *worker)
-{
-    bool changed = rename_class(worker);
-    if (!worker->begun) {
-        begin_session(worker);
-    } else if (changed) {
-        dpc_log_info("numeric class changes numeric_class=%s", worker->numeric_class);
-        dpc_session_rejoin(worker->session, now(), &worker->actions);
-        loop_act_all(worker);
-    }
-    pause_or_go_on(worker);
-}
-
-/* Between two leases: a card may have come or gone. */
-static void
-watch_device(struct dpc_worker *worker)
-{
-    char text[DPC_ERROR_TEXT_MAX];
-    if (worker->status != STATUS_RUNNING || worker->stopping ||
-        dpc_session_work(worker->session) != DPC_WORK_NONE || !dpc_runner_is_idle(worker->runner))
-        return;
-    bool news = dpc_device_look(worker->device, now(), text);
-    if (dpc_device_is_worn(worker->device)) {
-        dpc_log_warning("the card failed and does not come back to this process: beginning anew");
-        worker->status = DPC_WORKER_ANEW;
-        return;
-    }
-    if (!news)
-        return;
-    bool ready = dpc_device_is_ready(worker->device);
-    dpc_log(ready ? DPC_LOG_INFO : DPC_LOG_WARNING, "%s", text);
-    if (ready)
-        use_device(worker);
-    else
-        wait_for_card(worker);
 }
 
 /* --- A cloud that takes this machine back. */
@@ -402,8 +330,7 @@ watch_device(struct dpc_worker *worker)
 static void
 leave_in_time(struct dpc_worker *worker, const char *text)
 {
-    if (dpc_session_work(worker->session) == DPC_WORK_RUNNING &&
-        dpc_session_rest_ms(worker->session, now()) < DPC_NOTICE_LEAD_MS / 2) {
+    if (dpc_session_ends_within(worker->session, DPC_NOTICE_LEAD_MS / 2, now())) {
         dpc_runner_keep(worker->runner);
         return;
     }
@@ -424,7 +351,7 @@ follow_notice(struct dpc_worker *worker)
     else
         dpc_log_warning("no work is asked for any more: %s", text);
     if (worker->begun)
-        pause_or_go_on(worker);
+        loop_pause_or_go_on(worker);
     if (state == DPC_NOTICE_LEAVING)
         leave_in_time(worker, text);
 }
@@ -514,7 +441,7 @@ show_progress(struct dpc_worker *worker)
     warn_if_alone(worker);
     loop_watch_bulk(worker);
     if (dpc_session_work(worker->session) != DPC_WORK_RUNNING || steps != worker->steps_seen ||
-        life != worker->life_seen || worker->yielding || worker->rest.rests || worker->waits_turn)
+        life != worker->life_seen || worker->yielding || worker->rest.rests)
         dpc_notify_alive();
     worker->steps_seen = steps;
     worker->life_seen = life;
@@ -534,7 +461,6 @@ turn_ms(const struct dpc_worker *worker)
     wait_ms = least(wait_ms, loop_transfer_wait_ms(worker));
     if (worker->unstarted.serial)
         wait_ms = 0;
-    wait_ms = least(wait_ms, loop_turn_wait_ms(worker));
     if (!dpc_session_joined(worker->session) && dpc_device_is_ready(worker->device))
         wait_ms = least(wait_ms, CONNECT_MS); /* a new connection does not wake the poll */
     return wait_ms;
@@ -588,8 +514,7 @@ turn(struct dpc_worker *worker)
     loop_follow_transfers(worker);
     fail_unstarted(worker);
     stop_if_disk_failed(worker);
-    watch_device(worker);
-    loop_follow_turns(worker);
+    loop_watch_device(worker);
     show_progress(worker);
     if (worker->status == STATUS_RUNNING && dpc_session_wait_ms(worker->session, now()) == 0) {
         dpc_session_tick(worker->session, now(), &worker->actions);
@@ -635,7 +560,7 @@ dpc_worker_run(struct dpc_worker *worker)
     dpc_notify_status("looking for %s", worker->options->endpoint);
     loop_owner_begin(worker);
     loop_follow_owner(worker);
-    watch_device(worker);
+    loop_watch_device(worker);
     while (worker->status == STATUS_RUNNING)
         turn(worker);
     await_runner(worker);
@@ -686,9 +611,6 @@ dpc_worker_create(const struct dpc_worker_options *options, struct dpc_worker **
         code = dpc_cache_open(&dpc_vfs_posix, folder, options->cache_bytes, &worker->cache, err);
     if (code == DPC_OK)
         code = dpc_spill_create(&dpc_vfs_posix, options->folder, &worker->spill, err);
-    if (code == DPC_OK && options->turns)
-        code = dpc_turns_open(options->turns, &worker->turns, err);
-    worker->waits_turn = worker->turns != NULL;
     if (code == DPC_OK)
         code = dpc_net_create(&worker->net, err);
     if (code == DPC_OK)
@@ -719,14 +641,14 @@ dpc_worker_destroy(struct dpc_worker *worker)
     worker->device = dpc_device_destroy(worker->device);
     worker->session = dpc_session_destroy(worker->session);
     worker->mirror = dpc_mirror_close(worker->mirror);
-    worker->transfer = dpc_transfer_destroy(worker->transfer);
+    worker->down.transfer = dpc_transfer_destroy(worker->down.transfer);
+    worker->up.transfer = dpc_transfer_destroy(worker->up.transfer);
     worker->bulk = dpc_link_close(worker->bulk);
     worker->control = dpc_link_close(worker->control);
     worker->net = dpc_net_destroy(worker->net);
     worker->allowance = dpc_allowance_close(worker->allowance);
     worker->spill = dpc_spill_destroy(worker->spill);
     worker->cache = dpc_cache_close(worker->cache);
-    worker->turns = dpc_turns_close(worker->turns);
     dpc_signals_close();
     dpc_free(worker->experiment_yaml);
     return dpc_free(worker);

@@ -3,7 +3,7 @@
  * A worker's event loop: sockets, signals and the compute thread on one side, the session on the
  * other. It feeds the session what happens and carries out what it answers.
  *
- * Owns: links, transfer, cache, spill, device, runner, session, owner and turns. Threads: the
+ * Owns: links, transfers, cache, spill, device, runner, session and owner. Threads: the
  * caller's, plus the runner's and libzmq's. Not here: options, keys, the lock on the folder
  * (main.c).
  */
@@ -30,7 +30,7 @@ struct dpc_worker_options {
     struct dpc_notice_options notice;
     struct dpc_owner_options owner;
     struct dpc_allowance_options allowance;
-    const char *turns;  /* a file: compute in turns with others (worker/turns.h); NULL: do not */
+
     const char *mirror; /* where blobs come from, too; "none"; NULL: as the coordinator says */
     bool keep_lease;    /* a process that is told to end leaves its lease to the next one */
 };

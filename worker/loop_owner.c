@@ -4,9 +4,6 @@
  * as on a cloud's notice, so that somebody else begins. What is being handed in goes on, and
  * contact stays: it costs a few bytes a minute, and the coordinator knows that this machine is
  * there.
- *
- * Workers that compute in turns ask for work, and compute, while they have the turn. They do not
- * ask before: a lease that waits for its turn is one that a machine with nothing to do could have.
  */
 #include "worker/loop_parts.h"
 
@@ -24,23 +21,16 @@ enum {
     PATIENCE_MS = 5 * 60 * 1000,
     /* For handing in a part, which is no work for the machine. */
     HAND_IN_MS = 10 * 60 * 1000,
-    TURN_MS = 50, /* between two looks whether the turn is free */
 };
 
-static const char turn_text[] = "another worker has the turn (--turns)";
-
-/* The lease cannot wait for the end of the rest, or of another worker's turn, or has waited for an
- * end that nobody knows. */
+/* The lease cannot wait for the end of the rest, or has waited for an end that nobody knows. */
 static bool
 lasts_too_long(const struct dpc_worker *worker)
 {
     int64_t slack_ms = dpc_session_slack_ms(worker->session, loop_now());
-    bool rests = worker->rest.rests;
     if (slack_ms == INT64_MAX)
-        slack_ms =
-            (rests ? worker->rest_since_ms : worker->turn_since_ms) + PATIENCE_MS - loop_now();
-    return !rests || worker->rest.left_ms == INT64_MAX ? slack_ms <= 0
-                                                       : worker->rest.left_ms > slack_ms;
+        slack_ms = worker->rest_since_ms + PATIENCE_MS - loop_now();
+    return worker->rest.left_ms == INT64_MAX ? slack_ms <= 0 : worker->rest.left_ms > slack_ms;
 }
 
 static void
@@ -50,8 +40,7 @@ part_if_need_be(struct dpc_worker *worker)
     enum dpc_session_work work = dpc_session_work(worker->session);
     if ((work != DPC_WORK_FETCHING && work != DPC_WORK_RUNNING) || !lasts_too_long(worker))
         return;
-    (void)snprintf(reason, sizeof reason, "paused: %s",
-                   worker->rest.rests ? worker->rest.text : turn_text);
+    (void)snprintf(reason, sizeof reason, "paused: %s", worker->rest.text);
     dpc_session_yield(worker->session, reason, HAND_IN_MS, loop_now(), &worker->actions);
     loop_act_all(worker);
 }
@@ -68,11 +57,10 @@ change_rest(struct dpc_worker *worker, const struct dpc_owner_verdict *rest)
     worker->rest_since_ms = loop_now();
 }
 
-/* For the owner's sake or for another worker's. */
 static void
 hold_or_go_on(struct dpc_worker *worker)
 {
-    bool held = worker->rest.rests || worker->waits_turn;
+    bool held = worker->rest.rests;
     dpc_runner_hold(worker->runner, held);
     dpc_session_hold(worker->session, held, loop_now());
     dpc_session_rest(worker->session, held || worker->used_up, loop_now(), &worker->actions);
@@ -113,59 +101,8 @@ loop_follow_owner(struct dpc_worker *worker)
     watch_month(worker);
     save_allowance(worker, false);
     hold_or_go_on(worker);
-    if ((rest.rests || worker->waits_turn) && worker->begun && !worker->stopping)
+    if (rest.rests && worker->begun && !worker->stopping)
         part_if_need_be(worker);
-}
-
-/* --- Turns. */
-
-/* Without contact nothing comes of asking, or fetching: another worker's coordinator may be there.
- */
-static bool
-wants_turn(const struct dpc_worker *worker)
-{
-    switch (dpc_session_work(worker->session)) {
-    case DPC_WORK_NONE:
-        return dpc_session_joined(worker->session) && !worker->rest.rests && !worker->used_up &&
-               worker->notice_state == DPC_NOTICE_CALM && dpc_device_is_ready(worker->device) &&
-               loop_now() >= worker->turn_not_before_ms;
-    case DPC_WORK_FETCHING:
-        return dpc_session_joined(worker->session);
-    case DPC_WORK_RUNNING:
-        return !worker->rest.rests;
-    default:
-        return false;
-    }
-}
-
-void
-loop_follow_turns(struct dpc_worker *worker)
-{
-    if (!worker->turns)
-        return;
-    int64_t pause_ms = dpc_session_pause_ms(worker->session, loop_now());
-    if (pause_ms > 0) /* there was nothing for it */
-        worker->turn_not_before_ms = loop_now() + pause_ms;
-    bool has = wants_turn(worker) && dpc_turns_take(worker->turns);
-    if (!has)
-        dpc_turns_give(worker->turns);
-    if (has != worker->waits_turn)
-        return;
-    worker->waits_turn = !has;
-    worker->turn_since_ms = loop_now();
-    dpc_log_debug("%s", has ? "the turn is here" : "the turn is another worker's");
-    hold_or_go_on(worker);
-}
-
-int64_t
-loop_turn_wait_ms(const struct dpc_worker *worker)
-{
-    if (!worker->turns || !worker->waits_turn)
-        return INT64_MAX;
-    if (wants_turn(worker))
-        return TURN_MS;
-    int64_t pause_ms = worker->turn_not_before_ms - loop_now();
-    return pause_ms > 0 ? pause_ms : INT64_MAX;
 }
 
 /* --- Telling. */
@@ -185,8 +122,6 @@ why_paused(const struct dpc_worker *worker, int64_t *ret_until_s)
         return "waiting for a card";
     if (worker->cut_told)
         return "no way for models and results to and from the coordinator (see the log)";
-    if (worker->waits_turn && wants_turn(worker))
-        return turn_text;
     if (dpc_device_is_yielding(worker->device))
         return "others keep the card busy";
     if (!worker->used_up || dpc_session_lease(worker->session))
@@ -215,19 +150,27 @@ show_status(const struct dpc_worker *worker)
                           dpc_runner_tokens_per_s(worker->runner));
 }
 
+static struct dpc_standing_lease
+name_lease(const struct dpc_msg_lease *lease)
+{
+    return (struct dpc_standing_lease){lease->kind, lease->path, lease->round};
+}
+
 static void
 fill_lease(const struct dpc_worker *worker, struct dpc_standing *standing)
 {
     const struct dpc_msg_lease *lease = dpc_session_lease(worker->session);
+    const struct dpc_msg_lease *other = dpc_session_handing_in(worker->session);
     standing->work = dpc_session_work(worker->session);
     standing->computing =
         !dpc_runner_is_idle(worker->runner) && !dpc_runner_is_held(worker->runner);
     standing->leased = lease != NULL;
+    standing->hands_in = other && other != lease;
+    if (standing->hands_in)
+        standing->handing_in = name_lease(other);
     if (!lease)
         return;
-    standing->kind = lease->kind;
-    standing->path = lease->path;
-    standing->round = lease->round;
+    standing->lease = name_lease(lease);
     standing->units = dpc_session_units(lease);
     standing->pace.steps_done = dpc_runner_steps_done(worker->runner);
     standing->pace.tokens_per_s = dpc_runner_tokens_per_s(worker->runner);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Inside the loop: its state, and what its parts share. loop.c turns; loop_transfer.c moves
- * blobs; loop_owner.c does what the owner of the machine wants, and tells him how the worker
- * stands.
+ * Inside the loop: its state, and what its parts share. loop.c turns; loop_device.c follows the
+ * device that computes; loop_transfer.c moves blobs; loop_owner.c does what the owner of the
+ * machine wants, and tells him how the worker stands.
  *
  * Owns: nothing. Threads: the loop's. Not here: what others may call (loop.h).
  */
@@ -14,7 +14,6 @@
 #include "worker/runner.h"
 #include "worker/session.h"
 #include "worker/standing.h"
-#include "worker/turns.h"
 
 enum {
     STATUS_RUNNING = -1,    /* no exit status yet */
@@ -22,18 +21,24 @@ enum {
     ALONE_MS = 15 * 1000,   /* without an answer from the coordinator, before that is told */
 };
 
+/* Blobs of one lease on their way. */
+struct loop_moves {
+    struct dpc_transfer *transfer; /* on the bulk link; NULL: there is none yet */
+    bool under_way;                /* the session waits for the list to be through */
+    struct dpc_error err;          /* why it failed; code DPC_OK: it has not */
+};
+
 struct dpc_worker {
     const struct dpc_worker_options *options;
-    char numeric_class[128];
+    char numeric_class[128], next_class[128];
+    bool device_waits; /* of the next class, until what is handed in is done */
     struct dpc_net *net;
     struct dpc_link *control, *bulk;
     char bulk_endpoint[DPC_ENDPOINT_MAX];
     struct dpc_transfer_files files;
-    struct dpc_transfer *transfer;     /* on `bulk` */
-    struct dpc_mirror *mirror;         /* NULL: none */
+    struct loop_moves down, up;        /* of the lease in hand, and of the one before it */
+    struct dpc_mirror *mirror;         /* of what goes down; NULL: none */
     char mirror_url[DPC_ENDPOINT_MAX]; /* as it was named, used or not */
-    bool transferring;                 /* the session waits for a list to be through */
-    struct dpc_error transfer_err;     /* why it failed; code DPC_OK: it has not */
     struct dpc_token unstarted;        /* of a lease whose job could not be queued; zero: none */
     struct dpc_cache *cache;
     struct dpc_spill *spill;
@@ -69,10 +74,6 @@ struct dpc_worker {
     struct dpc_owner *owner;
     struct dpc_owner_verdict rest; /* the last one */
     int64_t rest_since_ms;
-    struct dpc_turns *turns;    /* NULL: it computes whenever it may */
-    bool waits_turn;            /* it is another worker's */
-    int64_t turn_since_ms;      /* or its own, since then */
-    int64_t turn_not_before_ms; /* it does not want the turn */
     struct dpc_allowance *allowance;
     bool used_up; /* this month's bytes are */
     int64_t used_up_until_s;
@@ -96,16 +97,26 @@ void loop_act_all(struct dpc_worker *worker);
 void loop_report_garbage(struct dpc_worker *worker, const char *channel,
                          const struct dpc_error *err);
 
+/* Takes up what the last process left, and says hello. */
+void loop_begin_session(struct dpc_worker *worker);
+
+/* --- loop_device.c. */
+
+/* Between two leases: a card may have come or gone. */
+void loop_watch_device(struct dpc_worker *worker);
+/* New work is for a device that is there, on a machine that stays. */
+void loop_pause_or_go_on(struct dpc_worker *worker);
+
 /* --- loop_transfer.c. */
 
 int loop_connect_bulk(struct dpc_worker *worker, const char *bulk_endpoint,
                       struct dpc_error *err) DPC_MUST_CHECK;
 /* Takes the owner's mirror, or the one that the coordinator names ("": none). */
 void loop_choose_mirror(struct dpc_worker *worker, const char *named);
-/* Fetches or uploads what the session wants; loop_follow_transfers tells it how that went. */
-void loop_move_blobs(struct dpc_worker *worker, const struct dpc_session_blobs *blobs,
-                     bool fetches);
-void loop_forget_blobs(struct dpc_worker *worker);
+/* What the session wants; loop_follow_transfers tells it how that went. */
+void loop_fetch_blobs(struct dpc_worker *worker, const struct dpc_session_blobs *blobs);
+void loop_upload_blobs(struct dpc_worker *worker, const struct dpc_session_blobs *blobs);
+void loop_forget_blobs(struct dpc_worker *worker, struct loop_moves *moves);
 void loop_receive_bulk(struct dpc_worker *worker);
 void loop_follow_transfers(struct dpc_worker *worker);
 /* Until that is due again; INT64_MAX: it is not. */
@@ -117,10 +128,6 @@ void loop_watch_bulk(struct dpc_worker *worker);
 
 /* Follows what the owner wants, as he wants it now. */
 void loop_follow_owner(struct dpc_worker *worker);
-/* Takes the turn when it is wanted, and gives it to others when it is not. */
-void loop_follow_turns(struct dpc_worker *worker);
-/* Until that is due again; INT64_MAX: it is not. */
-int64_t loop_turn_wait_ms(const struct dpc_worker *worker);
 /* Once a second: tells the service manager and the owner how the worker stands. */
 void loop_show(struct dpc_worker *worker);
 void loop_owner_begin(struct dpc_worker *worker);

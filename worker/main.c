@@ -241,7 +241,6 @@ work(struct dpc_worker_arguments *args)
         .owner = args->owner,
         .allowance = args->allowance,
         .mirror = args->mirror,
-        .turns = args->turns,
         .keep_lease = args->keep_lease,
     };
     struct dpc_worker *worker;

@@ -79,9 +79,6 @@ static const char usage[] =
     "this\n"
     "                       network; none: ask no mirror; default auto: the one that the\n"
     "                       coordinator names, if it is https\n"
-    "  --turns FILE         compute in turns with the workers of this machine that name the same "
-    "file:\n"
-    "                       one computes while another hands in, over a slow line\n"
     "  --snooze TIME        give the worker of this folder a rest: 30m, 2h, 1d, or 07:00 (until\n"
     "                       then); off ends it\n"
     "  --status             tell how the worker of this folder stands: what it does, what it has\n"
@@ -240,7 +237,6 @@ static const struct row rows[] = {
     {"month-gib", AT(allowance.month_gib), DPC_ALLOWANCE_GIB_MAX, read_number,
      "a number of GiB from 1 to 1048576"},
     {"mirror", AT(mirror), 0, read_mirror, "auto, none or a URL such as http://HOST/FOLDER"},
-    {"turns", AT(turns), 0, read_text, "a file"},
     {"snooze", AT(snooze), 0, read_text, "a time such as 2h, 07:00 or off"},
     {"keep-lease", AT(keep_lease), 0, NULL, NULL},
     {"enrol-only", AT(enrol_only), 0, NULL, NULL},

@@ -19,7 +19,7 @@ struct dpc_worker_arguments {
     struct dpc_notice_options notice;
     struct dpc_owner_options owner;
     struct dpc_allowance_options allowance;
-    const char *snooze, *turns;
+    const char *snooze;
     const char *mirror; /* "none"; NULL: the coordinator's */
     bool generate_key, enrol_only, keep_lease;
     bool status, json;

@@ -6,6 +6,8 @@
 #include "base/limits.h"
 #include "base/tensor_blob.h"
 
+enum { MEASURED_MS_MIN = 1000, MEASURED_BYTES_MIN = 1 << 20 };
+
 /* --- Time. */
 
 void
@@ -13,7 +15,7 @@ dpc_session_connected(struct dpc_session *session, int64_t now_ms,
                       struct dpc_session_actions *actions)
 {
     session_begin(session, now_ms, actions);
-    if (session->joined || session->request.type == DPC_MSG_HELLO)
+    if (session->joined || session->hello.type)
         session_lose_contact(session, 0);
 }
 
@@ -30,13 +32,15 @@ dpc_session_pause(struct dpc_session *session, bool paused, int64_t now_ms,
 {
     session_begin(session, now_ms, actions);
     session->paused = paused;
-    if (session->work != DPC_WORK_NONE)
+    if (session->front.work != DPC_WORK_NONE)
         return;
     if (paused)
-        session->request.type = DPC_MSG_NONE;
-    else if (session->request.type == DPC_MSG_NONE && !session->joined)
-        session_want(session, DPC_MSG_HELLO, 0);
-    else if (session->request.type == DPC_MSG_NONE)
+        session->front.request.type = DPC_MSG_NONE;
+    if (paused && session->back.work == DPC_WORK_NONE)
+        session->hello.type = DPC_MSG_NONE;
+    else if (!paused && !session->joined && session->hello.type == DPC_MSG_NONE)
+        session_want_hello(session, 0);
+    else if (!paused && session->joined && session->front.request.type == DPC_MSG_NONE)
         session_ask(session, 0);
 }
 
@@ -46,20 +50,12 @@ dpc_session_rest(struct dpc_session *session, bool rests, int64_t now_ms,
 {
     session_begin(session, now_ms, actions);
     session->rests = rests;
-    if (session->work != DPC_WORK_NONE || !session->joined)
+    if (session->front.work != DPC_WORK_NONE || !session->joined)
         return;
     if (rests)
-        session->request.type = DPC_MSG_NONE;
-    else if (session->request.type == DPC_MSG_NONE)
+        session->front.request.type = DPC_MSG_NONE;
+    else if (session->front.request.type == DPC_MSG_NONE)
         session_ask(session, 0);
-}
-
-int64_t
-dpc_session_pause_ms(const struct dpc_session *session, int64_t now_ms)
-{
-    const struct session_request *request = &session->request;
-    bool waits = request->type == DPC_MSG_ASK && !request->sent;
-    return waits && request->at_ms > now_ms ? request->at_ms - now_ms : 0;
 }
 
 void
@@ -93,11 +89,11 @@ dpc_session_units(const struct dpc_msg_lease *lease)
 int64_t
 dpc_session_rest_ms(const struct dpc_session *session, int64_t now_ms)
 {
-    const struct dpc_msg_lease *lease = &session->lease;
-    uint32_t done = session->steps_done, before = session->job_begun_steps;
-    if (!session->holds || session->work != DPC_WORK_RUNNING || done <= before)
+    const struct session_lane *front = &session->front;
+    uint32_t done = front->steps_done, before = session->job_begun_steps;
+    if (!front->holds || front->work != DPC_WORK_RUNNING || done <= before)
         return INT64_MAX;
-    uint32_t all = dpc_session_units(lease);
+    uint32_t all = dpc_session_units(&front->lease);
     return done < all ? job_ms(session, now_ms) * (all - done) / (done - before) : 0;
 }
 
@@ -105,9 +101,36 @@ int64_t
 dpc_session_slack_ms(const struct dpc_session *session, int64_t now_ms)
 {
     int64_t rest_ms = dpc_session_rest_ms(session, now_ms);
-    if (!session->holds || session->lease_ends_ms == INT64_MAX)
+    if (!session->front.holds || session->front.lease_ends_ms == INT64_MAX)
         return INT64_MAX;
-    return session->lease_ends_ms - now_ms - (rest_ms == INT64_MAX ? 0 : rest_ms);
+    return session->front.lease_ends_ms - now_ms - (rest_ms == INT64_MAX ? 0 : rest_ms);
+}
+
+/* As measured, but no more than its owner allows. */
+static double
+up_bytes_per_s(const struct dpc_session *session)
+{
+    double most = (double)session->options.up_bytes_per_s_max;
+    double line = session->up_bytes_per_s > 0 ? session->up_bytes_per_s : DPC_SLOW_LINK_BYTES_S;
+    return most > 0 && most < line ? most : line;
+}
+
+/* For so long, at most, the line is taken by what is handed in already. */
+static int64_t
+line_taken_ms(const struct dpc_session *session)
+{
+    if (session->back.work != DPC_WORK_UPLOADING)
+        return 0;
+    return (int64_t)(1000.0 * (double)session_count_uploads(&session->back) /
+                     up_bytes_per_s(session));
+}
+
+bool
+dpc_session_ends_within(const struct dpc_session *session, int64_t ms, int64_t now_ms)
+{
+    int64_t rest_ms = dpc_session_rest_ms(session, now_ms), taken_ms = line_taken_ms(session);
+    return session->front.work == DPC_WORK_RUNNING &&
+           (rest_ms > taken_ms ? rest_ms : taken_ms) < ms;
 }
 
 void
@@ -116,12 +139,12 @@ dpc_session_allow_parts(struct dpc_session *session, const struct dpc_session_pa
     session->parts = *parts;
 }
 
-/* What the results of the lease take in the forms that they travel in. */
-static void
+/* What the results of the lease take in the forms that they travel in; parameters of its path. */
+static size_t
 count_bytes(const struct dpc_session *session, struct dpc_parting_facts *facts)
 {
     const struct dpc_session_parts *parts = &session->parts;
-    const struct dpc_msg_lease *lease = &session->lease;
+    const struct dpc_msg_lease *lease = &session->front.lease;
     bool plain = lease->path >= parts->dense_path;
     size_t all = 0;
     for (uint32_t level = 0; level < lease->levels_count; level++) {
@@ -134,30 +157,35 @@ count_bytes(const struct dpc_session *session, struct dpc_parting_facts *facts)
     if (parts->ship_state)
         facts->state_bytes =
             dpc_path_state_bytes_as(plain ? DPC_MOMENTS_FP32 : parts->moments, all);
+    return all;
 }
 
-/* As measured, but no more than its owner allows. */
-static double
-up_bytes_per_s(const struct dpc_session *session)
+uint64_t
+dpc_session_results_bytes(const struct dpc_session *session)
 {
-    double most = (double)session->options.up_bytes_per_s_max;
-    double line = session->up_bytes_per_s > 0 ? session->up_bytes_per_s : DPC_SLOW_LINK_BYTES_S;
-    return most > 0 && most < line ? most : line;
+    struct dpc_parting_facts facts = {.steps_done = 0};
+    if (!session->front.holds || session->front.lease.kind != DPC_TASK_TRAIN)
+        return 0;
+    size_t floats = count_bytes(session, &facts);
+    uint64_t kept =
+        session->parts.keep_state ? dpc_path_state_bytes_as(DPC_MOMENTS_FP32, floats) : 0;
+    return facts.deltas_bytes + facts.state_bytes + kept;
 }
 
 static enum dpc_parting
 choose_parting(const struct dpc_session *session, int64_t left_ms)
 {
-    uint32_t steps = session->steps_done - session->job_begun_steps;
+    const struct session_lane *front = &session->front;
+    uint32_t steps = front->steps_done - session->job_begun_steps;
     struct dpc_parting_facts facts = {
         .parts_allowed = session->parts.allowed && session->joined &&
-                         session->work == DPC_WORK_RUNNING && session->lease.kind == DPC_TASK_TRAIN,
-        .steps_done = session->steps_done,
+                         front->work == DPC_WORK_RUNNING && front->lease.kind == DPC_TASK_TRAIN,
+        .steps_done = front->steps_done,
         .step_ms = steps ? 1 + job_ms(session, session->now_ms) / steps : 0,
         .up_bytes_per_s = up_bytes_per_s(session),
-        .left_ms = left_ms,
+        .left_ms = left_ms - line_taken_ms(session),
     };
-    count_bytes(session, &facts);
+    (void)count_bytes(session, &facts);
     return dpc_parting_choose(&facts);
 }
 
@@ -166,18 +194,25 @@ static void
 part(struct dpc_session *session, const char *reason, int64_t left_ms)
 {
     static const char *const what[] = {"nothing", "deltas", "deltas and state"};
-    if (session->parting != DPC_PARTING_NOTHING)
+    struct session_lane *front = &session->front;
+    if (front->parting != DPC_PARTING_NOTHING)
         return;
-    session->parting = choose_parting(session, left_ms);
-    if (session->parting == DPC_PARTING_NOTHING) {
-        session_give_back(session, reason);
+    front->parting = choose_parting(session, left_ms);
+    if (front->parting == DPC_PARTING_NOTHING) {
+        session_give_back(session, front, reason);
         return;
     }
     session_note(session, DPC_LOG_INFO,
                  "lease is cut path=%u round=%u steps_done=%u of=%u hands_in=\"%s\" reason=\"%s\"",
-                 session->lease.path, session->lease.round, session->steps_done,
-                 session->lease.steps_count, what[session->parting], reason);
+                 front->lease.path, front->lease.round, front->steps_done, front->lease.steps_count,
+                 what[front->parting], reason);
     session_add(session, DPC_SESSION_CUT);
+}
+
+static bool
+may_be_cut(const struct dpc_session *session)
+{
+    return session->front.work == DPC_WORK_FETCHING || session->front.work == DPC_WORK_RUNNING;
 }
 
 void
@@ -185,14 +220,29 @@ dpc_session_yield(struct dpc_session *session, const char *reason, int64_t left_
                   struct dpc_session_actions *actions)
 {
     session_begin(session, now_ms, actions);
-    if (session->work == DPC_WORK_FETCHING || session->work == DPC_WORK_RUNNING)
+    if (may_be_cut(session))
         part(session, reason, left_ms);
 }
 
-static bool
-hands_in(const struct dpc_session *session)
+/* What is computed or handed in still, and will not be done in time. */
+static void
+give_all_back(struct dpc_session *session)
 {
-    return session->work == DPC_WORK_UPLOADING || session->work == DPC_WORK_SUBMITTING;
+    static const char reason[] = "stopped by its owner before the results were handed in";
+    enum dpc_session_work front = session->front.work, back = session->back.work;
+    if (back == DPC_WORK_UPLOADING || back == DPC_WORK_SUBMITTING)
+        session_give_back(session, &session->back, reason);
+    if (front == DPC_WORK_RUNNING || front == DPC_WORK_FINISHED)
+        session_give_back(session, &session->front, reason);
+}
+
+/* What has steps behind it lies in the spill, or will before the process ends. */
+static bool
+is_kept(const struct dpc_session *session)
+{
+    const struct session_lane *front = &session->front;
+    return session->suspending && (front->work == DPC_WORK_RUNNING ||
+                                   (front->work == DPC_WORK_FETCHING && front->steps_done > 0));
 }
 
 /* The present step of stopping took too long: on to the next. */
@@ -200,14 +250,21 @@ static void
 stop_further(struct dpc_session *session)
 {
     session->stop_at_ms = session->now_ms + DPC_SESSION_FAREWELL_MS;
-    if (!session->joined || session->work == DPC_WORK_LEAVING)
+    if (!session->joined || session->front.work == DPC_WORK_LEAVING)
         session_add(session, DPC_SESSION_EXIT)->status = session->status;
-    else if (!hands_in(session) && session->work != DPC_WORK_RUNNING)
+    else if (session->suspending && (session_hands_in(session) || is_kept(session)))
+        session_add(session, DPC_SESSION_EXIT)->status = session->status;
+    else if (!session_hands_in(session) && session->front.work != DPC_WORK_RUNNING)
         session_leave(session);
-    else if (session->suspending)
-        session_add(session, DPC_SESSION_EXIT)->status = session->status;
     else
-        session_give_back(session, "stopped by its owner before the results were handed in");
+        give_all_back(session);
+}
+
+static void
+tick_request(struct dpc_session *session, struct session_lane *lane)
+{
+    if (lane->request.type && session->now_ms >= lane->request.at_ms)
+        session_send_request(session, lane);
 }
 
 void
@@ -222,16 +279,18 @@ dpc_session_tick(struct dpc_session *session, int64_t now_ms, struct dpc_session
         session->now_ms - session->unanswered_ms >= session_silence_ms(session)) {
         session_note(session, DPC_LOG_WARNING, "the coordinator is silent silent_ms=%lld work=%s",
                      (long long)(session->now_ms - session->unanswered_ms),
-                     dpc_session_work_name(session->work));
+                     dpc_session_work_name(dpc_session_work(session)));
         session_lose_contact(session, 0);
         return;
     }
-    if (session->upload_at_ms && session->now_ms >= session->upload_at_ms)
-        session_upload(session);
     if (session_beats(session) && session->now_ms >= session->heartbeat_at_ms)
         session_heartbeat(session);
-    if (session->request.type && session->now_ms >= session->request.at_ms)
-        session_send_request(session);
+    if (session->back.upload_at_ms && session->now_ms >= session->back.upload_at_ms)
+        session_upload(session);
+    tick_request(session, &session->back);
+    tick_request(session, &session->front);
+    if (session->hello.type && session->now_ms >= session->hello.at_ms)
+        session_send_request(session, NULL);
 }
 
 static void
@@ -249,12 +308,16 @@ dpc_session_wait_ms(const struct dpc_session *session, int64_t now_ms)
         sooner(&at_ms, session->stop_at_ms);
     if (session->joined && session->unanswered_ms)
         sooner(&at_ms, session->unanswered_ms + session_silence_ms(session));
-    if (session->upload_at_ms)
-        sooner(&at_ms, session->upload_at_ms);
+    if (session->back.upload_at_ms)
+        sooner(&at_ms, session->back.upload_at_ms);
     if (session_beats(session))
         sooner(&at_ms, session->heartbeat_at_ms);
-    if (session->request.type)
-        sooner(&at_ms, session->request.at_ms);
+    if (session->hello.type)
+        sooner(&at_ms, session->hello.at_ms);
+    if (session->front.request.type)
+        sooner(&at_ms, session->front.request.at_ms);
+    if (session->back.request.type)
+        sooner(&at_ms, session->back.request.at_ms);
     return at_ms > now_ms ? at_ms - now_ms : 0;
 }
 
@@ -263,101 +326,136 @@ dpc_session_wait_ms(const struct dpc_session *session, int64_t now_ms)
 static void
 measure_upload(struct dpc_session *session)
 {
-    uint64_t bytes = 0;
-    if (session->upload_begun_ms == 0)
+    struct session_lane *back = &session->back;
+    if (back->upload_begun_ms == 0)
         return;
-    for (uint32_t i = 0; i < session->uploads.count; i++)
-        bytes += session->uploads.refs[i].bytes;
-    int64_t took_ms = session->now_ms - session->upload_begun_ms;
-    session->up_bytes_per_s = 1000.0 * (double)bytes / (double)(took_ms > 0 ? took_ms : 1);
-    session->upload_begun_ms = 0;
+    int64_t took_ms = session->now_ms - back->upload_begun_ms;
+    uint64_t bytes = session_count_uploads(back);
+    back->upload_begun_ms = 0;
+    /* A few bytes tell of round trips and syncs, and not of the line. */
+    if (took_ms >= MEASURED_MS_MIN || bytes >= MEASURED_BYTES_MIN)
+        session->up_bytes_per_s = 1000.0 * (double)bytes / (double)(took_ms > 0 ? took_ms : 1);
 }
 
 /* Differences go sooner than versions, since a module may have moved on after the lease was
  * granted; and nobody mends one that is damaged. */
 static bool
-may_do_without(const struct dpc_session *session, int code)
+may_do_without(const struct session_lane *front, int code)
 {
     bool has = false;
-    for (uint32_t i = 0; i < session->lease.levels_count; i++)
-        has |= !dpc_hash_is_none(&session->lease.changes[i].hash);
-    return has && session->refetches == 0 &&
+    for (uint32_t i = 0; i < front->lease.levels_count; i++)
+        has |= !dpc_hash_is_none(&front->lease.changes[i].hash);
+    return has && front->refetches == 0 &&
            (code == DPC_ENOTFOUND || code == DPC_ECORRUPT || code == DPC_EHASH ||
             code == DPC_EPROTO || code == DPC_ERANGE);
 }
 
+/* What is handed in left too little room in the cache: it will be gone soon, or has gone meanwhile.
+ */
+static bool
+has_to_wait_for_room(const struct dpc_session *session, int code)
+{
+    return code == DPC_ENOSPACE && session->front.fetched_beside;
+}
+
+static void
+wait_for_room(struct dpc_session *session, const char *text)
+{
+    if (session->back.work == DPC_WORK_NONE) {
+        session_fetch(session);
+        return;
+    }
+    session->front.work = DPC_WORK_FETCHING;
+    session->front.waits_for_room = true;
+    session_note(session, DPC_LOG_INFO,
+                 "the lease waits until the one before it is handed in reason=\"%s\"", text);
+}
+
 void
-dpc_session_transferred(struct dpc_session *session, int code, const char *text, int64_t now_ms,
-                        struct dpc_session_actions *actions)
+dpc_session_fetched(struct dpc_session *session, int code, const char *text, int64_t now_ms,
+                    struct dpc_session_actions *actions)
 {
     session_begin(session, now_ms, actions);
-    if (session->work == DPC_WORK_FETCHING && code == DPC_OK) {
-        session->work = DPC_WORK_RUNNING;
+    struct session_lane *front = &session->front;
+    if (front->work != DPC_WORK_FETCHING || front->waits_for_room)
+        return;
+    if (code == DPC_OK) {
+        front->work = DPC_WORK_RUNNING;
         session->job_begun_ms = session->now_ms;
-        session->job_begun_steps = session->steps_done;
-        session_add(session, DPC_SESSION_START)->lease = session->lease;
-    } else if (session->work == DPC_WORK_FETCHING && may_do_without(session, code)) {
-        session->refetches++;
+        session->job_begun_steps = front->steps_done;
+        session_add(session, DPC_SESSION_START)->lease = front->lease;
+    } else if (may_do_without(front, code)) {
+        front->refetches++;
         session_note(session, DPC_LOG_INFO, "versions are fetched whole reason=\"%s\"", text);
         session_fetch(session);
-    } else if (session->work == DPC_WORK_FETCHING) {
-        session_give_back(session, text);
-    } else if (session->work != DPC_WORK_UPLOADING) {
+    } else if (has_to_wait_for_room(session, code)) {
+        wait_for_room(session, text);
+    } else {
+        session_give_back(session, front, text);
+    }
+}
+
+void
+dpc_session_uploaded(struct dpc_session *session, int code, const char *text, int64_t now_ms,
+                     struct dpc_session_actions *actions)
+{
+    session_begin(session, now_ms, actions);
+    struct session_lane *back = &session->back;
+    if (back->work != DPC_WORK_UPLOADING)
         return;
-    } else if (code == DPC_OK) {
+    if (code == DPC_OK) {
         measure_upload(session);
         session_submit(session);
     } else if (code == DPC_ENOTFOUND || code == DPC_ECORRUPT || code == DPC_EHASH ||
                code == DPC_ELIMIT || code == DPC_EPROTO || code == DPC_EPERM) {
-        session_give_back(session, text);
+        session_give_back(session, back, text);
     } else {
         int64_t pause_ms = session_doubled(DPC_SESSION_FAILURE_MS, session->failures++,
                                            DPC_SESSION_FAILURE_MS_MAX);
-        session->upload_at_ms = session->now_ms + session_jittered(session, pause_ms);
+        back->upload_at_ms = session->now_ms + session_jittered(session, pause_ms);
         session_note(session, DPC_LOG_WARNING,
                      "upload failed and is tried again pause_ms=%lld reason=\"%s\"",
-                     (long long)(session->upload_at_ms - session->now_ms), text);
+                     (long long)(back->upload_at_ms - session->now_ms), text);
     }
 }
 
 void
 dpc_session_progress(struct dpc_session *session, uint32_t steps_done, double tokens_per_s)
 {
-    if (steps_done > session->steps_done)
-        session->steps_done = steps_done;
+    if (steps_done > session->front.steps_done)
+        session->front.steps_done = steps_done;
     if (tokens_per_s > 0)
         session->tokens_per_s = tokens_per_s;
 }
 
 static void
-add_upload(struct dpc_session_blobs *blobs, const struct dpc_blob_ref *ref)
+add_upload(struct dpc_session_blobs *uploads, const struct dpc_blob_ref *ref)
 {
-    struct dpc_blob_ref same;
-    if (!dpc_hash_is_none(&ref->hash) && !session_find_upload(blobs, &ref->hash, &same))
-        blobs->refs[blobs->count++] = *ref;
+    if (!dpc_hash_is_none(&ref->hash))
+        uploads->refs[uploads->count++] = *ref;
 }
 
 static void
-take_result(struct dpc_session *session, const struct dpc_msg_submit *result)
+take_result(struct session_lane *lane, const struct dpc_msg_submit *result)
 {
-    session->submit = *result;
-    session->submit.kind = session->lease.kind;
-    session->submit.path = session->lease.path;
-    session->submit.round = session->lease.round;
-    session->uploads.count = 0;
+    lane->submit = *result;
+    lane->submit.kind = lane->lease.kind;
+    lane->submit.path = lane->lease.path;
+    lane->submit.round = lane->lease.round;
+    lane->uploads.count = 0;
     for (uint32_t i = 0; i < result->parts_count; i++)
-        add_upload(&session->uploads, &result->parts[i].delta);
-    add_upload(&session->uploads, &result->state);
-    add_upload(&session->uploads, &result->result);
+        add_upload(&lane->uploads, &result->parts[i].delta);
+    add_upload(&lane->uploads, &result->state);
+    add_upload(&lane->uploads, &result->result);
 }
 
 /* There is no time for the path state. */
 static void
-leave_state(struct dpc_session *session)
+leave_state(struct session_lane *lane)
 {
-    struct dpc_msg_submit result = session->submit;
+    struct dpc_msg_submit result = lane->submit;
     result.state = (struct dpc_blob_ref){.hash = dpc_hash_none};
-    take_result(session, &result);
+    take_result(lane, &result);
 }
 
 void
@@ -365,13 +463,17 @@ dpc_session_finished(struct dpc_session *session, const struct dpc_msg_submit *r
                      double tokens_per_s, int64_t now_ms, struct dpc_session_actions *actions)
 {
     session_begin(session, now_ms, actions);
-    if (session->work != DPC_WORK_RUNNING || !dpc_token_equal(result->token, session->lease.token))
+    struct session_lane *front = &session->front;
+    if (front->work != DPC_WORK_RUNNING || !dpc_token_equal(result->token, front->lease.token))
         return;
     dpc_session_progress(session, result->steps_count, tokens_per_s);
-    take_result(session, result);
-    if (session->parting == DPC_PARTING_DELTAS)
-        leave_state(session);
-    session_upload(session);
+    session->lease_took_ms =
+        session->job_begun_ms - front->fetch_begun_ms + job_ms(session, session->now_ms);
+    take_result(front, result);
+    if (front->parting == DPC_PARTING_DELTAS)
+        leave_state(front);
+    front->work = DPC_WORK_FINISHED;
+    session_pass(session);
 }
 
 void
@@ -379,47 +481,44 @@ dpc_session_failed(struct dpc_session *session, struct dpc_token token, int code
                    int64_t now_ms, struct dpc_session_actions *actions)
 {
     session_begin(session, now_ms, actions);
-    if (session->work != DPC_WORK_RUNNING || !dpc_token_equal(token, session->lease.token))
+    struct session_lane *front = &session->front;
+    if (front->work != DPC_WORK_RUNNING || !dpc_token_equal(token, front->lease.token))
         return;
     bool damaged = code == DPC_ECORRUPT || code == DPC_ENOTFOUND;
-    if (damaged && session->refetches < DPC_SESSION_REFETCH_MAX) {
-        session->refetches++;
+    bool may_begin_anew = front->parting == DPC_PARTING_NOTHING; /* there is time for that */
+    if (may_begin_anew && damaged && front->refetches < DPC_SESSION_REFETCH_MAX) {
+        front->refetches++;
         session_note(session, DPC_LOG_WARNING, "damaged blobs are fetched again reason=\"%s\"",
                      text);
         session_fetch(session);
+    } else if (may_begin_anew && has_to_wait_for_room(session, code)) {
+        wait_for_room(session, text);
     } else {
-        session->not_finite = code == DPC_ENOTFINITE;
-        session->too_large = code == DPC_ELIMIT;
-        session_give_back(session, text);
+        front->not_finite = code == DPC_ENOTFINITE;
+        front->too_large = code == DPC_ELIMIT;
+        session_give_back(session, front, text);
     }
-}
-
-/* What has steps behind it lies in the spill, or will before the process ends. */
-static bool
-is_kept(const struct dpc_session *session)
-{
-    return session->suspending && (session->work == DPC_WORK_RUNNING ||
-                                   (session->work == DPC_WORK_FETCHING && session->steps_done > 0));
 }
 
 static void
 stop(struct dpc_session *session, int status)
 {
-    bool again = session->stopping;
+    bool again = session->stopping, hands_in = session_hands_in(session);
     session->stopping = true;
     session->status = status;
+    if (session->front.work == DPC_WORK_NONE)
+        session->front.request.type = DPC_MSG_NONE;
     session->stop_at_ms = session->now_ms + DPC_SESSION_FAREWELL_MS;
-    if (again || (!session->joined && !hands_in(session)) || is_kept(session)) {
+    if (again || (!hands_in && (!session->joined || is_kept(session)))) {
         session_add(session, DPC_SESSION_EXIT)->status = status;
-    } else if (hands_in(session)) {
-        session->stop_at_ms = session->now_ms + DPC_SESSION_STOP_MS;
-    } else if (session->work == DPC_WORK_FETCHING || session->work == DPC_WORK_RUNNING) {
-        part(session, "stopped by its owner", DPC_SESSION_STOP_MS);
-        if (session->parting != DPC_PARTING_NOTHING)
-            session->stop_at_ms = session->now_ms + DPC_SESSION_STOP_MS;
-    } else if (session->work == DPC_WORK_NONE) {
-        session_leave(session);
+        return;
     }
+    if (!is_kept(session) && may_be_cut(session))
+        part(session, "stopped by its owner", DPC_SESSION_STOP_MS);
+    else if (session->front.work == DPC_WORK_NONE && session->back.work == DPC_WORK_NONE)
+        session_leave(session);
+    if (hands_in || session->front.parting != DPC_PARTING_NOTHING)
+        session->stop_at_ms = session->now_ms + DPC_SESSION_STOP_MS;
 }
 
 void
@@ -461,33 +560,46 @@ void
 dpc_session_restore(struct dpc_session *session, const struct dpc_msg_lease *lease,
                     uint32_t steps_done, const struct dpc_msg_submit *submit)
 {
-    session->holds = true;
-    session->lease = *lease;
-    session->lease_ends_ms = INT64_MAX; /* the process that knew is gone */
-    session->steps_done = steps_done;
-    session->work = submit ? DPC_WORK_UPLOADING : DPC_WORK_FETCHING;
+    bool hands_in = submit && session->back.work == DPC_WORK_NONE;
+    struct session_lane *lane = hands_in ? &session->back : &session->front;
+    *lane = (struct session_lane){
+        .work = hands_in ? DPC_WORK_UPLOADING
+                : submit ? DPC_WORK_FINISHED
+                         : DPC_WORK_FETCHING,
+        .holds = true,
+        .lease = *lease,
+        .lease_ends_ms = INT64_MAX, /* the process that knew is gone */
+        .steps_done = steps_done,
+    };
     if (submit)
-        take_result(session, submit);
+        take_result(lane, submit);
 }
 
 void
 dpc_session_start(struct dpc_session *session, int64_t now_ms, struct dpc_session_actions *actions)
 {
     session_begin(session, now_ms, actions);
-    session_want(session, DPC_MSG_HELLO, 0);
+    session_want_hello(session, 0);
+}
+
+/* The lane that people and the loop hear of. */
+static const struct session_lane *
+first_lane(const struct dpc_session *session)
+{
+    return session->front.work == DPC_WORK_NONE ? &session->back : &session->front;
 }
 
 enum dpc_session_work
 dpc_session_work(const struct dpc_session *session)
 {
-    return session->work;
+    return first_lane(session)->work;
 }
 
 const char *
 dpc_session_work_name(enum dpc_session_work work)
 {
-    static const char *const names[] = {"waiting",    "fetching",  "running", "uploading",
-                                        "submitting", "returning", "leaving"};
+    static const char *const names[] = {"waiting",   "fetching",   "running",   "finished",
+                                        "uploading", "submitting", "returning", "leaving"};
     return names[work];
 }
 
@@ -506,5 +618,18 @@ dpc_session_counts(const struct dpc_session *session)
 const struct dpc_msg_lease *
 dpc_session_lease(const struct dpc_session *session)
 {
-    return session->holds ? &session->lease : NULL;
+    const struct session_lane *lane = first_lane(session);
+    return lane->holds ? &lane->lease : NULL;
+}
+
+bool
+dpc_session_is_free(const struct dpc_session *session)
+{
+    return session->front.work == DPC_WORK_NONE;
+}
+
+const struct dpc_msg_lease *
+dpc_session_handing_in(const struct dpc_session *session)
+{
+    return session->back.holds ? &session->back.lease : NULL;
 }

@@ -4,17 +4,23 @@
  * and what happened to transfers and jobs, and answers with a short list of actions. No I/O, no
  * clock and no randomness of its own.
  *
- *     hello -> ask -> fetching -> running -> uploading -> submitting -> ask ...
+ *     front: hello -> ask -> fetching -> running -> finished -+-> ask ...
+ *     back:                                                   +-> uploading -> submitting
+ *
+ * A lease whose result is there is handed in while the next one is fetched for and computed, where
+ * the coordinator allows two of them. So a slow line costs time only if it is slower than the
+ * machine. Then the next lease is asked for so late that its result will find the line free: until
+ * then another worker may have it.
  *
  * Contact and work are two things: when the coordinator falls silent, or a new connection stands,
  * the session says hello again, with growing pauses, while the work goes on; the hello names the
  * lease, and after the welcome the session takes up what it was about (sends the submission again,
  * fetches on). Nothing is trained twice because a coordinator restarted.
  *
- * One request waits for its answer at a time and is repeated with the same number until it comes;
- * every request is idempotent. Heartbeats stand beside it.
+ * One request of each lease waits for its answer at a time and is repeated with the same number
+ * until it comes; every request is idempotent. Heartbeats stand beside it.
  *
- * Owns: a copy of the lease and of the submission. Threads: one. Limits: DPC_SESSION_ACTIONS_MAX.
+ * Owns: copies of the leases and of the submission. Threads: one. Limits: DPC_SESSION_ACTIONS_MAX.
  * Not here: sockets, files, computing (loop.c carries the actions out).
  */
 #ifndef DPC_WORKER_SESSION_H
@@ -34,11 +40,12 @@ struct dpc_session_options {
     uint64_t seed;               /* of the jitter on pauses */
 };
 
-/* What the session is about. */
+/* What is done with a lease. */
 enum dpc_session_work {
     DPC_WORK_NONE = 0, /* asks, or waits to ask */
     DPC_WORK_FETCHING,
     DPC_WORK_RUNNING,
+    DPC_WORK_FINISHED, /* and waits until what came before is handed in */
     DPC_WORK_UPLOADING,
     DPC_WORK_SUBMITTING,
     DPC_WORK_RETURNING, /* gives the lease back */
@@ -46,17 +53,19 @@ enum dpc_session_work {
 };
 
 enum dpc_session_action_type {
-    DPC_SESSION_SEND = 1, /* `msg` on the control link */
-    DPC_SESSION_JOIN,     /* take `join`: prepare for the experiment, connect the bulk link */
-    DPC_SESSION_FETCH,    /* get `blobs`, then dpc_session_transferred; queued ones stay queued */
-    DPC_SESSION_UPLOAD,   /* the same, to the coordinator */
-    DPC_SESSION_START,    /* compute `lease`, then dpc_session_finished or _failed */
-    DPC_SESSION_CUT,      /* the job ends at its next step, with what it has then */
-    DPC_SESSION_DROP,     /* the lease is over: cancel its job and transfers, unpin its blobs */
-    DPC_SESSION_LOG,      /* `level`, `text` */
-    DPC_SESSION_REFUSED,  /* the coordinator does not take this numeric class: dpc_session_rejoin
-                           * with  another one, or end the process */
-    DPC_SESSION_EXIT,     /* end the process with `status`; the last action */
+    DPC_SESSION_SEND = 1,    /* `msg` on the control link */
+    DPC_SESSION_JOIN,        /* take `join`: prepare for the experiment, connect the bulk link */
+    DPC_SESSION_FETCH,       /* get `blobs`, then dpc_session_fetched; queued ones stay queued */
+    DPC_SESSION_PASS,        /* of the lease that was computed only the result is of use: `blobs` */
+    DPC_SESSION_UPLOAD,      /* `blobs` to the coordinator, then dpc_session_uploaded */
+    DPC_SESSION_START,       /* compute `lease`, then dpc_session_finished or _failed */
+    DPC_SESSION_CUT,         /* the job ends at its next step, with what it has then */
+    DPC_SESSION_DROP,        /* the lease is over: cancel its job and fetches, unpin its blobs */
+    DPC_SESSION_DROP_PASSED, /* the same of the one that was passed: its uploads */
+    DPC_SESSION_LOG,         /* `level`, `text` */
+    DPC_SESSION_REFUSED,     /* the coordinator does not take this numeric class: dpc_session_rejoin
+                              * with another one, or end the process */
+    DPC_SESSION_EXIT,        /* end the process with `status`; the last action */
 };
 
 struct dpc_session_blobs {
@@ -82,7 +91,7 @@ struct dpc_session_action {
     };
 };
 
-enum { DPC_SESSION_ACTIONS_MAX = 12 };
+enum { DPC_SESSION_ACTIONS_MAX = 16 };
 
 /* Carry them out in this order, before the next call on the session and before the next receive:
  * texts in them belong to the session or to the message that was handled. */
@@ -95,8 +104,9 @@ struct dpc_session *dpc_session_create(const struct dpc_session_options *options
 struct dpc_session *dpc_session_destroy(struct dpc_session *session);
 
 /* Before _start: a lease of the process before this one, with `steps_done` of it in the spill, or
- * (not NULL) with a submission whose blobs are in the cache. The first hello names it; whether it
- * still counts is the coordinator's to say. */
+ * (not NULL) with a submission whose blobs are in the cache. Called for the one that was passed
+ * before it is called for the other. The first hello names both; whether they still count is the
+ * coordinator's to say. */
 void dpc_session_restore(struct dpc_session *session, const struct dpc_msg_lease *lease,
                          uint32_t steps_done, const struct dpc_msg_submit *submit);
 
@@ -122,8 +132,6 @@ void dpc_session_pause(struct dpc_session *session, bool paused, int64_t now_ms,
  */
 void dpc_session_rest(struct dpc_session *session, bool rests, int64_t now_ms,
                       struct dpc_session_actions *actions);
-/* Until it asks for a lease; 0: it is asking, or is about other things. */
-int64_t dpc_session_pause_ms(const struct dpc_session *session, int64_t now_ms);
 /* While `held` the job in hand stands still, for its owner's sake; its pace goes on from before. */
 void dpc_session_hold(struct dpc_session *session, bool held, int64_t now_ms);
 /* How long the job in hand may still take, at the pace it had so far; INT64_MAX: not known. */
@@ -132,10 +140,13 @@ int64_t dpc_session_rest_ms(const struct dpc_session *session, int64_t now_ms);
  * long it may stand still. Below 0: it is late as it is. INT64_MAX: nobody knows, or there is no
  * lease. */
 int64_t dpc_session_slack_ms(const struct dpc_session *session, int64_t now_ms);
+/* The job that runs will be done, and the line free for what comes of it, in less than `ms`. */
+bool dpc_session_ends_within(const struct dpc_session *session, int64_t ms, int64_t now_ms);
 /* What the experiment takes of a lease that cannot be finished, and in which forms it travels. */
 struct dpc_session_parts {
     bool allowed;    /* a part of a round */
     bool ship_state; /* path states with it */
+    bool keep_state; /* they stay in this machine's cache */
     enum dpc_codec upload;
     enum dpc_moments moments;
     uint32_t dense_path; /* whose deltas and state are fp32, and those of its replicas behind it */
@@ -149,16 +160,20 @@ void dpc_session_yield(struct dpc_session *session, const char *reason, int64_t 
 /* Time went by: repeats, heartbeats, deadlines. Call it when dpc_session_wait_ms is over. */
 void dpc_session_tick(struct dpc_session *session, int64_t now_ms,
                       struct dpc_session_actions *actions);
-/* The last FETCH or UPLOAD list is through (`code` 0) or failed for good. */
-void dpc_session_transferred(struct dpc_session *session, int code, const char *text,
-                             int64_t now_ms, struct dpc_session_actions *actions);
+/* The last FETCH list is through (`code` 0) or failed for good. */
+void dpc_session_fetched(struct dpc_session *session, int code, const char *text, int64_t now_ms,
+                         struct dpc_session_actions *actions);
+/* The last UPLOAD list, likewise. */
+void dpc_session_uploaded(struct dpc_session *session, int code, const char *text, int64_t now_ms,
+                          struct dpc_session_actions *actions);
 /* How far the job is; for the next heartbeat. Less than before is left out: the job has ended. */
 void dpc_session_progress(struct dpc_session *session, uint32_t steps_done, double tokens_per_s);
 /* The job of lease `result->token` is done, at that speed; an old lease's is dropped. */
 void dpc_session_finished(struct dpc_session *session, const struct dpc_msg_submit *result,
                           double tokens_per_s, int64_t now_ms, struct dpc_session_actions *actions);
 /* It failed. DPC_ECORRUPT and DPC_ENOTFOUND (a blob of the cache, already dropped from it) are
- * fetched again; other failures give the lease back with `text`. */
+ * fetched again, and so is what had no room beside what is being handed in; other failures give the
+ * lease back with `text`. */
 void dpc_session_failed(struct dpc_session *session, struct dpc_token token, int code,
                         const char *text, int64_t now_ms, struct dpc_session_actions *actions);
 /* The owner wants it to end: does with what runs as dpc_session_yield does, finishes what is being
@@ -167,8 +182,8 @@ void dpc_session_failed(struct dpc_session *session, struct dpc_token token, int
 void dpc_session_stop(struct dpc_session *session, int status, int64_t now_ms,
                       struct dpc_session_actions *actions);
 
-/* The same when the next process is to go on with the lease (dpc_session_restore): what runs is not
- * given back, nor what could not be handed in. */
+/* The same when the next process is to go on with the leases (dpc_session_restore): what runs is
+ * not given back, nor what could not be handed in. */
 void dpc_session_suspend(struct dpc_session *session, int status, int64_t now_ms,
                          struct dpc_session_actions *actions);
 
@@ -176,12 +191,21 @@ void dpc_session_suspend(struct dpc_session *session, int status, int64_t now_ms
 int64_t dpc_session_wait_ms(const struct dpc_session *session, int64_t now_ms);
 
 /* --- Looking in. */
+/* Of the lease that is fetched for or computed; where there is none, of the one that is handed in.
+ * NONE: there is neither. */
 enum dpc_session_work dpc_session_work(const struct dpc_session *session);
 const char *dpc_session_work_name(enum dpc_session_work work);
 /* The coordinator said welcome and has not fallen silent since. */
 bool dpc_session_joined(const struct dpc_session *session);
-/* The lease in hand; NULL when there is none. */
+/* Of the same; NULL: there is none. */
 const struct dpc_msg_lease *dpc_session_lease(const struct dpc_session *session);
+/* Nothing is fetched for or computed. */
+bool dpc_session_is_free(const struct dpc_session *session);
+/* What the results of the lease that is fetched for will take of the cache; 0: next to nothing, as
+ * of all but training. */
+uint64_t dpc_session_results_bytes(const struct dpc_session *session);
+/* The one that is handed in, beside that or alone; NULL: none. */
+const struct dpc_msg_lease *dpc_session_handing_in(const struct dpc_session *session);
 /* Inner steps, or documents, of a lease. */
 uint32_t dpc_session_units(const struct dpc_msg_lease *lease);
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * A message counts when it answers the request that waits (its number) or speaks of the lease in
- * hand (its token). All else is late or doubled, and is dropped without a word. */
+ * A message counts when it answers a request that waits (its number) or speaks of a lease in hand
+ * (its token). All else is late or doubled, and is dropped without a word. */
 #include "worker/session_parts.h"
 
 #include <stdio.h>
@@ -15,6 +15,20 @@ refuse(struct dpc_session *session, const char *text)
     session_add(session, DPC_SESSION_EXIT)->status = DPC_EXIT_REFUSED;
 }
 
+/* Of a store that is gone, or was replaced. */
+static void
+drop_foreign(struct dpc_session *session, struct session_lane *lane, uint64_t incarnation)
+{
+    if (!lane->holds || lane->lease.token.incarnation == incarnation)
+        return;
+    session_note(
+        session, DPC_LOG_WARNING,
+        "lease dropped path=%u round=%u reason=\"the coordinator's store is another one now\"",
+        lane->lease.path, lane->lease.round);
+    session_drop(session, lane);
+    *lane = (struct session_lane){.work = DPC_WORK_NONE};
+}
+
 static void
 on_welcome(struct dpc_session *session, const struct dpc_msg_welcome *welcome)
 {
@@ -26,18 +40,11 @@ on_welcome(struct dpc_session *session, const struct dpc_msg_welcome *welcome)
     }
     session->joined = true;
     session->turned_away = false;
+    session->leases_max = welcome->leases;
     session->heartbeat_ms = session_clamp(welcome->heartbeat_ms, DPC_SESSION_HEARTBEAT_MS_MIN,
                                           DPC_SESSION_HEARTBEAT_MS_MAX);
-    if (session->holds && session->lease.token.incarnation != welcome->incarnation) {
-        session_note(
-            session, DPC_LOG_WARNING,
-            "lease dropped path=%u round=%u reason=\"the coordinator's store is another one now\"",
-            session->lease.path, session->lease.round);
-        session_add(session, DPC_SESSION_DROP);
-        session->holds = false;
-        session->upload_at_ms = 0;
-        session->work = DPC_WORK_NONE;
-    }
+    drop_foreign(session, &session->front, welcome->incarnation);
+    drop_foreign(session, &session->back, welcome->incarnation);
     struct dpc_session_action *join = session_add(session, DPC_SESSION_JOIN);
     join->join.experiment = welcome->experiment;
     join->join.bulk_endpoint = welcome->bulk_endpoint;
@@ -48,24 +55,24 @@ on_welcome(struct dpc_session *session, const struct dpc_msg_welcome *welcome)
 static void
 on_lease(struct dpc_session *session, const struct dpc_msg_lease *lease)
 {
-    session->lease = *lease;
-    session->holds = true;
-    session->lease_ends_ms = lease->time_left_ms == UINT32_MAX
-                                 ? INT64_MAX
-                                 : session->now_ms + (int64_t)lease->time_left_ms;
-    session->steps_done = 0;
-    session->refetches = session->missings = 0;
-    session->upload_at_ms = 0;
-    session->parting = DPC_PARTING_NOTHING;
-    session->not_finite = session->too_large = false;
     session->hello_errors = 0;
-    session_want_nothing(session);
+    if (session->back.holds && dpc_token_equal(lease->token, session->back.lease.token)) {
+        session_ask(session, session->heartbeat_ms); /* it has not heard that this one is done */
+        return;
+    }
+    session->front = (struct session_lane){
+        .holds = true,
+        .lease = *lease,
+        .lease_ends_ms = lease->time_left_ms == UINT32_MAX
+                             ? INT64_MAX
+                             : session->now_ms + (int64_t)lease->time_left_ms,
+    };
     session_note(session, DPC_LOG_INFO,
                  "lease begins kind=%s path=%u round=%u steps=%u documents=%u",
                  dpc_task_name(lease->kind), lease->path, lease->round, lease->steps_count,
                  lease->to - lease->from);
     session_fetch(session);
-    session->heartbeat_at_ms = session->now_ms + session->heartbeat_ms;
+    session_put_off_heartbeat(session);
 }
 
 static void
@@ -79,12 +86,13 @@ on_wait(struct dpc_session *session, const struct dpc_msg_wait *wait)
     session_note(session, wait->finished ? DPC_LOG_INFO : DPC_LOG_DEBUG,
                  "waiting retry_ms=%lld finished=%d reason=\"%s\"", (long long)pause_ms,
                  wait->finished, wait->reason ? wait->reason : "");
-    session_want(session, DPC_MSG_ASK, pause_ms);
+    session_want(session, &session->front, DPC_MSG_ASK, pause_ms);
 }
 
 /* A submission that is stale came too late, as one that another worker's was before. */
 static void
-count_end(struct dpc_session *session, enum dpc_verdict verdict, const char *text)
+count_end(struct dpc_session *session, const struct session_lane *lane, enum dpc_verdict verdict,
+          const char *text)
 {
     struct dpc_session_counts *counts = &session->counts;
     counts->accepted += verdict == DPC_VERDICT_ACCEPTED;
@@ -93,100 +101,84 @@ count_end(struct dpc_session *session, enum dpc_verdict verdict, const char *tex
     if (verdict != DPC_VERDICT_ACCEPTED)
         snprintf(counts->reason, sizeof counts->reason, "%s: %s", dpc_verdict_name(verdict),
                  text ? text : "");
-    else if (session->work == DPC_WORK_SUBMITTING && session->lease.kind == DPC_TASK_TRAIN)
-        counts->tokens += session->submit.tokens;
+    else if (lane->work == DPC_WORK_SUBMITTING && lane->lease.kind == DPC_TASK_TRAIN)
+        counts->tokens += lane->submit.tokens;
 }
 
+/* The coordinator has no use for the work any more, or has it all. */
 static void
-end_lease(struct dpc_session *session, enum dpc_verdict verdict, const char *text)
+end_lease(struct dpc_session *session, struct session_lane *lane, enum dpc_verdict verdict,
+          const char *text)
 {
-    const struct dpc_msg_submit *done = &session->submit;
-    bool submitted = session->work == DPC_WORK_SUBMITTING;
+    const struct dpc_msg_submit *done = &lane->submit;
+    bool submitted = lane->work == DPC_WORK_SUBMITTING;
     bool accepted = verdict == DPC_VERDICT_ACCEPTED;
-    count_end(session, verdict, text);
+    count_end(session, lane, verdict, text);
     session_note(
         session, accepted ? DPC_LOG_INFO : DPC_LOG_WARNING,
         "lease ends verdict=%s kind=%s path=%u round=%u steps=%u loss=%.4f tokens_per_s=%.0f "
         "seconds=%.3f%s%s%s",
-        dpc_verdict_name(verdict), dpc_task_name(session->lease.kind), session->lease.path,
-        session->lease.round, submitted ? done->steps_count : session->steps_done,
+        dpc_verdict_name(verdict), dpc_task_name(lane->lease.kind), lane->lease.path,
+        lane->lease.round, submitted ? done->steps_count : lane->steps_done,
         submitted ? done->loss : 0.0, session->tokens_per_s, submitted ? done->seconds : 0.0,
         text && *text ? " reason=\"" : "", text && *text ? text : "", text && *text ? "\"" : "");
-    session_add(session, DPC_SESSION_DROP);
-    session->upload_at_ms = 0;
-}
-
-/* The coordinator has no use for the work any more. */
-static void
-on_void(struct dpc_session *session, const struct dpc_msg_verdict *verdict)
-{
-    end_lease(session, verdict->verdict, verdict->text);
-    session_ask(session, 0);
-}
-
-static void
-on_accepted(struct dpc_session *session)
-{
-    end_lease(session, DPC_VERDICT_ACCEPTED, "");
-    session->failures = 0;
-    session_ask(session, 0);
+    session_drop(session, lane);
+    if (accepted)
+        session->failures = 0;
+    session_free_lane(session, lane, verdict == DPC_VERDICT_REFUSED);
 }
 
 static void
 on_missing(struct dpc_session *session, const struct dpc_msg_verdict *verdict)
 {
+    struct session_lane *back = &session->back;
     struct dpc_session_blobs missing = {0};
     for (uint32_t i = 0; i < verdict->missing_count && i < DPC_LEVELS_MAX + 2; i++) {
-        if (!session_find_upload(&session->uploads, &verdict->missing[i],
+        if (!session_find_upload(&back->uploads, &verdict->missing[i],
                                  &missing.refs[missing.count])) {
-            session_give_back(session,
+            session_give_back(session, back,
                               "the coordinator misses a blob that is not of this submission");
             return;
         }
         missing.count++;
     }
-    if (++session->missings > DPC_SESSION_MISSING_MAX || missing.count == 0) {
-        session_give_back(session, "blobs were uploaded and went missing again and again");
+    if (++back->missings > DPC_SESSION_MISSING_MAX || missing.count == 0) {
+        session_give_back(session, back, "blobs were uploaded and went missing again and again");
         return;
     }
-    session_want_nothing(session);
-    session->work = DPC_WORK_UPLOADING;
-    session->heartbeat_at_ms = session->now_ms + session->heartbeat_ms;
+    back->request.type = DPC_MSG_NONE;
+    back->work = DPC_WORK_UPLOADING;
+    session_put_off_heartbeat(session);
     session_add(session, DPC_SESSION_UPLOAD)->blobs = missing;
 }
 
+/* By the token alone: an answer to an earlier try says the same. */
 static void
 on_submitted(struct dpc_session *session, const struct dpc_msg_verdict *verdict)
 {
-    switch (verdict->verdict) {
-    case DPC_VERDICT_ACCEPTED:
-        on_accepted(session);
-        break;
-    case DPC_VERDICT_SUPERSEDED:
-    case DPC_VERDICT_STALE:
-        on_void(session, verdict);
-        break;
-    case DPC_VERDICT_MISSING:
+    struct session_lane *back = &session->back;
+    if (back->work != DPC_WORK_SUBMITTING || !dpc_token_equal(verdict->token, back->lease.token))
+        return;
+    if (verdict->verdict == DPC_VERDICT_MISSING)
         on_missing(session, verdict);
-        break;
-    case DPC_VERDICT_REFUSED:
-        end_lease(session, DPC_VERDICT_REFUSED, verdict->text);
-        session_ask_after_failure(session);
-        break;
-    case DPC_VERDICT_CONTINUE: /* no answer to a submission: it is repeated */
-        break;
-    }
+    else if (verdict->verdict == DPC_VERDICT_ACCEPTED)
+        end_lease(session, back, DPC_VERDICT_ACCEPTED, "");
+    else if (verdict->verdict != DPC_VERDICT_CONTINUE) /* no answer: it is repeated */
+        end_lease(session, back, verdict->verdict, verdict->text);
 }
 
 static void
 on_heartbeat_ack(struct dpc_session *session, const struct dpc_msg_verdict *verdict)
 {
-    if (!session_beats(session) || !dpc_token_equal(verdict->token, session->lease.token))
+    struct session_lane *lane = &session->front;
+    if (!lane->holds || !dpc_token_equal(verdict->token, lane->lease.token))
+        lane = &session->back;
+    if (!session_lane_beats(session, lane) || !dpc_token_equal(verdict->token, lane->lease.token))
         return;
     if (verdict->verdict == DPC_VERDICT_SUPERSEDED || verdict->verdict == DPC_VERDICT_STALE)
-        on_void(session, verdict);
+        end_lease(session, lane, verdict->verdict, verdict->text);
     else if (verdict->verdict == DPC_VERDICT_ACCEPTED)
-        on_accepted(session);
+        end_lease(session, lane, DPC_VERDICT_ACCEPTED, "");
 }
 
 /* Errors that say "not now" rather than "not so". */
@@ -217,18 +209,22 @@ hello_again(struct dpc_session *session)
 }
 
 static void
-on_request_error(struct dpc_session *session, const struct dpc_msg_error *error)
+on_hello_error(struct dpc_session *session, const struct dpc_msg_error *error)
 {
-    switch (session->request.type) {
-    case DPC_MSG_HELLO:
-        if (error->code == DPC_EVERSION) {
-            session_note(session, DPC_LOG_ERROR, "could not join: %s", error->text);
-            session_add(session, DPC_SESSION_REFUSED);
-            return;
-        }
-        session->hello_errors += session->hello_errors == 0;
-        hello_again(session);
-        break;
+    if (error->code == DPC_EVERSION) {
+        session_note(session, DPC_LOG_ERROR, "could not join: %s", error->text);
+        session_add(session, DPC_SESSION_REFUSED);
+        return;
+    }
+    session->hello_errors += session->hello_errors == 0;
+    hello_again(session);
+}
+
+static void
+on_request_error(struct dpc_session *session, struct session_lane *lane,
+                 const struct dpc_msg_error *error)
+{
+    switch (lane->request.type) {
     case DPC_MSG_ASK:
         if (is_passing(error->code))
             session_ask_after_failure(session);
@@ -239,10 +235,10 @@ on_request_error(struct dpc_session *session, const struct dpc_msg_error *error)
         if (wants_hello(error->code))
             hello_again(session);
         else if (!is_passing(error->code)) /* else it is repeated in its own time */
-            session_give_back(session, error->text ? error->text : "submission refused");
+            session_give_back(session, lane, error->text ? error->text : "submission refused");
         break;
     case DPC_MSG_GIVE_BACK:
-        session_ask_after_failure(session);
+        session_free_lane(session, lane, true);
         break;
     case DPC_MSG_LEAVE:
         session_add(session, DPC_SESSION_EXIT)->status = session->status;
@@ -252,50 +248,65 @@ on_request_error(struct dpc_session *session, const struct dpc_msg_error *error)
     }
 }
 
+static bool
+is_request(const struct session_request *request, uint64_t number)
+{
+    return request->type && request->number == number;
+}
+
+/* The lane whose request has that number; NULL: none. */
+static struct session_lane *
+find_request(struct dpc_session *session, uint64_t number)
+{
+    if (is_request(&session->front.request, number))
+        return &session->front;
+    return is_request(&session->back.request, number) ? &session->back : NULL;
+}
+
+static bool
+is_heartbeat(const struct dpc_session *session, uint64_t number)
+{
+    const struct session_lane *lanes[] = {&session->front, &session->back};
+    bool found = false;
+    for (size_t i = 0; i < sizeof lanes / sizeof *lanes; i++)
+        found |= session_lane_beats(session, lanes[i]) && lanes[i]->heartbeat_number == number;
+    return found;
+}
+
 static void
 on_error(struct dpc_session *session, const struct dpc_msg *msg)
 {
-    bool of_request = session->request.type && msg->request == session->request.number;
+    struct session_lane *lane = find_request(session, msg->request);
+    bool of_hello = is_request(&session->hello, msg->request);
     /* It does not read what a key says that it does not take any more. */
     if (msg->error.code == DPC_EPERM && msg->request == 0 && !session->turned_away)
         session_note(session, DPC_LOG_WARNING,
                      "the coordinator does not take this worker any more: ask its operator; trying "
                      "on");
     session->turned_away |= msg->error.code == DPC_EPERM && msg->request == 0;
-    if (!of_request && !(session_beats(session) && msg->request == session->heartbeat_number))
+    if (!lane && !of_hello && !is_heartbeat(session, msg->request))
         return;
     session_note(session, DPC_LOG_WARNING,
                  "the coordinator refused a request request=%s code=%s reason=\"%s\"",
-                 of_request ? dpc_msg_name(session->request.type) : "heartbeat",
+                 of_hello ? "hello"
+                 : lane   ? dpc_msg_name(lane->request.type)
+                          : "heartbeat",
                  dpc_error_name(msg->error.code), msg->error.text ? msg->error.text : "");
-    if (of_request)
-        on_request_error(session, &msg->error);
+    if (of_hello)
+        on_hello_error(session, &msg->error);
+    else if (lane)
+        on_request_error(session, lane, &msg->error);
     else if (wants_hello(msg->error.code))
         hello_again(session);
 }
 
 static void
-on_ack(struct dpc_session *session)
+on_ack(struct dpc_session *session, struct session_lane *lane)
 {
-    if (session->work == DPC_WORK_LEAVING)
+    if (lane->work == DPC_WORK_LEAVING)
         session_add(session, DPC_SESSION_EXIT)->status = session->status;
-    else if (session->work == DPC_WORK_RETURNING)
-        session_ask_after_failure(session);
-}
-
-/* The request that a message of this type answers. */
-static enum dpc_msg_type
-question_of(enum dpc_msg_type type)
-{
-    switch (type) {
-    case DPC_MSG_WELCOME:
-        return DPC_MSG_HELLO;
-    case DPC_MSG_LEASE:
-    case DPC_MSG_WAIT:
-        return DPC_MSG_ASK;
-    default:
-        return DPC_MSG_NONE;
-    }
+    else if (lane->work == DPC_WORK_RETURNING)
+        session_free_lane(session, lane, true);
 }
 
 void
@@ -304,27 +315,20 @@ dpc_session_message(struct dpc_session *session, const struct dpc_msg *msg, int6
 {
     session_begin(session, now_ms, actions);
     session->unanswered_ms = 0;
-    bool answers = session->request.type && msg->request == session->request.number &&
-                   (question_of(msg->type) == session->request.type ||
-                    (msg->type == DPC_MSG_ACK && (session->request.type == DPC_MSG_GIVE_BACK ||
-                                                  session->request.type == DPC_MSG_LEAVE)));
+    struct session_lane *lane = find_request(session, msg->request);
+    enum dpc_msg_type asked = lane ? lane->request.type : DPC_MSG_NONE;
     if (msg->type == DPC_MSG_HEARTBEAT_ACK)
         on_heartbeat_ack(session, &msg->verdict);
+    else if (msg->type == DPC_MSG_SUBMITTED)
+        on_submitted(session, &msg->verdict);
     else if (msg->type == DPC_MSG_ERROR)
         on_error(session, msg);
-    else if (msg->type == DPC_MSG_SUBMITTED) {
-        /* By the token alone: an answer to an earlier try says the same. */
-        if (session->work == DPC_WORK_SUBMITTING &&
-            dpc_token_equal(msg->verdict.token, session->lease.token))
-            on_submitted(session, &msg->verdict);
-    } else if (!answers)
-        return;
-    else if (msg->type == DPC_MSG_WELCOME)
+    else if (msg->type == DPC_MSG_WELCOME && is_request(&session->hello, msg->request))
         on_welcome(session, &msg->welcome);
-    else if (msg->type == DPC_MSG_LEASE)
+    else if (msg->type == DPC_MSG_LEASE && asked == DPC_MSG_ASK)
         on_lease(session, &msg->lease);
-    else if (msg->type == DPC_MSG_WAIT)
+    else if (msg->type == DPC_MSG_WAIT && asked == DPC_MSG_ASK)
         on_wait(session, &msg->wait);
-    else if (msg->type == DPC_MSG_ACK)
-        on_ack(session);
+    else if (msg->type == DPC_MSG_ACK && (asked == DPC_MSG_GIVE_BACK || asked == DPC_MSG_LEAVE))
+        on_ack(session, lane);
 }

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Two things move on their own: contact (`joined`) and work. `request` is the one message that
- * waits for its answer; out of contact it is a hello, whatever the work, and on the welcome
- * session_resume puts back the request that the work needs. So no state has to know how contact can
- * be lost. */
+ * Contact (`joined`) and work move on their own. Out of contact the one message that waits for its
+ * answer is a hello, whatever the work, and on the welcome session_resume puts back the requests
+ * that the work needs. So no state has to know how contact can be lost. */
 #include "worker/session_parts.h"
 
 #include <assert.h>
@@ -64,11 +63,16 @@ session_clamp(int64_t value, int64_t least, int64_t most)
 }
 
 bool
+session_lane_beats(const struct dpc_session *session, const struct session_lane *lane)
+{
+    return session->joined && lane->work >= DPC_WORK_FETCHING && lane->work <= DPC_WORK_UPLOADING;
+}
+
+bool
 session_beats(const struct dpc_session *session)
 {
-    return session->joined &&
-           (session->work == DPC_WORK_FETCHING || session->work == DPC_WORK_RUNNING ||
-            session->work == DPC_WORK_UPLOADING);
+    return session_lane_beats(session, &session->front) ||
+           session_lane_beats(session, &session->back);
 }
 
 int64_t
@@ -76,6 +80,13 @@ session_silence_ms(const struct dpc_session *session)
 {
     int64_t beats_ms = DPC_SESSION_SILENCE_BEATS * session->heartbeat_ms;
     return beats_ms > DPC_SESSION_SILENCE_MS_MIN ? beats_ms : DPC_SESSION_SILENCE_MS_MIN;
+}
+
+bool
+session_hands_in(const struct dpc_session *session)
+{
+    return session->front.work == DPC_WORK_FINISHED || session->back.work == DPC_WORK_UPLOADING ||
+           session->back.work == DPC_WORK_SUBMITTING;
 }
 
 static struct dpc_msg *
@@ -92,8 +103,10 @@ send(struct dpc_session *session, enum dpc_msg_type type, uint64_t number)
 /* --- Requests. */
 
 static void
-fill_hello(const struct dpc_session *session, struct dpc_msg_hello *hello)
+send_hello(struct dpc_session *session)
 {
+    struct session_request *request = &session->hello;
+    struct dpc_msg_hello *hello = &send(session, request->type, request->number)->hello;
     hello->protocol_min = DPC_PROTOCOL_MIN;
     hello->protocol_max = DPC_PROTOCOL_MAX;
     hello->name = session->options.name;
@@ -101,72 +114,110 @@ fill_hello(const struct dpc_session *session, struct dpc_msg_hello *hello)
     hello->numeric_class = session->options.numeric_class;
     hello->memory_bytes = session->options.memory_bytes;
     hello->tokens_per_s = session->tokens_per_s;
-    if (session->holds)
-        hello->token = session->lease.token;
+    /* An older coordinator reads the first of them alone. */
+    if (session->front.holds || session->back.holds)
+        hello->token =
+            session->front.holds ? session->front.lease.token : session->back.lease.token;
+    if (session->back.holds)
+        hello->handing_in = session->back.lease.token;
+    request->at_ms = session->now_ms + session_jittered(session, request->pause_ms);
+    request->pause_ms = session_clamp(2 * request->pause_ms, 1, DPC_SESSION_HELLO_MS_MAX);
+}
+
+static void
+fill_request(const struct dpc_session *session, const struct session_lane *lane,
+             struct dpc_msg *msg)
+{
+    if (msg->type == DPC_MSG_ASK && session->back.holds) {
+        msg->ask.handing_in = session->back.lease.token;
+    } else if (msg->type == DPC_MSG_SUBMIT) {
+        msg->submit = lane->submit;
+    } else if (msg->type == DPC_MSG_GIVE_BACK) {
+        msg->give_back.token = lane->lease.token;
+        msg->give_back.reason = lane->reason;
+        msg->give_back.not_finite = lane->not_finite;
+        msg->give_back.too_large = lane->too_large;
+    }
 }
 
 void
-session_send_request(struct dpc_session *session)
+session_send_request(struct dpc_session *session, struct session_lane *lane)
 {
-    struct session_request *request = &session->request;
-    struct dpc_msg *msg = send(session, request->type, request->number);
-    request->sent = true;
-    if (request->type == DPC_MSG_HELLO) {
-        fill_hello(session, &msg->hello);
-        request->at_ms = session->now_ms + session_jittered(session, request->pause_ms);
-        request->pause_ms = session_clamp(2 * request->pause_ms, 1, DPC_SESSION_HELLO_MS_MAX);
+    if (!lane) {
+        send_hello(session);
         return;
     }
-    if (request->type == DPC_MSG_SUBMIT) {
-        msg->submit = session->submit;
-    } else if (request->type == DPC_MSG_GIVE_BACK) {
-        msg->give_back.token = session->lease.token;
-        msg->give_back.reason = session->reason;
-        msg->give_back.not_finite = session->not_finite;
-        msg->give_back.too_large = session->too_large;
-    }
+    struct session_request *request = &lane->request;
+    fill_request(session, lane, send(session, request->type, request->number));
     request->at_ms = session->now_ms + request->pause_ms;
     request->pause_ms = session_clamp(2 * request->pause_ms, 1, 8 * session->heartbeat_ms);
 }
 
-void
-session_want(struct dpc_session *session, enum dpc_msg_type type, int64_t delay_ms)
+static struct session_request
+make_request(struct dpc_session *session, enum dpc_msg_type type, int64_t delay_ms,
+             int64_t pause_ms)
 {
-    if (type != DPC_MSG_HELLO && !session->joined)
-        return;
-    session->request = (struct session_request){
-        .type = type,
-        .number = ++session->numbers,
-        .at_ms = session->now_ms + delay_ms,
-        .pause_ms = type == DPC_MSG_HELLO ? DPC_SESSION_HELLO_MS : session->heartbeat_ms,
-    };
-    if (delay_ms <= 0)
-        session_send_request(session);
+    return (struct session_request){.type = type,
+                                    .number = ++session->numbers,
+                                    .at_ms = session->now_ms + delay_ms,
+                                    .pause_ms = pause_ms};
 }
 
 void
-session_want_nothing(struct dpc_session *session)
+session_want_hello(struct dpc_session *session, int64_t delay_ms)
 {
-    if (session->joined)
-        session->request.type = DPC_MSG_NONE;
+    session->hello = make_request(session, DPC_MSG_HELLO, delay_ms, DPC_SESSION_HELLO_MS);
+    if (delay_ms <= 0)
+        send_hello(session);
+}
+
+void
+session_want(struct dpc_session *session, struct session_lane *lane, enum dpc_msg_type type,
+             int64_t delay_ms)
+{
+    if (!session->joined)
+        return;
+    lane->request = make_request(session, type, delay_ms, session->heartbeat_ms);
+    if (delay_ms <= 0)
+        session_send_request(session, lane);
+}
+
+static void
+heartbeat(struct dpc_session *session, struct session_lane *lane)
+{
+    if (!session_lane_beats(session, lane))
+        return;
+    lane->heartbeat_number = ++session->numbers;
+    struct dpc_msg *msg = send(session, DPC_MSG_HEARTBEAT, lane->heartbeat_number);
+    msg->heartbeat.token = lane->lease.token;
+    msg->heartbeat.steps_done = lane->steps_done;
+    msg->heartbeat.tokens_per_s = session->tokens_per_s;
 }
 
 void
 session_heartbeat(struct dpc_session *session)
 {
-    session->heartbeat_number = ++session->numbers;
-    struct dpc_msg *msg = send(session, DPC_MSG_HEARTBEAT, session->heartbeat_number);
-    msg->heartbeat.token = session->lease.token;
-    msg->heartbeat.steps_done = session->steps_done;
-    msg->heartbeat.tokens_per_s = session->tokens_per_s;
+    heartbeat(session, &session->front);
+    heartbeat(session, &session->back);
     session->heartbeat_at_ms = session->now_ms + session->heartbeat_ms;
+}
+
+void
+session_put_off_heartbeat(struct dpc_session *session)
+{
+    int64_t at_ms = session->now_ms + session->heartbeat_ms;
+    bool alone = !session_lane_beats(session, &session->front) ||
+                 !session_lane_beats(session, &session->back);
+    if (alone || session->heartbeat_at_ms > at_ms)
+        session->heartbeat_at_ms = at_ms;
 }
 
 void
 session_lose_contact(struct dpc_session *session, int64_t delay_ms)
 {
     session->joined = false;
-    session_want(session, DPC_MSG_HELLO, delay_ms);
+    session->front.request.type = session->back.request.type = DPC_MSG_NONE;
+    session_want_hello(session, delay_ms);
 }
 
 /* --- From one piece of work to the next. */
@@ -174,59 +225,65 @@ session_lose_contact(struct dpc_session *session, int64_t delay_ms)
 void
 session_leave(struct dpc_session *session)
 {
-    session->work = DPC_WORK_LEAVING;
+    session->front.work = DPC_WORK_LEAVING;
     session->stop_at_ms = session->now_ms + DPC_SESSION_FAREWELL_MS;
     if (session->joined)
-        session_want(session, DPC_MSG_LEAVE, 0);
+        session_want(session, &session->front, DPC_MSG_LEAVE, 0);
     else
         session_add(session, DPC_SESSION_EXIT)->status = session->status;
+}
+
+/* What is handed in may be all that the coordinator lets one worker hold. */
+static bool
+may_ask(const struct dpc_session *session)
+{
+    bool full = session->back.work != DPC_WORK_NONE && session->leases_max < DPC_LEASES_MAX;
+    return !session->paused && !session->rests && !full;
 }
 
 void
 session_ask(struct dpc_session *session, int64_t delay_ms)
 {
-    session->work = DPC_WORK_NONE;
-    session->holds = false;
-    if (session->stopping)
+    session->front = (struct session_lane){.work = DPC_WORK_NONE};
+    int64_t not_before_ms = session->back.next_at_ms > session->not_before_ms
+                                ? session->back.next_at_ms
+                                : session->not_before_ms;
+    if (delay_ms < not_before_ms - session->now_ms)
+        delay_ms = not_before_ms - session->now_ms;
+    if (session->stopping && session->back.work == DPC_WORK_NONE)
         session_leave(session);
-    else if (session->paused || session->rests)
-        session_want_nothing(session);
-    else
-        session_want(session, DPC_MSG_ASK, delay_ms);
+    else if (!session->stopping && may_ask(session))
+        session_want(session, &session->front, DPC_MSG_ASK, delay_ms);
 }
 
-void
-session_ask_after_failure(struct dpc_session *session)
+static void
+note_failure(struct dpc_session *session)
 {
     int64_t pause_ms =
         session_doubled(DPC_SESSION_FAILURE_MS, session->failures, DPC_SESSION_FAILURE_MS_MAX);
     if (session->failures < UINT32_MAX)
         session->failures++;
-    session_ask(session, session_jittered(session, pause_ms));
+    session->not_before_ms = session->now_ms + session_jittered(session, pause_ms);
 }
 
 void
-session_give_back(struct dpc_session *session, const char *reason)
+session_ask_after_failure(struct dpc_session *session)
 {
-    session_add(session, DPC_SESSION_DROP);
-    session->work = DPC_WORK_RETURNING;
-    session->upload_at_ms = 0;
-    snprintf(session->reason, sizeof session->reason, "%s", reason);
-    session->counts.returned++;
-    snprintf(session->counts.reason, sizeof session->counts.reason, "given back: %.240s", reason);
-    session_note(session, session->stopping ? DPC_LOG_INFO : DPC_LOG_WARNING,
-                 "lease given back path=%u round=%u steps_done=%u reason=\"%s\"",
-                 session->lease.path, session->lease.round, session->steps_done, session->reason);
-    session_want(session, DPC_MSG_GIVE_BACK, 0);
+    note_failure(session);
+    session_ask(session, 0);
 }
 
 void
 session_fetch(struct dpc_session *session)
 {
-    session->work = DPC_WORK_FETCHING;
+    struct session_lane *front = &session->front;
+    const struct dpc_msg_lease *lease = &front->lease;
+    front->work = DPC_WORK_FETCHING;
+    front->waits_for_room = false;
+    front->fetched_beside = session->back.work != DPC_WORK_NONE;
+    front->fetch_begun_ms = session->now_ms;
     struct dpc_session_blobs *blobs = &session_add(session, DPC_SESSION_FETCH)->blobs;
-    const struct dpc_msg_lease *lease = &session->lease;
-    blobs->whole = session->refetches > 0;
+    blobs->whole = front->refetches > 0;
     for (uint32_t level = 0; level < lease->levels_count; level++)
         blobs->refs[blobs->count++] = lease->versions[level];
     for (uint32_t level = 0; level < lease->levels_count; level++) {
@@ -238,52 +295,145 @@ session_fetch(struct dpc_session *session)
         blobs->refs[blobs->count++] = lease->state;
 }
 
+uint64_t
+session_count_uploads(const struct session_lane *lane)
+{
+    uint64_t bytes = 0;
+    for (uint32_t i = 0; i < lane->uploads.count; i++)
+        bytes += lane->uploads.refs[i].bytes;
+    return bytes;
+}
+
+/* A lease that is done long before the line is free is one that another worker could have had. So
+ * the next one is asked for when what is at the back will have gone up by its end, as far as the
+ * last upload and the last lease tell; 0: at once, and where nothing was measured yet. */
+static int64_t
+pace_of_line(const struct dpc_session *session)
+{
+    double allowed = (double)session->options.up_bytes_per_s_max, line = session->up_bytes_per_s;
+    double rate = line > 0 && (allowed <= 0 || line < allowed) ? line : allowed;
+    if (rate <= 0)
+        return 0;
+    double rest_ms = 1000.0 * (double)session_count_uploads(&session->back) / rate -
+                     (double)session->lease_took_ms;
+    return rest_ms > DPC_SESSION_WAIT_MS_MIN ? (int64_t)rest_ms : 0;
+}
+
+void
+session_pass(struct dpc_session *session)
+{
+    if (session->front.work != DPC_WORK_FINISHED || session->back.work != DPC_WORK_NONE)
+        return;
+    session->back = session->front;
+    session->front = (struct session_lane){.work = DPC_WORK_NONE};
+    session_add(session, DPC_SESSION_PASS)->blobs = session->back.uploads;
+    session_upload(session);
+    session->back.upload_begun_ms = session->now_ms;
+    session->back.next_at_ms = session->now_ms + pace_of_line(session);
+    session_ask(session, 0);
+}
+
 void
 session_upload(struct dpc_session *session)
 {
-    /* A repeated one is none to measure: some of it is there already. */
-    session->upload_begun_ms = session->work == DPC_WORK_RUNNING ? session->now_ms : 0;
-    session->work = DPC_WORK_UPLOADING;
-    session->upload_at_ms = 0;
-    session_add(session, DPC_SESSION_UPLOAD)->blobs = session->uploads;
+    session->back.work = DPC_WORK_UPLOADING;
+    session->back.upload_at_ms = 0;
+    session->back.upload_begun_ms = 0; /* a repeated one is none to measure */
+    session_add(session, DPC_SESSION_UPLOAD)->blobs = session->back.uploads;
 }
 
 void
 session_submit(struct dpc_session *session)
 {
-    session->work = DPC_WORK_SUBMITTING;
-    session_want(session, DPC_MSG_SUBMIT, 0);
+    session->back.work = DPC_WORK_SUBMITTING;
+    session_want(session, &session->back, DPC_MSG_SUBMIT, 0);
+}
+
+/* The front goes on: what waited for the back does, and there may be work where there was none. */
+static void
+free_back(struct dpc_session *session, bool failed)
+{
+    session->back = (struct session_lane){.work = DPC_WORK_NONE};
+    if (failed)
+        note_failure(session);
+    if (session->front.work == DPC_WORK_FINISHED)
+        session_pass(session);
+    else if (session->front.work == DPC_WORK_NONE)
+        session_ask(session, 0);
+    else if (session->suspending && session->front.work != DPC_WORK_RETURNING)
+        session_add(session, DPC_SESSION_EXIT)->status = session->status;
+    else if (session->front.waits_for_room)
+        session_fetch(session);
+}
+
+void
+session_free_lane(struct dpc_session *session, struct session_lane *lane, bool failed)
+{
+    if (lane == &session->back)
+        free_back(session, failed);
+    else if (failed)
+        session_ask_after_failure(session);
+    else
+        session_ask(session, 0);
+}
+
+void
+session_drop(struct dpc_session *session, struct session_lane *lane)
+{
+    session_add(session, lane == &session->back ? DPC_SESSION_DROP_PASSED : DPC_SESSION_DROP);
+    lane->upload_at_ms = 0;
+}
+
+void
+session_give_back(struct dpc_session *session, struct session_lane *lane, const char *reason)
+{
+    session_drop(session, lane);
+    lane->work = DPC_WORK_RETURNING;
+    lane->waits_for_room = false;
+    snprintf(lane->reason, sizeof lane->reason, "%s", reason);
+    session->counts.returned++;
+    snprintf(session->counts.reason, sizeof session->counts.reason, "given back: %.240s", reason);
+    session_note(session, session->stopping ? DPC_LOG_INFO : DPC_LOG_WARNING,
+                 "lease given back path=%u round=%u steps_done=%u reason=\"%s\"", lane->lease.path,
+                 lane->lease.round, lane->steps_done, lane->reason);
+    session_want(session, lane, DPC_MSG_GIVE_BACK, 0);
+}
+
+static void
+resume_back(struct dpc_session *session)
+{
+    if (session->back.work == DPC_WORK_UPLOADING)
+        session_upload(session);
+    else if (session->back.work == DPC_WORK_SUBMITTING)
+        session_submit(session);
+    else if (session->back.work == DPC_WORK_RETURNING)
+        session_want(session, &session->back, DPC_MSG_GIVE_BACK, 0);
 }
 
 void
 session_resume(struct dpc_session *session)
 {
-    session->request.type = DPC_MSG_NONE;
-    session->heartbeat_at_ms = session->now_ms;
-    switch (session->work) {
+    session->hello.type = DPC_MSG_NONE;
+    resume_back(session);
+    switch (session->front.work) {
     case DPC_WORK_NONE:
         session_ask(session, 0);
         break;
     case DPC_WORK_FETCHING:
-        session_fetch(session);
-        break;
-    case DPC_WORK_RUNNING:
-        break;
-    case DPC_WORK_UPLOADING:
-        session_upload(session);
-        break;
-    case DPC_WORK_SUBMITTING:
-        session_submit(session);
+        if (!session->front.waits_for_room)
+            session_fetch(session);
         break;
     case DPC_WORK_RETURNING:
-        session_want(session, DPC_MSG_GIVE_BACK, 0);
+        session_want(session, &session->front, DPC_MSG_GIVE_BACK, 0);
         break;
     case DPC_WORK_LEAVING:
-        session_want(session, DPC_MSG_LEAVE, 0);
+        session_want(session, &session->front, DPC_MSG_LEAVE, 0);
+        break;
+    default:
         break;
     }
-    if (session_beats(session))
-        session_heartbeat(session);
+    session_pass(session);
+    session_heartbeat(session);
 }
 
 bool

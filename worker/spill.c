@@ -21,9 +21,11 @@ static const char magic[8] = "DPCSPIL1";
 
 struct dpc_spill {
     const struct dpc_vfs *vfs;
-    char folder[DPC_PATH_MAX], path[DPC_PATH_MAX], temp[DPC_PATH_MAX];
-    pthread_mutex_t lock; /* the file's name, `broken` */
+    char folder[DPC_PATH_MAX], path[DPC_PATH_MAX], passed[DPC_PATH_MAX], temp[DPC_PATH_MAX];
+    pthread_mutex_t lock; /* the files' names, `broken`, `holds` */
     bool broken;
+    enum dpc_spill_stage holds; /* what was last loaded or written of the lease at work; 0: none */
+    bool left; /* and is of the lease that was passed, whose result was not written */
     struct dpc_hash numeric_class;
     uint64_t values_at; /* in the file that was loaded */
 
@@ -155,7 +157,7 @@ check_hash(const struct dpc_spill *spill, struct dpc_vfs_file *file, uint64_t by
 
 static int
 read_record(struct dpc_spill *spill, struct dpc_vfs_file *file, uint64_t bytes,
-            struct dpc_spill_record *record)
+            struct dpc_spill_record *record, uint64_t *ret_values_at)
 {
     struct dpc_reader reader;
     size_t len = bytes < ARENA_BYTES ? (size_t)bytes : ARENA_BYTES;
@@ -165,8 +167,8 @@ read_record(struct dpc_spill *spill, struct dpc_vfs_file *file, uint64_t bytes,
     if (code == DPC_OK)
         code = get_record(&reader, &spill->numeric_class, record);
     if (code == DPC_OK) {
-        spill->values_at = (uint64_t)(reader.at - head);
-        if (record->values_bytes != bytes - spill->values_at)
+        *ret_values_at = (uint64_t)(reader.at - head);
+        if (record->values_bytes != bytes - *ret_values_at)
             code = DPC_ECORRUPT;
     }
     dpc_free(head);
@@ -174,11 +176,12 @@ read_record(struct dpc_spill *spill, struct dpc_vfs_file *file, uint64_t bytes,
 }
 
 static int
-load(struct dpc_spill *spill, struct dpc_spill_record *record)
+load(struct dpc_spill *spill, const char *path, struct dpc_spill_record *record,
+     uint64_t *ret_values_at)
 {
     struct dpc_vfs_file *file;
     uint64_t bytes = 0;
-    int code = spill->vfs->ops->open(spill->vfs, spill->path, DPC_VFS_READ, &file);
+    int code = spill->vfs->ops->open(spill->vfs, path, DPC_VFS_READ, &file);
     if (code != DPC_OK)
         return code;
     code = spill->vfs->ops->size(file, &bytes);
@@ -186,26 +189,52 @@ load(struct dpc_spill *spill, struct dpc_spill_record *record)
         code = bytes <= DPC_HASH_BYTES ? DPC_ECORRUPT
                                        : check_hash(spill, file, bytes - DPC_HASH_BYTES);
     if (code == DPC_OK)
-        code = read_record(spill, file, bytes - DPC_HASH_BYTES, record);
+        code = read_record(spill, file, bytes - DPC_HASH_BYTES, record, ret_values_at);
     spill->vfs->ops->close(file);
     return code;
+}
+
+static int
+fail_load(const char *path, int code, struct dpc_error *err)
+{
+    if (code == DPC_ESTALE)
+        return dpc_error_set(err, code, "it was written by another release or on another device");
+    return dpc_error_set(err, code, "could not read \"%s\": %s", path, dpc_error_words(code));
 }
 
 int
 dpc_spill_load(struct dpc_spill *spill, struct dpc_spill_record *ret_record, struct dpc_error *err)
 {
     struct dpc_spill_record record = {.stage = 0};
-    int code = load(spill, &record);
+    int code = load(spill, spill->path, &record, &spill->values_at);
     if (code == DPC_OK) {
+        pthread_mutex_lock(&spill->lock);
+        spill->holds = record.stage;
+        pthread_mutex_unlock(&spill->lock);
         *ret_record = record;
         return DPC_OK;
     }
     if (code != DPC_ENOTFOUND)
         dpc_spill_remove(spill);
-    if (code == DPC_ESTALE)
-        return dpc_error_set(err, code, "it was written by another release or on another device");
-    return dpc_error_set(err, code, "could not read \"%s\": %s", spill->path,
-                         dpc_error_words(code));
+    return fail_load(spill->path, code, err);
+}
+
+int
+dpc_spill_load_passed(struct dpc_spill *spill, struct dpc_spill_record *ret_record,
+                      struct dpc_error *err)
+{
+    struct dpc_spill_record record = {.stage = 0};
+    uint64_t values_at;
+    int code = load(spill, spill->passed, &record, &values_at);
+    if (code == DPC_OK && record.stage != DPC_SPILL_FINISHED)
+        code = DPC_ECORRUPT;
+    if (code == DPC_OK) {
+        *ret_record = record;
+        return DPC_OK;
+    }
+    if (code != DPC_ENOTFOUND)
+        dpc_spill_remove_passed(spill);
+    return fail_load(spill->passed, code, err);
 }
 
 int
@@ -230,6 +259,32 @@ dpc_spill_remove(struct dpc_spill *spill)
     pthread_mutex_lock(&spill->lock);
     /* One that comes back after a power loss is a lease that the coordinator knows to be over. */
     (void)spill->vfs->ops->remove(spill->vfs, spill->path);
+    spill->holds = 0;
+    spill->left = false;
+    pthread_mutex_unlock(&spill->lock);
+}
+
+void
+dpc_spill_remove_passed(struct dpc_spill *spill)
+{
+    pthread_mutex_lock(&spill->lock);
+    (void)spill->vfs->ops->remove(spill->vfs, spill->passed);
+    if (spill->left)
+        (void)spill->vfs->ops->remove(spill->vfs, spill->path);
+    spill->left = false;
+    pthread_mutex_unlock(&spill->lock);
+}
+
+/* Steps stay as they are: whoever takes them up computes their last ones again, or finds that the
+ * lease is over. No sync: the next write syncs the folder, and before that either name will do. */
+void
+dpc_spill_pass(struct dpc_spill *spill)
+{
+    pthread_mutex_lock(&spill->lock);
+    if (spill->holds == DPC_SPILL_FINISHED)
+        (void)spill->vfs->ops->rename(spill->vfs, spill->path, spill->passed);
+    spill->left = spill->holds == DPC_SPILL_TRAINING;
+    spill->holds = 0;
     pthread_mutex_unlock(&spill->lock);
 }
 
@@ -251,8 +306,13 @@ dpc_spill_begin_lease(struct dpc_spill *spill)
 }
 
 bool
-dpc_spill_is_due(const struct dpc_spill *spill, enum dpc_spill_stage stage)
+dpc_spill_is_due(struct dpc_spill *spill, enum dpc_spill_stage stage)
 {
+    pthread_mutex_lock(&spill->lock);
+    bool steps_kept = spill->holds == DPC_SPILL_TRAINING;
+    pthread_mutex_unlock(&spill->lock);
+    if (stage == DPC_SPILL_FINISHED && steps_kept)
+        return true;
     int64_t since_ns = dpc_clock_ns() - spill->last_ns;
     int64_t least_ns = stage == DPC_SPILL_TRAINING ? DPC_SPILL_PERIOD_MS_MIN * (int64_t)1000000 : 0;
     return since_ns >= least_ns && since_ns / DPC_SPILL_SHARE >= spill->cost_ns[stage];
@@ -327,6 +387,8 @@ rename_unless(struct dpc_spill *spill, const atomic_bool *cancelled)
                    ? DPC_ECANCELLED
                    : spill->vfs->ops->rename(spill->vfs, spill->temp, spill->path);
     if (code == DPC_OK) {
+        spill->holds = spill->stage;
+        spill->left = false;
         code = spill->vfs->ops->sync_folder(spill->vfs, spill->folder);
         spill->broken = spill->broken || code != DPC_OK;
     }
@@ -391,6 +453,8 @@ dpc_spill_create(const struct dpc_vfs *vfs, const char *folder, struct dpc_spill
     int code = dpc_path_join(folder, "spill", spill->path, sizeof spill->path);
     if (code == DPC_OK)
         code = dpc_path_join(folder, "spill.new", spill->temp, sizeof spill->temp);
+    if (code == DPC_OK)
+        code = dpc_path_join(folder, "spill.handing-in", spill->passed, sizeof spill->passed);
     if (code != DPC_OK) {
         dpc_spill_destroy(spill);
         return dpc_error_set(err, code, "the name of the folder is too long: %s", folder);

@@ -3,13 +3,14 @@
  * What the lease in hand has come to, in one file of the worker's folder: a process that was killed
  * or restarted goes on where the last one was, and hands in the same bits. While a lease trains the
  * file holds the steps done, the sums of losses, the parameters and the path state; once its result
- * is there, the submission that names it.
+ * is there, the submission that names it. That passes to a second file, so that the next lease has
+ * the first.
  *
  * Nothing in it is trusted that is damaged, of another numeric class (so of another build, too) or
  * of another experiment: such a file is removed. Whether its lease still counts is the
  * coordinator's to say: the session shows it the token.
  *
- * Owns: the file, and a temporary one while it writes. Threads: one computes and calls _is_due to
+ * Owns: both files, and a temporary one while it writes. Threads: one computes and calls _is_due to
  * _commit; the others' calls come from the event loop. Limits: about 12 bytes a parameter of disk,
  * beside the cache's budget; DPC_SPILL_SHARE of the time. Not here: when a lease is over (loop.c).
  */
@@ -68,6 +69,11 @@ struct dpc_hash dpc_spill_name_experiment(const struct dpc_experiment *experimen
 void dpc_spill_set_class(struct dpc_spill *spill, const char *numeric_class);
 /* The lease is over. Whoever writes for it has been cancelled before. */
 void dpc_spill_remove(struct dpc_spill *spill);
+/* Its result is handed in from now on: if the file holds that, it passes to the second one. */
+void dpc_spill_pass(struct dpc_spill *spill);
+/* That is over, too, and so are steps of it that were left since its result could not be written.
+ */
+void dpc_spill_remove_passed(struct dpc_spill *spill);
 /* A sync failed: nothing is written any more, and the process should end. */
 bool dpc_spill_is_broken(struct dpc_spill *spill);
 
@@ -77,7 +83,10 @@ bool dpc_spill_is_broken(struct dpc_spill *spill);
  * DPC_ESTALE (another class's): it is removed, and `err` says why. */
 int dpc_spill_load(struct dpc_spill *spill, struct dpc_spill_record *ret_record,
                    struct dpc_error *err) DPC_MUST_CHECK;
-/* Bytes of the values of the record that was loaded last. */
+/* The same of the second file; what is not finished counts as damaged. */
+int dpc_spill_load_passed(struct dpc_spill *spill, struct dpc_spill_record *ret_record,
+                          struct dpc_error *err) DPC_MUST_CHECK;
+/* Bytes of the values of the record that dpc_spill_load loaded last. */
 int dpc_spill_read(struct dpc_spill *spill, void *ret_bytes, size_t len, uint64_t offset,
                    struct dpc_error *err) DPC_MUST_CHECK;
 
@@ -86,8 +95,8 @@ int dpc_spill_read(struct dpc_spill *spill, void *ret_bytes, size_t len, uint64_
 /* A lease begins: the first write is due as long after it as the next one after a write. */
 void dpc_spill_begin_lease(struct dpc_spill *spill);
 /* A write of this stage would now cost a DPC_SPILL_SHARE-th of the time since the last one at most,
- * as the last of its stage did. */
-bool dpc_spill_is_due(const struct dpc_spill *spill, enum dpc_spill_stage stage);
+ * as the last of its stage did; or steps were worth one, and this is their result. */
+bool dpc_spill_is_due(struct dpc_spill *spill, enum dpc_spill_stage stage);
 
 /* Writes anew: _begin, _add for values_bytes in all, _commit. What failed is as if it had not been
  * begun, and the next call may be _begin. _commit leaves the older file when `*cancelled`

@@ -90,12 +90,19 @@ dpc_standing_close(struct dpc_standing_file *file)
 }
 
 static struct dpc_json *
-tell_lease(const struct dpc_standing *standing)
+tell_task(const struct dpc_standing_lease *of)
 {
     struct dpc_json *lease = dpc_json_object();
-    dpc_json_set_text(lease, "kind", dpc_task_name(standing->kind));
-    dpc_json_set_integer(lease, "path", standing->path);
-    dpc_json_set_integer(lease, "round", standing->round);
+    dpc_json_set_text(lease, "kind", dpc_task_name(of->kind));
+    dpc_json_set_integer(lease, "path", of->path);
+    dpc_json_set_integer(lease, "round", of->round);
+    return lease;
+}
+
+static struct dpc_json *
+tell_lease(const struct dpc_standing *standing)
+{
+    struct dpc_json *lease = tell_task(&standing->lease);
     dpc_json_set_integer(lease, "done", standing->pace.steps_done);
     dpc_json_set_integer(lease, "of", standing->units);
     dpc_json_set_number(lease, "tokens_per_s", standing->pace.tokens_per_s);
@@ -148,6 +155,8 @@ tell(const struct dpc_standing_file *file, const struct dpc_standing *standing, 
     dpc_json_set_bool(root, "computing", standing->computing);
     if (standing->leased)
         dpc_json_set(root, "lease", tell_lease(standing));
+    if (standing->hands_in)
+        dpc_json_set(root, "handing_in", tell_task(&standing->handing_in));
     dpc_json_set_text(root, "paused", standing->paused);
     dpc_json_set_integer(root, "paused_until_s", standing->paused_until_s);
     dpc_json_set(root, "leases", tell_counts(&file->before, &standing->counts));
@@ -247,6 +256,7 @@ static void
 show_work(struct dpc_buf *out, const struct dpc_json *root)
 {
     const struct dpc_json *lease = dpc_json_get(root, "lease");
+    const struct dpc_json *other = dpc_json_get(root, "handing_in");
     dpc_buf_printf(out, "work            %s", text_of(root, "work"));
     if (lease)
         dpc_buf_printf(out, ": %s path %lld, round %lld, %lld of %lld, %.0f tokens/s",
@@ -255,6 +265,9 @@ show_work(struct dpc_buf *out, const struct dpc_json *root)
                        (long long)integer(lease, "of"),
                        dpc_json_number(dpc_json_get(lease, "tokens_per_s"), 0));
     dpc_buf_printf(out, "\n");
+    if (other)
+        dpc_buf_printf(out, "handing in      %s path %lld, round %lld\n", text_of(other, "kind"),
+                       (long long)integer(other, "path"), (long long)integer(other, "round"));
 }
 
 static void

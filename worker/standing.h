@@ -35,6 +35,11 @@ struct dpc_standing_pace {
     uint64_t mirror_bytes; /* of this process */
 };
 
+struct dpc_standing_lease {
+    enum dpc_task_kind kind;
+    uint32_t path, round;
+};
+
 /* Zero it whole before it is filled: two are compared byte by byte. */
 struct dpc_standing {
     char name[DPC_NAME_MAX], endpoint[DPC_ENDPOINT_MAX];
@@ -47,8 +52,10 @@ struct dpc_standing {
     int64_t ended_s;                    /* 0: it runs */
     bool connected, leased, computing;
     enum dpc_session_work work;
-    enum dpc_task_kind kind;           /* of the lease, as what follows */
-    uint32_t path, round, units;       /* of the lease: steps, or documents */
+    struct dpc_standing_lease lease;
+    uint32_t units; /* of the lease: steps, or documents */
+    bool hands_in;  /* another one beside it */
+    struct dpc_standing_lease handing_in;
     uint64_t cache_limit, month_limit; /* bytes; month: 0: none */
     struct dpc_session_counts counts;  /* of this process */
     struct dpc_standing_pace pace;     /* last: left out of comparisons */

@@ -25,6 +25,15 @@ dpc_versions_choose(struct dpc_cache *cache, const struct dpc_msg_lease *lease,
     }
 }
 
+uint64_t
+dpc_versions_to_make_bytes(struct dpc_cache *cache, const struct dpc_msg_lease *lease)
+{
+    uint64_t bytes = 0;
+    for (uint32_t i = 0; i < lease->levels_count; i++)
+        bytes += is_to_be_made(cache, lease, i) ? lease->versions[i].bytes : 0;
+    return bytes;
+}
+
 int
 dpc_versions_read(struct dpc_cache *cache, const struct dpc_blob_ref *ref, size_t count,
                   float *ret_values, struct dpc_error *err)

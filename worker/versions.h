@@ -29,6 +29,9 @@ int dpc_versions_read(struct dpc_cache *cache, const struct dpc_blob_ref *ref, s
 void dpc_versions_choose(struct dpc_cache *cache, const struct dpc_msg_lease *lease,
                          struct dpc_session_blobs *blobs);
 
+/* Of those that the lease names but that have to be made yet. */
+uint64_t dpc_versions_to_make_bytes(struct dpc_cache *cache, const struct dpc_msg_lease *lease);
+
 /* The version of the module at `place`, of `count` values: as it is in the cache, or made, and then
  * put there for the next difference if there is room. DPC_ENOTFOUND, DPC_ECORRUPT: it must be
  * fetched whole; DPC_EPROTO: it is of another shape; DPC_ENOMEM, and what the cache says. */

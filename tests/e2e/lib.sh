@@ -177,6 +177,15 @@ same_versions() { # DIR DIR
     [ -s one.versions ] && cmp -s one.versions two.versions
 }
 
+# The lease that began last is one that trains so many steps (some: any number), and has not ended,
+# whatever became of the one before it meanwhile.
+is_training() { # LOG [STEPS]
+    awk -v steps="${2:-[0-9]*}" '
+        / lease begins / { trains = $0 ~ "kind=train .* steps=" steps " "; task = $6 " " $7 " " }
+        / lease (ends|given back) / && index($0, task) { trains = 0 }
+        END { exit !trains }' "$1"
+}
+
 # Halts a worker in the middle of a train lease, as its log tells; halted, it stays there.
 halted_in_lease() { # DIR NAME
     halted=$(pid_of "$1" "$2")
@@ -185,7 +194,7 @@ halted_in_lease() { # DIR NAME
     until grep -q '^State:.*[Tt]' "/proc/$halted/status" 2>/dev/null; do
         [ -d "/proc/$halted" ] || return 1
     done
-    if tail -n 1 "$1/logs/$2.log" | grep -q 'lease begins kind=train'; then
+    if is_training "$1/logs/$2.log"; then
         return 0
     fi
     kill -CONT "$halted"

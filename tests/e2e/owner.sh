@@ -40,7 +40,7 @@ steps_done() {
 }
 # In the middle of a lease of the round.
 trains() {
-    tail -n 1 "$log" | grep -q 'lease begins kind=train.* steps=12000' && [ -f home/spill ]
+    is_training "$log" 12000 && [ -f home/spill ]
 }
 
 # --- How it stands.

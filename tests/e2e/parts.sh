@@ -10,7 +10,7 @@ start_coordinator tiny.yaml
 
 # In a lease of the round, some steps into it.
 trains() {
-    tail -n 1 "$log" | grep -q 'lease begins kind=train.* steps=12000' && [ -f home/spill ]
+    is_training "$log" 12000 && [ -f home/spill ]
 }
 start_worker
 wait_for 60 'a lease' trains

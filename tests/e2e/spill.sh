@@ -14,7 +14,7 @@ start_coordinator tiny.yaml
 
 # In the middle of a lease of the round: a finished lease's spill is small.
 trains_and_spilled() {
-    tail -n 1 "$log" | grep -q 'lease begins kind=train.* steps=12000' &&
+    is_training "$log" 12000 &&
         [ "$(wc -c <home/spill 2>/dev/null || echo 0)" -gt 10000 ]
 }
 goes_on() {

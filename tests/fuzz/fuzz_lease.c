@@ -122,7 +122,7 @@ begin_rig(void)
     rig.arena = dpc_msg_arena_create(ARENA_BYTES);
     put_versions();
     put_tables();
-    dpc_cache_pin(rig.cache, rig.blobs, OWN);
+    dpc_cache_pin(rig.cache, DPC_CACHE_LEASE, rig.blobs, OWN);
     (void)atexit(end_rig);
 }
 

@@ -516,6 +516,15 @@ on_checked(struct sim *sim, const struct sim_event *from)
 }
 
 static void
+hide_handing_in(struct dpc_msg *msg)
+{
+    if (msg->type == DPC_MSG_HELLO)
+        msg->hello.handing_in = (struct dpc_token){0};
+    else if (msg->type == DPC_MSG_ASK)
+        msg->ask.handing_in = (struct dpc_token){0};
+}
+
+static void
 on_message(struct sim *sim, const struct sim_event *from)
 {
     static const enum dpc_event_type event_of[] = {
@@ -548,8 +557,12 @@ on_message(struct sim *sim, const struct sim_event *from)
     }
     struct dpc_event event = {.type = event_of[msg.type]};
     memcpy(event.worker, sim->workers[from->worker].key, sizeof event.worker);
+    if (sim->plan.one_lease) /* as of an older release, which reads neither */
+        hide_handing_in(&msg);
     if (msg.type == DPC_MSG_HELLO)
         event.hello.message = &msg.hello;
+    else if (msg.type == DPC_MSG_ASK)
+        event.ask = msg.ask;
     else if (msg.type == DPC_MSG_HEARTBEAT)
         event.heartbeat.message = &msg.heartbeat;
     else if (msg.type == DPC_MSG_GIVE_BACK)

@@ -69,6 +69,9 @@
     X(CUT, "a worker that had to go handed in a part")                                             \
     X(STATE_KEPT, "a worker trained on with the path state that it had kept")                      \
     X(LEASE_KEPT, "a worker that was told to stop kept its lease")                                 \
+    X(HANDED_IN_BESIDE, "a result was uploaded while the next lease was computed")                 \
+    X(BOTH_TAKEN_UP, "a restarted worker took up two leases")                                      \
+    X(WAITED_FOR_ROOM, "a lease waited until the one before it left the cache")                    \
     X(CACHE_SUFFICED, "a lease needed nothing from the coordinator")                               \
     X(VERSION_MADE, "a version was made of the one before and a difference")                       \
     X(CHANGE_GONE, "a difference was gone, and versions were fetched whole")                       \

@@ -309,7 +309,7 @@ draw_faults(struct sim_plan *plan, struct dpc_rng *rng)
 static void
 draw_disk_faults(struct sim_plan *plan, struct dpc_rng *rng)
 {
-    plan->cache_bytes = between(rng, 5 * 1024, dpc_rng_below(rng, 2) ? 8 * 1024 : 64 * 1024);
+    plan->cache_bytes = between(rng, 3 * 1024, dpc_rng_below(rng, 4) ? 3136 : 64 * 1024);
     if (dpc_rng_below(rng, 4) == 0)
         return;
     plan->disk_chance = 0.5 * dpc_rng_unit(rng);
@@ -351,6 +351,7 @@ sim_plan_draw(struct sim_plan *plan, uint64_t seed, bool faults)
     plan->bars = dpc_rng_below(&rng, 3) == 0;
     plan->revokes = dpc_rng_below(&rng, 2) ? 0 : between(&rng, 1, 3);
     plan->drains = dpc_rng_below(&rng, 3) == 0;
+    plan->one_lease = dpc_rng_below(&rng, 8) == 0;
     plan->limit_ms = plan->heal_ms + 48 * 3600 * 1000;
 }
 
@@ -360,10 +361,11 @@ sim_plan_print(const struct sim_plan *plan)
     printf("%sworkers %u, loss %.2f, duplication %.2f, delay %lld ms, crash points %.3f, a fault "
            "every %lld ms, healed after %lld ms, step %lld ms, transfer %lld ms\n"
            "disk: faults %.2f, ends every %u operations (workers %u), reads fail %.4f, lies %d, "
-           "caches of %u bytes\nrollbacks: %u, revokes: %u, bars %d, drains %d\n",
+           "caches of %u bytes\nrollbacks: %u, revokes: %u, bars %d, drains %d, one lease %d\n",
            plan->yaml, plan->workers, plan->loss, plan->duplication, (long long)plan->delay_ms,
            plan->crash_point, (long long)plan->chaos_ms, (long long)plan->heal_ms,
            (long long)plan->step_ms, (long long)plan->transfer_ms, plan->disk_chance,
            plan->operations_mean, plan->worker_operations_mean, plan->read_failure, plan->lies,
-           plan->cache_bytes, plan->rollbacks, plan->revokes, plan->bars, plan->drains);
+           plan->cache_bytes, plan->rollbacks, plan->revokes, plan->bars, plan->drains,
+           plan->one_lease);
 }

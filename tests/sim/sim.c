@@ -148,7 +148,8 @@ dispatch(struct sim *sim, const struct sim_event *event)
         break;
     case SIM_TO_WORKER:
     case SIM_WAKE:
-    case SIM_TRANSFERRED:
+    case SIM_FETCHED:
+    case SIM_UPLOADED:
     case SIM_JOB_DONE:
     case SIM_SPILL:
     case SIM_WORKER_START:

@@ -70,6 +70,7 @@ struct sim_plan {
     bool elastic, sampled, early_stopping, listed;
     bool skips;         /* paths may skip a level */
     bool weak;          /* the first worker has no memory for paths that do not */
+    bool one_lease;     /* workers take the coordinator for one that grants no second one */
     uint32_t rollbacks; /* that the operator asks for while paths are trained */
     uint32_t revokes;   /* likewise */
     bool bars, drains;  /* workers now and then */
@@ -90,7 +91,8 @@ enum sim_event_type {
     SIM_TICK,       /* of the coordinator */
     SIM_COORDINATOR_START,
     SIM_WAKE, /* a session's next tick */
-    SIM_TRANSFERRED,
+    SIM_FETCHED,
+    SIM_UPLOADED,
     SIM_JOB_DONE,
     SIM_SPILL, /* in the middle of a job */
     SIM_WORKER_START,
@@ -137,12 +139,14 @@ struct sim_worker {
     struct dpc_spill *spill;     /* on it, too */
     struct sim_wire *wire;
     struct dpc_transfer *transfer_ends; /* over it */
-    uint32_t life, wake, transfer, job;
+    uint32_t life, wake, job;
     bool asleep, cut_up, cut_down;
     double slowness;
-    int64_t clock_ms;               /* what its clock is ahead of ours */
-    struct dpc_session_blobs blobs; /* of the transfer */
-    bool uploads;
+    int64_t clock_ms; /* what its clock is ahead of ours */
+    struct sim_moves {
+        uint32_t number;
+        struct dpc_session_blobs blobs;
+    } down, up;
     bool change_gone;       /* a difference of the lease was, so that versions are fetched whole */
     struct dpc_token begun; /* the last job that this process began, and did not give up */
     int64_t job_begin_ms, job_ms;
@@ -438,7 +442,7 @@ void sim_transfer_open(struct sim *sim, struct sim_worker *worker);
 void sim_transfer_close(struct sim_worker *worker);
 /* Moves the worker's list. DPC_EAGAIN: a coordinator that ended meanwhile or whose disk is full
  * leaves the rest for another time. */
-int sim_transfer(struct sim *sim, struct sim_worker *worker, struct dpc_error *err);
+int sim_transfer(struct sim *sim, struct sim_worker *worker, bool uploads, struct dpc_error *err);
 
 /* --- training.c: a pure function of the lease and of what it names, from the cache and into it. */
 /* The core takes a module to be as large as its layout has it; what stands in for it has

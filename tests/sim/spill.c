@@ -52,16 +52,18 @@ sim_spill_result(struct sim *sim, struct sim_worker *worker)
     write_record(sim, worker, &record, NULL);
 }
 
-void
-sim_spill_restore(struct sim *sim, struct sim_worker *worker)
+/* The stage of what is taken up; 0: nothing is. */
+static enum dpc_spill_stage
+restore(struct sim *sim, struct sim_worker *worker, bool passed)
 {
     struct dpc_spill_record record;
     struct dpc_error err = {0};
-    int code = dpc_spill_load(worker->spill, &record, &err);
+    int code = passed ? dpc_spill_load_passed(worker->spill, &record, &err)
+                      : dpc_spill_load(worker->spill, &record, &err);
     if (code != DPC_OK && code != DPC_ENOTFOUND)
         sim_worker_excuse(sim, worker, code, err.text);
     if (code != DPC_OK)
-        return;
+        return 0;
     bool finished = record.stage == DPC_SPILL_FINISHED;
     sim_note(sim, "%s takes up lease %llu finished=%d steps=%u", worker->name,
              (unsigned long long)record.lease.token.serial, finished, record.steps_done);
@@ -69,6 +71,17 @@ sim_spill_restore(struct sim *sim, struct sim_worker *worker)
         sim_mark(sim, SIM_MARK_RESULT_TAKEN_UP);
     dpc_session_restore(worker->session, &record.lease, record.steps_done,
                         finished ? &record.submit : NULL);
+    return record.stage;
+}
+
+void
+sim_spill_restore(struct sim *sim, struct sim_worker *worker)
+{
+    enum dpc_spill_stage passed = restore(sim, worker, true), other = restore(sim, worker, false);
+    if (passed && other)
+        sim_mark(sim, SIM_MARK_BOTH_TAKEN_UP);
+    else if (other == DPC_SPILL_FINISHED)
+        dpc_spill_pass(worker->spill);
 }
 
 uint32_t

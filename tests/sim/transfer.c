@@ -196,32 +196,32 @@ sim_transfer_close(struct sim_worker *worker)
 
 /* An upload may be lost on the coordinator's side behind the last answer. */
 static bool
-vanishes(struct sim *sim, const struct sim_worker *worker)
+vanishes(struct sim *sim)
 {
-    return worker->uploads && !sim_healed(sim) && sim_chance(sim, sim->plan.blob_loss);
+    return !sim_healed(sim) && sim_chance(sim, sim->plan.blob_loss);
 }
 
 static int
-queue_blobs(struct sim *sim, struct sim_worker *worker, struct dpc_error *err)
+queue_blobs(struct sim *sim, struct sim_worker *worker, bool uploads, struct dpc_error *err)
 {
+    const struct dpc_session_blobs *blobs = uploads ? &worker->up.blobs : &worker->down.blobs;
     int code = DPC_OK;
-    for (uint32_t i = 0; i < worker->blobs.count && code == DPC_OK; i++) {
-        const struct dpc_blob_ref *ref = &worker->blobs.refs[i];
-        if (worker->uploads && !vanishes(sim, worker))
-            code = dpc_transfer_put(worker->transfer_ends, ref, err);
-        else if (!worker->uploads)
-            code = dpc_transfer_fetch(worker->transfer_ends, ref, err);
+    for (uint32_t i = 0; i < blobs->count && code == DPC_OK; i++) {
+        if (!uploads)
+            code = dpc_transfer_fetch(worker->transfer_ends, &blobs->refs[i], err);
+        else if (!vanishes(sim))
+            code = dpc_transfer_put(worker->transfer_ends, &blobs->refs[i], err);
     }
     return code;
 }
 
 int
-sim_transfer(struct sim *sim, struct sim_worker *worker, struct dpc_error *err)
+sim_transfer(struct sim *sim, struct sim_worker *worker, bool uploads, struct dpc_error *err)
 {
     struct sim_wire *wire = worker->wire;
     struct dpc_transfer *transfer = worker->transfer_ends;
     uint64_t fetched = dpc_transfer_bytes_fetched(transfer);
-    int code = queue_blobs(sim, worker, err);
+    int code = queue_blobs(sim, worker, uploads, err);
     while (code == DPC_OK && !dpc_transfer_idle(transfer)) {
         wire->count = 0;
         code = dpc_transfer_pump(transfer, sim->now_ms, err);
@@ -230,7 +230,7 @@ sim_transfer(struct sim *sim, struct sim_worker *worker, struct dpc_error *err)
         for (uint32_t i = 0; i < wire->count && code == DPC_OK; i++)
             code = dpc_transfer_handle(transfer, &wire->answers[i].msg, sim->now_ms, err);
     }
-    if (code == DPC_OK && dpc_transfer_idle(transfer) && !worker->uploads &&
+    if (code == DPC_OK && dpc_transfer_idle(transfer) && !uploads &&
         dpc_transfer_bytes_fetched(transfer) == fetched)
         sim_mark(sim, SIM_MARK_CACHE_SUFFICED);
     if (code == DPC_OK && !dpc_transfer_idle(transfer))

@@ -37,11 +37,12 @@ static void
 begin_transfer(struct sim *sim, struct sim_worker *worker, const struct dpc_session_blobs *blobs,
                bool uploads)
 {
-    worker->blobs = *blobs;
-    worker->uploads = uploads;
-    dpc_cache_pin(worker->cache, blobs->refs, blobs->count);
+    struct sim_moves *moves = uploads ? &worker->up : &worker->down;
+    moves->blobs = *blobs;
+    dpc_cache_pin(worker->cache, uploads ? DPC_CACHE_HANDING_IN : DPC_CACHE_LEASE, blobs->refs,
+                  blobs->count);
     sim_add(sim, sim_draw_ms(sim, sim->plan.transfer_ms),
-            event_for(sim, worker, SIM_TRANSFERRED, ++worker->transfer));
+            event_for(sim, worker, uploads ? SIM_UPLOADED : SIM_FETCHED, ++moves->number));
 }
 
 /* Differences in place of versions, where that will do. A line that breaks then may be whole again
@@ -128,6 +129,11 @@ act(struct sim *sim, struct sim_worker *worker, const struct dpc_session_action 
     case DPC_SESSION_FETCH:
         begin_fetch(sim, worker, &action->blobs);
         break;
+    case DPC_SESSION_PASS:
+        dpc_cache_pin(worker->cache, DPC_CACHE_HANDING_IN, action->blobs.refs, action->blobs.count);
+        dpc_cache_unpin(worker->cache, DPC_CACHE_LEASE);
+        dpc_spill_pass(worker->spill);
+        break;
     case DPC_SESSION_UPLOAD:
         begin_transfer(sim, worker, &action->blobs, true);
         break;
@@ -138,10 +144,15 @@ act(struct sim *sim, struct sim_worker *worker, const struct dpc_session_action 
         cut_job(sim, worker);
         break;
     case DPC_SESSION_DROP: /* what was under way has another number from now on */
-        worker->transfer++;
+        worker->down.number++;
         worker->job++;
         dpc_spill_remove(worker->spill);
-        dpc_cache_unpin_all(worker->cache);
+        dpc_cache_unpin(worker->cache, DPC_CACHE_LEASE);
+        break;
+    case DPC_SESSION_DROP_PASSED:
+        worker->up.number++;
+        dpc_spill_remove_passed(worker->spill);
+        dpc_cache_unpin(worker->cache, DPC_CACHE_HANDING_IN);
         break;
     case DPC_SESSION_LOG:
         sim_note(sim, "worker %u: %s", index_of(sim, worker), action->log.text);
@@ -206,6 +217,9 @@ sim_worker_excuse(struct sim *sim, const struct sim_worker *worker, int code, co
     if (code == DPC_ECORRUPT && met & SIM_MET_READ)
         return;
     if (code == DPC_OK || sim_disk_excuses(worker->disk, code))
+        return;
+    /* What it hands in beside takes room in the cache, too. */
+    if (code == DPC_ENOSPACE && worker->session && dpc_session_handing_in(worker->session))
         return;
     sim_fail(sim, "worker %s failed and no fault of its disk explains why: %s", worker->name, text);
 }
@@ -327,9 +341,9 @@ sim_worker_done(struct sim_worker *worker)
 /* What fails must be this side's disk or the other's: what crosses the wire was drawn before. What
  * the coordinator does not have was judged there (transfer.c). */
 static int
-move(struct sim *sim, struct sim_worker *worker, struct dpc_error *err)
+move(struct sim *sim, struct sim_worker *worker, bool uploads, struct dpc_error *err)
 {
-    int code = sim_transfer(sim, worker, err);
+    int code = sim_transfer(sim, worker, uploads, err);
     if (code == DPC_EHASH)
         sim_mark(sim, SIM_MARK_FLIP_STOPPED);
     if (code != DPC_OK && code != DPC_EAGAIN && code != DPC_ENOTFOUND &&
@@ -338,12 +352,32 @@ move(struct sim *sim, struct sim_worker *worker, struct dpc_error *err)
     return code;
 }
 
+/* What had no room would have gone back otherwise. */
+static void
+mark_waiting(struct sim *sim, const struct sim_worker *worker, int code)
+{
+    if (code == DPC_ENOSPACE && dpc_session_work(worker->session) == DPC_WORK_FETCHING)
+        sim_mark(sim, SIM_MARK_WAITED_FOR_ROOM);
+}
+
+/* As the loop looks before a lease is computed. */
+static bool
+has_room_beside(const struct sim_worker *worker)
+{
+    const struct dpc_session *session = worker->session;
+    return !dpc_session_handing_in(session) ||
+           dpc_cache_has_room(worker->cache, dpc_session_results_bytes(session) +
+                                                 dpc_versions_to_make_bytes(
+                                                     worker->cache, dpc_session_lease(session)));
+}
+
 static void
 on_transferred(struct sim *sim, struct sim_worker *worker, const struct sim_event *event)
 {
     struct dpc_error err = {.text = "simulated"};
+    bool uploads = event->type == SIM_UPLOADED;
     int code = DPC_OK;
-    if (event->number != worker->transfer)
+    if (event->number != (uploads ? worker->up.number : worker->down.number))
         return;
     if (!sim->coordinator.core || worker->cut_up || worker->cut_down) {
         sim_add(sim, PATIENCE_MS, *event);
@@ -352,7 +386,9 @@ on_transferred(struct sim *sim, struct sim_worker *worker, const struct sim_even
     if (!sim_healed(sim) && sim_chance(sim, sim->plan.transfer_failure))
         code = sim_chance(sim, 0.5) ? DPC_ETIMEDOUT : DPC_EIO;
     else
-        code = move(sim, worker, &err);
+        code = move(sim, worker, uploads, &err);
+    if (code == DPC_OK && !uploads && !has_room_beside(worker))
+        code = DPC_ENOSPACE;
     if (sim_coordinator_end_if_broken(sim)) {
         if (!ended_by_disk(sim, worker))
             sim_add(sim, PATIENCE_MS, *event);
@@ -362,9 +398,16 @@ on_transferred(struct sim *sim, struct sim_worker *worker, const struct sim_even
         sim_add(sim, PATIENCE_MS, *event);
         return;
     }
-    if (code == DPC_OK && !worker->uploads && worker->change_gone)
+    if (code == DPC_OK && !uploads && worker->change_gone)
         sim_mark(sim, SIM_MARK_CHANGE_GONE);
-    dpc_session_transferred(worker->session, code, err.text, clock_of(sim, worker), &sim->actions);
+    if (code == DPC_OK && uploads && dpc_session_work(worker->session) == DPC_WORK_RUNNING)
+        sim_mark(sim, SIM_MARK_HANDED_IN_BESIDE);
+    if (uploads)
+        dpc_session_uploaded(worker->session, code, err.text, clock_of(sim, worker), &sim->actions);
+    else
+        dpc_session_fetched(worker->session, code, err.text, clock_of(sim, worker), &sim->actions);
+    if (!uploads)
+        mark_waiting(sim, worker, code);
     act_all(sim, worker);
 }
 
@@ -406,6 +449,7 @@ on_job_done(struct sim *sim, struct sim_worker *worker, const struct sim_event *
         worker->begun = (struct dpc_token){0};
         dpc_session_failed(worker->session, worker->lease.token, code, err.text,
                            clock_of(sim, worker), &sim->actions);
+        mark_waiting(sim, worker, code);
     } else {
         if (sim_chance(sim, 0.5))
             sim_spill_result(sim, worker);
@@ -445,6 +489,8 @@ on_message(struct sim *sim, struct sim_worker *worker, const struct sim_event *e
         return;
     sim_note(sim, "worker %u hears type=%s request=%llu", index_of(sim, worker),
              dpc_msg_name(msg.type), (unsigned long long)msg.request);
+    if (msg.type == DPC_MSG_WELCOME && sim->plan.one_lease) /* as of an older release */
+        msg.welcome.leases = 1;
     dpc_session_message(worker->session, &msg, clock_of(sim, worker), &sim->actions);
     act_all(sim, worker);
 }
@@ -479,7 +525,7 @@ sim_worker_event(struct sim *sim, const struct sim_event *event)
         on_message(sim, worker, event);
     } else if (event->type == SIM_WAKE) {
         on_wake(sim, worker, event);
-    } else if (event->type == SIM_TRANSFERRED) {
+    } else if (event->type == SIM_FETCHED || event->type == SIM_UPLOADED) {
         on_transferred(sim, worker, event);
     } else if (event->type == SIM_JOB_DONE) {
         on_job_done(sim, worker, event);

@@ -48,6 +48,13 @@ has(struct rig *rig, enum dpc_session_action_type type)
     return find(rig, type) != NULL;
 }
 
+/* A lease is over, at work or handed in. */
+static inline bool
+dropped(struct rig *rig)
+{
+    return has(rig, DPC_SESSION_DROP) || has(rig, DPC_SESSION_DROP_PASSED);
+}
+
 static inline struct dpc_msg *
 sent(struct rig *rig, enum dpc_msg_type type)
 {
@@ -88,6 +95,14 @@ wait_for(struct rig *rig, enum dpc_msg_type type, int64_t ms)
     return NULL;
 }
 
+/* The hello names that lease, as one or the other. */
+static inline bool
+names(const struct dpc_msg *hello, struct dpc_token of)
+{
+    return dpc_token_equal(hello->hello.token, of) || dpc_token_equal(hello->hello.handing_in, of);
+}
+
+/* Of a coordinator that grants one lease at a time. */
 static inline struct dpc_msg
 welcome(uint64_t request, uint64_t incarnation)
 {
@@ -97,7 +112,17 @@ welcome(uint64_t request, uint64_t incarnation)
                                         .incarnation = incarnation,
                                         .experiment = "experiment: test\n",
                                         .heartbeat_ms = HEARTBEAT,
-                                        .bulk_endpoint = "tcp://*:1"}};
+                                        .bulk_endpoint = "tcp://*:1",
+                                        .leases = 1}};
+}
+
+/* Of one that grants two. */
+static inline struct dpc_msg
+welcome_to_two(uint64_t request)
+{
+    struct dpc_msg msg = welcome(request, INCARNATION);
+    msg.welcome.leases = 2;
+    return msg;
 }
 
 static inline struct dpc_msg
@@ -170,9 +195,25 @@ fail(struct rig *rig, uint64_t serial, int code)
 }
 
 static inline void
+fetched(struct rig *rig, int code)
+{
+    dpc_session_fetched(rig->session, code, "the reason", rig->now_ms, &rig->actions);
+}
+
+static inline void
+uploaded(struct rig *rig, int code)
+{
+    dpc_session_uploaded(rig->session, code, "the reason", rig->now_ms, &rig->actions);
+}
+
+/* Of whichever of the two the session waits for first. */
+static inline void
 transferred(struct rig *rig, int code)
 {
-    dpc_session_transferred(rig->session, code, "the reason", rig->now_ms, &rig->actions);
+    if (dpc_session_work(rig->session) == DPC_WORK_FETCHING)
+        fetched(rig, code);
+    else
+        uploaded(rig, code);
 }
 
 static inline void
@@ -197,10 +238,46 @@ end(struct rig *rig)
     dpc_session_destroy(rig->session);
 }
 
+/* A session that hands in lease SERIAL - 1 and asks for another one; the number of that request. */
+static inline struct rig
+hand_in_beside(uint64_t *ret_request)
+{
+    struct rig rig = begin();
+    tell(&rig, welcome_to_two(sent(&rig, DPC_MSG_HELLO)->request));
+    tell(&rig, lease(sent(&rig, DPC_MSG_ASK)->request, SERIAL - 1));
+    fetched(&rig, DPC_OK);
+    finish(&rig, SERIAL - 1);
+    *ret_request = sent(&rig, DPC_MSG_ASK)->request;
+    return rig;
+}
+
+/* Both are under way: the one runs, the other is uploaded. */
+static inline struct rig
+run_beside(void)
+{
+    uint64_t request;
+    struct rig rig = hand_in_beside(&request);
+    tell(&rig, lease(request, SERIAL));
+    fetched(&rig, DPC_OK);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(find(&rig, DPC_SESSION_START));
+    return rig;
+}
+
+/* The second one is finished, too. */
+static inline struct rig
+finish_beside(void)
+{
+    struct rig rig = run_beside();
+    finish(&rig, SERIAL);
+    return rig;
+}
+
 /* A session that is about `work`; the number of its last request goes to `*ret_request`. */
 static inline struct rig
 reach(int work, uint64_t *ret_request)
 {
+    if (work == DPC_WORK_FINISHED)
+        return finish_beside();
     struct rig rig = begin();
     tell(&rig, welcome(sent(&rig, DPC_MSG_HELLO)->request, INCARNATION));
     uint64_t request = sent(&rig, DPC_MSG_ASK)->request;

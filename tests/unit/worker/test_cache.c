@@ -92,7 +92,7 @@ the_least_recently_used_goes_first(void)
 {
     struct rig rig = begin();
     struct dpc_blob_ref a = put(&rig, 'a'), b = put(&rig, 'b'), c = put(&rig, 'c');
-    dpc_cache_unpin_all(rig.cache);
+    dpc_cache_unpin(rig.cache, DPC_CACHE_LEASE);
     CU_ASSERT_EQUAL(dpc_cache_bytes(rig.cache), BUDGET);
     CU_ASSERT(is_there(&rig, &a)); /* so b is the oldest use now */
     put(&rig, 'd');
@@ -112,9 +112,9 @@ half_of_a_blob_counts_and_goes_first(void)
     uint8_t bytes[BYTES];
     uint64_t kept;
     memset(bytes, 'h', sizeof bytes);
-    dpc_cache_pin(rig.cache, &half, 1);
+    dpc_cache_pin(rig.cache, DPC_CACHE_LEASE, &half, 1);
     CU_ASSERT_EQUAL(rig.files.write(rig.files.context, &half, 0, bytes, BYTES / 2), DPC_OK);
-    dpc_cache_unpin_all(rig.cache);
+    dpc_cache_unpin(rig.cache, DPC_CACHE_LEASE);
     struct dpc_blob_ref a = put(&rig, 'a');
     put(&rig, 'b');
     CU_ASSERT_EQUAL(rig.files.have(rig.files.context, &half, &kept), DPC_OK);
@@ -136,8 +136,8 @@ pinned_blobs_stay(void)
     CU_ASSERT_EQUAL(dpc_cache_put(rig.cache, bytes, BYTES, &d, &rig.err), DPC_ENOSPACE);
     CU_ASSERT_PTR_NOT_NULL(strstr(rig.err.text, "--cache-mib"));
     CU_ASSERT_EQUAL(receive(&rig, 'd', 0), DPC_ENOSPACE);
-    dpc_cache_unpin_all(rig.cache);
-    dpc_cache_pin(rig.cache, (struct dpc_blob_ref[]){a, b}, 2);
+    dpc_cache_unpin(rig.cache, DPC_CACHE_LEASE);
+    dpc_cache_pin(rig.cache, DPC_CACHE_LEASE, (struct dpc_blob_ref[]){a, b}, 2);
     d = put(&rig, 'd');
     CU_ASSERT(!is_there(&rig, &c));
     CU_ASSERT(is_there(&rig, &a) && is_there(&rig, &b) && is_there(&rig, &d));
@@ -150,7 +150,7 @@ a_blob_larger_than_the_budget_is_refused(void)
     struct rig rig = begin();
     struct dpc_blob_ref a = put(&rig, 'a'), ref;
     uint8_t bytes[BUDGET + 1] = {0};
-    dpc_cache_unpin_all(rig.cache);
+    dpc_cache_unpin(rig.cache, DPC_CACHE_LEASE);
     CU_ASSERT_EQUAL(dpc_cache_put(rig.cache, bytes, sizeof bytes, &ref, &rig.err), DPC_ENOSPACE);
     CU_ASSERT(is_there(&rig, &a)); /* nothing was thrown out in vain */
     /* Nor for one that comes from elsewhere, or has no room beside what the lease needs. */
@@ -231,7 +231,7 @@ blobs_that_come_beside_each_other_keep_to_the_budget(void)
         for (int i = 0; i < 4; i++) {
             struct dpc_blob_ref ref = ref_of(values[i]);
             memset(bytes, values[i], sizeof bytes);
-            dpc_cache_pin(rig.cache, &ref, 1);
+            dpc_cache_pin(rig.cache, DPC_CACHE_LEASE, &ref, 1);
             CU_ASSERT_EQUAL(
                 rig.files.write(rig.files.context, &ref, round ? BYTES / 2 : 0, bytes, BYTES / 4),
                 i < 3 ? DPC_OK : DPC_ENOSPACE);
@@ -244,10 +244,10 @@ blobs_that_come_beside_each_other_keep_to_the_budget(void)
                 CU_ASSERT_EQUAL(
                     rig.files.write(rig.files.context, &ref, BYTES / 4, bytes, BYTES / 4), DPC_OK);
             }
-            dpc_cache_unpin_all(rig.cache);
+            dpc_cache_unpin(rig.cache, DPC_CACHE_LEASE);
         }
     }
-    dpc_cache_unpin_all(rig.cache);
+    dpc_cache_unpin(rig.cache, DPC_CACHE_LEASE);
     CU_ASSERT_EQUAL(receive(&rig, 'd', 0), DPC_OK);
     put(&rig, 'e');
     CU_ASSERT_EQUAL(dpc_cache_bytes(rig.cache), 2 * BYTES);
@@ -382,7 +382,7 @@ a_full_disk_takes_what_is_not_needed(void)
         if (n > 2) /* what is half there goes before what is whole */
             CU_ASSERT_EQUAL(rig.files.write(rig.files.context, &half, 0, bytes, sizeof bytes),
                             DPC_OK);
-        dpc_cache_unpin_all(rig.cache);
+        dpc_cache_unpin(rig.cache, DPC_CACHE_LEASE);
         fault_disk_fail_at(rig.disk, n, FAULT_NO_SPACE);
         int code = receive(&rig, 'c', 0);
         if (fault_disk_fired(rig.disk) && code == DPC_OK) {
@@ -446,7 +446,7 @@ held_blobs_go_last(void)
     struct dpc_blob_ref held = put(&rig, 2);
     dpc_cache_hold(rig.cache, 7, &held.hash); /* in the place of the old one */
     struct dpc_blob_ref other = put(&rig, 3);
-    dpc_cache_unpin_all(rig.cache);
+    dpc_cache_unpin(rig.cache, DPC_CACHE_LEASE);
     put(&rig, 4);
     CU_ASSERT_FALSE(is_there(&rig, &old));
     put(&rig, 5);
@@ -454,6 +454,83 @@ held_blobs_go_last(void)
     CU_ASSERT_FALSE(is_there(&rig, &other));
     put(&rig, 6); /* the others are pinned */
     CU_ASSERT_FALSE(is_there(&rig, &held));
+    end(&rig);
+}
+
+/* What is handed in stays beside what the next lease needs, and each goes with its own end. */
+static void
+a_blob_stays_as_long_as_either_use_needs_it(void)
+{
+    for (int first = 0; first < 2; first++) {
+        static const enum dpc_cache_use uses[] = {DPC_CACHE_LEASE, DPC_CACHE_HANDING_IN};
+        struct rig rig = begin();
+        struct dpc_blob_ref both = put(&rig, 'b'), one = put(&rig, 'o');
+        dpc_cache_unpin(rig.cache, DPC_CACHE_LEASE);
+        dpc_cache_pin(rig.cache, uses[first], &both, 1);
+        dpc_cache_pin(rig.cache, uses[first], &one, 1);
+        dpc_cache_pin(rig.cache, uses[!first], &both, 1);
+        dpc_cache_pin(rig.cache, uses[!first], &both, 1); /* twice is once */
+        dpc_cache_unpin(rig.cache, uses[first]);
+        CU_ASSERT_EQUAL(receive(&rig, 'x', 0), DPC_OK);
+        CU_ASSERT_EQUAL(receive(&rig, 'y', 0), DPC_OK);
+        CU_ASSERT(!is_there(&rig, &one));
+        CU_ASSERT(is_there(&rig, &both));
+        dpc_cache_unpin(rig.cache, uses[!first]);
+        for (uint8_t value = '1'; value < '4'; value++)
+            CU_ASSERT_EQUAL(receive(&rig, value, 0), DPC_OK);
+        CU_ASSERT(!is_there(&rig, &both));
+        end(&rig);
+    }
+}
+
+/* Results of the lease that is handed in, which the next one must not push out, nor free. */
+static void
+what_is_handed_in_leaves_the_rest_to_the_next_lease(void)
+{
+    struct rig rig = begin();
+    struct dpc_blob_ref input = put(&rig, 'i'), result = put(&rig, 'r'), ref;
+    uint8_t bytes[BYTES] = {0};
+    dpc_cache_pin(rig.cache, DPC_CACHE_HANDING_IN, &result, 1);
+    dpc_cache_unpin(rig.cache, DPC_CACHE_LEASE);
+    put(&rig, 'a'); /* the next one's */
+    put(&rig, 'b');
+    CU_ASSERT(!is_there(&rig, &input));
+    CU_ASSERT_FALSE(dpc_cache_has_room(rig.cache, 1));
+    CU_ASSERT_EQUAL(dpc_cache_put(rig.cache, bytes, BYTES, &ref, &rig.err), DPC_ENOSPACE);
+    CU_ASSERT_EQUAL(receive(&rig, 'c', 0), DPC_ENOSPACE);
+    CU_ASSERT(is_there(&rig, &result));
+    dpc_cache_unpin(rig.cache, DPC_CACHE_HANDING_IN);
+    CU_ASSERT(dpc_cache_has_room(rig.cache, BYTES));
+    CU_ASSERT_FALSE(dpc_cache_has_room(rig.cache, BYTES + 1));
+    CU_ASSERT_EQUAL(receive(&rig, 'c', 0), DPC_OK);
+    CU_ASSERT(!is_there(&rig, &result));
+    ref = ref_of('a');
+    CU_ASSERT(is_there(&rig, &ref));
+    end(&rig);
+}
+
+/* Room that is kept for what arrives is the next lease's, and stays so when the other is over. */
+static void
+what_arrives_keeps_its_room_when_the_other_is_over(void)
+{
+    struct rig rig = begin();
+    struct dpc_blob_ref half = ref_of('h'), result = put(&rig, 'r'), ref;
+    uint8_t bytes[BYTES];
+    uint64_t kept;
+    memset(bytes, 'h', sizeof bytes);
+    dpc_cache_pin(rig.cache, DPC_CACHE_HANDING_IN, &result, 1);
+    dpc_cache_unpin(rig.cache, DPC_CACHE_LEASE);
+    dpc_cache_pin(rig.cache, DPC_CACHE_LEASE, &half, 1);
+    CU_ASSERT_EQUAL(rig.files.write(rig.files.context, &half, 0, bytes, BYTES / 2), DPC_OK);
+    dpc_cache_unpin(rig.cache, DPC_CACHE_HANDING_IN);
+    put(&rig, 'a');
+    put(&rig, 'b'); /* in the place of the result */
+    CU_ASSERT(!is_there(&rig, &result));
+    CU_ASSERT_EQUAL(dpc_cache_put(rig.cache, "c", 1, &ref, &rig.err), DPC_ENOSPACE);
+    CU_ASSERT_EQUAL(rig.files.have(rig.files.context, &half, &kept), DPC_OK);
+    CU_ASSERT_EQUAL(kept, BYTES / 2);
+    CU_ASSERT_EQUAL(receive(&rig, 'h', 0), DPC_OK);
+    CU_ASSERT_EQUAL(dpc_cache_bytes(rig.cache), BUDGET);
     end(&rig);
 }
 
@@ -479,5 +556,10 @@ static const struct dpc_test tests[] = {
     {"a full disk takes what is not needed", a_full_disk_takes_what_is_not_needed},
     {"a full disk is said and passes", a_full_disk_is_said_and_passes},
     {"held blobs go last", held_blobs_go_last},
+    {"a blob stays as long as either use needs it", a_blob_stays_as_long_as_either_use_needs_it},
+    {"what is handed in leaves the rest to the next lease",
+     what_is_handed_in_leaves_the_rest_to_the_next_lease},
+    {"what arrives keeps its room when the other is over",
+     what_arrives_keeps_its_room_when_the_other_is_over},
 };
 DPC_TEST_MAIN("worker/cache", tests)

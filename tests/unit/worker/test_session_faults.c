@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/exit.h"
-#include "base/rng.h"
-#include "tests/unit/worker/session_rig.h"
+#include "tests/unit/worker/session_walk.h"
 
 /* --- Failures. */
 
@@ -17,7 +16,7 @@ failed_fetches_give_back_and_ask_ever_more_slowly(void)
         struct dpc_msg *back = sent(&rig, DPC_MSG_GIVE_BACK);
         CU_ASSERT_PTR_NOT_NULL_FATAL(back);
         CU_ASSERT_STRING_EQUAL(back->give_back.reason, "the reason");
-        CU_ASSERT(has(&rig, DPC_SESSION_DROP));
+        CU_ASSERT(dropped(&rig));
         tell(&rig, ack(back->request));
         int64_t from_ms = rig.now_ms;
         struct dpc_msg *again = wait_for(&rig, DPC_MSG_ASK, 2 * DPC_SESSION_FAILURE_MS_MAX);
@@ -249,7 +248,7 @@ stop_in_every_state(void)
         stop(&rig);
         if (rows[i].sends)
             CU_ASSERT_PTR_NOT_NULL(sent(&rig, rows[i].sends));
-        CU_ASSERT_EQUAL(has(&rig, DPC_SESSION_DROP), rows[i].sends == DPC_MSG_GIVE_BACK);
+        CU_ASSERT_EQUAL(dropped(&rig), rows[i].sends == DPC_MSG_GIVE_BACK);
         while (!has(&rig, DPC_SESSION_EXIT) && rig.now_ms - from_ms <= rows[i].most_ms)
             tick(&rig, 100);
         CU_ASSERT_PTR_NOT_NULL_FATAL(find(&rig, DPC_SESSION_EXIT));
@@ -324,30 +323,6 @@ a_second_stop_ends_at_once(void)
 
 /* --- Anything at all. */
 
-static struct dpc_msg
-any_message(struct dpc_rng *rng, uint64_t request)
-{
-    static const enum dpc_msg_type types[] = {
-        DPC_MSG_WELCOME,   DPC_MSG_LEASE, DPC_MSG_WAIT,  DPC_MSG_HEARTBEAT_ACK,
-        DPC_MSG_SUBMITTED, DPC_MSG_ACK,   DPC_MSG_ERROR, DPC_MSG_HELLO};
-    struct dpc_token of = {INCARNATION, SERIAL + dpc_rng_below(rng, 3)};
-    enum dpc_msg_type type = types[dpc_rng_below(rng, 8)];
-    request -= dpc_rng_below(rng, 2);
-    if (type == DPC_MSG_WELCOME)
-        return welcome(request, INCARNATION + (dpc_rng_below(rng, 8) == 0));
-    if (type == DPC_MSG_LEASE)
-        return lease(request, of.serial);
-    if (type == DPC_MSG_ERROR)
-        return error(request, -(int32_t)dpc_rng_below(rng, 25));
-    if (type != DPC_MSG_HEARTBEAT_ACK && type != DPC_MSG_SUBMITTED)
-        return (struct dpc_msg){.type = type, .request = request};
-    struct dpc_msg msg = verdict(type, request, of, 1 + (int)dpc_rng_below(rng, 6));
-    msg.verdict.missing_count = (uint32_t)dpc_rng_below(rng, 3);
-    for (uint32_t i = 0; i < msg.verdict.missing_count; i++)
-        msg.verdict.missing[i] = hash_of((uint8_t)(20 + dpc_rng_below(rng, 12)));
-    return msg;
-}
-
 static void
 any_event(struct rig *rig, struct dpc_rng *rng, uint64_t request)
 {
@@ -366,7 +341,7 @@ any_event(struct rig *rig, struct dpc_rng *rng, uint64_t request)
         fail(rig, serial, -(int)dpc_rng_below(rng, 25));
         break;
     default:
-        tell(rig, any_message(rng, request));
+        tell(rig, any_message(rng, request - dpc_rng_below(rng, 2)));
         break;
     }
 }

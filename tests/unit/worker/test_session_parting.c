@@ -51,7 +51,7 @@ a_part_is_handed_in(void)
     struct rig rig = running(17);
     yield(&rig, MANY_MS);
     CU_ASSERT(has(&rig, DPC_SESSION_CUT));
-    CU_ASSERT_FALSE(has(&rig, DPC_SESSION_DROP));
+    CU_ASSERT_FALSE(dropped(&rig));
     CU_ASSERT_EQUAL((int)dpc_session_work(rig.session), DPC_WORK_RUNNING);
     yield(&rig, MANY_MS); /* said twice */
     CU_ASSERT_EQUAL(rig.actions.count, 0);

@@ -40,28 +40,6 @@ no_lease_is_asked_for_until_the_rest_is_over(void)
     end(&rig);
 }
 
-static void
-the_pause_before_it_asks_is_known(void)
-{
-    uint64_t request;
-    struct rig rig = reach(DPC_WORK_NONE, &request);
-    CU_ASSERT_EQUAL(dpc_session_pause_ms(rig.session, rig.now_ms), 0); /* it is asking */
-    rig.now_ms += 3600 * 1000;
-    CU_ASSERT_EQUAL(dpc_session_pause_ms(rig.session, rig.now_ms), 0);
-    tell(&rig,
-         (struct dpc_msg){.type = DPC_MSG_WAIT, .request = request, .wait = {.retry_ms = 1000}});
-    int64_t pause_ms = dpc_session_pause_ms(rig.session, rig.now_ms);
-    CU_ASSERT(pause_ms >= 500 && pause_ms <= 1500);
-    CU_ASSERT_EQUAL(dpc_session_pause_ms(rig.session, rig.now_ms + 100), pause_ms - 100);
-    CU_ASSERT_EQUAL(dpc_session_pause_ms(rig.session, rig.now_ms + 2000), 0);
-    CU_ASSERT_PTR_NOT_NULL(wait_for(&rig, DPC_MSG_ASK, 2000));
-    CU_ASSERT_EQUAL(dpc_session_pause_ms(rig.session, rig.now_ms), 0);
-    end(&rig);
-    rig = reach(DPC_WORK_RUNNING, NULL);
-    CU_ASSERT_EQUAL(dpc_session_pause_ms(rig.session, rig.now_ms), 0);
-    end(&rig);
-}
-
 /* A worker that is started, or comes back, while it rests says hello all the same. */
 static void
 contact_is_found_while_it_rests(void)
@@ -239,7 +217,6 @@ what_came_of_leases_is_counted(void)
 
 static const struct dpc_test tests[] = {
     {"no lease is asked for until the rest is over", no_lease_is_asked_for_until_the_rest_is_over},
-    {"the pause before it asks is known", the_pause_before_it_asks_is_known},
     {"contact is found while it rests", contact_is_found_while_it_rests},
     {"who is paused and rests needs the end of both",
      who_is_paused_and_rests_needs_the_end_of_both},

@@ -20,7 +20,7 @@ restore(bool finished, uint64_t incarnation)
     dpc_session_start(rig.session, rig.now_ms, &rig.actions);
     struct dpc_msg *hello = sent(&rig, DPC_MSG_HELLO);
     CU_ASSERT_PTR_NOT_NULL_FATAL(hello);
-    CU_ASSERT(dpc_token_equal(hello->hello.token, token));
+    CU_ASSERT(names(hello, token));
     tell(&rig, welcome(hello->request, incarnation));
     return rig;
 }
@@ -54,7 +54,7 @@ a_submission_is_handed_in(void)
     CU_ASSERT_EQUAL(submit->submit.path, 3);
     CU_ASSERT_EQUAL(submit->submit.kind, DPC_TASK_TRAIN);
     tell(&rig, verdict(DPC_MSG_SUBMITTED, submit->request, token, DPC_VERDICT_ACCEPTED));
-    CU_ASSERT(has(&rig, DPC_SESSION_DROP));
+    CU_ASSERT(dropped(&rig));
     CU_ASSERT_PTR_NOT_NULL(sent(&rig, DPC_MSG_ASK));
     end(&rig);
 }
@@ -65,7 +65,7 @@ a_submission_without_its_blobs_is_given_back(void)
 {
     struct rig rig = restore(true, INCARNATION);
     transferred(&rig, DPC_ENOTFOUND);
-    CU_ASSERT(has(&rig, DPC_SESSION_DROP));
+    CU_ASSERT(dropped(&rig));
     CU_ASSERT_PTR_NOT_NULL(sent(&rig, DPC_MSG_GIVE_BACK));
     end(&rig);
 }
@@ -77,7 +77,7 @@ a_lease_that_is_over_is_dropped(void)
         struct rig rig = restore(finished, INCARNATION);
         uint64_t request = sent(&rig, DPC_MSG_HEARTBEAT)->request;
         tell(&rig, verdict(DPC_MSG_HEARTBEAT_ACK, request, token, DPC_VERDICT_STALE));
-        CU_ASSERT(has(&rig, DPC_SESSION_DROP));
+        CU_ASSERT(dropped(&rig));
         CU_ASSERT_PTR_NOT_NULL(sent(&rig, DPC_MSG_ASK));
         end(&rig);
     }
@@ -88,7 +88,7 @@ another_store_voids_it(void)
 {
     for (int finished = 0; finished < 2; finished++) {
         struct rig rig = restore(finished, INCARNATION + 1);
-        CU_ASSERT(has(&rig, DPC_SESSION_DROP));
+        CU_ASSERT(dropped(&rig));
         CU_ASSERT_PTR_NOT_NULL(sent(&rig, DPC_MSG_ASK));
         CU_ASSERT_PTR_NULL(dpc_session_lease(rig.session));
         end(&rig);
@@ -118,7 +118,7 @@ suspending_in_every_state(void)
         struct rig rig = reach(rows[i].work, NULL);
         suspend(&rig);
         CU_ASSERT(has(&rig, rows[i].action));
-        CU_ASSERT_EQUAL(has(&rig, DPC_SESSION_DROP), rows[i].work == DPC_WORK_FETCHING);
+        CU_ASSERT_EQUAL(dropped(&rig), rows[i].work == DPC_WORK_FETCHING);
         if (rows[i].message)
             CU_ASSERT_PTR_NOT_NULL(sent(&rig, rows[i].message));
         end(&rig);
@@ -131,7 +131,7 @@ suspending_a_restored_lease_keeps_it(void)
     struct rig rig = restore(false, INCARNATION);
     suspend(&rig);
     CU_ASSERT(has(&rig, DPC_SESSION_EXIT));
-    CU_ASSERT_FALSE(has(&rig, DPC_SESSION_DROP));
+    CU_ASSERT_FALSE(dropped(&rig));
     end(&rig);
 }
 
@@ -148,7 +148,7 @@ suspending_while_handing_in_gives_nothing_back(void)
             CU_ASSERT_PTR_NULL(sent(&rig, DPC_MSG_GIVE_BACK));
         }
         CU_ASSERT(rig.now_ms - from_ms <= DPC_SESSION_STOP_MS);
-        CU_ASSERT_FALSE(has(&rig, DPC_SESSION_DROP));
+        CU_ASSERT_FALSE(dropped(&rig));
         end(&rig);
     }
 }

@@ -76,10 +76,10 @@ figures_are_shown(void)
     struct rig rig = begin();
     rig.standing.connected = rig.standing.leased = true;
     rig.standing.work = DPC_WORK_RUNNING;
-    rig.standing.kind = DPC_TASK_TRAIN;
-    rig.standing.path = 3;
-    rig.standing.round = 4;
+    rig.standing.lease = (struct dpc_standing_lease){DPC_TASK_TRAIN, .path = 3, .round = 4};
     rig.standing.units = 500;
+    rig.standing.hands_in = true;
+    rig.standing.handing_in = (struct dpc_standing_lease){DPC_TASK_TRAIN, .path = 2, .round = 1};
     rig.standing.pace.steps_done = 120;
     rig.standing.pace.tokens_per_s = 1234.4;
     rig.standing.pace.bytes.month_up = 3 << 20;
@@ -92,6 +92,7 @@ figures_are_shown(void)
     CU_ASSERT(shows(&rig, true, false, "figures 55 s old"));
     CU_ASSERT(shows(&rig, true, false, "tcp://host:7600, connected since "));
     CU_ASSERT(shows(&rig, true, false, "running: train path 3, round 4, 120 of 500, 1234 tok"));
+    CU_ASSERT(shows(&rig, true, false, "\nhanding in      train path 2, round 1\n"));
     CU_ASSERT(shows(&rig, true, false, "3.0 up, 0.0 down this month of 10240"));
     CU_ASSERT(shows(&rig, true, false, "2 refused"));
     CU_ASSERT(shows(&rig, true, false, "refused: norm"));

@@ -128,9 +128,9 @@ a_full_cache_keeps_no_base(void)
                     DPC_OK); /* all is pinned, and it is not kept */
     CU_ASSERT(memcmp(values, bench.version, sizeof values) == 0);
     CU_ASSERT_FALSE(dpc_cache_has(bench.cache, &bench.lease.versions[0]));
-    dpc_cache_unpin_all(bench.cache);
+    dpc_cache_unpin(bench.cache, DPC_CACHE_LEASE);
     dpc_versions_choose(bench.cache, &bench.lease, &bench.blobs);
-    dpc_cache_pin(bench.cache, bench.blobs.refs, bench.blobs.count);
+    dpc_cache_pin(bench.cache, DPC_CACHE_LEASE, bench.blobs.refs, bench.blobs.count);
     CU_ASSERT_EQUAL(dpc_cache_put(bench.cache, much, BUDGET - 1000, &ref, &bench.err), DPC_OK);
     CU_ASSERT_FALSE(dpc_cache_has(bench.cache, &bench.lease.bases[0]));
     CU_ASSERT_EQUAL(dpc_versions_load(bench.cache, &bench.lease, 0, COUNT, values, &bench.err),
