@@ -166,13 +166,17 @@ class Process:
         return True
 
     def task(self):
-        """(kind, path, round) in hand as its log tells, or None."""
+        """(kind, path, round) that it fetches for or computes as its log tells, or None."""
+        pattern = re.compile(r"lease (begins|ends).* kind=(\w+) path=(\d+) round=(\d+)")
+        ended = set()  # the one before may be handed in meanwhile
         for line in reversed(self.log.read()[-50:]):
-            if "lease ends" in line or "worker begins" in line:
+            match = pattern.search(line)
+            task = match and (match[2], int(match[3]), int(match[4]))
+            if "worker begins" in line or (match and match[1] == "begins" and task in ended):
                 return None
-            match = re.search(r"lease begins kind=(\w+) path=(\d+) round=(\d+)", line)
-            if match:
-                return match[1], int(match[2]), int(match[3])
+            if match and match[1] == "begins":
+                return task
+            ended.add(task)
         return None
 
     def accepted(self):

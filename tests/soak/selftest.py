@@ -137,6 +137,14 @@ class Logs(unittest.TestCase):
         self.write("lease begins kind=train path=3 round=7 steps=5\nworker begins name=worker-1\n")
         self.assertIsNone(self.worker.task())
 
+    def test_the_end_of_what_was_handed_in_is_not_that_of_the_next(self):
+        self.write("lease begins kind=train path=3 round=7 steps=5\n"
+                   "lease begins kind=train path=1 round=7 steps=5\n"
+                   "lease ends verdict=accepted kind=train path=3 round=7 steps=5 loss=1\n")
+        self.assertEqual(self.worker.task(), ("train", 1, 7))
+        self.write("lease ends verdict=accepted kind=train path=1 round=7 steps=5 loss=1\n")
+        self.assertIsNone(self.worker.task())
+
     def test_what_was_accepted(self):
         self.write("lease ends verdict=accepted kind=train path=3 round=7 steps=5 loss=1\n"
                    "lease ends verdict=superseded kind=train path=2 round=7 steps=5 loss=1\n")
