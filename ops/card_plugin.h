@@ -58,7 +58,7 @@ struct dpc_card_plugin {
      * to nothing. */
     const char *(*failure)(void);
     /* How busy other processes keep card `index`, in percent of its time over the last seconds.
-     * DPC_EUNSUPPORTED where the driver does not say. */
+     * DPC_EUNSUPPORTED where the driver does not say, or not whether it is this one. */
     int (*others_percent)(uint32_t index, uint32_t *ret_percent);
 };
 

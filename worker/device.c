@@ -13,6 +13,7 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "base/log.h"
 #include "modules/trial.h"
 
 enum choice { NOTHING, PROCESSOR, CARD };
@@ -39,6 +40,7 @@ struct dpc_device {
     /* The compute thread's. */
     struct dpc_card *card;
     int64_t busy_at_ns; /* when it is looked for others again */
+    bool yield_told;    /* that nobody knows */
     atomic_bool yielding;
 };
 
@@ -357,11 +359,15 @@ dpc_device_praise(struct dpc_device *device)
 }
 
 static bool
-others_are_busy(const struct dpc_device *device)
+others_are_busy(struct dpc_device *device)
 {
     uint32_t percent;
-    return dpc_card_others_percent(device->card, &percent) == DPC_OK &&
-           percent > device->options.yield_percent;
+    int code = dpc_card_others_percent(device->card, &percent);
+    if (code != DPC_OK && !device->yield_told)
+        dpc_log_warning("--device-yield has no effect: the driver does not tell what other "
+                        "processes do on this card");
+    device->yield_told |= code != DPC_OK;
+    return code == DPC_OK && percent > device->options.yield_percent;
 }
 
 static void

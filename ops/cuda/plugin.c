@@ -4,6 +4,7 @@
  * keep a card is NVML's to say; it is loaded when somebody asks. */
 #include <dlfcn.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -264,6 +265,27 @@ open_table(enum dpc_dtype dtype, bool tf32)
     return dpc_cuda.is_open ? dpc_cuda_table(dtype, tf32, dpc_cuda.capability) : NULL;
 }
 
+/* Processes have other numbers in a container than outside of it, and it depends on the driver
+ * which of them NVML says. The name is that of the namespace in which the kernel began. */
+static bool
+is_in_container(void)
+{
+    static const char first[] = "pid:[4026531836]";
+    char name[sizeof first + 16];
+    ssize_t len = readlink("/proc/self/ns/pid", name, sizeof name);
+    return len > 0 && ((size_t)len != sizeof first - 1 || memcmp(name, first, (size_t)len) != 0);
+}
+
+/* Somebody computes, and it may well be ourselves under another number. */
+static bool
+may_be_ours(const struct nvml_sample *samples, unsigned count)
+{
+    static atomic_bool found; /* and so NVML says the numbers that we know */
+    for (unsigned i = 0; i < count; i++)
+        found = found || samples[i].pid == (unsigned)getpid();
+    return count > 0 && !found && is_in_container();
+}
+
 static int
 others_percent(uint32_t index, uint32_t *ret_percent)
 {
@@ -280,7 +302,13 @@ others_percent(uint32_t index, uint32_t *ret_percent)
     int status = nvml.utilization(device, samples, &count, now_us - WINDOW_US);
     if (status != NVML_SUCCESS && status != NVML_NOT_FOUND) /* not found: nobody computes */
         return DPC_EUNSUPPORTED;
-    for (unsigned i = 0; status == NVML_SUCCESS && i < count && i < SAMPLES_MAX; i++)
+    if (status == NVML_NOT_FOUND)
+        count = 0;
+    if (count > SAMPLES_MAX)
+        count = SAMPLES_MAX;
+    if (may_be_ours(samples, count))
+        return DPC_EUNSUPPORTED;
+    for (unsigned i = 0; i < count; i++)
         percent += samples[i].pid == (unsigned)getpid() || samples[i].processors > 100
                        ? 0 /* our own, or a sample that was never taken */
                        : samples[i].processors;
