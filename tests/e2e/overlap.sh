@@ -5,13 +5,13 @@
 . "$(dirname "$0")/lib.sh"
 
 make_corpus
-make_experiment tiny.yaml 's/steps: 20,/steps: 6000,/' 's/rounds: 3/rounds: 2/'
+make_experiment tiny.yaml 's/steps: 20,/steps: 12000,/' 's/rounds: 3/rounds: 1/'
 
 run_to_end calm dipaco run tiny.yaml --dir calm
 [ "$status" = 0 ] || give_up "the undisturbed run ended with $status"
 
 start_coordinator tiny.yaml
-start_worker --rate-up 32
+start_worker --rate-up 24
 
 both() {
     dipaco-worker --dir home --status 2>/dev/null | tr -s ' ' >status.txt
@@ -30,7 +30,7 @@ kept() {
 }
 wait_for 120 'both on disk' kept
 end_worker KILL
-start_worker --rate-up 32
+start_worker --rate-up 24
 taken_up() {
     [ "$(grep -c 'last run.s lease is taken up' "$log")" = 2 ]
 }
