@@ -259,6 +259,7 @@ draw_experiment(struct sim_plan *plan, struct dpc_rng *rng)
                           "data: {corpus: corpus}\n"
                           "model: {dim: 16, heads: 2, ffn: 32, context: 32}\n");
     draw_levels(plan->seed, rng, &shape, &yaml);
+    plan->levels = shape.digits + shape.own;
     for (uint32_t i = 0; i < shape.digits; i++)
         plan->skips |= shape.identity[i];
     uint32_t steps = between(rng, 2, 6);
@@ -309,7 +310,8 @@ draw_faults(struct sim_plan *plan, struct dpc_rng *rng)
 static void
 draw_disk_faults(struct sim_plan *plan, struct dpc_rng *rng)
 {
-    plan->cache_bytes = between(rng, 3 * 1024, dpc_rng_below(rng, 4) ? 3136 : 64 * 1024);
+    uint32_t least = plan->levels < 3 ? 3 * 1024 : 5 * 1024; /* for one lease alone */
+    plan->cache_bytes = between(rng, least, dpc_rng_below(rng, 4) ? least + 64 : 64 * 1024);
     if (dpc_rng_below(rng, 4) == 0)
         return;
     plan->disk_chance = 0.5 * dpc_rng_unit(rng);

@@ -68,6 +68,7 @@ struct sim_plan {
     bool lies;            /* the coordinator's disk may lose what it acknowledged */
     uint32_t cache_bytes; /* a worker's budget */
     bool elastic, sampled, early_stopping, listed;
+    uint32_t levels;
     bool skips;         /* paths may skip a level */
     bool weak;          /* the first worker has no memory for paths that do not */
     bool one_lease;     /* workers take the coordinator for one that grants no second one */
