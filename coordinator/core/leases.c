@@ -162,7 +162,8 @@ core_retry_after(const struct dpc_core *core, const struct core_worker *worker, 
     case DPC_ASK_TOO_LARGE:
     case DPC_ASK_NOTHING:
         /* As soon as a holder that is not heard of any more would count as silent. */
-        return no_sooner(fmin(calm_ms(core), (double)core_until_quiet(core, now_ms)));
+        return no_sooner(
+            fmin(calm_ms(core), (double)core_until_quiet(core, worker->lease, now_ms)));
     default:
         return 0;
     }

@@ -449,22 +449,34 @@ dpc_core_backup_in(const struct dpc_core *core, uint32_t index, int64_t now_ms)
     return lease->record.round == round ? core_open_in(core, lease->sort, lease->task, now_ms) : -1;
 }
 
+/* The same where `but` (NULL: none) counts for nothing. */
+static int64_t
+quiet_without(const struct dpc_core *core, enum core_sort sort, uint32_t task,
+              const struct core_lease *but, int64_t now_ms)
+{
+    uint32_t round;
+    const struct core_lease *leases = leases_on(core, sort, task, &round);
+    bool concerned = but && but->sort == sort && but->task == task;
+    return concerned ? quiet_from(core, leases, round, but) : quiet_of(core, sort, task, now_ms);
+}
+
 /* Of the tasks of a sort that are watched those that release_quiet would leave so, and the first
  * instant of theirs, if it is before `*first_ms`. */
 static uint32_t
-count_held(const struct dpc_core *core, enum core_sort sort, int64_t now_ms, int64_t *first_ms)
+count_held(const struct dpc_core *core, enum core_sort sort, const struct core_lease *but,
+           int64_t now_ms, int64_t *first_ms)
 {
     const struct core_heap *watched = &look_at(core, sort)->watched;
     uint32_t task, count = 0;
     int64_t key;
     if (!core_heap_first(watched, &task, &key))
         return 0;
-    if (key > now_ms) {
+    if (key > now_ms && !but) {
         *first_ms = key < *first_ms ? key : *first_ms;
         return watched->count;
     }
     for (uint32_t i = 0; i < watched->count; i++) {
-        key = quiet_of(core, sort, watched->items[i], now_ms);
+        key = quiet_without(core, sort, watched->items[i], but, now_ms);
         if (key > now_ms && key < *first_ms)
             *first_ms = key;
         count += key > now_ms;
@@ -473,19 +485,20 @@ count_held(const struct dpc_core *core, enum core_sort sort, int64_t now_ms, int
 }
 
 static uint32_t
-count_all_held(const struct dpc_core *core, int64_t now_ms, int64_t *ret_first_ms)
+count_all_held(const struct dpc_core *core, const struct core_lease *but, int64_t now_ms,
+               int64_t *ret_first_ms)
 {
     *ret_first_ms = INT64_MAX;
-    return count_held(core, CORE_TRAINING, now_ms, ret_first_ms) +
-           count_held(core, CORE_CHUNKING, now_ms, ret_first_ms) +
-           count_held(core, CORE_RATING, now_ms, ret_first_ms);
+    return count_held(core, CORE_TRAINING, but, now_ms, ret_first_ms) +
+           count_held(core, CORE_CHUNKING, but, now_ms, ret_first_ms) +
+           count_held(core, CORE_RATING, but, now_ms, ret_first_ms);
 }
 
 uint32_t
-core_tasks_held(const struct dpc_core *core, int64_t now_ms)
+core_tasks_held(const struct dpc_core *core, const struct core_lease *but, int64_t now_ms)
 {
     int64_t first_ms;
-    return count_all_held(core, now_ms, &first_ms);
+    return count_all_held(core, but, now_ms, &first_ms);
 }
 
 uint32_t
@@ -495,14 +508,14 @@ core_tasks_ready(const struct dpc_core *core, int64_t now_ms)
     uint32_t count = 0;
     for (int i = 0; i < 3; i++)
         count += sorts[i]->waiting.count + sorts[i]->watched.count;
-    return count - core_tasks_held(core, now_ms);
+    return count - core_tasks_held(core, NULL, now_ms);
 }
 
 int64_t
-core_until_quiet(const struct dpc_core *core, int64_t now_ms)
+core_until_quiet(const struct dpc_core *core, const struct core_lease *but, int64_t now_ms)
 {
     int64_t first_ms;
-    (void)count_all_held(core, now_ms, &first_ms);
+    (void)count_all_held(core, but, now_ms, &first_ms);
     return first_ms == INT64_MAX ? INT64_MAX : first_ms - now_ms;
 }
 

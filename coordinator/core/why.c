@@ -61,15 +61,17 @@ core_judge_ask(const struct dpc_core *core, const struct core_worker *worker, in
     return worker->record.drained ? DPC_ASK_DRAINED : DPC_ASK_LEASE;
 }
 
+/* A lease that the worker holds all the same does not stand any more, and ends when it asks. */
 static void
-tell_nothing(const struct dpc_core *core, int64_t now_ms, char *ret_text, size_t size)
+tell_nothing(const struct dpc_core *core, const struct core_worker *worker, int64_t now_ms,
+             char *ret_text, size_t size)
 {
     char held[64] = "", due[32];
     const char *phase = dpc_phase_name(core->phase.phase);
-    uint32_t count = core_tasks_held(core, now_ms);
+    uint32_t count = core_tasks_held(core, worker->lease, now_ms);
     if (count)
         (void)snprintf(held, sizeof held, ": %u held, the first backup is due in %s", count,
-                       dpc_why_time(core_until_quiet(core, now_ms), due));
+                       dpc_why_time(core_until_quiet(core, worker->lease, now_ms), due));
     else if (core_works_alone(core))
         (void)snprintf(held, sizeof held, ": the coordinator itself is at work");
     (void)snprintf(ret_text, size, "phase %s: no task is ready%s", phase, held);
@@ -112,7 +114,7 @@ core_tell_ask(const struct dpc_core *core, const struct core_worker *worker, enu
                        dpc_phase_name(core->phase.phase), worker->too_large);
         break;
     case DPC_ASK_NOTHING:
-        tell_nothing(core, now_ms, ret_text, size);
+        tell_nothing(core, worker, now_ms, ret_text, size);
         break;
     }
 }
@@ -151,10 +153,10 @@ list_refusals(const struct core_refusals *refusals, struct dpc_why_worker *why)
 void
 dpc_core_why_tasks(const struct dpc_core *core, int64_t now_ms, struct dpc_why_tasks *ret_tasks)
 {
-    int64_t quiet_ms = core_until_quiet(core, now_ms);
+    int64_t quiet_ms = core_until_quiet(core, NULL, now_ms);
     *ret_tasks = (struct dpc_why_tasks){
         .ready = core_tasks_ready(core, now_ms),
-        .held = core_tasks_held(core, now_ms),
+        .held = core_tasks_held(core, NULL, now_ms),
         .failing = core->failures_count ? core_tasks_failing(core) : 0,
         .backup_ms = quiet_ms == INT64_MAX ? -1
                      : quiet_ms > 0        ? quiet_ms
