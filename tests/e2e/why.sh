@@ -16,22 +16,23 @@ says() { # NAME PATTERN
     grep -qE "$2" "$1.out"
 }
 
-# Until others may have the lease, too, there is nothing to do for the other one.
+# Until others may have the lease, too, there is nothing to do for the other one, which may still hand
+# in one of its own.
+lease='lease [0-9]+ of worker worker-1: train path [01]-[01] round [0-9]+, step [0-9]+ of 60 after [0-9.]+ s, .*heard of [0-9.]+ s ago'
 idle='^worker worker-2 gets no lease: phase train: no task is ready: 1 held, the first backup is due in [0-9.]+ s'
 caught() {
     in_phase run train && halted_in_lease run worker-1 || return 1
     for turn in $(seq 200); do
         why other worker-2
-        ! says other "$idle" || return 0
+        says other "$idle" && says other "^  $lease; a backup lease is due in [0-9.]+ s\$" && return 0
     done
     kill -CONT "$(pid_of run worker-1)"
     return 1
 }
 wait_for 60 'one that is halted, and one that is idle for it' caught
 check 'why it idles: a path is at work' says other '^  path [01]-[01] is at work in round [0-9]+$'
-lease='lease [0-9]+ of worker worker-1: train path [01]-[01] round [0-9]+, step [0-9]+ of 60 after [0-9.]+ s, .*heard of [0-9.]+ s ago'
-check 'under the lease of the other one, in numbers' says other "^  $lease; a backup lease is due in [0-9.]+ s\$"
-path=$(sed -n 's/^  lease .* train path \([^ ]*\) round.*/\1/p' other.out)
+ok "under the lease of the other one: $(grep -E "^  $lease" other.out)"
+path=$(sed -n 's/^  lease .* worker-1: train path \([^ ]*\) round.*/\1/p' other.out | head -n 1)
 module=lower.${path%-*}
 neighbour=${path%-*}-$((1 - ${path#*-}))
 
