@@ -106,23 +106,13 @@ dpc_session_slack_ms(const struct dpc_session *session, int64_t now_ms)
     return session->front.lease_ends_ms - now_ms - (rest_ms == INT64_MAX ? 0 : rest_ms);
 }
 
-/* As measured, but no more than its owner allows. */
-static double
-up_bytes_per_s(const struct dpc_session *session)
-{
-    double most = (double)session->options.up_bytes_per_s_max;
-    double line = session->up_bytes_per_s > 0 ? session->up_bytes_per_s : DPC_SLOW_LINK_BYTES_S;
-    return most > 0 && most < line ? most : line;
-}
-
 /* For so long, at most, the line is taken by what is handed in already. */
 static int64_t
 line_taken_ms(const struct dpc_session *session)
 {
-    if (session->back.work != DPC_WORK_UPLOADING)
-        return 0;
-    return (int64_t)(1000.0 * (double)session_count_uploads(&session->back) /
-                     up_bytes_per_s(session));
+    return session->back.work == DPC_WORK_UPLOADING
+               ? session_upload_ms(session, DPC_SLOW_LINK_BYTES_S)
+               : 0;
 }
 
 bool
@@ -182,7 +172,7 @@ choose_parting(const struct dpc_session *session, int64_t left_ms)
                          front->work == DPC_WORK_RUNNING && front->lease.kind == DPC_TASK_TRAIN,
         .steps_done = front->steps_done,
         .step_ms = steps ? 1 + job_ms(session, session->now_ms) / steps : 0,
-        .up_bytes_per_s = up_bytes_per_s(session),
+        .up_bytes_per_s = session_up_bytes_per_s(session, DPC_SLOW_LINK_BYTES_S),
         .left_ms = left_ms - line_taken_ms(session),
     };
     (void)count_bytes(session, &facts);
@@ -250,9 +240,8 @@ static void
 stop_further(struct dpc_session *session)
 {
     session->stop_at_ms = session->now_ms + DPC_SESSION_FAREWELL_MS;
-    if (!session->joined || session->front.work == DPC_WORK_LEAVING)
-        session_add(session, DPC_SESSION_EXIT)->status = session->status;
-    else if (session->suspending && (session_hands_in(session) || is_kept(session)))
+    bool leaves_it = session->suspending && (session_hands_in(session) || is_kept(session));
+    if (!session->joined || session->front.work == DPC_WORK_LEAVING || leaves_it)
         session_add(session, DPC_SESSION_EXIT)->status = session->status;
     else if (!session_hands_in(session) && session->front.work != DPC_WORK_RUNNING)
         session_leave(session);

@@ -109,6 +109,11 @@ int64_t session_silence_ms(const struct dpc_session *session);
 /* Something is being handed in, or waits for that. */
 bool session_hands_in(const struct dpc_session *session);
 uint64_t session_count_uploads(const struct session_lane *lane); /* bytes */
+/* The line up, as measured or else `unmeasured` (0: not known), but no more than its owner allows.
+ */
+double session_up_bytes_per_s(const struct dpc_session *session, double unmeasured);
+/* How long all that is at the back takes to go up at that rate; 0: not known. */
+int64_t session_upload_ms(const struct dpc_session *session, double unmeasured);
 /* `lane` NULL: the hello. */
 void session_send_request(struct dpc_session *session, struct session_lane *lane);
 /* Says hello from now on, the first time in `delay_ms`. */

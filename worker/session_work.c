@@ -304,19 +304,29 @@ session_count_uploads(const struct session_lane *lane)
     return bytes;
 }
 
+double
+session_up_bytes_per_s(const struct dpc_session *session, double unmeasured)
+{
+    double allowed = (double)session->options.up_bytes_per_s_max;
+    double line = session->up_bytes_per_s > 0 ? session->up_bytes_per_s : unmeasured;
+    return allowed > 0 && (line <= 0 || allowed < line) ? allowed : line;
+}
+
+int64_t
+session_upload_ms(const struct dpc_session *session, double unmeasured)
+{
+    double rate = session_up_bytes_per_s(session, unmeasured);
+    return rate > 0 ? (int64_t)(1000.0 * (double)session_count_uploads(&session->back) / rate) : 0;
+}
+
 /* A lease that is done long before the line is free is one that another worker could have had. So
  * the next one is asked for when what is at the back will have gone up by its end, as far as the
  * last upload and the last lease tell; 0: at once, and where nothing was measured yet. */
 static int64_t
 pace_of_line(const struct dpc_session *session)
 {
-    double allowed = (double)session->options.up_bytes_per_s_max, line = session->up_bytes_per_s;
-    double rate = line > 0 && (allowed <= 0 || line < allowed) ? line : allowed;
-    if (rate <= 0)
-        return 0;
-    double rest_ms = 1000.0 * (double)session_count_uploads(&session->back) / rate -
-                     (double)session->lease_took_ms;
-    return rest_ms > DPC_SESSION_WAIT_MS_MIN ? (int64_t)rest_ms : 0;
+    int64_t rest_ms = session_upload_ms(session, 0) - session->lease_took_ms;
+    return rest_ms > DPC_SESSION_WAIT_MS_MIN ? rest_ms : 0;
 }
 
 void

@@ -132,11 +132,11 @@ core_audit_held_by(const struct dpc_core *core, const struct core_worker *worker
     return held < core->audits_count ? &core->audits[held] : NULL;
 }
 
+/* That of a core that is to be changed. */
 static struct core_audit *
 held_by(struct dpc_core *core, const struct core_worker *worker)
 {
-    uint32_t held = find_held(core, worker);
-    return held < core->audits_count ? &core->audits[held] : NULL;
+    return (struct core_audit *)core_audit_held_by(core, worker);
 }
 
 /* Somebody is at work on it, and was heard of. */

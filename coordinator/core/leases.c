@@ -152,6 +152,7 @@ uint32_t
 core_retry_after(const struct dpc_core *core, const struct core_worker *worker, enum dpc_ask ask,
                  int64_t now_ms)
 {
+    int64_t quiet_ms;
     switch (ask) {
     case DPC_ASK_PAUSED:
         return (uint32_t)(worker->not_before_ms - now_ms);
@@ -162,8 +163,8 @@ core_retry_after(const struct dpc_core *core, const struct core_worker *worker, 
     case DPC_ASK_TOO_LARGE:
     case DPC_ASK_NOTHING:
         /* As soon as a holder that is not heard of any more would count as silent. */
-        return no_sooner(
-            fmin(calm_ms(core), (double)core_until_quiet(core, worker->lease, now_ms)));
+        (void)core_tasks_held(core, worker->lease, now_ms, &quiet_ms);
+        return no_sooner(fmin(calm_ms(core), (double)quiet_ms));
     default:
         return 0;
     }

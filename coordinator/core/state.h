@@ -312,13 +312,15 @@ bool core_choose(struct dpc_core *core, const struct core_worker *worker, int64_
 /* What would be chosen for it now: DPC_ASK_LEASE, _TOO_LARGE or _NOTHING. */
 enum dpc_ask core_foresee_choice(const struct dpc_core *core, const struct core_worker *worker,
                                  int64_t now_ms);
-/* Tasks that wait for somebody, that somebody holds, and that failed wherever they were tried.
- * `but` is a lease that does not stand any more and counts for nothing; NULL: none. */
-uint32_t core_tasks_ready(const struct dpc_core *core, int64_t now_ms);
-uint32_t core_tasks_held(const struct dpc_core *core, const struct core_lease *but, int64_t now_ms);
+/* Tasks that somebody holds, and how long until the first of them is for others, too; INT64_MAX:
+ * none is held. `but` is a lease that does not stand any more and counts for nothing; NULL: none.
+ */
+uint32_t core_tasks_held(const struct dpc_core *core, const struct core_lease *but, int64_t now_ms,
+                         int64_t *ret_until_ms);
+/* Those that wait for somebody, where so many are held; and those that failed wherever they were
+ * tried. */
+uint32_t core_tasks_ready(const struct dpc_core *core, uint32_t held);
 uint32_t core_tasks_failing(const struct dpc_core *core);
-/* Until the first of those that are held is for others, too; INT64_MAX: none is held. */
-int64_t core_until_quiet(const struct dpc_core *core, const struct core_lease *but, int64_t now_ms);
 /* As far as the worker has said, it has the memory for the path. */
 bool core_fits(const struct dpc_core *core, const struct core_worker *worker, uint32_t path);
 

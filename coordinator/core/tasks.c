@@ -484,39 +484,27 @@ count_held(const struct dpc_core *core, enum core_sort sort, const struct core_l
     return count;
 }
 
-static uint32_t
-count_all_held(const struct dpc_core *core, const struct core_lease *but, int64_t now_ms,
-               int64_t *ret_first_ms)
-{
-    *ret_first_ms = INT64_MAX;
-    return count_held(core, CORE_TRAINING, but, now_ms, ret_first_ms) +
-           count_held(core, CORE_CHUNKING, but, now_ms, ret_first_ms) +
-           count_held(core, CORE_RATING, but, now_ms, ret_first_ms);
-}
-
 uint32_t
-core_tasks_held(const struct dpc_core *core, const struct core_lease *but, int64_t now_ms)
+core_tasks_held(const struct dpc_core *core, const struct core_lease *but, int64_t now_ms,
+                int64_t *ret_until_ms)
 {
-    int64_t first_ms;
-    return count_all_held(core, but, now_ms, &first_ms);
-}
-
-uint32_t
-core_tasks_ready(const struct dpc_core *core, int64_t now_ms)
-{
-    const struct core_tasks *const sorts[] = {&core->training, &core->chunking, &core->rating};
+    int64_t first_ms = INT64_MAX;
     uint32_t count = 0;
-    for (int i = 0; i < 3; i++)
-        count += sorts[i]->waiting.count + sorts[i]->watched.count;
-    return count - core_tasks_held(core, NULL, now_ms);
+    for (int sort = CORE_TRAINING; sort <= CORE_RATING; sort++)
+        count += count_held(core, (enum core_sort)sort, but, now_ms, &first_ms);
+    *ret_until_ms = first_ms == INT64_MAX ? INT64_MAX : first_ms - now_ms;
+    return count;
 }
 
-int64_t
-core_until_quiet(const struct dpc_core *core, const struct core_lease *but, int64_t now_ms)
+uint32_t
+core_tasks_ready(const struct dpc_core *core, uint32_t held)
 {
-    int64_t first_ms;
-    (void)count_all_held(core, but, now_ms, &first_ms);
-    return first_ms == INT64_MAX ? INT64_MAX : first_ms - now_ms;
+    uint32_t count = 0;
+    for (int sort = CORE_TRAINING; sort <= CORE_RATING; sort++) {
+        const struct core_tasks *tasks = look_at(core, (enum core_sort)sort);
+        count += tasks->waiting.count + tasks->watched.count;
+    }
+    return count - held;
 }
 
 /* Would it be released for a backup if the worker asked, or given up with its lease, which does not
@@ -525,11 +513,7 @@ static bool
 is_quiet(const struct dpc_core *core, enum core_sort sort, uint32_t task,
          const struct core_worker *worker, int64_t now_ms)
 {
-    uint32_t round;
-    const struct core_lease *leases = leases_on(core, sort, task, &round);
-    if (worker->lease && worker->lease->sort == sort && worker->lease->task == task)
-        return quiet_from(core, leases, round, worker->lease) <= now_ms;
-    return quiet_of(core, sort, task, now_ms) <= now_ms;
+    return quiet_without(core, sort, task, worker->lease, now_ms) <= now_ms;
 }
 
 enum dpc_ask

@@ -68,10 +68,11 @@ tell_nothing(const struct dpc_core *core, const struct core_worker *worker, int6
 {
     char held[64] = "", due[32];
     const char *phase = dpc_phase_name(core->phase.phase);
-    uint32_t count = core_tasks_held(core, worker->lease, now_ms);
+    int64_t backup_ms;
+    uint32_t count = core_tasks_held(core, worker->lease, now_ms, &backup_ms);
     if (count)
         (void)snprintf(held, sizeof held, ": %u held, the first backup is due in %s", count,
-                       dpc_why_time(core_until_quiet(core, worker->lease, now_ms), due));
+                       dpc_why_time(backup_ms, due));
     else if (core_works_alone(core))
         (void)snprintf(held, sizeof held, ": the coordinator itself is at work");
     (void)snprintf(ret_text, size, "phase %s: no task is ready%s", phase, held);
@@ -153,10 +154,11 @@ list_refusals(const struct core_refusals *refusals, struct dpc_why_worker *why)
 void
 dpc_core_why_tasks(const struct dpc_core *core, int64_t now_ms, struct dpc_why_tasks *ret_tasks)
 {
-    int64_t quiet_ms = core_until_quiet(core, NULL, now_ms);
+    int64_t quiet_ms;
+    uint32_t held = core_tasks_held(core, NULL, now_ms, &quiet_ms);
     *ret_tasks = (struct dpc_why_tasks){
-        .ready = core_tasks_ready(core, now_ms),
-        .held = core_tasks_held(core, NULL, now_ms),
+        .ready = core_tasks_ready(core, held),
+        .held = held,
         .failing = core->failures_count ? core_tasks_failing(core) : 0,
         .backup_ms = quiet_ms == INT64_MAX ? -1
                      : quiet_ms > 0        ? quiet_ms
