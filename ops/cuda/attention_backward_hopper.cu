@@ -183,7 +183,7 @@ block_of_keys(const struct backward_job &job, unsigned char *memory)
     begin_head(walk, job);
     int tiles = walk.left;
     fetch_queries(walk, job, stage_at(shared, 0));
-    walk_queries(dk, dv, job, walk, memory, begin + warp / 4 * KEYS, tiles);
+    walk_queries(dk, dv, job, walk, memory, begin + own_group<GROUPS>() * KEYS, tiles);
 
     /* The stages become room for the sums once no warp reads them any more. */
     __syncthreads();
@@ -313,8 +313,9 @@ block_of_queries(const struct backward_job &job, unsigned char *memory)
     walk.values.begin(job.v.base + b * job.v.batch + g * job.v.head, job.v.row, 0, T);
     walk.left = count;
     fetch_keys(walk, stage_at(shared, 0));
-    walk_keys(dq, stats, walk, shared, q + warp / 4 * TILE_BYTES, min(row / KEYS + 1, count),
-              count, job.scale_log2);
+    int group = own_group<GROUPS>();
+    walk_keys(dq, stats, walk, shared, q + group * TILE_BYTES,
+              min(begin / KEYS + group + 1, count), count, job.scale_log2);
     __syncthreads();
     float *tile = (float *)memory + warp * 16 * WIDTH;
     scale_sums<WIDTH, 1>(dq, job.scale);

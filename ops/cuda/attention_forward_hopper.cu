@@ -138,7 +138,8 @@ attend_block(const struct forward_job &job, unsigned char *memory)
 
     float sums[1][WIDTH / 8][4] = {};
     struct running<1> running = {{{-INFINITY, -INFINITY}}, {{0.0f, 0.0f}}};
-    walk_keys(sums, running, walk, queries, row, min(row / 64 + 1, walk.count), job.scale_log2);
+    int own = min(begin / 64 + own_group<GROUPS>() + 1, walk.count);
+    walk_keys(sums, running, walk, queries, row, own, job.scale_log2);
     finish_rows<WIDTH, 1>(sums, running, job, job.lse + (size_t)place.head * T, row);
 
     /* The tiles become room for the sums once no warp reads them any more. */

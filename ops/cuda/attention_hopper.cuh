@@ -12,6 +12,16 @@
 
 enum { WIDTH = 64, TILE_BYTES = KEYS * WIDTH * 2, PARTS = WIDTH / 16 };
 
+/* The number of the thread's warpgroup in its block of GROUPS. The compiler does not know that all
+ * threads of a warp get the same unless it is said: it would keep descriptions of panels for each
+ * thread, and move them one by one between products. */
+template <int GROUPS>
+static __device__ inline int
+own_group()
+{
+    return GROUPS == 1 ? 0 : __shfl_sync(0xffffffffu, (int)threadIdx.x / 128, 0);
+}
+
 /* Shows the block's threads, and products, what all of them have copied. */
 static __device__ inline void
 show_copies()
