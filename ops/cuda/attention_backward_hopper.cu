@@ -92,18 +92,30 @@ fetch_queries(struct query_walk &walk, const struct backward_job &job, struct st
     walk.first += KEYS;
 }
 
-/* Gradients of scores: c, which has those of probabilities p. */
+/* What the gradients of probabilities begin from: minus the sum of dout x out of each query.
+ * (Subtracted afterwards, these are read one after the other, each when the one before was used: no
+ * register is free then. Here c's are.) */
 static __device__ inline void
-turn_to_scores(uint32_t (&ds)[PARTS][4], float (&c)[KEYS / 8][4], const uint32_t (&p)[PARTS][4],
-               const float2 *stats)
+begin_from_stats(float (&c)[KEYS / 8][4], const float2 *stats)
 {
     int t = threadIdx.x & 3;
 #pragma unroll
     for (int n = 0; n < KEYS / 8; n++) {
         float4 of = *(const float4 *)(stats + n * 8 + 2 * t);
+        c[n][0] = c[n][2] = -of.y;
+        c[n][1] = c[n][3] = -of.w;
+    }
+}
+
+/* Gradients of scores: c, which has those of probabilities p less these sums. */
+static __device__ inline void
+turn_to_scores(uint32_t (&ds)[PARTS][4], float (&c)[KEYS / 8][4], const uint32_t (&p)[PARTS][4])
+{
+#pragma unroll
+    for (int n = 0; n < KEYS / 8; n++) {
 #pragma unroll
         for (int e = 0; e < 4; e++)
-            c[n][e] = fragment_value(p[n / 2], n % 2, e) * (c[n][e] - ((e & 1) ? of.w : of.y));
+            c[n][e] *= fragment_value(p[n / 2], n % 2, e);
     }
     fragments_of(ds, c);
 }
@@ -135,11 +147,13 @@ walk_queries(float (&dk)[1][WIDTH / 8][4], float (&dv)[1][WIDTH / 8][4],
             weigh_turned<false>(c, stats, 0, job.scale_log2);
         fragments_of(p, c);
         products_have(p);
+        begin_from_stats(c, stats);
+        products_have(c);
         products_fence();
-        begin_across(c, keys + HELD_BYTES, stage.second);
+        begin_across<true>(c, keys + HELD_BYTES, stage.second);
         products_wait<0>();
         products_have(c);
-        turn_to_scores(ds, c, p, stats);
+        turn_to_scores(ds, c, p);
         products_have(ds);
         products_fence();
         begin_adding(dv[0], p, stage.second);

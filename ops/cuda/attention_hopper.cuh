@@ -43,12 +43,16 @@ begin_across(float (&c)[KEYS / 8][4], const uint32_t (&a)[PARTS][4], uint32_t ti
     products_commit();
 }
 
-/* The same with a held in shared memory. */
+/* The same with a held in shared memory; c += with ADD. */
+template <bool ADD = false>
 static __device__ inline void
 begin_across(float (&c)[KEYS / 8][4], uint32_t held, uint32_t tile)
 {
     uint64_t a = panel_at(held), b = panel_at(tile);
-    products_begin<ROWS_ARE_COLUMNS>(c, a, b);
+    if (ADD)
+        products_add<ROWS_ARE_COLUMNS>(c, a, b);
+    else
+        products_begin<ROWS_ARE_COLUMNS>(c, a, b);
 #pragma unroll
     for (int d = 1; d < PARTS; d++)
         products_add<ROWS_ARE_COLUMNS>(c, panel_further(a, d * 32), panel_further(b, d * 32));
