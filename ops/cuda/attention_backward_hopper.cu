@@ -250,24 +250,28 @@ fetch_keys(struct key_walk &walk, struct stage stage)
 }
 
 /* The sums over `own` tiles of keys, the last of which is on the warpgroup's diagonal, and of which
- * the first is on its way; `count` tiles reach the block's. `q`: what the warpgroup holds. */
+ * the first is on its way; `count` tiles reach the block's. `held`: the block's rows of q, which
+ * become fragments, so that products with them read half as much of shared memory; `dout`: the
+ * warpgroup's rows, for which no registers are left. */
 static __device__ inline void
 walk_keys(float (&dq)[1][WIDTH / 8][4], const float2 (&stats)[1][2], struct key_walk &walk,
-          uint32_t shared, uint32_t q, int own, int count, float scale_log2)
+          uint32_t shared, uint32_t held, uint32_t dout, int own, int count, float scale_log2)
 {
     float p[KEYS / 8][4], dp[KEYS / 8][4];
-    uint32_t ds[PARTS][4];
+    uint32_t q[1][PARTS][4], ds[PARTS][4];
     int now = 0, next = 1;
     show_copies();
     fetch_keys(walk, stage_at(shared, next));
+    load_fragments<WIDTH, 1>(q, held);
+    products_have(q[0]);
     products_fence();
-    begin_across(p, q, stage_at(shared, 0).first);
+    begin_across(p, q[0], stage_at(shared, 0).first);
     products_wait<0>();
     for (int i = 1;; i++) {
         struct stage stage = stage_at(shared, now);
         products_have(p);
         products_fence();
-        begin_across(dp, q + HELD_BYTES, stage.second);
+        begin_across(dp, dout, stage.second);
         if (i == own)
             weigh<true>(p, stats, scale_log2);
         else
@@ -289,7 +293,7 @@ walk_keys(float (&dq)[1][WIDTH / 8][4], const float2 (&stats)[1][2], struct key_
         show_copies();
         fetch_keys(walk, stage_at(shared, next));
         products_fence();
-        begin_across(p, q, stage_at(shared, now).first);
+        begin_across(p, q[0], stage_at(shared, now).first);
         begin_adding(dq[0], ds, stage.first);
         products_wait<1>();
     }
@@ -328,7 +332,7 @@ block_of_queries(const struct backward_job &job, unsigned char *memory)
     walk.left = count;
     fetch_keys(walk, stage_at(shared, 0));
     int group = own_group<GROUPS>();
-    walk_keys(dq, stats, walk, shared, q + group * TILE_BYTES,
+    walk_keys(dq, stats, walk, shared, q, q + HELD_BYTES + group * TILE_BYTES,
               min(begin / KEYS + group + 1, count), count, job.scale_log2);
     __syncthreads();
     float *tile = (float *)memory + warp * 16 * WIDTH;
