@@ -4,6 +4,8 @@
  * power, and are faster than any of training. */
 #include "cli/cards.h"
 
+#include <dirent.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -41,6 +43,39 @@ dpc_cards_json(const struct dpc_card_info *info)
     dpc_json_set_text(card, "driver", info->driver);
     dpc_json_set_text(card, "libraries", info->libraries);
     return card;
+}
+
+/* --- The bus. */
+
+/* The number in a file such as vendor or class; 0 when there is none. */
+static unsigned long
+number_of(const char *devices, const char *device, const char *name)
+{
+    char path[PATH_MAX], text[32] = "";
+    (void)snprintf(path, sizeof path, "%s/%s/%s", devices, device, name);
+    FILE *file = fopen(path, "re");
+    if (!file)
+        return 0;
+    if (!fgets(text, sizeof text, file))
+        text[0] = '\0';
+    (void)fclose(file);
+    return strtoul(text, NULL, 16);
+}
+
+/* Its sound and USB controllers are devices of their own, of other classes. */
+bool
+dpc_cards_are_fitted(const char *devices)
+{
+    enum { NVIDIA = 0x10de, DISPLAY = 0x03 };
+    bool found = false;
+    DIR *folder = opendir(devices);
+    if (!folder)
+        return false;
+    for (const struct dirent *entry; !found && (entry = readdir(folder));)
+        found = number_of(devices, entry->d_name, "vendor") == NVIDIA &&
+                number_of(devices, entry->d_name, "class") >> 16 == DISPLAY;
+    (void)closedir(folder);
+    return found;
 }
 
 /* --- The rate. */

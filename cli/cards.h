@@ -18,6 +18,11 @@ const char *dpc_cards_line(const struct dpc_card_info *info, char ret_line[DPC_C
 /* An object for a card; the caller's. */
 struct dpc_json *dpc_cards_json(const struct dpc_card_info *info);
 
+/* Whether one of NVIDIA's cards is fitted, with a driver or without: looked for among the folders
+ * of `devices` (DPC_CARDS_DEVICES). A card that Windows lends to Linux is on no bus. */
+#define DPC_CARDS_DEVICES "/sys/bus/pci/devices"
+bool dpc_cards_are_fitted(const char *devices);
+
 /* What a card does in a second, in 10^12 operations: the median of some products of square
  * matrices, in bf16 where it has that, of up to 4096 rows and fewer on something slow; and how far
  * its gradients are from the processor's (modules/trial.h). Opens the card for it. Errors as

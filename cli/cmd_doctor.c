@@ -104,28 +104,52 @@ check_coretype(struct doctor *doctor)
 
 /* --- Cards. */
 
-/* NVIDIA's driver, whatever a plug-in says. */
+/* NVIDIA's driver, whatever a plug-in says; Windows' own, where that lends its card to Linux. */
 static bool
 has_driver(void)
 {
-    return access("/proc/driver/nvidia/version", F_OK) == 0 || access("/dev/nvidiactl", F_OK) == 0;
+    static const char *const signs[] = {"/proc/driver/nvidia/version", "/dev/nvidiactl",
+                                        "/usr/lib/wsl/lib/libcuda.so.1"};
+    for (size_t i = 0; i < DPC_COUNT(signs); i++) {
+        if (access(signs[i], F_OK) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* What is missing between here and a card, and what to do about it; NULL: there is none to use. */
+static const char *
+advise(const struct doctor *doctor)
+{
+    bool is_loaded = *dpc_card_plugin_path() != '\0', driven = has_driver();
+    if (dpc_card_plugin_is_there(doctor->plugin) && !is_loaded)
+        return "install what it needs: of NVIDIA's packages for CUDA 13 that is libcublas-13-0";
+    if (!is_loaded && doctor->plugin)
+        return "name the file of a plug-in";
+    if (!driven && !dpc_cards_are_fitted(DPC_CARDS_DEVICES))
+        return doctor->plugin ? "install a driver that the plug-in knows" : NULL;
+    if (!is_loaded)
+        return "install the package dipaco-worker-cuda, or build with --with-cuda";
+    if (!driven)
+        return "install NVIDIA's driver: with CUDA 13 branch 580 or newer (nvidia-open)";
+    return "install a driver that serves the plug-in (with CUDA 13 branch 580 or newer), and let "
+           "this user open /dev/nvidia* (a service by systemd/examples/worker-card.conf)";
 }
 
 static void
 check_no_card(struct doctor *doctor, const struct dpc_error *err)
 {
+    const char *advice = err->code == DPC_ENOTFOUND ? advise(doctor) : NULL;
+    const char *plugin = dpc_card_plugin_path();
     if (err->code == DPC_EVERSION)
-        find(doctor, PROBLEM, "card", "install the plug-in of this release", "%s", err->text);
+        find(doctor, PROBLEM, "card",
+             "install the plug-in of this release (dipaco-worker-cuda holds it)", "%s", err->text);
     else if (err->code != DPC_ENOTFOUND)
         find(doctor, PROBLEM, "card", "see the driver's own log (dmesg, nvidia-smi)", "%s",
              err->text);
-    else if (has_driver() || doctor->plugin)
-        find(doctor, WARNING, "card",
-             "install the plug-in and a driver that serves it, and let this user open "
-             "/dev/nvidia* (systemd/examples/worker-card.conf)",
-             "%s", err->text);
     else
-        find(doctor, OK, "card", NULL, "none is used: %s", err->text);
+        find(doctor, advice ? WARNING : OK, "card", advice, "none is used: %s%s%s%s", err->text,
+             *plugin ? " (plug-in " : "", plugin, *plugin ? ")" : "");
 }
 
 static void

@@ -59,8 +59,16 @@ find_usual(char *ret_path, struct dpc_error *err)
         return DPC_OK;
     return dpc_error_set(err, DPC_ENOTFOUND,
                          "there is no plug-in for cards: %s is neither beside the program nor in "
-                         "%s",
+                         "%s (the Debian package dipaco-worker-cuda holds it)",
                          DPC_CARD_PLUGIN_FILE, DPC_PKGLIBDIR);
+}
+
+bool
+dpc_card_plugin_is_there(const char *file)
+{
+    char path[FILE_MAX];
+    struct dpc_error err;
+    return file ? access(file, R_OK) == 0 : find_usual(path, &err) == DPC_OK;
 }
 
 static int

@@ -27,6 +27,10 @@ int dpc_card_probe(const char *file, uint32_t *ret_count, struct dpc_error *err)
 int dpc_card_describe(const char *file, uint32_t index, struct dpc_card_info *ret_info,
                       struct dpc_error *err) DPC_MUST_CHECK;
 
+/* Whether the file of plug-in `file` (NULL: in the usual places) can be read, be it one that loads
+ * or not. */
+bool dpc_card_plugin_is_there(const char *file);
+
 /* The file of the plug-in that is loaded; "": none is. */
 const char *dpc_card_plugin_path(void);
 

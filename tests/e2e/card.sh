@@ -35,6 +35,12 @@ check 'doctor: a card that computes wrongly is a problem' [ "$status" = 1 ]
 check 'doctor: it says how wrongly' grep -q '^problem .*cannot be relied on: .* off by' wrong.out
 run_to_end none env FAKE_CARD=none dipaco doctor --card-plugin "$plugin"
 check 'doctor: no card is none' [ "$status" = 0 ]
+: >broken.so
+run_to_end broken dipaco doctor --card-plugin ./broken.so
+check 'doctor: a plug-in that does not load is told from none' \
+    grep -q '^warning .*file too short; install what it needs' broken.out
+run_to_end absent dipaco doctor --card-plugin ./absent.so
+check 'doctor: one that is not there' grep -q '^warning .*absent.so.*; name the file' absent.out
 
 # --- To the end.
 on_card calm cuda

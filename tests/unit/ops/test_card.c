@@ -43,6 +43,9 @@ a_plugin_that_cannot_be_loaded_says_why(void)
     CU_ASSERT(says(&err, "Makefile"));
     CU_ASSERT_EQUAL(dpc_card_probe(NULL, &count, &err), DPC_ENOTFOUND);
     CU_ASSERT(says(&err, DPC_CARD_PLUGIN_FILE));
+    CU_ASSERT_FALSE(dpc_card_plugin_is_there("no-such.so"));
+    CU_ASSERT(dpc_card_plugin_is_there("./Makefile"));
+    CU_ASSERT_STRING_EQUAL(dpc_card_plugin_path(), "");
     setenv("FAKE_CARD_ABI", "12345", 1);
     CU_ASSERT_EQUAL(dpc_card_probe(fake, &count, &err), DPC_EVERSION);
     CU_ASSERT(says(&err, "12345"));
