@@ -5,8 +5,8 @@
  * (examples/experiment.yaml) and the man text, so that they cannot differ.
  *
  * Owns: nothing; the struct holds no pointers. Threads: read-only after loading.
- * Limits: DPC_CONFIG_BYTES_MAX. Errors name file, line, key and the allowed range; a key that is
- * known but not built yet is DPC_EUNSUPPORTED, a misspelled one names the nearest key.
+ * Limits: DPC_CONFIG_BYTES_MAX. Errors name file, line, key and the allowed range, and the key that
+ * is nearest to a misspelled one.
  */
 #ifndef DPC_BASE_EXPERIMENT_H
 #define DPC_BASE_EXPERIMENT_H

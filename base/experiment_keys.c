@@ -21,65 +21,55 @@
 /* --- Words that keys have as values. */
 
 static const struct dpc_choice modes[] = {
-    {"strict", DPC_MODE_STRICT, false}, {"elastic", DPC_MODE_ELASTIC, false}, {0}};
-static const struct dpc_choice computes[] = {{"fp32", DPC_COMPUTE_FP32, false},
-                                             {"bf16", DPC_COMPUTE_BF16, false},
-                                             {"auto", DPC_COMPUTE_AUTO, false},
-                                             {"tf32", DPC_COMPUTE_TF32, false},
+    {"strict", DPC_MODE_STRICT}, {"elastic", DPC_MODE_ELASTIC}, {0}};
+static const struct dpc_choice computes[] = {{"fp32", DPC_COMPUTE_FP32},
+                                             {"bf16", DPC_COMPUTE_BF16},
+                                             {"auto", DPC_COMPUTE_AUTO},
+                                             {"tf32", DPC_COMPUTE_TF32},
                                              {0}};
-static const struct dpc_choice classes[] = {
-    {"one", DPC_CLASS_ONE, false}, {"any", DPC_CLASS_ANY, false}, {0}};
-static const struct dpc_choice recomputes[] = {{"auto", DPC_RECOMPUTE_AUTO, false},
-                                               {"none", DPC_RECOMPUTE_NONE, false},
-                                               {"block", DPC_RECOMPUTE_BLOCK, false},
+static const struct dpc_choice classes[] = {{"one", DPC_CLASS_ONE}, {"any", DPC_CLASS_ANY}, {0}};
+static const struct dpc_choice recomputes[] = {{"auto", DPC_RECOMPUTE_AUTO},
+                                               {"none", DPC_RECOMPUTE_NONE},
+                                               {"block", DPC_RECOMPUTE_BLOCK},
                                                {0}};
 static const struct dpc_choice trusts[] = {
-    {"closed", DPC_TRUST_CLOSED, false}, {"open", DPC_TRUST_OPEN, false}, {0}};
+    {"closed", DPC_TRUST_CLOSED}, {"open", DPC_TRUST_OPEN}, {0}};
 static const struct dpc_choice tokenizers[] = {
-    {"bytes", DPC_TOKENIZER_BYTES, false},
-    {"sentencepiece", DPC_TOKENIZER_SENTENCEPIECE, false},
-    {0}};
+    {"bytes", DPC_TOKENIZER_BYTES}, {"sentencepiece", DPC_TOKENIZER_SENTENCEPIECE}, {0}};
 static const struct dpc_choice inits[] = {
-    {"kmeans", DPC_ROUTING_KMEANS, false},   {"spherical", DPC_ROUTING_SPHERICAL, false},
-    {"product", DPC_ROUTING_PRODUCT, false}, {"metadata", DPC_ROUTING_METADATA, false},
-    {"hash", DPC_ROUTING_HASH, false},       {0}};
-static const struct dpc_choice routing_features[] = {{"standard", DPC_FEATURES_STANDARD, false},
-                                                     {"whitened", DPC_FEATURES_WHITENED, false},
-                                                     {"ngrams", DPC_FEATURES_NGRAMS, false},
+    {"kmeans", DPC_ROUTING_KMEANS},   {"spherical", DPC_ROUTING_SPHERICAL},
+    {"product", DPC_ROUTING_PRODUCT}, {"metadata", DPC_ROUTING_METADATA},
+    {"hash", DPC_ROUTING_HASH},       {0}};
+static const struct dpc_choice routing_features[] = {{"standard", DPC_FEATURES_STANDARD},
+                                                     {"whitened", DPC_FEATURES_WHITENED},
+                                                     {"ngrams", DPC_FEATURES_NGRAMS},
                                                      {0}};
 static const struct dpc_choice balances[] = {
-    {"none", DPC_BALANCE_NONE, false}, {"capacity", DPC_BALANCE_CAPACITY, false}, {0}};
-static const struct dpc_choice inner_optimizers[] = {{"adamw", 0, false}, {0}};
-static const struct dpc_choice schedules[] = {{"cosine", 0, false}, {0}};
-static const struct dpc_choice outer_optimizers[] = {{"nesterov", 0, false}, {0}};
-static const struct dpc_choice weights[] = {{"shard", DPC_WEIGHT_SHARD, false},
-                                            {"tokens", DPC_WEIGHT_TOKENS, false},
-                                            {"uniform", DPC_WEIGHT_UNIFORM, false},
+    {"none", DPC_BALANCE_NONE}, {"capacity", DPC_BALANCE_CAPACITY}, {0}};
+static const struct dpc_choice inner_optimizers[] = {{"adamw", 0}, {0}};
+static const struct dpc_choice schedules[] = {{"cosine", 0}, {0}};
+static const struct dpc_choice outer_optimizers[] = {{"nesterov", 0}, {0}};
+static const struct dpc_choice weights[] = {{"shard", DPC_WEIGHT_SHARD},
+                                            {"tokens", DPC_WEIGHT_TOKENS},
+                                            {"uniform", DPC_WEIGHT_UNIFORM},
                                             {0}};
-static const struct dpc_choice rescales[] = {{"sqrt", DPC_RESCALE_SQRT, false},
-                                             {"rda", DPC_RESCALE_RDA, false},
-                                             {"none", DPC_RESCALE_NONE, false},
-                                             {0}};
-static const struct dpc_choice begins[] = {{"copy", DPC_BEGIN_COPY, false},
-                                           {"noise", DPC_BEGIN_NOISE, false},
-                                           {"drop", DPC_BEGIN_DROP, false},
-                                           {0}};
+static const struct dpc_choice rescales[] = {
+    {"sqrt", DPC_RESCALE_SQRT}, {"rda", DPC_RESCALE_RDA}, {"none", DPC_RESCALE_NONE}, {0}};
+static const struct dpc_choice begins[] = {
+    {"copy", DPC_BEGIN_COPY}, {"noise", DPC_BEGIN_NOISE}, {"drop", DPC_BEGIN_DROP}, {0}};
 static const struct dpc_choice lates[] = {
-    {"discount", DPC_LATE_DISCOUNT, false}, {"refuse", DPC_LATE_REFUSE, false}, {0}};
-static const struct dpc_choice codecs[] = {{"fp32", DPC_CODEC_FP32, false},
-                                           {"bf16", DPC_CODEC_BF16, false},
-                                           {"int8", DPC_CODEC_INT8, false},
-                                           {"nf4", DPC_CODEC_NF4, false},
-                                           {"topk", 0, true},
+    {"discount", DPC_LATE_DISCOUNT}, {"refuse", DPC_LATE_REFUSE}, {0}};
+static const struct dpc_choice codecs[] = {{"fp32", DPC_CODEC_FP32},
+                                           {"bf16", DPC_CODEC_BF16},
+                                           {"int8", DPC_CODEC_INT8},
+                                           {"nf4", DPC_CODEC_NF4},
                                            {0}};
-static const struct dpc_choice moments[] = {{"fp32", DPC_MOMENTS_FP32, false},
-                                            {"bf16", DPC_MOMENTS_BF16, false},
-                                            {"fp8", DPC_MOMENTS_FP8, false},
+static const struct dpc_choice moments[] = {{"fp32", DPC_MOMENTS_FP32},
+                                            {"bf16", DPC_MOMENTS_BF16},
+                                            {"fp8", DPC_MOMENTS_FP8},
                                             {0}};
-static const struct dpc_choice path_states[] = {{"ship", DPC_STATE_SHIP, false},
-                                                {"local", DPC_STATE_LOCAL, false},
-                                                {"reset", DPC_STATE_RESET, false},
-                                                {0}};
+static const struct dpc_choice path_states[] = {
+    {"ship", DPC_STATE_SHIP}, {"local", DPC_STATE_LOCAL}, {"reset", DPC_STATE_RESET}, {0}};
 
 static const struct dpc_key level_rows[] = {
     {.path = "name",

@@ -236,8 +236,6 @@ parse_enum(const struct dpc_key *key, const char *text, void *field)
     const struct dpc_choice *choice = find_choice(key, text);
     if (!choice)
         return DPC_EINVAL;
-    if (choice->later)
-        return DPC_EUNSUPPORTED;
     if (field) {
         assert(key->size == sizeof choice->value);
         memcpy(field, &choice->value, sizeof choice->value);
@@ -330,13 +328,6 @@ static int
 read_value(const struct scope *scope, const struct dpc_key *key, const struct dpc_yaml_node *node,
            const char *path)
 {
-    char shown[VALUE_SHOWN_MAX];
-    const char *text = dpc_yaml_text(node);
-    const struct dpc_choice *choice = text ? find_choice(key, text) : NULL;
-    if (choice && choice->later)
-        return dpc_keys_error_at(scope->yaml, node, path, scope->err, DPC_EUNSUPPORTED,
-                                 "is %s, which is not supported yet",
-                                 excerpt(text, shown, sizeof shown));
     if (key->type == DPC_KEY_LIST)
         return read_list(scope, key, node, path);
     if (key->type == DPC_KEY_CUSTOM)

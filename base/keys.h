@@ -6,7 +6,7 @@
  *
  * Owns: nothing. Threads: tables are constant; a read belongs to one thread.
  * Errors name file, line, key and what is allowed: DPC_EINVAL (unknown, twice, wrong type,
- * missing), DPC_ERANGE, DPC_EUNSUPPORTED (known, but of a later version), and those of base/yaml.h.
+ * missing), DPC_ERANGE, and those of base/yaml.h.
  * Not here: rules between keys; their owner checks them and reports through dpc_keys_error.
  */
 #ifndef DPC_BASE_KEYS_H
@@ -36,7 +36,6 @@ enum dpc_key_type {
 struct dpc_choice {
     const char *name;
     int value;
-    bool later; /* refused as not supported yet */
 };
 
 /* What a number may be; both ends belong to it unless they are open. */

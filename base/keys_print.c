@@ -36,7 +36,7 @@ print_enum(const struct dpc_key *key, const void *field, struct dpc_buf *out)
     int value;
     memcpy(&value, field, sizeof value);
     for (const struct dpc_choice *choice = key->choices; choice->name; choice++) {
-        if (choice->value == value && !choice->later) {
+        if (choice->value == value) {
             dpc_buf_printf(out, "%s", choice->name);
             return;
         }
@@ -257,26 +257,14 @@ describe_range(const struct dpc_range *range, struct dpc_buf *out)
     dpc_buf_put_real(out, range->max);
 }
 
-/* The names of `choices` that are of a later version, or of this one. */
 static void
-describe_choices(const struct dpc_choice *choices, bool later, struct dpc_buf *out)
+describe_choices(const struct dpc_choice *choices, struct dpc_buf *out)
 {
-    const char *separator = "";
-    for (; choices && choices->name; choices++) {
-        if (choices->later != later)
-            continue;
+    const char *separator = choices[1].name ? "one of " : "";
+    for (; choices->name; choices++) {
         dpc_buf_printf(out, "%s%s", separator, choices->name);
         separator = ", ";
     }
-}
-
-static size_t
-count_choices(const struct dpc_choice *choices, bool later)
-{
-    size_t count = 0;
-    for (; choices && choices->name; choices++)
-        count += choices->later == later;
-    return count;
 }
 
 void
@@ -292,8 +280,7 @@ dpc_keys_describe(const struct dpc_key *key, struct dpc_buf *out)
         dpc_buf_printf(out, "true or false");
         break;
     case DPC_KEY_ENUM:
-        dpc_buf_printf(out, count_choices(key->choices, false) > 1 ? "one of " : "");
-        describe_choices(key->choices, false, out);
+        describe_choices(key->choices, out);
         break;
     case DPC_KEY_NAME:
         dpc_buf_printf(out, "a name of a-z, 0-9, _ and -, a letter first, at most %zu bytes",
@@ -333,10 +320,6 @@ describe_fully(const struct dpc_key *key, struct dpc_buf *out)
     dpc_buf_printf(out, "%s. ", key->doc);
     dpc_buf_printf(out, "Allowed: ");
     dpc_keys_describe(key, out);
-    if (count_choices(key->choices, true)) {
-        dpc_buf_printf(out, "; not supported yet: ");
-        describe_choices(key->choices, true, out);
-    }
     if (key->required)
         dpc_buf_printf(out, ". Required.");
     else

@@ -23,7 +23,7 @@ run_to_end run dipaco run bad.yaml --dir bad
 expect 'a value out of range' 2 'bad.yaml:[0-9]+.*inner.lr'
 make_experiment bad.yaml 's/upload: fp32/upload: topk/'
 run_to_end run dipaco run bad.yaml --dir bad
-expect 'what is not built yet' 2 'not supported yet'
+expect 'a word that is none' 2 'bad.yaml:[0-9]+.*transfer.upload.*needed is one of fp32, '
 run_to_end run dipaco run none.yaml --dir bad
 expect 'no file' 2 'none.yaml'
 check 'nothing was made' [ ! -e bad ]
