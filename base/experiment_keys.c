@@ -67,6 +67,7 @@ static const struct dpc_choice codecs[] = {{"fp32", DPC_CODEC_FP32},
 static const struct dpc_choice moments[] = {{"fp32", DPC_MOMENTS_FP32},
                                             {"bf16", DPC_MOMENTS_BF16},
                                             {"fp8", DPC_MOMENTS_FP8},
+                                            {"nf4", DPC_MOMENTS_NF4},
                                             {0}};
 static const struct dpc_choice path_states[] = {
     {"ship", DPC_STATE_SHIP}, {"local", DPC_STATE_LOCAL}, {"reset", DPC_STATE_RESET}, {0}};
@@ -687,8 +688,8 @@ static const struct dpc_key rows[] = {
      .may_change = DPC_CHANGE_FORK | DPC_CHANGE_WARM,
      .doc = "Form in which the two moments of AdamW travel where path states ship, in bytes a "
             "parameter; fp32: 8, as they are; bf16: 4; fp8: 2.01, bytes with an exponent for each "
-            "256. The next lease goes on from what travelled, whoever has it. The dense path's are "
-            "fp32"},
+            "256; nf4: 1.02, four bits, NormalFloat and powers of two. The next lease goes on from "
+            "what travelled, whoever has it. The dense path's are fp32"},
 
     {.path = "warm_start.steps",
      .type = DPC_KEY_UINT,

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Rounded to 3 bits of mantissa a float is a number of 11 bits, exponent and mantissa, whose order
- * is that of the values: a code of fp8 is what it is more than the number that means 0. */
+ * Rounded to 3 bits of mantissa, or to none, a float is a number of exponent and mantissa, whose
+ * order is that of the values: a code is what it is more than the number that means 0. */
 #include "base/path_state.h"
 
 #include <string.h>
@@ -11,35 +11,53 @@
 enum { FORMAT = 1, FIELDS_BYTES = 32 };
 static const char magic[8] = "DPCSTAT1";
 
-/* Powers of two that fp8 has below the one of the largest value. */
-enum { FIRST_BELOW = 15, SECOND_BELOW = 31 };
+enum { NOT_FINITE = 0x7f800000, LARGEST_EXPONENT = 254 };
+
+/* Of fp8. */
 enum {
+    FIRST_BELOW = 15, /* powers of two below the one of the largest value */
+    SECOND_BELOW = 31,
     MANTISSA = 3,
-    ROUND = 1 << 19,
     SHIFT = 20,
-    LARGEST = (254 << MANTISSA) + 7,
-    SIGN = 0x80,
-    NOT_FINITE = 0x7f800000
+    HALF = 1 << 19,
+    LARGEST = (LARGEST_EXPONENT << MANTISSA) + 7,
+    SIGN = 0x80
 };
+
+/* Of the second moments of nf4: a power of two is nearest from the root of two below it on. */
+enum { POWERS_BELOW = 15, POWER_SHIFT = 23, TO_POWER = 0x800000 - 0x3504f3 };
+
+/* In the order in which they lie. */
+enum vector { FIRST, SECOND, VECTORS };
 
 struct header {
     enum dpc_moments form;
     uint64_t steps;
 };
 
-/* Of a form that is not by blocks of its own. */
+/* Of a form, or a vector of it, that is not by blocks of its own. */
 static enum dpc_codec
 codec_of(enum dpc_moments form)
 {
-    return form == DPC_MOMENTS_BF16 ? DPC_CODEC_BF16 : DPC_CODEC_FP32;
+    static const enum dpc_codec codecs[] = {
+        [DPC_MOMENTS_BF16] = DPC_CODEC_BF16, [DPC_MOMENTS_NF4] = DPC_CODEC_NF4};
+    return codecs[form];
+}
+
+static bool
+is_powers(enum dpc_moments form, enum vector vector)
+{
+    return form == DPC_MOMENTS_NF4 && vector == SECOND;
 }
 
 static size_t
-moment_bytes(enum dpc_moments form, size_t count)
+vector_bytes(enum dpc_moments form, enum vector vector, size_t count)
 {
+    size_t blocks = (count + DPC_CODEC_BLOCK - 1) / DPC_CODEC_BLOCK;
     if (form == DPC_MOMENTS_FP8)
-        return count + (count + DPC_CODEC_BLOCK - 1) / DPC_CODEC_BLOCK;
-    return dpc_codec_bytes(codec_of(form), count);
+        return blocks + count;
+    return is_powers(form, vector) ? blocks + (count + 1) / 2
+                                   : dpc_codec_bytes(codec_of(form), count);
 }
 
 size_t
@@ -51,7 +69,8 @@ dpc_path_state_bytes(size_t count)
 size_t
 dpc_path_state_bytes_as(enum dpc_moments form, size_t count)
 {
-    return DPC_PATH_STATE_HEADER_BYTES + 2 * moment_bytes(form, count);
+    return DPC_PATH_STATE_HEADER_BYTES + vector_bytes(form, FIRST, count) +
+           vector_bytes(form, SECOND, count);
 }
 
 /* --- fp8. */
@@ -63,7 +82,7 @@ rounded(float value)
     uint32_t bits;
     memcpy(&bits, &value, sizeof bits);
     bits &= 0x7fffffff;
-    uint32_t number = (bits + ROUND) >> SHIFT;
+    uint32_t number = (bits + HALF) >> SHIFT;
     return bits >= NOT_FINITE ? LARGEST + 1 : number < LARGEST ? number : LARGEST;
 }
 
@@ -78,7 +97,7 @@ code_of(float value, uint32_t zero, uint32_t below)
 }
 
 static void
-encode_block(const float *values, size_t count, uint32_t below, uint8_t *ret_bytes)
+encode_fp8(const float *values, size_t count, uint32_t below, uint8_t *ret_bytes)
 {
     uint32_t largest = 0;
     for (size_t i = 0; i < count; i++) {
@@ -98,7 +117,7 @@ encode_block(const float *values, size_t count, uint32_t below, uint8_t *ret_byt
 }
 
 static void
-decode_block(const uint8_t *bytes, size_t count, uint32_t below, float *ret_values)
+decode_fp8(const uint8_t *bytes, size_t count, uint32_t below, float *ret_values)
 {
     uint32_t exponent = bytes[0] > below ? bytes[0] : below, zero = (exponent - below) << MANTISSA;
     for (size_t i = 0; i < count; i++) {
@@ -108,6 +127,57 @@ decode_block(const uint8_t *bytes, size_t count, uint32_t below, float *ret_valu
     }
 }
 
+/* --- Powers of two. */
+
+/* The exponent of the nearest one, past LARGEST_EXPONENT where the value is not finite. */
+static uint32_t
+power(float value)
+{
+    uint32_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    bits &= 0x7fffffff;
+    uint32_t exponent = (bits + TO_POWER) >> POWER_SHIFT, largest = LARGEST_EXPONENT;
+    if (bits >= NOT_FINITE)
+        return largest + 1;
+    return exponent < largest ? exponent : largest;
+}
+
+static void
+encode_powers(const float *values, size_t count, uint8_t *ret_bytes)
+{
+    uint32_t largest = POWERS_BELOW;
+    for (size_t i = 0; i < count; i++) {
+        uint32_t exponent = power(values[i]);
+        largest = exponent > largest ? exponent : largest;
+    }
+    if (largest > LARGEST_EXPONENT) {
+        memset(ret_bytes, 0xff, 1 + (count + 1) / 2);
+        return;
+    }
+    uint32_t zero = largest - POWERS_BELOW;
+    memset(ret_bytes, 0, 1 + (count + 1) / 2);
+    ret_bytes[0] = (uint8_t)largest;
+    for (size_t i = 0; i < count; i++) {
+        uint32_t exponent = power(values[i]), code = exponent > zero ? exponent - zero : 0;
+        code += code == 0 && values[i] > 0;
+        ret_bytes[1 + i / 2] |= (uint8_t)(code << i % 2 * 4);
+    }
+}
+
+static void
+decode_powers(const uint8_t *bytes, size_t count, float *ret_values)
+{
+    uint32_t exponent = bytes[0], below = POWERS_BELOW,
+             zero = exponent > below ? exponent - below : 0;
+    for (size_t i = 0; i < count; i++) {
+        uint32_t code = bytes[1 + i / 2] >> i % 2 * 4 & 15;
+        uint32_t bits = code ? (code + zero) << POWER_SHIFT : 0;
+        memcpy(&ret_values[i], &bits, sizeof bits);
+    }
+}
+
+/* --- Vectors. */
+
 static size_t
 block_at(size_t count, size_t at)
 {
@@ -115,39 +185,51 @@ block_at(size_t count, size_t at)
 }
 
 static void
-encode_moment(enum dpc_moments form, const float *values, size_t count, uint32_t below,
+encode_vector(enum dpc_moments form, enum vector vector, const float *values, size_t count,
               uint8_t *ret_bytes)
 {
-    if (form != DPC_MOMENTS_FP8) {
+    if (form != DPC_MOMENTS_FP8 && !is_powers(form, vector)) {
         dpc_codec_encode(codec_of(form), values, count, ret_bytes);
         return;
     }
-    for (size_t at = 0; at < count; at += DPC_CODEC_BLOCK)
-        encode_block(values + at, block_at(count, at), below, ret_bytes + moment_bytes(form, at));
+    for (size_t at = 0; at < count; at += DPC_CODEC_BLOCK) {
+        uint8_t *bytes = ret_bytes + vector_bytes(form, vector, at);
+        if (is_powers(form, vector))
+            encode_powers(values + at, block_at(count, at), bytes);
+        else
+            encode_fp8(values + at, block_at(count, at),
+                       vector == SECOND ? SECOND_BELOW : FIRST_BELOW, bytes);
+    }
 }
 
 static void
-decode_moment(enum dpc_moments form, const uint8_t *bytes, size_t count, uint32_t below,
+decode_vector(enum dpc_moments form, enum vector vector, const uint8_t *bytes, size_t count,
               float *ret_values)
 {
-    if (form != DPC_MOMENTS_FP8) {
+    if (form != DPC_MOMENTS_FP8 && !is_powers(form, vector)) {
         dpc_codec_decode(codec_of(form), bytes, count, ret_values);
         return;
     }
-    for (size_t at = 0; at < count; at += DPC_CODEC_BLOCK)
-        decode_block(bytes + moment_bytes(form, at), block_at(count, at), below, ret_values + at);
+    for (size_t at = 0; at < count; at += DPC_CODEC_BLOCK) {
+        const uint8_t *block = bytes + vector_bytes(form, vector, at);
+        if (is_powers(form, vector))
+            decode_powers(block, block_at(count, at), ret_values + at);
+        else
+            decode_fp8(block, block_at(count, at), vector == SECOND ? SECOND_BELOW : FIRST_BELOW,
+                       ret_values + at);
+    }
 }
 
 /* --- Whole states. */
 
 static void
-put_header(struct dpc_buf *out, enum dpc_moments form, uint64_t steps, size_t count)
+put_header(struct dpc_buf *out, const struct header *header, size_t count)
 {
     static const uint8_t zeros[DPC_PATH_STATE_HEADER_BYTES - FIELDS_BYTES];
     dpc_buf_put(out, magic, sizeof magic);
     dpc_buf_put_u32(out, FORMAT);
-    dpc_buf_put_u32(out, form);
-    dpc_buf_put_u64(out, steps);
+    dpc_buf_put_u32(out, header->form);
+    dpc_buf_put_u64(out, header->steps);
     dpc_buf_put_u64(out, count);
     dpc_buf_put(out, zeros, sizeof zeros);
 }
@@ -155,7 +237,8 @@ put_header(struct dpc_buf *out, enum dpc_moments form, uint64_t steps, size_t co
 void
 dpc_path_state_put_header(struct dpc_buf *out, uint64_t steps, size_t count)
 {
-    put_header(out, DPC_MOMENTS_FP32, steps, count);
+    const struct header header = {.steps = steps};
+    put_header(out, &header, count);
 }
 
 static int
@@ -173,7 +256,7 @@ read_header(const void *bytes, size_t len, size_t count, struct header *ret_head
         return dpc_error_set(err, DPC_EVERSION,
                              "could not read a path state: it has format %u, this program reads %u",
                              format, (unsigned)FORMAT);
-    if (!reader.failed && form > DPC_MOMENTS_FP8)
+    if (!reader.failed && form >= DPC_MOMENTS_COUNT)
         return dpc_error_set(err, DPC_EUNSUPPORTED,
                              "could not read a path state: moments of form %u are not known here",
                              form);
@@ -192,16 +275,24 @@ read_header(const void *bytes, size_t len, size_t count, struct header *ret_head
     return DPC_OK;
 }
 
+static int
+read_plain_header(const void *bytes, size_t len, size_t count, struct header *ret_header,
+                  struct dpc_error *err)
+{
+    int code = read_header(bytes, len, count, ret_header, err);
+    if (code == DPC_OK && ret_header->form != DPC_MOMENTS_FP32)
+        return dpc_error_set(err, DPC_EUNSUPPORTED,
+                             "could not read a path state: moments of form %u where fp32 must be",
+                             ret_header->form);
+    return code;
+}
+
 int
 dpc_path_state_read_header(const void *bytes, size_t len, size_t count, uint64_t *ret_steps,
                            struct dpc_error *err)
 {
     struct header header;
-    int code = read_header(bytes, len, count, &header, err);
-    if (code == DPC_OK && header.form != DPC_MOMENTS_FP32)
-        return dpc_error_set(err, DPC_EUNSUPPORTED,
-                             "could not read a path state: moments of form %u where fp32 must be",
-                             header.form);
+    int code = read_plain_header(bytes, len, count, &header, err);
     if (code == DPC_OK)
         *ret_steps = header.steps;
     return code;
@@ -215,25 +306,26 @@ dpc_path_state_form(const void *bytes, size_t len)
     (void)dpc_reader_bytes(&reader, sizeof magic);
     (void)dpc_reader_u32(&reader);
     uint32_t form = dpc_reader_u32(&reader);
-    return !reader.failed && form <= DPC_MOMENTS_FP8 ? form : DPC_MOMENTS_FP32;
+    return !reader.failed && form < DPC_MOMENTS_COUNT ? form : DPC_MOMENTS_FP32;
 }
 
 int
 dpc_path_state_encode(const void *bytes, size_t len, size_t count, enum dpc_moments form,
                       struct dpc_buf *out, struct dpc_error *err)
 {
-    uint64_t steps = 0;
-    int code = dpc_path_state_read_header(bytes, len, count, &steps, err);
+    struct header header;
+    int code = read_plain_header(bytes, len, count, &header, err);
     if (code != DPC_OK)
         return code;
     const uint8_t *behind = (const uint8_t *)bytes + DPC_PATH_STATE_HEADER_BYTES;
-    const float *moments = (const float *)(const void *)behind;
-    put_header(out, form, steps, count);
-    uint8_t *made = dpc_buf_extend(out, 2 * moment_bytes(form, count));
-    if (!made)
-        return DPC_OK;
-    encode_moment(form, moments, count, FIRST_BELOW, made);
-    encode_moment(form, moments + count, count, SECOND_BELOW, made + moment_bytes(form, count));
+    const float *values = (const float *)(const void *)behind;
+    header.form = form;
+    put_header(out, &header, count);
+    for (enum vector vector = FIRST; vector < VECTORS; vector++) {
+        uint8_t *made = dpc_buf_extend(out, vector_bytes(form, vector, count));
+        if (made)
+            encode_vector(form, vector, values + vector * count, count, made);
+    }
     return DPC_OK;
 }
 
@@ -245,14 +337,15 @@ dpc_path_state_decode(const void *bytes, size_t len, size_t count, struct dpc_bu
     int code = read_header(bytes, len, count, &header, err);
     if (code != DPC_OK)
         return code;
-    const uint8_t *moments = (const uint8_t *)bytes + DPC_PATH_STATE_HEADER_BYTES;
-    put_header(out, DPC_MOMENTS_FP32, header.steps, count);
-    float *made = dpc_buf_extend(out, 2 * count * sizeof *made);
+    const uint8_t *from = (const uint8_t *)bytes + DPC_PATH_STATE_HEADER_BYTES;
     *ret_form = header.form;
-    if (!made)
-        return DPC_OK;
-    decode_moment(header.form, moments, count, FIRST_BELOW, made);
-    decode_moment(header.form, moments + moment_bytes(header.form, count), count, SECOND_BELOW,
-                  made + count);
+    header.form = DPC_MOMENTS_FP32;
+    put_header(out, &header, count);
+    for (enum vector vector = FIRST; vector < VECTORS; vector++) {
+        float *made = dpc_buf_extend(out, count * sizeof *made);
+        if (made)
+            decode_vector(*ret_form, vector, from, count, made);
+        from += vector_bytes(*ret_form, vector, count);
+    }
     return DPC_OK;
 }

@@ -9,12 +9,17 @@
  *
  * - bf16: as base/codec.h has it.
  *
+ * - nf4: first moments as base/codec.h has it. Of second moments blocks of
+ * DPC_CODEC_BLOCK values: a byte, the exponent e of the largest as fp32 has it, then four bits
+ * each, the lower ones first: 0, or a power of two above 2^(e - 15), the nearest one by its ratio.
+ *
  * - fp8: blocks of DPC_CODEC_BLOCK values: a byte, the exponent e of the largest as fp32 has it,
  * then a byte for each value, rounded to 3 bits of mantissa: of a first moment the sign and 4 bits
  * of exponent, above 2^(e - 15), of a second moment, which has no sign, 5 bits, above 2^(e - 31).
- * What is smaller is 0, or, of second moments that are not 0, the least that is not: both keep
- * their relation over many powers of two, which is what AdamW's step is made of. A block with a
- * value that is not finite has all bits set, and decodes to such values.
+ * Both keep their relation over many powers of two, which is what AdamW's step is made of.
+ *
+ * What is smaller than a code tells is 0, or, of second moments that are not 0, the least that is
+ * not. A block with a value that is not finite has all bits set, and decodes to such values.
  *
  * Owns: nothing. Threads: any. Not here: what the moments are for (modules/adamw.h), and which form
  * they travel in when (the experiment's `transfer`).
@@ -31,7 +36,13 @@
 enum { DPC_PATH_STATE_HEADER_BYTES = 64 };
 
 /* As states have it: never renumbered. */
-enum dpc_moments { DPC_MOMENTS_FP32 = 0, DPC_MOMENTS_BF16 = 1, DPC_MOMENTS_FP8 = 2 };
+enum dpc_moments {
+    DPC_MOMENTS_FP32 = 0,
+    DPC_MOMENTS_BF16 = 1,
+    DPC_MOMENTS_FP8 = 2,
+    DPC_MOMENTS_NF4 = 3,
+    DPC_MOMENTS_COUNT
+};
 
 /* Of a state with `count` values in each of its two moments: as fp32, and in any form. */
 size_t dpc_path_state_bytes(size_t count);

@@ -321,7 +321,7 @@ is_state_of(const struct fork_cut *cut, uint32_t path, uint64_t bytes)
     size_t count =
         dpc_layout_levels_floats(cut->experiment, dpc_topology_path_levels(&cut->topology, path));
     bool is = false;
-    for (enum dpc_moments form = DPC_MOMENTS_FP32; form <= DPC_MOMENTS_FP8; form++)
+    for (enum dpc_moments form = DPC_MOMENTS_FP32; form < DPC_MOMENTS_COUNT; form++)
         is |= bytes == dpc_path_state_bytes_as(form, count);
     return is;
 }

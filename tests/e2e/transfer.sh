@@ -58,7 +58,7 @@ make_experiment other.yaml "$wider" "$forms" 's/rounds: 6/rounds: 14/; s/upload:
     '$ a keep_rounds: 1000'
 run_to_end fork dipaco run other.yaml --dir fork --from calm@6
 [ "$status" = 0 ] || give_up "the fork ended with $status"
-sed -i 's/moments: fp8/moments: bf16/; s/rounds: 14/rounds: 16/' other.yaml
+sed -i 's/moments: fp8/moments: nf4/; s/rounds: 14/rounds: 16/' other.yaml
 run_to_end again dipaco run other.yaml --dir fork-2 --from fork@6
 [ "$status" = 0 ] || give_up "the fork of the fork ended with $status"
 sed -i 's/download: nf4/download: int8/' other.yaml

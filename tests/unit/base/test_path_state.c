@@ -61,6 +61,8 @@ bytes_are_as_documented(void)
     CU_ASSERT_EQUAL(dpc_path_state_bytes_as(DPC_MOMENTS_FP8, 1000), 64 + 2 * (1000 + 4));
     CU_ASSERT_EQUAL(dpc_path_state_bytes_as(DPC_MOMENTS_FP8, 256), 64 + 2 * (256 + 1));
     CU_ASSERT_EQUAL(dpc_path_state_bytes_as(DPC_MOMENTS_FP8, 0), 64);
+    CU_ASSERT_EQUAL(dpc_path_state_bytes_as(DPC_MOMENTS_NF4, 256), 64 + 132 + 129);
+    CU_ASSERT_EQUAL(dpc_path_state_bytes_as(DPC_MOMENTS_NF4, 259), 64 + 138 + 129 + 3);
 }
 
 /* The format is a promise: these bytes stand on disks. */
@@ -82,6 +84,33 @@ fp8_is_as_documented(void)
     CU_ASSERT_EQUAL_FATAL(coded.len, 64 + 10);
     CU_ASSERT_EQUAL(coded.data[12], DPC_MOMENTS_FP8);
     CU_ASSERT(memcmp(coded.data + 64, expected, sizeof expected) == 0);
+    dpc_buf_done(&state);
+    dpc_buf_done(&coded);
+}
+
+static void
+nf4_is_as_documented(void)
+{
+    /* Of first moments the bytes of base/codec.h. The largest second one, 1.5, is nearest to 2 of
+     * the powers of two, which is code 15 of those from 2^-13 on; 0.7 is below the root of a half.
+     */
+    static const float moments[10] = {1,    -0.5f, 0.25f,          0,        1,
+                                      1.5f, 0.7f,  0x1.6a1p0f / 2, 0x1p-13f, 1e-30f};
+    static const uint8_t expected[4] = {128, 0xdf, 0x1e, 0x01};
+    struct dpc_buf state, coded;
+    uint8_t first[4 + 3];
+    dpc_buf_init(&state, 0);
+    dpc_buf_init(&coded, 0);
+    dpc_path_state_put_header(&state, 5, 5);
+    dpc_buf_put(&state, moments, sizeof moments);
+    CU_ASSERT_EQUAL_FATAL(
+        dpc_path_state_encode(state.data, state.len, 5, DPC_MOMENTS_NF4, &coded, NULL), DPC_OK);
+    CU_ASSERT_EQUAL_FATAL(coded.len, 64 + sizeof first + sizeof expected);
+    CU_ASSERT_EQUAL(coded.data[12], DPC_MOMENTS_NF4);
+    dpc_codec_encode(DPC_CODEC_NF4, moments, 5, first);
+    CU_ASSERT(memcmp(coded.data + 64, first, sizeof first) == 0);
+    for (int i = 0; i < 4; i++)
+        CU_ASSERT_EQUAL(coded.data[64 + 7 + i], expected[i]);
     dpc_buf_done(&state);
     dpc_buf_done(&coded);
 }
@@ -117,6 +146,30 @@ check_form(enum dpc_moments form, double loses)
     dpc_buf_done(&back);
 }
 
+/* What AdamW divides by the root of is within a root of two where it is told at all. */
+static void
+nf4_keeps_second_moments_within_a_root_of_two(void)
+{
+    struct dpc_buf state, back;
+    int wrong = 0;
+    draw(&state);
+    round_trip(&state, DPC_MOMENTS_NF4, &back);
+    const float *before = moments_of(&state) + COUNT, *after = moments_of(&back) + COUNT;
+    for (int from = 0; from < COUNT; from += DPC_CODEC_BLOCK) {
+        int to = from + DPC_CODEC_BLOCK < COUNT ? from + DPC_CODEC_BLOCK : COUNT;
+        float largest = 0, ratio;
+        for (int i = from; i < to; i++)
+            largest = fmaxf(largest, before[i]);
+        for (int i = from; i < to; i++) {
+            ratio = before[i] > 0 ? after[i] / before[i] : after[i] + 1;
+            wrong += ratio < 0.7071f || (ratio > 1.4143f && before[i] > largest * 0x1p-14f);
+        }
+    }
+    CU_ASSERT_EQUAL(wrong, 0);
+    dpc_buf_done(&state);
+    dpc_buf_done(&back);
+}
+
 static void
 forms_keep_moments_in_relation(void)
 {
@@ -128,7 +181,7 @@ forms_keep_moments_in_relation(void)
 static void
 a_second_time_loses_nothing(void)
 {
-    for (enum dpc_moments form = DPC_MOMENTS_BF16; form <= DPC_MOMENTS_FP8; form++) {
+    for (enum dpc_moments form = DPC_MOMENTS_BF16; form < DPC_MOMENTS_COUNT; form++) {
         struct dpc_buf state, once, twice;
         draw(&state);
         round_trip(&state, form, &once);
@@ -141,6 +194,28 @@ a_second_time_loses_nothing(void)
 }
 
 static void
+check_extreme(enum dpc_moments form, double loses, const float moments[2])
+{
+    struct dpc_buf state, coded, back;
+    enum dpc_moments held;
+    dpc_buf_init(&state, 0);
+    dpc_buf_init(&coded, 0);
+    dpc_buf_init(&back, 0);
+    dpc_path_state_put_header(&state, 5, 1);
+    dpc_buf_put(&state, moments, 2 * sizeof *moments);
+    CU_ASSERT_EQUAL(dpc_path_state_encode(state.data, state.len, 1, form, &coded, NULL), DPC_OK);
+    CU_ASSERT_EQUAL(dpc_path_state_decode(coded.data, coded.len, 1, &back, &held, NULL), DPC_OK);
+    for (int i = 0; i < 2; i++) {
+        double after = (double)moments_of(&back)[i], before = (double)moments[i];
+        CU_ASSERT(isfinite(after));
+        CU_ASSERT(fabs(after - before) <= loses * fabs(before) + 1e-30);
+    }
+    dpc_buf_done(&state);
+    dpc_buf_done(&coded);
+    dpc_buf_done(&back);
+}
+
+static void
 extremes_stay_finite(void)
 {
     static const float rows[][2] = {{0, 0},
@@ -149,32 +224,15 @@ extremes_stay_finite(void)
                                     {3.4028235e38f, 3.4028235e38f},
                                     {-1e-30f, 1e30f}};
     for (size_t row = 0; row < sizeof rows / sizeof *rows; row++) {
-        struct dpc_buf state, coded, back;
-        enum dpc_moments form;
-        dpc_buf_init(&state, 0);
-        dpc_buf_init(&coded, 0);
-        dpc_buf_init(&back, 0);
-        dpc_path_state_put_header(&state, 5, 1);
-        dpc_buf_put(&state, rows[row], sizeof rows[row]);
-        CU_ASSERT_EQUAL(
-            dpc_path_state_encode(state.data, state.len, 1, DPC_MOMENTS_FP8, &coded, NULL), DPC_OK);
-        CU_ASSERT_EQUAL(dpc_path_state_decode(coded.data, coded.len, 1, &back, &form, NULL),
-                        DPC_OK);
-        for (int i = 0; i < 2; i++) {
-            double after = (double)moments_of(&back)[i], before = (double)rows[row][i];
-            CU_ASSERT(isfinite(after));
-            CU_ASSERT(fabs(after - before) <= 0x1p-4 * fabs(before) + 1e-36);
-        }
-        dpc_buf_done(&state);
-        dpc_buf_done(&coded);
-        dpc_buf_done(&back);
+        check_extreme(DPC_MOMENTS_FP8, 0x1p-4, rows[row]);
+        check_extreme(DPC_MOMENTS_NF4, 0.51, rows[row]); /* the largest power is half the last */
     }
 }
 
 /* What a step divides by the root of is never 0 where it was not, however small in its block; what
  * is not finite is found by whoever looks. */
 static void
-small_second_moments_and_infinite_ones_stay(void)
+check_small_and_infinite(enum dpc_moments form, float least)
 {
     static const float moments[4] = {1, 1e-5f, 1, 1e-10f};
     struct dpc_buf state, back;
@@ -186,14 +244,21 @@ small_second_moments_and_infinite_ones_stay(void)
     memcpy(values + COUNT, moments + 2, 2 * sizeof *moments);
     values[COUNT - 1] = NAN;
     values[2 * COUNT - 1] = INFINITY;
-    round_trip(&state, DPC_MOMENTS_FP8, &back);
+    round_trip(&state, form, &back);
     const float *after = moments_of(&back);
-    CU_ASSERT(after[COUNT] == 1 && after[COUNT + 1] > 0 && after[COUNT + 1] < 1e-9f);
+    CU_ASSERT(after[COUNT] == 1 && after[COUNT + 1] > 0 && after[COUNT + 1] < least);
     CU_ASSERT_EQUAL(after[COUNT + 2], 0);
     CU_ASSERT(!isfinite(after[COUNT - 1]) && !isfinite(after[2 * COUNT - 1]));
     CU_ASSERT(isfinite(after[0]));
     dpc_buf_done(&state);
     dpc_buf_done(&back);
+}
+
+static void
+small_second_moments_and_infinite_ones_stay(void)
+{
+    check_small_and_infinite(DPC_MOMENTS_FP8, 1e-9f);
+    check_small_and_infinite(DPC_MOMENTS_NF4, 0x1p-13f);
 }
 
 static void
@@ -241,7 +306,10 @@ damage_is_refused(void)
 static const struct dpc_test tests[] = {
     {"bytes are as documented", bytes_are_as_documented},
     {"fp8 is as documented", fp8_is_as_documented},
+    {"nf4 is as documented", nf4_is_as_documented},
     {"fp32 loses nothing", fp32_loses_nothing},
+    {"nf4 keeps second moments within a root of two",
+     nf4_keeps_second_moments_within_a_root_of_two},
     {"forms keep moments in relation", forms_keep_moments_in_relation},
     {"a second time loses nothing", a_second_time_loses_nothing},
     {"extremes stay finite", extremes_stay_finite},

@@ -221,9 +221,9 @@ each_path_s_state_has_its_form(void)
     start(&bench);
     size_t count = dpc_layout_levels_floats(&bench.experiment, 3);
     struct dpc_blob_ref plain = put_state(&bench, 0.5f);
-    for (int asked = 0; asked <= DPC_MOMENTS_FP8; asked++) {
+    for (int asked = 0; asked < DPC_MOMENTS_COUNT; asked++) {
         bench.experiment.transfer.moments = asked;
-        for (int form = 0; form <= DPC_MOMENTS_FP8; form++) {
+        for (int form = 0; form < DPC_MOMENTS_COUNT; form++) {
             struct dpc_msg_submit submit = {.kind = DPC_TASK_TRAIN};
             struct dpc_buf coded;
             uint8_t *bytes;
