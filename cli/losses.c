@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cli/losses.h"
 
-#include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,15 +16,40 @@ enum { RESAMPLES = 2000, BOOTSTRAP_SEED = 1 };
 
 /* --- Reading. */
 
+/* Cuts the next column off; false where there is none or where it is no whole number of 32 bits. */
 static bool
-parse_line(const char *line, struct dpc_loss *ret_loss, char ret_name[2 * DPC_NAME_MAX])
+take_number(char **rest, uint32_t *ret_number)
 {
-    int end = 0;
-    _Static_assert(2 * DPC_NAME_MAX > 63, "the width below");
-    return sscanf(line, "%63[^\t]\t%" SCNu32 "\t%" SCNu32 "\t%" SCNu32 "\t%lf%n", ret_name,
-                  &ret_loss->document, &ret_loss->targets, &ret_loss->bytes, &ret_loss->nats,
-                  &end) == 5 &&
-           line[end] == 0 && isfinite(ret_loss->nats);
+    const char *text = strsep(rest, "\t");
+    if (!text || !*text || text[strspn(text, "0123456789")])
+        return false;
+    unsigned long long value = strtoull(text, NULL, 10);
+    *ret_number = (uint32_t)value;
+    return value <= UINT32_MAX;
+}
+
+/* All of the rest. strtod would also take blanks and hexadecimal. */
+static bool
+take_nats(const char *text, double *ret_nats)
+{
+    char *end;
+    if (!text || !*text || text[strspn(text, "0123456789+-.e")])
+        return false;
+    *ret_nats = strtod(text, &end);
+    return !*end && isfinite(*ret_nats);
+}
+
+/* Cuts the line at its columns; the first one is the name. */
+static bool
+parse_line(char *line, size_t len, struct dpc_loss *ret_loss, const char **ret_name)
+{
+    char *rest = line;
+    if (strlen(line) != len) /* a zero byte: what stands behind it would be left out */
+        return false;
+    *ret_name = strsep(&rest, "\t");
+    return **ret_name && take_number(&rest, &ret_loss->document) &&
+           take_number(&rest, &ret_loss->targets) && take_number(&rest, &ret_loss->bytes) &&
+           take_nats(rest, &ret_loss->nats);
 }
 
 /* Is a line with this in its first column of them? */
@@ -43,19 +67,22 @@ compare_documents(const void *one, const void *two)
     return a->document < b->document ? -1 : a->document > b->document;
 }
 
-/* The first line holds titles. `text` is cut at its newlines. */
+/* The first line holds titles. `text` has a zero behind it and is cut into its lines. */
 static int
-parse(const char *path, char *text, struct dpc_losses_of of, struct dpc_losses *ret_losses,
-      struct dpc_error *err)
+parse(const char *path, char *text, size_t len, struct dpc_losses_of of,
+      struct dpc_losses *ret_losses, struct dpc_error *err)
 {
     struct dpc_losses losses = {.count = 0};
     unsigned number = 0;
-    for (char *rest = text, *line; (line = strsep(&rest, "\n"));) {
+    for (char *line = text, *next; line < text + len; line = next + 1) {
         struct dpc_loss loss;
-        char name[2 * DPC_NAME_MAX];
-        if (++number == 1 || (!rest && !*line))
+        const char *name;
+        next = memchr(line, '\n', (size_t)(text + len - line));
+        next = next ? next : text + len;
+        *next = 0;
+        if (++number == 1)
             continue;
-        if (!parse_line(line, &loss, name)) {
+        if (!parse_line(line, (size_t)(next - line), &loss, &name)) {
             dpc_losses_done(&losses);
             return dpc_error_set(err, DPC_ECORRUPT,
                                  "%s:%u: not a name, a document and three numbers: remove the "
@@ -67,7 +94,8 @@ parse(const char *path, char *text, struct dpc_losses_of of, struct dpc_losses *
         losses.items = dpc_grow(losses.items, losses.count + 1, sizeof *losses.items);
         losses.items[losses.count++] = loss;
     }
-    qsort(losses.items, losses.count, sizeof *losses.items, compare_documents);
+    if (losses.count)
+        qsort(losses.items, losses.count, sizeof *losses.items, compare_documents);
     *ret_losses = losses;
     return DPC_OK;
 }
@@ -86,7 +114,7 @@ dpc_losses_load(const char *folder, struct dpc_losses_of of, struct dpc_losses *
     rc = dpc_vfs_read_file(&dpc_vfs_posix, path, FILE_BYTES_MAX, &bytes, &len, err);
     if (rc != DPC_OK)
         return rc;
-    rc = parse(path, (char *)bytes, of, ret_losses, err);
+    rc = parse(path, (char *)bytes, len, of, ret_losses, err);
     dpc_free(bytes);
     return rc;
 }

@@ -123,14 +123,21 @@ other_tokens_compare_by_the_byte(void)
 /* --- The file. */
 
 static int
+read_bytes(struct temp *temp, const char *bytes, size_t len, bool dense,
+           struct dpc_losses *ret_losses, struct dpc_error *err)
+{
+    CU_ASSERT_EQUAL_FATAL(
+        dpc_vfs_write_file(&dpc_vfs_posix, temp_path(temp, "documents.tsv"), bytes, len, err),
+        DPC_OK);
+    return dpc_losses_load(temp_path(temp, "."), (struct dpc_losses_of){.dense = dense}, ret_losses,
+                           err);
+}
+
+static int
 read_text(struct temp *temp, const char *text, bool dense, struct dpc_losses *ret_losses,
           struct dpc_error *err)
 {
-    CU_ASSERT_EQUAL_FATAL(dpc_vfs_write_file(&dpc_vfs_posix, temp_path(temp, "documents.tsv"), text,
-                                             strlen(text), err),
-                          DPC_OK);
-    return dpc_losses_load(temp_path(temp, "."), (struct dpc_losses_of){.dense = dense}, ret_losses,
-                           err);
+    return read_bytes(temp, text, strlen(text), dense, ret_losses, err);
 }
 
 static void
@@ -183,8 +190,15 @@ new_routes_have_a_file_of_their_own(void)
 static void
 broken_lines_are_named(void)
 {
-    static const char *const lines[] = {"0-1\t9\t10\t11\n", "0-1\t9\t10\t11\tnan\n", "nothing\n",
-                                        "0-1\t9\t10\t11\t1.5 more\n", "\n\n"};
+    static const char *const lines[] = {"0-1\t9\t10\t11\n",
+                                        "0-1\t9\t10\t11\tnan\n",
+                                        "nothing\n",
+                                        "0-1\t9\t10\t11\t1.5 more\n",
+                                        "\n\n",
+                                        "0-1\t-9\t10\t11\t1.5\n",
+                                        "0-1\t9\t4294967306\t11\t1.5\n",
+                                        "0-1\t9\t10\t 11\t1.5\n",
+                                        "0-1\t9\t10\t11\t0x1p3\n"};
     struct temp temp;
     temp_make(&temp);
     for (size_t i = 0; i < sizeof lines / sizeof *lines; i++) {
@@ -198,6 +212,42 @@ broken_lines_are_named(void)
     temp_remove(&temp);
 }
 
+/* A disk that lost a page leaves zeros: what stands behind them was left out without a word. */
+static void
+a_zero_byte_is_no_end(void)
+{
+    static const char text[] = "titles\n0-1\t1\t10\t11\t1.5\n\0\0\0\n0-1\t2\t10\t11\t1.5\n";
+    static const char inside[] = "titles\n0-1\t1\t10\t11\t1.5\0more\n";
+    struct dpc_losses losses;
+    struct dpc_error err = {0};
+    struct temp temp;
+    temp_make(&temp);
+    CU_ASSERT_EQUAL(read_bytes(&temp, text, sizeof text - 1, false, &losses, &err), DPC_ECORRUPT);
+    CU_ASSERT_PTR_NOT_NULL(strstr(err.text, "documents.tsv:3"));
+    CU_ASSERT_EQUAL(read_bytes(&temp, inside, sizeof inside - 1, false, &losses, &err),
+                    DPC_ECORRUPT);
+    CU_ASSERT_PTR_NOT_NULL(strstr(err.text, "documents.tsv:2"));
+    temp_remove(&temp);
+}
+
+/* UBSan stops where a null pointer is sorted. */
+static void
+a_model_without_lines_has_no_losses(void)
+{
+    struct dpc_losses losses;
+    struct dpc_error err = {0};
+    struct temp temp;
+    temp_make(&temp);
+    CU_ASSERT_EQUAL_FATAL(read_text(&temp, "titles\n0-1\t1\t10\t11\t1.5", true, &losses, &err),
+                          DPC_OK);
+    CU_ASSERT_EQUAL(losses.count, 0);
+    dpc_losses_done(&losses);
+    CU_ASSERT_EQUAL_FATAL(read_text(&temp, "", true, &losses, &err), DPC_OK);
+    CU_ASSERT_EQUAL(losses.count, 0);
+    dpc_losses_done(&losses);
+    temp_remove(&temp);
+}
+
 static const struct dpc_test tests[] = {
     {"pairs tell small differences", pairs_tell_small_differences},
     {"equal models are not told apart", equal_models_are_not_told_apart},
@@ -207,5 +257,7 @@ static const struct dpc_test tests[] = {
     {"files are read by model and in order", files_are_read_by_model_and_in_order},
     {"new routes have a file of their own", new_routes_have_a_file_of_their_own},
     {"broken lines are named", broken_lines_are_named},
+    {"a zero byte is no end", a_zero_byte_is_no_end},
+    {"a model without lines has no losses", a_model_without_lines_has_no_losses},
 };
 DPC_TEST_MAIN("cli/losses", tests)
