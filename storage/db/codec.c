@@ -75,6 +75,20 @@ dpc_fields_put(struct dpc_buf *out, const struct dpc_field *fields, size_t count
         put_field(out, fields[i].kind, (const uint8_t *)record + fields[i].offset);
 }
 
+size_t
+dpc_fields_bytes_min(const struct dpc_field *fields, size_t count)
+{
+    static const size_t bytes[] = {
+        [DPC_FIELD_U32] = 4,  [DPC_FIELD_U64] = 8,
+        [DPC_FIELD_F64] = 8,  [DPC_FIELD_BYTES32] = DPC_HASH_BYTES,
+        [DPC_FIELD_NAME] = 4, /* an empty one */
+    };
+    size_t sum = 0;
+    for (size_t i = 0; i < count; i++)
+        sum += bytes[fields[i].kind];
+    return sum;
+}
+
 void
 dpc_fields_get(struct dpc_reader *in, const struct dpc_field *fields, size_t count,
                void *ret_record)

@@ -46,6 +46,8 @@ struct dpc_field {
 
 void dpc_fields_put(struct dpc_buf *out, const struct dpc_field *fields, size_t count,
                     const void *record);
+/* The fewest bytes that they take. */
+size_t dpc_fields_bytes_min(const struct dpc_field *fields, size_t count);
 /* Fills `ret_record`; the reader's `failed` tells. */
 void dpc_fields_get(struct dpc_reader *in, const struct dpc_field *fields, size_t count,
                     void *ret_record);

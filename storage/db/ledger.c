@@ -48,12 +48,26 @@ dpc_put_ledger(struct dpc_kv_batch *batch, const struct dpc_ledger_record *recor
     dpc_buf_done(&value);
 }
 
+static size_t
+entry_fields_count(uint8_t format)
+{
+    return format == 1 ? ENTRY_FIELDS_FORMAT_1 : ENTRY_FIELDS;
+}
+
+/* No more than there are bytes for, so that no damage asks for memory that nothing fills. */
+static bool
+is_possible(const struct dpc_reader *reader, uint8_t format, uint32_t entries_count)
+{
+    size_t left = (size_t)(reader->end - reader->at);
+    return !reader->failed && entries_count <= DPC_CONTRIBUTION_ENTRIES_MAX &&
+           entries_count <= left / dpc_fields_bytes_min(entry_fields, entry_fields_count(format));
+}
+
 static void
 get_entry(struct dpc_reader *reader, uint8_t format, struct dpc_ledger_entry *ret_entry)
 {
     *ret_entry = (struct dpc_ledger_entry){.scale = 1};
-    dpc_fields_get(reader, entry_fields, format == 1 ? ENTRY_FIELDS_FORMAT_1 : ENTRY_FIELDS,
-                   ret_entry);
+    dpc_fields_get(reader, entry_fields, entry_fields_count(format), ret_entry);
 }
 
 /* On DPC_OK the record's entries are the caller's to free. */
@@ -68,13 +82,14 @@ decode(const void *value, size_t len, struct dpc_ledger_record *ret_record, stru
         return code;
     dpc_fields_get(&reader, type->fields, type->fields_count, &record);
     record.entries_count = dpc_reader_u32(&reader);
-    if (reader.failed || record.entries_count > DPC_CONTRIBUTION_ENTRIES_MAX)
+    uint8_t format = *(const uint8_t *)value;
+    if (!is_possible(&reader, format, record.entries_count))
         return dpc_record_damaged(type, "impossible number of entries", err);
     record.entries = dpc_try_alloc(record.entries_count, sizeof *record.entries);
     if (!record.entries)
         return dpc_error_set(err, DPC_ENOMEM, "no memory for a ledger entry");
     for (uint32_t i = 0; i < record.entries_count; i++)
-        get_entry(&reader, *(const uint8_t *)value, &record.entries[i]);
+        get_entry(&reader, format, &record.entries[i]);
     if (dpc_reader_finish(&reader) != DPC_OK) {
         dpc_free(record.entries);
         return dpc_record_damaged(type, "wrong length", err);

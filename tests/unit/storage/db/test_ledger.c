@@ -219,6 +219,35 @@ a_gap_before_the_first_is_noticed(void)
     dpc_kv_close(kv);
 }
 
+/* Its bytes, before memory is asked for: an entry takes 100 bytes, and there are those of 3. */
+static void
+a_count_without_entries_is_damage(void)
+{
+    static const uint32_t counts[] = {4, DPC_CONTRIBUTION_ENTRIES_MAX, UINT32_MAX};
+    const uint8_t key[9] = {[0] = 'L', [8] = 3};
+    struct dpc_ledger_record record;
+    uint8_t *value;
+    size_t len, at;
+    make_ledger(0, true);
+    CU_ASSERT_EQUAL_FATAL(kv->ops->get(kv, DPC_KV_HISTORY, key, sizeof key, &value, &len, &err),
+                          DPC_OK);
+    at = len - 3 * 100 - 4;
+    CU_ASSERT(value[at] == 3 && value[at + 1] == 0);
+    for (size_t i = 0; i < sizeof counts / sizeof *counts; i++) {
+        struct dpc_kv_batch batch;
+        dpc_kv_batch_init(&batch);
+        for (int k = 0; k < 4; k++)
+            value[at + (size_t)k] = (uint8_t)(counts[i] >> (8 * k));
+        dpc_kv_batch_put(&batch, DPC_KV_HISTORY, key, sizeof key, value, len);
+        write_and_reset(&batch);
+        CU_ASSERT_EQUAL(dpc_load_ledger(kv, 3, &record, &err), DPC_ECORRUPT);
+        CU_ASSERT_PTR_NOT_NULL(strstr(err.text, "impossible number of entries"));
+        dpc_kv_batch_done(&batch);
+    }
+    dpc_free(value);
+    dpc_kv_close(kv);
+}
+
 static const struct dpc_test tests[] = {
     {"the ledger is read in order from anywhere", the_ledger_is_read_in_order_from_anywhere},
     {"an empty ledger is whole", an_empty_ledger_is_whole},
@@ -227,5 +256,6 @@ static const struct dpc_test tests[] = {
     {"another ledger in its place is noticed", another_ledger_in_its_place_is_noticed},
     {"a number left out is noticed", a_number_left_out_is_noticed},
     {"a gap before the first is noticed", a_gap_before_the_first_is_noticed},
+    {"a count without entries is damage", a_count_without_entries_is_damage},
 };
 DPC_TEST_MAIN("storage/db ledger", tests)
