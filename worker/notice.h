@@ -6,9 +6,9 @@
  * it.
  *
  * Owns: a thread that asks the cloud's metadata service, every few seconds. Threads: all calls from
- * the event loop. Limits: answers of DPC_NOTICE_BYTES_MAX. No time of the cloud is read: all clouds
- * give DPC_NOTICE_LEAD_MS at least (the shortest is 30 s), and clocks may differ. Not here: what is
- * done about it (loop.c).
+ * the event loop. Limits: those of clouds.h. No time of the cloud is read: all clouds
+ * give DPC_NOTICE_LEAD_MS at least (the shortest is 30 s), and clocks may differ. Not here: what
+ * the clouds are asked (clouds.h), and what is done about it (loop.c).
  */
 #ifndef DPC_WORKER_NOTICE_H
 #define DPC_WORKER_NOTICE_H
@@ -17,22 +17,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "base/error.h"
+#include "worker/clouds.h"
 
 enum {
     DPC_NOTICE_LEAD_MS = 25000,
     DPC_NOTICE_PERIOD_MS = 5000,
     DPC_NOTICE_TIMEOUT_MS = 2000, /* of one question */
-    DPC_NOTICE_BYTES_MAX = 65536,
-    DPC_NOTICE_TEXT_MAX = 160,
-};
-
-enum dpc_cloud { DPC_CLOUD_AUTO, DPC_CLOUD_NONE, DPC_CLOUD_AWS, DPC_CLOUD_GCP, DPC_CLOUD_AZURE };
-
-enum dpc_notice_state {
-    DPC_NOTICE_CALM,
-    DPC_NOTICE_RISK,    /* likelier than usual: nothing new should be begun */
-    DPC_NOTICE_LEAVING, /* in DPC_NOTICE_LEAD_MS or a little more */
 };
 
 struct dpc_notice_options {
@@ -43,13 +33,6 @@ struct dpc_notice_options {
 };
 
 struct dpc_notice;
-
-/* "auto", "none", "aws", "gcp", "azure"; false for another word. */
-bool dpc_cloud_parse(const char *word, enum dpc_cloud *ret_cloud);
-const char *dpc_cloud_name(enum dpc_cloud cloud);
-
-/* The cloud that this machine is of by its DMI fields (NULL: the usual folder), or NONE. */
-enum dpc_cloud dpc_cloud_detect(const char *dmi_folder);
 
 /* Begins to ask; NULL where there is no cloud to ask. The options' texts are copied. */
 struct dpc_notice *dpc_notice_start(const struct dpc_notice_options *options);
