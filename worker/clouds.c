@@ -37,6 +37,27 @@ say(struct dpc_cloud_news *news, enum dpc_notice_state state, const char *text)
     (void)snprintf(news->text, sizeof news->text, "%s", text);
 }
 
+/* A word of the answer, which goes into a log and a header: no blank, no line break, no control. */
+static bool
+is_word(const char *text)
+{
+    size_t len = 0;
+    while (text[len] > ' ' && text[len] < 0x7F)
+        len++;
+    return len > 0 && !text[len];
+}
+
+/* The whole answer, if it is a word that has room. */
+static bool
+take_word(struct dpc_cloud_talk *talk, char *ret_word, size_t size)
+{
+    const char *text = dpc_buf_text(&talk->answer);
+    if (talk->answer.len >= size || strlen(text) != talk->answer.len || !is_word(text))
+        return false;
+    memcpy(ret_word, text, talk->answer.len + 1);
+    return true;
+}
+
 /* --- AWS: a token first (IMDSv2), which ends some time. */
 
 static long
@@ -46,9 +67,8 @@ ask_aws(struct dpc_cloud_talk *talk, const char *place)
     if (!*talk->token) {
         long status =
             ask(talk, "PUT", "/latest/api/token", "X-aws-ec2-metadata-token-ttl-seconds: 21600");
-        if (status != OK || talk->answer.len >= sizeof talk->token)
+        if (status != OK || !take_word(talk, talk->token, sizeof talk->token))
             return DPC_CLOUD_SILENT;
-        (void)snprintf(talk->token, sizeof talk->token, "%s", dpc_buf_text(&talk->answer));
     }
     (void)snprintf(header, sizeof header, "X-aws-ec2-metadata-token: %s", talk->token);
     long status = ask(talk, "GET", place, header);
@@ -64,8 +84,9 @@ poll_aws(struct dpc_cloud_talk *talk, struct dpc_cloud_news *news)
     if (status == OK) {
         struct dpc_json *root = answer_json(talk);
         char text[DPC_NOTICE_TEXT_MAX];
+        const char *action = dpc_json_text(dpc_json_get(root, "action"), "");
         (void)snprintf(text, sizeof text, "AWS will %.32s this instance",
-                       dpc_json_text(dpc_json_get(root, "action"), "interrupt"));
+                       is_word(action) ? action : "interrupt");
         dpc_json_destroy(root);
         say(news, DPC_NOTICE_LEAVING, text);
         return;
@@ -109,12 +130,10 @@ names_this_machine(const struct dpc_json *event, const char *name)
 static bool
 learn_name(struct dpc_cloud_talk *talk)
 {
-    if (!*talk->name &&
-        ask(talk, "GET", "/metadata/instance/compute/name?api-version=2020-07-01&format=text",
-            "Metadata: true") == OK &&
-        talk->answer.len < sizeof talk->name)
-        (void)snprintf(talk->name, sizeof talk->name, "%s", dpc_buf_text(&talk->answer));
-    return *talk->name != '\0';
+    return *talk->name ||
+           (ask(talk, "GET", "/metadata/instance/compute/name?api-version=2020-07-01&format=text",
+                "Metadata: true") == OK &&
+            take_word(talk, talk->name, sizeof talk->name));
 }
 
 static void
