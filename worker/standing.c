@@ -12,6 +12,7 @@
 #include "base/alloc.h"
 #include "base/buf.h"
 #include "base/json.h"
+#include "base/utf8.h"
 
 static const char name_of_file[] = "status.json";
 
@@ -109,16 +110,23 @@ tell_lease(const struct dpc_standing *standing)
     return lease;
 }
 
+/* As JSON has it: the file may have claimed as much as there is. */
+static int64_t
+sum(uint64_t before, uint64_t now)
+{
+    return before < (uint64_t)INT64_MAX - now ? (int64_t)(before + now) : INT64_MAX;
+}
+
 static struct dpc_json *
 tell_counts(const struct dpc_session_counts *before, const struct dpc_session_counts *counts)
 {
     struct dpc_json *leases = dpc_json_object();
     const char *reason = counts->reason[0] ? counts->reason : before->reason;
-    dpc_json_set_integer(leases, "accepted", (int64_t)(before->accepted + counts->accepted));
-    dpc_json_set_integer(leases, "superseded", (int64_t)(before->superseded + counts->superseded));
-    dpc_json_set_integer(leases, "refused", (int64_t)(before->refused + counts->refused));
-    dpc_json_set_integer(leases, "given_back", (int64_t)(before->returned + counts->returned));
-    dpc_json_set_integer(leases, "tokens_trained", (int64_t)(before->tokens + counts->tokens));
+    dpc_json_set_integer(leases, "accepted", sum(before->accepted, counts->accepted));
+    dpc_json_set_integer(leases, "superseded", sum(before->superseded, counts->superseded));
+    dpc_json_set_integer(leases, "refused", sum(before->refused, counts->refused));
+    dpc_json_set_integer(leases, "given_back", sum(before->returned, counts->returned));
+    dpc_json_set_integer(leases, "tokens_trained", sum(before->tokens, counts->tokens));
     dpc_json_set_text(leases, "last_reason", reason);
     return leases;
 }
@@ -217,6 +225,21 @@ text_of(const struct dpc_json *object, const char *key)
     return dpc_json_text(dpc_json_get(object, key), "");
 }
 
+/* Without what a terminal would obey, and on one line: it may be root who asks. */
+static void
+put_text(struct dpc_buf *out, const char *before, const struct dpc_json *object, const char *key)
+{
+    const uint8_t *at = (const uint8_t *)text_of(object, key);
+    dpc_buf_printf(out, "%s", before);
+    for (size_t left = strlen((const char *)at); left;) {
+        size_t len = dpc_utf8_sequence(at, left);
+        bool plain = len && !dpc_utf8_is_control(at, len);
+        dpc_buf_put(out, plain ? (const void *)at : "?", plain ? len : 1);
+        at += len ? len : 1;
+        left -= len ? len : 1;
+    }
+}
+
 /* In local time, as the owner's clock shows it. */
 static void
 put_date(struct dpc_buf *out, const char *before, int64_t wall_s)
@@ -233,7 +256,7 @@ static void
 show_worker(struct dpc_buf *out, const struct dpc_json *root, bool running, int64_t age_s)
 {
     int64_t ended_s = integer(root, "ended_s");
-    dpc_buf_printf(out, "worker          %s", text_of(root, "name"));
+    put_text(out, "worker          ", root, "name");
     if (running)
         put_date(out, ", runs since ", integer(root, "started_s"));
     else if (ended_s)
@@ -247,9 +270,17 @@ static void
 show_contact(struct dpc_buf *out, const struct dpc_json *root)
 {
     bool connected = dpc_json_bool(dpc_json_get(root, "connected"), false);
-    dpc_buf_printf(out, "coordinator     %s, ", text_of(root, "coordinator"));
-    put_date(out, connected ? "connected since " : "no contact since ", integer(root, "contact_s"));
+    put_text(out, "coordinator     ", root, "coordinator");
+    put_date(out, connected ? ", connected since " : ", no contact since ",
+             integer(root, "contact_s"));
     dpc_buf_printf(out, "\n");
+}
+
+static void
+put_place(struct dpc_buf *out, const struct dpc_json *lease)
+{
+    dpc_buf_printf(out, " path %lld, round %lld", (long long)integer(lease, "path"),
+                   (long long)integer(lease, "round"));
 }
 
 static void
@@ -257,27 +288,28 @@ show_work(struct dpc_buf *out, const struct dpc_json *root)
 {
     const struct dpc_json *lease = dpc_json_get(root, "lease");
     const struct dpc_json *other = dpc_json_get(root, "handing_in");
-    dpc_buf_printf(out, "work            %s", text_of(root, "work"));
-    if (lease)
-        dpc_buf_printf(out, ": %s path %lld, round %lld, %lld of %lld, %.0f tokens/s",
-                       text_of(lease, "kind"), (long long)integer(lease, "path"),
-                       (long long)integer(lease, "round"), (long long)integer(lease, "done"),
+    put_text(out, "work            ", root, "work");
+    if (lease) {
+        put_text(out, ": ", lease, "kind");
+        put_place(out, lease);
+        dpc_buf_printf(out, ", %lld of %lld, %.0f tokens/s", (long long)integer(lease, "done"),
                        (long long)integer(lease, "of"),
                        dpc_json_number(dpc_json_get(lease, "tokens_per_s"), 0));
+    }
+    if (other) {
+        put_text(out, "\nhanding in      ", other, "kind");
+        put_place(out, other);
+    }
     dpc_buf_printf(out, "\n");
-    if (other)
-        dpc_buf_printf(out, "handing in      %s path %lld, round %lld\n", text_of(other, "kind"),
-                       (long long)integer(other, "path"), (long long)integer(other, "round"));
 }
 
 static void
 show_pause(struct dpc_buf *out, const struct dpc_json *root)
 {
     int64_t until_s = integer(root, "paused_until_s");
-    const char *why = text_of(root, "paused");
-    if (!*why)
+    if (!*text_of(root, "paused"))
         return;
-    dpc_buf_printf(out, "paused          %s", why);
+    put_text(out, "paused          ", root, "paused");
     if (until_s)
         put_date(out, ", until ", until_s);
     dpc_buf_printf(out, "\n");
@@ -287,14 +319,16 @@ static void
 show_leases(struct dpc_buf *out, const struct dpc_json *root)
 {
     struct dpc_session_counts counts = {0};
+    const struct dpc_json *leases = dpc_json_get(root, "leases");
     read_counts(root, &counts);
     dpc_buf_printf(
         out, "leases          %llu accepted, %llu superseded, %llu refused, %llu given back\n",
         (unsigned long long)counts.accepted, (unsigned long long)counts.superseded,
         (unsigned long long)counts.refused, (unsigned long long)counts.returned);
     if (counts.reason[0])
-        dpc_buf_printf(out, "last reason     %s\n", counts.reason);
-    dpc_buf_printf(out, "tokens trained  %llu\n", (unsigned long long)counts.tokens);
+        put_text(out, "last reason     ", leases, "last_reason");
+    dpc_buf_printf(out, "%stokens trained  %llu\n", counts.reason[0] ? "\n" : "",
+                   (unsigned long long)counts.tokens);
 }
 
 static double
@@ -320,13 +354,13 @@ show_bytes(struct dpc_buf *out, const struct dpc_json *root)
 static void
 show_mirror(struct dpc_buf *out, const struct dpc_json *root)
 {
-    const char *url = text_of(root, "mirror");
-    if (*url)
-        dpc_buf_printf(out, "mirror          %s, %.1f MiB since the start%s\n", url,
-                       mib(dpc_json_get(root, "bytes"), "mirror"),
-                       dpc_json_bool(dpc_json_get(root, "mirror_paused"), false)
-                           ? "; it failed, and is let alone for a while"
-                           : "");
+    bool paused = dpc_json_bool(dpc_json_get(root, "mirror_paused"), false);
+    if (!*text_of(root, "mirror"))
+        return;
+    put_text(out, "mirror          ", root, "mirror");
+    dpc_buf_printf(out, ", %.1f MiB since the start%s\n",
+                   mib(dpc_json_get(root, "bytes"), "mirror"),
+                   paused ? "; it failed, and is let alone for a while" : "");
 }
 
 static char *
@@ -343,7 +377,8 @@ show(const struct dpc_json *root, bool running, int64_t age_s)
     show_leases(&out, root);
     show_bytes(&out, root);
     show_mirror(&out, root);
-    dpc_buf_printf(&out, "device          %s\n", text_of(root, "device"));
+    put_text(&out, "device          ", root, "device");
+    dpc_buf_printf(&out, "\n");
     char *text = dpc_strdup(dpc_buf_text(&out));
     dpc_buf_done(&out);
     return text;
@@ -361,7 +396,9 @@ dpc_standing_show(const struct dpc_vfs *vfs, const char *folder, bool running, b
     code = load(vfs, path, &root, err);
     if (code != DPC_OK)
         return code;
-    int64_t age_s = wall_s - integer(root, "written_s");
+    int64_t age_s;
+    if (__builtin_sub_overflow(wall_s, integer(root, "written_s"), &age_s))
+        age_s = INT64_MAX; /* the file may say anything */
     dpc_json_set_bool(root, "running", running);
     dpc_json_set_integer(root, "age_s", age_s);
     *ret_text = json ? dpc_json_print(root, true) : show(root, running, age_s);

@@ -168,6 +168,53 @@ garbage_is_told_and_replaced(void)
     }
 }
 
+/* UBSan stops where a difference overflows; a count that was full became negative. */
+static void
+numbers_past_all_bounds_are_shown(void)
+{
+    static const char text[] =
+        "{\"written_s\": -9223372036854775808, \"started_s\": 9223372036854775807, "
+        "\"paused\": \"x\", \"paused_until_s\": -9223372036854775808, "
+        "\"leases\": {\"accepted\": 9223372036854775807}, \"bytes\": {\"cache\": -1}}";
+    struct rig rig = begin();
+    struct dpc_error err = {0};
+    dpc_standing_close(rig.file);
+    temp_write_text(&rig.temp, "status.json", text);
+    CU_ASSERT(shows(&rig, true, false, "figures 9223372036854775807 s old"));
+    CU_ASSERT(shows(&rig, true, true, "\"age_s\": 9223372036854775807"));
+    rig.file = dpc_standing_open(&dpc_vfs_posix, rig.temp.folder, &err);
+    rig.standing.counts.accepted = 1;
+    write_after(&rig, 0);
+    CU_ASSERT(shows(&rig, true, true, "\"accepted\": 9223372036854775807"));
+    end(&rig);
+}
+
+/* Root may ask what a worker of somebody else writes. */
+static void
+a_terminal_obeys_nothing_of_it(void)
+{
+    static const char text[] =
+        "{\"name\": \"w\\nworker forged\", \"coordinator\": \"\\u001b[2J\", \"device\": "
+        "\"\\u009bm \\u00e9\", \"work\": \"a\\r\", \"leases\": {\"last_reason\": \"b\\u007f\"}, "
+        "\"paused\": \"\\u0007\", \"mirror\": \"\\t\", \"lease\": {\"kind\": \"\\b\"}, "
+        "\"handing_in\": {\"kind\": \"\\f\"}}";
+    struct rig rig = begin();
+    char *shown;
+    struct dpc_error err;
+    temp_write_text(&rig.temp, "status.json", text);
+    CU_ASSERT_EQUAL_FATAL(
+        dpc_standing_show(&dpc_vfs_posix, rig.temp.folder, true, false, START_S, &shown, &err),
+        DPC_OK);
+    for (const char *at = shown; *at; at++)
+        CU_ASSERT(*at == '\n' || ((unsigned char)*at >= ' ' && *at != 0x7F));
+    CU_ASSERT_PTR_NULL(strstr(shown, "\xc2\x9b"));
+    CU_ASSERT_PTR_NOT_NULL(strstr(shown, "w?worker forged, runs"));
+    CU_ASSERT_PTR_NOT_NULL(strstr(shown, "\nlast reason     b?\n"));
+    CU_ASSERT_PTR_NOT_NULL(strstr(shown, "?m \xc3\xa9\n"));
+    dpc_free(shown);
+    end(&rig);
+}
+
 static void
 a_write_that_fails_is_tried_again(void)
 {
@@ -191,6 +238,8 @@ static const struct dpc_test tests[] = {
     {"writes are spared", writes_are_spared},
     {"counts go on over a restart", counts_go_on_over_a_restart},
     {"garbage is told and replaced", garbage_is_told_and_replaced},
+    {"numbers past all bounds are shown", numbers_past_all_bounds_are_shown},
+    {"a terminal obeys nothing of it", a_terminal_obeys_nothing_of_it},
     {"a write that fails is tried again", a_write_that_fails_is_tried_again},
 };
 
