@@ -96,6 +96,14 @@ trace(const struct dpc_replay_source *source, const struct dpc_refold_task *task
     int code = dpc_lineage_trace(&source->records, module, task->versions[module], &serials,
                                  ret_lineage, err);
     dpc_serials_done(&serials);
+    if (code == DPC_OK && ret_lineage->removed_count > DPC_CONTRIBUTION_ENTRIES_MAX) {
+        code =
+            dpc_error_set(err, DPC_ELIMIT,
+                          "module %u holds %u contributions of it since round %u, and a version "
+                          "may leave out %d: take a later round",
+                          module, ret_lineage->removed_count, since, DPC_CONTRIBUTION_ENTRIES_MAX);
+        dpc_lineage_done(ret_lineage);
+    }
     return code;
 }
 

@@ -33,7 +33,8 @@ struct dpc_refold_task {
 };
 
 /* DPC_EPERM when something is not kept any more; the reason names the oldest round that is
- * possible. DPC_ENOSPACE and others as an outer step. */
+ * possible. DPC_ELIMIT when the ledger's entry would be too long. DPC_ENOSPACE and others as an
+ * outer step. */
 int dpc_refold_run(const struct dpc_replay_source *source, struct dpc_refold_task *task,
                    struct dpc_error *err) DPC_MUST_CHECK;
 void dpc_refold_done(struct dpc_refold_task *task);

@@ -20,7 +20,11 @@
 /* Raised when the meaning of records changes; a store with a larger number is refused. */
 enum { DPC_SCHEMA_VERSION = 1 };
 
-enum { DPC_WORKER_KEY_BYTES = 32, DPC_CONTRIBUTION_ENTRIES_MAX = DPC_PATHS_MAX };
+enum {
+    DPC_WORKER_KEY_BYTES = 32,
+    /* In an entry of the ledger: of each path what came in time, and what came late. */
+    DPC_CONTRIBUTION_ENTRIES_MAX = 2 * DPC_PATHS_MAX,
+};
 
 /* One: what this store is. */
 struct dpc_store_record {

@@ -409,6 +409,56 @@ whoever_went_on_from_it_is_tainted(void)
     bench_done(&bench);
 }
 
+/* A version of module 0 that merged `count` contributions, from this lease on, of a round that path
+ * 0 has behind it. */
+static void
+put_large_version(struct bench *bench, uint32_t number, uint64_t lease, uint32_t count)
+{
+    struct dpc_version_record version = {.module = 0,
+                                         .version = number,
+                                         .cause = DPC_CAUSE_OUTER_STEP,
+                                         .parent = number - 1,
+                                         .ledger = 1000 + number};
+    struct dpc_ledger_record record = {
+        .sequence = version.ledger, .version = number, .entries_count = count};
+    struct dpc_kv_batch batch;
+    struct dpc_hash hash;
+    struct dpc_error err;
+    record.entries = dpc_alloc(count, sizeof *record.entries);
+    for (uint32_t i = 0; i < count; i++)
+        record.entries[i] = (struct dpc_ledger_entry){.lease = lease + i, .scale = 1};
+    dpc_kv_batch_init(&batch);
+    dpc_put_version(&batch, &version);
+    dpc_put_ledger(&batch, &record, &hash);
+    CU_ASSERT_EQUAL_FATAL(bench->driver.kv->ops->write(bench->driver.kv, &batch, &err), DPC_OK);
+    dpc_kv_batch_done(&batch);
+    dpc_free(record.entries);
+}
+
+/* The ledger's entry says what was left out, and has its bounds: an assert stood there. */
+static void
+more_than_an_entry_holds_is_refused(void)
+{
+    enum { VERSIONS = 3, EACH = DPC_PATHS_MAX, FIRST = 1000000 };
+    struct bench bench;
+    struct dpc_error err;
+    struct dpc_refold_task task;
+    bench_init(&bench);
+    task_init(&bench, &task, 1, 0);
+    for (uint32_t i = 0; i < VERSIONS; i++)
+        put_large_version(&bench, task.versions[0] + 1 + i, FIRST + i * EACH, EACH);
+    task.kind = DPC_REFOLD_MODULE;
+    task.versions[0] += VERSIONS;
+    task.tainted_count = VERSIONS * EACH;
+    task.tainted = dpc_alloc(task.tainted_count, sizeof *task.tainted);
+    for (uint32_t i = 0; i < task.tainted_count; i++)
+        task.tainted[i] = (struct dpc_tainted){.lease = FIRST + i, .round = ROUNDS};
+    CU_ASSERT_EQUAL(dpc_refold_run(&bench.source, &task, &err), DPC_ELIMIT);
+    CU_ASSERT_PTR_NOT_NULL(strstr(err.text, "take a later round"));
+    dpc_refold_done(&task);
+    bench_done(&bench);
+}
+
 static const struct dpc_test tests[] = {
     {"a refold goes on from what was published", a_refold_goes_on_from_what_was_published},
     {"whoever went on from it is tainted", whoever_went_on_from_it_is_tainted},
@@ -418,5 +468,6 @@ static const struct dpc_test tests[] = {
     {"a rollback is gone back over", a_rollback_is_gone_back_over},
     {"what is not kept is refused with the oldest possible",
      what_is_not_kept_is_refused_with_the_oldest_possible},
+    {"more than an entry holds is refused", more_than_an_entry_holds_is_refused},
 };
 DPC_TEST_MAIN("coordinator/refold", tests)

@@ -248,6 +248,32 @@ a_count_without_entries_is_damage(void)
     dpc_kv_close(kv);
 }
 
+/* Elastic mode: all of them in time, and one of the round before that came late. */
+static void
+each_path_may_stand_twice(void)
+{
+    const uint32_t count = DPC_PATHS_MAX + 1;
+    struct dpc_ledger_record record = {
+        .sequence = 3, .module = 1, .version = 1, .entries_count = count};
+    struct dpc_ledger_record again;
+    struct dpc_kv_batch batch;
+    struct dpc_hash hash;
+    CU_ASSERT_EQUAL_FATAL(dpc_kv_open_memory(&kv), DPC_OK);
+    record.entries = dpc_alloc(count, sizeof *record.entries);
+    for (uint32_t i = 0; i < count; i++)
+        record.entries[i] = (struct dpc_ledger_entry){.path = i / 2, .lease = i + 1, .late = i & 1};
+    dpc_kv_batch_init(&batch);
+    dpc_put_ledger(&batch, &record, &hash);
+    write_and_reset(&batch);
+    CU_ASSERT_EQUAL_FATAL(dpc_load_ledger(kv, 3, &again, &err), DPC_OK);
+    CU_ASSERT_EQUAL(again.entries_count, count);
+    CU_ASSERT(again.entries[count - 1].lease == count && again.entries[1].late == 1);
+    dpc_free(again.entries);
+    dpc_free(record.entries);
+    dpc_kv_batch_done(&batch);
+    dpc_kv_close(kv);
+}
+
 static const struct dpc_test tests[] = {
     {"the ledger is read in order from anywhere", the_ledger_is_read_in_order_from_anywhere},
     {"an empty ledger is whole", an_empty_ledger_is_whole},
@@ -256,6 +282,7 @@ static const struct dpc_test tests[] = {
     {"another ledger in its place is noticed", another_ledger_in_its_place_is_noticed},
     {"a number left out is noticed", a_number_left_out_is_noticed},
     {"a gap before the first is noticed", a_gap_before_the_first_is_noticed},
+    {"each path may stand twice", each_path_may_stand_twice},
     {"a count without entries is damage", a_count_without_entries_is_damage},
 };
 DPC_TEST_MAIN("storage/db ledger", tests)
