@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Whatever an owner or an operator writes in one word or one small file: hours, rests, a share of a
- * battery, join strings, endpoints, keys. What is accepted means something that is within its
- * bounds, and what can be printed reads as the same.
+ * battery, join strings, endpoints, keys, places of pages. What is accepted means something that is
+ * within its bounds, and what can be printed reads as the same.
  *
  * The first byte of an input says which of them it is.
  */
@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/hash.h"
+#include "base/loopback.h"
 #include "proto/join.h"
 #include "tests/fuzz/fuzz.h"
 #include "worker/hours.h"
@@ -118,8 +119,21 @@ read_key_file(const char *text)
     close(fd);
 }
 
+static void
+read_loopback(const char *text)
+{
+    struct dpc_error err = {0};
+    if (dpc_loopback_check(text, &err) != DPC_OK) {
+        fuzz_require(*err.text, "a refusal says why");
+        return;
+    }
+    fuzz_accepted++;
+    fuzz_require(dpc_loopback_is_host(text), "a place of pages is a host that may ask for them");
+}
+
 static void (*const readers[])(const char *text) = {
-    read_hours, read_snooze, read_power, read_join, read_endpoint, read_name, read_key_file,
+    read_hours,    read_snooze, read_power,    read_join,
+    read_endpoint, read_name,   read_key_file, read_loopback,
 };
 enum { READERS = sizeof readers / sizeof *readers };
 
@@ -164,6 +178,8 @@ add_inputs(struct fuzz *fuzz)
     add_word(fuzz, READERS + 5, key);
     add_word(fuzz, READERS + 5, "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff");
     add_word(fuzz, READERS + 6, file);
+    add_word(fuzz, READERS + 7, "127.255.0.1:7602");
+    add_word(fuzz, READERS + 7, "[::1]:0");
     dpc_free(file);
 }
 
