@@ -105,21 +105,29 @@ integer(const struct dpc_json *row, const char *key)
     return dpc_json_integer(dpc_json_get(row, key), 0);
 }
 
-static void
+/* False where it is none that a run comes to: sums and products of them have room. */
+static bool
+take_count(const struct dpc_json *row, const char *key, int64_t *ret_count)
+{
+    static const int64_t most = (int64_t)1 << 53; /* a double holds these exactly */
+    *ret_count = integer(row, key);
+    return *ret_count >= 0 && *ret_count <= most;
+}
+
+static bool
 take_row(struct result *result, struct witness *witness, const struct dpc_json *report,
          const struct dpc_json *row)
 {
-    result->steps = integer(row, "steps");
-    result->tokens = integer(row, "tokens");
-    result->params_path = integer(row, "params_path");
-    result->params_total = integer(row, "params_total");
     witness->perplexity = dpc_json_number(dpc_json_get(row, "ppl"), NAN);
     witness->bits_per_byte = dpc_json_number(dpc_json_get(row, "bits_per_byte"), NAN);
-    witness->documents = integer(row, "documents");
-    witness->targets = integer(row, "targets");
     witness->seconds = dpc_json_number(dpc_json_get(report, "seconds"), NAN);
     witness->passes = 1;
     witness->finished = true;
+    return take_count(row, "steps", &result->steps) && take_count(row, "tokens", &result->tokens) &&
+           take_count(row, "params_path", &result->params_path) &&
+           take_count(row, "params_total", &result->params_total) &&
+           take_count(row, "documents", &witness->documents) &&
+           take_count(row, "targets", &witness->targets);
 }
 
 static const struct dpc_json *
@@ -135,14 +143,19 @@ find_rerouted(const struct dpc_json *report, uint32_t every)
 
 /* Of the same model: what its documents lose with new routes, and what these cost: a network of a
  * path's size beside the path, and the tokens that paths read again. */
-static void
+static bool
 take_rerouted(struct result *result, struct witness *witness, const struct dpc_json *row)
 {
+    int64_t recomputed, targets;
+    if (!take_count(row, "recomputed", &recomputed) || !take_count(row, "targets", &targets) ||
+        targets == 0)
+        return false;
     witness->perplexity = dpc_json_number(dpc_json_get(row, "ppl"), NAN);
     witness->bits_per_byte = dpc_json_number(dpc_json_get(row, "bits_per_byte"), NAN);
-    witness->passes = 2 + (double)integer(row, "recomputed") / (double)integer(row, "targets");
+    witness->passes = 2 + (double)recomputed / (double)targets;
     result->params_path += (int64_t)dpc_layout_path_floats(result->experiment);
     result->params_total += (int64_t)dpc_layout_path_floats(result->experiment);
+    return true;
 }
 
 static int
@@ -164,10 +177,12 @@ load_witness(const char *report_path, struct result *result, struct witness *wit
                            report_path);
     if (rc == DPC_OK)
         rc = dpc_losses_load(report_path, of, &witness->losses, err);
-    if (rc == DPC_OK)
-        take_row(result, witness, report, row);
-    if (rc == DPC_OK && rerouted)
-        take_rerouted(result, witness, rerouted);
+    if (rc == DPC_OK && (!take_row(result, witness, report, row) ||
+                         (rerouted && !take_rerouted(result, witness, rerouted))))
+        rc = dpc_error_set(err, DPC_ECORRUPT,
+                           "\"%s/report.json\" has numbers that no run comes to: remove the run's "
+                           "folder to train it again",
+                           report_path);
     dpc_json_destroy(report);
     return rc;
 }

@@ -323,6 +323,33 @@ unfinished_rows_are_told(void)
     tear_down(&rig);
 }
 
+/* UBSan stops where sums overflow. */
+static void
+numbers_that_no_run_comes_to_are_damage(void)
+{
+    static const char *const numbers[] = {"9223372036854775807", "-1"};
+    struct rig rig;
+    set_up(&rig);
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
+        struct dpc_comparison_results *results;
+        struct dpc_error err = {0};
+        char path[512], text[1024];
+        finish_all(&rig);
+        (void)snprintf(text, sizeof text,
+                       "{\"rows\": [{\"name\": \"dense\"}, {\"name\": \"dipaco\", "
+                       "\"params_path\": %s}], \"reroute\": [{\"every\": 16, \"targets\": 1}]}",
+                       numbers[i]);
+        (void)snprintf(path, sizeof path, "runs/%s/report/report.json",
+                       rig.runs.runs[rig.runs.of[AGAIN][1]].name);
+        temp_write_text(&rig.temp, path, text);
+        CU_ASSERT_EQUAL(dpc_comparison_results_load(rig.comparison, &rig.runs,
+                                                    temp_path(&rig.temp, "."), &results, &err),
+                        DPC_ECORRUPT);
+        CU_ASSERT_PTR_NOT_NULL(strstr(err.text, "numbers that no run comes to"));
+    }
+    tear_down(&rig);
+}
+
 static const struct dpc_test tests[] = {
     {"figures are means over seeds", figures_are_means_over_seeds},
     {"new routes are paid for", new_routes_are_paid_for},
@@ -330,5 +357,6 @@ static const struct dpc_test tests[] = {
     {"files say the same figures", files_say_the_same_figures},
     {"rows of other tokens compare by the byte", rows_of_other_tokens_compare_by_the_byte},
     {"unfinished rows are told", unfinished_rows_are_told},
+    {"numbers that no run comes to are damage", numbers_that_no_run_comes_to_are_damage},
 };
 DPC_TEST_MAIN("cli/comparison_report", tests)
