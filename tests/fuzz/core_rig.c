@@ -132,6 +132,28 @@ check_modules(struct rig *rig)
     }
 }
 
+/* Whose path was not rolled back meanwhile, and whose worker is not barred. */
+static bool
+may_stand(const struct rig *rig, const struct dpc_lease_view *view)
+{
+    const struct dpc_topology *topology = rig_topology(rig);
+    bool may = true;
+    for (uint32_t i = 0; i < dpc_core_workers_count(rig->core); i++) {
+        int64_t silent_ms;
+        bool connected;
+        const struct dpc_worker_record *worker =
+            dpc_core_worker_at(rig->core, i, rig->now_ms, &silent_ms, &connected);
+        may &= worker->standing == DPC_STANDING_GOOD ||
+               memcmp(worker->key, view->worker, sizeof worker->key) != 0;
+    }
+    uint32_t length = dpc_topology_path_length(topology, view->path);
+    for (uint32_t i = 0; view->kind == DPC_TASK_TRAIN && i < length; i++) {
+        uint32_t module = dpc_topology_path_module(topology, view->path, i);
+        may &= view->serial >= dpc_core_module(rig->core, module)->serial_first;
+    }
+    return may;
+}
+
 static void
 check_leases(const struct rig *rig)
 {
@@ -143,6 +165,7 @@ check_leases(const struct rig *rig)
         struct dpc_lease_view view;
         dpc_core_lease_at(rig->core, i, rig->now_ms, &view);
         (void)dpc_core_backup_in(rig->core, i, rig->now_ms);
+        fuzz_require(may_stand(rig, &view), "a lease is void with its worker and its versions");
         if (view.serial >= RIG_SERIALS_MAX)
             continue;
         const struct rig_grant *grant = &rig->grants[view.serial];
@@ -192,11 +215,14 @@ check_fold(const struct rig *rig, const struct dpc_fold *fold)
                          !dpc_hash_is_none(&input->delta),
                      "an input has weight and content");
         const struct dpc_fold_input *before = i ? input - 1 : NULL;
+        bool known = input->lease < RIG_SERIALS_MAX;
         fuzz_require(!before || before->path < input->path ||
                          (before->path == input->path && before->late > input->late),
                      "inputs stand in path order, what is late first");
-        fuzz_require(input->lease >= RIG_SERIALS_MAX || rig->grants[input->lease].accepted,
-                     "an input was accepted");
+        fuzz_require(!known || rig->grants[input->lease].accepted, "an input was accepted");
+        fuzz_require(!known || !rig->grants[input->lease].revoked, "an input was not revoked");
+        fuzz_require(input->lease >= dpc_core_module(rig->core, fold->module)->serial_first,
+                     "an input was learned from no version that was discarded");
     }
     fuzz_require(fabs(weights - 1) < 1e-9, "weights sum to 1");
 }
@@ -245,8 +271,11 @@ check_training(const struct rig *rig, const struct dpc_msg_lease *lease, bool au
                  "a lease is of a round's steps");
     fuzz_require(audit || lease->round == dpc_core_path(rig->core, lease->path)->rounds_done,
                  "a lease is of the path's round");
+    uint64_t place = dpc_core_round_place(rig->core, lease->path, lease->round);
     for (uint32_t i = 0; i < lease->levels_count; i++) {
         uint32_t module = dpc_topology_path_module(topology, lease->path, i);
+        fuzz_require((lease->step_first > place) == !dpc_hash_is_none(&lease->begins[i].hash),
+                     "what goes on names what it goes on from");
         fuzz_require(audit || dpc_hash_equal(&lease->versions[i].hash,
                                              &dpc_core_module(rig->core, module)->published),
                      "a lease names the present versions");
@@ -453,9 +482,23 @@ rig_stop(struct rig *rig)
     dpc_free(rig->grants);
 }
 
+/* Outer steps under way; in elastic mode a restart may wait anew. */
+static uint32_t
+count_folding(const struct rig *rig)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < rig_topology(rig)->modules_count; i++) {
+        struct dpc_why_module why;
+        dpc_core_why_module(rig->core, i, rig->now_ms, &why);
+        count += why.standing == DPC_MODULE_FOLDING;
+    }
+    return rig->experiment->mode == DPC_MODE_STRICT ? count : 0;
+}
+
 void
 rig_crash(struct rig *rig)
 {
+    uint32_t folding = count_folding(rig);
     uint32_t leases = dpc_core_leases_count(rig->core), phase = dpc_core_phase(rig->core)->phase;
     dpc_core_destroy(rig->core);
     drop_effects(rig);
@@ -465,6 +508,7 @@ rig_crash(struct rig *rig)
                  "a process goes on where the last one ended");
     check_looks(rig);
     resume(rig);
+    fuzz_require(count_folding(rig) >= folding, "outer steps under way are asked for again");
 }
 
 /* --- Effects, as functions of their inputs. */

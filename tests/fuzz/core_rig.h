@@ -27,7 +27,7 @@ enum {
 
 /* A lease that left. */
 struct rig_grant {
-    bool left, accepted;
+    bool left, accepted, revoked;
     uint8_t worker;
     enum dpc_task_kind kind;
     uint32_t path, round, steps_count;

@@ -282,7 +282,7 @@ submit(struct steps *steps)
     uint8_t how = dpc_reader_u8(&steps->in);
     if (lease)
         submit_lease(steps, lease, how >> 4 == 15 ? steps->worker : 0,
-                     how % 4 == 3 ? 1 + how % 3 : 0);
+                     how % 8 == 7 ? 1 + how % 3 : 0);
 }
 
 /* --- Steps of the coordinator. */
@@ -318,7 +318,7 @@ static void
 set_standing(struct steps *steps)
 {
     struct dpc_event event = {.type = DPC_EVENT_STANDING};
-    event.standing = below(steps, 4) ? DPC_STANDING_GOOD : DPC_STANDING_QUARANTINED;
+    event.standing = below(steps, 8) ? DPC_STANDING_GOOD : DPC_STANDING_QUARANTINED;
     rig_step(&steps->rig, &event, steps->worker);
 }
 
@@ -333,10 +333,11 @@ drain(struct steps *steps)
 
 /* Older versions of one module, or of all; how many. */
 static uint32_t
-choose_versions(struct steps *steps, struct dpc_version_record *ret_versions)
+choose_versions(struct steps *steps, bool all, struct dpc_version_record *ret_versions)
 {
     struct rig *rig = &steps->rig;
-    uint32_t modules = rig_topology(rig)->modules_count, only = below(steps, 2 * modules);
+    uint32_t modules = rig_topology(rig)->modules_count;
+    uint32_t only = all ? modules : below(steps, 2 * modules);
     uint32_t back = below(steps, 4), count = 0;
     for (uint32_t i = 0; i < modules; i++) {
         const struct dpc_module_record *module = dpc_core_module(rig->core, i);
@@ -359,31 +360,33 @@ roll_back(struct steps *steps)
     if (dpc_core_check_rollback(steps->rig.core, &err) != DPC_OK)
         return;
     event.rollback.versions = versions;
-    event.rollback.versions_count = choose_versions(steps, versions);
+    event.rollback.versions_count = choose_versions(steps, false, versions);
     rig_step(&steps->rig, &event, steps->worker);
 }
 
-/* With older versions, as by --retrain. */
+/* With older versions of all modules, as by --retrain. */
 static void
 revoke(struct steps *steps)
 {
     struct rig *rig = &steps->rig;
     struct dpc_version_record versions[RIG_MODULES_MAX];
-    struct dpc_tainted *tainted = dpc_alloc(RIG_SERIALS_MAX, sizeof *tainted);
     struct dpc_error err;
     struct dpc_event event = {.type = DPC_EVENT_REVOKE};
+    if (dpc_core_check_rollback(rig->core, &err) != DPC_OK)
+        return;
+    struct dpc_tainted *tainted = dpc_alloc(RIG_SERIALS_MAX, sizeof *tainted);
     for (uint64_t serial = 0; serial < RIG_SERIALS_MAX; serial++) {
-        const struct rig_grant *grant = &rig->grants[serial];
-        if (grant->accepted && grant->worker == steps->worker && grant->kind == DPC_TASK_TRAIN)
-            tainted[event.revoke.tainted_count++] =
-                (struct dpc_tainted){serial, grant->path, grant->round};
+        struct rig_grant *grant = &rig->grants[serial];
+        if (!grant->accepted || grant->worker != steps->worker || grant->kind != DPC_TASK_TRAIN)
+            continue;
+        grant->revoked = true;
+        tainted[event.revoke.tainted_count++] =
+            (struct dpc_tainted){serial, grant->path, grant->round};
     }
     event.revoke.tainted = tainted;
     event.revoke.rollback.versions = versions;
-    if (dpc_core_check_rollback(rig->core, &err) == DPC_OK) {
-        event.revoke.rollback.versions_count = choose_versions(steps, versions);
-        rig_step(rig, &event, steps->worker);
-    }
+    event.revoke.rollback.versions_count = choose_versions(steps, true, versions);
+    rig_step(rig, &event, steps->worker);
     dpc_free(tainted);
 }
 
@@ -393,9 +396,9 @@ static const struct {
     void (*run)(struct steps *steps);
     uint32_t weight;
 } operations[] = {
-    {say_hello, 5}, {ask, 16},      {submit, 16},   {answer, 8}, {tick, 6},
-    {beat, 3},      {crash, 3},     {give_back, 2}, {leave, 1},  {set_standing, 2},
-    {drain, 1},     {roll_back, 1}, {revoke, 1},
+    {say_hello, 10},   {ask, 60},      {submit, 60}, {answer, 30},   {tick, 20},
+    {beat, 8},         {crash, 5},     {leave, 2},   {give_back, 4}, {drain, 1},
+    {set_standing, 6}, {roll_back, 1}, {revoke, 1},
 };
 enum { OPERATIONS = sizeof operations / sizeof *operations };
 
