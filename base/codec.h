@@ -60,4 +60,8 @@ void dpc_codec_encode(enum dpc_codec codec, const float *values, size_t count, u
 /* Values may come that are not finite. */
 void dpc_codec_decode(enum dpc_codec codec, const uint8_t *bytes, size_t count, float *ret_values);
 
+/* Who codes many values with many threads gives each so many at a time, a multiple of
+ * DPC_CODEC_BLOCK. */
+enum { DPC_CODEC_PART = 256 * DPC_CODEC_BLOCK };
+
 #endif

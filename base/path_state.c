@@ -28,7 +28,7 @@ enum {
 enum { POWERS_BELOW = 15, POWER_SHIFT = 23, TO_POWER = 0x800000 - 0x3504f3 };
 
 /* In the order in which they lie. */
-enum vector { FIRST, SECOND, VECTORS };
+enum vector { FIRST, SECOND };
 
 struct header {
     enum dpc_moments form;
@@ -178,46 +178,73 @@ decode_powers(const uint8_t *bytes, size_t count, float *ret_values)
 
 /* --- Vectors. */
 
+/* One that is coded: values into bytes, or the other way round. */
+struct coding {
+    enum dpc_moments form;
+    enum vector vector;
+    size_t count;
+    const void *from;
+    void *to;
+};
+
 static size_t
-block_at(size_t count, size_t at)
+min_size(size_t a, size_t b)
 {
-    return count - at < DPC_CODEC_BLOCK ? count - at : DPC_CODEC_BLOCK;
+    return a < b ? a : b;
 }
 
 static void
-encode_vector(enum dpc_moments form, enum vector vector, const float *values, size_t count,
-              uint8_t *ret_bytes)
+encode_block(const struct coding *of, size_t at)
 {
-    if (form != DPC_MOMENTS_FP8 && !is_powers(form, vector)) {
-        dpc_codec_encode(codec_of(form), values, count, ret_bytes);
-        return;
-    }
-    for (size_t at = 0; at < count; at += DPC_CODEC_BLOCK) {
-        uint8_t *bytes = ret_bytes + vector_bytes(form, vector, at);
-        if (is_powers(form, vector))
-            encode_powers(values + at, block_at(count, at), bytes);
-        else
-            encode_fp8(values + at, block_at(count, at),
-                       vector == SECOND ? SECOND_BELOW : FIRST_BELOW, bytes);
-    }
+    const float *values = (const float *)of->from + at;
+    uint8_t *bytes = (uint8_t *)of->to + vector_bytes(of->form, of->vector, at);
+    size_t count = min_size(of->count - at, DPC_CODEC_BLOCK);
+    if (is_powers(of->form, of->vector))
+        encode_powers(values, count, bytes);
+    else if (of->form == DPC_MOMENTS_FP8)
+        encode_fp8(values, count, of->vector == SECOND ? SECOND_BELOW : FIRST_BELOW, bytes);
+    else
+        dpc_codec_encode(codec_of(of->form), values, count, bytes);
 }
 
 static void
-decode_vector(enum dpc_moments form, enum vector vector, const uint8_t *bytes, size_t count,
-              float *ret_values)
+decode_block(const struct coding *of, size_t at)
 {
-    if (form != DPC_MOMENTS_FP8 && !is_powers(form, vector)) {
-        dpc_codec_decode(codec_of(form), bytes, count, ret_values);
-        return;
-    }
-    for (size_t at = 0; at < count; at += DPC_CODEC_BLOCK) {
-        const uint8_t *block = bytes + vector_bytes(form, vector, at);
-        if (is_powers(form, vector))
-            decode_powers(block, block_at(count, at), ret_values + at);
-        else
-            decode_fp8(block, block_at(count, at), vector == SECOND ? SECOND_BELOW : FIRST_BELOW,
-                       ret_values + at);
-    }
+    const uint8_t *bytes = (const uint8_t *)of->from + vector_bytes(of->form, of->vector, at);
+    float *values = (float *)of->to + at;
+    size_t count = min_size(of->count - at, DPC_CODEC_BLOCK);
+    if (is_powers(of->form, of->vector))
+        decode_powers(bytes, count, values);
+    else if (of->form == DPC_MOMENTS_FP8)
+        decode_fp8(bytes, count, of->vector == SECOND ? SECOND_BELOW : FIRST_BELOW, values);
+    else
+        dpc_codec_decode(codec_of(of->form), bytes, count, values);
+}
+
+static void
+encode_part(void *context, size_t unit, uint32_t thread)
+{
+    const struct coding *of = context;
+    size_t end = min_size(of->count, (unit + 1) * DPC_CODEC_PART);
+    (void)thread;
+    for (size_t at = unit * DPC_CODEC_PART; at < end; at += DPC_CODEC_BLOCK)
+        encode_block(of, at);
+}
+
+static void
+decode_part(void *context, size_t unit, uint32_t thread)
+{
+    const struct coding *of = context;
+    size_t end = min_size(of->count, (unit + 1) * DPC_CODEC_PART);
+    (void)thread;
+    for (size_t at = unit * DPC_CODEC_PART; at < end; at += DPC_CODEC_BLOCK)
+        decode_block(of, at);
+}
+
+static void
+code_vector(struct dpc_pool *pool, dpc_pool_unit code_part, struct coding coding)
+{
+    dpc_pool_run(pool, code_part, &coding, (coding.count + DPC_CODEC_PART - 1) / DPC_CODEC_PART);
 }
 
 /* --- Whole states. */
@@ -311,7 +338,7 @@ dpc_path_state_form(const void *bytes, size_t len)
 
 int
 dpc_path_state_encode(const void *bytes, size_t len, size_t count, enum dpc_moments form,
-                      struct dpc_buf *out, struct dpc_error *err)
+                      struct dpc_pool *pool, struct dpc_buf *out, struct dpc_error *err)
 {
     struct header header;
     int code = read_plain_header(bytes, len, count, &header, err);
@@ -321,17 +348,19 @@ dpc_path_state_encode(const void *bytes, size_t len, size_t count, enum dpc_mome
     const float *values = (const float *)(const void *)behind;
     header.form = form;
     put_header(out, &header, count);
-    for (enum vector vector = FIRST; vector < VECTORS; vector++) {
-        uint8_t *made = dpc_buf_extend(out, vector_bytes(form, vector, count));
-        if (made)
-            encode_vector(form, vector, values + vector * count, count, made);
-    }
+    uint8_t *made =
+        dpc_buf_extend(out, dpc_path_state_bytes_as(form, count) - DPC_PATH_STATE_HEADER_BYTES);
+    if (!made)
+        return DPC_OK;
+    code_vector(pool, encode_part, (struct coding){form, FIRST, count, values, made});
+    made += vector_bytes(form, FIRST, count);
+    code_vector(pool, encode_part, (struct coding){form, SECOND, count, values + count, made});
     return DPC_OK;
 }
 
 int
-dpc_path_state_decode(const void *bytes, size_t len, size_t count, struct dpc_buf *out,
-                      enum dpc_moments *ret_form, struct dpc_error *err)
+dpc_path_state_decode(const void *bytes, size_t len, size_t count, struct dpc_pool *pool,
+                      struct dpc_buf *out, enum dpc_moments *ret_form, struct dpc_error *err)
 {
     struct header header;
     int code = read_header(bytes, len, count, &header, err);
@@ -341,11 +370,11 @@ dpc_path_state_decode(const void *bytes, size_t len, size_t count, struct dpc_bu
     *ret_form = header.form;
     header.form = DPC_MOMENTS_FP32;
     put_header(out, &header, count);
-    for (enum vector vector = FIRST; vector < VECTORS; vector++) {
-        float *made = dpc_buf_extend(out, count * sizeof *made);
-        if (made)
-            decode_vector(*ret_form, vector, from, count, made);
-        from += vector_bytes(*ret_form, vector, count);
-    }
+    float *made = dpc_buf_extend(out, 2 * count * sizeof *made);
+    if (!made)
+        return DPC_OK;
+    code_vector(pool, decode_part, (struct coding){*ret_form, FIRST, count, from, made});
+    from += vector_bytes(*ret_form, FIRST, count);
+    code_vector(pool, decode_part, (struct coding){*ret_form, SECOND, count, from, made + count});
     return DPC_OK;
 }

@@ -32,6 +32,7 @@
 
 #include "base/buf.h"
 #include "base/error.h"
+#include "base/pool.h"
 
 enum { DPC_PATH_STATE_HEADER_BYTES = 64 };
 
@@ -60,14 +61,15 @@ int dpc_path_state_read_header(const void *bytes, size_t len, size_t count, uint
 /* The form that a state's header names; fp32 where it names none that there is. */
 enum dpc_moments dpc_path_state_form(const void *bytes, size_t len);
 
-/* Appends a state as fp32 in another form; check out->failed. Errors are those
- * of _read_header. */
+/* Appends a state as fp32 in another form, computed by the threads of `pool` (NULL: the calling
+ * one); check out->failed. Errors are those of _read_header. */
 int dpc_path_state_encode(const void *bytes, size_t len, size_t count, enum dpc_moments form,
-                          struct dpc_buf *out, struct dpc_error *err) DPC_MUST_CHECK;
+                          struct dpc_pool *pool, struct dpc_buf *out,
+                          struct dpc_error *err) DPC_MUST_CHECK;
 
-/* Appends a state in any form as fp32; check out->failed. `*ret_form` is what it was. Errors are
- * those of _read_header. */
-int dpc_path_state_decode(const void *bytes, size_t len, size_t count, struct dpc_buf *out,
-                          enum dpc_moments *ret_form, struct dpc_error *err) DPC_MUST_CHECK;
+/* Appends a state in any form as fp32, likewise. `*ret_form` is what it was. */
+int dpc_path_state_decode(const void *bytes, size_t len, size_t count, struct dpc_pool *pool,
+                          struct dpc_buf *out, enum dpc_moments *ret_form,
+                          struct dpc_error *err) DPC_MUST_CHECK;
 
 #endif

@@ -97,14 +97,38 @@ dpc_tensor_blob_read(const void *bytes, size_t len, size_t count, const float **
     return DPC_OK;
 }
 
+struct decoding {
+    enum dpc_codec codec;
+    const uint8_t *bytes;
+    size_t count;
+    float *values;
+};
+
+static void
+decode_part(void *context, size_t unit, uint32_t thread)
+{
+    const struct decoding *of = context;
+    size_t at = unit * DPC_CODEC_PART, rest = of->count - at;
+    (void)thread;
+    dpc_codec_decode(of->codec, of->bytes + dpc_codec_bytes(of->codec, at),
+                     rest < DPC_CODEC_PART ? rest : DPC_CODEC_PART, of->values + at);
+}
+
+int
+dpc_tensor_blob_decode_by(struct dpc_pool *pool, const void *bytes, size_t len, size_t count,
+                          float *ret_values, struct dpc_error *err)
+{
+    const uint8_t *values = (const uint8_t *)bytes + DPC_TENSOR_BLOB_HEADER_BYTES;
+    struct decoding decoding = {.bytes = values, .count = count, .values = ret_values};
+    int code = dpc_tensor_blob_read_header(bytes, len, count, &decoding.codec, err);
+    if (code == DPC_OK)
+        dpc_pool_run(pool, decode_part, &decoding, (count + DPC_CODEC_PART - 1) / DPC_CODEC_PART);
+    return code;
+}
+
 int
 dpc_tensor_blob_decode(const void *bytes, size_t len, size_t count, float *ret_values,
                        struct dpc_error *err)
 {
-    enum dpc_codec codec;
-    int code = dpc_tensor_blob_read_header(bytes, len, count, &codec, err);
-    if (code == DPC_OK)
-        dpc_codec_decode(codec, (const uint8_t *)bytes + DPC_TENSOR_BLOB_HEADER_BYTES, count,
-                         ret_values);
-    return code;
+    return dpc_tensor_blob_decode_by(NULL, bytes, len, count, ret_values, err);
 }

@@ -17,6 +17,7 @@
 #include "base/buf.h"
 #include "base/codec.h"
 #include "base/error.h"
+#include "base/pool.h"
 
 enum { DPC_TENSOR_BLOB_HEADER_BYTES = 64 };
 
@@ -39,10 +40,12 @@ uint8_t *dpc_tensor_blob_begin(struct dpc_buf *out, enum dpc_codec codec, size_t
 int dpc_tensor_blob_read(const void *bytes, size_t len, size_t count, const float **ret_values,
                          struct dpc_error *err) DPC_MUST_CHECK;
 
-/* Checks a whole blob that must hold `count` values in any known form, and writes them out. Errors
- * are those of _read. */
+/* Checks a whole blob that must hold `count` values in any known form, and writes them out; _by: by
+ * the threads of `pool` (NULL: the calling one). Errors are those of _read. */
 int dpc_tensor_blob_decode(const void *bytes, size_t len, size_t count, float *ret_values,
                            struct dpc_error *err) DPC_MUST_CHECK;
+int dpc_tensor_blob_decode_by(struct dpc_pool *pool, const void *bytes, size_t len, size_t count,
+                              float *ret_values, struct dpc_error *err) DPC_MUST_CHECK;
 
 /* The form of a blob that must hold `count` values and is `len` bytes long, by its first
  * DPC_TENSOR_BLOB_HEADER_BYTES. Errors are those of _read. */

@@ -142,7 +142,8 @@ check_state(struct dpc_store *store, const struct dpc_topology *topology, uint32
     if (form == DPC_MOMENTS_FP32 &&
         dpc_path_state_read_header(blob, len, count, &steps, NULL) == DPC_OK)
         check_moments(blob, count, check); /* where they are */
-    else if (dpc_path_state_decode(blob, len, count, &plain, &held, NULL) != DPC_OK || held != form)
+    else if (dpc_path_state_decode(blob, len, count, NULL, &plain, &held, NULL) != DPC_OK ||
+             held != form)
         refuse(check, "the path state", "is none");
     else if (plain.failed)
         code = dpc_error_set(err, DPC_ENOMEM, "no memory for a path state of %zu values", count);

@@ -582,6 +582,25 @@ encode_by_pieces(const struct dpc_path *path, const float *params, const float *
     return memory->finish();
 }
 
+struct encoding {
+    const struct dpc_ops *ops;
+    enum dpc_codec codec;
+    const float *values, *params;
+    size_t count;
+    uint8_t *bytes;
+};
+
+static void
+encode_part(void *context, size_t unit, uint32_t thread)
+{
+    const struct encoding *of = context;
+    size_t at = unit * DPC_CODEC_PART;
+    (void)thread;
+    of->ops->encode_difference(of->bytes + dpc_codec_bytes(of->codec, at), of->values + at,
+                               of->params + at, min_size(of->count - at, DPC_CODEC_PART),
+                               of->codec);
+}
+
 int
 dpc_path_encode_module(struct dpc_path *path, uint32_t level, const float *values,
                        enum dpc_codec codec, uint8_t *ret_bytes)
@@ -590,7 +609,9 @@ dpc_path_encode_module(struct dpc_path *path, uint32_t level, const float *value
     size_t count = dpc_path_module_floats(path, level);
     if (path->ops->memory != &dpc_memory_host)
         return encode_by_pieces(path, params, values, count, codec, ret_bytes);
-    path->ops->encode_difference(ret_bytes, values, params, count, codec);
+    struct encoding encoding = {path->ops, codec, values, params, count, ret_bytes};
+    dpc_pool_run(path->options.pool, encode_part, &encoding,
+                 (count + DPC_CODEC_PART - 1) / DPC_CODEC_PART);
     return DPC_OK;
 }
 

@@ -380,15 +380,14 @@ dpc_cache_path(struct dpc_cache *cache, const struct dpc_blob_ref *ref, char *re
 }
 
 int
-dpc_cache_put(struct dpc_cache *cache, const void *bytes, size_t len, struct dpc_blob_ref *ret_ref,
-              struct dpc_error *err)
+dpc_cache_put_hashed(struct dpc_cache *cache, const struct dpc_hash *hash, const void *bytes,
+                     size_t len, struct dpc_error *err)
 {
-    struct dpc_blob_ref ref = {.bytes = len};
+    const struct dpc_blob_ref ref = {.hash = *hash, .bytes = len};
     uint64_t there;
     int code = make_room(cache, len);
     if (code != DPC_OK)
         return no_room(cache, code, len, err);
-    dpc_hash_of(bytes, len, &ref.hash);
     /* A damaged one that is there already would be handed in again and again. */
     code = dpc_blobs_verify(cache->blobs, &ref.hash, &there, NULL);
     if (code != DPC_OK && code != DPC_ENOTFOUND)
@@ -402,8 +401,19 @@ dpc_cache_put(struct dpc_cache *cache, const void *bytes, size_t len, struct dpc
     add_entry(cache, &ref);
     add_pin(cache, DPC_CACHE_LEASE, &ref.hash);
     pthread_mutex_unlock(&cache->lock);
-    *ret_ref = ref;
     return DPC_OK;
+}
+
+int
+dpc_cache_put(struct dpc_cache *cache, const void *bytes, size_t len, struct dpc_blob_ref *ret_ref,
+              struct dpc_error *err)
+{
+    struct dpc_blob_ref ref = {.bytes = len};
+    dpc_hash_of(bytes, len, &ref.hash);
+    int code = dpc_cache_put_hashed(cache, &ref.hash, bytes, len, err);
+    if (code == DPC_OK)
+        *ret_ref = ref;
+    return code;
 }
 
 void

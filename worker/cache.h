@@ -52,7 +52,9 @@ int dpc_cache_load(struct dpc_cache *cache, const struct dpc_blob_ref *ref, uint
  * must not go. */
 int dpc_cache_path(struct dpc_cache *cache, const struct dpc_blob_ref *ref, char *ret_path,
                    size_t size, struct dpc_error *err) DPC_MUST_CHECK;
-/* Stores bytes and pins them for the lease. */
+/* Stores bytes and pins them for the lease; _hashed: whose hash is known. */
+int dpc_cache_put_hashed(struct dpc_cache *cache, const struct dpc_hash *hash, const void *bytes,
+                         size_t len, struct dpc_error *err) DPC_MUST_CHECK;
 int dpc_cache_put(struct dpc_cache *cache, const void *bytes, size_t len,
                   struct dpc_blob_ref *ret_ref, struct dpc_error *err) DPC_MUST_CHECK;
 

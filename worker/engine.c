@@ -280,7 +280,8 @@ read_coded_state(struct dpc_engine *engine, const uint8_t *bytes, size_t len, st
     struct dpc_buf plain;
     enum dpc_moments form;
     dpc_buf_init(&plain, 0);
-    int code = dpc_path_state_decode(bytes, len, dpc_path_floats(engine->path), &plain, &form, err);
+    int code = dpc_path_state_decode(bytes, len, dpc_path_floats(engine->path), engine->limits.pool,
+                                     &plain, &form, err);
     if (code == DPC_OK && plain.failed)
         code = no_memory_for_state(err);
     if (code == DPC_OK)

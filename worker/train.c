@@ -184,7 +184,8 @@ encode_delta(struct dpc_engine *engine, uint32_t level, enum dpc_codec codec, fl
         return DPC_ENOMEM;
     code = dpc_path_encode_module(engine->path, level, received, codec, bytes);
     if (code == DPC_OK)
-        dpc_codec_decode(codec, bytes, count, received);
+        code = dpc_tensor_blob_decode_by(engine->limits.pool, engine->blob.data, engine->blob.len,
+                                         count, received, NULL);
     return code;
 }
 
@@ -237,7 +238,7 @@ ship_state(struct dpc_engine *engine, const struct dpc_task *task, struct dpc_ms
     struct dpc_buf plain = engine->blob;
     dpc_buf_init(&engine->blob, plain.limit);
     int code = dpc_path_state_encode(plain.data, plain.len, dpc_path_floats(engine->path), form,
-                                     &engine->blob, err);
+                                     engine->limits.pool, &engine->blob, err);
     dpc_buf_done(&plain);
     return code == DPC_OK ? dpc_engine_put(engine, task, &submit->state, err) : code;
 }

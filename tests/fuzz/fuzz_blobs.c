@@ -66,18 +66,18 @@ read_state(const uint8_t *bytes, size_t len, size_t count)
     dpc_buf_init(&plain, 0);
     dpc_buf_init(&coded, 0);
     dpc_buf_init(&again, 0);
-    if (dpc_path_state_decode(bytes, len, count, &plain, &form, NULL) == DPC_OK) {
+    if (dpc_path_state_decode(bytes, len, count, NULL, &plain, &form, NULL) == DPC_OK) {
         fuzz_accepted++;
         fuzz_require(form == dpc_path_state_form(bytes, len), "a state's form is known early");
         fuzz_require(dpc_path_state_read_header(plain.data, plain.len, count, &steps, NULL) ==
                          DPC_OK,
                      "a decoded state is one");
-        fuzz_require(dpc_path_state_encode(plain.data, plain.len, count, form, &coded, NULL) ==
-                             DPC_OK &&
+        fuzz_require(dpc_path_state_encode(plain.data, plain.len, count, form, NULL, &coded,
+                                           NULL) == DPC_OK &&
                          coded.len == len,
                      "a decoded state can be encoded");
-        fuzz_require(dpc_path_state_decode(coded.data, coded.len, count, &again, &held, NULL) ==
-                             DPC_OK &&
+        fuzz_require(dpc_path_state_decode(coded.data, coded.len, count, NULL, &again, &held,
+                                           NULL) == DPC_OK &&
                          held == form,
                      "an encoded state can be decoded");
         const uint8_t *moments = plain.data + DPC_PATH_STATE_HEADER_BYTES;
@@ -219,7 +219,7 @@ add_vectors(struct fuzz *fuzz)
     for (int form = DPC_MOMENTS_FP32; form < DPC_MOMENTS_COUNT; form++) {
         begin(&out, KIND_STATE);
         fuzz_require(dpc_path_state_encode(plain.data, plain.len, COUNT, (enum dpc_moments)form,
-                                           &out, NULL) == DPC_OK,
+                                           NULL, &out, NULL) == DPC_OK,
                      "a state is encoded");
         end(fuzz, &out);
     }

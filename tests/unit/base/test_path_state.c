@@ -43,12 +43,12 @@ round_trip(const struct dpc_buf *state, enum dpc_moments form, struct dpc_buf *r
     enum dpc_moments held = DPC_MOMENTS_FP32;
     dpc_buf_init(&coded, 0);
     dpc_buf_init(ret_back, 0);
-    CU_ASSERT_EQUAL_FATAL(dpc_path_state_encode(state->data, state->len, COUNT, form, &coded, &err),
-                          DPC_OK);
+    CU_ASSERT_EQUAL_FATAL(
+        dpc_path_state_encode(state->data, state->len, COUNT, form, NULL, &coded, &err), DPC_OK);
     CU_ASSERT_EQUAL(coded.len, dpc_path_state_bytes_as(form, COUNT));
     CU_ASSERT_EQUAL(dpc_path_state_form(coded.data, coded.len), form);
     CU_ASSERT_EQUAL_FATAL(
-        dpc_path_state_decode(coded.data, coded.len, COUNT, ret_back, &held, &err), DPC_OK);
+        dpc_path_state_decode(coded.data, coded.len, COUNT, NULL, ret_back, &held, &err), DPC_OK);
     CU_ASSERT_EQUAL(held, form);
     dpc_buf_done(&coded);
 }
@@ -80,7 +80,8 @@ fp8_is_as_documented(void)
     dpc_path_state_put_header(&state, 5, 4);
     dpc_buf_put(&state, moments, sizeof moments);
     CU_ASSERT_EQUAL_FATAL(
-        dpc_path_state_encode(state.data, state.len, 4, DPC_MOMENTS_FP8, &coded, &err), DPC_OK);
+        dpc_path_state_encode(state.data, state.len, 4, DPC_MOMENTS_FP8, NULL, &coded, &err),
+        DPC_OK);
     CU_ASSERT_EQUAL_FATAL(coded.len, 64 + 10);
     CU_ASSERT_EQUAL(coded.data[12], DPC_MOMENTS_FP8);
     CU_ASSERT(memcmp(coded.data + 64, expected, sizeof expected) == 0);
@@ -104,7 +105,8 @@ nf4_is_as_documented(void)
     dpc_path_state_put_header(&state, 5, 5);
     dpc_buf_put(&state, moments, sizeof moments);
     CU_ASSERT_EQUAL_FATAL(
-        dpc_path_state_encode(state.data, state.len, 5, DPC_MOMENTS_NF4, &coded, NULL), DPC_OK);
+        dpc_path_state_encode(state.data, state.len, 5, DPC_MOMENTS_NF4, NULL, &coded, NULL),
+        DPC_OK);
     CU_ASSERT_EQUAL_FATAL(coded.len, 64 + sizeof first + sizeof expected);
     CU_ASSERT_EQUAL(coded.data[12], DPC_MOMENTS_NF4);
     dpc_codec_encode(DPC_CODEC_NF4, moments, 5, first);
@@ -203,8 +205,10 @@ check_extreme(enum dpc_moments form, double loses, const float moments[2])
     dpc_buf_init(&back, 0);
     dpc_path_state_put_header(&state, 5, 1);
     dpc_buf_put(&state, moments, 2 * sizeof *moments);
-    CU_ASSERT_EQUAL(dpc_path_state_encode(state.data, state.len, 1, form, &coded, NULL), DPC_OK);
-    CU_ASSERT_EQUAL(dpc_path_state_decode(coded.data, coded.len, 1, &back, &held, NULL), DPC_OK);
+    CU_ASSERT_EQUAL(dpc_path_state_encode(state.data, state.len, 1, form, NULL, &coded, NULL),
+                    DPC_OK);
+    CU_ASSERT_EQUAL(dpc_path_state_decode(coded.data, coded.len, 1, NULL, &back, &held, NULL),
+                    DPC_OK);
     for (int i = 0; i < 2; i++) {
         double after = (double)moments_of(&back)[i], before = (double)moments[i];
         CU_ASSERT(isfinite(after));
@@ -262,6 +266,42 @@ small_second_moments_and_infinite_ones_stay(void)
 }
 
 static void
+threads_change_nothing(void)
+{
+    enum { MANY = 2 * DPC_CODEC_PART + COUNT };
+    struct dpc_pool *pool = dpc_pool_create(3);
+    struct dpc_buf state;
+    dpc_buf_init(&state, 0);
+    dpc_path_state_put_header(&state, STEPS, MANY);
+    float *moments = dpc_buf_extend(&state, 2 * MANY * sizeof *moments);
+    for (int i = 0; i < 2 * MANY; i++)
+        moments[i] = (float)(i % 1000) * 1e-5f;
+    for (enum dpc_moments form = DPC_MOMENTS_FP32; form < DPC_MOMENTS_COUNT; form++) {
+        struct dpc_buf coded[2], back[2];
+        for (int i = 0; i < 2; i++) {
+            struct dpc_pool *by = i ? pool : NULL;
+            enum dpc_moments held;
+            dpc_buf_init(&coded[i], 0);
+            dpc_buf_init(&back[i], 0);
+            CU_ASSERT_EQUAL_FATAL(
+                dpc_path_state_encode(state.data, state.len, MANY, form, by, &coded[i], NULL),
+                DPC_OK);
+            CU_ASSERT_EQUAL_FATAL(
+                dpc_path_state_decode(coded[i].data, coded[i].len, MANY, by, &back[i], &held, NULL),
+                DPC_OK);
+        }
+        CU_ASSERT(memcmp(coded[0].data, coded[1].data, coded[0].len) == 0);
+        CU_ASSERT(memcmp(back[0].data, back[1].data, back[0].len) == 0);
+        for (int i = 0; i < 2; i++) {
+            dpc_buf_done(&coded[i]);
+            dpc_buf_done(&back[i]);
+        }
+    }
+    dpc_buf_done(&state);
+    dpc_pool_destroy(pool);
+}
+
+static void
 damage_is_refused(void)
 {
     struct dpc_buf state, coded, back;
@@ -272,9 +312,10 @@ damage_is_refused(void)
     dpc_buf_init(&coded, 0);
     dpc_buf_init(&back, 0);
     CU_ASSERT_EQUAL(
-        dpc_path_state_encode(state.data, state.len, COUNT, DPC_MOMENTS_FP8, &coded, &err), DPC_OK);
+        dpc_path_state_encode(state.data, state.len, COUNT, DPC_MOMENTS_FP8, NULL, &coded, &err),
+        DPC_OK);
 #define REFUSED(expected, count)                                                                   \
-    CU_ASSERT_EQUAL(dpc_path_state_decode(coded.data, coded.len, count, &back, &form, &err),       \
+    CU_ASSERT_EQUAL(dpc_path_state_decode(coded.data, coded.len, count, NULL, &back, &form, &err), \
                     expected)
     REFUSED(DPC_ECORRUPT, COUNT + 1);
     CU_ASSERT_EQUAL(dpc_path_state_read_header(coded.data, coded.len, COUNT, &steps, &err),
@@ -314,6 +355,7 @@ static const struct dpc_test tests[] = {
     {"a second time loses nothing", a_second_time_loses_nothing},
     {"extremes stay finite", extremes_stay_finite},
     {"small second moments and infinite ones stay", small_second_moments_and_infinite_ones_stay},
+    {"threads change nothing", threads_change_nothing},
     {"damage is refused", damage_is_refused},
 };
 DPC_TEST_MAIN("base/path_state", tests)

@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "base/alloc.h"
 #include "tests/unit/harness.h"
 
 static const float values[] = {1.5f, -2.0f, 0.0f, 3e38f, 1e-40f};
@@ -64,6 +65,32 @@ other_forms_are_decoded(void)
     }
 }
 
+/* Parts are decoded by many threads, the last of them not a whole one. */
+static void
+threads_change_nothing(void)
+{
+    enum { MANY = 2 * DPC_CODEC_PART + 77 };
+    float *some = dpc_alloc(MANY, sizeof *some), *alone = dpc_alloc(MANY, sizeof *alone);
+    float *by_three = dpc_alloc(MANY, sizeof *by_three);
+    struct dpc_pool *pool = dpc_pool_create(3);
+    for (int i = 0; i < MANY; i++)
+        some[i] = (float)(i % 1000) * 1e-3f - 0.5f;
+    for (int codec = 0; codec < DPC_CODECS_COUNT; codec++) {
+        struct dpc_buf blob;
+        dpc_buf_init(&blob, 0);
+        dpc_tensor_blob_write_as(&blob, codec, some, MANY);
+        CU_ASSERT_EQUAL(dpc_tensor_blob_decode(blob.data, blob.len, MANY, alone, NULL), DPC_OK);
+        CU_ASSERT_EQUAL(dpc_tensor_blob_decode_by(pool, blob.data, blob.len, MANY, by_three, NULL),
+                        DPC_OK);
+        CU_ASSERT(memcmp(alone, by_three, MANY * sizeof *alone) == 0);
+        dpc_buf_done(&blob);
+    }
+    dpc_pool_destroy(pool);
+    dpc_free(by_three);
+    dpc_free(alone);
+    dpc_free(some);
+}
+
 static void
 damage_is_refused(void)
 {
@@ -99,6 +126,7 @@ static const struct dpc_test tests[] = {
     {"what is written is read", what_is_written_is_read},
     {"the header is as documented", the_header_is_as_documented},
     {"other forms are decoded", other_forms_are_decoded},
+    {"threads change nothing", threads_change_nothing},
     {"damage is refused", damage_is_refused},
 };
 DPC_TEST_MAIN("base/tensor_blob", tests)

@@ -231,8 +231,8 @@ each_path_s_state_has_its_form(void)
             dpc_buf_init(&coded, 0);
             CU_ASSERT_EQUAL_FATAL(dpc_store_blob_load(bench.store, &plain.hash, &bytes, &len, &err),
                                   DPC_OK);
-            CU_ASSERT_EQUAL_FATAL(dpc_path_state_encode(bytes, len, count, form, &coded, &err),
-                                  DPC_OK);
+            CU_ASSERT_EQUAL_FATAL(
+                dpc_path_state_encode(bytes, len, count, form, NULL, &coded, &err), DPC_OK);
             submit.state = put(&bench, coded.data, coded.len);
             CU_ASSERT_EQUAL(check(&bench, &submit).damaged, form != asked);
             submit.path = dpc_topology_dense_path(&bench.topology);
@@ -260,8 +260,8 @@ an_infinite_moment_is_refused(void)
     dpc_buf_init(&coded, 0);
     CU_ASSERT_EQUAL_FATAL(dpc_store_blob_load(bench.store, &plain.hash, &bytes, &len, &err),
                           DPC_OK);
-    CU_ASSERT_EQUAL_FATAL(dpc_path_state_encode(bytes, len, count, DPC_MOMENTS_FP8, &coded, &err),
-                          DPC_OK);
+    CU_ASSERT_EQUAL_FATAL(
+        dpc_path_state_encode(bytes, len, count, DPC_MOMENTS_FP8, NULL, &coded, &err), DPC_OK);
     coded.data[DPC_PATH_STATE_HEADER_BYTES] = 255;
     coded.data[DPC_PATH_STATE_HEADER_BYTES + 1] = 127;
     struct dpc_msg_submit submit = {.kind = DPC_TASK_TRAIN,

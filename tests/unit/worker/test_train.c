@@ -277,7 +277,8 @@ check_moments(enum dpc_moments form, double differs)
     uint8_t *bytes = rig_load(&rig, &plain.state);
     dpc_buf_init(&expected, 0);
     CU_ASSERT_EQUAL_FATAL(
-        dpc_path_state_encode(bytes, plain.state.bytes, count, form, &expected, NULL), DPC_OK);
+        dpc_path_state_encode(bytes, plain.state.bytes, count, form, NULL, &expected, NULL),
+        DPC_OK);
     dpc_hash_of(expected.data, expected.len, &hash);
     CU_ASSERT(dpc_hash_equal(&hash, &coded.state.hash));
     CU_ASSERT_EQUAL(coded.state.bytes, dpc_path_state_bytes_as(form, count));
