@@ -152,19 +152,37 @@ make(const struct dpc_run_folder *source, const char *round, const char *file,
     return DPC_OK;
 }
 
+static int
+open_source(const char *text, const struct dpc_run_folder *folder, struct place *ret_place,
+            struct dpc_run_folder *ret_source, struct dpc_error *err)
+{
+    char absolute[PATH_MAX];
+    int rc = split(text, ret_place, err);
+    if (rc == DPC_OK && realpath(ret_place->folder, absolute) &&
+        strcmp(absolute, folder->path) == 0)
+        rc = dpc_error_set(err, DPC_EPERM,
+                           "a run cannot be made from itself: give the new one another --dir");
+    return rc == DPC_OK ? dpc_run_folder_open_source(ret_place->folder, ret_source, err) : rc;
+}
+
+int
+dpc_origin_look(const char *text, const struct dpc_run_folder *folder, struct dpc_error *err)
+{
+    struct place place;
+    struct dpc_run_folder source;
+    int rc = open_source(text, folder, &place, &source, err);
+    if (rc == DPC_OK)
+        dpc_run_folder_close(&source);
+    return rc;
+}
+
 int
 dpc_origin_take(const char *text, const char *file, const struct dpc_run_folder *folder,
                 struct dpc_buf *notes, struct dpc_error *err)
 {
     struct place place;
     struct dpc_run_folder source;
-    char absolute[PATH_MAX];
-    int rc = split(text, &place, err);
-    if (rc == DPC_OK && realpath(place.folder, absolute) && strcmp(absolute, folder->path) == 0)
-        rc = dpc_error_set(err, DPC_EPERM,
-                           "a run cannot be made from itself: give the new one another --dir");
-    if (rc == DPC_OK)
-        rc = dpc_run_folder_open_source(place.folder, &source, err);
+    int rc = open_source(text, folder, &place, &source, err);
     if (rc != DPC_OK)
         return rc;
     rc = make(&source, place.round, file, folder, notes, err);

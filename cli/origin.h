@@ -19,6 +19,11 @@
 /* DPC_EINVAL unless `text` has one of the forms below. */
 int dpc_origin_check(const char *text, struct dpc_error *err) DPC_MUST_CHECK;
 
+/* Could a run in `folder` be made from what `text` names? DPC_ENOTFOUND, DPC_EBUSY while a run
+ * holds it, DPC_EPERM where it is `folder` itself. */
+int dpc_origin_look(const char *text, const struct dpc_run_folder *folder,
+                    struct dpc_error *err) DPC_MUST_CHECK;
+
 /* Makes the store of `folder`, which has not begun, from the run that `text` names ("DIR", its
  * newest round, "DIR@ROUND", or "DIR@warm") for the experiment in `file` (absolute). What there is
  * to be told is appended to `notes`. DPC_ENOTFOUND, DPC_EBUSY while a run holds the source,

@@ -250,6 +250,19 @@ holds_fork_alone(const struct dpc_run_folder *folder)
     return has(folder, DPC_ORIGIN_LOG) && !has(folder, "run.json") && !has_begun(folder);
 }
 
+/* What would stop the new run is told while the earlier one is still there. What a fork refuses
+ * only the coordinator can tell, once it makes it. */
+static int
+clear(const struct dpc_training *training, const char *file,
+      const struct dpc_experiment *experiment, const struct dpc_run_folder *folder,
+      struct dpc_error *err)
+{
+    int rc = check_inputs(file, experiment, err);
+    if (rc == DPC_OK && training->from)
+        rc = dpc_origin_look(training->from, folder, err);
+    return rc == DPC_OK ? dpc_run_folder_clear(folder, err) : rc;
+}
+
 /* Nothing of a first start stays behind when its corpus or model is no good: the file may still
  * change. */
 static int
@@ -261,8 +274,8 @@ prepare(const struct dpc_training *training, const char *file,
     dpc_buf_init(&changes, 0);
     int rc = DPC_OK;
     if (fresh || holds_fork_alone(folder))
-        rc = dpc_run_folder_clear(folder, &err);
-    if (rc == DPC_OK && !has_begun(folder))
+        rc = clear(training, file, experiment, folder, &err);
+    else if (!has_begun(folder))
         rc = check_inputs(file, experiment, &err);
     if (rc == DPC_OK && training->from)
         rc = take_origin(training, file, folder, &err);

@@ -37,6 +37,22 @@ check 'and left alone' [ "$(ls other)" = file ]
 run_to_end run dipaco run tiny.yaml --dir run
 check 'the run itself goes on to its end' [ "$status" = 0 ]
 
+# --- What --fresh begins with is looked at before it removes what there was.
+fresh_is_refused() { # WORDS STATUS COMMAND...
+    fresh_words=$1
+    fresh_status=$2
+    shift 2
+    run_to_end refused "$@" --dir run --fresh
+    check "--fresh $fresh_words is refused" [ "$status" = "$fresh_status" ]
+    check 'and the earlier run is still there' [ -s run/report/report.json ]
+}
+make_experiment typo.yaml 's/corpus: corpus/corpus: corpsu/'
+fresh_is_refused 'without a corpus' 1 dipaco run typo.yaml
+fresh_is_refused 'from the run itself' 4 dipaco run tiny.yaml --from run
+fresh_is_refused 'from a run that is none' 1 dipaco run tiny.yaml --from nowhere
+run_to_end run dipaco run tiny.yaml --dir run
+check 'it tells its result again' [ "$status" = 0 ]
+
 sed -i 's/steps: 600,/steps: 20,/' tiny.yaml
 run_to_end fresh dipaco run tiny.yaml --dir run --fresh
 check '--fresh begins anew with another file' [ "$status" = 0 ]
