@@ -161,10 +161,25 @@ row_error(const struct dpc_comparison *comparison, uint32_t row, const char *key
     return dpc_keys_error(comparison->yaml, path, err, DPC_EINVAL, "%s", text);
 }
 
+static bool
+sets(const struct dpc_comparison *comparison, const struct dpc_comparison_row *row, const char *key)
+{
+    for (size_t i = 0; row->set && i < dpc_yaml_count(row->set); i++) {
+        const char *text = dpc_yaml_text(dpc_yaml_key_at(comparison->yaml, row->set, i));
+        if (text && strcmp(text, key) == 0)
+            return true;
+    }
+    return false;
+}
+
 static int
 check_row(const struct dpc_comparison *comparison, uint32_t index, struct dpc_error *err)
 {
     const struct dpc_comparison_row *row = &comparison->rows[index];
+    if (comparison->seeds_count && sets(comparison, row, "seed"))
+        return row_error(comparison, index, "set.seed", err,
+                         "has no effect, since every row is trained with each of \"seeds\": leave "
+                         "one of the two out");
     int before = dpc_comparison_find(comparison, row->name);
     if (before < (int)index)
         return row_error(comparison, index, "name", err,

@@ -133,6 +133,26 @@ keys_of_a_row_stand_over_the_base(void)
     temp_remove(&temp);
 }
 
+/* Without seeds of all rows. */
+static void
+a_row_may_have_a_seed_of_its_own(void)
+{
+    struct dpc_comparison_runs runs;
+    struct dpc_error err = {0};
+    set_up();
+    struct dpc_comparison *comparison = load("comparison: c\nbase: base.yaml\nrows:\n  - {name: "
+                                             "a}\n  - {name: b, set: {seed: 9}}\n",
+                                             &err);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(comparison);
+    CU_ASSERT_EQUAL_FATAL(dpc_comparison_make_runs(comparison, &runs, &err), DPC_OK);
+    CU_ASSERT_EQUAL(runs.count, 2);
+    CU_ASSERT_EQUAL(runs.runs[runs.of[0][0]].experiment.seed, 5);
+    CU_ASSERT_EQUAL(runs.runs[runs.of[1][0]].experiment.seed, 9);
+    dpc_comparison_runs_done(&runs);
+    dpc_comparison_destroy(comparison);
+    temp_remove(&temp);
+}
+
 /* Four paths of 6 rounds of 10 steps are 240 steps: 24 rounds of one path. */
 static void
 equal_tokens_make_more_rounds(void)
@@ -293,6 +313,9 @@ mistakes_are_named(void)
         {"comparison: c\nbase: base.yaml\nseeds: []\nrows: [{name: a}]\n", "1 to 16"},
         {"comparison: c\nbase: base.yaml\nrows: [{name: a, set: 7}]\n",
          "compare.yaml:3: \"rows[0].set\" needs a map"},
+        {"comparison: c\nbase: base.yaml\nseeds: [1]\nrows: [{name: a}, {name: b, set: {seed: "
+         "2}}]\n",
+         "compare.yaml:4: \"rows[1].set.seed\" has no effect"},
     };
     set_up();
     for (size_t i = 0; i < sizeof mistakes / sizeof *mistakes; i++) {
@@ -338,6 +361,7 @@ static const struct dpc_test tests[] = {
     {"rows are read", rows_are_read},
     {"rows that ask for the same share a run", rows_that_ask_for_the_same_share_a_run},
     {"keys of a row stand over the base", keys_of_a_row_stand_over_the_base},
+    {"a row may have a seed of its own", a_row_may_have_a_seed_of_its_own},
     {"equal tokens make more rounds", equal_tokens_make_more_rounds},
     {"another corpus is another run", another_corpus_is_another_run},
     {"another model to begin as is another run", another_model_to_begin_as_is_another_run},
