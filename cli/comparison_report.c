@@ -527,12 +527,25 @@ seeds_finished(const struct dpc_comparison_results *results, const struct result
     return count;
 }
 
+/* A bar in it would begin another cell, and a backslash at its end would keep this one open. */
+static void
+put_title(const struct dpc_comparison_row *row, struct dpc_buf *out)
+{
+    for (const char *at = row->title; *at; at++) {
+        if (*at == '|' || *at == '\\')
+            dpc_buf_put_u8(out, '\\');
+        dpc_buf_put_u8(out, (uint8_t)*at);
+    }
+}
+
 static void
 put_row(const struct dpc_comparison_results *results, uint32_t index, struct dpc_buf *out)
 {
     const struct result *result = &results->rows[index];
     char first[64], step[64];
-    dpc_buf_printf(out, "| %s | ", result->row->title);
+    dpc_buf_printf(out, "| ");
+    put_title(result->row, out);
+    dpc_buf_printf(out, " | ");
     if (!result->finished) {
         dpc_buf_printf(out, "%" PRIu32 " of %" PRIu32 " seeds trained | | | | | | | | | | | |\n",
                        seeds_finished(results, result), results->seeds);
@@ -540,12 +553,12 @@ put_row(const struct dpc_comparison_results *results, uint32_t index, struct dpc
     }
     dpc_buf_printf(out, "%.3f | %.3f | %s |", perplexity(results, result),
                    bits_per_byte(results, result), show_step(&result->first, first));
-    if (result->against.row > 0)
-        dpc_buf_printf(out, " %s%s%s to %s |", is_shown(&result->against) ? "**" : "",
-                       show_step(&result->against, step), is_shown(&result->against) ? "**" : "",
-                       results->rows[result->against.row].row->title);
-    else
-        dpc_buf_printf(out, " |");
+    if (result->against.row > 0) {
+        dpc_buf_printf(out, " %s%s%s to ", is_shown(&result->against) ? "**" : "",
+                       show_step(&result->against, step), is_shown(&result->against) ? "**" : "");
+        put_title(results->rows[result->against.row].row, out);
+    }
+    dpc_buf_printf(out, " |");
     put_figures(results, result, out);
 }
 
@@ -558,12 +571,11 @@ put_block(const struct dpc_comparison_results *results, const char *title,
         members += belongs(results, i);
     if (members == 0)
         return;
-    dpc_buf_printf(
-        out,
-        "## %s\n\n| model | perplexity | bits per byte | to %s | step | steps of a path | "
-        "tokens | training FLOPs | FLOPs a token | parameters of a path | in total | "
-        "bytes a round | time |\n|---|---|---|---|---|---|---|---|---|---|---|---|---|\n",
-        title, results->rows[0].row->title);
+    dpc_buf_printf(out, "## %s\n\n| model | perplexity | bits per byte | to ", title);
+    put_title(results->rows[0].row, out);
+    dpc_buf_printf(out, " | step | steps of a path | tokens | training FLOPs | FLOPs a token | "
+                        "parameters of a path | in total | bytes a round | time |\n"
+                        "|---|---|---|---|---|---|---|---|---|---|---|---|---|\n");
     for (uint32_t i = 0; i < results->comparison->rows_count; i++) {
         if (belongs(results, i))
             put_row(results, i, out);

@@ -269,6 +269,27 @@ files_say_the_same_figures(void)
     tear_down(&rig);
 }
 
+static void
+a_title_stays_in_its_cell(void)
+{
+    struct rig rig;
+    struct dpc_error err = {0};
+    set_up(&rig);
+    finish_all(&rig);
+    (void)snprintf(rig.comparison->rows[DENSE].title, sizeof rig.comparison->rows[DENSE].title,
+                   "p(a|b)");
+    (void)snprintf(rig.comparison->rows[GRID].title, sizeof rig.comparison->rows[GRID].title,
+                   "2 | 2\\");
+    struct dpc_comparison_results *results = load(&rig);
+    CU_ASSERT_EQUAL(dpc_comparison_results_write(results, temp_path(&rig.temp, "."), &err), DPC_OK);
+    CU_ASSERT_TRUE(file_says(&rig, "compare.md", "| bits per byte | to p(a\\|b) | step |"));
+    CU_ASSERT_TRUE(file_says(&rig, "compare.md", "| p(a\\|b) | "));
+    CU_ASSERT_TRUE(file_says(&rig, "compare.md", "| 2 \\| 2\\\\ | 6.000 |"));
+    CU_ASSERT_TRUE(file_says(&rig, "compare.md", "** to 2 \\| 2\\\\ |"));
+    dpc_comparison_results_destroy(results);
+    tear_down(&rig);
+}
+
 /* Perplexities of other tokens do not compare: steps to them, and the picture, are of bits per
  * byte. */
 static void
@@ -355,6 +376,7 @@ static const struct dpc_test tests[] = {
     {"new routes are paid for", new_routes_are_paid_for},
     {"blocks are of equal steps and equal tokens", blocks_are_of_equal_steps_and_equal_tokens},
     {"files say the same figures", files_say_the_same_figures},
+    {"a title stays in its cell", a_title_stays_in_its_cell},
     {"rows of other tokens compare by the byte", rows_of_other_tokens_compare_by_the_byte},
     {"unfinished rows are told", unfinished_rows_are_told},
     {"numbers that no run comes to are damage", numbers_that_no_run_comes_to_are_damage},
