@@ -52,6 +52,7 @@ struct compare {
     struct dpc_comparison_runs runs;
     char folder[DPC_PATH_MAX]; /* absolute */
     bool *trained;             /* runs of this command that have ended well */
+    bool held;                 /* the last one tried is under way elsewhere */
     uint32_t failed;
 };
 
@@ -213,6 +214,7 @@ train(struct compare *compare, uint32_t index, int *ret_signal)
         rc = dpc_comparison_run_folder(compare->folder, run, path, &err);
     if (rc == DPC_OK)
         rc = dpc_run_folder_open(path, &folder, &err);
+    compare->held = rc == DPC_EBUSY;
     if (rc != DPC_OK)
         return dpc_complain_error(compare->call, &err);
     bool shares =
@@ -225,14 +227,20 @@ train(struct compare *compare, uint32_t index, int *ret_signal)
     return status;
 }
 
-/* Some failures stay: a run in strict mode goes on only under the release that began it. */
+/* Some failures stay: a run in strict mode goes on only under the release that began it. What is
+ * under way elsewhere has not failed, and nobody should remove it. */
 static void
 tell_failed(struct compare *compare, const struct dpc_comparison_run *run)
 {
     char path[DPC_PATH_MAX];
     struct dpc_error err;
     compare->failed++;
-    if (dpc_comparison_run_folder(compare->folder, run, path, &err) == DPC_OK)
+    if (compare->held)
+        fprintf(stderr,
+                "%s: %s, seed %" PRIu64 ", is left to who trains it: once that has ended, the same "
+                "command goes on\n",
+                compare->call->name, run->experiment.name, run->experiment.seed);
+    else if (dpc_comparison_run_folder(compare->folder, run, path, &err) == DPC_OK)
         fprintf(stderr,
                 "%s: %s, seed %" PRIu64 ", failed: the same command tries it again; to begin it "
                 "anew, remove \"%s\"\n",

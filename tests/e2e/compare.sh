@@ -142,6 +142,22 @@ check 'versions are those of a run by itself' same_versions alone "shared/runs/$
 check 'and so are losses' cmp -s alone/report/documents.tsv \
     "shared/runs/$(run_of plain)/report/documents.tsv"
 
+# --- A run that somebody trains already is left to him: nobody is told to remove it.
+sed 's/steps: 20,/steps: 600,/' tiny.yaml >slow.yaml
+printf 'comparison: held\nbase: slow.yaml\nrows: [{name: slow}]\n' >held.yaml
+start_run first dipaco compare held.yaml --dir held
+wait_for 60 'its state' sh -c 'ls held/runs/*/run.json'
+busy=$(echo held/runs/*)
+hold_in_training "$busy"
+run_to_end second dipaco compare held.yaml --dir held
+check 'a run that is held is no result' [ "$status" = 1 ]
+check 'who holds it is told' grep -q "another dipaco run holds \".*/$busy\"" second.err
+check 'and to wait' grep -q 'slow, seed 7, is left to who trains it' second.err
+check 'not to remove it' sh -c '! grep -q remove second.err'
+kill -TERM "$supervisor"
+release_workers "$busy"
+end_run
+
 # --- What is refused.
 sed 's/modules: 4/modules: 0/' table.yaml >bad.yaml
 run_to_end bad dipaco compare bad.yaml --dir bad
