@@ -241,31 +241,52 @@ read_open_file(const struct dpc_vfs *vfs, struct dpc_vfs_file *file, size_t byte
     return DPC_OK;
 }
 
-/* Reading one says input/output error, as a bad disk does. */
-static bool
-is_folder(const char *path)
+/* Reading a folder says input/output error, as a bad disk does, and a pipe has no size: it would be
+ * taken for an empty file. NULL: neither. */
+static const char *
+odd_kind(const char *path)
 {
     struct stat facts;
-    return stat(path, &facts) == 0 && S_ISDIR(facts.st_mode);
+    if (stat(path, &facts) != 0)
+        return NULL;
+    if (S_ISFIFO(facts.st_mode))
+        return "it is a pipe: save what comes through it as a file";
+    return S_ISDIR(facts.st_mode) ? "it is a folder" : NULL;
+}
+
+static int
+read_file(const struct dpc_vfs *vfs, const char *path, size_t bytes_max, uint8_t **ret_bytes,
+          size_t *ret_len)
+{
+    struct dpc_vfs_file *file;
+    int code = vfs->ops->open(vfs, path, DPC_VFS_READ, &file);
+    if (code != DPC_OK)
+        return code;
+    code = read_open_file(vfs, file, bytes_max, ret_bytes, ret_len);
+    vfs->ops->close(file);
+    return code;
 }
 
 int
 dpc_vfs_read_file(const struct dpc_vfs *vfs, const char *path, size_t bytes_max,
                   uint8_t **ret_bytes, size_t *ret_len, struct dpc_error *err)
 {
-    struct dpc_vfs_file *file;
-    int code = vfs->ops->open(vfs, path, DPC_VFS_READ, &file);
-    if (code == DPC_OK) {
-        code = read_open_file(vfs, file, bytes_max, ret_bytes, ret_len);
-        vfs->ops->close(file);
+    uint8_t *bytes = NULL;
+    size_t len = 0;
+    int code = read_file(vfs, path, bytes_max, &bytes, &len);
+    bool nothing = code == DPC_EIO || (code == DPC_OK && len == 0);
+    const char *kind = nothing ? odd_kind(path) : NULL;
+    if (kind) {
+        dpc_free(bytes);
+        return dpc_error_set(err, DPC_EINVAL, "could not read \"%s\": %s", path, kind);
     }
-    if (code == DPC_EIO && is_folder(path))
-        return dpc_error_set(err, DPC_EINVAL, "could not read \"%s\": it is a folder", path);
     if (code == DPC_ELIMIT)
         return dpc_error_set(err, code, "could not read \"%s\": it is larger than %zu bytes", path,
                              bytes_max);
     if (code != DPC_OK)
         return dpc_error_set(err, code, "could not read \"%s\": %s", path, dpc_error_words(code));
+    *ret_bytes = bytes;
+    *ret_len = len;
     return DPC_OK;
 }
 

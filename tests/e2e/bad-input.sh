@@ -27,6 +27,10 @@ expect 'a word that is none' 2 'bad.yaml:[0-9]+.*transfer.upload.*needed is one 
 run_to_end run dipaco run none.yaml --dir bad
 expect 'no file' 2 'none.yaml'
 check 'nothing was made' [ ! -e bad ]
+mkfifo pipe
+cat bad.yaml >pipe &
+run_to_end run dipaco plan pipe
+expect 'a pipe' 2 'could not read "pipe": it is a pipe: save '
 
 # --- The corpus.
 make_experiment bad.yaml 's/corpus: corpus/corpus: nowhere/'

@@ -297,6 +297,28 @@ trees_are_removed(void)
     clean_up();
 }
 
+/* `dipaco plan <(sed ...)` was told that the file is empty. */
+static void
+a_pipe_is_no_empty_file(void)
+{
+    uint8_t *bytes = NULL;
+    size_t len = 0;
+    struct dpc_error err = {0};
+    int ends[2];
+    char path[64];
+    CU_ASSERT_EQUAL_FATAL(pipe(ends), 0);
+    CU_ASSERT_EQUAL(write(ends[1], "text", 4), 4);
+    (void)snprintf(path, sizeof path, "/proc/self/fd/%d", ends[0]);
+    CU_ASSERT_EQUAL(dpc_vfs_read_file(vfs, path, 10, &bytes, &len, &err), DPC_EINVAL);
+    CU_ASSERT_PTR_NULL(bytes);
+    CU_ASSERT_PTR_NOT_NULL(strstr(err.text, "it is a pipe: save what"));
+    (void)close(ends[0]);
+    (void)close(ends[1]);
+    CU_ASSERT_EQUAL_FATAL(dpc_vfs_read_file(vfs, "/dev/null", 10, &bytes, &len, &err), DPC_OK);
+    CU_ASSERT_EQUAL(len, 0);
+    dpc_free(bytes);
+}
+
 static const struct dpc_test tests[] = {
     {"bytes are written and read at offsets", bytes_are_written_and_read_at_offsets},
     {"opening says what is wrong", opening_says_what_is_wrong},
@@ -304,6 +326,7 @@ static const struct dpc_test tests[] = {
     {"names are listed, renamed and removed", names_are_listed_renamed_and_removed},
     {"trees are removed", trees_are_removed},
     {"whole files are read within a limit", whole_files_are_read_within_a_limit},
+    {"a pipe is no empty file", a_pipe_is_no_empty_file},
     {"a failed write leaves the old file", a_failed_write_leaves_the_old_file_and_no_rest},
     {"a full disk is ENOSPACE", a_full_disk_is_enospace},
     {"failures of writing a file are named", failures_of_writing_a_file_are_named},
