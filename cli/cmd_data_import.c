@@ -140,20 +140,14 @@ print_stats(const struct dpc_import_stats *stats, const char *out, bool pieces, 
                stats->vocab);
 }
 
-/* On standard error, so that counts stay what a program reads. A file's name and what stands in it
- * may hold anything. */
+/* On standard error, so that counts stay what a program reads. */
 static void
 tell_left_out(const struct dpc_call *call, const struct dpc_import_stats *stats)
 {
-    struct dpc_buf first;
-    if (stats->no_json == 0)
-        return;
-    dpc_buf_init(&first, 0);
-    dpc_text_clean(stats->no_json_first.text, strlen(stats->no_json_first.text), &first);
-    (void)dpc_complain(call, DPC_EXIT_OK,
-                       "left out %" PRIu64 " lines that are no JSON, the first of them %s",
-                       stats->no_json, dpc_buf_text(&first));
-    dpc_buf_done(&first);
+    if (stats->no_json)
+        (void)dpc_complain(call, DPC_EXIT_OK,
+                           "left out %" PRIu64 " lines that are no JSON, the first of them %s",
+                           stats->no_json, stats->no_json_first.text);
 }
 
 static int

@@ -12,6 +12,7 @@
 #include "base/alloc.h"
 #include "base/buf.h"
 #include "base/nearest.h"
+#include "cli/text.h"
 
 /* One command line on its way through the tables. */
 struct parse {
@@ -386,15 +387,20 @@ dpc_program_main(const struct dpc_program *program, int argc, char **argv)
 
 /* --- Texts. */
 
+/* A name or a line of a file from elsewhere may stand in it: it must not draw on this terminal. */
 int
 dpc_complain(const struct dpc_call *call, int exit_code, const char *format, ...)
 {
+    char text[2 * DPC_ERROR_TEXT_MAX];
+    struct dpc_buf clean;
     va_list list;
     va_start(list, format);
-    fprintf(stderr, "%s: ", call->name);
-    vfprintf(stderr, format, list);
-    fputc('\n', stderr);
+    (void)vsnprintf(text, sizeof text, format, list);
     va_end(list);
+    dpc_buf_init(&clean, 0);
+    dpc_text_clean(text, dpc_text_cut(text, strlen(text)), &clean);
+    fprintf(stderr, "%s: %s\n", call->name, dpc_buf_text(&clean));
+    dpc_buf_done(&clean);
     return exit_code;
 }
 

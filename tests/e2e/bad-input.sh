@@ -48,6 +48,10 @@ check 'and in its JSON' grep -q '"no_json": 1' odd.json
 printf 'text\n' >odd.jsonl
 run_to_end run dipaco data import odd.jsonl --out odd
 expect 'no JSON lines at all' 1 'could not import "odd.jsonl", line 1: '
+printf '\033[31mred\n' >odd.jsonl
+run_to_end run dipaco data import odd.jsonl --out odd
+expect 'what would draw on the terminal' 1 'could not import "odd.jsonl", line 1: '
+check 'and does not' sh -c '! grep -q "$1" run.err' - "$(printf '\033')"
 printf '{"text": "short"}\n{"text": "tiny"}\n' >short.jsonl
 dipaco data import short.jsonl --out short >/dev/null || fail 'import of short documents'
 make_experiment bad.yaml 's/corpus: corpus/corpus: short/'
