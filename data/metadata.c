@@ -25,6 +25,7 @@ struct place {
     uint32_t column; /* of the field */
 };
 
+/* Spreadsheets end lines with a carriage return, too: it is no part of the last cell. */
 static char *
 next_line(struct place *place)
 {
@@ -35,6 +36,9 @@ next_line(struct place *place)
     place->rest = end ? end + 1 : NULL;
     if (end)
         *end = 0;
+    size_t len = strlen(line);
+    if (len && line[len - 1] == '\r')
+        line[len - 1] = 0;
     place->line++;
     return line;
 }
@@ -115,6 +119,14 @@ read_row(struct dpc_metadata *metadata, const struct place *place, char *line,
     return DPC_OK;
 }
 
+/* And they begin the file with a byte order mark. */
+static char *
+without_mark(char *text)
+{
+    static const char mark[] = "\xEF\xBB\xBF";
+    return text + (strncmp(text, mark, sizeof mark - 1) == 0 ? sizeof mark - 1 : 0);
+}
+
 static int
 read_rows(struct dpc_metadata *metadata, struct place *place, struct dpc_error *err)
 {
@@ -177,7 +189,7 @@ dpc_metadata_load(const char *corpus, const char *field, uint32_t documents,
         metadata->names = dpc_alloc(DPC_METADATA_VALUES_MAX, sizeof *metadata->names);
         metadata->values = dpc_alloc(documents ? documents : 1, sizeof *metadata->values);
         memset(metadata->values, 0xff, documents * sizeof *metadata->values);
-        place.rest = metadata->text;
+        place.rest = without_mark(metadata->text);
         code = read_rows(metadata, &place, err);
     }
     if (code != DPC_OK)

@@ -32,6 +32,25 @@ values_are_numbered_as_they_appear(void)
     dpc_metadata_destroy(metadata);
 }
 
+/* As spreadsheets save it. The last column was not found, by a name that looks like its own. */
+static void
+a_mark_and_carriage_returns_are_no_text(void)
+{
+    struct dpc_metadata *metadata;
+    struct dpc_error err = {0};
+    int code = load("\xEF\xBB\xBF"
+                    "id\tlanguage\r\n0\tde\r\n1\tpl\r\n2\t\r\n3\tde",
+                    "language", &metadata, &err);
+    CU_ASSERT_STRING_EQUAL(err.text, "");
+    CU_ASSERT_EQUAL_FATAL(code, DPC_OK);
+    CU_ASSERT_EQUAL(dpc_metadata_values(metadata), 2);
+    CU_ASSERT_EQUAL(dpc_metadata_value(metadata, 0), 0);
+    CU_ASSERT_EQUAL(dpc_metadata_value(metadata, 1), 1);
+    CU_ASSERT_EQUAL(dpc_metadata_value(metadata, 2), DPC_METADATA_MISSING);
+    CU_ASSERT_EQUAL(dpc_metadata_value(metadata, 3), 0);
+    dpc_metadata_destroy(metadata);
+}
+
 static void
 what_is_wrong_is_named(void)
 {
@@ -92,6 +111,7 @@ the_file_is_found_beside_the_token_file(void)
 
 static const struct dpc_test tests[] = {
     {"values are numbered as they appear", values_are_numbered_as_they_appear},
+    {"a mark and carriage returns are no text", a_mark_and_carriage_returns_are_no_text},
     {"what is wrong is named", what_is_wrong_is_named},
     {"a file with a zero byte is refused", a_file_with_a_zero_byte_is_refused},
     {"the file is found beside the token file", the_file_is_found_beside_the_token_file},
