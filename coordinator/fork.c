@@ -3,8 +3,11 @@
  * what that names must be there; of history what the source still keeps comes along. */
 #include "coordinator/fork.h"
 
+#include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/alloc.h"
 #include "coordinator/core/keep.h"
@@ -116,6 +119,34 @@ note_name(void *context, const char *name)
     *(bool *)context = true;
 }
 
+/* What is made beside a folder gets its name by a rename, which wants the name itself: without a
+ * slash behind it, and not that of a link. */
+static int
+name_target(const char *to, char ret_to[static DPC_PATH_MAX], struct dpc_error *err)
+{
+    char path[PATH_MAX];
+    if (!realpath(to, path))
+        (void)snprintf(path, sizeof path, "%s", to);
+    size_t len = strlen(path);
+    while (len > 1 && path[len - 1] == '/')
+        path[--len] = 0;
+    if (len == 0 || len >= DPC_PATH_MAX)
+        return dpc_error_set(err, DPC_ELIMIT,
+                             "\"%.200s\" is no name for a folder, or too long a one", to);
+    memcpy(ret_to, path, len + 1);
+    return DPC_OK;
+}
+
+/* No rename reaches it, and what is made beside it lies on another disk. */
+static bool
+is_mounted(const char *to)
+{
+    char parent[DPC_PATH_MAX];
+    struct stat own, above;
+    dpc_path_folder(to, parent, sizeof parent);
+    return stat(to, &own) == 0 && stat(parent, &above) == 0 && own.st_dev != above.st_dev;
+}
+
 static int
 check_target(const char *to, struct dpc_error *err)
 {
@@ -126,9 +157,13 @@ check_target(const char *to, struct dpc_error *err)
     if (code != DPC_OK)
         return dpc_error_set(err, code, "could not look into \"%s\": %s", to,
                              dpc_error_words(code));
-    return used ? dpc_error_set(err, DPC_EEXIST,
-                                "the folder \"%s\" is not empty: name a new one, or empty it", to)
-                : DPC_OK;
+    if (used)
+        return dpc_error_set(err, DPC_EEXIST,
+                             "the folder \"%s\" is not empty: name a new one, or empty it", to);
+    if (is_mounted(to))
+        return dpc_error_set(err, DPC_EINVAL,
+                             "\"%s\" is where a file system is mounted: name a folder in it", to);
+    return DPC_OK;
 }
 
 /* Reading would make nothing, but say what is wrong in words of the database. */
@@ -214,9 +249,12 @@ dpc_fork_make(const char *from, uint32_t round, const char *experiment_file, con
 {
     struct dpc_experiment *experiment = dpc_alloc(1, sizeof *experiment);
     struct dpc_forked forked = {0};
+    char target[DPC_PATH_MAX];
     int code = dpc_experiment_load(experiment_file, experiment, err);
     if (code == DPC_OK)
-        code = make(from, round, experiment_file, experiment, to, &forked, err);
+        code = name_target(to, target, err);
+    if (code == DPC_OK)
+        code = make(from, round, experiment_file, experiment, target, &forked, err);
     dpc_free(experiment);
     if (code != DPC_OK)
         return dpc_error_prefix(err, code, "could not go on from \"%s\"", from);

@@ -141,6 +141,20 @@ fork_store operator --fork run
 check 'and so is no store' [ "$status" != 0 ]
 fork_store operator --round 3
 check 'a round belongs to a fork' [ "$status" = 2 ]
+mkdir empty linked
+ln -s linked link
+for name in new/ empty/ link; do
+    run_to_end named dipaco-coordinator --dir "$name" --experiment tiny.yaml --fork run/coordinator
+    check "a folder by whichever name: $name" [ -e "$name/db/CURRENT" ]
+    check "and nothing is left beside it: $name" [ ! -e "$name.forking" ]
+done
+mkdir disk
+if [ "$(id -u)" -eq 0 ] && mount -t tmpfs -o size=1m tmpfs disk 2>/dev/null; then
+    run_to_end disk dipaco-coordinator --dir disk --experiment tiny.yaml --fork run/coordinator
+    umount disk
+    check 'a disk itself is refused before anything is made' [ ! -e disk.forking ]
+    check 'with the way out' grep -q 'name a folder in it' disk.err
+fi
 
 find run/coordinator -type f -exec cksum {} + | sort >after.sums
 check 'the source is as it was' cmp -s before.sums after.sums
