@@ -7,7 +7,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
+#include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
@@ -331,6 +333,22 @@ dpc_vfs_remove_tree(const char *path, struct dpc_error *err)
     if (nftw(path, remove_entry, 32, FTW_DEPTH | FTW_PHYS | FTW_MOUNT) == 0 || errno == ENOENT)
         return DPC_OK;
     return dpc_error_set_errno(err, errno, "could not remove \"%s\"", path);
+}
+
+static int
+remove_below(const char *path, const struct stat *about, int kind, struct FTW *place)
+{
+    return place->level ? remove_entry(path, about, kind, place) : 0;
+}
+
+int
+dpc_vfs_empty_folder(const char *path, struct dpc_error *err)
+{
+    char folder[PATH_MAX];
+    if (realpath(path, folder) &&
+        nftw(folder, remove_below, 32, FTW_DEPTH | FTW_PHYS | FTW_MOUNT) == 0)
+        return DPC_OK;
+    return dpc_error_set_errno(err, errno, "could not empty \"%s\"", path);
 }
 
 static int

@@ -82,6 +82,8 @@ int dpc_vfs_make_folder(const struct dpc_vfs *vfs, const char *path,
 /* Removes a folder with all that is in it, or a file; nothing when there is none. On the machine's
  * own disk, and on the one file system that it is on; links are not followed. */
 int dpc_vfs_remove_tree(const char *path, struct dpc_error *err);
+/* Likewise all that is in a folder, which stays, also one that `path` is a link to. */
+int dpc_vfs_empty_folder(const char *path, struct dpc_error *err);
 
 /* Makes a folder and those above it that are missing, so that they are there after a power loss,
  * too: each is named in a folder that is synced, this one also when it exists already. */

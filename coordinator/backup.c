@@ -182,12 +182,15 @@ dpc_backup_make(const struct dpc_backup_source *source, const char *folder,
     int code = refuse_inside(folder, source->store_folder, err);
     if (code == DPC_OK)
         code = dpc_store_backup(source->store, folder, &counts, err);
-    if (code == DPC_OK)
-        code = copy_keys(source->key_file, source->workers_folder, folder, err);
-    if (code == DPC_OK)
-        code = write_marker(source, folder, &counts, err);
     if (code != DPC_OK)
         return dpc_error_prefix(err, code, "could not make the backup");
+    code = copy_keys(source->key_file, source->workers_folder, folder, err);
+    if (code == DPC_OK)
+        code = write_marker(source, folder, &counts, err);
+    if (code != DPC_OK) {
+        (void)dpc_vfs_empty_folder(folder, NULL);
+        return dpc_error_prefix(err, code, "could not make the backup");
+    }
     *ret_counts = counts;
     return DPC_OK;
 }

@@ -17,7 +17,7 @@ struct dpc_backup_source {
     const char *key_file, *workers_folder;
 };
 
-/* Into `folder`, made or empty, of an absolute name. */
+/* Into `folder`, made or empty, of an absolute name. What failed leaves it empty. */
 int dpc_backup_make(const struct dpc_backup_source *source, const char *folder,
                     struct dpc_backup_counts *ret_counts, struct dpc_error *err) DPC_MUST_CHECK;
 

@@ -143,16 +143,12 @@ derive_head(const struct dpc_store_paths *paths, struct dpc_error *err)
     return code == DPC_ENOTFOUND ? DPC_OK : code;
 }
 
-int
-dpc_store_backup(struct dpc_store *store, const char *folder, struct dpc_backup_counts *ret_counts,
-                 struct dpc_error *err)
+static int
+copy_parts(struct dpc_store *store, const char *folder, struct dpc_backup_counts *ret_counts,
+           struct dpc_error *err)
 {
     struct dpc_store_paths paths;
-    int code = dpc_store_writable(store, err);
-    if (code == DPC_OK)
-        code = make_empty(folder, err);
-    if (code == DPC_OK)
-        code = dpc_store_name_parts(folder, &paths, err);
+    int code = dpc_store_name_parts(folder, &paths, err);
     if (code == DPC_OK)
         code = store->kv->ops->checkpoint(store->kv, paths.db, err);
     if (code == DPC_OK)
@@ -160,6 +156,22 @@ dpc_store_backup(struct dpc_store *store, const char *folder, struct dpc_backup_
     if (code == DPC_OK)
         code = derive_head(&paths, err);
     return code == DPC_OK ? sync_folder(folder, err) : code;
+}
+
+/* Half a copy is of no use, but would fill a disk, and hold what sweeps remove of the store. */
+int
+dpc_store_backup(struct dpc_store *store, const char *folder, struct dpc_backup_counts *ret_counts,
+                 struct dpc_error *err)
+{
+    int code = dpc_store_writable(store, err);
+    if (code == DPC_OK)
+        code = make_empty(folder, err);
+    if (code != DPC_OK)
+        return code;
+    code = copy_parts(store, folder, ret_counts, err);
+    if (code != DPC_OK)
+        (void)dpc_vfs_empty_folder(folder, NULL);
+    return code;
 }
 
 /* --- Back. */

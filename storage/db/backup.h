@@ -18,7 +18,7 @@ struct dpc_backup_counts {
 
 /* Into `folder`, which is made; one that holds anything is refused (DPC_EEXIST). Records as of one
  * commit and all blobs that they name. Blob files are linked where `folder` lies on the same file
- * system, else copied and checked against their names. */
+ * system, else copied and checked against their names. What failed leaves it empty. */
 int dpc_store_backup(struct dpc_store *store, const char *folder,
                      struct dpc_backup_counts *ret_counts, struct dpc_error *err) DPC_MUST_CHECK;
 

@@ -34,6 +34,14 @@ for inside in link/coordinator/backup link/coordinator/backup/ link/coordinator/
     check "by whichever name: $inside" grep -q 'lies inside the store' linked.err
 done
 
+mv run/keys/workers run/keys/away
+run_to_end failed dipacoctl --dir run backup failed
+mv run/keys/away run/keys/workers
+check 'one that failed says why' grep -q 'could not copy the keys' failed.err
+check 'and leaves nothing of its copy' [ -z "$(ls failed)" ]
+run_to_end failed dipacoctl --dir run backup failed
+check 'so that it can be asked for again' [ "$status" = 0 ]
+
 # On another file system, where there is one.
 elsewhere=$(mktemp -d /dev/shm/dipaco-XXXXXX 2>/dev/null)
 if [ -n "$elsewhere" ] && [ "$(stat -c %d "$elsewhere")" != "$(stat -c %d .)" ]; then

@@ -319,9 +319,29 @@ a_pipe_is_no_empty_file(void)
     dpc_free(bytes);
 }
 
+/* The folder stays, also where a link names it. */
+static void
+a_folder_is_emptied(void)
+{
+    char folder[2 * DPC_PATH_MAX], inside[2 * DPC_PATH_MAX], link[2 * DPC_PATH_MAX];
+    struct dpc_error err;
+    make_root();
+    (void)snprintf(folder, sizeof folder, "%s/folder", root);
+    (void)snprintf(inside, sizeof inside, "%s/folder/a", root);
+    (void)snprintf(link, sizeof link, "%s/link", root);
+    CU_ASSERT_EQUAL_FATAL(dpc_vfs_make_lasting_folder(vfs, inside), DPC_OK);
+    CU_ASSERT_EQUAL_FATAL(symlink(folder, link), 0);
+    CU_ASSERT_EQUAL(dpc_vfs_empty_folder(link, &err), DPC_OK);
+    CU_ASSERT_FALSE(dpc_vfs_exists(vfs, inside));
+    CU_ASSERT_TRUE(dpc_vfs_exists(vfs, link));
+    CU_ASSERT_EQUAL(dpc_vfs_empty_folder(inside, &err), DPC_ENOTFOUND);
+    clean_up();
+}
+
 static const struct dpc_test tests[] = {
     {"bytes are written and read at offsets", bytes_are_written_and_read_at_offsets},
     {"opening says what is wrong", opening_says_what_is_wrong},
+    {"a folder is emptied", a_folder_is_emptied},
     {"folders are made with their parents", folders_are_made_with_their_parents},
     {"names are listed, renamed and removed", names_are_listed_renamed_and_removed},
     {"trees are removed", trees_are_removed},

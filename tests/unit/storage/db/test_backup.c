@@ -110,6 +110,34 @@ a_copy_is_the_store_of_one_instant(void)
 }
 
 static void
+note_name(void *context, const char *name)
+{
+    (void)name;
+    ++*(unsigned *)context;
+}
+
+/* It once kept its half of a copy: on a full disk that was in the way of every later backup. */
+static void
+a_backup_that_failed_leaves_its_folder_empty(void)
+{
+    char path[DPC_PATH_MAX];
+    unsigned names = 0;
+    set_up();
+    /* The database still fits below that name, names of blobs do not. */
+    (void)snprintf(path, sizeof path, "%s", copy_path);
+    while (strlen(path) < DPC_PATH_MAX - 100) {
+        size_t used = strlen(path), wanted = DPC_PATH_MAX - 60 - used;
+        (void)snprintf(path + used, sizeof path - used, "/%0*d", wanted < 200 ? (int)wanted : 200,
+                       0);
+    }
+    CU_ASSERT_EQUAL(dpc_store_backup(store, path, &counts, &err), DPC_ELIMIT);
+    CU_ASSERT_PTR_NOT_NULL(strstr(err.text, "could not open blob folder"));
+    CU_ASSERT_EQUAL(dpc_vfs_posix.ops->list(&dpc_vfs_posix, path, note_name, &names), DPC_OK);
+    CU_ASSERT_EQUAL(names, 0);
+    tear_down();
+}
+
+static void
 a_restored_store_goes_on_with_another_incarnation(void)
 {
     set_up();
@@ -206,6 +234,7 @@ a_folder_that_is_no_store_is_not_restored(void)
 static const struct dpc_test tests[] = {
     {"a blob that moves meanwhile is no fault", a_blob_that_moves_meanwhile_is_no_fault},
     {"a copy is the store of one instant", a_copy_is_the_store_of_one_instant},
+    {"a backup that failed leaves its folder empty", a_backup_that_failed_leaves_its_folder_empty},
     {"a restored store goes on with another incarnation",
      a_restored_store_goes_on_with_another_incarnation},
     {"a restore that was broken off is no store", a_restore_that_was_broken_off_is_no_store},
