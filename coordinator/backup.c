@@ -117,7 +117,7 @@ write_marker(const struct dpc_backup_source *source, const char *folder,
 }
 
 static int
-read_marker(const char *folder, struct dpc_error *err)
+read_marker(const char *folder, struct dpc_backup_counts *ret_counts, struct dpc_error *err)
 {
     char path[DPC_PATH_MAX];
     uint8_t *bytes = NULL;
@@ -137,9 +137,29 @@ read_marker(const char *folder, struct dpc_error *err)
         code = dpc_error_set(err, DPC_EVERSION,
                              "the backup \"%s\" is of a newer version: install a newer dipaco",
                              folder);
+    ret_counts->blobs = (uint64_t)dpc_json_integer(dpc_json_get(root, "blobs"), 0);
+    ret_counts->bytes = (uint64_t)dpc_json_integer(dpc_json_get(root, "bytes"), 0);
     dpc_json_destroy(root);
     dpc_free(bytes);
     return code;
+}
+
+/* One that was brought here from another machine may have lost files on its way, which nobody would
+ * miss before a worker asks for them. */
+static int
+check_whole(const char *folder, struct dpc_error *err)
+{
+    struct dpc_backup_counts made = {0}, there = {0};
+    int code = read_marker(folder, &made, err);
+    if (code == DPC_OK)
+        code = dpc_store_backup_count(folder, &there, err);
+    if (code != DPC_OK || (there.blobs >= made.blobs && there.bytes >= made.bytes))
+        return code;
+    return dpc_error_set(err, DPC_ECORRUPT,
+                         "the backup \"%.200s\" is not whole: it was made with %" PRIu64
+                         " blobs in files of %" PRIu64 " bytes, and has %" PRIu64 " of %" PRIu64
+                         " bytes: bring it here again, or take another backup",
+                         folder, made.blobs, made.bytes, there.blobs, there.bytes);
 }
 
 /* --- There and back. */
@@ -200,7 +220,7 @@ dpc_backup_restore(const char *folder, const char *to, struct dpc_backup_counts 
                    struct dpc_error *err)
 {
     char key[DPC_PATH_MAX], workers[DPC_PATH_MAX];
-    int code = read_marker(folder, err);
+    int code = check_whole(folder, err);
     if (code == DPC_OK)
         code = join(folder, key_name, key, err);
     if (code == DPC_OK)

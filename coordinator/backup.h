@@ -21,7 +21,8 @@ struct dpc_backup_source {
 int dpc_backup_make(const struct dpc_backup_source *source, const char *folder,
                     struct dpc_backup_counts *ret_counts, struct dpc_error *err) DPC_MUST_CHECK;
 
-/* Makes the coordinator's folder `to`, missing or empty, from the backup in `folder`. */
+/* Makes the coordinator's folder `to`, missing or empty, from the backup in `folder`. One that
+ * lacks what it was made with is refused (DPC_ECORRUPT) before anything is made. */
 int dpc_backup_restore(const char *folder, const char *to, struct dpc_backup_counts *ret_counts,
                        struct dpc_error *err) DPC_MUST_CHECK;
 

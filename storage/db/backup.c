@@ -176,6 +176,34 @@ dpc_store_backup(struct dpc_store *store, const char *folder, struct dpc_backup_
 
 /* --- Back. */
 
+static void
+count_one(void *context, const struct dpc_hash *hash, uint64_t bytes)
+{
+    struct dpc_backup_counts *counts = context;
+    (void)hash;
+    counts->blobs++;
+    counts->bytes += bytes;
+}
+
+int
+dpc_store_backup_count(const char *folder, struct dpc_backup_counts *ret_counts,
+                       struct dpc_error *err)
+{
+    struct dpc_store_paths paths;
+    struct dpc_blobs *blobs;
+    struct dpc_backup_counts counts = {0};
+    int code = dpc_store_name_parts(folder, &paths, err);
+    if (code == DPC_OK)
+        code = dpc_blobs_open_read(&dpc_vfs_posix, paths.blobs, &blobs, err);
+    if (code != DPC_OK)
+        return code;
+    code = dpc_blobs_list(blobs, count_one, &counts, err);
+    dpc_blobs_close(blobs);
+    if (code == DPC_OK)
+        *ret_counts = counts;
+    return code;
+}
+
 struct files {
     const char *from, *to;
     struct dpc_error *err;

@@ -22,6 +22,10 @@ struct dpc_backup_counts {
 int dpc_store_backup(struct dpc_store *store, const char *folder,
                      struct dpc_backup_counts *ret_counts, struct dpc_error *err) DPC_MUST_CHECK;
 
+/* The blob files that a copy has; `copied_bytes` is 0. */
+int dpc_store_backup_count(const char *folder, struct dpc_backup_counts *ret_counts,
+                           struct dpc_error *err) DPC_MUST_CHECK;
+
 /* Makes the store `to` from the copy `from`: each blob is checked against its name, and the store
  * gets a new random incarnation, so that leases of the old one are void. A folder `to` that holds
  * anything is refused (DPC_EEXIST). It is refused when it is opened before dpc_store_restored. */

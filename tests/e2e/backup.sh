@@ -61,6 +61,12 @@ rm -rf run/coordinator
 run_to_end none dipaco-coordinator --dir run/coordinator --restore run
 check 'a folder that is no backup is refused' grep -q 'holds no backup' none.err
 check 'and nothing is made' [ ! -e run/coordinator ]
+cp -r first partly
+rm "$(find partly/blobs -type f | head -n 1)"
+run_to_end partly dipaco-coordinator --dir run/coordinator --restore partly
+check 'a backup that lost a file on its way is refused' [ "$status" = 4 ]
+check 'with what is missing' grep -qE 'is not whole: it was made with [0-9]+ blobs' partly.err
+check 'and nothing is made of it' [ ! -e run/coordinator ]
 run_to_end restore dipaco-coordinator --dir run/coordinator --restore first
 [ "$status" = 0 ] || give_up "the restore ended with $status"
 run_to_end twice dipaco-coordinator --dir run/coordinator --restore first

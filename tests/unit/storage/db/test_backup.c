@@ -104,6 +104,9 @@ a_copy_is_the_store_of_one_instant(void)
     CU_ASSERT_EQUAL(counts.copied_bytes, 0);
     CU_ASSERT_EQUAL(commit_entry(3), DPC_OK);
     CU_ASSERT_EQUAL(check_store(copy_path, DPC_KV_READ_ONLY, 3), dpc_store_incarnation(store));
+    CU_ASSERT_EQUAL(dpc_store_backup_count(copy_path, &counts, &err), DPC_OK);
+    CU_ASSERT_EQUAL(counts.blobs, 1);
+    CU_ASSERT_EQUAL(counts.bytes, sizeof bytes);
     CU_ASSERT_EQUAL(dpc_store_backup(store, copy_path, &counts, &err), DPC_EEXIST);
     CU_ASSERT_PTR_NOT_NULL(strstr(err.text, "is not empty"));
     tear_down();
