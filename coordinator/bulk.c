@@ -208,7 +208,7 @@ blob_append(void *context, const struct dpc_hash *hash, uint64_t offset, const v
     int code = count_sent(serving, len, err);
     if (code == DPC_OK)
         code = dpc_store_blob_append(server->store, hash, offset, bytes, len, err);
-    return server_ran_out(server, code) ? refuse_for_want_of_room(server, err) : code;
+    return server_ran_out(server, code, err->text) ? refuse_for_want_of_room(server, err) : code;
 }
 
 static int
@@ -417,7 +417,7 @@ note_read(struct dpc_server *server, struct dpc_job *job)
 {
     struct dpc_reading *reading = server->reading;
     int code = job->code;
-    if (job->type == DPC_JOB_ARRIVAL && server_ran_out(server, code))
+    if (job->type == DPC_JOB_ARRIVAL && server_ran_out(server, code, job->error.text))
         job->code = refuse_for_want_of_room(server, &job->error);
     else if (code == DPC_OK)
         dpc_verified_add(reading->verified, &job->blob);

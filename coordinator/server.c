@@ -207,7 +207,7 @@ may_fail(struct dpc_server *server, const struct dpc_job *job)
     if (job->type == DPC_JOB_BACKUP || job->type == DPC_JOB_REFOLD)
         return !dpc_store_is_broken(server->store);
     if (job->type == DPC_JOB_SWEEP)
-        return server_ran_out(server, job->code);
+        return server_ran_out(server, job->code, job->error.text);
     return job->type == DPC_JOB_CHECK &&
            (job->code == DPC_ENOMEM || job->code == DPC_ELIMIT || job->code == DPC_ENOTFOUND);
 }
@@ -296,7 +296,8 @@ waits_for_room(struct dpc_server *server, const struct dpc_job *job)
 {
     if (job->type >= DPC_JOB_CHECK) /* that stores nothing which must be committed */
         return false;
-    return job->code == DPC_OK ? !server_has_room(server) : server_ran_out(server, job->code);
+    return job->code == DPC_OK ? !server_has_room(server)
+                               : server_ran_out(server, job->code, job->error.text);
 }
 
 static void

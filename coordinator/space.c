@@ -36,9 +36,26 @@ server_check_room(struct dpc_server *server, struct dpc_error *err)
     return dpc_error_set(err, DPC_ENOSPACE, "%.500s", text);
 }
 
+/* What failed may have been written to another disk, or want more than there is; or a quota is
+ * full.
+ */
+static bool
+lacks_room_elsewhere(const struct dpc_server *server)
+{
+    return server->space.reason[0] && server->space.free_bytes >= room_to_resume(server);
+}
+
 void
 server_tell_space(const struct dpc_server *server, char *ret_text, size_t size)
 {
+    if (lacks_room_elsewhere(server)) {
+        (void)snprintf(ret_text, size,
+                       "%.400s; the store's disk has %.1f MiB free, and this is tried again every "
+                       "%d s",
+                       server->space.reason, (double)server->space.free_bytes / (double)DPC_MIB,
+                       PAUSE_MS_MIN / 1000);
+        return;
+    }
     (void)snprintf(ret_text, size,
                    "the store's disk is full: %.1f MiB are free and it goes on with %.1f MiB; make "
                    "room on it or lower keep_rounds",
@@ -46,10 +63,12 @@ server_tell_space(const struct dpc_server *server, char *ret_text, size_t size)
                    (double)room_to_resume(server) / (double)DPC_MIB);
 }
 
+/* `reason`: of what failed; "": the disk is short. */
 static void
-pause_now(struct dpc_server *server)
+pause_now(struct dpc_server *server, const char *reason)
 {
     char text[DPC_TEXT_MAX];
+    (void)snprintf(server->space.reason, sizeof server->space.reason, "%s", reason);
     server->space.paused = true;
     server->space.swept = server->space.sweep_failed = false;
     server->space.paused_ms = dpc_clock_now_ms(&dpc_clock_system);
@@ -86,7 +105,7 @@ server_has_room(struct dpc_server *server)
     if (dpc_store_free_bytes(server->store, &space->free_bytes) != DPC_OK)
         return !space->paused; /* a write will tell */
     if (!space->paused && space->free_bytes < DPC_STORE_RESERVE_BYTES)
-        pause_now(server);
+        pause_now(server, "");
     else if (space->paused && space->free_bytes >= room_to_resume(server) &&
              dpc_clock_now_ms(&dpc_clock_system) - space->paused_ms >= PAUSE_MS_MIN)
         resume(server);
@@ -94,13 +113,13 @@ server_has_room(struct dpc_server *server)
 }
 
 bool
-server_ran_out(struct dpc_server *server, int code)
+server_ran_out(struct dpc_server *server, int code, const char *reason)
 {
     if (code != DPC_ENOSPACE || dpc_store_is_broken(server->store))
         return false;
     if (dpc_store_free_bytes(server->store, &server->space.free_bytes) == DPC_OK &&
         !server->space.paused)
-        pause_now(server);
+        pause_now(server, reason);
     return true;
 }
 

@@ -33,10 +33,11 @@ struct dpc_sweeps {
 /* A full disk (space.c). */
 struct dpc_space {
     bool paused;
-    bool swept, sweep_failed; /* since then */
-    int64_t paused_ms;        /* since when */
-    uint64_t free_bytes;      /* as last asked */
-    uint64_t put_off;         /* requests of workers that were told to come again */
+    bool swept, sweep_failed;        /* since then */
+    int64_t paused_ms;               /* since when */
+    uint64_t free_bytes;             /* as last asked */
+    uint64_t put_off;                /* requests of workers that were told to come again */
+    char reason[DPC_ERROR_TEXT_MAX]; /* why, where something failed; "": the disk is short */
     uint32_t waiting_count;
     struct dpc_job **waiting; /* jobs that begin again when there is room */
 };
@@ -239,12 +240,12 @@ bool server_has_room(struct dpc_server *server);
 /* Likewise, with the reason: for what the operator asks for and the core would commit. */
 int server_check_room(struct dpc_server *server, struct dpc_error *err) DPC_MUST_CHECK;
 /* True when `code` is a disk that is full and no more than that; then the server is paused, and
- * what failed is to be tried again when there is room. */
-bool server_ran_out(struct dpc_server *server, int code);
+ * what failed, as `reason` tells, is to be tried again when there is room. */
+bool server_ran_out(struct dpc_server *server, int code, const char *reason);
 /* Takes the job. */
 void server_put_job_off(struct dpc_server *server, struct dpc_job *job);
 void server_drop_waiting(struct dpc_server *server);
-/* Why it is paused, in numbers. */
+/* Why it is paused: in numbers, or what failed although the store's disk has room. */
 void server_tell_space(const struct dpc_server *server, char *ret_text, size_t size);
 
 /* --- rpc.c */

@@ -1,14 +1,15 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# A disk that fills up pauses the run, which says so with numbers; with room again it goes on by itself
-# to the versions that a run with room has.
+# A disk that fills up pauses the run, which says so with numbers, or what found no room; with room
+# again it goes on by itself to the versions that a run with room has.
 . "$(dirname "$0")/lib.sh"
 
 [ "$(id -u)" -eq 0 ] || skip 'only root can mount a small file system'
-mkdir disk
+mkdir disk small
 mount -t tmpfs -o size=128m tmpfs disk 2>/dev/null || skip 'mounting is not allowed here'
 unmount() {
     umount -l "$work/disk"
+    umount -l "$work/small" 2>/dev/null
     cleanup
 }
 trap unmount EXIT
@@ -49,5 +50,20 @@ end_run
 check 'it is the same process' [ "$(grep -c 'ready control=' disk/full/logs/coordinator.log)" = 1 ]
 check 'it tells that it goes on' grep -q 'goes on free_bytes=' disk/full/logs/coordinator.log
 check 'the versions are those of the undisturbed run' same_versions calm disk/full
+
+# The report's disk is another one, and the store's has room.
+mount -t tmpfs -o size=64k tmpfs small
+dd if=/dev/zero of=small/filler bs=4k 2>/dev/null
+dipaco-coordinator --dir store --experiment tiny.yaml --fork calm/coordinator 2>fork.err ||
+    give_up 'no store that is about to report'
+start_coordinator tiny.yaml --report "$work/small/report"
+start_worker
+wait_for 60 'the pause' grep -q 'paused reason=' coordinator.out
+check 'what found no room is named' grep -q "paused reason=.*$work/small/report" coordinator.out
+check 'and not the disk that has room' [ "$(grep -c "the store's disk is full" coordinator.out)" = 0 ]
+rm small/filler
+wait_for 30 'the report' finished
+check 'it is written when there is room' [ -s small/report/report.json ]
+end_worker TERM
 
 finish

@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * A coordinator without room: what it says of that. tests/e2e/full-disk.sh fills a disk. */
+#include <string.h>
+
+#include "base/alloc.h"
+#include "coordinator/state.h"
+#include "tests/unit/coordinator/core_driver.h"
+#include "tests/unit/coordinator/small_2x2.h"
+#include "tests/unit/harness.h"
+#include "tests/unit/storage/scratch.h"
+
+static const char yaml[] = SMALL_2X2 "routing: {prefix: 8}\n"
+                                     "inner: {steps: 4, batch: 2}\n"
+                                     "warm_start: {steps: 8}\n";
+
+struct bench {
+    struct driver driver;
+    struct dpc_server *server;
+    char folder[SCRATCH_PATH_MAX];
+};
+
+/* What a job finds is of no matter here. */
+static void
+do_nothing(void *job)
+{
+    (void)job;
+}
+
+static void
+bench_init(struct bench *bench)
+{
+    memset(bench, 0, sizeof *bench);
+    driver_start_with_store(&bench->driver, yaml, scratch_make(bench->folder));
+    struct dpc_server *server = dpc_alloc(1, sizeof *server);
+    bench->server = server;
+    server->experiment = bench->driver.experiment;
+    server->store = server->world.store = bench->driver.store;
+    server->core = bench->driver.core;
+    dpc_actions_init(&server->actions);
+    server->executor = dpc_executor_create(1, do_nothing, dpc_job_drop);
+}
+
+static void
+bench_done(struct bench *bench)
+{
+    struct dpc_server *server = bench->server;
+    dpc_executor_destroy(server->executor);
+    dpc_actions_done(&server->actions);
+    dpc_free(server);
+    driver_stop(&bench->driver);
+    scratch_remove(bench->folder);
+}
+
+/* A report on another disk once was a store's disk that is full, with gigabytes free. */
+static void
+what_failed_is_told_where_the_store_has_room(void)
+{
+    struct bench bench;
+    char text[DPC_TEXT_MAX];
+    bench_init(&bench);
+    CU_ASSERT_FALSE(server_ran_out(bench.server, DPC_EIO, "could not write \"elsewhere\""));
+    CU_ASSERT_TRUE(server_ran_out(bench.server, DPC_ENOSPACE, "could not write \"elsewhere\""));
+    CU_ASSERT_TRUE(bench.server->space.paused);
+    server_tell_space(bench.server, text, sizeof text);
+    CU_ASSERT_PTR_NOT_NULL(strstr(text, "could not write \"elsewhere\"; the store's disk has "));
+    CU_ASSERT_PTR_NULL(strstr(text, "is full"));
+    /* It has not, after all. */
+    bench.server->space.free_bytes = DPC_MIB;
+    server_tell_space(bench.server, text, sizeof text);
+    CU_ASSERT_PTR_NOT_NULL(strstr(text, "the store's disk is full: 1.0 MiB are free"));
+    bench_done(&bench);
+}
+
+static const struct dpc_test tests[] = {
+    {"what failed is told where the store has room", what_failed_is_told_where_the_store_has_room},
+};
+
+DPC_TEST_MAIN("coordinator/space", tests)
