@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * An entry has several contributions: its table has a row for each. */
+ * An entry has several contributions: its table has a row for each. One that does not fit into a
+ * page of the listing comes in several, of which one is made again. */
 #include <inttypes.h>
 #include <math.h>
 
@@ -93,6 +94,32 @@ print_ledger(const struct dpc_json *records)
     dpc_table_destroy(table);
 }
 
+static void
+append_all(struct dpc_json *array, const struct dpc_json *from)
+{
+    for (size_t i = 0; i < dpc_json_count(from); i++)
+        dpc_json_append(array, dpc_json_copy(dpc_json_at(from, i)));
+}
+
+static struct dpc_json *
+join_parts(const struct dpc_json *records)
+{
+    struct dpc_json *joined = dpc_json_array(), *entries = NULL;
+    int64_t last = -1;
+    for (size_t i = 0; i < dpc_json_count(records); i++) {
+        const struct dpc_json *record = dpc_json_at(records, i);
+        if (integer(record, "sequence") != last) {
+            struct dpc_json *copy = dpc_json_copy(record);
+            entries = dpc_json_array();
+            dpc_json_set(copy, "entries", entries);
+            dpc_json_append(joined, copy);
+        }
+        last = integer(record, "sequence");
+        append_all(entries, dpc_json_get(record, "entries"));
+    }
+    return joined;
+}
+
 static int
 run(const struct dpc_call *call)
 {
@@ -111,6 +138,7 @@ run(const struct dpc_call *call)
     dpc_admin_close(admin);
     if (rc != DPC_OK)
         return dpc_complain_error(call, &err);
+    dpc_json_set(reply, "ledger", join_parts(dpc_json_get(reply, "ledger")));
     if (globals->json)
         dpc_json_show(reply, stdout);
     else

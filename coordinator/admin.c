@@ -15,17 +15,20 @@
 #include "coordinator/core/why.h"
 #include "coordinator/fork.h"
 
-/* Rows of a page. A ledger entry of many paths is long, so its page is bounded by bytes as well. */
-enum { PAGE_ROWS = 500, PAGE_LEDGER_ENTRIES = 1000 };
+/* Rows of a page. What a row holds counts as well where that may be much: contributions of the
+ * ledger's, with the rows themselves, and paths that a module waits for. So a page fits into a
+ * message, and takes the loop some milliseconds. */
+enum { PAGE_ROWS = 500, PAGE_CONTRIBUTIONS = 1000, PAGE_PENDING = 4000, ROW_PENDING = 1000 };
 
 struct listing {
     struct dpc_server *server;
     const struct dpc_core *core;
     const struct dpc_topology *topology;
     const char *argument;
-    uint64_t after; /* first row (ledger: sequence) of this page */
-    uint64_t rows;  /* of workers, paths and modules */
-    uint64_t next;  /* of the following one; 0: no more */
+    uint64_t after;      /* first row (ledger: sequence) of this page */
+    uint64_t rows;       /* of workers, paths and modules */
+    uint64_t next;       /* of the following one; 0: no more */
+    uint32_t part, rest; /* where in the ledger's entry this page begins, and the following one */
     int64_t now_ms;
     struct dpc_json *root;
     struct dpc_error *err;
@@ -363,10 +366,13 @@ list_paths(struct listing *listing)
 
 /* --- modules */
 
-static struct dpc_json *
-pending_paths(const struct listing *listing, const struct dpc_module_record *record)
+/* Those behind the first ones are counted. Returns how many there are. */
+static uint32_t
+set_pending(const struct listing *listing, struct dpc_json *row,
+            const struct dpc_module_record *record)
 {
     struct dpc_json *pending = dpc_json_array();
+    uint32_t count = 0;
     for (uint32_t path = 0; path < listing->topology->paths_count; path++) {
         char name[2 * DPC_NAME_MAX];
         uint32_t done = dpc_core_path(listing->core, path)->rounds_done;
@@ -374,9 +380,17 @@ pending_paths(const struct listing *listing, const struct dpc_module_record *rec
             done > dpc_module_round(record) || done >= dpc_core_path_rounds(listing->core, path))
             continue;
         dpc_topology_path_name(listing->topology, path, name, sizeof name);
-        dpc_json_append_text(pending, name);
+        if (count++ < ROW_PENDING)
+            dpc_json_append_text(pending, name);
     }
-    return pending;
+    if (count > ROW_PENDING) {
+        char *more = dpc_format("and %u more", count - ROW_PENDING);
+        dpc_json_append_text(pending, more);
+        dpc_free(more);
+    }
+    dpc_json_set(row, "pending", pending);
+    dpc_json_set_integer(row, "pending_count", count);
+    return count < ROW_PENDING ? count : ROW_PENDING;
 }
 
 /* In elastic mode it may not wait for all of them. */
@@ -388,32 +402,39 @@ set_closing(const struct listing *listing, struct dpc_json *row, uint32_t module
         dpc_json_set_integer(row, "closes_ms", closes_ms);
 }
 
+/* Returns how many paths it names. */
+static uint32_t
+add_module(struct listing *listing, struct dpc_json *rows, uint32_t module)
+{
+    uint32_t level = dpc_topology_module_level(listing->topology, module);
+    const struct dpc_module_record *record = dpc_core_module(listing->core, module);
+    if (!record)
+        return 0;
+    struct dpc_json *row = dpc_json_object();
+    set_module(listing, row, "module", module);
+    dpc_json_set_text(row, "level", listing->server->experiment.levels[level].name);
+    dpc_json_set_integer(row, "version", record->version);
+    set_hash(row, "hash", &record->published);
+    set_hash(row, "master", &record->master);
+    set_hash(row, "momentum", &record->momentum);
+    dpc_json_set_integer(row, "paths", dpc_topology_paths_through(listing->topology, module));
+    uint32_t named = set_pending(listing, row, record);
+    set_closing(listing, row, module);
+    dpc_json_set_integer(row, "parameters",
+                         (int64_t)dpc_layout_module_floats(&listing->server->experiment, level));
+    dpc_json_append(rows, row);
+    return named;
+}
+
 static int
 list_modules(struct listing *listing)
 {
     struct dpc_json *rows = dpc_json_array();
+    uint32_t count = listing->topology->modules_count, named = 0;
     uint64_t i = listing->after;
-    for (; i < listing->topology->modules_count && i < listing->after + listing->rows; i++) {
-        uint32_t module = (uint32_t)i, level = dpc_topology_module_level(listing->topology, module);
-        const struct dpc_module_record *record = dpc_core_module(listing->core, module);
-        if (!record)
-            continue;
-        struct dpc_json *row = dpc_json_object();
-        set_module(listing, row, "module", module);
-        dpc_json_set_text(row, "level", listing->server->experiment.levels[level].name);
-        dpc_json_set_integer(row, "version", record->version);
-        set_hash(row, "hash", &record->published);
-        set_hash(row, "master", &record->master);
-        set_hash(row, "momentum", &record->momentum);
-        dpc_json_set_integer(row, "paths", dpc_topology_paths_through(listing->topology, module));
-        dpc_json_set(row, "pending", pending_paths(listing, record));
-        set_closing(listing, row, module);
-        dpc_json_set_integer(
-            row, "parameters",
-            (int64_t)dpc_layout_module_floats(&listing->server->experiment, level));
-        dpc_json_append(rows, row);
-    }
-    listing->next = i < listing->topology->modules_count ? i : 0;
+    for (; i < count && i < listing->after + listing->rows && named < PAGE_PENDING; i++)
+        named += add_module(listing, rows, (uint32_t)i);
+    listing->next = i < count ? i : 0;
     dpc_json_set(listing->root, "modules", rows);
     return DPC_OK;
 }
@@ -481,41 +502,52 @@ list_versions(struct listing *listing)
 struct ledger_rows {
     struct listing *listing;
     struct dpc_json *rows;
-    uint32_t entries;
+    uint32_t size; /* rows and contributions */
 };
 
+static struct dpc_json *
+make_contribution(const struct listing *listing, const struct dpc_ledger_entry *entry)
+{
+    struct dpc_json *item = dpc_json_object();
+    set_path(listing, item, "path", entry->path);
+    dpc_json_set_integer(item, "lease", (int64_t)entry->lease);
+    dpc_json_set_text(item, "worker", server_worker_name(listing->server, entry->worker));
+    dpc_json_set_number(item, "weight", entry->weight);
+    dpc_json_set_number(item, "scale", entry->scale);
+    dpc_json_set_integer(item, "steps", entry->steps);
+    dpc_json_set_integer(item, "late", entry->late);
+    set_hash(item, "delta", &entry->delta);
+    return item;
+}
+
+/* An entry that is larger than what is left of the page goes on in the next one, as another row of
+ * its sequence number. */
 static bool
 add_ledger(void *context, const struct dpc_ledger_record *record)
 {
     struct ledger_rows *rows = context;
-    if (rows->entries >= PAGE_LEDGER_ENTRIES) {
-        rows->listing->next = record->sequence;
+    struct listing *listing = rows->listing;
+    uint32_t i = record->sequence == listing->after ? listing->part : 0;
+    if (rows->size++ >= PAGE_CONTRIBUTIONS) {
+        listing->next = record->sequence;
         return false;
     }
     struct dpc_json *row = dpc_json_object(), *entries = dpc_json_array();
     dpc_json_set_integer(row, "sequence", (int64_t)record->sequence);
-    set_module(rows->listing, row, "module", record->module);
+    set_module(listing, row, "module", record->module);
     dpc_json_set_integer(row, "version", record->version);
     dpc_json_set_number(row, "rescale", record->rescale);
     set_hash(row, "master", &record->master);
     set_hash(row, "previous", &record->previous);
-    for (uint32_t i = 0; i < record->entries_count; i++) {
-        const struct dpc_ledger_entry *entry = &record->entries[i];
-        struct dpc_json *item = dpc_json_object();
-        set_path(rows->listing, item, "path", entry->path);
-        dpc_json_set_integer(item, "lease", (int64_t)entry->lease);
-        dpc_json_set_text(item, "worker", server_worker_name(rows->listing->server, entry->worker));
-        dpc_json_set_number(item, "weight", entry->weight);
-        dpc_json_set_number(item, "scale", entry->scale);
-        dpc_json_set_integer(item, "steps", entry->steps);
-        dpc_json_set_integer(item, "late", entry->late);
-        set_hash(item, "delta", &entry->delta);
-        dpc_json_append(entries, item);
-    }
+    for (; i < record->entries_count && rows->size <= PAGE_CONTRIBUTIONS; i++, rows->size++)
+        dpc_json_append(entries, make_contribution(listing, &record->entries[i]));
     dpc_json_set(row, "entries", entries);
     dpc_json_append(rows->rows, row);
-    rows->entries += record->entries_count;
-    return true;
+    if (i == record->entries_count)
+        return true;
+    listing->next = record->sequence;
+    listing->rest = i;
+    return false;
 }
 
 static int
@@ -680,14 +712,15 @@ static const struct verb {
 
 int
 server_tell(struct dpc_server *server, const struct server_question *question,
-            struct dpc_json **ret_root, uint64_t *ret_next, struct dpc_error *err)
+            struct dpc_json **ret_root, struct server_place *ret_next, struct dpc_error *err)
 {
     struct listing listing = {
         .server = server,
         .core = server->core,
         .topology = dpc_core_topology(server->core),
         .argument = question->argument,
-        .after = question->after,
+        .after = question->after.row,
+        .part = question->after.entry,
         .rows = question->rows ? question->rows : PAGE_ROWS,
         .now_ms = dpc_clock_now_ms(&dpc_clock_system),
         .err = err,
@@ -701,25 +734,43 @@ server_tell(struct dpc_server *server, const struct server_question *question,
             *ret_root = listing.root;
         else
             dpc_json_destroy(listing.root);
-        *ret_next = listing.next;
+        *ret_next = (struct server_place){listing.next, listing.rest};
         return code;
     }
     return dpc_error_set(err, DPC_ENOTFOUND, "the coordinator has no listing \"%s\"",
                          question->verb);
 }
 
+/* "ROW" or "ROW.ENTRY", as print_place wrote it. */
+static struct server_place
+read_place(const char *text)
+{
+    char *behind;
+    struct server_place place = {.row = strtoull(text, &behind, 10)};
+    if (*behind == '.')
+        place.entry = (uint32_t)strtoul(behind + 1, NULL, 10);
+    return place;
+}
+
+static void
+print_place(const struct server_place *place, char *ret_text, size_t size)
+{
+    if (place->entry)
+        (void)snprintf(ret_text, size, "%" PRIu64 ".%u", place->row, place->entry);
+    else if (place->row)
+        (void)snprintf(ret_text, size, "%" PRIu64, place->row);
+}
+
 int
 server_list(struct dpc_server *server, const struct dpc_msg_admin_request *request,
             struct dpc_buf *out, char *ret_next, size_t next_size, struct dpc_error *err)
 {
-    struct server_question question = {.verb = request->verb,
-                                       .argument = request->argument,
-                                       .after = strtoull(request->after, NULL, 10)};
+    struct server_question question = {
+        .verb = request->verb, .argument = request->argument, .after = read_place(request->after)};
     struct dpc_json *root;
-    uint64_t next = 0;
+    struct server_place next = {0};
     int code = server_tell(server, &question, &root, &next, err);
-    if (next)
-        (void)snprintf(ret_next, next_size, "%" PRIu64, next);
+    print_place(&next, ret_next, next_size);
     if (code != DPC_OK)
         return code;
     char *text = dpc_json_print(root, false);

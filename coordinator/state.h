@@ -333,15 +333,20 @@ void server_serve_web(struct dpc_server *server);
 /* --- admin.c */
 /* "?" when it is none. */
 const char *server_cause_name(enum dpc_version_cause cause);
+/* Where a page begins: at a row, and within the entry of the ledger that a row is. */
+struct server_place {
+    uint64_t row;
+    uint32_t entry;
+};
 struct server_question {
     const char *verb, *argument;
-    uint64_t after; /* first row */
-    uint32_t rows;  /* of workers, paths or modules at most; 0: as many as a page has */
+    struct server_place after;
+    uint32_t rows; /* of workers, paths or modules at most; 0: as many as a page has */
 };
-/* The listing, or what was done, as a tree that the caller destroys; `*ret_next`: the row at which
- * the next page begins, 0: none. */
+/* The listing, or what was done, as a tree that the caller destroys; `*ret_next`: where the next
+ * page begins, all 0: there is none. */
 int server_tell(struct dpc_server *server, const struct server_question *question,
-                struct dpc_json **ret_root, uint64_t *ret_next,
+                struct dpc_json **ret_root, struct server_place *ret_next,
                 struct dpc_error *err) DPC_MUST_CHECK;
 /* Answers one admin request as JSON into `out`; an error is the asker's. */
 int server_list(struct dpc_server *server, const struct dpc_msg_admin_request *request,

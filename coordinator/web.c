@@ -112,7 +112,7 @@ write_status(void *context, struct dpc_buf *out, struct dpc_error *err)
 {
     static const struct server_question question = {.verb = "status", .argument = ""};
     struct dpc_json *root;
-    uint64_t next;
+    struct server_place next;
     int code = server_tell(context, &question, &root, &next, err);
     if (code != DPC_OK)
         return code;
@@ -132,7 +132,7 @@ write_page(void *context, struct dpc_buf *out, struct dpc_error *err)
     enum { VERBS = sizeof verbs / sizeof *verbs };
     struct dpc_server *server = context;
     struct dpc_json *roots[VERBS] = {NULL};
-    uint64_t next[VERBS];
+    struct server_place next[VERBS];
     int code = DPC_OK;
     for (size_t i = 0; code == DPC_OK && i < VERBS; i++) {
         struct server_question question = {.verb = verbs[i], .argument = "", .rows = TABLE_ROWS};
@@ -142,8 +142,8 @@ write_page(void *context, struct dpc_buf *out, struct dpc_error *err)
         dpc_page_write(&(struct dpc_page){.status = roots[0],
                                           .paths = roots[1],
                                           .workers = roots[2],
-                                          .more_paths = next[1] != 0,
-                                          .more_workers = next[2] != 0,
+                                          .more_paths = next[1].row != 0,
+                                          .more_workers = next[2].row != 0,
                                           .curve = server->curve},
                        out);
     for (size_t i = 0; i < VERBS; i++)

@@ -206,7 +206,7 @@ static void
 answer_effects(struct driver *driver, struct dpc_actions *actions)
 {
     for (uint32_t i = 0; i < actions->effects_count; i++) {
-        struct dpc_shard shards[64];
+        struct dpc_shard *shards = NULL;
         struct dpc_event event;
         const struct dpc_effect *effect = &actions->effects[i];
         if (effect->type == DPC_EFFECT_FOLD) {
@@ -219,6 +219,7 @@ answer_effects(struct driver *driver, struct dpc_actions *actions)
         } else if (effect->type == DPC_EFFECT_PREPARE) {
             event = answer_prepare(driver);
         } else if (effect->type == DPC_EFFECT_SHARD) {
+            shards = dpc_alloc(dpc_core_topology(driver->core)->routed_paths, sizeof *shards);
             event = answer_shard(driver, shards);
         } else if (effect->type == DPC_EFFECT_LABEL) {
             event = (struct dpc_event){.type = DPC_EVENT_LABELLED,
@@ -231,6 +232,7 @@ answer_effects(struct driver *driver, struct dpc_actions *actions)
         driver_step(driver, &event);
         dpc_actions_done(&driver->actions);
         driver->actions = outer;
+        dpc_free(shards);
         if (effect->type == DPC_EFFECT_FOLD)
             dpc_free(event.folded.judged);
     }

@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Listings of experiments as large as they may be come in pages that fit into a message.
+ * tests/e2e/listings.sh asks for all of them. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/json.h"
+#include "coordinator/state.h"
+#include "tests/unit/coordinator/core_driver.h"
+#include "tests/unit/coordinator/small_2x2.h"
+#include "tests/unit/harness.h"
+#include "tests/unit/storage/scratch.h"
+
+#define COMMON                                                                                     \
+    "routing: {prefix: 8}\n"                                                                       \
+    "inner: {steps: 4, batch: 2}\n"                                                                \
+    "warm_start: {steps: 8}\n"
+static const char small[] = SMALL_2X2 COMMON;
+/* 32,768 paths, each of which names a module of each level as waiting for it. */
+static const char large[] = "experiment: test\n"
+                            "data: {corpus: corpus}\n"
+                            "model: {dim: 16, heads: 2, ffn: 32, context: 32}\n"
+                            "levels:\n"
+                            "  - {name: lower, parts: [embedding], modules: 16}\n"
+                            "  - {name: middle, parts: [{blocks: 1}], modules: 16}\n"
+                            "  - {name: upper, parts: [{blocks: 1}, head], modules: 128}\n" COMMON;
+
+static struct dpc_error err;
+
+static struct dpc_server *
+make_server(struct driver *driver)
+{
+    struct dpc_server *server = dpc_alloc(1, sizeof *server);
+    server->store = driver->store;
+    server->experiment = driver->experiment;
+    server->core = driver->core;
+    return server;
+}
+
+/* One page of what a coordinator answers; where the next one begins into `place`. */
+static struct dpc_json *
+turn_page(struct dpc_server *server, const char *verb, char place[DPC_NAME_MAX])
+{
+    char after[DPC_NAME_MAX];
+    struct dpc_json *root = NULL;
+    struct dpc_buf out;
+    (void)snprintf(after, sizeof after, "%s", place);
+    struct dpc_msg_admin_request request = {.verb = verb, .argument = "", .after = after};
+    place[0] = 0;
+    dpc_buf_init(&out, DPC_ADMIN_BYTES_MAX / 2);
+    int code = server_list(server, &request, &out, place, DPC_NAME_MAX, &err);
+    if (code != DPC_OK)
+        printf("\n    %s", err.text);
+    CU_ASSERT_EQUAL_FATAL(code, DPC_OK);
+    CU_ASSERT_EQUAL_FATAL(dpc_json_parse((const char *)out.data, out.len, &root, &err), DPC_OK);
+    dpc_buf_done(&out);
+    return root;
+}
+
+static void
+put_entry(struct driver *driver, uint64_t sequence, uint32_t contributions)
+{
+    static struct dpc_hash head;
+    struct dpc_kv_batch batch;
+    struct dpc_phase_record phase = *dpc_core_phase(driver->core);
+    struct dpc_ledger_entry *entries = dpc_alloc(contributions + 1u, sizeof *entries);
+    struct dpc_ledger_record record = {.sequence = sequence,
+                                       .version = 1,
+                                       .previous = head,
+                                       .entries = entries,
+                                       .entries_count = contributions};
+    for (uint32_t i = 0; i < contributions; i++)
+        entries[i] = (struct dpc_ledger_entry){.lease = i + 1, .weight = 1.0f / 3};
+    dpc_kv_batch_init(&batch);
+    dpc_put_ledger(&batch, &record, &head);
+    phase.ledger_next = sequence + 1;
+    phase.ledger_head = head;
+    dpc_put_phase(&batch, &phase);
+    CU_ASSERT_EQUAL_FATAL(driver->kv->ops->write(driver->kv, &batch, &err), DPC_OK);
+    dpc_kv_batch_done(&batch);
+    dpc_free(entries);
+}
+
+/* Entries of the ledger: the first is large, many are bare, and then another large one comes. */
+enum { LARGE = 5000, BARE = 3000, ENTRIES = 1 + BARE + 2 };
+
+static uint32_t
+contributions_of(uint64_t sequence)
+{
+    return sequence == 0 || sequence == BARE + 1 ? LARGE : sequence == BARE + 2 ? 2 : 0;
+}
+
+/* The rows of a page: one goes on where the last one of the page before ended. */
+static void
+follow(const struct dpc_json *rows, uint64_t *sequence, uint64_t *contributions)
+{
+    for (size_t i = 0; i < dpc_json_count(rows); i++) {
+        const struct dpc_json *row = dpc_json_at(rows, i);
+        const struct dpc_json *entries = dpc_json_get(row, "entries");
+        uint64_t now = (uint64_t)dpc_json_integer(dpc_json_get(row, "sequence"), -1);
+        CU_ASSERT(now == *sequence + 1 || (now == *sequence && i == 0));
+        if (now != *sequence) {
+            CU_ASSERT_EQUAL(*contributions, contributions_of(*sequence));
+            *contributions = 0;
+        }
+        *sequence = now;
+        for (size_t k = 0; k < dpc_json_count(entries); k++)
+            CU_ASSERT_EQUAL(dpc_json_integer(dpc_json_get(dpc_json_at(entries, k), "lease"), 0),
+                            ++*contributions);
+    }
+}
+
+/* An entry of more contributions than a page holds, and more bare ones than that, once were "the
+ * page is too long" for every ledger that had them. */
+static void
+a_ledger_comes_in_pages(void)
+{
+    struct driver driver = {0};
+    char place[DPC_NAME_MAX] = "", folder[SCRATCH_PATH_MAX];
+    uint64_t contributions = 0, last = UINT64_MAX, pages = 0;
+    driver_start_with_store(&driver, small, scratch_make(folder));
+    struct dpc_server *server = make_server(&driver);
+    for (uint64_t i = 0; i < ENTRIES; i++)
+        put_entry(&driver, i, contributions_of(i));
+    do {
+        struct dpc_json *root = turn_page(server, "ledger", place);
+        follow(dpc_json_get(root, "ledger"), &last, &contributions);
+        dpc_json_destroy(root);
+        pages++;
+    } while (place[0] && pages < 100);
+    CU_ASSERT_EQUAL(last, BARE + 2);
+    CU_ASSERT_EQUAL(contributions, 2);
+    CU_ASSERT(pages < 20);
+    dpc_free(server);
+    driver_stop(&driver);
+    scratch_remove(folder);
+}
+
+static void
+modules_that_wait_for_many_come_in_pages(void)
+{
+    struct driver driver = {0};
+    char place[DPC_NAME_MAX] = "";
+    size_t modules = 0;
+    driver_start_training(&driver, large);
+    struct dpc_server *server = make_server(&driver);
+    do {
+        struct dpc_json *root = turn_page(server, "modules", place);
+        const struct dpc_json *rows = dpc_json_get(root, "modules");
+        for (size_t i = 0; i < dpc_json_count(rows); i++) {
+            const struct dpc_json *row = dpc_json_at(rows, i);
+            int64_t paths = dpc_json_integer(dpc_json_get(row, "paths"), 0);
+            CU_ASSERT(paths == 1 ||
+                      dpc_json_integer(dpc_json_get(row, "pending_count"), 0) == paths);
+        }
+        modules += dpc_json_count(rows);
+        dpc_json_destroy(root);
+    } while (place[0]);
+    CU_ASSERT_EQUAL(modules, 16 + 16 + 128 + 3);
+    dpc_free(server);
+    driver_stop(&driver);
+}
+
+static const struct dpc_test tests[] = {
+    {"a ledger comes in pages", a_ledger_comes_in_pages},
+    {"modules that wait for many come in pages", modules_that_wait_for_many_come_in_pages},
+};
+
+DPC_TEST_MAIN("coordinator/admin", tests)
