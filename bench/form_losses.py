@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""What forms of few bits lose of real deltas, as a share of their squares: whole numbers, E2M1, E3M0
-and NormalFloat, in blocks with a scale of least squares (base/codec.h). Outside the build, with numpy.
+"""What forms of few bits lose of real deltas, as a share of their squares: whole numbers, E2M1, E3M0,
+NormalFloat, two bits, the sign, in blocks with a scale of least squares (base/codec.h), and the
+largest of each 4,096, whose sizes are told in full. Outside the build, with numpy.
 
     bench/form_losses.py RUN/coordinator [BLOCK]
 
@@ -40,16 +41,40 @@ def deltas(store):
     return found
 
 
+def rest(rows, coded):
+    squares = (coded**2).sum(1, keepdims=True)
+    squares[squares == 0] = 1
+    scale = (rows * coded).sum(1, keepdims=True) / squares
+    return ((rows - scale * coded) ** 2).sum() / (rows**2).sum()
+
+
+def rows_of(values, block):
+    return values[: len(values) // block * block].reshape(-1, block)
+
+
 def loss(values, block, book):
-    rows = values[: len(values) // block * block].reshape(-1, block)
+    rows = rows_of(values, block)
     largest = numpy.abs(rows).max(1, keepdims=True)
     largest[largest == 0] = 1
     book = numpy.unique(book)
-    sizes = book[numpy.searchsorted((book[1:] + book[:-1]) / 2, rows / largest)]
-    squares = (sizes**2).sum(1, keepdims=True)
-    squares[squares == 0] = 1
-    scale = (rows * sizes).sum(1, keepdims=True) / squares
-    return ((rows - scale * sizes) ** 2).sum() / (rows**2).sum()
+    return rest(rows, book[numpy.searchsorted((book[1:] + book[:-1]) / 2, rows / largest)])
+
+
+def two_bits(values, block):
+    """Large or small and the sign: Max 1960, Quantizing for minimum distortion, table I."""
+    rows = rows_of(values, block)
+    large = numpy.abs(rows) > 0.9816 * numpy.sqrt((rows**2).mean(1, keepdims=True))
+    return rest(rows, numpy.sign(rows) * numpy.where(large, 3.3358, 1))
+
+
+def sign(values, block):
+    rows = rows_of(values, block)
+    return rest(rows, numpy.sign(rows))
+
+
+def largest_of(values, kept):
+    sizes = numpy.sort(rows_of(values, 4096) ** 2, 1)
+    return 1 - sizes[:, -kept:].sum() / sizes.sum()
 
 
 def main():
@@ -61,6 +86,10 @@ def main():
         sys.exit(f"no deltas in {sys.argv[1]}: needed is the coordinator/ of a run with fp32 deltas")
     losses = {name: float(numpy.mean([loss(values, block, book) for values in found]))
               for name, book in BOOKS.items()}
+    for form in (two_bits, sign):
+        losses[form.__name__] = float(numpy.mean([form(values, block) for values in found]))
+    for kept in (64, 256, 1024):
+        losses[f"largest_{kept}"] = float(numpy.mean([largest_of(values, kept) for values in found]))
     print(json.dumps({"deltas": len(found), "block": block, **losses}))
 
 
