@@ -32,8 +32,21 @@ fits(size_t count, size_t size)
     return !__builtin_mul_overflow(count, size, &bytes) && bytes < PTRDIFF_MAX;
 }
 
+static void *
+try_alloc(size_t count, size_t size)
+{
+    return fits(count, size) ? calloc(count ? count : 1, size ? size : 1) : NULL;
+}
+
+static void *
+try_grow(void *old, size_t count, size_t size)
+{
+    return fits(count, size) ? reallocarray(old, count ? count : 1, size ? size : 1) : NULL;
+}
+
 /* Asks for huge pages for what of it is whole ones, before it is touched: a fault each, where small
- * pages take hundreds (a third of what reading and writing a path's blobs costs, measured). */
+ * pages take hundreds (a third of what reading and writing a path's blobs costs, measured). Control
+ * data stays in small ones: its arrays have room that is never touched. */
 static void *
 ask_for_huge_pages(void *memory, size_t bytes)
 {
@@ -47,7 +60,7 @@ ask_for_huge_pages(void *memory, size_t bytes)
 void *
 dpc_alloc(size_t count, size_t size)
 {
-    void *memory = dpc_try_alloc(count, size);
+    void *memory = try_alloc(count, size);
     if (!memory)
         die(count, size);
     return memory;
@@ -56,9 +69,7 @@ dpc_alloc(size_t count, size_t size)
 void *
 dpc_try_alloc(size_t count, size_t size)
 {
-    if (!fits(count, size))
-        return NULL;
-    return ask_for_huge_pages(calloc(count ? count : 1, size ? size : 1), count * size);
+    return ask_for_huge_pages(try_alloc(count, size), count * size);
 }
 
 /* Large arenas ask for huge pages before they are touched: a matrix's columns lie pages apart, and
@@ -79,7 +90,7 @@ dpc_try_alloc_vector(size_t count, size_t size)
 void *
 dpc_grow(void *old, size_t count, size_t size)
 {
-    void *memory = dpc_try_grow(old, count, size);
+    void *memory = try_grow(old, count, size);
     if (!memory)
         die(count, size);
     return memory;
@@ -88,9 +99,7 @@ dpc_grow(void *old, size_t count, size_t size)
 void *
 dpc_try_grow(void *old, size_t count, size_t size)
 {
-    if (!fits(count, size))
-        return NULL;
-    return ask_for_huge_pages(reallocarray(old, count ? count : 1, size ? size : 1), count * size);
+    return ask_for_huge_pages(try_grow(old, count, size), count * size);
 }
 
 char *
