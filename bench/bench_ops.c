@@ -141,7 +141,7 @@ bench_init(struct bench *b, const struct dpc_bench_config *config, const struct 
     b->gain = floats(ops, &rng, b->C);
     b->rstd = floats(ops, &rng, b->N);
     b->losses = floats(ops, &rng, b->N);
-    b->logits = floats(ops, &rng, b->N * b->V);
+    b->logits = floats(ops, &rng, b->N * dpc_logits_stride(ops->whole, b->V));
     b->table = floats(ops, &rng, b->V * b->C);
     b->lse = floats(ops, &rng, rows * b->H);
     b->scratch = take(ops, ops->attention_scratch_bytes(&shape));
@@ -164,7 +164,7 @@ bench_init(struct bench *b, const struct dpc_bench_config *config, const struct 
     init_optimizer(b, &rng);
     b->dlogits = (struct dpc_act *)b->logits;
     if (ops->whole)
-        b->dlogits = take(ops, b->N * b->V * dpc_act_bytes(ops));
+        b->dlogits = take(ops, b->N * dpc_logits_stride(true, b->V) * dpc_act_bytes(ops));
     b->places = dpc_alloc(b->N, sizeof *b->places);
     b->tokens = dpc_alloc(b->N, sizeof *b->tokens);
     for (size_t n = 0; n < b->N; n++)

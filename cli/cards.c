@@ -149,8 +149,11 @@ static int
 time_products(const struct product *product, int64_t *ret_ns)
 {
     const struct dpc_ops *ops = product->ops;
-    struct dpc_weights weights = {product->values, product->rows, product->rows, product->packed[0],
-                                  product->packed[1]};
+    struct dpc_weights weights = {.values = product->values,
+                                  .O = product->rows,
+                                  .K = product->rows,
+                                  .forward = product->packed[0],
+                                  .backward = product->packed[1]};
     int64_t times[PRODUCTS];
     int code = DPC_OK;
     if (ops->pack)

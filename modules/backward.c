@@ -110,8 +110,8 @@ dpc_weight_gradient_unit(const struct dpc_path *path, const struct dpc_weight_gr
     size_t most = path->cut.weight_rows, first = unit * most, left = job->O - first;
     size_t outputs = left < most ? left : most;
     path->ops->linear_backward_weight(job->dw + first * job->K,
-                                      dpc_act_at(path->ops, job->dy, first), job->O, job->x, rows,
-                                      outputs, job->K, add);
+                                      dpc_act_at(path->ops, job->dy, first), job->stride, job->x,
+                                      rows, outputs, job->K, add);
 }
 
 /* Adds the tiles' sums in their order. */
@@ -172,7 +172,7 @@ add_job(struct step *step, float *dw, const struct dpc_act *dy, size_t O, const 
         size_t K)
 {
     step->jobs[step->jobs_count++] =
-        (struct dpc_weight_gradient){.dw = dw, .dy = dy, .x = x, .O = O, .K = K};
+        (struct dpc_weight_gradient){.dw = dw, .dy = dy, .stride = O, .x = x, .O = O, .K = K};
 }
 
 /* The weights whose rows of dy and x are complete after the step's pass over rows. */

@@ -41,8 +41,9 @@ static struct dpc_act *
 dlogits_of(const struct dpc_path *path, struct dpc_tile tile)
 {
     const struct dpc_loss_acts *loss = &path->loss;
-    return loss->dlogits ? dpc_act_at(path->ops, loss->dlogits, tile.from * path->V)
-                         : (struct dpc_act *)(loss->logits + tile.from * path->V);
+    size_t at = tile.from * path->head.stride;
+    return loss->dlogits ? dpc_act_at(path->ops, loss->dlogits, at)
+                         : (struct dpc_act *)(loss->logits + at);
 }
 
 /* From the logits' gradients to those of the rows, at their places in the slice. */
@@ -65,7 +66,8 @@ chunk_rows(void *context, size_t unit, uint32_t thread)
     const struct dpc_ops *ops = path->ops;
     struct dpc_tile tile = dpc_path_tile(path, chunk->padded, unit);
     size_t C = path->C, V = path->V, at = chunk->first + tile.from;
-    float *logits = path->loss.logits + tile.from * V, *losses = path->loss.losses + at;
+    float *logits = path->loss.logits + tile.from * path->head.stride;
+    float *losses = path->loss.losses + at;
     struct dpc_act *rows = dpc_act_at(ops, path->loss.rows, tile.from * C);
     const int32_t *targets = path->unmasked.targets + at;
     (void)thread;
@@ -94,6 +96,7 @@ head_unit(void *context, size_t unit, uint32_t thread)
         struct dpc_weight_gradient job = {
             .dw = path->dhead,
             .dy = dlogits_of(path, tile),
+            .stride = path->head.stride,
             .x = dpc_act_at(path->ops, path->loss.rows, tile.from * path->C),
             .O = path->V,
             .K = path->C,

@@ -136,9 +136,9 @@ take_loss(struct arena *arena, const struct dpc_path *path, struct dpc_loss_acts
     loss->rows_max = min_size(rows, path->slice_rows);
     loss->rows = take_acts(arena, path, loss->rows_max * path->C);
     loss->drows = take_acts(arena, path, trains(path) ? loss->rows_max * path->C : 0);
-    loss->logits = take_floats(arena, loss->rows_max * path->V);
+    loss->logits = take_floats(arena, loss->rows_max * path->head.stride);
     if (path->ops->whole && trains(path))
-        loss->dlogits = take_acts(arena, path, loss->rows_max * path->V);
+        loss->dlogits = take_acts(arena, path, loss->rows_max * path->head.stride);
     loss->losses = take_floats(arena, path->slice_rows);
 }
 
@@ -183,7 +183,7 @@ take_packed(struct arena *arena, const struct dpc_path *path, struct dpc_weights
 {
     if (!path->ops->packed_bytes)
         return;
-    size_t bytes = path->ops->packed_bytes(weights->O, weights->K);
+    size_t bytes = path->ops->packed_bytes(dpc_outputs(weights), weights->K);
     weights->forward = take(arena, bytes, 1);
     weights->backward = path->ops->packed_once ? weights->forward : take(arena, bytes, 1);
 }
@@ -289,6 +289,7 @@ find_tensors(struct dpc_path *path)
     path->norm_final = tensor_at(path, path->params, last, DPC_TENSOR_NORM_FINAL, 0);
     path->dnorm_final = tensor_at(path, path->grads, last, DPC_TENSOR_NORM_FINAL, 0);
     find_weights(path, &path->head, head_level, head, 0);
+    path->head.stride = dpc_logits_stride(path->ops->whole, path->V);
     path->dhead = tensor_at(path, path->grads, head_level, head, 0);
 }
 

@@ -92,8 +92,8 @@ struct dpc_loss_acts {
     size_t rows_max;         /* of one chunk, a multiple of DPC_PAD_ROWS */
     struct dpc_act *rows;    /* [rows_max, C] final norms of unmasked rows */
     struct dpc_act *drows;   /* [rows_max, C] their gradients */
-    float *logits;           /* [rows_max, V] */
-    struct dpc_act *dlogits; /* [rows_max, V], or NULL: their gradients stand where they began */
+    float *logits;           /* [rows_max, V], rows head.stride apart */
+    struct dpc_act *dlogits; /* the same, or NULL: their gradients stand where they began */
     float *losses;           /* [N] of the unmasked rows, in their order */
 };
 
@@ -249,6 +249,7 @@ void dpc_trunk_backward(struct dpc_path *path, const int32_t *tokens, struct dpc
 struct dpc_weight_gradient {
     float *dw;
     const struct dpc_act *dy, *x;
+    size_t stride; /* from row to row of dy */
     size_t O, K;
 };
 void dpc_weight_gradient_unit(const struct dpc_path *path, const struct dpc_weight_gradient *job,

@@ -83,8 +83,17 @@ struct dpc_attention {
 struct dpc_weights {
     const float *values;
     size_t O, K;
+    /* From row to row of y and dy; 0: O. Only a whole table takes more, which packs this many
+     * outputs and gives those past O any value in y; in dy they are 0. */
+    size_t stride;
     void *forward, *backward;
 };
+
+static inline size_t
+dpc_outputs(const struct dpc_weights *w)
+{
+    return w->stride ? w->stride : w->O;
+}
 
 /* All heads of all sequences: the only unit of attention that a whole table takes. */
 #define DPC_EVERY_UNIT SIZE_MAX
@@ -115,8 +124,8 @@ struct dpc_ops {
 
     /* --- Matrix products, as PyTorch's nn.Linear. */
 
-    /* Bytes of each packed form of w[O,K]. NULL: this table packs nothing, and has no `pack`
-     * either. */
+    /* Bytes of each packed form of w, O = dpc_outputs(w). NULL: this table packs nothing, and has
+     * no `pack` either. */
     size_t (*packed_bytes)(size_t O, size_t K);
     bool packed_once; /* one form serves both ways: `backward` is `forward` */
     /* Fills the packed forms from the values. Once per step. */
@@ -191,11 +200,11 @@ struct dpc_ops {
                             size_t F);
 
     /* --- Cross-entropy over rows of logits[N,V], in nats; a row with target < 0 is masked: loss 0,
-     * gradient 0. */
+     * gradient 0. Rows of logits and dlogits begin dpc_logits_stride apart. */
     void (*cross_entropy_forward)(float *losses, const float *logits, const int32_t *targets,
                                   size_t N, size_t V);
-    /* The same, and dlogits[N,V] = scale x their gradient; the logits are of no use afterwards.
-     * dlogits may begin where the logits do, but not in a whole table. */
+    /* The same, and dlogits[N,V] = scale x their gradient, 0 between V and the next row; the logits
+     * are of no use afterwards. dlogits may begin where the logits do, but not in a whole table. */
     void (*cross_entropy_backward)(float *losses, struct dpc_act *dlogits, float *logits,
                                    const int32_t *targets, size_t N, size_t V, float scale);
 
@@ -253,6 +262,14 @@ const char *dpc_ops_onednn_kernel(void);
 
 /* Fills cosines[T, D/2] and sines[T, D/2]: angle = t / base^(2 d / D). D is even. */
 void dpc_rope_fill(float *cosines, float *sines, size_t T, size_t D, double base);
+
+/* From row to row of logits [N, V] and of their gradients. A vocabulary has any size; a card wants
+ * rows that begin on 16 bytes. */
+static inline size_t
+dpc_logits_stride(bool whole, size_t V)
+{
+    return whole ? (V + 7) / 8 * 8 : V;
+}
 
 /* --- Acts. */
 

@@ -95,6 +95,16 @@ chosen_gradient(Softmax all, float chosen, float share)
     return (exponential(chosen - all.max) - all.sum) * share;
 }
 
+/* What stands between two rows takes no part. */
+template <int VEC>
+static __device__ void
+cut(float (&x)[VEC], int here)
+{
+#pragma unroll
+    for (int k = 0; k < VEC; k++)
+        x[k] = k < here ? x[k] : SMALLEST;
+}
+
 /* --- A row that is kept: a warp has WARP_VECTORS vectors of it, a thread every 32nd of these. */
 
 static __device__ void
@@ -126,15 +136,19 @@ fetch_kept(float *place, const float *from, int left)
         fetch(place + i, from + i);
 }
 
-/* What this thread has of shared memory, as exponentials; its part of the row at `from` begins to
- * take its place. */
+/* What this thread has of shared memory, `here` values of it, as exponentials; its part of the row at
+ * `from` begins to take its place. */
+template <bool RAGGED>
 static __device__ Softmax
-take_kept(float (&x)[KEPT][4], float *place, const float *from, int left)
+take_kept(float (&x)[KEPT][4], float *place, int here, const float *from, int left)
 {
     Softmax own = {SMALLEST, 0.0f};
 #pragma unroll
-    for (int i = 0; i < KEPT; i++)
+    for (int i = 0; i < KEPT; i++) {
         load<4>(x[i], place + i * 128);
+        if constexpr (RAGGED)
+            cut(x[i], here - i * 128);
+    }
     fetch_kept(place, from, left);
     raise(own, x);
 #pragma unroll
@@ -157,21 +171,22 @@ write_kept(T *to, float (&x)[KEPT][4], float factor, bool masked, int left)
     }
 }
 
-template <typename T>
+/* Rows of V values begin `width` apart; RAGGED: which is more. */
+template <typename T, bool RAGGED>
 __global__ void
 __launch_bounds__(KEPT_THREADS, 1)
 backward_kept(float *losses, T *dlogits, const float *logits, const int32_t *targets, size_t N,
-              int V, float scale)
+              int V, int width, float scale)
 {
     DPC_SHARED(float, row);
     __shared__ Softmax warps[2][32];
-    int first = 4 * (int)(threadIdx.x / 32 * WARP_VECTORS + threadIdx.x % 32), left = V - first;
-    size_t n = blockIdx.x, stride = (size_t)gridDim.x * V;
-    const float *from = logits + n * V + first;
-    T *to = dlogits + n * V + first;
+    int first = 4 * (int)(threadIdx.x / 32 * WARP_VECTORS + threadIdx.x % 32), left = width - first;
+    size_t n = blockIdx.x, stride = (size_t)gridDim.x * width;
+    const float *from = logits + n * width + first;
+    T *to = dlogits + n * width + first;
     float *place = row + first;
     fetch_kept(place, from, left);
-    for (unsigned i = V + threadIdx.x; i < blockDim.x * KEPT * 4; i += blockDim.x)
+    for (unsigned i = width + threadIdx.x; i < blockDim.x * KEPT * 4; i += blockDim.x)
         row[i] = SMALLEST; /* what no row has */
     __syncthreads();
     for (int turn = 0; n < N; n += gridDim.x, turn ^= 1, to += stride) {
@@ -180,7 +195,8 @@ backward_kept(float *losses, T *dlogits, const float *logits, const int32_t *tar
         fetches_wait();
         float chosen = target >= 0 ? from[target - first] : 0.0f;
         from += stride;
-        Softmax own = take_kept(x, place, from, n + gridDim.x < N ? left : 0);
+        Softmax own =
+            take_kept<RAGGED>(x, place, V - first, from, n + gridDim.x < N ? left : 0);
         Softmax all = block_softmax(own, warps[turn]);
         float share = scale / all.sum, factor = exponential(own.max - all.max) * share;
         write_kept(to, x, factor, target < 0, left);
@@ -195,42 +211,43 @@ backward_kept(float *losses, T *dlogits, const float *logits, const int32_t *tar
 
 /* --- A row that is read twice. */
 
-template <int VEC>
+enum { VEC = 4, EACH = BATCH / VEC };
+
 static __device__ void
-load_batch(float (&x)[BATCH / VEC][VEC], const float *row, size_t from, size_t V)
+load_batch(float (&x)[EACH][VEC], const float *row, size_t from, size_t V)
 {
 #pragma unroll
-    for (int i = 0; i < BATCH / VEC; i++) {
+    for (int i = 0; i < EACH; i++) {
         size_t v = from + (size_t)i * THREADS * VEC;
 #pragma unroll
         for (int k = 0; k < VEC; k++)
             x[i][k] = SMALLEST;
-        if (v < V)
+        if (v < V) {
             load<VEC>(x[i], row + v);
+            cut(x[i], (int)(V - v));
+        }
     }
 }
 
-template <int VEC>
 static __device__ Softmax
 row_softmax(const float *row, size_t V)
 {
     __shared__ Softmax warps[32];
     Softmax own = {SMALLEST, 0.0f};
     for (size_t v = threadIdx.x * VEC; v < V; v += THREADS * BATCH) {
-        float x[BATCH / VEC][VEC];
-        load_batch<VEC>(x, row, v, V);
+        float x[EACH][VEC];
+        load_batch(x, row, v, V);
         raise(own, x);
 #pragma unroll
-        for (int i = 0; i < BATCH / VEC; i++)
+        for (int i = 0; i < EACH; i++)
             add(own, x[i]);
     }
     return block_softmax(own, warps);
 }
 
-template <int VEC>
 __global__ void
 __launch_bounds__(THREADS, BLOCKS)
-forward(float *losses, const float *logits, const int32_t *targets, size_t V)
+forward(float *losses, const float *logits, const int32_t *targets, size_t V, size_t width)
 {
     size_t n = blockIdx.x;
     int32_t target = targets[n];
@@ -239,37 +256,37 @@ forward(float *losses, const float *logits, const int32_t *targets, size_t V)
             losses[n] = 0;
         return;
     }
-    const float *row = logits + n * V;
-    Softmax all = row_softmax<VEC>(row, V);
+    const float *row = logits + n * width;
+    Softmax all = row_softmax(row, V);
     if (threadIdx.x == 0)
         losses[n] = loss_of(all, row[target]);
 }
 
-template <typename T, int VEC>
+template <typename T>
 __global__ void
 __launch_bounds__(THREADS, BLOCKS)
 backward_twice(float *losses, T *dlogits, const float *logits, const int32_t *targets, size_t V,
-               float scale)
+               size_t width, float scale)
 {
     size_t n = blockIdx.x;
     int32_t target = targets[n];
-    const float *row = logits + n * V;
-    T *to = dlogits + n * V;
+    const float *row = logits + n * width;
+    T *to = dlogits + n * width;
     Softmax all = {0.0f, 1.0f};
     if (target >= 0)
-        all = row_softmax<VEC>(row, V);
+        all = row_softmax(row, V);
     float share = scale / all.sum;
-    for (size_t batch = (V + THREADS * BATCH - 1) / (THREADS * BATCH); batch-- > 0;) {
+    for (size_t batch = (width + THREADS * BATCH - 1) / (THREADS * BATCH); batch-- > 0;) {
         size_t first = batch * THREADS * BATCH + threadIdx.x * VEC;
-        float x[BATCH / VEC][VEC];
-        load_batch<VEC>(x, row, first, V);
+        float x[EACH][VEC];
+        load_batch(x, row, first, V);
 #pragma unroll
-        for (int i = 0; i < BATCH / VEC; i++) {
+        for (int i = 0; i < EACH; i++) {
             size_t v = first + (size_t)i * THREADS * VEC;
 #pragma unroll
             for (int k = 0; k < VEC; k++)
                 x[i][k] = target >= 0 ? exponential(x[i][k] - all.max) * share : 0.0f;
-            if (v < V)
+            if (v < width)
                 store<VEC>(to + v, x[i]);
         }
     }
@@ -284,31 +301,32 @@ backward_twice(float *losses, T *dlogits, const float *logits, const int32_t *ta
 
 /* Shared memory of a row, whole warps' parts. */
 static size_t
-kept_bytes(size_t V)
+kept_bytes(size_t width)
 {
-    return blocks_for(V, WARP_VECTORS * 4) * WARP_VECTORS * 4 * sizeof(float);
+    return blocks_for(width, WARP_VECTORS * 4) * WARP_VECTORS * 4 * sizeof(float);
 }
 
 static bool
-can_keep(size_t V)
+can_keep(size_t width)
 {
-    size_t bytes = kept_bytes(V) + 2 * 32 * sizeof(Softmax);
-    return V % 4 == 0 && V <= KEPT_THREADS * KEPT * 4 && bytes <= (size_t)dpc_cuda.shared_bytes;
+    size_t bytes = kept_bytes(width) + 2 * 32 * sizeof(Softmax);
+    return width <= KEPT_THREADS * KEPT * 4 && bytes <= (size_t)dpc_cuda.shared_bytes;
 }
 
 /* As many blocks as are at work at once. */
 template <typename T>
 static void
 run_kept(float *losses, T *dlogits, const float *logits, const int32_t *targets, size_t N,
-         size_t V, float scale)
+         size_t V, size_t width, float scale)
 {
-    const auto kernel = backward_kept<T>;
-    unsigned threads = 32 * blocks_for(V, WARP_VECTORS * 4);
-    size_t blocks = (size_t)dpc_cuda.processors * (KEPT_THREADS / threads), bytes = kept_bytes(V);
+    const auto kernel = width > V ? backward_kept<T, true> : backward_kept<T, false>;
+    unsigned threads = 32 * blocks_for(width, WARP_VECTORS * 4);
+    size_t blocks = (size_t)dpc_cuda.processors * (KEPT_THREADS / threads);
+    size_t bytes = kept_bytes(width);
     (void)dpc_cuda_check(
         cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)bytes),
         "give cross_entropy_backward its shared memory");
-    DPC_LAUNCH((unsigned)(blocks < N ? blocks : N), threads, bytes, kernel, losses, dlogits, logits, targets, N, (int)V, scale);
+    DPC_LAUNCH((unsigned)(blocks < N ? blocks : N), threads, bytes, kernel, losses, dlogits, logits, targets, N, (int)V, (int)width, scale);
 }
 
 template <typename T>
@@ -317,14 +335,13 @@ run_backward(float *losses, T *dlogits, const float *logits, const int32_t *targ
              size_t V, float scale)
 {
     const int32_t *staged = (const int32_t *)dpc_cuda_stage(targets, N * sizeof *targets);
+    size_t width = dpc_logits_stride(true, V);
     if (!staged || N == 0)
         return;
-    if (can_keep(V))
-        run_kept(losses, dlogits, logits, staged, N, V, scale);
-    else if (V % 4 == 0)
-        DPC_LAUNCH((unsigned)N, THREADS, 0, (backward_twice<T, 4>), losses, dlogits, logits, staged, V, scale);
+    if (can_keep(width))
+        run_kept(losses, dlogits, logits, staged, N, V, width, scale);
     else
-        DPC_LAUNCH((unsigned)N, THREADS, 0, (backward_twice<T, 1>), losses, dlogits, logits, staged, V, scale);
+        DPC_LAUNCH((unsigned)N, THREADS, 0, (backward_twice<T>), losses, dlogits, logits, staged, V, width, scale);
     dpc_cuda_check(cudaGetLastError(), "launch cross_entropy_backward");
 }
 
@@ -337,10 +354,7 @@ dpc_cuda_cross_entropy_forward(float *losses, const float *logits, const int32_t
     const int32_t *staged = (const int32_t *)dpc_cuda_stage(targets, N * sizeof *targets);
     if (!staged || N == 0)
         return;
-    if (V % 4 == 0)
-        DPC_LAUNCH((unsigned)N, THREADS, 0, (forward<4>), losses, logits, staged, V);
-    else
-        DPC_LAUNCH((unsigned)N, THREADS, 0, (forward<1>), losses, logits, staged, V);
+    DPC_LAUNCH((unsigned)N, THREADS, 0, forward, losses, logits, staged, V, dpc_logits_stride(true, V));
     dpc_cuda_check(cudaGetLastError(), "launch cross_entropy_forward");
 }
 

@@ -169,12 +169,15 @@ dpc_cuda_packed_bytes(size_t O, size_t K)
     return O * K * sizeof(bf16);
 }
 
-/* The values may begin anywhere in a vector of parameters; the packed form begins a line. */
+/* The values may begin anywhere in a vector of parameters; the packed form begins a line, and has
+ * zeros for outputs that are none. */
 extern "C" void
 dpc_cuda_pack(const struct dpc_weights *w)
 {
-    size_t count = w->O * w->K;
+    size_t count = w->O * w->K, rest = dpc_outputs(w) * w->K - count;
     bf16 *to = (bf16 *)w->forward;
+    if (rest)
+        dpc_cuda_memory.clear(to + count, rest * sizeof *to);
     if (count % 4 == 0 && (uintptr_t)w->values % 16 == 0)
         DPC_LAUNCH(blocks_for(count / 4, THREADS), THREADS, 0, (pack<4>), to, w->values, count / 4);
     else

@@ -211,29 +211,30 @@ multiply(void *to, const void *a, const void *b, const struct dpc_cuda_product *
                                 "multiply matrices");
 }
 
+/* Packed weights have rows for all that stands in y. */
 static struct dpc_cuda_product
-forward_product(const struct dpc_weights *w, size_t N)
+forward_product(const struct dpc_weights *w, size_t N, bool packed)
 {
     return (struct dpc_cuda_product){
-        .m = (int64_t)w->O,
+        .m = (int64_t)(packed ? dpc_outputs(w) : w->O),
         .n = (int64_t)N,
         .k = (int64_t)w->K,
         .lda = (int64_t)w->K,
         .ldb = (int64_t)w->K,
-        .ldc = (int64_t)w->O,
+        .ldc = (int64_t)dpc_outputs(w),
         .transpose_a = true,
     };
 }
 
 static struct dpc_cuda_product
-input_product(const struct dpc_weights *w, size_t N)
+input_product(const struct dpc_weights *w, size_t N, bool packed)
 {
     return (struct dpc_cuda_product){
         .m = (int64_t)w->K,
         .n = (int64_t)N,
-        .k = (int64_t)w->O,
+        .k = (int64_t)(packed ? dpc_outputs(w) : w->O),
         .lda = (int64_t)w->K,
-        .ldb = (int64_t)w->O,
+        .ldb = (int64_t)dpc_outputs(w),
         .ldc = (int64_t)w->K,
     };
 }
@@ -254,12 +255,25 @@ weight_product(size_t stride, size_t N, size_t O, size_t K, bool add)
     };
 }
 
+/* Outputs that fill no whole 16 bytes by themselves, where rows of dy begin on such: a library's
+ * fast kernels take none of them, and dw has no room for more. */
+static void
+multiply_weight(float *dw, const struct dpc_act *x, const struct dpc_act *dy,
+                struct dpc_cuda_product *p)
+{
+    int64_t all = p->n, rest = p->ldb % 8 == 0 ? all % 8 : 0;
+    p->n = all - rest;
+    multiply(dw, x, dy, p);
+    p->n = rest;
+    multiply(dw + (all - rest) * p->ldc, x, (const char *)dy + (all - rest) * (p->bf16 ? 2 : 4), p);
+}
+
 /* One set of functions a number format: which weights are read, and how. */
 #define PRODUCTS(suffix, weights, is_bf16, is_tf32)                                                \
     void dpc_cuda_linear_forward_##suffix(struct dpc_act *y, const struct dpc_act *x,              \
                                           const struct dpc_weights *w, size_t N)                   \
     {                                                                                              \
-        struct dpc_cuda_product p = forward_product(w, N);                                         \
+        struct dpc_cuda_product p = forward_product(w, N, (is_bf16));                              \
         p.bf16 = (is_bf16);                                                                        \
         p.tf32 = (is_tf32);                                                                        \
         multiply(y, (weights), x, &p);                                                             \
@@ -267,7 +281,7 @@ weight_product(size_t stride, size_t N, size_t O, size_t K, bool add)
     void dpc_cuda_linear_forward_float_##suffix(float *y, const struct dpc_act *x,                 \
                                                 const struct dpc_weights *w, size_t N)             \
     {                                                                                              \
-        struct dpc_cuda_product p = forward_product(w, N);                                         \
+        struct dpc_cuda_product p = forward_product(w, N, (is_bf16));                              \
         p.bf16 = (is_bf16);                                                                        \
         p.tf32 = (is_tf32);                                                                        \
         p.to_float = true;                                                                         \
@@ -276,7 +290,7 @@ weight_product(size_t stride, size_t N, size_t O, size_t K, bool add)
     void dpc_cuda_linear_backward_input_##suffix(struct dpc_act *dx, const struct dpc_act *dy,     \
                                                  const struct dpc_weights *w, size_t N)            \
     {                                                                                              \
-        struct dpc_cuda_product p = input_product(w, N);                                           \
+        struct dpc_cuda_product p = input_product(w, N, (is_bf16));                                \
         p.bf16 = (is_bf16);                                                                        \
         p.tf32 = (is_tf32);                                                                        \
         multiply(dx, (weights), dy, &p);                                                           \
@@ -288,7 +302,7 @@ weight_product(size_t stride, size_t N, size_t O, size_t K, bool add)
         struct dpc_cuda_product p = weight_product(stride, N, O, K, add);                          \
         p.bf16 = (is_bf16);                                                                        \
         p.tf32 = (is_tf32);                                                                        \
-        multiply(dw, x, dy, &p);                                                                   \
+        multiply_weight(dw, x, dy, &p);                                                            \
     }
 PRODUCTS(bf16, w->forward, true, false)
 PRODUCTS(fp32, w->values, false, false)

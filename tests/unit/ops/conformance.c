@@ -32,7 +32,7 @@ linear_forward(const struct dpc_ops *ops, struct bench *bench, struct shape s)
     size_t N = s.B * s.T, C = s.H * s.D;
     struct dpc_act *x = draw_acts(bench, ops, N * C, 1), *y = draw_acts(bench, ops, N * s.F, 1);
     float *z = draw(bench, N * s.F, 1);
-    struct dpc_weights w = draw_weights(bench, ops, s.F, C);
+    struct dpc_weights w = draw_weights(bench, ops, s.F, s.F, C);
     ops->linear_forward(y, x, &w, N);
     ops->linear_forward_float(z, x, &w, N);
     keep_acts(bench, ops, y, N * s.F);
@@ -46,7 +46,7 @@ linear_backward(const struct dpc_ops *ops, struct bench *bench, struct shape s)
     size_t N = s.B * s.T, C = s.H * s.D, from = s.F / 3, part = s.F - from;
     struct dpc_act *x = draw_acts(bench, ops, N * C, 1), *dx = draw_acts(bench, ops, N * C, 1);
     struct dpc_act *dy = draw_acts(bench, ops, N * s.F, 1);
-    struct dpc_weights w = draw_weights(bench, ops, s.F, C);
+    struct dpc_weights w = draw_weights(bench, ops, s.F, s.F, C);
     ops->linear_backward_input(dx, dy, &w, N);
     keep_acts(bench, ops, dx, N * C);
     for (int add = 0; add < 2; add++) {
@@ -55,6 +55,29 @@ linear_backward(const struct dpc_ops *ops, struct bench *bench, struct shape s)
         ops->linear_backward_weight(some, dpc_act_at(ops, dy, from), s.F, x, N, part, C, add);
         keep(bench, dw, s.F * C);
         keep(bench, some, part * C);
+    }
+}
+
+/* A vocabulary of any size, with rows where a whole table wants them. */
+static void
+linear_logits(const struct dpc_ops *ops, struct bench *bench, struct shape s)
+{
+    size_t N = s.B * s.T, C = s.H * s.D, V = s.V < 1000 ? s.V : 999;
+    size_t stride = dpc_logits_stride(ops->whole, V), act = dpc_act_bytes(ops);
+    struct dpc_act *x = draw_acts(bench, ops, N * C, 1), *dx = draw_acts(bench, ops, N * C, 1);
+    struct dpc_act *dy = draw_acts(bench, ops, N * V, 1);
+    float *y = take(bench, N * stride * sizeof *y), *dw;
+    struct dpc_weights w = draw_weights(bench, ops, V, stride, C);
+    dy = spread(bench, dy, N, V * act, stride * act, 0);
+    ops->linear_forward_float(y, x, &w, N);
+    ops->linear_backward_input(dx, dy, &w, N);
+    keep_rows(bench, y, N, V, stride);
+    keep_acts(bench, ops, dx, N * C);
+    for (int add = 0; add < 2; add++) {
+        dw = draw(bench, V * C + 1, 1);
+        poke(bench, dw, V * C, 7.0f); /* behind the last row */
+        ops->linear_backward_weight(dw, dy, stride, x, N, V, C, add);
+        keep(bench, dw, V * C + 1);
     }
 }
 
@@ -168,17 +191,20 @@ cross_entropy(const struct dpc_ops *ops, struct bench *bench, struct shape s)
 {
     size_t N = s.B * s.T;
     int32_t *targets = draw_tokens(bench, N, s.V, true);
+    size_t stride = dpc_logits_stride(ops->whole, s.V);
     float *logits = draw(bench, N * s.V, 4), *losses = draw(bench, N, 1);
     /* Far beyond what an exponential without the maximum's shift would hold. */
     poke(bench, logits, 0, 300.0f);
+    if (stride > s.V)
+        logits = spread(bench, logits, N, s.V * sizeof *logits, stride * sizeof *logits, 0xff);
     ops->cross_entropy_forward(losses, logits, targets, N, s.V);
     keep(bench, losses, N);
     struct dpc_act *dlogits = (struct dpc_act *)logits;
     if (ops->whole)
-        dlogits = take(bench, N * s.V * dpc_act_bytes(ops));
+        dlogits = filled(bench, N * stride * dpc_act_bytes(ops), 0xff);
     ops->cross_entropy_backward(losses, dlogits, logits, targets, N, s.V, 0.5f);
     keep(bench, losses, N);
-    keep_acts(bench, ops, dlogits, N * s.V);
+    keep_rows_acts(bench, ops, dlogits, N, s.V, stride);
     dpc_free(targets);
 }
 
@@ -327,7 +353,7 @@ nothing(const struct dpc_ops *ops, struct bench *bench, struct shape s)
     size_t C = s.H * s.D, F = s.F, count = 2 * C + 2 * F + s.V;
     float *a = draw(bench, count, 1), *b = draw(bench, count, 1), *c = draw(bench, count, 1);
     struct dpc_act *x = draw_acts(bench, ops, count, 1), *y = draw_acts(bench, ops, count, 1);
-    struct dpc_weights w = draw_weights(bench, ops, F, C);
+    struct dpc_weights w = draw_weights(bench, ops, F, F, C);
     float *dw = draw(bench, F * C, 1);
     double *sums = take(bench, sizeof *sums);
     const struct dpc_adamw_rates rates = {.correction1 = 1, .correction2 = 1};
@@ -375,6 +401,7 @@ static const struct {
 } cases[] = {
     {"linear_forward", linear_forward, 2e-6, ROUNDED},
     {"linear_backward", linear_backward, 2e-6, ROUNDED},
+    {"linear_logits", linear_logits, 2e-6, ROUNDED},
     {"embedding", embedding, 0, 0},
     {"rmsnorm_forward", rmsnorm_forward, 1e-6, ROUNDED},
     {"rmsnorm_backward", rmsnorm_backward, 2e-6, ROUNDED},

@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "base/alloc.h"
 #include "base/rng.h"
@@ -73,6 +74,29 @@ draw(struct bench *bench, size_t count, double scale)
     return memory;
 }
 
+static inline void *
+filled(struct bench *bench, size_t bytes, int fill)
+{
+    void *memory = take(bench, bytes), *values = dpc_alloc(bytes, 1);
+    memset(values, fill, bytes);
+    bench->ops->memory->upload(memory, values, bytes);
+    dpc_free(values);
+    return memory;
+}
+
+/* Rows of `row` bytes that begin `stride` bytes apart, with `fill` between them. */
+static inline void *
+spread(struct bench *bench, const void *packed, size_t rows, size_t row, size_t stride, int fill)
+{
+    const struct dpc_memory *memory = bench->ops->memory;
+    char *all = filled(bench, rows * stride, fill), *values = dpc_alloc(rows, row);
+    memory->download(values, packed, rows * row);
+    for (size_t n = 0; n < rows; n++)
+        memory->upload(all + n * stride, values + n * row, row);
+    dpc_free(values);
+    return all;
+}
+
 static inline void
 poke(const struct bench *bench, float *values, size_t index, float value)
 {
@@ -131,12 +155,32 @@ keep_acts(struct bench *bench, const struct dpc_ops *ops, const struct dpc_act *
     dpc_free(copy);
 }
 
-/* w[O,K], packed. */
-static inline struct dpc_weights
-draw_weights(struct bench *bench, const struct dpc_ops *ops, size_t O, size_t K)
+/* Of each row `stride` apart the V values that are its own. */
+static inline void
+keep_rows(struct bench *bench, const float *values, size_t rows, size_t V, size_t stride)
 {
-    size_t bytes = ops->packed_bytes ? ops->packed_bytes(O, K) : 0;
-    struct dpc_weights w = {.values = draw(bench, O * K, 1), .O = O, .K = K};
+    for (size_t n = 0; n < rows; n++)
+        keep(bench, values + n * stride, V);
+}
+
+/* The same, and between rows are zeros. */
+static inline void
+keep_rows_acts(struct bench *bench, const struct dpc_ops *ops, const struct dpc_act *acts,
+               size_t rows, size_t V, size_t stride)
+{
+    for (size_t n = 0; n < rows; n++) {
+        keep_acts(bench, ops, dpc_act_at(ops, acts, n * stride), stride);
+        for (size_t v = V; v < stride; v++)
+            CU_ASSERT(bench->sink[--bench->sink_count] == 0.0f);
+    }
+}
+
+/* w[O,K], packed; rows of its outputs begin `stride` apart. */
+static inline struct dpc_weights
+draw_weights(struct bench *bench, const struct dpc_ops *ops, size_t O, size_t stride, size_t K)
+{
+    size_t bytes = ops->packed_bytes ? ops->packed_bytes(stride, K) : 0;
+    struct dpc_weights w = {.values = draw(bench, O * K, 1), .O = O, .stride = stride, .K = K};
     if (bytes) {
         w.forward = take(bench, bytes);
         w.backward = ops->packed_once ? w.forward : take(bench, bytes);

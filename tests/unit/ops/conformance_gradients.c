@@ -176,13 +176,13 @@ static void
 setup_cross_entropy(struct gradient_problem *p)
 {
     size_t N = p->s.B * p->s.T;
-    add_input(p, N * p->s.V);
+    add_input(p, N * dpc_logits_stride(p->bench.ops->whole, p->s.V));
     set_out(p, N);
     p->tokens = draw_tokens(&p->bench, N, p->s.V, true);
     for (size_t n = 0; n < N; n++)
         p->weights_read[n] = 0.7f;
     p->bench.ops->memory->upload(p->weights, p->weights_read, N * sizeof *p->weights);
-    p->rest[0] = draw(&p->bench, N * p->s.V, 0);
+    p->rest[0] = draw(&p->bench, p->counts[0], 0);
 }
 
 static void

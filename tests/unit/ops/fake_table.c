@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
  * The naive kernels as those of a card: each call passes the gate, attention takes all its units at
- * once, and in bf16 products read the packed weights and nothing else, so that weights that nobody
- * packed are found. Compiled twice, as ops/reference.c is. */
+ * once, rows of logits begin where a card wants them, and in bf16 products read the packed weights
+ * and nothing else, so that weights that nobody packed are found. Compiled twice, as
+ * ops/reference.c is. */
 #include "tests/unit/ops/fake_card.h"
+
+#include <string.h>
 
 #include "base/alloc.h"
 #include "base/bf16.h"
@@ -76,20 +79,30 @@ dispose(struct dpc_weights w)
 }
 #endif
 
-#define PRODUCT(name, type)                                                                        \
+static const struct dpc_act *
+acts_at(const struct dpc_act *acts, size_t index)
+{
+    return dpc_act_at(REFERENCE, acts, index);
+}
+
+/* Row by row: the places of row n of y and of x. */
+#define PRODUCT(name, type, y_row, x_row)                                                          \
     static void name(type *y, const struct dpc_act *x, const struct dpc_weights *w, size_t N)      \
     {                                                                                              \
         if (!fake_card_enter())                                                                    \
             return;                                                                                \
         struct dpc_weights weights = unpack(w);                                                    \
-        REFERENCE->name(y, x, &weights, N);                                                        \
+        for (size_t n = 0; n < N; n++)                                                             \
+            REFERENCE->name(y_row, x_row, &weights, 1);                                            \
         dispose(weights);                                                                          \
         fake_card_leave();                                                                         \
     }
 
-PRODUCT(linear_forward, struct dpc_act)
-PRODUCT(linear_forward_float, float)
-PRODUCT(linear_backward_input, struct dpc_act)
+PRODUCT(linear_forward, struct dpc_act, dpc_act_at(REFERENCE, y, n *dpc_outputs(w)),
+        acts_at(x, n * w->K))
+PRODUCT(linear_forward_float, float, y + n * dpc_outputs(w), acts_at(x, n * w->K))
+PRODUCT(linear_backward_input, struct dpc_act, dpc_act_at(REFERENCE, y, n * w->K),
+        acts_at(x, n *dpc_outputs(w)))
 KERNEL(linear_backward_weight,
        (float *dw, const struct dpc_act *dy, size_t stride, const struct dpc_act *x, size_t N,
         size_t O, size_t K, bool add),
@@ -118,6 +131,36 @@ attention_backward(struct dpc_act *dqkv, const struct dpc_act *dout, const struc
         return;
     for (size_t i = 0; i < in->shape.B * in->shape.G; i++)
         REFERENCE->attention_backward(dqkv, dout, out, lse, in, i, scratch);
+    fake_card_leave();
+}
+
+/* --- Cross-entropy: rows apart. */
+
+static void
+cross_entropy_forward(float *losses, const float *logits, const int32_t *targets, size_t N,
+                      size_t V)
+{
+    size_t stride = dpc_logits_stride(true, V);
+    if (!fake_card_enter())
+        return;
+    for (size_t n = 0; n < N; n++)
+        REFERENCE->cross_entropy_forward(losses + n, logits + n * stride, targets + n, 1, V);
+    fake_card_leave();
+}
+
+static void
+cross_entropy_backward(float *losses, struct dpc_act *dlogits, float *logits,
+                       const int32_t *targets, size_t N, size_t V, float scale)
+{
+    size_t stride = dpc_logits_stride(true, V);
+    if (!fake_card_enter())
+        return;
+    for (size_t n = 0; n < N; n++) {
+        struct dpc_act *to = dpc_act_at(REFERENCE, dlogits, n * stride);
+        REFERENCE->cross_entropy_backward(losses + n, to, logits + n * stride, targets + n, 1, V,
+                                          scale);
+        memset(dpc_act_at(REFERENCE, to, V), 0, (stride - V) * dpc_act_bytes(REFERENCE));
+    }
     fake_card_leave();
 }
 
@@ -154,13 +197,6 @@ KERNEL(swiglu_backward,
        (struct dpc_act * dgate_up, struct dpc_act *out, const struct dpc_act *dout,
         const struct dpc_act *gate_up, size_t N, size_t F),
        (dgate_up, out, dout, gate_up, N, F))
-KERNEL(cross_entropy_forward,
-       (float *losses, const float *logits, const int32_t *targets, size_t N, size_t V),
-       (losses, logits, targets, N, V))
-KERNEL(cross_entropy_backward,
-       (float *losses, struct dpc_act *dlogits, float *logits, const int32_t *targets, size_t N,
-        size_t V, float scale),
-       (losses, dlogits, logits, targets, N, V, scale))
 KERNEL(adamw,
        (float *parameters, const float *gradients, float *m, float *v,
         const struct dpc_piece *pieces, size_t count, const struct dpc_adamw_rates *rates),
