@@ -13,6 +13,7 @@
 #include "base/tensor_blob.h"
 #include "tests/unit/coordinator/core_driver.h"
 #include "tests/unit/coordinator/small_2x2.h"
+#include "tests/unit/gap.h"
 #include "tests/unit/harness.h"
 #include "tests/unit/storage/scratch.h"
 
@@ -108,7 +109,7 @@ two_rounds_equal_the_computation_in_double(void)
                                   DPC_OK);
             double *found = load(&driver, &version.master, count), worst = 0;
             for (size_t i = 0; i < count; i++)
-                worst = fmax(worst, fabs(found[i] - theta[i]));
+                worst = larger_gap(worst, fabs(found[i] - theta[i]));
             CU_ASSERT(worst < 1e-7);
             dpc_free(found);
         }

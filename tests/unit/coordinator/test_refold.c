@@ -10,6 +10,7 @@
 #include "base/layout.h"
 #include "base/tensor_blob.h"
 #include "tests/unit/coordinator/core_driver.h"
+#include "tests/unit/gap.h"
 #include "tests/unit/harness.h"
 #include "tests/unit/storage/scratch.h"
 
@@ -194,7 +195,7 @@ difference(struct bench *bench, const struct dpc_version_record *version,
     }
     add(bench, &version->master, 1, count, found);
     for (size_t i = 0; i < count; i++)
-        worst = fmax(worst, fabs(found[i] - theta[i]));
+        worst = larger_gap(worst, fabs(found[i] - theta[i]));
     dpc_free(theta);
     dpc_free(momentum);
     dpc_free(found);

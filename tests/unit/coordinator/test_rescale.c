@@ -8,6 +8,7 @@
 #include "base/alloc.h"
 #include "base/tensor_blob.h"
 #include "coordinator/outer.h"
+#include "tests/unit/gap.h"
 #include "tests/unit/harness.h"
 #include "tests/unit/storage/scratch.h"
 
@@ -159,12 +160,9 @@ static void
 compare(struct bench *bench, const struct dpc_hash *hash, FILE *file)
 {
     float found[COUNT], expected[COUNT];
-    double worst = 0;
     get(bench, hash, found);
     CU_ASSERT_EQUAL_FATAL(fread(expected, sizeof *expected, COUNT, file), COUNT);
-    for (int i = 0; i < COUNT; i++)
-        worst = fmax(worst, fabs((double)found[i] - (double)expected[i]));
-    CU_ASSERT(worst < 1e-6);
+    CU_ASSERT(largest_gap(found, expected, COUNT) < 1e-6);
 }
 
 static struct dpc_folded
@@ -282,7 +280,7 @@ what_is_left_out_only_shortens(void)
     bench.inputs[1].scale = 0;
     moved_by(&bench, 2, moved);
     for (int i = 0; i < COUNT; i++)
-        worst = fmax(worst, fabs((double)moved[i] - 0.5 * (double)one[i]));
+        worst = larger_gap(worst, fabs((double)moved[i] - 0.5 * (double)one[i]));
     CU_ASSERT(worst < 1e-6);
     bench_done(&bench);
 }

@@ -8,6 +8,7 @@
 #include "base/alloc.h"
 #include "modules/adamw.h"
 #include "tests/unit/card.h"
+#include "tests/unit/gap.h"
 #include "tests/unit/modules/model.h"
 
 enum { DIM = 32, VOCAB = 32, CONTEXT = 16, BATCH = 4, STEPS = 10, FILE_BYTES_MAX = 300 * 1024 };
@@ -124,13 +125,7 @@ fill_weights(struct dpc_path *path, const struct dpc_experiment *experiment)
 static double
 difference(const float *got, const float *want, size_t count)
 {
-    double gap = 0, magnitude = 0;
-    for (size_t i = 0; i < count; i++) {
-        gap = fmax(gap, fabs((double)got[i] - (double)want[i]));
-        magnitude = fmax(magnitude, fabs((double)want[i]));
-        CU_ASSERT(isfinite(got[i]));
-    }
-    return gap / magnitude;
+    return largest_gap(got, want, count) / largest_size(want, count);
 }
 
 static void

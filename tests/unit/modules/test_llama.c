@@ -6,6 +6,7 @@
 
 #include "base/imported.h"
 #include "base/safetensors.h"
+#include "tests/unit/gap.h"
 #include "tests/unit/modules/model.h"
 
 enum { VOCAB = 64, CONTEXT = 32 };
@@ -56,7 +57,6 @@ expect_logits(struct dpc_path *path, const struct dpc_safetensors *golden, uint3
 {
     int32_t tokens[CONTEXT];
     float want[VOCAB], got[VOCAB];
-    double gap = 0, largest = 0;
     struct dpc_error err;
     char name[16];
     (void)snprintf(name, sizeof name, "after.%u", length);
@@ -67,10 +67,7 @@ expect_logits(struct dpc_path *path, const struct dpc_safetensors *golden, uint3
     CU_ASSERT_EQUAL_FATAL(dpc_safetensor_values(tensor), VOCAB);
     CU_ASSERT_EQUAL_FATAL(dpc_safetensors_read(golden, tensor, want, &err), DPC_OK);
     CU_ASSERT_EQUAL_FATAL(dpc_path_logits(path, tokens, length, got), DPC_OK);
-    for (uint32_t i = 0; i < VOCAB; i++) {
-        gap = fmax(gap, fabs((double)got[i] - (double)want[i]));
-        largest = fmax(largest, fabs((double)want[i]));
-    }
+    double gap = largest_gap(got, want, VOCAB), largest = largest_size(want, VOCAB);
     printf("%s: %.2g of the largest logit off ", name, gap / largest);
     CU_ASSERT(gap <= tolerance * largest);
 }

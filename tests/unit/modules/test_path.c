@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "tests/unit/gap.h"
 #include "tests/unit/modules/model.h"
 
 enum { BATCH = 4, LENGTH = 10, PREFIX = 3, COUNT = BATCH * LENGTH };
@@ -40,8 +41,8 @@ tensor_error(struct dpc_path *path, const struct batch *batch, float *values, co
         double down = mean_loss(path, batch);
         width -= (double)values[i];
         values[i] = before;
-        error = fmax(error, fabs((up - down) / width - (double)grads[i]));
-        magnitude = fmax(magnitude, fabs((double)grads[i]));
+        error = larger_gap(error, fabs((up - down) / width - (double)grads[i]));
+        magnitude = larger_gap(magnitude, fabs((double)grads[i]));
     }
     CU_ASSERT(magnitude > 0);
     return error / magnitude;

@@ -10,6 +10,7 @@
 
 #include "base/alloc.h"
 #include "base/error.h"
+#include "tests/unit/gap.h"
 #include "tests/unit/harness.h"
 #include "tests/unit/ops/conformance_bench.h"
 
@@ -443,14 +444,7 @@ tolerance_of(const struct dpc_ops *ops, size_t i)
 static double
 largest_difference(const float *got, const float *want, size_t count)
 {
-    double difference = 0, magnitude = 0;
-    for (size_t i = 0; i < count; i++) {
-        double gap = fabs((double)got[i] - (double)want[i]);
-        if (!(gap <= difference))
-            difference = gap;
-        magnitude = fmax(magnitude, fabs((double)want[i]));
-    }
-    return difference / fmax(magnitude, 1e-30);
+    return largest_gap(got, want, count) / fmax(largest_size(want, count), 1e-30);
 }
 
 static void

@@ -6,6 +6,7 @@
 #include <stdio.h>
 
 #include "base/alloc.h"
+#include "tests/unit/gap.h"
 #include "tests/unit/harness.h"
 #include "tests/unit/ops/conformance_bench.h"
 
@@ -244,8 +245,8 @@ gradient_error(const struct dpc_ops *ops, struct gradient_problem *p, size_t i, 
         poke(&p->bench, p->inputs[input], k, less);
         double down = loss_of(ops, p, i), gradient = (double)grads[k];
         poke(&p->bench, p->inputs[input], k, values[k]);
-        error = fmax(error, fabs(gradient - (up - down) / width));
-        magnitude = fmax(magnitude, fabs(gradient));
+        error = larger_gap(error, fabs(gradient - (up - down) / width));
+        magnitude = larger_gap(magnitude, fabs(gradient));
     }
     dpc_free(values);
     dpc_free(grads);

@@ -2,11 +2,11 @@
  * Cards of the plug-in that plays one (fake_card.c), which lies beside this program. */
 #include "ops/card.h"
 
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/alloc.h"
+#include "tests/unit/gap.h"
 #include "tests/unit/harness.h"
 
 /* What the makefile builds, in the folder that tests are started in. */
@@ -219,9 +219,7 @@ attend(const struct dpc_ops *ops, size_t first, struct attended *ret)
 static void
 compare(const float *got, const float *want, size_t count, double limit)
 {
-    double worst = 0;
-    for (size_t i = 0; i < count; i++)
-        worst = fmax(worst, fabs((double)got[i] - (double)want[i]));
+    double worst = largest_gap(got, want, count);
     CU_ASSERT(worst <= limit);
     if (!(worst <= limit))
         fprintf(stderr, "differs by %g\n", worst);
