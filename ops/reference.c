@@ -388,8 +388,8 @@ static double
 log_sum_exp(const float *row, size_t V)
 {
     double max = -INFINITY, sum = 0;
-    for (size_t v = 0; v < V; v++)
-        max = fmax(max, (double)row[v]);
+    for (size_t v = 0; v < V; v++) /* no fmax: GCC 12 fails over it on 64-bit Arm */
+        max = (double)row[v] > max ? (double)row[v] : max;
     for (size_t v = 0; v < V; v++)
         sum += exp((double)row[v] - max);
     return max + log(sum);
