@@ -93,6 +93,9 @@ build_tables(void)
         if (!choices[i].runs())
             continue;
         tables[tables_count] = *choices[i].kernels;
+#ifdef __aarch64__
+        tables[tables_count].name = "neon"; /* of every such processor, so the baseline */
+#endif
         if (choices[i].set_products(&tables[tables_count]))
             tables_count++;
     }

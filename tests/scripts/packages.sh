@@ -132,7 +132,7 @@ sed -n "/^build_packages='/,/'\$/p" "$source/scripts/install-deps.sh" | tr -d "'
     sed 's/^build_packages=//' |
     grep -vxE '|build-essential|autoconf|automake|ca-certificates' | sort >"$work/installs"
 sed -n '/^Build-Depends:/,/^Standards-Version/p' "$source/debian/control" |
-    sed 's/^Build-Depends://; s/(.*)//' | tr -d ', ' | grep -vE '^(|debhelper-compat|dh-sequence-.*|Standards.*)$' |
+    sed 's/^Build-Depends://; s/(.*)//; s/\[.*\]//' | tr -d ', ' | grep -vE '^(|debhelper-compat|dh-sequence-.*|Standards.*)$' |
     sort >"$work/depends"
 diff "$work/installs" "$work/depends" >"$work/out" || fail 'Build-Depends and install-deps.sh' "$work/out"
 
