@@ -246,28 +246,59 @@ replacement(const char *from, const char *to)
     return object;
 }
 
+/* Takes the steps. */
 static struct dpc_json *
-piece_decoder(void)
+sequence(const char *key, struct dpc_json *steps)
 {
-    struct dpc_json *sequence = step("Sequence"), *steps = dpc_json_array();
+    struct dpc_json *object = step("Sequence");
+    dpc_json_set(object, key, steps);
+    return object;
+}
+
+/* A space before a text, whether it begins with one or not, and spaces as pieces write them. */
+static struct dpc_json *
+piece_normalizer(bool add_prefix)
+{
+    struct dpc_json *spaces = replacement(" ", DPC_SENTENCEPIECE_SPACE);
+    if (!add_prefix)
+        return spaces;
+    struct dpc_json *prefix = step("Prepend"), *steps = dpc_json_array();
+    dpc_json_set_text(prefix, "prepend", DPC_SENTENCEPIECE_SPACE);
+    dpc_json_append(steps, prefix);
+    dpc_json_append(steps, spaces);
+    return sequence("normalizers", steps);
+}
+
+static struct dpc_json *
+piece_decoder(bool add_prefix)
+{
+    struct dpc_json *steps = dpc_json_array();
     dpc_json_append(steps, replacement(DPC_SENTENCEPIECE_SPACE, " "));
     dpc_json_append(steps, step("ByteFallback"));
     dpc_json_append(steps, step("Fuse"));
-    dpc_json_set(sequence, "decoders", steps);
-    return sequence;
+    if (add_prefix) {
+        struct dpc_json *strip = step("Strip");
+        dpc_json_set_text(strip, "content", " ");
+        dpc_json_set_integer(strip, "start", 1);
+        dpc_json_set_integer(strip, "stop", 0);
+        dpc_json_append(steps, strip);
+    }
+    return sequence("decoders", steps);
 }
 
+/* Marks are no hindrance: nothing is merged to one, and no text is worth one. */
 struct dpc_json *
 dpc_export_piece_tokenizer(const struct dpc_tokenizer *tokenizer,
                            const struct dpc_sentencepiece_facts *facts)
 {
     struct vocabulary vocabulary;
-    if (!facts->as_is || facts->add_prefix || facts->special ||
+    if (!facts->as_is || facts->special || (facts->add_prefix && facts->suffix) ||
         facts->kind == DPC_SENTENCEPIECE_OTHER)
         return NULL;
     vocabulary_init(&vocabulary, tokenizer);
     struct dpc_json *model =
         facts->kind == DPC_SENTENCEPIECE_BPE ? bpe_model(&vocabulary) : unigram_model(&vocabulary);
     vocabulary_done(&vocabulary);
-    return whole(model, replacement(" ", DPC_SENTENCEPIECE_SPACE), NULL, piece_decoder());
+    return whole(model, piece_normalizer(facts->add_prefix), NULL,
+                 piece_decoder(facts->add_prefix));
 }

@@ -16,7 +16,8 @@
 struct dpc_json *dpc_export_byte_tokenizer(void);
 
 /* Pieces of SentencePiece, `facts` being those of its file. NULL for one that normalises texts, has
- * marks or pieces of its user's own, or is neither unigram nor BPE: others read its file then. */
+ * pieces of its user's own or unused ones, puts a space behind a text, or is neither unigram nor
+ * BPE: others read its file then. */
 struct dpc_json *dpc_export_piece_tokenizer(const struct dpc_tokenizer *tokenizer,
                                             const struct dpc_sentencepiece_facts *facts);
 

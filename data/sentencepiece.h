@@ -36,8 +36,10 @@ enum dpc_sentencepiece_kind {
 struct dpc_sentencepiece_facts {
     enum dpc_sentencepiece_kind kind;
     bool as_is;      /* texts are not normalised */
-    bool add_prefix; /* a space is put before a text */
-    bool special;    /* it has marks, pieces of its user's own, or unused ones */
+    bool add_prefix; /* a space is put before a text, or with `suffix` behind it */
+    bool suffix;     /* pieces end with spaces instead of beginning with them */
+    bool marks;      /* some pieces stand for no text: ends of one, padding */
+    bool special;    /* it has pieces of its user's own, or unused ones */
 };
 /* DPC_ECORRUPT when it is no message of protocol buffers, or has a map of characters that leads out
  * of itself. */

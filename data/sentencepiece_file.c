@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  * The library tells pieces alone; how a model was made stands in two messages of its file, in the
  * wire format of protocol buffers (sentencepiece_model.proto): ModelProto has trainer_spec = 2,
- * with model_type = 3, and normalizer_spec = 3, with precompiled_charsmap = 2, add_dummy_prefix = 3
- * and remove_extra_whitespaces = 4. Everything else is passed over. */
+ * with model_type = 3 and treat_whitespace_as_suffix = 24, and normalizer_spec = 3, with
+ * precompiled_charsmap = 2, add_dummy_prefix = 3 and remove_extra_whitespaces = 4. Everything else
+ * is passed over. */
 #include "data/sentencepiece.h"
 
 enum { WIRE_VARINT = 0, WIRE_64 = 1, WIRE_BYTES = 2, WIRE_32 = 5 };
@@ -10,6 +11,7 @@ enum { PIECES = 1, TRAINER_SPEC = 2, NORMALIZER_SPEC = 3 };
 enum {
     PIECE_TYPE = 3,
     MODEL_TYPE = 3,
+    WHITESPACE_AS_SUFFIX = 24,
     CHARSMAP = 2,
     ADD_DUMMY_PREFIX = 3,
     REMOVE_EXTRA_WHITESPACES = 4
@@ -76,9 +78,10 @@ look_at_piece(const struct field *message, struct dpc_sentencepiece_facts *facts
     struct field field;
     dpc_reader_init(&reader, message->bytes, message->len);
     while (next_field(&reader, &field)) {
-        if (field.number == PIECE_TYPE)
-            facts->special |= field.value == TYPE_CONTROL || field.value == TYPE_USER_DEFINED ||
-                              field.value == TYPE_UNUSED;
+        if (field.number != PIECE_TYPE)
+            continue;
+        facts->marks |= field.value == TYPE_CONTROL;
+        facts->special |= field.value == TYPE_USER_DEFINED || field.value == TYPE_UNUSED;
     }
     return !reader.failed;
 }
@@ -94,6 +97,8 @@ look_at_trainer(const struct field *message, struct dpc_sentencepiece_facts *fac
             facts->kind = field.value == 1   ? DPC_SENTENCEPIECE_UNIGRAM
                           : field.value == 2 ? DPC_SENTENCEPIECE_BPE
                                              : DPC_SENTENCEPIECE_OTHER;
+        else if (field.number == WHITESPACE_AS_SUFFIX)
+            facts->suffix = field.value != 0;
     }
     return !reader.failed;
 }

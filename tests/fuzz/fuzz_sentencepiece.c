@@ -44,7 +44,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     fuzz_accepted++;
     fuzz_require(dpc_sentencepiece_look(data, size, &facts, &err) == DPC_OK, "a model is one");
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
-        encode(tokenizer, facts.as_is && !facts.add_prefix && !facts.special, texts[i]);
+        encode(tokenizer, facts.as_is && !facts.add_prefix && !facts.marks && !facts.special,
+               texts[i]);
     for (uint32_t token = 0; token < tokenizer->vocabulary.size; token++)
         (void)dpc_sentencepiece_entry_of(tokenizer, token);
     dpc_tokenizer_destroy(tokenizer);

@@ -50,7 +50,16 @@ struct exported {
     const struct dpc_json *model;
 };
 
-static void export(enum dpc_sentencepiece_kind kind, struct exported *ret_exported)
+/* What a model from elsewhere has: a mark, and a space before each text. What stands behind a
+ * file's messages is merged with them. */
+static const uint8_t mark_and_prefix[] = {
+    1 << 3 | 2, 7, 1 << 3 | 2, 3, '<',    's', '>', 3 << 3, 3, /* a piece of the type of marks */
+    3 << 3 | 2, 4, 3 << 3,     1, 4 << 3, 0, /* add_dummy_prefix, and no remove_extra_whitespaces */
+};
+
+static void
+export_with(enum dpc_sentencepiece_kind kind, const uint8_t *more, size_t more_len,
+            struct exported *ret_exported)
 {
     struct lines lines = {.left = LINES};
     struct dpc_sentencepiece_facts facts;
@@ -60,6 +69,7 @@ static void export(enum dpc_sentencepiece_kind kind, struct exported *ret_export
     dpc_buf_init(&file, 0);
     if (dpc_sentencepiece_train(kind, VOCAB, next_line, &lines, &file, &err) != DPC_OK)
         CU_FAIL_FATAL(err.text);
+    dpc_buf_put(&file, more, more_len);
     CU_ASSERT_EQUAL_FATAL(
         dpc_sentencepiece_read("m", file.data, file.len, &ret_exported->tokenizer, &err), DPC_OK);
     CU_ASSERT_EQUAL_FATAL(dpc_sentencepiece_look(file.data, file.len, &facts, &err), DPC_OK);
@@ -67,6 +77,11 @@ static void export(enum dpc_sentencepiece_kind kind, struct exported *ret_export
     CU_ASSERT_PTR_NOT_NULL_FATAL(ret_exported->root);
     ret_exported->model = dpc_json_get(ret_exported->root, "model");
     dpc_buf_done(&file);
+}
+
+static void export(enum dpc_sentencepiece_kind kind, struct exported *ret_exported)
+{
+    export_with(kind, NULL, 0, ret_exported);
 }
 
 static void
@@ -121,31 +136,59 @@ merge_all(const struct dpc_json *merges, struct symbol symbols[SYMBOLS_MAX], siz
     }
 }
 
+/* `normalised`: the line as the normalizer makes it, but for how spaces are written. */
+static void
+check_merges(const struct exported *exported, const char *line, const char *normalised)
+{
+    static struct symbol symbols[SYMBOLS_MAX];
+    const struct dpc_json *merges = dpc_json_get(exported->model, "merges"),
+                          *vocabulary = dpc_json_get(exported->model, "vocab");
+    int32_t *tokens;
+    uint32_t count;
+    CU_ASSERT_EQUAL_FATAL(dpc_tokenizer_encode_wide(exported->tokenizer, (const uint8_t *)line,
+                                                    strlen(line), &tokens, &count, NULL),
+                          DPC_OK);
+    CU_ASSERT_EQUAL_FATAL(merge_all(merges, symbols, split(normalised, symbols)), count);
+    for (uint32_t i = 0; i < count; i++)
+        CU_ASSERT_EQUAL(dpc_json_integer(dpc_json_get(vocabulary, symbols[i].text), -1), tokens[i]);
+    dpc_free(tokens);
+}
+
 static void
 merges_make_the_tokens_that_we_make(void)
 {
-    static struct symbol symbols[SYMBOLS_MAX];
     struct exported exported;
     struct lines lines = {.left = 12};
     size_t len;
     export(DPC_SENTENCEPIECE_BPE, &exported);
-    const struct dpc_json *merges = dpc_json_get(exported.model, "merges"),
-                          *vocabulary = dpc_json_get(exported.model, "vocab");
     CU_ASSERT_STRING_EQUAL(dpc_json_text(dpc_json_get(exported.model, "type"), ""), "BPE");
-    CU_ASSERT_EQUAL(dpc_json_count(vocabulary), VOCAB);
-    CU_ASSERT(dpc_json_count(merges) > 50);
+    CU_ASSERT_EQUAL(dpc_json_count(dpc_json_get(exported.model, "vocab")), VOCAB);
+    CU_ASSERT(dpc_json_count(dpc_json_get(exported.model, "merges")) > 50);
     dpc_rng_init(&lines.rng, 6, DPC_RNG_TEST, 0, 0, 0);
-    for (const char *line; (line = next_line(&lines, &len));) {
-        int32_t *tokens;
-        uint32_t count;
-        CU_ASSERT_EQUAL_FATAL(dpc_tokenizer_encode_wide(exported.tokenizer, (const uint8_t *)line,
-                                                        len, &tokens, &count, NULL),
-                              DPC_OK);
-        CU_ASSERT_EQUAL_FATAL(merge_all(merges, symbols, split(line, symbols)), count);
-        for (uint32_t i = 0; i < count; i++)
-            CU_ASSERT_EQUAL(dpc_json_integer(dpc_json_get(vocabulary, symbols[i].text), -1),
-                            tokens[i]);
-        dpc_free(tokens);
+    for (const char *line; (line = next_line(&lines, &len));)
+        check_merges(&exported, line, line);
+    exported_done(&exported);
+}
+
+/* As those of LLaMA's tokenizer.model, which AutoTokenizer alone would read otherwise. */
+static void
+marks_and_a_prefix_make_the_tokens_that_we_make(void)
+{
+    static const char *const texts[] = {"ab", " ab", "  ", "nab o con "};
+    struct exported exported;
+    export_with(DPC_SENTENCEPIECE_BPE, mark_and_prefix, sizeof mark_and_prefix, &exported);
+    const struct dpc_json *normalizers =
+        dpc_json_get(dpc_json_get(exported.root, "normalizer"), "normalizers");
+    const struct dpc_json *decoders =
+        dpc_json_get(dpc_json_get(exported.root, "decoder"), "decoders");
+    CU_ASSERT_EQUAL(dpc_json_count(dpc_json_get(exported.model, "vocab")), VOCAB + 1);
+    CU_ASSERT_STRING_EQUAL(dpc_json_text(dpc_json_get(dpc_json_at(normalizers, 0), "prepend"), ""),
+                           DPC_SENTENCEPIECE_SPACE);
+    CU_ASSERT_EQUAL(dpc_json_integer(dpc_json_get(dpc_json_at(decoders, 3), "start"), 0), 1);
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+        char *normalised = dpc_format(" %s", texts[i]);
+        check_merges(&exported, texts[i], normalised);
+        dpc_free(normalised);
     }
     exported_done(&exported);
 }
@@ -208,15 +251,16 @@ scores_choose_the_tokens_that_we_make(void)
     exported_done(&exported);
 }
 
-/* A text may read like a byte's piece, or the one of what is unknown. */
+/* A text may read like a byte's piece, the one of what is unknown, or a mark. */
 static void
-no_text_is_worth_a_byte_or_the_unknown(void)
+no_text_is_worth_a_byte_the_unknown_or_a_mark(void)
 {
     struct exported exported;
     double least = 0, most = -INFINITY;
-    export(DPC_SENTENCEPIECE_UNIGRAM, &exported);
+    export_with(DPC_SENTENCEPIECE_UNIGRAM, mark_and_prefix, sizeof mark_and_prefix, &exported);
     const struct dpc_json *vocabulary = dpc_json_get(exported.model, "vocab");
-    for (uint32_t token = 0; token < VOCAB; token++) {
+    CU_ASSERT_EQUAL_FATAL(dpc_json_count(vocabulary), VOCAB + 1);
+    for (uint32_t token = 0; token < VOCAB + 1; token++) {
         double score = dpc_json_number(dpc_json_at(dpc_json_at(vocabulary, token), 1), NAN);
         if (dpc_sentencepiece_entry_of(exported.tokenizer, token).role == DPC_PIECE_TEXT)
             least = fmin(least, score);
@@ -234,12 +278,12 @@ what_others_would_read_otherwise_is_not_written(void)
 {
     struct exported exported;
     struct dpc_sentencepiece_facts plain = {.kind = DPC_SENTENCEPIECE_UNIGRAM, .as_is = true};
-    struct dpc_sentencepiece_facts prefix = plain, maps = plain, word = plain, special = plain;
+    struct dpc_sentencepiece_facts behind = plain, maps = plain, word = plain, special = plain;
     export(DPC_SENTENCEPIECE_UNIGRAM, &exported);
-    prefix.add_prefix = true;
+    behind.add_prefix = behind.suffix = true;
     maps.as_is = false;
     word.kind = DPC_SENTENCEPIECE_OTHER;
-    CU_ASSERT_PTR_NULL(dpc_export_piece_tokenizer(exported.tokenizer, &prefix));
+    CU_ASSERT_PTR_NULL(dpc_export_piece_tokenizer(exported.tokenizer, &behind));
     CU_ASSERT_PTR_NULL(dpc_export_piece_tokenizer(exported.tokenizer, &maps));
     CU_ASSERT_PTR_NULL(dpc_export_piece_tokenizer(exported.tokenizer, &word));
     special.special = true;
@@ -250,7 +294,10 @@ what_others_would_read_otherwise_is_not_written(void)
 static const struct dpc_test tests[] = {
     {"merges make the tokens that we make", merges_make_the_tokens_that_we_make},
     {"scores choose the tokens that we make", scores_choose_the_tokens_that_we_make},
-    {"no text is worth a byte or the unknown", no_text_is_worth_a_byte_or_the_unknown},
+    {"marks and a prefix make the tokens that we make",
+     marks_and_a_prefix_make_the_tokens_that_we_make},
+    {"no text is worth a byte, the unknown or a mark",
+     no_text_is_worth_a_byte_the_unknown_or_a_mark},
     {"what others would read otherwise is not written",
      what_others_would_read_otherwise_is_not_written},
 };

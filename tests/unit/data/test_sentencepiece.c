@@ -234,7 +234,8 @@ a_file_says_how_it_was_made(void)
         train(kinds[k], VOCAB, &model);
         CU_ASSERT_EQUAL_FATAL(dpc_sentencepiece_look(model.data, model.len, &facts, NULL), DPC_OK);
         CU_ASSERT_EQUAL(facts.kind, kinds[k]);
-        CU_ASSERT(facts.as_is && !facts.add_prefix && !facts.special);
+        CU_ASSERT(facts.as_is && !facts.add_prefix && !facts.suffix && !facts.marks &&
+                  !facts.special);
         struct dpc_tokenizer *tokenizer = read_model(&model);
         for (uint32_t token = 0; token < VOCAB; token++)
             roles[dpc_sentencepiece_entry_of(tokenizer, token).role]++;
