@@ -190,8 +190,9 @@ write_tokenizer_config(const struct export *export, bool llama, bool add_prefix)
     return write_json(export, "tokenizer_config.json", config);
 }
 
+/* `ret_json`: whether others find our tokens in a tokenizer.json. */
 static int
-write_piece_tokenizer(const struct export *export)
+write_piece_tokenizer(const struct export *export, bool *ret_json)
 {
     struct dpc_sentencepiece_facts facts;
     int code = dpc_sentencepiece_look(export->file, export->file_len, &facts, export->err);
@@ -200,6 +201,7 @@ write_piece_tokenizer(const struct export *export)
     if (code != DPC_OK)
         return code;
     struct dpc_json *root = dpc_export_piece_tokenizer(export->tokenizer, &facts);
+    *ret_json = root != NULL;
     code = write_tokenizer_config(export, root == NULL, facts.add_prefix);
     if (code == DPC_OK && root)
         return write_json(export, "tokenizer.json", root);
@@ -216,13 +218,28 @@ write_byte_tokenizer(const struct export *export)
 }
 
 static int
-write_tokenizer(const struct export *export)
+write_tokenizer(const struct export *export, bool *ret_json)
 {
-    return export->file ? write_piece_tokenizer(export) : write_byte_tokenizer(export);
+    *ret_json = true;
+    return export->file ? write_piece_tokenizer(export, ret_json) : write_byte_tokenizer(export);
 }
 
+/* What AutoTokenizer makes of a model file alone are other tokens, since release 5 of transformers
+ * without SentencePiece. */
+static const char auto_tokenizer[] =
+    "    from transformers import AutoModelForCausalLM, AutoTokenizer\n"
+    "    model = AutoModelForCausalLM.from_pretrained(\".\")\n"
+    "    tokenizer = AutoTokenizer.from_pretrained(\".\")\n";
+static const char own_tokenizer[] =
+    "    from sentencepiece import SentencePieceProcessor\n"
+    "    from transformers import AutoModelForCausalLM\n"
+    "    model = AutoModelForCausalLM.from_pretrained(\".\")\n"
+    "    tokenizer = SentencePieceProcessor(model_file=\"" DPC_TOKENIZER_FILE "\")\n"
+    "\n"
+    "AutoTokenizer makes other tokens of some texts: it has no form for all that this file does.\n";
+
 static int
-write_readme(const struct export *export, uint64_t values)
+write_readme(const struct export *export, uint64_t values, bool json)
 {
     const struct dpc_experiment *whole = export->whole;
     char *tokens = export->file
@@ -238,11 +255,9 @@ write_readme(const struct export *export, uint64_t values)
         "In training windows were of %u tokens, and a document's first %u, by which a router "
         "chooses its path, were context alone.\n"
         "\n"
-        "    from transformers import AutoModelForCausalLM, AutoTokenizer\n"
-        "    model = AutoModelForCausalLM.from_pretrained(\".\")\n"
-        "    tokenizer = AutoTokenizer.from_pretrained(\".\")\n",
+        "%s",
         whole->name, export->path_name, (unsigned long long)values, tokens, whole->model.context,
-        whole->routing.prefix);
+        whole->routing.prefix, json ? auto_tokenizer : own_tokenizer);
     int code = write_text(export, "README.md", text);
     dpc_free(tokens);
     dpc_free(text);
@@ -290,13 +305,14 @@ claim_folder(const struct export *export)
 static int
 write_all(const struct export *export, uint64_t values)
 {
+    bool json = false;
     int code = claim_folder(export);
     if (code == DPC_OK)
         code = write_weights(export);
     if (code == DPC_OK)
-        code = write_tokenizer(export);
+        code = write_tokenizer(export, &json);
     if (code == DPC_OK)
-        code = write_readme(export, values);
+        code = write_readme(export, values, json);
     return code == DPC_OK ? write_config(export) : code;
 }
 

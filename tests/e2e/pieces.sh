@@ -91,6 +91,20 @@ check 'over other pieces it is told that the model would not know them' \
     grep -q 'warm_start.from: ".*model/tokenizer.model" makes other tokens' wrong.err
 check 'before anything runs' [ ! -e wrong/logs ]
 
+# --- A tokenizer that others read otherwise: this one also removes spaces (a field of one more message).
+
+cp model/tokenizer.model removes.model
+printf '\032\002\040\001' >>removes.model
+run_to_end import dipaco data import documents.jsonl --out removes --tokenizer removes.model
+make_experiment third.yaml "$pieces" 's/corpus: corpus/corpus: removes/'
+run_to_end third dipaco run third.yaml --dir third
+check 'a run takes it' [ "$status" = 0 ]
+run_to_end export dipaco export third --path dense --out others
+check 'the model is exported with the file alone' \
+    [ "$(ls others | tr '\n' ' ')" = 'README.md config.json model.safetensors tokenizer.model tokenizer_config.json ' ]
+check 'and its README says by what it is read' grep -q 'SentencePieceProcessor(model_file="tokenizer.model")' others/README.md
+check 'which that of our own does not' grep -q 'AutoTokenizer.from_pretrained' model/README.md
+
 # --- A fork goes on with the tokenizer of its source.
 
 make_experiment longer.yaml "$pieces" 's/rounds: 3/rounds: 4/'
