@@ -312,20 +312,53 @@ static const struct spm_setting settings_of_all[] = {
     {"minloglevel", "3"},
 };
 
+/* Of texts in which fewer than one byte in so many is a space, such as Japanese ones, it may be
+ * beyond the coverage. It needs a piece: the library would write the bytes of U+2581 instead. */
+enum { SPACE_RARE = 1000 };
+
 struct training {
-    const char *(*next)(void *context, size_t *ret_len);
-    void *context;
-    uint64_t sentences;
+    struct dpc_buf sentences; /* each behind its length */
+    struct dpc_reader reader; /* of them */
+    size_t bytes, spaces;     /* in those that the library looks at */
     struct dpc_buf *out;
 };
+
+static void
+add_sentence(struct training *training, const char *text, size_t len)
+{
+    dpc_buf_put_u32(&training->sentences, (uint32_t)len);
+    dpc_buf_put(&training->sentences, text, len);
+    if (memmem(text, len, "\xE2\x96\x85", 3)) /* its own sign for the unknown: it leaves them out */
+        return;
+    training->bytes += len;
+    for (size_t i = 0; i < len; i++)
+        training->spaces += text[i] == ' ';
+}
+
+/* Whether a piece for the space must be asked for. Without any a last sentence is one: a character
+ * that is asked for and never met ends the library, and with it this program. */
+static bool
+gather(struct training *training, const char *(*next)(void *context, size_t *ret_len),
+       void *context)
+{
+    size_t len;
+    for (const char *text; (text = next(context, &len));)
+        add_sentence(training, text, len);
+    bool rare = training->spaces * SPACE_RARE <= training->bytes && training->sentences.len;
+    if (rare && training->spaces == 0)
+        add_sentence(training, " ", 1);
+    dpc_reader_init(&training->reader, training->sentences.data, training->sentences.len);
+    return rare;
+}
 
 static const char *
 next_sentence(void *context, size_t *ret_len)
 {
-    struct training *training = context;
-    const char *text = training->next(training->context, ret_len);
-    training->sentences += text != NULL;
-    return text;
+    struct dpc_reader *reader = &((struct training *)context)->reader;
+    if (reader->at == reader->end)
+        return NULL;
+    *ret_len = dpc_reader_u32(reader);
+    return (const char *)dpc_reader_bytes(reader, *ret_len);
 }
 
 static void
@@ -357,18 +390,28 @@ dpc_sentencepiece_train(enum dpc_sentencepiece_kind kind, uint32_t vocab,
                         struct dpc_buf *out, struct dpc_error *err)
 {
     enum { COMMON = sizeof settings_of_all / sizeof *settings_of_all };
-    struct spm_setting settings[COMMON + 2];
-    struct training training = {.next = next, .context = context, .out = out};
+    struct spm_setting settings[COMMON + 3];
+    struct training training = {.out = out};
     char size[16], reason[DPC_ERROR_TEXT_MAX / 2] = "";
+    size_t count = COMMON;
+    int code = DPC_OK;
+    dpc_buf_init(&training.sentences, 0);
     memcpy(settings, settings_of_all, sizeof settings_of_all);
     (void)snprintf(size, sizeof size, "%u", vocab);
-    settings[COMMON] = (struct spm_setting){"vocab_size", size};
-    settings[COMMON + 1] =
+    settings[count++] = (struct spm_setting){"vocab_size", size};
+    settings[count++] =
         (struct spm_setting){"model_type", kind == DPC_SENTENCEPIECE_BPE ? "bpe" : "unigram"};
-    if (!spm_train(settings, COMMON + 2, next_sentence, &training, put_trained, reason,
-                   sizeof reason))
-        return training.sentences
-                   ? refused(vocab, reason, err)
-                   : dpc_error_set(err, DPC_EINVAL, "there is no text to train a vocabulary on");
-    return out->failed ? dpc_error_set(err, DPC_ENOMEM, "no memory for the tokenizer") : DPC_OK;
+    if (gather(&training, next, context))
+        settings[count++] = (struct spm_setting){"required_chars", DPC_SENTENCEPIECE_SPACE};
+    if (training.sentences.failed)
+        code = dpc_error_set(err, DPC_ENOMEM, "no memory for the texts of a vocabulary");
+    else if (training.sentences.len == 0)
+        code = dpc_error_set(err, DPC_EINVAL, "there is no text to train a vocabulary on");
+    else if (!spm_train(settings, count, next_sentence, &training, put_trained, reason,
+                        sizeof reason))
+        code = refused(vocab, reason, err);
+    else if (out->failed)
+        code = dpc_error_set(err, DPC_ENOMEM, "no memory for the tokenizer");
+    dpc_buf_done(&training.sentences);
+    return code;
 }

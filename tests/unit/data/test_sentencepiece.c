@@ -124,6 +124,48 @@ every_text_comes_back_as_it_was(void)
     }
 }
 
+/* As Japanese and Chinese ones: the line's words without what is between them, but for the spaces
+ * of its first line, where there are some. */
+struct dense_lines {
+    struct lines lines;
+    bool spaces_first;
+};
+
+static const char *
+next_dense_line(void *context, size_t *ret_len)
+{
+    struct dense_lines *dense = context;
+    const char *line = next_line(&dense->lines, ret_len);
+    size_t kept = 0;
+    if (!line || (dense->spaces_first && dense->lines.left == LINES - 1))
+        return line;
+    for (size_t i = 0; i < *ret_len; i++) {
+        if (line[i] != ' ')
+            dense->lines.line[kept++] = line[i];
+    }
+    *ret_len = kept;
+    return line;
+}
+
+static void
+texts_without_spaces_make_a_vocabulary(void)
+{
+    for (size_t k = 0; k < 4; k++) {
+        struct dense_lines dense = {.spaces_first = k >= 2};
+        struct dpc_error err = {0};
+        struct dpc_buf model;
+        lines_init(&dense.lines);
+        dpc_buf_init(&model, 0);
+        if (dpc_sentencepiece_train(kinds[k % 2], VOCAB, next_dense_line, &dense, &model, &err) !=
+            DPC_OK)
+            CU_FAIL_FATAL(err.text);
+        struct dpc_tokenizer *tokenizer = read_model(&model);
+        check_survives(tokenizer, " conde figu ", 12);
+        dpc_tokenizer_destroy(tokenizer);
+        dpc_buf_done(&model);
+    }
+}
+
 static void
 words_that_were_seen_take_few_tokens(void)
 {
@@ -499,6 +541,7 @@ a_vocabulary_without_bytes_is_refused(void)
 
 static const struct dpc_test tests[] = {
     {"every text comes back as it was", every_text_comes_back_as_it_was},
+    {"texts without spaces make a vocabulary", texts_without_spaces_make_a_vocabulary},
     {"words that were seen take few tokens", words_that_were_seen_take_few_tokens},
     {"tokens of a line do not depend on what stands before",
      tokens_of_a_line_do_not_depend_on_what_stands_before},
