@@ -145,7 +145,7 @@ struct number {
     const char *called; /* in the experiment file */
     double left_out;
     bool at_least; /* theirs may be more */
-    bool in_rope;  /* newer files have it in "rope_parameters" */
+    bool in_rope;  /* newer files have it in "rope_parameters", or where that was before */
 };
 
 static const struct number numbers[] = {
@@ -264,8 +264,10 @@ fits(double theirs, double ours, bool at_least)
 static const struct dpc_json *
 find(const struct dpc_json *config, const struct number *number)
 {
-    const struct dpc_json *inside =
-        number->in_rope ? look_up(look_up(config, "rope_parameters"), number->key) : NULL;
+    static const char *const ropes[] = {"rope_scaling", "rope_parameters"};
+    const struct dpc_json *inside = NULL;
+    for (size_t i = 0; number->in_rope && !inside && i < sizeof ropes / sizeof *ropes; i++)
+        inside = look_up(look_up(config, ropes[i]), number->key);
     return inside ? inside : look_up(config, number->key);
 }
 
@@ -313,14 +315,21 @@ check_text(struct checking *checking, const char *key, const struct dpc_json *va
     dpc_buf_printf(&checking->faults, ", and only \"%s\" is known", needed);
 }
 
+/* How it turns positions, in either spelling; NULL: it does not say. */
+static const struct dpc_json *
+type_of_rope(const struct dpc_json *rope)
+{
+    const struct dpc_json *type = look_up(rope, "rope_type");
+    return type ? type : look_up(rope, "type");
+}
+
 static void
 check_forms(struct checking *checking)
 {
     const struct dpc_json *config = checking->config;
     const struct dpc_json *scaling = look_up(config, "rope_scaling");
-    const struct dpc_json *scaled = look_up(scaling, "rope_type");
-    if (!scaled)
-        scaled = look_up(scaling, "type");
+    const struct dpc_json *scaled = type_of_rope(scaling);
+    const struct dpc_json *parameters = look_up(config, "rope_parameters");
     if (!look_up(config, "model_type")) {
         begin_fault(checking);
         dpc_buf_printf(&checking->faults, "model_type is missing");
@@ -329,7 +338,7 @@ check_forms(struct checking *checking)
     check_text(checking, "hidden_act", look_up(config, "hidden_act"), "silu");
     check_text(checking, "rope_scaling", scaled ? scaled : scaling, "default");
     check_text(checking, "rope_parameters",
-               look_up(look_up(config, "rope_parameters"), "rope_type"), "default");
+               dpc_json_is_object(parameters) ? type_of_rope(parameters) : parameters, "default");
 }
 
 int

@@ -162,6 +162,10 @@ static const struct {
     {"\"rope_scaling\":{\"rope_type\":\"llama3\"}", "rope_scaling is \"llama3\""},
     {"\"rope_scaling\":{\"factor\":2}", "rope_scaling is {\"factor\":2}"},
     {"\"rope_parameters\":{\"rope_type\":\"yarn\"}", "rope_parameters is \"yarn\""},
+    {"\"rope_parameters\":{\"type\":\"linear\"}", "rope_parameters is \"linear\""},
+    {"\"rope_parameters\":\"linear\"", "rope_parameters is \"linear\""},
+    {"\"rope_scaling\":{\"type\":\"default\",\"rope_theta\":5}",
+     "rope_theta is 5 and model.rope_base 10000"},
 };
 
 static void
