@@ -133,6 +133,7 @@ find(const struct vocabulary *vocabulary, const char *text, size_t len, uint32_t
 /* Two pieces that make a third, whose rank is that of the merge. */
 struct merge {
     uint32_t left, right;
+    size_t left_len, right_len; /* bytes of these pieces */
     double score;
 };
 
@@ -141,13 +142,19 @@ struct merges {
     size_t count, capacity;
 };
 
-/* The best piece first; of one piece the pairs in the order of their tokens. */
+/* The best piece first. Among pieces as good, such as the runs of spaces of LLaMA's vocabulary,
+ * SentencePiece merges from the left, so that what stands there grows: the longer left piece, then
+ * the longer right one goes first. */
 static int
 by_score(const void *a, const void *b)
 {
     const struct merge *one = a, *other = b;
     if (one->score != other->score)
         return one->score > other->score ? -1 : 1;
+    if (one->left_len != other->left_len)
+        return one->left_len > other->left_len ? -1 : 1;
+    if (one->right_len != other->right_len)
+        return one->right_len > other->right_len ? -1 : 1;
     if (one->left != other->left)
         return one->left < other->left ? -1 : 1;
     return one->right < other->right ? -1 : one->right > other->right;
@@ -159,7 +166,7 @@ add_merges(const struct vocabulary *vocabulary, uint32_t token, struct merges *m
     const struct dpc_sentencepiece_entry *entry = &vocabulary->entries[token];
     size_t len = entry->role == DPC_PIECE_TEXT ? strlen(entry->piece) : 0;
     for (size_t cut = 1; cut < len; cut++) {
-        struct merge merge = {.score = entry->score};
+        struct merge merge = {.left_len = cut, .right_len = len - cut, .score = entry->score};
         if (!find(vocabulary, entry->piece, cut, &merge.left) ||
             !find(vocabulary, entry->piece + cut, len - cut, &merge.right))
             continue;

@@ -193,6 +193,41 @@ marks_and_a_prefix_make_the_tokens_that_we_make(void)
     exported_done(&exported);
 }
 
+/* Lengths of the runs of spaces in the vocabulary of LLaMA and Mistral, in its order; all are as
+ * good. */
+static const uint8_t runs[] = {2, 4, 8, 5, 16, 6, 12, 13, 10, 14, 3, 9, 7, 11, 1};
+enum { RUNS = sizeof runs, RUN_MAX = 16 };
+
+/* A piece, and a score of -1e9, which is of the type of text where nothing is said. */
+static void
+put_run(struct dpc_buf *out, uint8_t len)
+{
+    static const uint8_t score[] = {2 << 3 | 5, 0x28, 0x6B, 0x6E, 0xCE};
+    const uint8_t head[] = {1 << 3 | 2, (uint8_t)(2 + len + sizeof score), 1 << 3 | 2, len};
+    dpc_buf_put(out, head, sizeof head);
+    dpc_buf_put(out, "zzzzzzzzzzzzzzzz", len);
+    dpc_buf_put(out, score, sizeof score);
+}
+
+static void
+runs_as_good_as_each_other_are_merged_from_the_left(void)
+{
+    char text[3 * RUN_MAX + 1] = "";
+    struct exported exported;
+    struct dpc_buf more;
+    dpc_buf_init(&more, 0);
+    for (size_t i = 0; i < RUNS; i++)
+        put_run(&more, runs[i]);
+    export_with(DPC_SENTENCEPIECE_BPE, more.data, more.len, &exported);
+    CU_ASSERT_EQUAL(dpc_json_count(dpc_json_get(exported.model, "vocab")), VOCAB + RUNS);
+    for (size_t len = 1; len < sizeof text; len++) {
+        text[len - 1] = 'z';
+        check_merges(&exported, text, text);
+    }
+    exported_done(&exported);
+    dpc_buf_done(&more);
+}
+
 /* --- Unigram: the cut of the largest sum of scores. */
 
 static double
@@ -296,6 +331,8 @@ static const struct dpc_test tests[] = {
     {"scores choose the tokens that we make", scores_choose_the_tokens_that_we_make},
     {"marks and a prefix make the tokens that we make",
      marks_and_a_prefix_make_the_tokens_that_we_make},
+    {"runs as good as each other are merged from the left",
+     runs_as_good_as_each_other_are_merged_from_the_left},
     {"no text is worth a byte, the unknown or a mark",
      no_text_is_worth_a_byte_the_unknown_or_a_mark},
     {"what others would read otherwise is not written",
