@@ -355,18 +355,22 @@ dpc_model_test_documents(struct dpc_model *model, uint32_t path, uint8_t **ret_b
     return DPC_OK;
 }
 
-/* A blob that the records named when they were read. */
+/* A blob that the records named when they were read. Who reads beside a run cannot tell what its
+ * coordinator removed from what a disk lost. */
 static int
 load_blob(const struct dpc_model *model, const struct dpc_hash *hash, const char *what,
           uint8_t **ret_bytes, size_t *ret_len, struct dpc_error *err)
 {
     int rc = dpc_store_blob_load(model->store, hash, ret_bytes, ret_len, err);
+    char name[2 * DPC_HASH_BYTES + 1];
     if (rc != DPC_ENOTFOUND)
         return rc;
+    dpc_hash_hex(hash, name, sizeof name);
     return dpc_error_set(err, DPC_ESTALE,
-                         "%s is gone: the run went on, and its coordinator removed it; ask again, "
-                         "or let it keep more with keep_rounds",
-                         what);
+                         "%s is gone: where the run goes on its coordinator removed it: ask again, "
+                         "or let it keep more with keep_rounds; else its file was lost: put %s "
+                         "back from a backup",
+                         what, name);
 }
 
 /* --- Composing a path. */

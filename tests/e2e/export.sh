@@ -40,6 +40,17 @@ for wrong in '--path 2-0 --out x' '--path dense' '--out x' '--all --path dense -
 done
 check 'and leaves nothing' [ ! -e x ]
 
+# --- What a disk lost is not told as what a coordinator removed alone.
+
+make_experiment wide.yaml 's/dim: 16/dim: 64/' # modules that stand in files
+run_to_end lost dipaco run wide.yaml --dir lost
+[ "$status" = 0 ] || give_up "the run of wider modules ended with $status"
+find lost/coordinator/blobs -type f -delete
+run_to_end lost dipaco eval lost
+check 'a run without its files is told' [ "$status" != 0 ]
+check 'with what to do where nothing goes on' \
+    grep -qE "is gone: .*; else its file was lost: put [0-9a-f]{64} back from a backup" lost.err
+
 # --- In.
 
 imported='s/warm_start: .*/warm_start: {steps: 0, from: models\/dense}/'
