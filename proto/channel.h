@@ -124,7 +124,8 @@ enum dpc_link_state {
     DPC_LINK_CONNECTING, /* nobody answers yet, or the connection broke */
     DPC_LINK_UP,
     DPC_LINK_REFUSED,  /* the coordinator does not know our key */
-    DPC_LINK_MISMATCH, /* the handshake failed: not the server key that we were given */
+    DPC_LINK_MISMATCH, /* the handshake failed: what answers has not the server key that we were
+                        * given, speaks another protocol, breaks off or says nothing */
 };
 enum dpc_link_state dpc_link_state(struct dpc_link *link);
 /* Counts the connections that stood. What was under way when it grew is lost. */

@@ -184,11 +184,13 @@ note_event(struct dpc_link *link, int event, int64_t now_ms)
         link->state = DPC_LINK_MISMATCH;
         start_over(link, now_ms);
         break;
-    default: /* disconnected; behind a failed handshake it says nothing new */
-        if (link->state == DPC_LINK_UP) {
-            link->state = DPC_LINK_CONNECTING;
-            start_over(link, now_ms);
-        }
+    default: /* disconnected; behind a failed handshake, which set the time of the next connection,
+              * it says nothing new. Without one, it is all that libzmq says of a server that greets
+              * in another protocol (a web server, say), before it gives up for good. */
+        if (link->connect_at_ms)
+            break;
+        link->state = link->state == DPC_LINK_UP ? DPC_LINK_CONNECTING : DPC_LINK_MISMATCH;
+        start_over(link, now_ms);
         break;
     }
 }

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -227,6 +228,60 @@ a_wrong_server_key_is_noticed(void)
     CU_ASSERT(reaches(place.link, DPC_LINK_MISMATCH));
     CU_ASSERT_EQUAL(dpc_link_send(place.link, &ask), DPC_EAGAIN);
     CU_ASSERT_EQUAL(dpc_listener_receive(place.listener, &peer, &got, &err), DPC_EAGAIN);
+    close_place(&place);
+}
+
+/* A listening socket on the loopback that belongs to no program of ours, and its endpoint. */
+static int
+listen_plainly(char *ret_endpoint, size_t size)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t len = sizeof address;
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    CU_ASSERT_FATAL(fd >= 0);
+    CU_ASSERT_EQUAL_FATAL(bind(fd, (struct sockaddr *)&address, sizeof address), 0);
+    CU_ASSERT_EQUAL_FATAL(listen(fd, 8), 0);
+    CU_ASSERT_EQUAL_FATAL(getsockname(fd, (struct sockaddr *)&address, &len), 0);
+    (void)snprintf(ret_endpoint, size, "tcp://127.0.0.1:%d", ntohs(address.sin_port));
+    return fd;
+}
+
+/* The link's next connection; -1: none came. */
+static int
+accept_plainly(int fd, struct dpc_link *link)
+{
+    int connection = -1;
+    for (int64_t end = now() + DEADLINE_MS; connection < 0 && now() < end;) {
+        connection = accept(fd, NULL, NULL);
+        if (connection < 0)
+            wait_a_little(NULL, link);
+    }
+    return connection;
+}
+
+/* As a web server does, or a proxy while the coordinator behind it is away. */
+static void
+a_server_of_another_protocol_is_tried_again(void)
+{
+    static const char greeting[] = "HTTP/1.1 502 Bad Gateway\r\nConnection: close\r\n\r\n";
+    struct place place = {.link = NULL};
+    char endpoint[64];
+    int fd = listen_plainly(endpoint, sizeof endpoint);
+    dpc_keypair_generate(&place.server_keys);
+    dpc_keypair_generate(&place.worker_keys);
+    CU_ASSERT_EQUAL_FATAL(dpc_net_create(&place.client, &err), DPC_OK);
+    CU_ASSERT_EQUAL_FATAL(dpc_link_open(place.client, DPC_CHANNEL_CONTROL, endpoint,
+                                        &place.worker_keys, &place.server_keys.public_key,
+                                        &place.link, &err),
+                          DPC_OK);
+    for (int i = 0; i < 3; i++) {
+        int connection = accept_plainly(fd, place.link);
+        CU_ASSERT_FATAL(connection >= 0);
+        CU_ASSERT_EQUAL(write(connection, greeting, sizeof greeting - 1), sizeof greeting - 1);
+        CU_ASSERT(reaches(place.link, DPC_LINK_MISMATCH));
+        close(connection);
+    }
+    close(fd);
     close_place(&place);
 }
 
@@ -706,6 +761,7 @@ static const struct dpc_test tests[] = {
     {"an unknown key is turned away and may come back",
      an_unknown_key_is_turned_away_and_may_come_back},
     {"a wrong server key is noticed", a_wrong_server_key_is_noticed},
+    {"a server of another protocol is tried again", a_server_of_another_protocol_is_tried_again},
     {"a plain peer gets nowhere", a_plain_peer_gets_nowhere},
     {"an invitation opens the control channel alone",
      an_invitation_opens_the_control_channel_alone},
