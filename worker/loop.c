@@ -368,7 +368,9 @@ watch_link(struct dpc_worker *worker)
         dpc_log_warning("the coordinator does not know this worker's key: ask its operator for a "
                         "join string, or give them the .pub file beside the key; trying on");
     if (state != worker->link_state && state == DPC_LINK_MISMATCH)
-        dpc_log_warning("the coordinator has another key than --server-key says; trying on");
+        dpc_log_warning("what answers at %s breaks off, or is not the coordinator whose key this "
+                        "worker has; trying on",
+                        worker->options->endpoint);
     worker->link_state = state;
     if (epoch == worker->epoch)
         return;

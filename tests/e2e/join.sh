@@ -178,4 +178,14 @@ end_worker TERM
 run_to_end restored ctl approve works
 check 'and may come back' [ "$status" = 0 ]
 
+# Another coordinator, a tunnel to nobody and a server of something else look alike to a worker.
+dipaco-worker --dir worker --connect "tcp://127.0.0.1:$port" --server-key open/coordinator.key.pub \
+    --name works --threads 1 >/dev/null 2>elsewhere.err &
+worker=$!
+is_doubted() {
+    grep -q "what answers at tcp://127.0.0.1:$port breaks off, or is not the coordinator" elsewhere.err
+}
+wait_for 30 'words about what is not its coordinator' is_doubted
+end_worker TERM
+
 finish
