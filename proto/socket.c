@@ -15,6 +15,9 @@ enum {
     /* Pause before libzmq tries a connection again, and its bound while nobody answers. */
     RECONNECT_MS = 250,
     RECONNECT_MS_MAX = 10 * 1000,
+    /* How long the other side may acknowledge nothing of what was sent to it; as long as the
+     * kernel's probes take on a connection where nothing is sent. */
+    UNACKNOWLEDGED_MS = 120 * 1000,
     /* How long a closed socket keeps what was not sent yet: a worker's last goodbye. */
     LINGER_MS = 1000,
 };
@@ -45,6 +48,10 @@ static const struct option options[] = {
     {ZMQ_TCP_KEEPALIVE_IDLE, {60, 60, -1}},
     {ZMQ_TCP_KEEPALIVE_INTVL, {15, 15, -1}},
     {ZMQ_TCP_KEEPALIVE_CNT, {4, 4, -1}},
+    /* Probes are sent on a connection that is idle alone. One that dies while something is on its
+     * way (another network, a NAT that forgot it) is else held for a quarter of an hour, and all
+     * transfers with it. */
+    {ZMQ_TCP_MAXRT, {UNACKNOWLEDGED_MS, UNACKNOWLEDGED_MS, 0}},
 };
 
 /* Bulk has an I/O thread of its own (net.c makes two). */

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -520,6 +521,52 @@ a_link_survives_a_restart_of_the_listener(void)
     close_place(&place);
 }
 
+/* Connections of this process, either end, in which the port of `endpoint` has a part, and the
+ * longest that the kernel lets one of them wait for an acknowledgement; 0: for its own time. */
+static int
+count_connections(const char *endpoint, unsigned *ret_longest_ms)
+{
+    int count = 0;
+    long port = strtol(strrchr(endpoint, ':') + 1, NULL, 10);
+    *ret_longest_ms = 1;
+    for (int fd = 0; fd < 256; fd++) {
+        struct sockaddr_in here, there;
+        socklen_t here_len = sizeof here, there_len = sizeof there;
+        unsigned timeout_ms = 0;
+        socklen_t len = sizeof timeout_ms;
+        if (getsockname(fd, (struct sockaddr *)&here, &here_len) != 0 ||
+            getpeername(fd, (struct sockaddr *)&there, &there_len) != 0 ||
+            (ntohs(here.sin_port) != port && ntohs(there.sin_port) != port) ||
+            getsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &timeout_ms, &len) != 0)
+            continue;
+        count++;
+        if (timeout_ms == 0 || (*ret_longest_ms && timeout_ms > *ret_longest_ms))
+            *ret_longest_ms = timeout_ms;
+    }
+    return count;
+}
+
+/* The kernel's own time is a quarter of an hour, and its probes are for idle connections. */
+static void
+a_connection_that_died_in_a_transfer_is_given_up(void)
+{
+    static const enum dpc_channel_kind kinds[] = {DPC_CHANNEL_CONTROL, DPC_CHANNEL_BULK};
+    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
+        struct place place;
+        unsigned longest_ms;
+        open_place(&place, kinds[i]);
+        CU_ASSERT_EQUAL(
+            dpc_net_authorize(place.server, &place.worker_keys.public_key, DPC_ROLE_WORKER),
+            DPC_OK);
+        open_link(&place, kinds[i]);
+        CU_ASSERT(reaches(place.link, DPC_LINK_UP));
+        const char *endpoint = dpc_listener_endpoint(place.listener);
+        CU_ASSERT_EQUAL(count_connections(endpoint, &longest_ms), 2);
+        CU_ASSERT(longest_ms > 0 && longest_ms <= 3 * 60 * 1000);
+        close_place(&place);
+    }
+}
+
 static void
 an_answer_to_one_who_left_is_said(void)
 {
@@ -771,6 +818,8 @@ static const struct dpc_test tests[] = {
     {"bad multiparts are drained whole", bad_multiparts_are_drained_whole},
     {"a frame past the limit ends the connection", a_frame_past_the_limit_ends_the_connection},
     {"a link survives a restart of the listener", a_link_survives_a_restart_of_the_listener},
+    {"a connection that died in a transfer is given up",
+     a_connection_that_died_in_a_transfer_is_given_up},
     {"an answer to one who left is said", an_answer_to_one_who_left_is_said},
     {"a goodbye is still delivered", a_goodbye_is_still_delivered},
     {"poll tells who is ready", poll_tells_who_is_ready},
