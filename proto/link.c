@@ -21,10 +21,11 @@
 enum {
     PAUSE_MS_MIN = 250,
     PAUSE_MS_MAX = 60 * 1000,
+    UNKNOWN_MS_MAX = 10 * 1000, /* bounded like libzmq's own, while a name is not known */
     ROUTING_ID_BYTES = 16,
     WATCHED = ZMQ_EVENT_HANDSHAKE_SUCCEEDED | ZMQ_EVENT_HANDSHAKE_FAILED_AUTH |
               ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL | ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL |
-              ZMQ_EVENT_DISCONNECTED,
+              ZMQ_EVENT_DISCONNECTED | ZMQ_EVENT_CONNECT_DELAYED | ZMQ_EVENT_CONNECT_RETRIED,
 };
 
 struct dpc_link {
@@ -32,6 +33,8 @@ struct dpc_link {
     char endpoint[DPC_ENDPOINT_MAX];
     struct dpc_pipe pipe;
     enum dpc_link_state state;
+    bool has_address; /* of libzmq's last attempt: the host has one that may be reached from here */
+    bool ipv6;        /* by which a host with a name is looked for */
     uint64_t epoch;
     int64_t pause_ms;
     int64_t connect_at_ms; /* 0: connected, or libzmq is at it */
@@ -166,10 +169,44 @@ start_over(struct dpc_link *link, int64_t now_ms)
     link->pause_ms = link->pause_ms < PAUSE_MS_MAX / 2 ? 2 * link->pause_ms : PAUSE_MS_MAX;
 }
 
+/* What is neither an address in brackets nor made of digits and dots. */
+static bool
+may_be_name(const struct dpc_link *link)
+{
+    static const char scheme[] = "tcp://";
+    const char *host = link->endpoint + strlen(scheme);
+    if (strncmp(link->endpoint, scheme, strlen(scheme)) != 0)
+        return false;
+    size_t digits = strspn(host, "0123456789.");
+    return *host != '[' && (digits == 0 || host[digits] != ':');
+}
+
+/* libzmq looks a name up in one family of addresses alone, whichever it was told, so a coordinator
+ * that has only IPv6 would never be found, nor one that is known in both from a machine that has
+ * only that. While the host has no address in one of them, both are tried by turns. One that leads
+ * nowhere in IPv6 is tried in the other, as before. */
+static void
+try_other_family(struct dpc_link *link, int64_t now_ms)
+{
+    link->ipv6 = !link->ipv6;
+    (void)dpc_socket_set_int(link->socket, ZMQ_IPV6, link->ipv6);
+    if (link->pause_ms > UNKNOWN_MS_MAX)
+        link->pause_ms = UNKNOWN_MS_MAX;
+    start_over(link, now_ms);
+}
+
 static void
 note_event(struct dpc_link *link, int event, int64_t now_ms)
 {
     switch (event) {
+    case ZMQ_EVENT_CONNECT_DELAYED: /* it waits for the host's answer */
+        link->has_address = true;
+        break;
+    case ZMQ_EVENT_CONNECT_RETRIED:
+        if ((!link->has_address || link->ipv6) && may_be_name(link))
+            try_other_family(link, now_ms);
+        link->has_address = false;
+        break;
     case ZMQ_EVENT_HANDSHAKE_SUCCEEDED:
         link->state = DPC_LINK_UP;
         link->epoch++;

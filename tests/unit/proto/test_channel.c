@@ -232,6 +232,36 @@ a_wrong_server_key_is_noticed(void)
     close_place(&place);
 }
 
+/* An address without brackets is to libzmq what a name with addresses of one family is. */
+static void
+a_name_of_either_family_is_found(void)
+{
+    static const struct {
+        const char *listens, *format;
+    } rows[] = {{"tcp://[::1]:*", "tcp://::1:%s"}, {"tcp://127.0.0.1:*", "tcp://localhost:%s"}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct place place;
+        char endpoint[64];
+        open_place(&place, DPC_CHANNEL_CONTROL);
+        dpc_listener_close(place.listener);
+        place.listener = NULL;
+        if (dpc_listener_open(place.server, DPC_CHANNEL_CONTROL, rows[i].listens,
+                              &place.server_keys, &place.listener, &err) == DPC_OK) {
+            CU_ASSERT_EQUAL(
+                dpc_net_authorize(place.server, &place.worker_keys.public_key, DPC_ROLE_WORKER),
+                DPC_OK);
+            (void)snprintf(endpoint, sizeof endpoint, rows[i].format,
+                           strrchr(dpc_listener_endpoint(place.listener), ':') + 1);
+            CU_ASSERT_EQUAL_FATAL(dpc_link_open(place.client, DPC_CHANNEL_CONTROL, endpoint,
+                                                &place.worker_keys, &place.server_keys.public_key,
+                                                &place.link, &err),
+                                  DPC_OK);
+            CU_ASSERT(reaches(place.link, DPC_LINK_UP));
+        } /* else: a machine without IPv6 */
+        close_place(&place);
+    }
+}
+
 /* A listening socket on the loopback that belongs to no program of ours, and its endpoint. */
 static int
 listen_plainly(char *ret_endpoint, size_t size)
@@ -808,6 +838,7 @@ static const struct dpc_test tests[] = {
     {"an unknown key is turned away and may come back",
      an_unknown_key_is_turned_away_and_may_come_back},
     {"a wrong server key is noticed", a_wrong_server_key_is_noticed},
+    {"a name of either family is found", a_name_of_either_family_is_found},
     {"a server of another protocol is tried again", a_server_of_another_protocol_is_tried_again},
     {"a plain peer gets nowhere", a_plain_peer_gets_nowhere},
     {"an invitation opens the control channel alone",
