@@ -61,6 +61,7 @@ struct dpc_reading {
     struct asker askers[ASKERS_MAX];    /* in the order in which they asked */
     struct sender *senders;             /* [SENDERS_PLACES], by key */
     struct dpc_verified *verified;      /* found whole since the start */
+    struct dpc_log_limit lacks;
 };
 
 /* A request that is being served. */
@@ -121,11 +122,29 @@ forget(struct dpc_reading *reading, const struct dpc_job *job)
 
 /* --- The store's side of dpc_serve_bulk. */
 
+/* Descriptors and memory that this machine lacks for the moment are no fault of the worker, who
+ * asks again: it would give back what it has computed. What a file's error says of limits is that,
+ * since what is too large was refused before. */
+static int
+put_off(struct dpc_server *server, int code, struct dpc_error *err)
+{
+    uint32_t dropped;
+    if (code != DPC_ELIMIT && code != DPC_ENOMEM)
+        return code;
+    if (dpc_log_allowed(&server->reading->lacks, dpc_clock_now_ms(&dpc_clock_system), &dropped))
+        dpc_log_warning("this process lacks %s, workers are told to come again not_logged=%u",
+                        code == DPC_ENOMEM ? "memory" : "descriptors (ulimit -n, LimitNOFILE)",
+                        dropped);
+    return dpc_error_set(err, DPC_EAGAIN, "the coordinator lacks %s for the moment: ask again",
+                         code == DPC_ENOMEM ? "memory" : "descriptors");
+}
+
 static int
 blob_size(void *context, const struct dpc_hash *hash, uint64_t *ret_bytes)
 {
     const struct serving *serving = context;
-    return dpc_store_blob_size(serving->server->store, hash, ret_bytes);
+    int code = dpc_store_blob_size(serving->server->store, hash, ret_bytes);
+    return put_off(serving->server, code, NULL);
 }
 
 static int
@@ -134,7 +153,8 @@ blob_read(void *context, const struct dpc_hash *hash, uint64_t offset, void *ret
     const struct serving *serving = context;
     if (!dpc_verified_has(serving->server->reading->verified, hash))
         return begin(serving, DPC_JOB_VERIFY, hash, NULL);
-    return dpc_store_blob_read(serving->server->store, hash, offset, ret_bytes, len);
+    int code = dpc_store_blob_read(serving->server->store, hash, offset, ret_bytes, len);
+    return put_off(serving->server, code, NULL);
 }
 
 static uint64_t
@@ -208,7 +228,12 @@ blob_append(void *context, const struct dpc_hash *hash, uint64_t offset, const v
     int code = count_sent(serving, len, err);
     if (code == DPC_OK)
         code = dpc_store_blob_append(server->store, hash, offset, bytes, len, err);
-    return server_ran_out(server, code, err->text) ? refuse_for_want_of_room(server, err) : code;
+    if (server_ran_out(server, code, err->text))
+        return refuse_for_want_of_room(server, err);
+    code = put_off(server, code, err);
+    if (code == DPC_EAGAIN) /* it is sent again */
+        find_sender(server->reading, &serving->peer->key)->bytes -= len;
+    return code;
 }
 
 static int
@@ -427,6 +452,7 @@ note_read(struct dpc_server *server, struct dpc_job *job)
         job->code = DPC_ENOTFOUND;
     } else if (code == DPC_ECORRUPT || code == DPC_EIO || code == DPC_ENOSPACE)
         server_fail(server, &job->error);
+    job->code = put_off(server, job->code, &job->error);
     job->error.code = job->code;
 }
 
@@ -516,6 +542,7 @@ server_begin_reading(struct dpc_server *server)
     server->reading->reader = dpc_executor_create(1, dpc_job_run, dpc_job_drop);
     server->reading->senders = dpc_alloc(SENDERS_PLACES, sizeof *server->reading->senders);
     server->reading->verified = dpc_verified_create(VERIFIED_MAX);
+    server->reading->lacks = (struct dpc_log_limit){.burst = 1, .period_ms = 60000};
 }
 
 void

@@ -3,6 +3,8 @@
  * for it meanwhile, and what a blob that is none, damaged or gone comes to. */
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 #include "base/alloc.h"
 #include "base/clock.h"
@@ -293,6 +295,40 @@ no_worker_takes_all_places(void)
     bench_done(&bench);
 }
 
+/* A worker that was refused would give its lease back, and what it has computed would be lost. */
+static void
+who_finds_no_descriptor_left_is_put_off(void)
+{
+    struct bench bench;
+    struct rlimit before, none;
+    bench_init(&bench);
+    take_lease(&bench);
+    struct dpc_blob_ref up = dpc_shelf_make(&bench.shelf, BLOB_BYTES / 8, 2);
+    struct dpc_blob_ref down = put_ours(&bench, BLOB_BYTES);
+    struct dpc_msg put = {.type = DPC_MSG_PUT, .request = 1, .put = {up.hash, 0, up.bytes}};
+    struct dpc_msg fetch = {.type = DPC_MSG_FETCH, .request = 2, .fetch = {down.hash, 0, 100}};
+    put.body = dpc_shelf_find(&bench.shelf, &up.hash)->bytes;
+    put.body_len = up.bytes;
+    struct dpc_msg offer = {.type = DPC_MSG_OFFER, .request = 3, .offer = {up.hash, up.bytes}};
+    CU_ASSERT_EQUAL(ask(&bench, &offer).type, DPC_MSG_HAVE); /* the connection stands */
+
+    int next = dup(STDOUT_FILENO);
+    close(next);
+    CU_ASSERT_EQUAL_FATAL(getrlimit(RLIMIT_NOFILE, &before), 0);
+    none = (struct rlimit){.rlim_cur = (rlim_t)next, .rlim_max = before.rlim_max};
+    CU_ASSERT_EQUAL_FATAL(setrlimit(RLIMIT_NOFILE, &none), 0);
+    for (int i = 0; i < 160; i++) { /* together more than a lease may hand in */
+        struct dpc_msg answer = ask(&bench, i % 2 ? &fetch : &put);
+        CU_ASSERT(answer.type == DPC_MSG_ERROR && answer.error.code == DPC_EAGAIN);
+    }
+    CU_ASSERT_EQUAL(setrlimit(RLIMIT_NOFILE, &before), 0);
+    CU_ASSERT_EQUAL(bench.server->peer_faults_count, 0);
+    CU_ASSERT_EQUAL(bench.server->failure, DPC_OK);
+    CU_ASSERT_EQUAL(ask(&bench, &fetch).type, DPC_MSG_CHUNK);
+    CU_ASSERT_EQUAL(ask(&bench, &put).type, DPC_MSG_HAVE);
+    bench_done(&bench);
+}
+
 /* Its sender is told, and may try once more; what came is not kept. */
 static void
 an_upload_that_is_another_blob_is_refused(void)
@@ -472,6 +508,7 @@ static const struct dpc_test tests[] = {
     {"an offer of nothing under a false name is answered",
      an_offer_of_nothing_under_a_false_name_is_answered},
     {"no worker takes all places", no_worker_takes_all_places},
+    {"who finds no descriptor left is put off", who_finds_no_descriptor_left_is_put_off},
     {"an upload that is another blob is refused", an_upload_that_is_another_blob_is_refused},
     {"nothing is taken that no lease owes", nothing_is_taken_that_no_lease_owes},
     {"who asks while a blob is read is answered once",
