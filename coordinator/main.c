@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "base/exit.h"
@@ -14,6 +15,8 @@
 #include "coordinator/server.h"
 #include "proto/channel.h"
 #include "base/vfs.h"
+
+enum { DESCRIPTORS = 65536 /* as its unit has them */ };
 
 static const char usage[] =
     "usage: dipaco-coordinator --dir DIR --experiment FILE [options]\n"
@@ -268,6 +271,18 @@ fork_store(const struct making *making, const struct dpc_server_options *options
     return DPC_EXIT_OK;
 }
 
+/* Each worker takes a descriptor on each socket, and where none is left libzmq's I/O thread spins
+ * and blobs cannot be opened. A shell gives its programs less than it may, often 1,024. */
+static void
+take_descriptors(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= DESCRIPTORS)
+        return;
+    limit.rlim_cur = limit.rlim_max < DESCRIPTORS ? limit.rlim_max : DESCRIPTORS;
+    (void)setrlimit(RLIMIT_NOFILE, &limit);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -293,6 +308,7 @@ main(int argc, char **argv)
         (void)dpc_error_set(&err, code, "could not make \"%s\": %s", options.folder,
                             dpc_error_words(code));
     int status = dpc_exit_of(code);
+    take_descriptors();
     if (code == DPC_OK) {
         code = dpc_server_create(&options, &server, &err);
         status = dpc_exit_of_experiment(code);

@@ -42,11 +42,17 @@ begin() { # FOLDER [OPTION]...
     wait_for 30 'the coordinator' listens
 }
 
+takes_descriptors() { # PROCESS : as many as it may have
+    awk '/^Max open files/ { took = $4 >= 65536 || $4 == $5 } END { exit !took }' "/proc/$1/limits"
+}
+
 make_corpus
 make_experiment tiny.yaml
+ulimit -S -n 256
 admin="ipc://$work/admin.sock"
 
 begin open --listen 'tcp://*:*' --bulk 'tcp://*:*'
+check 'it takes the descriptors that it may have' takes_descriptors "$supervisor"
 run_to_end nowhere ctl invite
 check 'a coordinator that does not know where it is reached says so' [ "$status" = 1 ]
 check 'and how to tell it' grep -q -- '--at tcp://HOST:PORT' nowhere.err
