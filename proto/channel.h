@@ -128,6 +128,8 @@ enum dpc_link_state {
                         * given, speaks another protocol, breaks off or says nothing */
 };
 enum dpc_link_state dpc_link_state(struct dpc_link *link);
+/* Gives up the connection that stands, and makes another one. */
+void dpc_link_renew(struct dpc_link *link);
 /* Counts the connections that stood. What was under way when it grew is lost. */
 uint64_t dpc_link_epoch(struct dpc_link *link);
 

@@ -262,6 +262,14 @@ dpc_link_service(struct dpc_link *link)
     return link->connect_at_ms;
 }
 
+void
+dpc_link_renew(struct dpc_link *link)
+{
+    if (link->state == DPC_LINK_UP)
+        link->state = DPC_LINK_CONNECTING;
+    start_over(link, dpc_clock_now_ms(&dpc_clock_system));
+}
+
 enum dpc_link_state
 dpc_link_state(struct dpc_link *link)
 {

@@ -66,6 +66,8 @@ struct dpc_transfer {
     struct slot slots[DPC_TRANSFER_CREDIT];
     struct pace pace;
     uint64_t epoch;
+    bool unheard; /* something was asked on this connection, and nothing at all has come since */
+    int64_t asked_ms; /* first */
     int64_t paused_until_ms;
     unsigned pauses; /* since something moved */
     uint64_t next_request;
@@ -125,6 +127,14 @@ bool
 dpc_transfer_idle(const struct dpc_transfer *transfer)
 {
     return transfer->items == NULL;
+}
+
+bool
+dpc_transfer_is_stuck(const struct dpc_transfer *transfer, int64_t now_ms)
+{
+    return transfer->items && transfer->unheard &&
+           transfer->wire.epoch(transfer->wire.context) == transfer->epoch &&
+           now_ms - transfer->asked_ms >= DPC_TRANSFER_STUCK_MS;
 }
 
 uint64_t
@@ -372,6 +382,9 @@ send_request(struct dpc_transfer *transfer, struct item *item, struct slot *slot
                           .len = len,
                           .sent_ms = now_ms};
     item->asked += len;
+    if (!transfer->unheard)
+        transfer->asked_ms = now_ms;
+    transfer->unheard = true;
     if (len && transfer->gate.moved)
         transfer->gate.moved(transfer->gate.context, item->upload, len);
     return DPC_OK;
@@ -383,6 +396,7 @@ dpc_transfer_pump(struct dpc_transfer *transfer, int64_t now_ms, struct dpc_erro
     uint64_t epoch = transfer->wire.epoch(transfer->wire.context);
     if (epoch != transfer->epoch) {
         transfer->epoch = epoch;
+        transfer->unheard = false;
         transfer->pace.doublings = 0;
         transfer->paused_until_ms = 0;
         wind_all_back(transfer);
@@ -589,6 +603,7 @@ int
 dpc_transfer_handle(struct dpc_transfer *transfer, const struct dpc_msg *msg, int64_t now_ms,
                     struct dpc_error *err)
 {
+    transfer->unheard = false;
     switch (msg->type) {
     case DPC_MSG_CHUNK:
         return handle_chunk(transfer, msg, now_ms, err);

@@ -15,7 +15,11 @@
 #include "proto/channel.h"
 #include "proto/message.h"
 
-enum { DPC_TRANSFER_CREDIT = 8, DPC_TRANSFER_CHUNK = 512 * 1024 };
+enum {
+    DPC_TRANSFER_CREDIT = 8,
+    DPC_TRANSFER_CHUNK = 512 * 1024,
+    DPC_TRANSFER_STUCK_MS = 5 * 60 * 1000, /* longer than a chunk takes at 2 kB/s */
+};
 
 /* Where blobs are kept on this side. All return DPC_OK or an error code. */
 struct dpc_transfer_files {
@@ -81,6 +85,9 @@ int dpc_transfer_pump(struct dpc_transfer *transfer, int64_t now_ms,
 int dpc_transfer_handle(struct dpc_transfer *transfer, const struct dpc_msg *msg, int64_t now_ms,
                         struct dpc_error *err) DPC_MUST_CHECK;
 
+/* It has asked for so long, and nothing came: the connection is dead, though it seems to stand, as
+ * behind a proxy that keeps its own end open. Another one is worth a try (dpc_link_renew). */
+bool dpc_transfer_is_stuck(const struct dpc_transfer *transfer, int64_t now_ms);
 /* Nothing queued and nothing under way. */
 bool dpc_transfer_idle(const struct dpc_transfer *transfer);
 /* Bytes of payload moved since creation. */

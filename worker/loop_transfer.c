@@ -119,6 +119,24 @@ waits_for_bulk(const struct loop_moves *moves)
     return moves->under_way && moves->transfer && !dpc_transfer_idle(moves->transfer);
 }
 
+static bool
+is_stuck(const struct loop_moves *moves)
+{
+    return moves->transfer && dpc_transfer_is_stuck(moves->transfer, now());
+}
+
+/* Nobody else would end a connection that its other end, or a proxy, holds open and is deaf on. */
+static void
+renew_if_stuck(struct dpc_worker *worker)
+{
+    bool stuck = is_stuck(&worker->down) || is_stuck(&worker->up);
+    if (!stuck || dpc_link_state(worker->bulk) != DPC_LINK_UP)
+        return;
+    dpc_log_warning("nothing came from %s for %d s although the connection stands: making another",
+                    worker->bulk_endpoint, DPC_TRANSFER_STUCK_MS / 1000);
+    dpc_link_renew(worker->bulk);
+}
+
 /* The two channels have a port each, and a firewall may let one of them through alone. A lease that
  * cannot be fetched is for somebody else; what cannot be handed in is kept. */
 void
@@ -126,6 +144,7 @@ loop_watch_bulk(struct dpc_worker *worker)
 {
     bool cut = (waits_for_bulk(&worker->down) || waits_for_bulk(&worker->up)) &&
                dpc_session_joined(worker->session) && dpc_link_state(worker->bulk) != DPC_LINK_UP;
+    renew_if_stuck(worker);
     if (!cut || worker->cut_since_ms == 0) {
         worker->cut_since_ms = cut ? now() : 0;
         worker->cut_told = false;

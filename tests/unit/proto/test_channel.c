@@ -551,6 +551,22 @@ a_link_survives_a_restart_of_the_listener(void)
     close_place(&place);
 }
 
+static void
+a_link_is_renewed(void)
+{
+    struct place place;
+    open_place(&place, DPC_CHANNEL_BULK);
+    CU_ASSERT_EQUAL(dpc_net_authorize(place.server, &place.worker_keys.public_key, DPC_ROLE_WORKER),
+                    DPC_OK);
+    open_link(&place, DPC_CHANNEL_BULK);
+    CU_ASSERT(reaches(place.link, DPC_LINK_UP));
+    dpc_link_renew(place.link);
+    CU_ASSERT_EQUAL(dpc_link_state(place.link), DPC_LINK_CONNECTING);
+    CU_ASSERT(reaches(place.link, DPC_LINK_UP));
+    CU_ASSERT_EQUAL(dpc_link_epoch(place.link), 2);
+    close_place(&place);
+}
+
 /* Connections of this process, either end, in which the port of `endpoint` has a part, and the
  * longest that the kernel lets one of them wait for an acknowledgement; 0: for its own time. */
 static int
@@ -849,6 +865,7 @@ static const struct dpc_test tests[] = {
     {"bad multiparts are drained whole", bad_multiparts_are_drained_whole},
     {"a frame past the limit ends the connection", a_frame_past_the_limit_ends_the_connection},
     {"a link survives a restart of the listener", a_link_survives_a_restart_of_the_listener},
+    {"a link is renewed", a_link_is_renewed},
     {"a connection that died in a transfer is given up",
      a_connection_that_died_in_a_transfer_is_given_up},
     {"an answer to one who left is said", an_answer_to_one_who_left_is_said},

@@ -529,6 +529,42 @@ silence_is_met_with_patience(void)
     close_world(world);
 }
 
+/* The other end of the connection, or a proxy, may hold it open for ever and be deaf. */
+static void
+a_connection_on_which_nothing_comes_is_known_as_dead(void)
+{
+    struct world *world = open_world(18);
+    struct dpc_blob_ref down = dpc_shelf_make(&world->theirs, 30 * CHUNK, 1);
+    CU_ASSERT(!dpc_transfer_is_stuck(world->transfer, 2 * DPC_TRANSFER_STUCK_MS));
+    fetch(world, &down);
+    run_half(world, down.bytes);
+    world->now_ms += 2 * DPC_TRANSFER_STUCK_MS; /* a machine that slept */
+    for (int i = 0; i < 3; i++)
+        CU_ASSERT_EQUAL(turn(world), DPC_OK);
+    CU_ASSERT(!dpc_transfer_is_stuck(world->transfer, world->now_ms));
+    lose_all(world);
+    world->drop = 1000;
+    int64_t deaf_ms = world->now_ms;
+    while (!dpc_transfer_is_stuck(world->transfer, world->now_ms) &&
+           world->now_ms < deaf_ms + 3 * DPC_TRANSFER_STUCK_MS) {
+        CU_ASSERT_EQUAL_FATAL(turn(world), DPC_OK);
+        world->now_ms += 100;
+    }
+    CU_ASSERT(world->now_ms >= deaf_ms + DPC_TRANSFER_STUCK_MS);
+    CU_ASSERT(world->now_ms < deaf_ms + 2 * DPC_TRANSFER_STUCK_MS);
+    dpc_transfer_cancel(world->transfer); /* another lease finds it as dead */
+    CU_ASSERT(!dpc_transfer_is_stuck(world->transfer, world->now_ms));
+    fetch(world, &down);
+    CU_ASSERT_EQUAL(turn(world), DPC_OK);
+    CU_ASSERT(dpc_transfer_is_stuck(world->transfer, world->now_ms));
+    world->drop = 0;
+    world->epoch++;
+    CU_ASSERT(!dpc_transfer_is_stuck(world->transfer, world->now_ms));
+    CU_ASSERT_EQUAL(run(world), DPC_OK);
+    CU_ASSERT(dpc_shelf_holds(&world->ours, &down));
+    close_world(world);
+}
+
 static void
 a_busy_coordinator_is_asked_again(void)
 {
@@ -679,6 +715,8 @@ static const struct dpc_test tests[] = {
     {"refusals are final", refusals_are_final},
     {"late answers after a cancel are dropped", late_answers_after_a_cancel_are_dropped},
     {"silence is met with patience", silence_is_met_with_patience},
+    {"a connection on which nothing comes is known as dead",
+     a_connection_on_which_nothing_comes_is_known_as_dead},
     {"a busy coordinator is asked again", a_busy_coordinator_is_asked_again},
     {"a coordinator without room is not flooded", a_coordinator_without_room_is_not_flooded},
     {"a slow line is no loss", a_slow_line_is_no_loss},
