@@ -22,6 +22,7 @@ enum {
     PAUSE_MS_MIN = 250,
     PAUSE_MS_MAX = 60 * 1000,
     UNKNOWN_MS_MAX = 10 * 1000, /* bounded like libzmq's own, while a name is not known */
+    SHORT_MS = 1000,            /* a connection that broke so soon was none */
     ROUTING_ID_BYTES = 16,
     WATCHED = ZMQ_EVENT_HANDSHAKE_SUCCEEDED | ZMQ_EVENT_HANDSHAKE_FAILED_AUTH |
               ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL | ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL |
@@ -36,6 +37,7 @@ struct dpc_link {
     bool has_address; /* of libzmq's last attempt: the host has one that may be reached from here */
     bool ipv6;        /* by which a host with a name is looked for */
     uint64_t epoch;
+    int64_t up_ms; /* when the last connection stood */
     int64_t pause_ms;
     int64_t connect_at_ms; /* 0: connected, or libzmq is at it */
 };
@@ -210,7 +212,7 @@ note_event(struct dpc_link *link, int event, int64_t now_ms)
     case ZMQ_EVENT_HANDSHAKE_SUCCEEDED:
         link->state = DPC_LINK_UP;
         link->epoch++;
-        link->pause_ms = PAUSE_MS_MIN;
+        link->up_ms = now_ms;
         break;
     case ZMQ_EVENT_HANDSHAKE_FAILED_AUTH:
         link->state = DPC_LINK_REFUSED;
@@ -226,6 +228,8 @@ note_event(struct dpc_link *link, int event, int64_t now_ms)
               * in another protocol (a web server, say), before it gives up for good. */
         if (link->connect_at_ms)
             break;
+        if (link->state == DPC_LINK_UP && now_ms - link->up_ms >= SHORT_MS)
+            link->pause_ms = PAUSE_MS_MIN;
         link->state = link->state == DPC_LINK_UP ? DPC_LINK_CONNECTING : DPC_LINK_MISMATCH;
         start_over(link, now_ms);
         break;
@@ -265,8 +269,10 @@ dpc_link_service(struct dpc_link *link)
 void
 dpc_link_renew(struct dpc_link *link)
 {
-    if (link->state == DPC_LINK_UP)
+    if (link->state == DPC_LINK_UP) {
         link->state = DPC_LINK_CONNECTING;
+        link->pause_ms = PAUSE_MS_MIN;
+    }
     start_over(link, dpc_clock_now_ms(&dpc_clock_system));
 }
 
