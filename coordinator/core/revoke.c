@@ -88,7 +88,14 @@ void_pending(struct dpc_core *core, const struct dpc_tainted *tainted, uint32_t 
     }
 }
 
-/* The state that the path's last submission left is what others would go on from. */
+/* What the path's last submission left, and others would go on from: there may be a part of a round
+ * without a state. */
+static bool
+leaves_something(const struct dpc_path_record *path)
+{
+    return path->part_steps || !dpc_hash_is_none(&path->state) || !dpc_hash_is_none(&path->kept);
+}
+
 static void
 take_out(struct dpc_core *core, const struct dpc_tainted *tainted, struct dpc_actions *actions)
 {
@@ -97,7 +104,7 @@ take_out(struct dpc_core *core, const struct dpc_tainted *tainted, struct dpc_ac
     for (uint32_t i = 0; i < length; i++)
         void_pending(core, tainted, dpc_topology_path_module(&core->topology, tainted->path, i),
                      actions);
-    if (path->accepted_serial == tainted->lease && !dpc_hash_is_none(&path->record.state))
+    if (path->accepted_serial == tainted->lease && leaves_something(&path->record))
         core_reset_path(core, tainted->path, actions);
 }
 

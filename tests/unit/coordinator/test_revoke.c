@@ -3,6 +3,7 @@
  * test_refold.c. */
 #include "coordinator/core/core.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "base/alloc.h"
@@ -158,6 +159,80 @@ what_is_revoked_before_it_is_merged_stays_out(void)
     driver_stop(&driver);
 }
 
+/* --- Parts of rounds. */
+
+static void
+start_parts(struct driver *driver, const char *path_state)
+{
+    char text[1024];
+    (void)snprintf(text, sizeof text,
+                   SMALL_2X2 "mode: elastic\n"
+                             "routing: {prefix: 8}\n"
+                             "inner: {steps: 4, batch: 2}\n"
+                             "outer: {rounds: 3}\n"
+                             "transfer: {path_state: %s}\n"
+                             "baseline: {dense: false}\n"
+                             "warm_start: {steps: 4}\n",
+                   path_state);
+    driver_start_training(driver, text);
+    driver_hello(driver, 1, no_token);
+}
+
+/* The first `steps` of its lease; `bare`: in haste, without a path state. */
+static struct dpc_tainted
+hand_in_part(struct driver *driver, uint8_t worker, const struct dpc_msg_lease *lease,
+             uint32_t steps, bool bare)
+{
+    struct dpc_msg_submit submit;
+    struct dpc_submission_check check = {0};
+    driver_fill_submission(driver, lease, &submit);
+    submit.steps_count = steps;
+    if (bare)
+        submit.state = submit.kept = (struct dpc_blob_ref){.bytes = 0};
+    CU_ASSERT_EQUAL(driver_submit_message(driver, worker, &submit, &check)->verdict.verdict,
+                    DPC_VERDICT_ACCEPTED);
+    return (struct dpc_tainted){lease->token.serial, lease->path, lease->round};
+}
+
+/* The lease on the path that the worker gets when it has done what comes before. */
+static struct dpc_msg_lease
+lease_of(struct driver *driver, uint8_t worker, uint32_t path)
+{
+    struct dpc_msg_lease lease = driver_lease(driver, worker);
+    while (lease.path != path) {
+        driver_submit(driver, worker, &lease);
+        lease = driver_lease(driver, worker);
+    }
+    return lease;
+}
+
+/* Whether a path state is with the coordinator, with its worker or nowhere. */
+static void
+nobody_goes_on_from_a_part_that_is_revoked(void)
+{
+    static const struct {
+        const char *path_state;
+        bool bare;
+    } cases[] = {{"ship", false}, {"ship", true}, {"reset", false}, {"local", false}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct driver driver;
+        start_parts(&driver, cases[i].path_state);
+        struct dpc_msg_lease lease = driver_lease(&driver, 1);
+        struct dpc_tainted tainted = hand_in_part(&driver, 1, &lease, 2, cases[i].bare);
+        revoke(&driver, 1, &(struct dpc_revoke){.tainted_count = 1, .tainted = &tainted});
+        driver_crash(&driver);
+        struct dpc_msg_lease again = lease_of(&driver, 0, lease.path);
+        CU_ASSERT_EQUAL(again.round, lease.round);
+        CU_ASSERT_EQUAL(again.step_first, lease.step_first);
+        CU_ASSERT_TRUE(dpc_hash_is_none(&again.begins[0].hash));
+        /* Asked again, it leaves that alone. */
+        revoke(&driver, 1, &(struct dpc_revoke){.tainted_count = 1, .tainted = &tainted});
+        CU_ASSERT_EQUAL(driver_heartbeat(&driver, 0, again.token)->verdict.verdict,
+                        DPC_VERDICT_CONTINUE);
+        driver_stop(&driver);
+    }
+}
+
 /* The answer was computed for another version than stands now: it is dropped. */
 static void
 a_module_that_moved_on_is_folded_again(void)
@@ -219,6 +294,7 @@ an_outer_step_under_way_keeps_what_is_revoked(void)
 static const struct dpc_test tests[] = {
     {"what is revoked before it is merged stays out",
      what_is_revoked_before_it_is_merged_stays_out},
+    {"nobody goes on from a part that is revoked", nobody_goes_on_from_a_part_that_is_revoked},
     {"a module that moved on is folded again", a_module_that_moved_on_is_folded_again},
     {"an outer step under way keeps what is revoked",
      an_outer_step_under_way_keeps_what_is_revoked},
