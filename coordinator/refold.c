@@ -12,11 +12,16 @@
 
 /* --- What is tainted. */
 
+/* Of the round, module and path in hand: parts of a round stand in the order in which they came. */
 struct finding {
     const struct dpc_lineage_source *records;
     struct dpc_refold_task *task;
-    struct dpc_contribution_record last; /* the one before this in the order of keys */
-    bool last_tainted;
+    uint32_t round, module, path;
+    uint32_t parts_count;
+    struct {
+        uint32_t steps;
+        bool tainted;
+    } parts[DPC_PARTS_MAX];
 };
 
 static uint32_t
@@ -39,22 +44,43 @@ add_tainted(struct dpc_refold_task *task, const struct dpc_contribution_record *
         (struct dpc_tainted){record->lease, record->path, record->round};
 }
 
-/* Parts of a round follow one another; one that begins it anew holds none before it. */
+/* A part goes on from the last one before it that ended where it begins: not always the very last,
+ * for several workers may be at work on a round. One that begins it anew holds none. */
+static bool
+holds_tainted(const struct finding *finding, const struct dpc_contribution_record *record)
+{
+    uint32_t i = record->from > 0 ? finding->parts_count : 0;
+    while (i > 0 && finding->parts[i - 1].steps != record->from)
+        i--;
+    return i > 0 && finding->parts[i - 1].tainted;
+}
+
+static void
+note_part(struct finding *finding, const struct dpc_contribution_record *record, bool tainted)
+{
+    if (finding->parts_count == DPC_PARTS_MAX)
+        return; /* the core takes no more */
+    finding->parts[finding->parts_count].steps = record->steps;
+    finding->parts[finding->parts_count++].tainted = tainted;
+}
+
 static bool
 look_at(void *context, const struct dpc_contribution_record *record)
 {
     struct finding *finding = context;
-    const struct dpc_contribution_record *last = &finding->last;
-    bool same = last->round == record->round && last->module == record->module &&
-                last->path == record->path && record->from > 0;
+    if (finding->round != record->round || finding->module != record->module ||
+        finding->path != record->path)
+        finding->parts_count = 0;
+    finding->round = record->round;
+    finding->module = record->module;
+    finding->path = record->path;
     bool own = memcmp(record->worker, finding->task->worker, sizeof record->worker) == 0;
     bool tainted =
-        (own || (same && finding->last_tainted)) &&
+        (own || holds_tainted(finding, record)) &&
         record->round >= first_round(finding->records, record->path, finding->task->since);
     if (tainted)
         add_tainted(finding->task, record);
-    finding->last = *record;
-    finding->last_tainted = tainted;
+    note_part(finding, record, tainted);
     return true;
 }
 

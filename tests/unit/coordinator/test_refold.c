@@ -375,37 +375,87 @@ what_is_not_kept_is_refused_with_the_oldest_possible(void)
     bench_done(&bench);
 }
 
+/* One part of a round behind the other, steps [from, to) of it. */
+struct part {
+    uint32_t from, to;
+    uint64_t lease;
+    uint8_t worker;
+};
+
 static void
-put_part(struct dpc_kv_batch *batch, uint32_t part, uint32_t from, uint64_t lease, uint8_t worker)
+put_parts(struct bench *bench, const struct part *parts, uint32_t count)
 {
-    struct dpc_contribution_record record = {
-        .round = 9, .part = part, .from = from, .lease = lease};
-    memset(record.worker, worker + 1, sizeof record.worker);
-    dpc_put_contribution(batch, &record);
+    struct dpc_kv_batch batch;
+    struct dpc_error err;
+    dpc_kv_batch_init(&batch);
+    for (uint32_t i = 0; i < count; i++) {
+        struct dpc_contribution_record record = {.round = 9,
+                                                 .part = i,
+                                                 .from = parts[i].from,
+                                                 .steps = parts[i].to,
+                                                 .lease = parts[i].lease};
+        memset(record.worker, parts[i].worker + 1, sizeof record.worker);
+        dpc_put_contribution(&batch, &record);
+    }
+    CU_ASSERT_EQUAL_FATAL(bench->driver.kv->ops->write(bench->driver.kv, &batch, &err), DPC_OK);
+    dpc_kv_batch_done(&batch);
 }
 
 /* Elastic mode: a part of a round holds those that it went on from. */
 static void
 whoever_went_on_from_it_is_tainted(void)
 {
+    static const struct part parts[] = {
+        {0, 2, 900, 7},
+        {2, 4, 901, 0},
+        {0, 2, 902, 0}, /* from its first step again */
+        {2, 4, 903, 1},
+    };
     struct bench bench;
     struct dpc_error err;
     struct dpc_refold_task task;
-    struct dpc_kv_batch batch;
     bench_init(&bench);
-    dpc_kv_batch_init(&batch);
-    put_part(&batch, 0, 0, 900, 7);
-    put_part(&batch, 1, 2, 901, 0);
-    put_part(&batch, 2, 0, 902, 0); /* the round from its first step again */
-    put_part(&batch, 3, 2, 903, 1);
-    CU_ASSERT_EQUAL_FATAL(bench.driver.kv->ops->write(bench.driver.kv, &batch, &err), DPC_OK);
-    dpc_kv_batch_done(&batch);
+    put_parts(&bench, parts, sizeof parts / sizeof *parts);
     task_init(&bench, &task, 7, 0);
     CU_ASSERT_EQUAL(dpc_refold_run(&bench.source, &task, &err), DPC_OK);
     CU_ASSERT_EQUAL_FATAL(task.tainted_count, 2);
     CU_ASSERT_EQUAL(task.tainted[0].lease, 900);
     CU_ASSERT_EQUAL(task.tainted[1].lease, 901);
     CU_ASSERT_EQUAL(task.tainted[1].round, 9);
+    dpc_refold_done(&task);
+    bench_done(&bench);
+}
+
+/* Several are at work on a round: the rest of a part comes when others have handed in more of the
+ * round, which they had begun themselves. */
+static void
+a_part_is_tainted_by_the_one_that_it_went_on_from(void)
+{
+    static const struct part parts[] = {
+        {0, 2, 900, 7}, {0, 3, 901, 0}, {2, 4, 902, 1}, /* of 900's steps, before 901's */
+        {0, 5, 903, 7}, {4, 6, 904, 0},                 /* of 902's */
+    };
+    static const struct part others[] = {
+        {0, 2, 900, 0}, {0, 3, 901, 7}, {2, 4, 902, 1}, {4, 6, 903, 0}};
+    struct bench bench;
+    struct dpc_error err;
+    struct dpc_refold_task task;
+    bench_init(&bench);
+    put_parts(&bench, parts, sizeof parts / sizeof *parts);
+    task_init(&bench, &task, 7, 0);
+    CU_ASSERT_EQUAL(dpc_refold_run(&bench.source, &task, &err), DPC_OK);
+    CU_ASSERT_EQUAL_FATAL(task.tainted_count, 4);
+    CU_ASSERT_EQUAL(task.tainted[1].lease, 902);
+    CU_ASSERT_EQUAL(task.tainted[3].lease, 904);
+    dpc_refold_done(&task);
+    bench_done(&bench);
+
+    bench_init(&bench);
+    put_parts(&bench, others, sizeof others / sizeof *others);
+    task_init(&bench, &task, 7, 0);
+    CU_ASSERT_EQUAL(dpc_refold_run(&bench.source, &task, &err), DPC_OK);
+    CU_ASSERT_EQUAL_FATAL(task.tainted_count, 1);
+    CU_ASSERT_EQUAL(task.tainted[0].lease, 901);
     dpc_refold_done(&task);
     bench_done(&bench);
 }
@@ -462,6 +512,8 @@ more_than_an_entry_holds_is_refused(void)
 
 static const struct dpc_test tests[] = {
     {"a refold goes on from what was published", a_refold_goes_on_from_what_was_published},
+    {"a part is tainted by the one that it went on from",
+     a_part_is_tainted_by_the_one_that_it_went_on_from},
     {"whoever went on from it is tainted", whoever_went_on_from_it_is_tainted},
     {"a refold equals the computation in double", a_refold_equals_the_computation_in_double},
     {"lengths and directions are folded again", lengths_and_directions_are_folded_again},
