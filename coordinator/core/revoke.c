@@ -96,6 +96,19 @@ leaves_something(const struct dpc_path_record *path)
     return path->part_steps || !dpc_hash_is_none(&path->state) || !dpc_hash_is_none(&path->kept);
 }
 
+/* Somebody else may have handed in more of the round since. */
+static void
+end_leases_behind(struct dpc_core *core, const struct dpc_tainted *tainted,
+                  struct dpc_actions *actions)
+{
+    struct core_lease *next;
+    for (struct core_lease *lease = core->paths[tainted->path].leases; lease; lease = next) {
+        next = lease->next;
+        if (lease->went_on_from == tainted->lease)
+            core_end_lease(core, lease, actions);
+    }
+}
+
 static void
 take_out(struct dpc_core *core, const struct dpc_tainted *tainted, struct dpc_actions *actions)
 {
@@ -104,6 +117,7 @@ take_out(struct dpc_core *core, const struct dpc_tainted *tainted, struct dpc_ac
     for (uint32_t i = 0; i < length; i++)
         void_pending(core, tainted, dpc_topology_path_module(&core->topology, tainted->path, i),
                      actions);
+    end_leases_behind(core, tainted, actions);
     if (path->accepted_serial == tainted->lease && leaves_something(&path->record))
         core_reset_path(core, tainted->path, actions);
 }

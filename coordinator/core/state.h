@@ -95,6 +95,7 @@ struct core_lease {
     uint32_t steps_count;
     double tokens_per_s;
     uint32_t task;           /* path or chunk, by the sort */
+    uint64_t went_on_from;   /* serial of the lease that brought the part before; 0: not known */
     struct core_lease *next; /* on the same task */
 };
 

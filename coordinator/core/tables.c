@@ -104,6 +104,16 @@ task_leases(struct dpc_core *core, const struct core_lease *lease)
     return &core->chunks[lease->task].leases;
 }
 
+/* Of a lease from a time before this process others may have handed in more since; else it is the
+ * last part. */
+static uint64_t
+part_before(const struct dpc_core *core, const struct core_lease *lease)
+{
+    const struct core_path *path = lease->sort == CORE_TRAINING ? &core->paths[lease->task] : NULL;
+    bool goes_on = path && lease->record.from > 0 && lease->record.from == path->record.part_steps;
+    return goes_on ? path->accepted_serial : 0;
+}
+
 struct core_lease *
 core_add_lease(struct dpc_core *core, const struct dpc_lease_record *record, enum core_sort sort,
                uint32_t task)
@@ -115,6 +125,7 @@ core_add_lease(struct dpc_core *core, const struct dpc_lease_record *record, enu
     struct core_lease *lease = dpc_alloc(1, sizeof *lease);
     *lease = (struct core_lease){.record = *record, .sort = sort, .task = task};
     lease->steps_count = core_units(core, record);
+    lease->went_on_from = part_before(core, lease);
     uint32_t at = lower_bound(core, record->serial + 1);
     memmove(core->leases + at + 1, core->leases + at,
             (core->leases_count - at) * sizeof(struct core_lease *));

@@ -233,6 +233,39 @@ nobody_goes_on_from_a_part_that_is_revoked(void)
     }
 }
 
+/* Its rest is given to a third worker, and then a second one, who had begun the round as well,
+ * hands in more of it. */
+static void
+the_rest_of_a_revoked_part_is_void(void)
+{
+    for (int crash = 0; crash < 2; crash++) {
+        struct driver driver;
+        start_parts(&driver, "ship");
+        driver_hello(&driver, 2, no_token);
+        struct dpc_msg_lease first = driver_lease(&driver, 1);
+        driver.now_ms += 100000;
+        struct dpc_msg_lease second = lease_of(&driver, 2, first.path);
+        struct dpc_tainted tainted = hand_in_part(&driver, 1, &first, 1, false);
+        driver.now_ms += 100000;
+        struct dpc_msg_lease rest = lease_of(&driver, 0, first.path);
+        CU_ASSERT_EQUAL(rest.step_first, first.step_first + 1);
+        if (crash)
+            driver_crash(&driver);
+        hand_in_part(&driver, 2, &second, 2, false);
+        struct dpc_revoke what = {.tainted_count = 1, .tainted = &tainted};
+        revoke(&driver, 1, &what);
+        CU_ASSERT_EQUAL(driver_heartbeat(&driver, 0, rest.token)->verdict.verdict,
+                        DPC_VERDICT_STALE);
+        CU_ASSERT_EQUAL(driver_submit(&driver, 0, &rest)->verdict.verdict, DPC_VERDICT_STALE);
+        /* What did not go on from it stays, and so does who goes on from that. */
+        rest = lease_of(&driver, 0, first.path);
+        CU_ASSERT_EQUAL(rest.step_first, first.step_first + 2);
+        revoke(&driver, 1, &what);
+        CU_ASSERT_EQUAL(driver_submit(&driver, 0, &rest)->verdict.verdict, DPC_VERDICT_ACCEPTED);
+        driver_stop(&driver);
+    }
+}
+
 /* The answer was computed for another version than stands now: it is dropped. */
 static void
 a_module_that_moved_on_is_folded_again(void)
@@ -295,6 +328,7 @@ static const struct dpc_test tests[] = {
     {"what is revoked before it is merged stays out",
      what_is_revoked_before_it_is_merged_stays_out},
     {"nobody goes on from a part that is revoked", nobody_goes_on_from_a_part_that_is_revoked},
+    {"the rest of a revoked part is void", the_rest_of_a_revoked_part_is_void},
     {"a module that moved on is folded again", a_module_that_moved_on_is_folded_again},
     {"an outer step under way keeps what is revoked",
      an_outer_step_under_way_keeps_what_is_revoked},
