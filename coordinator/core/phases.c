@@ -394,15 +394,18 @@ training_is_over(const struct dpc_core *core)
     return true;
 }
 
-/* Routed paths have trained as far as the next discriminative phase; the dense one goes on. */
+/* Routed paths have trained as far as the next discriminative phase; the dense one goes on. What
+ * came late may still be merged in a round behind that, in which nobody trains: versions stay what
+ * they are until documents are sharded anew. */
 static bool
 phase_of_routing_is_due(const struct dpc_core *core)
 {
     if (core->phase.routing_phases >= core->experiment->routing.phases)
         return false;
-    for (uint32_t module = 0; module < core->topology.routed_modules; module++) {
-        uint32_t path = dpc_topology_path_through(&core->topology, module, 0);
-        if (dpc_module_round(&core->modules[module].record) < dpc_core_rounds_open(core, path))
+    for (uint32_t i = 0; i < core->topology.routed_modules; i++) {
+        const struct core_module *module = &core->modules[i];
+        uint32_t path = dpc_topology_path_through(&core->topology, i, 0);
+        if (module->folding || dpc_module_round(&module->record) < dpc_core_rounds_open(core, path))
             return false;
     }
     return true;

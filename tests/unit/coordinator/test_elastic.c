@@ -422,7 +422,95 @@ a_lease_ends_when_its_documents_change(void)
     driver_stop(&driver);
 }
 
+/* --- A discriminative phase behind a round that no path of a module trains in. */
+
+/* Paths 0 and 1 train in round 0, and none but 1-1 in round 1: a seed by which they are so drawn.
+ */
+static void
+start_sampled(struct driver *driver)
+{
+    char yaml[1024];
+    bool found = false;
+    for (int seed = 1; !found; seed++) {
+        struct dpc_error err;
+        (void)snprintf(yaml, sizeof yaml,
+                       SMALL_2X2 "mode: elastic\n"
+                                 "early_stopping: true\n"
+                                 "seed: %d\n"
+                                 "routing: {prefix: 8, phases: 1, phase_rounds: 1}\n"
+                                 "inner: {steps: 4, batch: 2}\n"
+                                 "outer: {rounds: 4, quorum: 0.5, grace: 0, sample: 0.5}\n"
+                                 "baseline: {dense: false}\n"
+                                 "warm_start: {steps: 4}\n",
+                       seed);
+        CU_ASSERT_EQUAL_FATAL(
+            dpc_experiment_parse("test", yaml, strlen(yaml), &driver->experiment, &err), DPC_OK);
+        found = dpc_experiment_plans(&driver->experiment, 0, 0) &&
+                dpc_experiment_plans(&driver->experiment, 1, 0);
+        for (uint32_t path = 0; path + 1 < PATHS; path++)
+            found &= !dpc_experiment_plans(&driver->experiment, path, 1);
+    }
+    driver_start(driver, yaml);
+    for (uint8_t worker = 0; worker < PATHS; worker++)
+        driver_hello(driver, worker, no_token);
+    driver_reach_training(driver, 0);
+}
+
+/* Everything that the worker is given in the phase. */
+static void
+do_all(struct driver *driver, uint8_t worker, enum dpc_phase phase)
+{
+    const struct dpc_msg *reply = driver_ask(driver, worker);
+    while (driver_phase(driver) == phase && reply->type == DPC_MSG_LEASE) {
+        struct dpc_msg_lease lease = reply->lease;
+        driver_submit(driver, worker, &lease);
+        pass(driver, 1);
+        reply = driver_ask(driver, worker);
+    }
+}
+
+/* What came late is merged in a round in which nobody trains, which takes its time. A version that
+ * this made while documents were scored would be evaluated on those of before, and the answer be
+ * counted for those of after. */
+static void
+documents_are_scored_when_all_outer_steps_are_made(void)
+{
+    struct driver driver;
+    struct dpc_msg_lease leases[PATHS];
+    uint8_t holders[PATHS];
+    start_sampled(&driver);
+    for (uint8_t worker = 0; worker < 2; worker++) {
+        struct dpc_msg_lease lease = driver_lease(&driver, worker);
+        CU_ASSERT_FATAL(lease.kind == DPC_TASK_TRAIN && lease.path < 2);
+        leases[lease.path] = lease;
+        holders[lease.path] = worker;
+    }
+    driver.now_ms += 1000;
+    driver.hold_folds = true;
+    CU_ASSERT_EQUAL(hand_in(&driver, holders[0], &leases[0], STEPS), DPC_VERDICT_ACCEPTED);
+    pass(&driver, 1);
+    CU_ASSERT_EQUAL(hand_in(&driver, holders[1], &leases[1], STEPS), DPC_VERDICT_ACCEPTED);
+    driver_release_folds(&driver);
+    CU_ASSERT_EQUAL(round_of(&driver, LOWER_0), 1);
+    do_all(&driver, 2, DPC_PHASE_TRAIN);
+    CU_ASSERT_EQUAL(round_of(&driver, LOWER_0), 1);
+    CU_ASSERT_EQUAL(driver_phase(&driver), DPC_PHASE_TRAIN);
+    driver_release_folds(&driver);
+    driver.hold_folds = false;
+    CU_ASSERT_EQUAL(round_of(&driver, LOWER_0), 2);
+    CU_ASSERT_EQUAL(merged(&driver, LOWER_0, 2).entries[0].late, 1);
+    do_all(&driver, 2, DPC_PHASE_TRAIN);
+    CU_ASSERT_EQUAL(driver_phase(&driver), DPC_PHASE_SCORE);
+    do_all(&driver, 2, DPC_PHASE_SCORE);
+    CU_ASSERT_EQUAL(driver_phase(&driver), DPC_PHASE_TRAIN);
+    driver_crash(&driver);
+    CU_ASSERT_TRUE(driver_finish(&driver, 1));
+    driver_stop(&driver);
+}
+
 static const struct dpc_test tests[] = {
+    {"documents are scored when all outer steps are made",
+     documents_are_scored_when_all_outer_steps_are_made},
     {"a module closes when quorum and grace are over",
      a_module_closes_when_quorum_and_grace_are_over},
     {"a restart leaves time to come back", a_restart_leaves_time_to_come_back},
