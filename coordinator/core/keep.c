@@ -15,11 +15,11 @@ struct dpc_keep {
     bool features;   /* are still to be read */
     bool states;     /* of paths are with the coordinator */
     uint32_t scored; /* discriminative phases whose scores are used */
-    uint32_t modules_count, routed_modules, paths_count, routed_paths;
+    uint32_t modules_count, routed_modules, paths_count;
     uint32_t dense_rounds; /* that dense paths have at most */
     bool routed;           /* modules have begun */
     uint32_t *versions;    /* newest of each module */
-    uint32_t *rounds_done; /* of each path */
+    uint32_t *begun;       /* the round that each module has got to */
     /* The oldest round that anybody is at work on, of each module and path; UINT32_MAX: none. In
      * elastic mode others may have gone on meanwhile. */
     uint32_t *module_leased, *path_leased;
@@ -54,6 +54,7 @@ add_modules(struct dpc_keep *keep, const struct dpc_core *core)
     for (uint32_t i = 0; i < keep->modules_count; i++) {
         const struct dpc_module_record *module = &core->modules[i].record;
         keep->versions[i] = module->version;
+        keep->begun[i] = dpc_module_round(module);
         add_content(keep, &module->master, &module->published, &module->momentum);
         add(keep, &module->change);
         for (uint32_t late = 0; late < core->modules[i].late_count; late++)
@@ -87,7 +88,6 @@ add_paths(struct dpc_keep *keep, const struct dpc_core *core)
 {
     for (uint32_t i = 0; i < keep->paths_count; i++) {
         const struct core_path *path = &core->paths[i];
-        keep->rounds_done[i] = path->record.rounds_done;
         add(keep, &path->record.state);
         add(keep, &path->record.shard);
         add(keep, &path->record.test);
@@ -173,11 +173,10 @@ dpc_keep_create(const struct dpc_core *core)
     keep->modules_count = core->topology.modules_count;
     keep->routed_modules = core->topology.routed_modules;
     keep->paths_count = core->topology.paths_count;
-    keep->routed_paths = core->topology.routed_paths;
     keep->dense_rounds = dpc_core_path_rounds(core, dpc_topology_dense_path(&core->topology));
     keep->routed = core->modules[0].exists;
     keep->versions = dpc_alloc(keep->modules_count, sizeof *keep->versions);
-    keep->rounds_done = dpc_alloc(keep->paths_count, sizeof *keep->rounds_done);
+    keep->begun = dpc_alloc(keep->modules_count, sizeof *keep->begun);
     add(keep, &core->phase.prefixes);
     add(keep, &core->phase.tokenizer);
     add(keep, &core->phase.router);
@@ -200,7 +199,7 @@ dpc_keep_destroy(struct dpc_keep *keep)
     if (!keep)
         return NULL;
     dpc_free(keep->versions);
-    dpc_free(keep->rounds_done);
+    dpc_free(keep->begun);
     dpc_free(keep->module_leased);
     dpc_free(keep->path_leased);
     dpc_free(keep->hashes);
@@ -258,15 +257,16 @@ scan_versions(struct dpc_keep *keep, struct dpc_kv *kv, struct dpc_error *err)
     return code;
 }
 
-/* With the state that the round began with its path can be taken up again at that round by a fork
- * (coordinator/fork.h). */
+/* Rounds are counted as the module does: a path may have gone on to one that is far ahead, where it
+ * does not train in all of them (outer.sample). With the state that the round began with its path
+ * can be taken up again at that round by a fork (coordinator/fork.h). */
 static bool
 add_contribution(void *context, const struct dpc_contribution_record *contribution)
 {
     struct dpc_keep *keep = context;
-    if (contribution->path < keep->paths_count &&
+    if (contribution->path < keep->paths_count && contribution->module < keep->modules_count &&
         contribution->round < keep->path_leased[contribution->path] &&
-        !is_recent(keep, contribution->round, keep->rounds_done[contribution->path]))
+        !is_recent(keep, contribution->round, keep->begun[contribution->module]))
         return true;
     add(keep, &contribution->delta);
     if (keep->states && contribution->from == 0)
@@ -274,27 +274,28 @@ add_contribution(void *context, const struct dpc_contribution_record *contributi
     return true;
 }
 
-/* Of these paths: no contribution of an earlier round is kept. UINT32_MAX: there are no paths. */
+/* To these modules: no contribution of an earlier round is kept. What a path is leased for its
+ * modules are. */
 static uint32_t
-find_oldest(const struct dpc_keep *keep, uint32_t path_first, uint32_t path_end)
+find_oldest(const struct dpc_keep *keep, uint32_t module_first, uint32_t module_end)
 {
     uint32_t oldest = UINT32_MAX;
-    for (uint32_t i = path_first; i < path_end; i++) {
-        lower(&oldest, least_recent(keep, keep->rounds_done[i]));
-        lower(&oldest, keep->path_leased[i]);
+    for (uint32_t i = module_first; i < module_end; i++) {
+        lower(&oldest, least_recent(keep, keep->begun[i]));
+        lower(&oldest, keep->module_leased[i]);
     }
     return oldest;
 }
 
-/* Earlier rounds are passed over, or each sweep would take longer than the one before. Dense paths
- * may have ended long before routed ones or have yet to get as far: of rounds that are too old for
- * these only the dense modules are looked at, which stand behind the others. */
+/* Earlier rounds are passed over, or each sweep would take longer than the one before. Dense
+ * modules may have ended long before routed ones or have yet to get as far: of rounds that are too
+ * old for these only the dense ones are looked at, which stand behind the others. */
 static int
 scan_contributions(struct dpc_keep *keep, struct dpc_kv *kv, struct dpc_error *err)
 {
     int code = DPC_OK;
-    uint32_t dense = find_oldest(keep, keep->routed_paths, keep->paths_count);
-    uint32_t first = keep->routed ? find_oldest(keep, 0, keep->routed_paths) : dense;
+    uint32_t dense = find_oldest(keep, keep->routed_modules, keep->modules_count);
+    uint32_t first = keep->routed ? find_oldest(keep, 0, keep->routed_modules) : dense;
     for (uint32_t round = dense; round < first && round < keep->dense_rounds && code == DPC_OK;
          round++)
         code =

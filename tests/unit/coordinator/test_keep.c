@@ -325,8 +325,8 @@ check_contribution(void *context, const struct dpc_contribution_record *contribu
 {
     struct history *history = context;
     const struct dpc_core *core = history->driver->core;
-    bool recent =
-        contribution->round + KEEP_ROUNDS >= dpc_core_path(core, contribution->path)->rounds_done;
+    bool recent = contribution->round + KEEP_ROUNDS >=
+                  dpc_module_round(dpc_core_module(core, contribution->module));
     bool leased = false;
     for (uint32_t i = 0; i < dpc_core_leases_count(core); i++) {
         struct dpc_lease_view lease;
@@ -431,7 +431,54 @@ rounds_that_are_too_old_are_not_read(void)
     check_readings(YAML_LONG("elastic", "false", ", quorum: 0.5, grace: 0.5"));
 }
 
+struct made_of {
+    struct counts counts;
+    uint32_t far_ahead; /* of those that are kept: their path has gone on by more than is kept */
+};
+
+/* As far as a module goes back, its contributions do. */
+static bool
+check_by_module(void *context, const struct dpc_contribution_record *contribution)
+{
+    struct made_of *made_of = context;
+    struct counts *counts = &made_of->counts;
+    const struct dpc_core *core = counts->driver->core;
+    if (contribution->round + KEEP_ROUNDS <
+        dpc_module_round(dpc_core_module(core, contribution->module)))
+        return true;
+    count(counts, true, &contribution->delta);
+    CU_ASSERT(dpc_hash_is_none(&contribution->began) ||
+              dpc_keep_holds(counts->keep, &contribution->began));
+    made_of->far_ahead +=
+        contribution->round + KEEP_ROUNDS < dpc_core_path(core, contribution->path)->rounds_done;
+    return true;
+}
+
+/* The next round that a path trains in may be far from its last one: what it handed in for that is
+ * what its modules are made of all the same. */
+static void
+what_modules_were_made_of_is_kept_whatever_the_path_does_next(void)
+{
+    struct driver driver;
+    struct dpc_error err;
+    struct made_of made_of = {.counts = {.driver = &driver}};
+    driver_start(&driver, YAML_LONG("strict", "false", ", sample: 0.2"));
+    driver_hello(&driver, 0, (struct dpc_token){0});
+    while (driver_phase(&driver) <= DPC_PHASE_TRAIN) {
+        struct dpc_msg_lease lease = driver_lease(&driver, 0);
+        driver_submit(&driver, 0, &lease);
+        struct dpc_keep *keep = keep_now(&driver);
+        made_of.counts.keep = keep;
+        CU_ASSERT_EQUAL(dpc_scan_contributions(driver.kv, check_by_module, &made_of, &err), DPC_OK);
+        dpc_keep_destroy(keep);
+    }
+    CU_ASSERT(made_of.far_ahead > 0);
+    driver_stop(&driver);
+}
+
 static const struct dpc_test tests[] = {
+    {"what modules were made of is kept, whatever the path does next",
+     what_modules_were_made_of_is_kept_whatever_the_path_does_next},
     {"what a lease names is kept", what_a_lease_names_is_kept},
     {"what waits for its outer step is kept", what_waits_for_its_outer_step_is_kept},
     {"old rounds are not kept, but pinned versions are",
