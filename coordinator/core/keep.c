@@ -18,7 +18,6 @@ struct dpc_keep {
     uint32_t modules_count, routed_modules, paths_count;
     uint32_t dense_rounds; /* that dense paths have at most */
     bool routed;           /* modules have begun */
-    uint32_t *versions;    /* newest of each module */
     uint32_t *begun;       /* the round that each module has got to */
     /* The oldest round that anybody is at work on, of each module and path; UINT32_MAX: none. In
      * elastic mode others may have gone on meanwhile. */
@@ -53,7 +52,6 @@ add_modules(struct dpc_keep *keep, const struct dpc_core *core)
 {
     for (uint32_t i = 0; i < keep->modules_count; i++) {
         const struct dpc_module_record *module = &core->modules[i].record;
-        keep->versions[i] = module->version;
         keep->begun[i] = dpc_module_round(module);
         add_content(keep, &module->master, &module->published, &module->momentum);
         add(keep, &module->change);
@@ -175,7 +173,6 @@ dpc_keep_create(const struct dpc_core *core)
     keep->paths_count = core->topology.paths_count;
     keep->dense_rounds = dpc_core_path_rounds(core, dpc_topology_dense_path(&core->topology));
     keep->routed = core->modules[0].exists;
-    keep->versions = dpc_alloc(keep->modules_count, sizeof *keep->versions);
     keep->begun = dpc_alloc(keep->modules_count, sizeof *keep->begun);
     add(keep, &core->phase.prefixes);
     add(keep, &core->phase.tokenizer);
@@ -198,7 +195,6 @@ dpc_keep_destroy(struct dpc_keep *keep)
 {
     if (!keep)
         return NULL;
-    dpc_free(keep->versions);
     dpc_free(keep->begun);
     dpc_free(keep->module_leased);
     dpc_free(keep->path_leased);
@@ -214,7 +210,7 @@ is_recent(const struct dpc_keep *keep, uint32_t number, uint32_t newest)
     return number >= newest || newest - number <= keep->rounds;
 }
 
-/* The least number that is recent: rounds and versions count alike. */
+/* The first round that is recent. */
 static uint32_t
 least_recent(const struct dpc_keep *keep, uint32_t newest)
 {
@@ -228,7 +224,7 @@ add_version(void *context, const struct dpc_version_record *version)
     bool pinned = version->version == 0 && version->module < keep->routed_modules;
     if (pinned || version->module >= keep->modules_count ||
         dpc_version_round(version) >= keep->module_leased[version->module] ||
-        is_recent(keep, version->version, keep->versions[version->module]))
+        is_recent(keep, dpc_version_round(version), keep->begun[version->module]))
         add_content(keep, &version->master, &version->published, &version->momentum);
     return true;
 }
@@ -247,7 +243,7 @@ scan_versions(struct dpc_keep *keep, struct dpc_kv *kv, struct dpc_error *err)
 {
     int code = DPC_OK;
     for (uint32_t i = 0; i < keep->modules_count && code == DPC_OK; i++) {
-        uint32_t first = least_recent(keep, keep->versions[i]);
+        uint32_t first = least_recent(keep, keep->begun[i]);
         lower(&first, keep->module_leased[i]);
         if (first > 0)
             code = dpc_scan_versions_of(kv, i, 0, add_one_version, keep, err);

@@ -476,7 +476,53 @@ what_modules_were_made_of_is_kept_whatever_the_path_does_next(void)
     driver_stop(&driver);
 }
 
+static void
+roll_back(struct driver *driver, uint32_t module, uint32_t number)
+{
+    struct dpc_version_record version;
+    struct dpc_error err;
+    CU_ASSERT_EQUAL_FATAL(dpc_load_version(driver->kv, module, number, &version, &err), DPC_OK);
+    struct dpc_event event = {.type = DPC_EVENT_ROLLBACK, .rollback = {1, &version}};
+    driver_step(driver, &event);
+}
+
+/* Those of the round that the module is at, and of the rounds before it that are kept. */
+static bool
+check_version_by_round(void *context, const struct dpc_version_record *version)
+{
+    struct counts *counts = context;
+    const struct dpc_module_record *module = dpc_core_module(counts->driver->core, version->module);
+    if (dpc_version_round(version) + KEEP_ROUNDS >= dpc_module_round(module))
+        count(counts, true, &version->published);
+    return true;
+}
+
+/* Who has gone back a version may want to go back one more. */
+static void
+a_rollback_costs_no_history(void)
+{
+    struct driver driver;
+    struct dpc_error err;
+    struct counts counts = {.driver = &driver};
+    driver_start_training(&driver, yaml);
+    while (dpc_core_module(driver.core, 0)->version < 2 * KEEP_ROUNDS) {
+        struct dpc_msg_lease lease = driver_lease(&driver, 0);
+        driver_submit(&driver, 0, &lease);
+    }
+    for (uint32_t back = 1; back <= 2 * KEEP_ROUNDS; back++) {
+        roll_back(&driver, 0, 2 * KEEP_ROUNDS - back);
+        CU_ASSERT_EQUAL(dpc_core_module(driver.core, 0)->version, 2 * KEEP_ROUNDS + back);
+    }
+    struct dpc_keep *keep = keep_now(&driver);
+    counts.keep = keep;
+    CU_ASSERT_EQUAL(dpc_scan_versions(driver.kv, check_version_by_round, &counts, &err), DPC_OK);
+    CU_ASSERT(counts.kept > 0);
+    dpc_keep_destroy(keep);
+    driver_stop(&driver);
+}
+
 static const struct dpc_test tests[] = {
+    {"a rollback costs no history", a_rollback_costs_no_history},
     {"what modules were made of is kept, whatever the path does next",
      what_modules_were_made_of_is_kept_whatever_the_path_does_next},
     {"what a lease names is kept", what_a_lease_names_is_kept},
