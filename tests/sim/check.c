@@ -333,7 +333,7 @@ check_verdict(struct sim *sim, const struct dpc_event *event)
         sim_fail(sim, "the accepted submission of lease %llu was told %s when it came again",
                  (unsigned long long)serial, dpc_verdict_name(verdict->verdict));
     if (accepted && !grant->accepted) {
-        if (sim->plan.elastic && event->submit.message->kind == DPC_TASK_TRAIN)
+        if (sim->plan.elastic && event->submit.message->kind == DPC_TASK_TRAIN && !grant->audit)
             sim_note_accepted(sim, event->submit.message, grant);
         if (grant->rating)
             sim_note_rated(sim, event, grant);

@@ -21,6 +21,8 @@ sim_note_progress(struct sim *sim, uint32_t path, uint32_t rounds_done)
         sim_mark(sim, SIM_MARK_MISSED);
 }
 
+static const struct sim_part *find_begun(const struct sim *sim, const struct dpc_msg_lease *lease);
+
 void
 sim_note_accepted(struct sim *sim, const struct dpc_msg_submit *submit,
                   const struct sim_grant *grant)
@@ -28,6 +30,9 @@ sim_note_accepted(struct sim *sim, const struct dpc_msg_submit *submit,
     struct sim_memory *memory = sim->memory;
     const struct dpc_core *core = sim->coordinator.core;
     uint64_t place = dpc_core_round_place(core, submit->path, submit->round);
+    const struct sim_part *before =
+        grant->lease.step_first > place ? find_begun(sim, &grant->lease) : NULL;
+    uint64_t serial_before = before ? before->serial : 0;
     if (memory->parts_count == memory->parts_capacity) {
         memory->parts_capacity = 2 * memory->parts_capacity + 16;
         memory->parts = dpc_grow(memory->parts, memory->parts_capacity, sizeof *memory->parts);
@@ -38,13 +43,17 @@ sim_note_accepted(struct sim *sim, const struct dpc_msg_submit *submit,
         .round = submit->round,
         .steps = (uint32_t)(grant->lease.step_first - place) + submit->steps_count,
         .serial = submit->token.serial,
+        .before = serial_before,
     };
     const struct dpc_topology *topology = dpc_core_topology(core);
     for (uint32_t i = 0; i < submit->parts_count; i++)
         part->deltas[dpc_topology_module_level(topology, submit->parts[i].module)] =
             submit->parts[i].delta.hash;
-    if (part->steps < dpc_core_round_steps(core, part->path, part->round))
+    uint32_t all = dpc_core_round_steps(core, part->path, part->round);
+    if (part->steps < all)
         sim_mark(sim, SIM_MARK_PART);
+    if (submit->steps_count == all)
+        memory->rounds[part->path][part->round].serial = part->serial; /* may be audited */
 }
 
 static struct sim_part *
@@ -80,20 +89,44 @@ ends_there(const struct dpc_topology *topology, const struct sim_part *part,
     return same;
 }
 
+/* What the lease goes on from, as it ended; NULL: nothing ended there. */
+static const struct sim_part *
+find_begun(const struct sim *sim, const struct dpc_msg_lease *lease)
+{
+    const struct dpc_core *core = sim->coordinator.core;
+    uint32_t steps =
+        (uint32_t)(lease->step_first - dpc_core_round_place(core, lease->path, lease->round));
+    for (uint32_t i = 0; i < sim->memory->parts_count; i++) {
+        if (ends_there(dpc_core_topology(core), &sim->memory->parts[i], lease, steps))
+            return &sim->memory->parts[i];
+    }
+    return NULL;
+}
+
 void
 sim_check_begins(struct sim *sim, const struct dpc_msg_lease *lease)
 {
     uint64_t place = dpc_core_round_place(sim->coordinator.core, lease->path, lease->round);
     uint32_t steps = (uint32_t)(lease->step_first - place);
-    bool found = steps == 0 && dpc_hash_is_none(&lease->begins[0].hash);
-    for (uint32_t i = 0; i < sim->memory->parts_count && !found; i++)
-        found = ends_there(dpc_core_topology(sim->coordinator.core), &sim->memory->parts[i], lease,
-                           steps);
-    if (!found)
+    bool begins = steps == 0 && dpc_hash_is_none(&lease->begins[0].hash);
+    if (!begins && !find_begun(sim, lease))
         sim_fail(sim, "path %u is leased from step %u of round %u on, where nothing ended",
                  lease->path, steps, lease->round);
     if (steps)
         sim_mark(sim, SIM_MARK_WENT_ON_FROM_PART);
+}
+
+/* What went on from a part came after it. */
+void
+sim_add_behind(const struct sim *sim, struct dpc_serials *serials)
+{
+    for (uint32_t i = 0; i < sim->memory->parts_count; i++) {
+        const struct sim_part *part = &sim->memory->parts[i];
+        if (!part->before || !dpc_serials_hold(serials, part->before))
+            continue;
+        dpc_serials_add(serials, part->serial);
+        dpc_serials_sort(serials);
+    }
 }
 
 /* --- The disk. */

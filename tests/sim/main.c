@@ -63,6 +63,14 @@ longer(int64_t a, int64_t b)
     return a > b ? a : b;
 }
 
+/* Versions follow from experiment and corpus alone. */
+static bool
+is_pure(const struct sim *sim)
+{
+    return !sim->coordinator.rollbacks && !sim->coordinator.revokes && !sim->plan.elastic &&
+           !sim->plan.open;
+}
+
 /* What is wrong with the seed; "" when nothing is. */
 static void
 run_seed(struct campaign *campaign, uint64_t seed, char *ret_failure, size_t size)
@@ -74,8 +82,7 @@ run_seed(struct campaign *campaign, uint64_t seed, char *ret_failure, size_t siz
         (void)snprintf(ret_failure, size, "without faults: %s", reference->failure);
     else if (!run_one(first, seed, true, campaign->tracing))
         (void)snprintf(ret_failure, size, "%s", first->failure);
-    else if (!first->coordinator.rollbacks && !first->coordinator.revokes && !first->plan.elastic &&
-             !dpc_hash_equal(&first->outcome, &reference->outcome))
+    else if (is_pure(first) && !dpc_hash_equal(&first->outcome, &reference->outcome))
         (void)snprintf(ret_failure, size, "the versions differ from those without faults");
     else if (!campaign->tracing &&
              (!run_one(second, seed, true, false) || second->trace != first->trace))

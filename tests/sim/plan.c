@@ -21,6 +21,7 @@ enum {
     STREAM_IMPORTED = 10,
     STREAM_ASKED = 11,
     STREAM_TRANSFER = 12,
+    STREAM_TRUST = 13,
 };
 enum { LISTED_MAX = 12, LEVELS_MAX = 3 };
 
@@ -238,6 +239,18 @@ put_transfer(uint64_t seed, const char *path_state, struct dpc_buf *yaml)
                    upload, download);
 }
 
+/* Workers that belong to anybody. */
+static void
+put_trust(struct sim_plan *plan, struct dpc_buf *yaml)
+{
+    struct dpc_rng rng;
+    dpc_rng_init(&rng, plan->seed, DPC_RNG_TEST, STREAM_TRUST, 0, 0);
+    plan->open = dpc_rng_below(&rng, 4) == 0;
+    dpc_buf_printf(yaml, "trust: %s\n", plan->open ? "open" : "closed");
+    if (plan->elastic)
+        plan->audits = dpc_rng_below(&rng, 2);
+}
+
 static void
 draw_experiment(struct sim_plan *plan, struct dpc_rng *rng)
 {
@@ -275,6 +288,7 @@ draw_experiment(struct sim_plan *plan, struct dpc_rng *rng)
     dpc_buf_printf(&yaml, "keep_rounds: 1\n"); /* a sweep then has most to remove */
     dpc_buf_printf(&yaml, "mode: %s\n", plan->elastic ? "elastic" : "strict");
     plan->audits = !plan->elastic && dpc_rng_below(rng, 2) == 0;
+    put_trust(plan, &yaml);
     dpc_buf_printf(&yaml, "audit: %s\n", plan->audits ? "0.7" : "0");
     draw_early_stopping(plan, &yaml);
     draw_reroute(plan, &yaml);

@@ -104,6 +104,7 @@ sim_check_revoked(struct sim *sim)
         return;
     for (uint32_t i = 0; i < revoke->tainted_count; i++)
         dpc_serials_add(&serials, revoke->tainted[i].lease);
+    sim_add_behind(sim, &serials);
     for (uint32_t i = 0; i < dpc_core_topology(coordinator->core)->modules_count; i++) {
         struct dpc_lineage lineage;
         uint32_t version = dpc_core_module(coordinator->core, i)->version;

@@ -76,6 +76,7 @@ struct sim_plan {
     uint32_t revokes;   /* likewise */
     bool bars, drains;  /* workers now and then */
     bool audits;        /* accepted tasks are given out again */
+    bool open;          /* trust: versions depend on who trained what */
     int64_t limit_ms;   /* the experiment must have ended by then */
 };
 /* The same plan for the same seed. `faults` false: the reference, one worker and a quiet world. */
@@ -228,7 +229,7 @@ struct sim_grant { /* a lease whose grant has left the coordinator */
 struct sim_part {
     bool acknowledged;
     uint32_t path, round, steps;
-    uint64_t serial;
+    uint64_t serial, before; /* that of the part which it went on from; 0: none */
     struct dpc_hash deltas[DPC_LEVELS_MAX];
     enum dpc_lateness late[DPC_LEVELS_MAX]; /* as the disk says */
     uint32_t merged[DPC_LEVELS_MAX];        /* how often, as the ledger says */
@@ -357,6 +358,8 @@ void sim_note_accepted(struct sim *sim, const struct dpc_msg_submit *submit,
                        const struct sim_grant *grant);
 void sim_note_acknowledged(struct sim *sim, uint64_t serial);
 /* A lease goes on exactly where a part of its round ended. */
+/* To the leases of `serials`, sorted, those that went on from parts of theirs. */
+void sim_add_behind(const struct sim *sim, struct dpc_serials *serials);
 void sim_check_begins(struct sim *sim, const struct dpc_msg_lease *lease);
 /* The disk: in this order. */
 void sim_audit_part(struct sim *sim, const struct dpc_contribution_record *record);
