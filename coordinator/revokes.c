@@ -66,15 +66,19 @@ begin_job(struct dpc_server *server, enum dpc_refold_kind kind)
     server_start_job(server, job);
 }
 
-/* An outer step that merges what is revoked ends first: its version is folded again. */
+/* An outer step that merges what is revoked ends first: its version is folded again. Without room
+ * it may never end, since no sweep makes any beside a revoke. */
 void
 server_go_on_revoke(struct dpc_server *server)
 {
     struct dpc_revokes *revokes = &server->revokes;
+    struct dpc_error err;
     if (!revokes->running || revokes->busy || !revokes->settled)
         return;
     if (revokes->module == dpc_core_topology(server->core)->modules_count)
         end(server, DPC_OK, NULL);
+    else if (server_check_room(server, &err) != DPC_OK)
+        end(server, err.code, &err);
     else if (!dpc_core_folds_tainted(server->core, revokes->module, revokes->tainted,
                                      revokes->tainted_count))
         begin_job(server, DPC_REFOLD_MODULE);

@@ -71,7 +71,48 @@ what_failed_is_told_where_the_store_has_room(void)
     bench_done(&bench);
 }
 
+/* An outer step that merges what worker 0 has handed in is under way; returns what that is. */
+static struct dpc_tainted
+begin_outer_step(struct bench *bench)
+{
+    struct driver *driver = &bench->driver;
+    driver->hold_folds = true;
+    driver_hello(driver, 0, (struct dpc_token){0});
+    struct dpc_msg_lease lease = driver_lease(driver, 0); /* of the dense path, which is alone */
+    driver_submit(driver, 0, &lease);
+    return (struct dpc_tainted){lease.token.serial, lease.path, lease.round};
+}
+
+/* The outer step waits for room, and the sweep that would make some for the revoke. */
+static void
+a_revoke_ends_where_outer_steps_wait_for_room(void)
+{
+    struct bench bench;
+    bench_init(&bench);
+    struct dpc_server *server = bench.server;
+    struct dpc_tainted *tainted = dpc_alloc(1, sizeof *tainted);
+    *tainted = begin_outer_step(&bench);
+    uint32_t module = bench.driver.folds[0].module;
+    server->revokes = (struct dpc_revokes){.running = true,
+                                           .settled = true,
+                                           .barred = true,
+                                           .module = module,
+                                           .tainted_count = 1,
+                                           .tainted = tainted};
+    CU_ASSERT_TRUE(dpc_core_folds_tainted(server->core, module, tainted, 1));
+    server_go_on_revoke(server);
+    CU_ASSERT_TRUE(server->revokes.running);
+    CU_ASSERT_TRUE(server_ran_out(server, DPC_ENOSPACE, "could not write a blob"));
+    server_go_on_revoke(server);
+    CU_ASSERT_FALSE(server->revokes.running);
+    CU_ASSERT_EQUAL(server->revokes.code, DPC_ENOSPACE);
+    server_drop_revoke(server);
+    bench_done(&bench);
+}
+
 static const struct dpc_test tests[] = {
+    {"a revoke ends where outer steps wait for room",
+     a_revoke_ends_where_outer_steps_wait_for_room},
     {"what failed is told where the store has room", what_failed_is_told_where_the_store_has_room},
 };
 
