@@ -105,6 +105,7 @@ note_module(void *context, const struct dpc_module_record *module)
     struct fork_cut *cut = context;
     if (module->module < cut->topology.modules_count)
         cut->newest[module->module] = dpc_module_round(module);
+    cut->rolled_back |= module->rollbacks > 0;
     return true;
 }
 
@@ -245,10 +246,12 @@ note_contribution(void *context, const struct dpc_contribution_record *contribut
     struct fork_cut *cut = context;
     uint32_t path_id = contribution->path;
     if (path_id >= cut->topology.paths_count ||
-        contribution->round < fork_cut_path_round(cut, path_id) ||
         contribution->module != dpc_topology_path_module(&cut->topology, path_id, 0))
         return true;
     struct fork_path *path = &cut->paths[path_id];
+    path->says_began |= !dpc_hash_is_none(&contribution->began);
+    if (contribution->round < fork_cut_path_round(cut, path_id))
+        return true;
     path->steps_dropped += contribution->steps - contribution->from;
     if (!path->went_on) {
         path->went_on = true;
@@ -388,19 +391,19 @@ refuse_gap(struct fork_cut *cut, const char *gap, struct dpc_error *err)
                          asked, gap, cut->round, newest);
 }
 
-/* Stores of an early release do not say what rounds began with; in strict mode only a rollback
- * makes a path begin from nothing. */
+/* Stores of an early release do not say what rounds began with. In others a path without a state
+ * was reset: by a rollback, or by a revoke, which leaves no version where nothing was merged yet.
+ */
 static int
 check_begun(const struct fork_cut *cut, struct dpc_error *err)
 {
-    bool rolled_back = false;
-    for (uint32_t i = 0; i < cut->topology.modules_count; i++)
-        rolled_back |= cut->versions[i].rollbacks > 0;
-    if (cut->old->mode != DPC_MODE_STRICT || !ships(cut) || rolled_back || cut->warm_rounds == 0)
+    if (cut->old->mode != DPC_MODE_STRICT || !ships(cut) || cut->rolled_back ||
+        cut->warm_rounds == 0)
         return DPC_OK;
     for (uint32_t i = 0; i < cut->topology.paths_count; i++) {
-        if (cut->paths[i].exists && fork_cut_takes_path(cut, i) && !is_replica(cut, i) &&
-            dpc_hash_is_none(state_of(&cut->paths[i])))
+        const struct fork_path *path = &cut->paths[i];
+        if (path->exists && fork_cut_takes_path(cut, i) && !is_replica(cut, i) &&
+            !path->says_began && dpc_hash_is_none(state_of(path)))
             return dpc_error_set(err, DPC_EVERSION,
                                  "an earlier release wrote it, without the states that rounds "
                                  "began with: only its newest round can be had");

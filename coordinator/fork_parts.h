@@ -20,6 +20,7 @@ struct fork_path {
     /* The round that it begins anew: of its contributions from there on, the earliest. */
     bool went_on;
     struct dpc_hash began;
+    bool says_began; /* some contribution does */
     uint64_t steps_dropped;
 };
 
@@ -38,6 +39,7 @@ struct fork_cut {
     uint32_t *newest;                    /* round of each module in the source */
     struct dpc_version_record *versions; /* of each module at the cut */
     bool *found;                         /* likewise */
+    bool rolled_back;                    /* some module, at any time */
     struct fork_path *paths;
     struct dpc_best_record *bests; /* of each path, where `has_best` */
     bool *has_best;

@@ -271,6 +271,39 @@ round_0_can_always_be_had(void)
     driver_stop(&source);
 }
 
+/* Worker 1 has handed in a round of a path that nothing was made of yet: its modules close without,
+ * the path begins its next round from nothing, and no module has a version of the revoke. */
+static void
+behind_a_revoke_too(void)
+{
+    struct driver source;
+    struct fork fork;
+    start(&source, yaml);
+    run_to(&source, 3);
+    driver_hello(&source, 1, (struct dpc_token){0});
+    struct dpc_msg_lease lease = driver_lease(&source, 1);
+    CU_ASSERT_FATAL(lease.path < dpc_topology_dense_path(dpc_core_topology(source.core)));
+    driver_submit(&source, 1, &lease);
+    CU_ASSERT_FALSE(dpc_hash_is_none(&dpc_core_path(source.core, lease.path)->state));
+    struct dpc_tainted tainted = {lease.token.serial, lease.path, lease.round};
+    struct dpc_event event = {.type = DPC_EVENT_REVOKE,
+                              .revoke = {.tainted_count = 1, .tainted = &tainted}};
+    memset(event.worker, 1 + 1, sizeof event.worker);
+    driver_step(&source, &event);
+    CU_ASSERT_TRUE(dpc_hash_is_none(&dpc_core_path(source.core, lease.path)->state));
+    run_to(&source, lease.round + 1);
+    for (int admitted = 0; admitted < 2; admitted++) {
+        int code = make(&source, DPC_FORK_NEWEST, yaml, &fork);
+        CU_ASSERT_EQUAL(code, DPC_OK);
+        CU_ASSERT_TRUE(code != DPC_OK || driver_finish(&fork.driver, 1));
+        drop(&fork);
+        event.type = DPC_EVENT_STANDING;
+        event.standing = DPC_STANDING_GOOD;
+        driver_step(&source, &event);
+    }
+    driver_stop(&source);
+}
+
 /* Modules ahead of the others have entries of the ledger between those that are kept. */
 static void
 in_the_middle_of_a_round_too(void)
@@ -663,6 +696,7 @@ candidates_are_scanned_once_for_all_paths(void)
 static const struct dpc_test tests[] = {
     {"the same file makes the same versions", the_same_file_makes_the_same_versions},
     {"round 0 can always be had", round_0_can_always_be_had},
+    {"behind a revoke, too", behind_a_revoke_too},
     {"in the middle of a round, too", in_the_middle_of_a_round_too},
     {"a fork may be forked", a_fork_may_be_forked},
     {"a warm start serves other routes and outer steps",
