@@ -7,10 +7,11 @@
  * future depends on (column `may_change` of the table of keys).
  *
  * What ROUND is: every routed module has the last of its versions that begins round ROUND, the
- * dense ones that of as many rounds behind the warm start, or their newest. Every path begins that
- * round anew, with the path state that it began it with: parts of it that were handed in, and what
- * was to be merged late, are left out (elastic mode, where modules may have been there at different
- * times). Discriminative phases up to ROUND are over.
+ * dense ones that of as many rounds behind the warm start, or their newest, or, where they were far
+ * ahead, the first behind it that is kept. Every path begins that round anew, with the path state
+ * that it began it with: parts of it that were handed in, and what was to be merged late, are left
+ * out (elastic mode, where modules may have been there at different times). Discriminative phases
+ * up to ROUND are over.
  *
  * A fork of the warm start (DPC_FORK_WARM) holds the dense model as that ended, and nothing of the
  * routed paths: documents are routed by the fork itself, which in strict mode ends as if it had

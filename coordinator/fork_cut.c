@@ -152,10 +152,16 @@ newest_round(const struct fork_cut *cut)
     return least_round(cut, 0, cut->topology.routed_modules);
 }
 
+static uint32_t
+dense_newest(const struct fork_cut *cut)
+{
+    return least_round(cut, cut->topology.routed_modules, cut->topology.modules_count);
+}
+
 static void
 set_round(struct fork_cut *cut, uint32_t round)
 {
-    uint32_t dense = least_round(cut, cut->topology.routed_modules, cut->topology.modules_count);
+    uint32_t dense = dense_newest(cut);
     uint32_t wanted = cut->warm_rounds + (cut->experiment->baseline.dense ? round : 0);
     cut->round = round;
     cut->dense_round = dense < wanted ? dense : wanted;
@@ -367,6 +373,34 @@ find_gap(const struct fork_cut *cut, char *ret_name, size_t size)
     return false;
 }
 
+/* Of the baseline, as it stood at the cut. */
+static bool
+lacks_dense(const struct fork_cut *cut)
+{
+    bool lacks =
+        ships(cut) && !state_is_there(cut, &cut->paths[dpc_topology_dense_path(&cut->topology)]);
+    for (uint32_t i = cut->topology.routed_modules; i < cut->topology.modules_count; i++)
+        lacks |= !version_is_there(cut, i);
+    return lacks;
+}
+
+/* The dense path waits for nobody. Where it was so far ahead that what it was at the round is not
+ * kept any more it is taken over as it was as soon after that as can be had: it learns from nobody,
+ * and goes on from there as it did. */
+static int
+collect_kept(struct fork_cut *cut, struct dpc_error *err)
+{
+    uint32_t newest = dense_newest(cut), most = cut->warm_rounds + cut->experiment->outer.rounds;
+    int code = collect(cut, err);
+    bool goes_on = !cut->warm && cut->experiment->baseline.dense;
+    while (code == DPC_OK && goes_on && cut->dense_round < newest && cut->dense_round < most &&
+           lacks_dense(cut)) {
+        cut->dense_round++;
+        code = collect(cut, err);
+    }
+    return code;
+}
+
 static int
 refuse_gap(struct fork_cut *cut, const char *gap, struct dpc_error *err)
 {
@@ -376,7 +410,7 @@ refuse_gap(struct fork_cut *cut, const char *gap, struct dpc_error *err)
     int code = DPC_OK;
     while (code == DPC_OK && gone && cut->round < newest) {
         set_round(cut, cut->round + 1);
-        code = collect(cut, err);
+        code = collect_kept(cut, err);
         gone = code == DPC_OK && find_gap(cut, name, sizeof name);
     }
     if (code != DPC_OK)
@@ -499,7 +533,7 @@ fork_cut_find(struct fork_cut *cut, uint32_t round, struct dpc_error *err)
     if (code == DPC_OK)
         code = choose_round(cut, round, err);
     if (code == DPC_OK)
-        code = collect(cut, err);
+        code = collect_kept(cut, err);
     if (code == DPC_OK)
         code = check_whole(cut, err);
     if (code != DPC_OK)

@@ -271,6 +271,38 @@ round_0_can_always_be_had(void)
     driver_stop(&source);
 }
 
+/* It waits for nobody: while one routed path is slow it goes on, and what it was when that round
+ * began is kept no longer than other rounds. It is the same whenever it is taken over. */
+static void
+where_the_dense_path_is_far_ahead_too(void)
+{
+    struct driver source;
+    struct fork fork;
+    start(&source, yaml);
+    run_to(&source, 1);
+    driver_hello(&source, 1, (struct dpc_token){0});
+    struct dpc_msg_lease slow = driver_lease(&source, 1);
+    uint32_t dense = dpc_topology_dense_path(dpc_core_topology(source.core));
+    CU_ASSERT_FATAL(slow.path < dense);
+    const struct dpc_msg *reply = driver_ask(&source, 0);
+    while (reply->type == DPC_MSG_LEASE) {
+        struct dpc_msg_lease lease = reply->lease;
+        driver_submit(&source, 0, &lease);
+        driver_heartbeat(&source, 1, slow.token);
+        reply = driver_ask(&source, 0);
+    }
+    CU_ASSERT(dpc_core_path(source.core, dense)->rounds_done > KEEP_ROUNDS + 1 + 2);
+    CU_ASSERT_EQUAL(least_round(&source), 1);
+    CU_ASSERT_EQUAL_FATAL(make(&source, DPC_FORK_NEWEST, yaml, &fork), DPC_OK);
+    CU_ASSERT_EQUAL(fork.forked.round, 1);
+    driver_submit(&source, 1, &slow);
+    CU_ASSERT_TRUE(driver_finish(&source, 2));
+    CU_ASSERT_TRUE(driver_finish(&fork.driver, 2));
+    CU_ASSERT_TRUE(equal_outcomes(&source, &fork.driver));
+    drop(&fork);
+    driver_stop(&source);
+}
+
 /* Worker 1 has handed in a round of a path that nothing was made of yet: its modules close without,
  * the path begins its next round from nothing, and no module has a version of the revoke. */
 static void
@@ -696,6 +728,7 @@ candidates_are_scanned_once_for_all_paths(void)
 static const struct dpc_test tests[] = {
     {"the same file makes the same versions", the_same_file_makes_the_same_versions},
     {"round 0 can always be had", round_0_can_always_be_had},
+    {"where the dense path is far ahead, too", where_the_dense_path_is_far_ahead_too},
     {"behind a revoke, too", behind_a_revoke_too},
     {"in the middle of a round, too", in_the_middle_of_a_round_too},
     {"a fork may be forked", a_fork_may_be_forked},
