@@ -18,7 +18,7 @@ struct dpc_keep {
     uint32_t modules_count, routed_modules, paths_count;
     uint32_t dense_rounds; /* that dense paths have at most */
     bool routed;           /* modules have begun */
-    uint32_t *begun;       /* the round that each module has got to */
+    uint32_t *begun;       /* the round that all modules have got to: routed, or dense ones */
     /* The oldest round that anybody is at work on, of each module and path; UINT32_MAX: none. In
      * elastic mode others may have gone on meanwhile. */
     uint32_t *module_leased, *path_leased;
@@ -48,6 +48,24 @@ add_content(struct dpc_keep *keep, const struct dpc_hash *master, const struct d
 }
 
 static void
+lower(uint32_t *value, uint32_t to)
+{
+    *value = *value < to ? *value : to;
+}
+
+/* What some have got to is over everywhere only when the last of them has: rollbacks of a round and
+ * forks take the same one of all. */
+static void
+even_out(uint32_t *rounds, uint32_t count)
+{
+    uint32_t least = UINT32_MAX;
+    for (uint32_t i = 0; i < count; i++)
+        lower(&least, rounds[i]);
+    for (uint32_t i = 0; i < count; i++)
+        rounds[i] = least;
+}
+
+static void
 add_modules(struct dpc_keep *keep, const struct dpc_core *core)
 {
     for (uint32_t i = 0; i < keep->modules_count; i++) {
@@ -58,6 +76,8 @@ add_modules(struct dpc_keep *keep, const struct dpc_core *core)
         for (uint32_t late = 0; late < core->modules[i].late_count; late++)
             add(keep, &core->modules[i].late[late].hash);
     }
+    even_out(keep->begun, keep->routed_modules);
+    even_out(keep->begun + keep->routed_modules, keep->modules_count - keep->routed_modules);
     for (uint32_t level = 0; level < core->topology.levels_count; level++)
         add_content(keep, &core->warm[level].master, &core->warm[level].published,
                     &core->warm[level].momentum);
@@ -126,12 +146,6 @@ add_audits(struct dpc_keep *keep, const struct dpc_core *core)
         for (uint32_t k = 0; k < core->topology.levels_count; k++)
             add(keep, &audit->versions[k].hash);
     }
-}
-
-static void
-lower(uint32_t *value, uint32_t to)
-{
-    *value = *value < to ? *value : to;
 }
 
 void
@@ -253,8 +267,8 @@ scan_versions(struct dpc_keep *keep, struct dpc_kv *kv, struct dpc_error *err)
     return code;
 }
 
-/* Rounds are counted as the module does: a path may have gone on to one that is far ahead, where it
- * does not train in all of them (outer.sample). With the state that the round began with its path
+/* Rounds are counted as modules do: a path may have gone on to one that is far ahead, where it does
+ * not train in all of them (outer.sample). With the state that the round began with its path
  * can be taken up again at that round by a fork (coordinator/fork.h). */
 static bool
 add_contribution(void *context, const struct dpc_contribution_record *contribution)

@@ -8,9 +8,9 @@
  * - pinned versions: the dense model as the warm start left it, which computes routing features,
  *   and what routed modules began with; with early stopping each path's best round, however old,
  *   and rounds that are yet to be evaluated;
- * - versions and contributions at most `keep_rounds` rounds older than the newest of their module,
- *   with the path states that these rounds began with, and those of rounds that a lease is still at
- *   work on.
+ * - versions and contributions at most `keep_rounds` rounds older than the one that all routed, or
+ *   all dense, modules have got to, with the path states that these rounds began with, and those of
+ *   rounds that a lease is still at work on.
  *
  * Owns: its list. Threads: made by the core's, then anybody's, one at a time; complete it is
  * read-only. Not here: the records, which stay: the ledger is whole for ever, and the report draws

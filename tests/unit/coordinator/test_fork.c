@@ -271,6 +271,42 @@ round_0_can_always_be_had(void)
     driver_stop(&source);
 }
 
+/* Nobody trains some modules for a while, and their rounds are over at once. The newest round that
+ * is over everywhere is another one than theirs. */
+static void
+where_modules_are_far_ahead_too(void)
+{
+    static const char text[] = "experiment: test\n"
+                               "data: {corpus: corpus}\n"
+                               "model: {dim: 16, heads: 2, ffn: 32, context: 32}\n"
+                               "levels:\n"
+                               "  - {name: lower, parts: [embedding, {blocks: 1}], modules: 4}\n"
+                               "  - {name: upper, parts: [{blocks: 1}, head], modules: path}\n"
+                               "inner: {steps: 4, batch: 2}\n"
+                               "warm_start: {steps: 8}\n"
+                               "baseline: {dense: false}\n"
+                               "keep_rounds: 2\n"
+                               "outer: {rounds: 16, sample: 0.3}\n" ROUTING;
+    struct driver source;
+    uint32_t ahead = 0;
+    start(&source, text);
+    run_to(&source, 1);
+    while (driver_phase(&source) == DPC_PHASE_TRAIN) {
+        struct fork fork;
+        uint32_t round = least_round(&source);
+        for (uint32_t i = 0; i < dpc_core_topology(source.core)->routed_modules; i++)
+            ahead += dpc_module_round(dpc_core_module(source.core, i)) > round + KEEP_ROUNDS;
+        int code = make(&source, DPC_FORK_NEWEST, text, &fork);
+        CU_ASSERT_EQUAL(code, DPC_OK);
+        CU_ASSERT(code != DPC_OK || fork.forked.round == round);
+        drop(&fork);
+        struct dpc_msg_lease lease = driver_lease(&source, 0);
+        driver_submit(&source, 0, &lease);
+    }
+    CU_ASSERT(ahead > 0);
+    driver_stop(&source);
+}
+
 /* It waits for nobody: while one routed path is slow it goes on, and what it was when that round
  * began is kept no longer than other rounds. It is the same whenever it is taken over. */
 static void
@@ -728,6 +764,7 @@ candidates_are_scanned_once_for_all_paths(void)
 static const struct dpc_test tests[] = {
     {"the same file makes the same versions", the_same_file_makes_the_same_versions},
     {"round 0 can always be had", round_0_can_always_be_had},
+    {"where modules are far ahead, too", where_modules_are_far_ahead_too},
     {"where the dense path is far ahead, too", where_the_dense_path_is_far_ahead_too},
     {"behind a revoke, too", behind_a_revoke_too},
     {"in the middle of a round, too", in_the_middle_of_a_round_too},
