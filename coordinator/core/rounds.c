@@ -666,18 +666,38 @@ turn_down(const struct dpc_core *core, struct core_worker *worker,
     (void)snprintf(actions->reply_text, sizeof actions->reply_text, "%s", text);
 }
 
-/* Which lease came first, as far as that is known; whose it was is nobody else's business. */
+/* What came in time for this round of the path, as long as that is known; NULL: nothing. */
+static const struct core_delta *
+find_handed_in(const struct dpc_core *core, const struct dpc_msg_submit *submit)
+{
+    if (submit->kind != DPC_TASK_TRAIN || submit->path >= core->topology.paths_count)
+        return NULL;
+    for (uint32_t level = 0; level < core->topology.levels_count; level++) {
+        const struct core_delta *delta = &core->paths[submit->path].deltas[level];
+        if (delta->serial && delta->round == submit->round)
+            return delta;
+    }
+    return NULL;
+}
+
+/* Which lease came first, as far as that is known; whose it was is nobody else's business. There
+ * may have been none: in elastic mode modules go on without a path, and a rollback takes away
+ * rounds that are yet to be evaluated. */
 static void
 tell_superseded(const struct dpc_core *core, const struct dpc_msg_submit *submit, char *ret_text,
                 size_t size)
 {
-    bool trains = submit->kind == DPC_TASK_TRAIN && submit->path < core->topology.paths_count;
-    const struct core_path *path = trains ? &core->paths[submit->path] : NULL;
-    if (path && path->accepted_serial && path->record.rounds_done == submit->round + 1)
+    const struct core_delta *first = find_handed_in(core, submit);
+    bool missed = submit->kind == DPC_TASK_TRAIN && core->experiment->mode == DPC_MODE_ELASTIC;
+    bool rated = submit->kind == DPC_TASK_EVALUATE && core->phase.phase != DPC_PHASE_EVALUATE;
+    const char *other = missed  ? ", or its modules have gone on without it"
+                        : rated ? ", or its round is not evaluated any more"
+                                : "";
+    if (first)
         (void)snprintf(ret_text, size, "it had been handed in before, under lease %" PRIu64,
-                       path->accepted_serial);
+                       first->serial);
     else
-        (void)snprintf(ret_text, size, "it had been handed in before");
+        (void)snprintf(ret_text, size, "it had been handed in before%s", other);
 }
 
 static void

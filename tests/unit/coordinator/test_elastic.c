@@ -238,6 +238,8 @@ what_comes_late_is_refused_where_the_file_says_so(void)
     /* All modules have closed: nobody wants 0-1 any more, and its lease is gone. */
     CU_ASSERT_EQUAL(round_of(&driver, 3), 1);
     CU_ASSERT_EQUAL(hand_in(&driver, holders[1], &leases[1], STEPS), DPC_VERDICT_SUPERSEDED);
+    /* It is not told that others had been first. */
+    CU_ASSERT_PTR_NOT_NULL(strstr(driver.actions.reply_text, "have gone on without it"));
     driver_stop(&driver);
 }
 
