@@ -119,11 +119,14 @@ find_best(struct fork_cut *cut, const struct candidates *seen, struct dpc_best_r
     uint32_t round = fork_cut_path_round(cut, best->path);
     bool same_measure = cut->old->evaluation.windows == cut->experiment->evaluation.windows;
     uint32_t next = seen->found ? seen->last + 1 : best->next_round;
+    /* It may have been measured behind a rollback in the round with which the warm start ended, of
+     * which a fork of that takes nothing. */
+    bool same_versions = !cut->warm || !cut->rolled_back;
     /* It began later than here. */
     bool begins_later = best->first > seen->count || (!seen->found && next > round);
     /* Older rounds that were never measured are kept as long as the source had them before it. */
-    bool goes_on = same_measure && !begins_later && (next >= round || next == best->next_round) &&
-                   take_best(cut, seen, best);
+    bool goes_on = same_measure && same_versions && !begins_later &&
+                   (next >= round || next == best->next_round) && take_best(cut, seen, best);
     best->candidates_count = seen->count;
     best->read = 0;
     best->targets = 0;

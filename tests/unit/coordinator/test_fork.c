@@ -692,6 +692,41 @@ rollbacks_are_kept(void)
     driver_stop(&source);
 }
 
+static double
+equal_loss(const struct dpc_msg_lease *lease)
+{
+    (void)lease;
+    return 1;
+}
+
+/* A fork of the warm start takes nothing of a rollback in the round with which that ended: nor what
+ * was measured behind it, which was the best. */
+static void
+a_warm_start_knows_no_rollbacks(void)
+{
+    const char *text = YAML("6", "", ROUTING "early_stopping: true\n");
+    struct driver source;
+    struct fork fork;
+    start(&source, text);
+    source.loss_of = equal_loss;
+    driver_hello(&source, 0, (struct dpc_token){0});
+    driver_reach_training(&source, 0);
+    uint32_t dense = dpc_topology_dense_path(dpc_core_topology(source.core));
+    uint32_t module = dpc_topology_module(dpc_core_topology(source.core), dense, 0);
+    uint32_t warm = dpc_core_module(source.core, module)->version;
+    CU_ASSERT_EQUAL(warm, dpc_core_warm_rounds(source.core));
+    roll_back(&source, module);
+    run_to(&source, 2);
+    const struct dpc_best_record *best = dpc_core_best(source.core, dense);
+    CU_ASSERT_FATAL(best && best->found);
+    CU_ASSERT(best->round == warm && best->versions[0] == warm + 1);
+    CU_ASSERT_EQUAL_FATAL(make(&source, DPC_FORK_WARM, text, &fork), DPC_OK);
+    CU_ASSERT_FALSE(dpc_core_best(fork.driver.core, dense)->found);
+    CU_ASSERT_TRUE(driver_finish(&fork.driver, 1));
+    drop(&fork);
+    driver_stop(&source);
+}
+
 static void
 states_that_stay_with_workers_are_left_out(void)
 {
@@ -780,6 +815,7 @@ static const struct dpc_test tests[] = {
      rounds_before_documents_were_routed_anew_are_refused},
     {"elastic rounds begin anew", elastic_rounds_begin_anew},
     {"rollbacks are kept", rollbacks_are_kept},
+    {"a warm start knows no rollbacks", a_warm_start_knows_no_rollbacks},
     {"states that stay with workers are left out", states_that_stay_with_workers_are_left_out},
     {"early stopping may begin", early_stopping_may_begin},
     {"candidates are scanned once for all paths", candidates_are_scanned_once_for_all_paths},
