@@ -9,7 +9,7 @@
 #include "tests/sim/sim.h"
 
 static bool
-is_in_kv(struct sim *sim, const struct dpc_hash *hash)
+is_in_kv(struct sim *sim, const struct dpc_hash *hash, uint64_t *ret_bytes)
 {
     struct dpc_kv *kv = sim->coordinator.kv;
     struct dpc_error err;
@@ -19,19 +19,39 @@ is_in_kv(struct sim *sim, const struct dpc_hash *hash)
         DPC_OK)
         return false;
     dpc_free(bytes);
+    *ret_bytes = len;
     return true;
+}
+
+/* NULL: there is none. */
+static const struct dpc_buf *
+find_file(struct sim *sim, const struct dpc_hash *hash, bool *ret_flipped)
+{
+    char hex[DPC_HASH_HEX_MAX], path[128];
+    dpc_hash_hex(hash, hex, sizeof hex);
+    (void)snprintf(path, sizeof path, "/d/store/blobs/%.2s/%s", hex, hex);
+    return sim_disk_peek(sim->coordinator.disk, path, ret_flipped);
+}
+
+bool
+sim_find_blob(struct sim *sim, const struct dpc_hash *hash, uint64_t *ret_bytes)
+{
+    bool flipped;
+    if (is_in_kv(sim, hash, ret_bytes))
+        return true;
+    const struct dpc_buf *file = find_file(sim, hash, &flipped);
+    *ret_bytes = file ? file->len : 0;
+    return file != NULL;
 }
 
 static void
 audit_blob(struct sim *sim, const struct dpc_hash *hash, const char *what, uint32_t of)
 {
-    char hex[DPC_HASH_HEX_MAX], path[128];
-    bool flipped;
-    if (dpc_hash_is_none(hash) || is_in_kv(sim, hash))
+    bool flipped = false;
+    uint64_t bytes;
+    if (dpc_hash_is_none(hash) || is_in_kv(sim, hash, &bytes))
         return;
-    dpc_hash_hex(hash, hex, sizeof hex);
-    (void)snprintf(path, sizeof path, "/d/store/blobs/%.2s/%s", hex, hex);
-    const struct dpc_buf *file = sim_disk_peek(sim->coordinator.disk, path, &flipped);
+    const struct dpc_buf *file = find_file(sim, hash, &flipped);
     struct dpc_hash actual = dpc_hash_none;
     if (file)
         dpc_hash_of(file->data, file->len, &actual);

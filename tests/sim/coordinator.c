@@ -300,6 +300,7 @@ check_rebuilt(struct sim *sim)
     coordinator->state = state;
     sim_check_disk(sim);
     sim_check_blobs(sim);
+    sim_check_forks(sim);
 }
 
 static void

@@ -107,6 +107,7 @@
     X(REVOKE_WENT_BACK, "a revoke went back to where the round began")                             \
     X(REFOLDED, "a module was folded again without what was revoked")                              \
     X(REPLAYED, "at the end a version came out of its contributions again")                        \
+    X(FORKED, "a fork was made of what a coordinator had left")                                    \
     X(REFOLD_STALE, "a module had moved on while it was folded again")                             \
     X(VOIDED, "what was revoked before it was merged stayed out")                                  \
     X(AUDIT_GRANTED, "an accepted task was given out again")                                       \

@@ -481,6 +481,10 @@ void sim_check_reply(struct sim *sim, const struct dpc_event *event);
 void sim_check_disk(struct sim *sim);
 /* So are the blobs that its records name and that a sweep keeps (audit_blobs.c). */
 void sim_check_blobs(struct sim *sim);
+/* As it lies on the disk, whatever reads meet. */
+bool sim_find_blob(struct sim *sim, const struct dpc_hash *hash, uint64_t *ret_bytes);
+/* Forks of what the coordinator has left (forks.c). */
+void sim_check_forks(struct sim *sim);
 /* In particular those of the round that each path takes. */
 void sim_check_best_blobs(struct sim *sim);
 /* The core's indices are what looking through all its tables finds (audit_index.c). */
