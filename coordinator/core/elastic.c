@@ -157,6 +157,14 @@ core_refresh_closing_along(struct dpc_core *core, uint32_t path)
         core_refresh_closing(core, module_of(core, path, i));
 }
 
+void
+core_refresh_overdue(struct dpc_core *core, uint32_t path_id, uint32_t round)
+{
+    const struct core_path *path = &core->paths[path_id];
+    if (path->record.missed == round + 1 && !is_held(path, round))
+        core_refresh_closing_along(core, path_id);
+}
+
 enum dpc_module_standing
 core_judge_closing(const struct dpc_core *core, uint32_t module)
 {

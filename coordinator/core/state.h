@@ -395,6 +395,9 @@ const struct core_delta *core_find_late(const struct core_module *module, uint32
 /* Who has something of its present round, or is still at it, has changed. */
 void core_refresh_closing(struct dpc_core *core, uint32_t module);
 void core_refresh_closing_along(struct dpc_core *core, uint32_t path);
+/* A lease on this round of the path has ended: if the path missed it, modules that wait for what
+ * was still to come may wait in vain. */
+void core_refresh_overdue(struct dpc_core *core, uint32_t path, uint32_t round);
 enum dpc_module_standing core_judge_closing(const struct dpc_core *core, uint32_t module);
 /* Of the paths through a module in its present round: who trains in it, has handed in all of it,
  * has it behind it. */

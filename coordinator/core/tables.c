@@ -174,11 +174,13 @@ void
 core_end_lease(struct dpc_core *core, struct core_lease *lease, struct dpc_actions *actions)
 {
     enum core_sort sort = lease->sort;
-    uint32_t task = lease->task;
+    uint32_t task = lease->task, round = lease->record.round;
     dpc_remove_lease(&actions->batch, lease->record.serial);
     forget_lease(core, lease);
     dpc_free(lease);
     core_refresh_task(core, sort, task);
+    if (sort == CORE_TRAINING)
+        core_refresh_overdue(core, task, round);
 }
 
 void

@@ -243,6 +243,42 @@ what_comes_late_is_refused_where_the_file_says_so(void)
     driver_stop(&driver);
 }
 
+static void
+leave(struct driver *driver, uint8_t worker)
+{
+    struct dpc_event event = {.type = DPC_EVENT_LEAVE};
+    memset(event.worker, worker + 1, sizeof event.worker);
+    driver_step(driver, &event);
+}
+
+/* 0-1 and 1-1 have missed the round in their lower modules, and might still bring it to the upper
+ * one: until the last of those who are at work on it has gone. */
+static void
+nobody_is_waited_for_who_has_gone(void)
+{
+    struct driver driver;
+    struct dpc_msg_lease leases[PATHS];
+    uint8_t holders[PATHS];
+    start(&driver, "elastic", ", quorum: 0.5, grace: 1");
+    lease_all(&driver, leases, holders);
+    driver.now_ms += 1000;
+    hand_in(&driver, holders[0], &leases[0], STEPS);
+    hand_in(&driver, holders[2], &leases[2], STEPS);
+    pass(&driver, 1000);
+    CU_ASSERT_EQUAL(round_of(&driver, LOWER_0), 1);
+    CU_ASSERT_EQUAL(dpc_core_path(driver.core, 1)->rounds_done, 1);
+    CU_ASSERT_EQUAL(dpc_core_path(driver.core, 3)->rounds_done, 1);
+    CU_ASSERT_EQUAL(round_of(&driver, 3), 0);
+    CU_ASSERT(dpc_core_closes_in(driver.core, 3, driver.now_ms) > 1000);
+    leave(&driver, holders[1]);
+    pass(&driver, 1);
+    CU_ASSERT_EQUAL(round_of(&driver, 3), 0);
+    leave(&driver, holders[3]);
+    pass(&driver, 1);
+    CU_ASSERT_EQUAL(round_of(&driver, 3), 1);
+    driver_stop(&driver);
+}
+
 /* Two workers at work on the same path: a part of one, then the whole of the other. */
 static void
 of_parts_the_longest_counts(void)
@@ -521,6 +557,7 @@ static const struct dpc_test tests[] = {
      what_comes_late_is_merged_with_the_next_round_at_a_discount},
     {"what comes late is refused where the file says so",
      what_comes_late_is_refused_where_the_file_says_so},
+    {"nobody is waited for who has gone", nobody_is_waited_for_who_has_gone},
     {"of parts the longest counts", of_parts_the_longest_counts},
     {"a lease goes on where a part ended", a_lease_goes_on_where_a_part_ended},
     {"a part is merged with a part of the weight", a_part_is_merged_with_a_part_of_the_weight},
