@@ -39,8 +39,13 @@ load_key_file(void *context, const char *name)
                                    "the name of the worker's key \"%.200s\" is too long", name);
     if (keys->code == DPC_OK)
         keys->code = dpc_key_load(path, &keys->found[keys->count], keys->err);
-    if (keys->code == DPC_OK)
+    if (keys->code == DPC_OK) {
         keys->count++;
+    } else if (keys->code == DPC_EPARSE ||
+               keys->code == DPC_EINVAL) { /* one that was cut or mistaken keeps no other out */
+        dpc_log_warning("%s; its worker may not connect", keys->err->text);
+        keys->code = DPC_OK;
+    }
 }
 
 static bool

@@ -148,11 +148,13 @@ start_joining filed "$string"
 filed=$joining
 wait_for 30 'one more' is filed pending
 cp filed/worker.key.pub store/workers/filed.pub
+: >store/workers/cut.pub
 kill -HUP "$supervisor"
 status=0
 wait "$filed" || status=$?
 worker=
 check 'one whose key the operator takes by hand is in' [ "$status" = 0 ]
+check 'beside a file that holds none, which is told' grep -q 'cut.pub.* it has no public key' store.out
 run_to_end again ctl approve asked
 check 'a second yes is told to be none' [ "$status" = 1 ]
 run_to_end nobody ctl approve nobody
