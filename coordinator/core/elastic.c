@@ -107,7 +107,7 @@ is_held(const struct core_path *path, uint32_t round)
 struct standing {
     uint32_t paths;    /* through the module */
     uint32_t planned;  /* that train in its present round */
-    uint32_t complete; /* that have handed in all of it */
+    uint32_t complete; /* that have handed in all of it, and it will be merged */
     uint32_t behind;   /* that have the round behind them, with or without */
     bool overdue;      /* one of these may still bring it */
 };
@@ -124,7 +124,8 @@ count_standing(const struct dpc_core *core, uint32_t module_id, struct standing 
         const struct core_delta *delta = &path->deltas[level];
         standing->planned += dpc_core_plans(core, path_id, round);
         standing->complete += delta->serial && delta->round == round &&
-                              delta->steps == dpc_core_round_steps(core, path_id, round);
+                              delta->steps == dpc_core_round_steps(core, path_id, round) &&
+                              core_is_merged(core, delta, module_id);
         standing->behind += path->record.rounds_done > round;
         standing->overdue |= path->record.missed == round + 1 && is_held(path, round);
     }

@@ -68,6 +68,7 @@ make_void(struct dpc_core *core, uint64_t lease, uint32_t module, struct dpc_act
         return;
     core_add_void(core, &record);
     dpc_put_void(&actions->batch, &record);
+    core_refresh_closing(core, module); /* it is in no quorum any more */
 }
 
 /* What one of the path's modules has yet to merge. */

@@ -94,6 +94,7 @@ core_replace_version(struct dpc_core *core, struct dpc_version_record *version,
         core_reset_path(core, path, actions);
         core_discard_best(core, path, version, actions);
     }
+    core_refresh_closing(core, version->module); /* what was discarded is in no quorum */
 }
 
 void

@@ -243,6 +243,53 @@ what_comes_late_is_refused_where_the_file_says_so(void)
     driver_stop(&driver);
 }
 
+/* What a rollback or a revoke discards of a round would let it close with nothing: the other path
+ * is waited for, also by a coordinator that starts again meanwhile. */
+static void
+a_quorum_counts_what_is_merged(void)
+{
+    for (int revoked = 0; revoked < 2; revoked++) {
+        struct driver driver;
+        struct dpc_msg_lease leases[PATHS];
+        uint8_t holders[PATHS];
+        struct dpc_error err;
+        struct dpc_version_record version;
+        start(&driver, "elastic", ", quorum: 0.5, grace: 0.5");
+        lease_all(&driver, leases, holders);
+        driver.now_ms += 1000;
+        CU_ASSERT_EQUAL(hand_in(&driver, holders[0], &leases[0], STEPS), DPC_VERDICT_ACCEPTED);
+        CU_ASSERT_EQUAL_FATAL(dpc_load_version(driver.kv, LOWER_0, 0, &version, &err), DPC_OK);
+        memset(version.master.bytes, 7, sizeof version.master.bytes);
+        struct dpc_tainted tainted = {leases[0].token.serial, 0, 0};
+        struct dpc_event event = {.type = DPC_EVENT_ROLLBACK, .rollback = {1, &version}};
+        if (revoked) {
+            event = (struct dpc_event){.type = DPC_EVENT_REVOKE, .revoke = {1, &tainted}};
+            memset(event.worker, holders[0] + 1, sizeof event.worker);
+        }
+        driver_step(&driver, &event);
+        pass(&driver, 100000);
+        CU_ASSERT_EQUAL(round_of(&driver, LOWER_0), 0);
+        CU_ASSERT_EQUAL(dpc_core_closes_in(driver.core, LOWER_0, driver.now_ms), -1);
+        driver_crash(&driver);
+        pass(&driver, 100000);
+        CU_ASSERT_EQUAL(round_of(&driver, LOWER_0), 0);
+        struct dpc_msg_lease lease = leases[1];
+        if (!revoked) { /* it began with what was discarded */
+            lease = driver_lease(&driver, holders[1]);
+            while (lease.path != 1) {
+                driver_submit(&driver, holders[1], &lease);
+                lease = driver_lease(&driver, holders[1]);
+            }
+        }
+        CU_ASSERT_EQUAL(hand_in(&driver, holders[1], &lease, STEPS), DPC_VERDICT_ACCEPTED);
+        pass(&driver, 1000000);
+        struct look look = merged(&driver, LOWER_0, revoked ? 1 : 2);
+        CU_ASSERT_EQUAL_FATAL(look.count, 1);
+        CU_ASSERT_EQUAL(look.entries[0].path, 1);
+        driver_stop(&driver);
+    }
+}
+
 static void
 leave(struct driver *driver, uint8_t worker)
 {
@@ -557,6 +604,7 @@ static const struct dpc_test tests[] = {
      what_comes_late_is_merged_with_the_next_round_at_a_discount},
     {"what comes late is refused where the file says so",
      what_comes_late_is_refused_where_the_file_says_so},
+    {"a quorum counts what is merged", a_quorum_counts_what_is_merged},
     {"nobody is waited for who has gone", nobody_is_waited_for_who_has_gone},
     {"of parts the longest counts", of_parts_the_longest_counts},
     {"a lease goes on where a part ended", a_lease_goes_on_where_a_part_ended},
