@@ -218,6 +218,35 @@ restore_lease(void *context, const struct dpc_lease_record *record)
     return true;
 }
 
+/* Of a lease that goes on from a part which was outdone since, the table knows only who outdid it:
+ * whoever brought as much as the lease begins with, last before it was granted, is told by what was
+ * handed in. */
+static bool
+find_part_before(void *context, const struct dpc_contribution_record *record)
+{
+    const struct core_path *path = &((struct restore *)context)->core->paths[record->path];
+    for (struct core_lease *lease = path->leases; lease; lease = lease->next) {
+        if (lease->record.from > 0 && lease->record.from == record->steps &&
+            lease->record.round == record->round && record->lease < lease->record.serial &&
+            record->lease > lease->went_on_from)
+            lease->went_on_from = record->lease;
+    }
+    return true;
+}
+
+/* Read again only where a lease needs it. */
+static int
+restore_parts_before(struct restore *restore, struct dpc_kv *kv, struct dpc_error *err)
+{
+    const struct dpc_core *core = restore->core;
+    bool unknown = false;
+    for (uint32_t i = 0; i < core->leases_count; i++) {
+        const struct core_lease *lease = core->leases[i];
+        unknown |= lease->sort == CORE_TRAINING && lease->record.from > 0 && !lease->went_on_from;
+    }
+    return unknown ? dpc_scan_contributions(kv, find_part_before, restore, err) : DPC_OK;
+}
+
 static bool
 restore_worker(void *context, const struct dpc_worker_record *record)
 {
@@ -351,6 +380,8 @@ restore_all(struct dpc_core *core, struct dpc_kv *kv, int64_t now_ms, struct dpc
         code = dpc_scan_conducts(kv, restore_conduct, &restore, err);
     if (code == DPC_OK)
         code = dpc_scan_leases(kv, restore_lease, &restore, err);
+    if (code == DPC_OK)
+        code = restore_parts_before(&restore, kv, err);
     if (code == DPC_OK && restore.contradiction)
         code = dpc_error_set(err, DPC_ECORRUPT, "the store names %s; restore a backup of it",
                              restore.contradiction);

@@ -104,8 +104,8 @@ task_leases(struct dpc_core *core, const struct core_lease *lease)
     return &core->chunks[lease->task].leases;
 }
 
-/* Of a lease from a time before this process others may have handed in more since; else it is the
- * last part. */
+/* The last part, unless others have handed in more since, as they may have after a lease from a
+ * time before this process: what it went on from is then read from the store (core.c). */
 static uint64_t
 part_before(const struct dpc_core *core, const struct core_lease *lease)
 {

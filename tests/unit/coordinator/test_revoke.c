@@ -238,7 +238,8 @@ nobody_goes_on_from_a_part_that_is_revoked(void)
 static void
 the_rest_of_a_revoked_part_is_void(void)
 {
-    for (int crash = 0; crash < 2; crash++) {
+    enum { NO_CRASH, BEFORE_MORE, AFTER_MORE, ALL };
+    for (int crash = NO_CRASH; crash < ALL; crash++) {
         struct driver driver;
         start_parts(&driver, "ship");
         driver_hello(&driver, 2, no_token);
@@ -249,9 +250,11 @@ the_rest_of_a_revoked_part_is_void(void)
         driver.now_ms += 100000;
         struct dpc_msg_lease rest = lease_of(&driver, 0, first.path);
         CU_ASSERT_EQUAL(rest.step_first, first.step_first + 1);
-        if (crash)
+        if (crash == BEFORE_MORE)
             driver_crash(&driver);
         hand_in_part(&driver, 2, &second, 2, false);
+        if (crash == AFTER_MORE)
+            driver_crash(&driver);
         struct dpc_revoke what = {.tainted_count = 1, .tainted = &tainted};
         revoke(&driver, 1, &what);
         CU_ASSERT_EQUAL(driver_heartbeat(&driver, 0, rest.token)->verdict.verdict,
