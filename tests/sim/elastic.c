@@ -89,16 +89,17 @@ ends_there(const struct dpc_topology *topology, const struct sim_part *part,
     return same;
 }
 
-/* What the lease goes on from, as it ended; NULL: nothing ended there. */
+/* What the lease goes on from, as it ended; NULL: nothing ended there. The newest, since what was
+ * revoked or rolled back may have been handed in once more, with the same deltas. */
 static const struct sim_part *
 find_begun(const struct sim *sim, const struct dpc_msg_lease *lease)
 {
     const struct dpc_core *core = sim->coordinator.core;
     uint32_t steps =
         (uint32_t)(lease->step_first - dpc_core_round_place(core, lease->path, lease->round));
-    for (uint32_t i = 0; i < sim->memory->parts_count; i++) {
-        if (ends_there(dpc_core_topology(core), &sim->memory->parts[i], lease, steps))
-            return &sim->memory->parts[i];
+    for (uint32_t i = sim->memory->parts_count; i > 0; i--) {
+        if (ends_there(dpc_core_topology(core), &sim->memory->parts[i - 1], lease, steps))
+            return &sim->memory->parts[i - 1];
     }
     return NULL;
 }
