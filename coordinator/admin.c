@@ -266,6 +266,8 @@ list_workers(struct listing *listing)
         dpc_json_set_bool(row, "drained", worker->drained != 0);
         dpc_json_set_bool(row, "connected", connected);
         dpc_json_set_integer(row, "silent_ms", silent_ms);
+        dpc_json_set_bool(row, "copied",
+                          dpc_core_is_copied(listing->core, worker->key, listing->now_ms));
         set_leases(listing, row, worker->key);
         dpc_json_set_integer(row, "tokens", (int64_t)worker->tokens);
         dpc_json_set_integer(row, "leases", (int64_t)worker->leases);

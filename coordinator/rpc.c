@@ -268,6 +268,24 @@ handle_control(struct dpc_server *server, const struct rpc *rpc, const struct dp
     server_step(server, &event, peer, msg->request);
 }
 
+/* Each process draws a routing id of its own. */
+static void
+note_connection(struct dpc_server *server, const struct dpc_peer *peer)
+{
+    uint64_t number = 0;
+    uint32_t dropped;
+    char key[DPC_KEY_TEXT_MAX];
+    int64_t now_ms = dpc_clock_now_ms(&dpc_clock_system);
+    if (peer->routing_len >= sizeof number)
+        memcpy(&number, peer->routing_id, sizeof number);
+    if (!dpc_core_note_connection(server->core, peer->key.bytes, number, now_ms) ||
+        !dpc_log_allowed(&server->copied, now_ms, &dropped))
+        return;
+    dpc_key_text(&peer->key, key);
+    dpc_log_warning("worker key used twice at once name=\"%s\" key=%s advice=\"%s\" not_logged=%u",
+                    server_worker_name(server, peer->key.bytes), key, SERVER_COPIED_TEXT, dropped);
+}
+
 void
 server_serve_control(struct dpc_server *server)
 {
@@ -278,10 +296,12 @@ server_serve_control(struct dpc_server *server)
         if (!receive(server, server->control, control_rpcs,
                      sizeof control_rpcs / sizeof *control_rpcs, &peer, &msg, &rpc))
             return;
-        if (msg.type == DPC_MSG_ENROL)
+        if (msg.type == DPC_MSG_ENROL) {
             server_enrol(server, &peer, &msg);
-        else
-            handle_control(server, rpc, &peer, &msg);
+            continue;
+        }
+        handle_control(server, rpc, &peer, &msg);
+        note_connection(server, &peer);
     }
 }
 

@@ -140,10 +140,15 @@ struct dpc_server {
     bool stopping;
     int failure; /* what ends the daemon; DPC_OK: nothing */
     struct dpc_error failure_text;
-    struct dpc_log_limit peer_faults, alarms, gated, noted;
+    struct dpc_log_limit peer_faults, alarms, gated, noted, copied;
     uint64_t peer_faults_count, alarms_count;
     char alarm[sizeof((struct dpc_actions *)0)->alarm]; /* the last one */
 };
+
+/* What comes of a worker's key that is used twice, and the way out. */
+#define SERVER_COPIED_TEXT                                                                         \
+    "they are given the same lease, and one of them trains it for nothing; stop one of them, and " \
+    "let its machine join with an empty --dir, for a key of its own"
 
 /* --- server.c */
 /* One event through the core: commit, reply to `peer` (NULL for events without one), effects. */

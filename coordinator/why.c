@@ -53,6 +53,15 @@ tell_worker(const char *name, const struct dpc_why_worker *why)
 }
 
 static void
+add_copies(struct why_chain *chain, const char *name)
+{
+    why_add_link(chain, "key", name, "copied",
+                 dpc_format("the key of worker %s is used on two machines at once, or in two "
+                            "folders of one: " SERVER_COPIED_TEXT,
+                            name));
+}
+
+static void
 add_refusals(struct why_chain *chain, const struct dpc_why_worker *why)
 {
     char name[WHY_NAME_BYTES], ago[32];
@@ -77,6 +86,7 @@ set_worker(struct dpc_json *link, const struct dpc_why_worker *why)
     dpc_json_set_text(link, "told", why->text);
     dpc_json_set_integer(link, "retry_ms", why->retry_ms);
     dpc_json_set_bool(link, "connected", why->connected);
+    dpc_json_set_bool(link, "copied", why->copied);
     if (why->greeted)
         dpc_json_set_integer(link, "silent_ms", why->silent_ms);
     dpc_json_set_integer(link, "fruitless", why->fruitless);
@@ -109,6 +119,8 @@ follow_worker(struct why_chain *chain, const struct dpc_worker_record *worker)
     struct dpc_json *link = why_add_link(chain, "worker", worker->name, dpc_ask_name(why.ask),
                                          tell_worker(worker->name, &why));
     set_worker(link, &why);
+    if (why.copied)
+        add_copies(chain, worker->name);
     add_disk(chain);
     if (why.lease)
         add_held(chain, worker->key, why.lease);

@@ -373,6 +373,15 @@ const struct dpc_conduct_record *dpc_core_conduct_at(const struct dpc_core *core
 const struct dpc_worker_record *dpc_core_worker_at(const struct dpc_core *core, uint32_t index,
                                                    int64_t now_ms, int64_t *ret_silent_ms,
                                                    bool *ret_connected);
+/* A message of the worker came over the connection of that number, which each process that connects
+ * draws anew (0: not known). True when that shows, for the first time in a while, that several
+ * processes work with its key at once: no restart does, nor a connection that breaks. */
+bool dpc_core_note_connection(struct dpc_core *core,
+                              const uint8_t worker[static DPC_WORKER_KEY_BYTES], uint64_t number,
+                              int64_t now_ms);
+/* Do they, as far as is known? */
+bool dpc_core_is_copied(const struct dpc_core *core,
+                        const uint8_t worker[static DPC_WORKER_KEY_BYTES], int64_t now_ms);
 /* Elastic mode: milliseconds until the module closes its round without those that it still waits
  * for; -1: it waits for more of them, however long. */
 int64_t dpc_core_closes_in(const struct dpc_core *core, uint32_t module, int64_t now_ms);

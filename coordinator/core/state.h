@@ -138,6 +138,15 @@ struct core_refusals {
     struct dpc_refusal last[DPC_REFUSALS_KEPT];
 };
 
+enum { CORE_CONNECTIONS = 8 };
+
+/* That messages of a worker came over (copies.c). */
+struct core_connections {
+    uint64_t numbers[CORE_CONNECTIONS]; /* the last heard of first; 0: none */
+    uint64_t newest;                    /* of them, the last that was new */
+    int64_t first_ms, last_ms;          /* when an older one was heard of behind it; 0: never */
+};
+
 struct core_worker {
     struct dpc_worker_record record;
     struct dpc_conduct_record conduct; /* on disk once there is anything to tell */
@@ -154,6 +163,7 @@ struct core_worker {
     int64_t not_before_ms;                /* it gets no other one */
     uint32_t first_trained, last_trained; /* its paths, the longest ago first */
     struct core_refusals *refusals;       /* NULL: none since the start */
+    struct core_connections connections;
 };
 
 /* A chunk of documents to featurize or to evaluate. */
@@ -276,6 +286,9 @@ void core_on_drain(struct dpc_core *core, const struct dpc_event *event,
                    struct dpc_actions *actions);
 /* Why, and whom to ask, for people. */
 void core_tell_barred(const struct core_worker *worker, char *ret_text, size_t size);
+
+/* --- copies.c: two processes with one key. */
+bool core_is_copied(const struct dpc_core *core, const struct core_worker *worker, int64_t now_ms);
 
 /* --- tables.c: workers and leases, found without looking through all. */
 struct core_worker *core_find_worker(const struct dpc_core *core, const uint8_t *key);

@@ -200,6 +200,7 @@ dpc_core_why_worker(const struct dpc_core *core, const uint8_t key[static DPC_WO
     ret_why->greeted = worker->numeric_class[0] != '\0';
     ret_why->silent_ms = now_ms - worker->heard_ms;
     ret_why->connected = core_is_there(core, worker, now_ms);
+    ret_why->copied = core_is_copied(core, worker, now_ms);
     ret_why->heartbeat_ms = core->heartbeat_ms;
     list_held(core, worker, ret_why);
     ret_why->fruitless = worker->fruitless;

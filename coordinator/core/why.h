@@ -57,6 +57,7 @@ struct dpc_why_worker {
     uint32_t retry_ms;           /* after which it is to ask again; 0: it is not told */
     bool connected;              /* it is there: heard of within three heartbeats */
     bool greeted;                /* it has said hello to this process */
+    bool copied;                 /* several processes work with its key (dpc_core_is_copied) */
     int64_t silent_ms;           /* if so */
     uint32_t heartbeat_ms;
     /* Serials of the lease or audit that it is at work on, and of what it hands in; 0: none. */

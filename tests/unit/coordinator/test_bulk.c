@@ -35,7 +35,7 @@ struct bench {
     struct dpc_server *server;
     struct dpc_net *net;
     struct dpc_link *link;
-    struct dpc_key key; /* the worker's */
+    struct worker_link_keys keys;
     struct dpc_shelf shelf;
     struct dpc_transfer *transfer;
     char folder[SCRATCH_PATH_MAX];
@@ -51,11 +51,11 @@ take_lease(struct bench *bench)
                                   .build = "test",
                                   .numeric_class = "test"};
     struct dpc_event event = {.type = DPC_EVENT_HELLO};
-    memcpy(event.worker, bench->key.bytes, DPC_WORKER_KEY_BYTES);
+    memcpy(event.worker, bench->keys.worker.public_key.bytes, DPC_WORKER_KEY_BYTES);
     event.hello.message = &hello;
     driver_step(&bench->driver, &event);
     event = (struct dpc_event){.type = DPC_EVENT_ASK};
-    memcpy(event.worker, bench->key.bytes, DPC_WORKER_KEY_BYTES);
+    memcpy(event.worker, bench->keys.worker.public_key.bytes, DPC_WORKER_KEY_BYTES);
     driver_step(&bench->driver, &event);
     CU_ASSERT_NOT_EQUAL_FATAL(dpc_core_held_by(bench->driver.core, event.worker), 0);
 }
@@ -74,7 +74,7 @@ bench_init(struct bench *bench)
     server->peer_faults = (struct dpc_log_limit){.burst = 10, .period_ms = 60000};
     server->chunk = dpc_alloc(DPC_CHUNK_BYTES_MAX, 1);
     server_begin_reading(server);
-    worker_link_open(DPC_CHANNEL_BULK, &bench->net, &bench->link, &bench->key, &server->bulk);
+    worker_link_open(DPC_CHANNEL_BULK, &bench->net, &bench->link, &bench->keys, &server->bulk);
     struct dpc_transfer_files files = dpc_shelf_files(&bench->shelf);
     bench->transfer = dpc_transfer_create(bench->link, &files);
 }

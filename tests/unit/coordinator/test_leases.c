@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Who gets a lease, for how long it is waited for, and who is kept from one. */
 #include "coordinator/core/core.h"
+#include "coordinator/core/why.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -513,7 +514,73 @@ any_numeric_class_takes_all_and_raises_no_alarm(void)
     driver_stop(&driver);
 }
 
+/* --- One key, several processes. */
+
+static bool
+hear_over(struct driver *driver, uint64_t number, int64_t later_ms)
+{
+    uint8_t key[DPC_WORKER_KEY_BYTES];
+    memset(key, 1, sizeof key);
+    driver->now_ms += later_ms;
+    return dpc_core_note_connection(driver->core, key, number, driver->now_ms);
+}
+
+static bool
+is_copied(const struct driver *driver)
+{
+    uint8_t key[DPC_WORKER_KEY_BYTES];
+    struct dpc_why_worker why;
+    memset(key, 1, sizeof key);
+    dpc_core_why_worker(driver->core, key, driver->now_ms, &why);
+    CU_ASSERT_EQUAL(why.copied, dpc_core_is_copied(driver->core, key, driver->now_ms));
+    return why.copied;
+}
+
+/* They are told once, for as long as they go on, and that it is over. */
+static void
+a_key_that_two_processes_use_at_once_is_told(void)
+{
+    enum { BEAT_MS = 1000, NEVER = 100 };
+    struct driver driver;
+    int told = 0;
+    driver_start(&driver, yaml);
+    CU_ASSERT_FALSE(hear_over(&driver, 7, BEAT_MS)); /* of whom nothing is known */
+    driver_hello(&driver, 0, no_token);
+    for (int beat = 0; beat < NEVER; beat++) {
+        told += hear_over(&driver, 7, BEAT_MS / 2);
+        told += hear_over(&driver, 8, BEAT_MS / 2);
+        CU_ASSERT_EQUAL(is_copied(&driver), beat > 2 || told > 0);
+    }
+    CU_ASSERT_EQUAL(told, 1);
+    hear_over(&driver, 8, BEAT_MS * NEVER);
+    CU_ASSERT_FALSE(is_copied(&driver));
+    driver_stop(&driver);
+}
+
+static void
+restarts_and_queues_are_no_copies(void)
+{
+    enum { BEAT_MS = 1000, RESTARTS = 100 };
+    struct driver driver;
+    driver_start(&driver, yaml);
+    driver_hello(&driver, 0, no_token);
+    for (uint64_t life = 1; life < RESTARTS; life++) {
+        for (int beat = 0; beat < 3; beat++)
+            CU_ASSERT_FALSE(hear_over(&driver, life, BEAT_MS));
+        /* What the one before had sent, while the coordinator could not read. */
+        CU_ASSERT_FALSE(hear_over(&driver, life + 1, BEAT_MS));
+        CU_ASSERT_FALSE(hear_over(&driver, life, 1));
+        CU_ASSERT_FALSE(hear_over(&driver, life + 1, 0));
+        CU_ASSERT_FALSE(hear_over(&driver, life, 1));
+        CU_ASSERT_FALSE(is_copied(&driver));
+    }
+    CU_ASSERT_FALSE(hear_over(&driver, 0, 0)); /* not known */
+    driver_stop(&driver);
+}
+
 static const struct dpc_test tests[] = {
+    {"a key that two processes use at once is told", a_key_that_two_processes_use_at_once_is_told},
+    {"restarts and queues are no copies", restarts_and_queues_are_no_copies},
     {"a lease says what versions are differences to",
      a_lease_says_what_versions_are_differences_to},
     {"a rollback ends the chain", a_rollback_ends_the_chain},

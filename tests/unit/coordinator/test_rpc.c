@@ -24,7 +24,7 @@ struct bench {
     struct dpc_server *server;
     struct dpc_net *net;
     struct dpc_link *link;
-    struct dpc_key key; /* the worker's */
+    struct worker_link_keys keys;
     char folder[SCRATCH_PATH_MAX];
 };
 
@@ -47,8 +47,10 @@ bench_init(struct bench *bench)
     server->core = bench->driver.core;
     dpc_actions_init(&server->actions);
     server->peer_faults = (struct dpc_log_limit){.burst = 10, .period_ms = 60000};
+    server->copied = server->peer_faults;
     server->executor = dpc_executor_create(1, do_nothing, dpc_job_drop);
-    worker_link_open(DPC_CHANNEL_CONTROL, &bench->net, &bench->link, &bench->key, &server->control);
+    worker_link_open(DPC_CHANNEL_CONTROL, &bench->net, &bench->link, &bench->keys,
+                     &server->control);
 }
 
 static void
@@ -161,7 +163,34 @@ a_check_that_finds_no_place_is_asked_for_again(void)
     bench_done(&bench);
 }
 
+/* A second process with the same key says a word after each of the first. */
+static void
+a_key_that_is_used_twice_is_noticed(void)
+{
+    struct bench bench;
+    bench_init(&bench);
+    struct dpc_msg ask = {.type = DPC_MSG_ASK, .request = 9};
+    (void)make_submission(&bench);
+    struct dpc_link *links[2] = {bench.link};
+    links[1] =
+        worker_link_again(bench.net, DPC_CHANNEL_CONTROL, bench.server->control, &bench.keys);
+    bool copied = false;
+    int64_t end_ms = dpc_clock_now_ms(&dpc_clock_system) + WAIT_MS;
+    for (int turn = 1; !copied && dpc_clock_now_ms(&dpc_clock_system) < end_ms; turn++) {
+        bench.link = links[turn % 2];
+        tell(&bench, &ask);
+        CU_ASSERT_EQUAL(hear(&bench).type, DPC_MSG_LEASE);
+        copied = dpc_core_is_copied(bench.server->core, bench.keys.worker.public_key.bytes,
+                                    dpc_clock_now_ms(&dpc_clock_system));
+    }
+    CU_ASSERT_TRUE(copied);
+    bench.link = links[0];
+    dpc_link_close(links[1]);
+    bench_done(&bench);
+}
+
 static const struct dpc_test tests[] = {
+    {"a key that is used twice is noticed", a_key_that_is_used_twice_is_noticed},
     {"a check that finds no place is asked for again",
      a_check_that_finds_no_place_is_asked_for_again},
 };

@@ -20,24 +20,38 @@ __lsan_default_suppressions(void)
 }
 #endif
 
+struct worker_link_keys {
+    struct dpc_keypair server, worker;
+};
+
+/* One more process of the same worker. */
+static inline struct dpc_link *
+worker_link_again(struct dpc_net *net, enum dpc_channel_kind kind,
+                  const struct dpc_listener *listener, const struct worker_link_keys *keys)
+{
+    struct dpc_link *link = NULL;
+    struct dpc_error err = {0};
+    CU_ASSERT_EQUAL_FATAL(dpc_link_open(net, kind, dpc_listener_endpoint(listener), &keys->worker,
+                                        &keys->server.public_key, &link, &err),
+                          DPC_OK);
+    return link;
+}
+
 /* The worker, whose key is drawn, may connect; `*ret_listener` is where. */
 static inline void
 worker_link_open(enum dpc_channel_kind kind, struct dpc_net **ret_net, struct dpc_link **ret_link,
-                 struct dpc_key *ret_key, struct dpc_listener **ret_listener)
+                 struct worker_link_keys *ret_keys, struct dpc_listener **ret_listener)
 {
-    struct dpc_keypair server_keys, worker_keys;
     struct dpc_error err = {0};
-    dpc_keypair_generate(&server_keys);
-    dpc_keypair_generate(&worker_keys);
-    *ret_key = worker_keys.public_key;
+    dpc_keypair_generate(&ret_keys->server);
+    dpc_keypair_generate(&ret_keys->worker);
     CU_ASSERT_EQUAL_FATAL(dpc_net_create(ret_net, &err), DPC_OK);
-    CU_ASSERT_EQUAL(dpc_net_authorize(*ret_net, &worker_keys.public_key, DPC_ROLE_WORKER), DPC_OK);
-    CU_ASSERT_EQUAL_FATAL(
-        dpc_listener_open(*ret_net, kind, "tcp://127.0.0.1:*", &server_keys, ret_listener, &err),
-        DPC_OK);
-    CU_ASSERT_EQUAL_FATAL(dpc_link_open(*ret_net, kind, dpc_listener_endpoint(*ret_listener),
-                                        &worker_keys, &server_keys.public_key, ret_link, &err),
+    CU_ASSERT_EQUAL(dpc_net_authorize(*ret_net, &ret_keys->worker.public_key, DPC_ROLE_WORKER),
+                    DPC_OK);
+    CU_ASSERT_EQUAL_FATAL(dpc_listener_open(*ret_net, kind, "tcp://127.0.0.1:*", &ret_keys->server,
+                                            ret_listener, &err),
                           DPC_OK);
+    *ret_link = worker_link_again(*ret_net, kind, *ret_listener, ret_keys);
 }
 
 /* Takes both ends. */
