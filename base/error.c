@@ -65,6 +65,7 @@ dpc_error_from_errno(int errnum)
         return DPC_EEXIST;
     case EMFILE:
     case ENFILE:
+        return DPC_EFILES;
     case ENAMETOOLONG:
         return DPC_ELIMIT;
     case EAGAIN:

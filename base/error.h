@@ -4,9 +4,11 @@
  *
  * Every call that can fail returns 0 or one of the negative codes below. The codes are stable: they
  * cross the wire and stand in records, so a number is never given a new meaning.
- * Calls at a boundary (open, parse, decode, load) also fill a `struct dpc_error`, which the caller owns.
+ * Calls at a boundary (open, parse, decode, load) also fill a `struct dpc_error`, which the caller
+ * owns.
  *
- * Owns: nothing. Threads: any. Not here: logging (a function returns an error or logs it, never both).
+ * Owns: nothing. Threads: any. Not here: logging (a function returns an error or logs it, never
+ * both).
  */
 #ifndef DPC_BASE_ERROR_H
 #define DPC_BASE_ERROR_H
@@ -40,7 +42,8 @@
     X(ESUPERSEDED, -22, "superseded by another submission")                                        \
     X(ENOTFINITE, -23, "not finite")                                                               \
     X(EFOREIGN, -24, "a library failed")                                                           \
-    X(EDEVICE, -25, "the card failed")
+    X(EDEVICE, -25, "the card failed")                                                             \
+    X(EFILES, -26, "too many files are open")
 
 enum {
 #define DPC_X(name, number, text) DPC_##name = (number),
@@ -50,13 +53,15 @@ enum {
 
 enum { DPC_ERROR_TEXT_MAX = 768 };
 
-/* What went wrong, for a person. `text` is complete: "could not open store "x": reason; way out". */
+/* What went wrong, for a person. `text` is complete: "could not open store "x": reason; way out".
+ */
 struct dpc_error {
     int code;
     char text[DPC_ERROR_TEXT_MAX];
 };
 
-/* Name ("ENOSPACE") and plain words ("no space left") of a code; "?" for a number that is no code. */
+/* Name ("ENOSPACE") and plain words ("no space left") of a code; "?" for a number that is no code.
+ */
 const char *dpc_error_name(int code);
 const char *dpc_error_words(int code);
 
@@ -67,11 +72,13 @@ int dpc_error_from_errno(int errnum);
 int dpc_error_set(struct dpc_error *err, int code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
-/* As dpc_error_set, with ": " and the words for `errnum` behind it; the code follows from `errnum`. */
+/* As dpc_error_set, with ": " and the words for `errnum` behind it; the code follows from `errnum`.
+ */
 int dpc_error_set_errno(struct dpc_error *err, int errnum, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
-/* Puts "text: " before what `err` (may be NULL) holds, for a caller that knows more; returns its code. */
+/* Puts "text: " before what `err` (may be NULL) holds, for a caller that knows more; returns its
+ * code. */
 int dpc_error_prefix(struct dpc_error *err, int code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 

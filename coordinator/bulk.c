@@ -123,13 +123,12 @@ forget(struct dpc_reading *reading, const struct dpc_job *job)
 /* --- The store's side of dpc_serve_bulk. */
 
 /* Descriptors and memory that this machine lacks for the moment are no fault of the worker, who
- * asks again: it would give back what it has computed. What a file's error says of limits is that,
- * since what is too large was refused before. */
+ * asks again: it would give back what it has computed. */
 static int
 put_off(struct dpc_server *server, int code, struct dpc_error *err)
 {
     uint32_t dropped;
-    if (code != DPC_ELIMIT && code != DPC_ENOMEM)
+    if (code != DPC_EFILES && code != DPC_ENOMEM)
         return code;
     if (dpc_log_allowed(&server->reading->lacks, dpc_clock_now_ms(&dpc_clock_system), &dropped))
         dpc_log_warning("this process lacks %s, workers are told to come again not_logged=%u",

@@ -186,7 +186,7 @@ static bool
 is_passing(int32_t code)
 {
     return code == DPC_EAGAIN || code == DPC_EBUSY || code == DPC_EIO || code == DPC_ENOSPACE ||
-           code == DPC_ENOMEM || code == DPC_ETIMEDOUT;
+           code == DPC_ENOMEM || code == DPC_EFILES || code == DPC_ETIMEDOUT;
 }
 
 /* The coordinator does not know this session: it restarted, or forgot. */

@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
+
 #include "base/exit.h"
 #include "tests/unit/worker/session_walk.h"
 
@@ -104,6 +106,18 @@ a_job_that_fails_gives_back_with_its_reason(void)
     CU_ASSERT(dpc_token_equal(back->give_back.token, token));
     /* Its answer lost: repeated. */
     CU_ASSERT_PTR_NOT_NULL(wait_for(&rig, DPC_MSG_GIVE_BACK, 3 * HEARTBEAT));
+    end(&rig);
+}
+
+/* A machine without a descriptor once got smaller paths alone from then on. */
+static void
+a_job_that_finds_no_descriptor_is_not_too_large(void)
+{
+    struct rig rig = reach(DPC_WORK_RUNNING, NULL);
+    fail(&rig, SERIAL, dpc_error_from_errno(EMFILE));
+    struct dpc_msg *back = sent(&rig, DPC_MSG_GIVE_BACK);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(back);
+    CU_ASSERT_FALSE(back->give_back.too_large);
     end(&rig);
 }
 
@@ -394,6 +408,8 @@ static const struct dpc_test tests[] = {
      a_difference_that_is_gone_is_done_without_once},
     {"what could not be made is fetched whole", what_could_not_be_made_is_fetched_whole},
     {"a job that fails gives back with its reason", a_job_that_fails_gives_back_with_its_reason},
+    {"a job that finds no descriptor is not too large",
+     a_job_that_finds_no_descriptor_is_not_too_large},
     {"a path that does not fit is given back as that",
      a_path_that_does_not_fit_is_given_back_as_that},
     {"results of an old lease are dropped", results_of_an_old_lease_are_dropped},
