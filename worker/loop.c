@@ -594,6 +594,16 @@ make_session(struct dpc_worker *worker)
     worker->session = dpc_session_create(&options);
 }
 
+/* Whoever started this worker may have chosen that a terminal which closes ends nothing (nohup). */
+static int
+catch_signals(struct dpc_worker *worker, struct dpc_error *err)
+{
+    static const int signals[] = {SIGTERM, SIGINT, SIGHUP};
+    struct sigaction hangup;
+    bool ignored = sigaction(SIGHUP, NULL, &hangup) == 0 && hangup.sa_handler == SIG_IGN;
+    return dpc_signals_open(signals, ignored ? 2 : 3, &worker->signal_fd, err);
+}
+
 int
 dpc_worker_create(const struct dpc_worker_options *options, struct dpc_worker **ret_worker,
                   struct dpc_error *err)
@@ -608,7 +618,7 @@ dpc_worker_create(const struct dpc_worker_options *options, struct dpc_worker **
     if (code != DPC_OK)
         dpc_error_set(err, code, "the name of the folder is too long: %s", options->folder);
     if (code == DPC_OK)
-        code = dpc_signals_open((int[]){SIGTERM, SIGINT}, 2, &worker->signal_fd, err);
+        code = catch_signals(worker, err);
     if (code == DPC_OK)
         code = dpc_cache_open(&dpc_vfs_posix, folder, options->cache_bytes, &worker->cache, err);
     if (code == DPC_OK)

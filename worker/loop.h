@@ -44,8 +44,8 @@ struct dpc_worker *dpc_worker_destroy(struct dpc_worker *worker);
 
 enum { DPC_WORKER_ANEW = 256 /* no exit status: the program is to begin again, as it began */ };
 
-/* Works until SIGTERM or SIGINT (caught from _create on), or until it makes no sense to go on;
- * returns the exit status, or DPC_WORKER_ANEW. */
+/* Works until SIGTERM, SIGINT or SIGHUP (caught from _create on), or until it makes no sense to go
+ * on; returns the exit status, or DPC_WORKER_ANEW. */
 int dpc_worker_run(struct dpc_worker *worker);
 
 /* After _run: nothing is being computed any more, so that _destroy will not wait for a step. */

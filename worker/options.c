@@ -27,7 +27,7 @@ static const char usage[] =
     "\n"
     "Leases tasks of a DiPaCo experiment from its coordinator, computes them and hands in what "
     "came\n"
-    "out. Only connects outwards; ends on SIGTERM.\n"
+    "out. Only connects outwards; ends on SIGTERM, SIGINT and SIGHUP (nohup keeps that one out).\n"
     "\n"
     "  --dir FOLDER         what the worker keeps: its key, its cache and the lease in hand\n"
     "  --join STRING        become a worker of the coordinator whose operator gave you this\n"

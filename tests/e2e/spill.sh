@@ -51,6 +51,18 @@ end_worker TERM
 check 'given back' grep -q 'lease given back' "$log"
 check 'given back: the spill is gone' no_spill
 
+# --- A terminal that closes is a SIGTERM, where whoever runs this test did not choose otherwise.
+if grep -q 'SigIgn:.*[13579bdf]$' "/proc/$$/status"; then
+    ok 'hangup: ignored here'
+else
+    start_worker
+    wait_for 60 'a lease with a spill' trains_and_spilled
+    end_worker HUP
+    check 'hangup: ended as asked' [ "$status" = 0 ]
+    check 'hangup: given back' grep -q 'lease given back' "$log"
+    check 'hangup: the spill is gone' no_spill
+fi
+
 # --- A flipped bit.
 start_worker
 wait_for 60 'a lease with a spill' trains_and_spilled
