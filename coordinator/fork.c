@@ -22,6 +22,8 @@ dpc_fork_records(const struct dpc_fork_source *source, uint32_t round,
     struct fork_cut cut = {.source = source, .experiment = experiment};
     int code = fork_cut_find(&cut, round, err);
     if (code == DPC_OK)
+        code = fork_find_revoked(&cut, err);
+    if (code == DPC_OK)
         code = fork_write(&cut, to, err);
     if (code == DPC_OK)
         *ret_forked = cut.forked;

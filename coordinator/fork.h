@@ -39,6 +39,10 @@ struct dpc_forked {
     uint32_t restarts;        /* paths whose best round is sought anew (early stopping) */
     uint32_t states_left_out; /* paths that begin from moments of zero: states were not shipped */
     uint32_t barred;          /* rounds of the warm start, path by path, of workers barred since */
+    /* Rounds of paths that a revoke has taken out of the source since, and that the fork holds
+     * again; by how many workers, and of that with the earliest of them its name and that round. */
+    uint32_t again, again_workers, again_since;
+    char again_name[DPC_NAME_MAX];
 };
 
 /* Makes the store `to`, missing or empty, from the store `from` for the experiment in

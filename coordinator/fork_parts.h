@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * What the parts of a fork share (fork.c: folders and blobs; fork_keys.c: which experiments go
- * together; fork_cut.c: where the source stood; fork_bests.c: early stopping; fork_write.c: the
- * records of the new store).
+ * together; fork_cut.c: where the source stood; fork_bests.c: early stopping; fork_revokes.c:
+ * what was revoked since; fork_write.c: the records of the new store).
  *
  * Owns: what a cut holds, until fork_cut_done. Threads: one. Not here: anything that others call.
  */
@@ -71,6 +71,10 @@ bool fork_cut_has(const struct fork_cut *cut, const struct dpc_hash *hash);
 /* --- fork_bests.c */
 /* Early stopping as it stood at the cut. */
 int fork_find_bests(struct fork_cut *cut, struct dpc_error *err) DPC_MUST_CHECK;
+
+/* --- fork_revokes.c */
+/* What a revoke behind the cut has taken out, and the fork holds again, to be told. */
+int fork_find_revoked(struct fork_cut *cut, struct dpc_error *err) DPC_MUST_CHECK;
 
 /* --- fork_write.c */
 int fork_write(struct fork_cut *cut, struct dpc_store *to, struct dpc_error *err) DPC_MUST_CHECK;

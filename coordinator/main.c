@@ -265,6 +265,13 @@ fork_store(const struct making *making, const struct dpc_server_options *options
             "%u rounds of paths of the warm start were handed in by workers that are barred since, "
             "and a revoke takes out none of these: begin anew if they may be bad",
             forked.barred);
+    if (forked.again)
+        dpc_log_warning(
+            "%u rounds of paths that were revoked behind round %u are part of it again, "
+            "of %u workers: revoke them there once more, the first with dipacoctl "
+            "revoke \"%s\" --since %u, or go on from an older round",
+            forked.again, forked.round, forked.again_workers, forked.again_name,
+            forked.again_since);
     if (forked.states_left_out)
         dpc_log_warning("%u paths begin from moments of zero: their states were not with the "
                         "coordinator",

@@ -511,6 +511,67 @@ rounds_of_barred_workers_are_told(void)
     driver_stop(&source);
 }
 
+/* Barred, and what it brought for module 0 in round 1 taken out; or that goes back, and with it
+ * what others brought. Returns in which round that happens. */
+static uint32_t
+revoke_round_1(struct driver *source, bool retrain)
+{
+    struct dpc_version_record version;
+    struct dpc_ledger_record entry;
+    struct dpc_error err;
+    struct dpc_refolded refolded = {.version = {.module = 0}};
+    struct dpc_event event = {.type = DPC_EVENT_REVOKE};
+    CU_ASSERT_EQUAL_FATAL(dpc_load_version(source->kv, 0, 2, &version, &err), DPC_OK);
+    CU_ASSERT_EQUAL_FATAL(dpc_load_ledger(source->kv, version.ledger, &entry, &err), DPC_OK);
+    CU_ASSERT_FATAL(entry.entries_count > 0);
+    refolded.version.parent = dpc_core_module(source->core, 0)->version;
+    dpc_hash_of("refolded", 8, &refolded.version.master);
+    refolded.version.published = refolded.version.momentum = refolded.version.master;
+    refolded.entries = entry.entries;
+    refolded.entries_count = 1;
+    memcpy(event.worker, entry.entries->worker, sizeof event.worker);
+    CU_ASSERT_EQUAL_FATAL(dpc_load_version(source->kv, 0, 1, &version, &err), DPC_OK);
+    if (retrain)
+        event.revoke.rollback = (struct dpc_rollback){1, &version};
+    else
+        event.revoke.refolded = &refolded;
+    event.revoke.refolded_count = !retrain;
+    driver_step(source, &event);
+    dpc_free(entry.entries);
+    return dpc_module_round(dpc_core_module(source->core, 0));
+}
+
+/* Of a round from before the revoke. What is older than that was let alone, and stays so. */
+static void
+what_a_fork_brings_back_is_told(void)
+{
+    for (int retrain = 0; retrain < 2; retrain++) {
+        struct driver source;
+        struct fork fork;
+        start(&source, yaml);
+        run_to(&source, 3);
+        CU_ASSERT_EQUAL_FATAL(make(&source, 3, yaml, &fork), DPC_OK);
+        CU_ASSERT_EQUAL(fork.forked.again, 0);
+        drop(&fork);
+        uint32_t round = revoke_round_1(&source, retrain);
+        CU_ASSERT_EQUAL_FATAL(make(&source, 2, yaml, &fork), DPC_OK);
+        CU_ASSERT_EQUAL(fork.forked.again_workers, 1);
+        CU_ASSERT_EQUAL(fork.forked.again, retrain ? 2 : 1); /* of the paths through module 0 */
+        CU_ASSERT_EQUAL(fork.forked.again_since, 1);
+        CU_ASSERT_STRING_EQUAL(fork.forked.again_name, "w");
+        drop(&fork);
+        driver_hello(&source, 1, (struct dpc_token){0});
+        for (int i = 0; i < 100 && least_round(&source) < round + 1; i++) {
+            struct dpc_msg_lease lease = driver_lease(&source, 1);
+            driver_submit(&source, 1, &lease);
+        }
+        CU_ASSERT_EQUAL_FATAL(make(&source, round + 1, yaml, &fork), DPC_OK);
+        CU_ASSERT_EQUAL(fork.forked.again, 0);
+        drop(&fork);
+        driver_stop(&source);
+    }
+}
+
 static bool
 drain(void *context, const struct dpc_worker_record *worker)
 {
@@ -808,6 +869,7 @@ static const struct dpc_test tests[] = {
      a_warm_start_serves_other_routes_and_outer_steps},
     {"a fork has a warm start", a_fork_has_a_warm_start},
     {"rounds of barred workers are told", rounds_of_barred_workers_are_told},
+    {"what a fork brings back is told", what_a_fork_brings_back_is_told},
     {"who is drained stays so", who_is_drained_stays_so},
     {"more rounds may follow", more_rounds_may_follow},
     {"what cannot be had is refused", what_cannot_be_had_is_refused},
