@@ -152,7 +152,7 @@ static void
 set_disk(const struct listing *listing)
 {
     const struct dpc_sweeps *sweeps = &listing->server->sweeps;
-    uint64_t free_bytes;
+    uint64_t free_bytes, kept_bytes;
     if (dpc_store_free_bytes(listing->server->store, &free_bytes) == DPC_OK)
         dpc_json_set_integer(listing->root, "disk_free_bytes", (int64_t)free_bytes);
     dpc_json_set_integer(listing->root, "put_off", (int64_t)listing->server->space.put_off);
@@ -161,7 +161,8 @@ set_disk(const struct listing *listing)
     dpc_json_set_integer(listing->root, "scrub_passes", scrub->passes);
     dpc_json_set_integer(listing->root, "damaged_blobs", damaged);
     dpc_json_set_text(listing->root, "damage", damaged ? scrub->text : "");
-    dpc_json_set_integer(listing->root, "kept_bytes", (int64_t)sweeps->last.kept_bytes);
+    if (server_kept_bytes(listing->server, &kept_bytes))
+        dpc_json_set_integer(listing->root, "kept_bytes", (int64_t)kept_bytes);
     dpc_json_set_integer(listing->root, "swept_bytes", (int64_t)sweeps->removed_bytes);
 }
 

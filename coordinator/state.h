@@ -26,6 +26,7 @@ struct dpc_sweeps {
     uint32_t folds;          /* outer steps since then */
     bool asked;              /* the disk is short: sweep although it is early */
     bool busy;
+    bool known;             /* one has ended */
     struct dpc_swept last;  /* what the last one did */
     uint64_t removed_bytes; /* by all of this process */
 };
@@ -167,6 +168,8 @@ void server_forget_job(struct dpc_server *server, const struct dpc_job *job);
 /* Starts a sweep when there is something to sweep and the last one is far enough back. */
 void server_sweep(struct dpc_server *server);
 void server_swept(struct dpc_server *server, const struct dpc_job *sweep);
+/* What the last one left; false before one has ended. */
+bool server_kept_bytes(const struct dpc_server *server, uint64_t *ret_bytes);
 
 /* --- scrub.c */
 /* Starts the next piece of it when it is due. */

@@ -73,10 +73,19 @@ server_swept(struct dpc_server *server, const struct dpc_job *sweep)
         server->sweeps.asked |= sweep_again(server, sweep);
     if (sweep->code != DPC_OK) /* the disk is too full to note what goes; files went before that */
         return;
+    server->sweeps.known = true;
     server->sweeps.last = *swept;
     server->sweeps.removed_bytes += swept->removed_bytes;
     dpc_log_info("swept removed=%llu removed_bytes=%llu partials=%llu kept=%llu kept_bytes=%llu",
                  (unsigned long long)swept->removed, (unsigned long long)swept->removed_bytes,
                  (unsigned long long)swept->partials, (unsigned long long)swept->kept,
                  (unsigned long long)swept->kept_bytes);
+}
+
+bool
+server_kept_bytes(const struct dpc_server *server, uint64_t *ret_bytes)
+{
+    if (server->sweeps.known)
+        *ret_bytes = server->sweeps.last.kept_bytes;
+    return server->sweeps.known;
 }

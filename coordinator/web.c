@@ -68,13 +68,13 @@ measure_store(struct dpc_server *server, struct dpc_metrics_server *figures)
 {
     const struct dpc_sweeps *sweeps = &server->sweeps;
     const struct dpc_backups *backups = &server->backups;
-    uint64_t free_bytes;
+    uint64_t free_bytes, kept_bytes;
     bool known = dpc_store_free_bytes(server->store, &free_bytes) == DPC_OK;
     figures->disk_free_bytes = known ? (double)free_bytes : NAN;
     figures->paused = server->space.paused;
     figures->put_off = (double)server->space.put_off;
     figures->sweeps = (double)sweeps->epoch;
-    figures->kept_bytes = sweeps->epoch ? (double)sweeps->last.kept_bytes : NAN;
+    figures->kept_bytes = server_kept_bytes(server, &kept_bytes) ? (double)kept_bytes : NAN;
     figures->swept_bytes = (double)sweeps->removed_bytes;
     figures->scrub_passes = server->scrub.passes;
     figures->damaged_blobs = server_damaged_blobs(server);

@@ -110,7 +110,33 @@ a_revoke_ends_where_outer_steps_wait_for_room(void)
     bench_done(&bench);
 }
 
+/* A disk that is read as empty while the first sweep is under way would raise an alarm. */
+static void
+what_a_sweep_left_is_told_when_one_has_ended(void)
+{
+    struct bench bench;
+    uint64_t bytes;
+    bench_init(&bench);
+    struct dpc_server *server = bench.server;
+    server->sweeps.asked = true;
+    server_sweep(server);
+    CU_ASSERT_TRUE(server->sweeps.busy);
+    CU_ASSERT_FALSE(server_kept_bytes(server, &bytes));
+    struct dpc_job *failed = dpc_job_create(DPC_JOB_SWEEP, &server->world);
+    failed->code = DPC_ENOSPACE;
+    server_swept(server, failed);
+    CU_ASSERT_FALSE(server_kept_bytes(server, &bytes));
+    failed->code = DPC_OK;
+    failed->swept.kept_bytes = 5;
+    server_swept(server, failed);
+    CU_ASSERT_TRUE(server_kept_bytes(server, &bytes));
+    CU_ASSERT_EQUAL(bytes, 5);
+    dpc_job_drop(failed);
+    bench_done(&bench);
+}
+
 static const struct dpc_test tests[] = {
+    {"what a sweep left is told when one has ended", what_a_sweep_left_is_told_when_one_has_ended},
     {"a revoke ends where outer steps wait for room",
      a_revoke_ends_where_outer_steps_wait_for_room},
     {"what failed is told where the store has room", what_failed_is_told_where_the_store_has_room},
