@@ -130,25 +130,35 @@ name_files(const struct dpc_run_folder *source, const struct dpc_run_folder *fol
     return rc == DPC_OK ? dpc_vfs_make_folder(&dpc_vfs_posix, logs, err) : rc;
 }
 
+/* `notes` NULL: it is only tried. */
 static int
 make(const struct dpc_run_folder *source, const char *round, const char *file,
      const struct dpc_run_folder *folder, struct dpc_buf *notes, struct dpc_error *err)
 {
+    const bool dry = !notes;
     struct command command;
     pid_t pid;
     int rc = name_files(source, folder, &command, err);
     if (rc != DPC_OK)
         return rc;
-    char *argv[] = {command.program, "--dir",  command.to,    "--experiment",
-                    (char *)file,    "--fork", command.store, round ? "--round" : NULL,
-                    (char *)round,   NULL};
+    /* Room for three more, and the NULL behind them. */
+    char *argv[7 + 3 + 1] = {command.program, "--dir",  command.to,   "--experiment",
+                             (char *)file,    "--fork", command.store};
+    size_t count = 7;
+    if (dry)
+        argv[count++] = "--dry-run";
+    if (round)
+        argv[count++] = "--round";
+    if (round)
+        argv[count++] = (char *)round;
     rc = dpc_process_start(argv, folder->path, command.log, &pid, err);
     if (rc != DPC_OK)
         return rc;
     int status = wait_for(pid);
     if (status != DPC_EXIT_OK)
         return tell_failure(status, command.log, err);
-    collect(command.log, "warning: ", notes);
+    if (!dry)
+        collect(command.log, "warning: ", notes);
     return DPC_OK;
 }
 
@@ -165,20 +175,9 @@ open_source(const char *text, const struct dpc_run_folder *folder, struct place 
     return rc == DPC_OK ? dpc_run_folder_open_source(ret_place->folder, ret_source, err) : rc;
 }
 
-int
-dpc_origin_look(const char *text, const struct dpc_run_folder *folder, struct dpc_error *err)
-{
-    struct place place;
-    struct dpc_run_folder source;
-    int rc = open_source(text, folder, &place, &source, err);
-    if (rc == DPC_OK)
-        dpc_run_folder_close(&source);
-    return rc;
-}
-
-int
-dpc_origin_take(const char *text, const char *file, const struct dpc_run_folder *folder,
-                struct dpc_buf *notes, struct dpc_error *err)
+static int
+take(const char *text, const char *file, const struct dpc_run_folder *folder, struct dpc_buf *notes,
+     struct dpc_error *err)
 {
     struct place place;
     struct dpc_run_folder source;
@@ -188,6 +187,20 @@ dpc_origin_take(const char *text, const char *file, const struct dpc_run_folder 
     rc = make(&source, place.round, file, folder, notes, err);
     dpc_run_folder_close(&source);
     return rc;
+}
+
+int
+dpc_origin_look(const char *text, const char *file, const struct dpc_run_folder *folder,
+                struct dpc_error *err)
+{
+    return take(text, file, folder, NULL, err);
+}
+
+int
+dpc_origin_take(const char *text, const char *file, const struct dpc_run_folder *folder,
+                struct dpc_buf *notes, struct dpc_error *err)
+{
+    return take(text, file, folder, notes, err);
 }
 
 /* --- Going on. */

@@ -19,9 +19,9 @@
 /* DPC_EINVAL unless `text` has one of the forms below. */
 int dpc_origin_check(const char *text, struct dpc_error *err) DPC_MUST_CHECK;
 
-/* Could a run in `folder` be made from what `text` names? DPC_ENOTFOUND, DPC_EBUSY while a run
- * holds it, DPC_EPERM where it is `folder` itself. */
-int dpc_origin_look(const char *text, const struct dpc_run_folder *folder,
+/* Could a run in `folder` be made from what `text` names, for the experiment in `file` (absolute)?
+ * As _take, which would refuse it; also DPC_EPERM where it is `folder` itself. */
+int dpc_origin_look(const char *text, const char *file, const struct dpc_run_folder *folder,
                     struct dpc_error *err) DPC_MUST_CHECK;
 
 /* Makes the store of `folder`, which has not begun, from the run that `text` names ("DIR", its

@@ -251,7 +251,7 @@ holds_fork_alone(const struct dpc_run_folder *folder)
 }
 
 /* What would stop the new run is told while the earlier one is still there. What a fork refuses
- * only the coordinator can tell, once it makes it. */
+ * the coordinator tells. */
 static int
 clear(const struct dpc_training *training, const char *file,
       const struct dpc_experiment *experiment, const struct dpc_run_folder *folder,
@@ -259,7 +259,7 @@ clear(const struct dpc_training *training, const char *file,
 {
     int rc = check_inputs(file, experiment, err);
     if (rc == DPC_OK && training->from)
-        rc = dpc_origin_look(training->from, folder, err);
+        rc = dpc_origin_look(training->from, file, folder, err);
     return rc == DPC_OK ? dpc_run_folder_clear(folder, err) : rc;
 }
 

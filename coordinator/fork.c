@@ -217,6 +217,41 @@ fill(struct dpc_store *from, uint32_t round, const struct dpc_experiment *experi
     return code;
 }
 
+/* Where it may be forked. */
+static int
+open_source(const char *from, const char *experiment_file, const struct dpc_experiment *experiment,
+            struct dpc_store **ret_store, struct dpc_error *err)
+{
+    struct dpc_store *store;
+    int code = check_source(from, err);
+    if (code == DPC_OK)
+        code = dpc_store_open(from, DPC_KV_READ_ONLY, &store, err);
+    if (code != DPC_OK)
+        return code;
+    code = check_corpus(store, experiment_file, experiment, err);
+    if (code == DPC_OK)
+        *ret_store = store;
+    else
+        dpc_store_close(store);
+    return code;
+}
+
+static int
+try(const char *from, uint32_t round, const char *experiment_file,
+    const struct dpc_experiment *experiment, struct dpc_error *err)
+{
+    struct dpc_store *store;
+    int code = open_source(from, experiment_file, experiment, &store, err);
+    if (code != DPC_OK)
+        return code;
+    struct dpc_fork_source source = {dpc_store_kv(store), size_in_store, store};
+    struct fork_cut cut = {.source = &source, .experiment = experiment};
+    code = fork_cut_find(&cut, round, err);
+    fork_cut_done(&cut);
+    dpc_store_close(store);
+    return code;
+}
+
 static int
 make(const char *from, uint32_t round, const char *experiment_file,
      const struct dpc_experiment *experiment, const char *to, struct dpc_forked *forked,
@@ -228,14 +263,10 @@ make(const char *from, uint32_t round, const char *experiment_file,
         return dpc_error_set(err, DPC_ELIMIT, "the name \"%.200s\" is too long", to);
     int code = check_target(to, err);
     if (code == DPC_OK)
-        code = check_source(from, err);
-    if (code == DPC_OK)
-        code = dpc_store_open(from, DPC_KV_READ_ONLY, &store, err);
+        code = open_source(from, experiment_file, experiment, &store, err);
     if (code != DPC_OK)
         return code;
-    code = check_corpus(store, experiment_file, experiment, err);
-    if (code == DPC_OK) /* what a fork that was broken off has left */
-        code = dpc_vfs_remove_tree(folder, err);
+    code = dpc_vfs_remove_tree(folder, err); /* what a fork that was broken off has left */
     if (code == DPC_OK)
         code = fill(store, round, experiment, folder, forked, err);
     dpc_store_close(store);
@@ -253,9 +284,11 @@ dpc_fork_make(const char *from, uint32_t round, const char *experiment_file, con
     struct dpc_forked forked = {0};
     char target[DPC_PATH_MAX];
     int code = dpc_experiment_load(experiment_file, experiment, err);
-    if (code == DPC_OK)
+    if (code == DPC_OK && !to)
+        code = try(from, round, experiment_file, experiment, err);
+    if (code == DPC_OK && to)
         code = name_target(to, target, err);
-    if (code == DPC_OK)
+    if (code == DPC_OK && to)
         code = make(from, round, experiment_file, experiment, target, &forked, err);
     dpc_free(experiment);
     if (code != DPC_OK)

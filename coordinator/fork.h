@@ -47,7 +47,8 @@ struct dpc_forked {
 
 /* Makes the store `to`, missing or empty, from the store `from` for the experiment in
  * `experiment_file`, whose corpus must be the source's. It is filled under another name: a fork
- * that was broken off leaves no store. */
+ * that was broken off leaves no store. `to` NULL: nothing is made, but what would refuse it is
+ * told. */
 int dpc_fork_make(const char *from, uint32_t round, const char *experiment_file, const char *to,
                   struct dpc_forked *ret_forked, struct dpc_error *err) DPC_MUST_CHECK;
 

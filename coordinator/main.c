@@ -44,6 +44,7 @@ static const char usage[] =
     "  --round N          as that stood when N rounds of routed paths were over (default: the "
     "newest),\n"
     "                     or warm: when the warm start was, with documents still to be routed\n"
+    "  --dry-run          only tell whether the fork could be made; --dir is left alone\n"
     "  --report FOLDER    where the report goes (default DIR/report)\n"
     "  --mirror URL       of a web server that has the blobs of DIR, too, which workers ask first\n"
     "                     (default none)\n"
@@ -72,6 +73,7 @@ static const struct option long_options[] = {
     {"events", required_argument, NULL, 'E'},
     {"restore", required_argument, NULL, 'R'},
     {"fork", required_argument, NULL, 'f'},
+    {"dry-run", no_argument, NULL, 't'},
     {"round", required_argument, NULL, 'n'},
     {"log-level", required_argument, NULL, 'v'},
     {"version", no_argument, NULL, 'V'},
@@ -83,6 +85,7 @@ static const struct option long_options[] = {
 struct making {
     const char *restore, *fork;
     uint32_t round; /* of the fork */
+    bool dry;       /* it is only tried */
 };
 
 /* Where options that were not given stand, below --dir. */
@@ -117,6 +120,8 @@ check_options(const struct dpc_server_options *options, const struct making *mak
         return refuse_usage("--restore and --fork both make --dir: give one", "");
     if (making->round != DPC_FORK_NEWEST && !making->fork)
         return refuse_usage("--round belongs to --fork", "");
+    if (making->dry && !making->fork)
+        return refuse_usage("--dry-run belongs to --fork", "");
     struct dpc_error err;
     if (options->http_address && dpc_loopback_check(options->http_address, &err) != DPC_OK)
         return refuse_usage("--http: ", err.text);
@@ -129,11 +134,20 @@ check_options(const struct dpc_server_options *options, const struct making *mak
     return -1;
 }
 
+static bool
+set_level(const char *text)
+{
+    enum dpc_log_level level;
+    bool known = dpc_log_level_parse(text, &level);
+    if (known)
+        dpc_log_set_level(level);
+    return known;
+}
+
 /* -1: go on; else the exit code. */
 static int
 parse(int argc, char **argv, struct dpc_server_options *options, struct making *making)
 {
-    enum dpc_log_level level;
     int option;
     while ((option = getopt_long(argc, argv, "", long_options, NULL)) != -1) {
         switch (option) {
@@ -179,14 +193,16 @@ parse(int argc, char **argv, struct dpc_server_options *options, struct making *
         case 'f':
             making->fork = optarg;
             break;
+        case 't':
+            making->dry = true;
+            break;
         case 'n':
             if (!read_round(optarg, &making->round))
                 return refuse_usage("--round takes a number or warm, not ", optarg);
             break;
         case 'v':
-            if (!dpc_log_level_parse(optarg, &level))
+            if (!set_level(optarg))
                 return refuse_usage("no such log level: ", optarg);
-            dpc_log_set_level(level);
             break;
         case 'V':
             printf("dipaco-coordinator %s\n", PACKAGE_VERSION);
@@ -248,12 +264,14 @@ fork_store(const struct making *making, const struct dpc_server_options *options
 {
     struct dpc_forked forked;
     struct dpc_error err;
-    int code = dpc_fork_make(making->fork, making->round, options->experiment_file, options->folder,
-                             &forked, &err);
+    int code = dpc_fork_make(making->fork, making->round, options->experiment_file,
+                             making->dry ? NULL : options->folder, &forked, &err);
     if (code != DPC_OK) {
         dpc_log_error("%s", err.text);
         return code == DPC_EEXIST ? DPC_EXIT_REFUSED : dpc_exit_of_experiment(code);
     }
+    if (making->dry)
+        return DPC_EXIT_OK;
     dpc_log_info("forked from=\"%s\" dir=\"%s\" round=%u blobs=%llu", making->fork, options->folder,
                  forked.round, (unsigned long long)forked.blobs);
     if (forked.restarts)

@@ -50,6 +50,11 @@ make_experiment typo.yaml 's/corpus: corpus/corpus: corpsu/'
 fresh_is_refused 'without a corpus' 1 dipaco run typo.yaml
 fresh_is_refused 'from the run itself' 4 dipaco run tiny.yaml --from run
 fresh_is_refused 'from a run that is none' 1 dipaco run tiny.yaml --from nowhere
+cp -r run source
+fresh_is_refused 'from a round that is not there' 1 dipaco run tiny.yaml --from source@77
+check 'and told why' grep -q '77' refused.err
+make_experiment other.yaml 's/steps: 20,/steps: 600,/' 's/dim: 16/dim: 32/'
+fresh_is_refused 'from another model' 4 dipaco run other.yaml --from source
 run_to_end run dipaco run tiny.yaml --dir run
 check 'it tells its result again' [ "$status" = 0 ]
 
