@@ -4,7 +4,8 @@
  * void, in one batch. With --retrain the same batch brings older versions back. Else modules are
  * folded again, one after the other, each with a batch of its own; one that moves on meanwhile is
  * folded again from where it stands. A coordinator that ends in between has done a part: asking
- * again does the rest, for versions that hold nothing of it are let alone. */
+ * again does the rest, for versions that hold nothing of it are let alone. Where documents are
+ * routed anew meanwhile, the rest is done when that is over. */
 #include "coordinator/state.h"
 
 #include <stdio.h>
@@ -66,33 +67,37 @@ begin_job(struct dpc_server *server, enum dpc_refold_kind kind)
     server_start_job(server, job);
 }
 
-/* An outer step that merges what is revoked ends first: its version is folded again. Without room
- * it may never end, since no sweep makes any beside a revoke. */
-void
-server_go_on_revoke(struct dpc_server *server)
-{
-    struct dpc_revokes *revokes = &server->revokes;
-    struct dpc_error err;
-    if (!revokes->running || revokes->busy || !revokes->settled)
-        return;
-    if (revokes->module == dpc_core_topology(server->core)->modules_count)
-        end(server, DPC_OK, NULL);
-    else if (server_check_room(server, &err) != DPC_OK)
-        end(server, err.code, &err);
-    else if (!dpc_core_folds_tainted(server->core, revokes->module, revokes->tainted,
-                                     revokes->tainted_count))
-        begin_job(server, DPC_REFOLD_MODULE);
-}
-
 /* --- Telling the core. */
 
-/* False: the revoke has ended. */
+/* Only once the worker is barred: before that nothing has been done, and it is refused. Nor without
+ * room, since no sweep makes any beside a revoke. */
+static bool
+put_off(struct dpc_server *server)
+{
+    struct dpc_error err;
+    struct dpc_revokes *revokes = &server->revokes;
+    if (!revokes->barred || !server_has_room(server) ||
+        dpc_core_check_rollback(server->core, &err) != DPC_EBUSY)
+        return false;
+    if (!revokes->put_off)
+        dpc_log_info("revoke put off worker=%s phase=%s", revokes->name,
+                     dpc_phase_name(dpc_core_phase(server->core)->phase));
+    revokes->put_off = true;
+    return true;
+}
+
+/* False: the revoke has ended, or is put off. */
 static bool
 tell_core(struct dpc_server *server, struct dpc_event *event)
 {
     struct dpc_revokes *revokes = &server->revokes;
     struct dpc_error err;
+    if (put_off(server))
+        return false;
     int code = dpc_core_check_rollback(server->core, &err);
+    if (code != DPC_OK && revokes->barred)
+        code = dpc_error_prefix(&err, code, "the worker is barred, and %u modules are without it",
+                                revokes->rows_count);
     if (code == DPC_OK)
         code = server_check_room(server, &err);
     if (code != DPC_OK) {
@@ -141,15 +146,21 @@ take_tainted(struct dpc_revokes *revokes, struct dpc_refold_task *task)
     task->tainted = NULL;
 }
 
+static void
+tell_tainted(struct dpc_server *server)
+{
+    struct dpc_event event = {0};
+    if (tell_core(server, &event))
+        begin_job(server, DPC_REFOLD_FIND);
+}
+
 /* What is tainted is known, and that it can be taken out. Somebody may have gone on from it before
  * the worker was barred: so it is looked for again, until there is no more of it. */
 static void
 bar(struct dpc_server *server, struct dpc_refold_task *task)
 {
-    struct dpc_event event = {0};
     take_tainted(&server->revokes, task);
-    if (tell_core(server, &event))
-        begin_job(server, DPC_REFOLD_FIND);
+    tell_tainted(server);
 }
 
 static void
@@ -250,6 +261,29 @@ server_refolded(struct dpc_server *server, struct dpc_job *job)
         go_back(server, &job->refold);
     else
         bar(server, &job->refold);
+}
+
+/* An outer step that merges what is revoked ends first: its version is folded again. Without room
+ * it may never end, since no sweep makes any beside a revoke. */
+void
+server_go_on_revoke(struct dpc_server *server)
+{
+    struct dpc_revokes *revokes = &server->revokes;
+    struct dpc_error err;
+    if (!revokes->running || revokes->busy || (!revokes->settled && !revokes->put_off))
+        return;
+    if (revokes->put_off && put_off(server))
+        return;
+    revokes->put_off = false;
+    if (!revokes->settled)
+        tell_tainted(server);
+    else if (revokes->module == dpc_core_topology(server->core)->modules_count)
+        end(server, DPC_OK, NULL);
+    else if (server_check_room(server, &err) != DPC_OK)
+        end(server, err.code, &err);
+    else if (!dpc_core_folds_tainted(server->core, revokes->module, revokes->tainted,
+                                     revokes->tainted_count))
+        begin_job(server, DPC_REFOLD_MODULE);
 }
 
 /* --- Asking and telling. */

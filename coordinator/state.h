@@ -76,6 +76,7 @@ struct dpc_revokes {
     bool running, busy; /* with a job */
     bool barred;        /* the worker is, and what it handed in and was not merged is void */
     bool settled;       /* and nobody goes on from it any more */
+    bool put_off;       /* what is to be told to the core waits until modules are trained again */
     bool retrain;
     uint8_t worker[DPC_WORKER_KEY_BYTES];
     char name[DPC_NAME_MAX]; /* its own */

@@ -13,6 +13,12 @@ static const char yaml[] = SMALL_2X2 "routing: {prefix: 8}\n"
                                      "inner: {steps: 4, batch: 2}\n"
                                      "warm_start: {steps: 8}\n";
 
+static const char phases_yaml[] = SMALL_2X2 "routing: {prefix: 8, phases: 1}\n"
+                                            "inner: {steps: 4, batch: 2}\n"
+                                            "outer: {rounds: 4}\n"
+                                            "baseline: {dense: false}\n"
+                                            "warm_start: {steps: 8}\n";
+
 struct bench {
     struct driver driver;
     struct dpc_server *server;
@@ -27,10 +33,10 @@ do_nothing(void *job)
 }
 
 static void
-bench_init(struct bench *bench)
+bench_init_with(struct bench *bench, const char *text)
 {
     memset(bench, 0, sizeof *bench);
-    driver_start_with_store(&bench->driver, yaml, scratch_make(bench->folder));
+    driver_start_with_store(&bench->driver, text, scratch_make(bench->folder));
     struct dpc_server *server = dpc_alloc(1, sizeof *server);
     bench->server = server;
     server->experiment = bench->driver.experiment;
@@ -38,6 +44,12 @@ bench_init(struct bench *bench)
     server->core = bench->driver.core;
     dpc_actions_init(&server->actions);
     server->executor = dpc_executor_create(1, do_nothing, dpc_job_drop);
+}
+
+static void
+bench_init(struct bench *bench)
+{
+    bench_init_with(bench, yaml);
 }
 
 static void
@@ -110,6 +122,50 @@ a_revoke_ends_where_outer_steps_wait_for_room(void)
     bench_done(&bench);
 }
 
+static void
+reach(struct driver *driver, enum dpc_phase phase)
+{
+    for (int i = 0; i < 1000 && driver_phase(driver) != phase; i++) {
+        const struct dpc_msg *reply = driver_ask(driver, 0);
+        CU_ASSERT_EQUAL_FATAL(reply->type, DPC_MSG_LEASE);
+        struct dpc_msg_lease lease = reply->lease;
+        driver_submit(driver, 0, &lease);
+    }
+    CU_ASSERT_EQUAL_FATAL(driver_phase(driver), phase);
+}
+
+/* It left the worker barred, and modules as they were. With room alone: no sweep makes any. */
+static void
+a_revoke_outlasts_new_routes(void)
+{
+    for (int settled = 0; settled < 2; settled++) {
+        struct bench bench;
+        struct dpc_error err;
+        bench_init_with(&bench, phases_yaml);
+        struct dpc_server *server = bench.server;
+        driver_hello(&bench.driver, 0, (struct dpc_token){0});
+        reach(&bench.driver, DPC_PHASE_TRAIN);
+        reach(&bench.driver, DPC_PHASE_SCORE);
+        CU_ASSERT_EQUAL(dpc_core_check_rollback(server->core, &err), DPC_EBUSY);
+        server->revokes = (struct dpc_revokes){.running = true, .settled = settled, .barred = true};
+        struct dpc_job *job = dpc_job_create(DPC_JOB_REFOLD, &server->world);
+        job->refold.kind = settled ? DPC_REFOLD_MODULE : DPC_REFOLD_FIND;
+        job->refold.touched = true;
+        job->refold.tainted_count = !settled;
+        job->refold.tainted = dpc_alloc(1, sizeof *job->refold.tainted);
+        job->refold.refolded.version.parent = dpc_core_module(server->core, 0)->version;
+        server_refolded(server, job);
+        dpc_job_drop(job);
+        server_go_on_revoke(server);
+        CU_ASSERT_TRUE(server->revokes.running && !server->revokes.busy);
+        reach(&bench.driver, DPC_PHASE_TRAIN);
+        server_go_on_revoke(server);
+        CU_ASSERT_TRUE(server->revokes.running && server->revokes.busy);
+        server_drop_revoke(server);
+        bench_done(&bench);
+    }
+}
+
 /* A disk that is read as empty while the first sweep is under way would raise an alarm. */
 static void
 what_a_sweep_left_is_told_when_one_has_ended(void)
@@ -136,6 +192,7 @@ what_a_sweep_left_is_told_when_one_has_ended(void)
 }
 
 static const struct dpc_test tests[] = {
+    {"a revoke outlasts new routes", a_revoke_outlasts_new_routes},
     {"what a sweep left is told when one has ended", what_a_sweep_left_is_told_when_one_has_ended},
     {"a revoke ends where outer steps wait for room",
      a_revoke_ends_where_outer_steps_wait_for_room},
