@@ -17,19 +17,20 @@
 
 enum { WAIT_MS = 20, LAST_LINES = 8, ROUND_DIGITS_MAX = 9 };
 
-/* "DIR@ROUND" in two; a name without a round behind its last @ is one. */
+/* "DIR@ROUND" in two; a name without a round behind its last @ is one, and so is that of a folder
+ * where there is no DIR. */
 struct place {
     char folder[DPC_PATH_MAX];
     const char *round; /* digits, or "warm"; NULL: the newest */
 };
 
-/* Is there nothing of that name, but of what stands before the @? */
+/* Is there anything of the name that stands before the @? */
 static bool
-is_run_before(const char *text, const char *at)
+is_there_before(const char *text, const char *at)
 {
     char folder[DPC_PATH_MAX];
     return snprintf(folder, sizeof folder, "%.*s", (int)(at - text), text) < (int)sizeof folder &&
-           !dpc_vfs_exists(&dpc_vfs_posix, text) && dpc_vfs_exists(&dpc_vfs_posix, folder);
+           dpc_vfs_exists(&dpc_vfs_posix, folder);
 }
 
 static int
@@ -38,8 +39,10 @@ split(const char *text, struct place *ret_place, struct dpc_error *err)
     const char *at = strrchr(text, '@');
     bool round = at && at[1] &&
                  (!at[1 + strspn(at + 1, "0123456789")] || strcmp(at + 1, DPC_ORIGIN_WARM) == 0);
+    bool whole = dpc_vfs_exists(&dpc_vfs_posix, text), before = at && is_there_before(text, at);
+    round &= !whole || before; /* else it is the folder's own name */
     size_t len = round ? (size_t)(at - text) : strlen(text);
-    if (at && at[1] && !round && is_run_before(text, at))
+    if (at && at[1] && !round && !whole && before)
         return dpc_error_set(
             err, DPC_EINVAL,
             "--from takes DIR@ROUND or DIR@warm: behind the @ of \"%.200s\" stands "

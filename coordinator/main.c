@@ -131,6 +131,8 @@ check_options(const struct dpc_server_options *options, const struct making *mak
         return -1;
     if (!options->folder || !options->experiment_file)
         return refuse_usage(options->folder ? "--experiment is missing" : "--dir is missing", "");
+    if (!*options->folder)
+        return refuse_usage("--dir takes a folder, not ", "\"\"");
     return -1;
 }
 

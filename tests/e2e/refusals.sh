@@ -55,6 +55,12 @@ fresh_is_refused 'from a round that is not there' 1 dipaco run tiny.yaml --from 
 check 'and told why' grep -q '77' refused.err
 make_experiment other.yaml 's/steps: 20,/steps: 600,/' 's/dim: 16/dim: 32/'
 fresh_is_refused 'from another model' 4 dipaco run other.yaml --from source
+mv source x@3
+fresh_is_refused 'from another model in x@3' 4 dipaco run other.yaml --from x@3
+for command in 'dipaco run tiny.yaml' 'dipaco-coordinator --experiment tiny.yaml'; do
+    run_to_end nowhere $command --dir ''
+    check "no folder is refused: $command" grep -q -e '--dir takes a folder, not ""' nowhere.err
+done
 run_to_end run dipaco run tiny.yaml --dir run
 check 'it tells its result again' [ "$status" = 0 ]
 
