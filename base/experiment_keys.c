@@ -649,7 +649,8 @@ static const struct dpc_key rows[] = {
      .range = {.min = 0, .max = 1, .min_open = true},
      .unit = "times the weight",
      .may_change = DPC_CHANGE_FORK | DPC_CHANGE_WARM,
-     .doc = "Weight of a delta that came a round late"},
+     .doc = "Weight of a delta that came a round late, beside those in time; where a module has "
+            "none of these, late ones share its step as they would have in time"},
 
     {.path = "transfer.upload",
      .type = DPC_KEY_ENUM,

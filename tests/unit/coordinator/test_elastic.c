@@ -584,6 +584,7 @@ documents_are_scored_when_all_outer_steps_are_made(void)
     driver.hold_folds = false;
     CU_ASSERT_EQUAL(round_of(&driver, LOWER_0), 2);
     CU_ASSERT_EQUAL(merged(&driver, LOWER_0, 2).entries[0].late, 1);
+    CU_ASSERT_EQUAL(merged(&driver, LOWER_0, 2).entries[0].weight, 1); /* a discount of nothing */
     do_all(&driver, 2, DPC_PHASE_TRAIN);
     CU_ASSERT_EQUAL(driver_phase(&driver), DPC_PHASE_SCORE);
     do_all(&driver, 2, DPC_PHASE_SCORE);
