@@ -8,6 +8,7 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -284,6 +285,40 @@ a_full_disk_is_told_and_loses_nothing(void)
     scratch_remove(folder);
 }
 
+/* From some write on all fail, in all files; the error is told and the process ends by itself. */
+static void
+child_lose_the_disk(bool opened)
+{
+    struct rlimit none = {0};
+    struct dpc_store *store = opened ? child_open() : NULL;
+    struct dpc_hash head = {0}, hash;
+    struct dpc_error err;
+    if (opened)
+        child_commit(store, 0, &head);
+    (void)signal(SIGXFSZ, SIG_IGN);
+    if (setrlimit(RLIMIT_FSIZE, &none) != 0)
+        _exit(9);
+    int code = opened ? dpc_store_blob_put(store, "1", 1, &hash, &err)
+                      : dpc_store_open(folder, DPC_KV_READ_WRITE, &store, &err);
+    dpc_store_close(store);
+    _exit(code == DPC_EIO && strstr(err.text, "check that disk") ? 0 : 1);
+}
+
+/* RocksDB's own log stands on that disk, too. */
+static void
+a_failing_disk_ends_with_an_error(void)
+{
+    scratch_make(folder);
+    for (int opened = 1; opened >= 0; opened--) {
+        pid_t child = fork();
+        CU_ASSERT_FATAL(child >= 0);
+        if (child == 0)
+            child_lose_the_disk(opened);
+        CU_ASSERT_EQUAL(status_of(child), 0);
+    }
+    scratch_remove(folder);
+}
+
 /* Another process is named by its number. */
 static void
 the_process_that_holds_the_store_is_named(void)
@@ -323,6 +358,7 @@ static const struct dpc_test tests[] = {
     {"acknowledged batches survive kill -9", acknowledged_batches_survive_kill_9},
     {"a store half made is made again", a_store_half_made_is_made_again},
     {"a full disk is told and loses nothing", a_full_disk_is_told_and_loses_nothing},
+    {"a failing disk ends with an error", a_failing_disk_ends_with_an_error},
     {"the process that holds the store is named", the_process_that_holds_the_store_is_named},
 };
 DPC_TEST_MAIN("storage/db store crash", tests)
