@@ -93,8 +93,8 @@ struct dpc_store_draft *dpc_store_draft_destroy(struct dpc_store_draft *draft);
 int dpc_store_blob_adopt(struct dpc_store *to, struct dpc_store *from, const struct dpc_hash *hash,
                          struct dpc_error *err) DPC_MUST_CHECK;
 
-/* --- Sweeping. A blob is touched when it is put, grows, or its size is asked: then a commit may
- * soon name it. */
+/* --- Sweeping. A blob is touched when it is put, grows, or its size is asked and it is here: then
+ * a commit may soon name it. */
 
 /* Touches since the store was opened. */
 uint64_t dpc_store_touches(struct dpc_store *store);

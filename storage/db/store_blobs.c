@@ -47,12 +47,11 @@ dpc_store_blob_put(struct dpc_store *store, const void *bytes, size_t len,
     return code;
 }
 
-int
-dpc_store_blob_size(struct dpc_store *store, const struct dpc_hash *hash, uint64_t *ret_bytes)
+static int
+find_size(struct dpc_store *store, const struct dpc_hash *hash, uint64_t *ret_bytes)
 {
     uint8_t *bytes;
     size_t len;
-    dpc_touched_add(store->touched, hash);
     int code = get_inline(store, hash, &bytes, &len, NULL);
     if (code == DPC_ENOTFOUND)
         return dpc_blobs_size(store->blobs, hash, ret_bytes);
@@ -61,6 +60,20 @@ dpc_store_blob_size(struct dpc_store *store, const struct dpc_hash *hash, uint64
         *ret_bytes = len;
     }
     return code;
+}
+
+/* Peers may ask for anything, and of what is not here nothing must be remembered. What is here is
+ * looked for again once it is touched: a sweep may have been faster. */
+int
+dpc_store_blob_size(struct dpc_store *store, const struct dpc_hash *hash, uint64_t *ret_bytes)
+{
+    if (!dpc_touched_again(store->touched, hash)) {
+        int code = find_size(store, hash, ret_bytes);
+        if (code == DPC_ENOTFOUND)
+            return code;
+        dpc_touched_add(store->touched, hash);
+    }
+    return find_size(store, hash, ret_bytes);
 }
 
 int
@@ -133,7 +146,11 @@ dpc_store_blob_verify(struct dpc_store *store, const struct dpc_hash *hash, uint
 uint64_t
 dpc_store_blob_partial(struct dpc_store *store, const struct dpc_hash *hash)
 {
-    dpc_touched_add(store->touched, hash);
+    if (!dpc_touched_again(store->touched, hash)) { /* likewise */
+        if (dpc_blobs_partial(store->blobs, hash) == 0)
+            return 0;
+        dpc_touched_add(store->touched, hash);
+    }
     return dpc_blobs_partial(store->blobs, hash);
 }
 

@@ -88,6 +88,18 @@ dpc_touched_add(struct dpc_touched *touched, const struct dpc_hash *hash)
     dpc_touched_unlock(touched);
 }
 
+bool
+dpc_touched_again(struct dpc_touched *touched, const struct dpc_hash *hash)
+{
+    dpc_touched_lock(touched);
+    struct entry *entry = find(touched, hash);
+    bool known = entry->at > 0;
+    if (known)
+        entry->at = ++touched->touches;
+    dpc_touched_unlock(touched);
+    return known;
+}
+
 uint64_t
 dpc_touched_count(struct dpc_touched *touched)
 {

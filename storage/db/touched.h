@@ -5,7 +5,8 @@
  * however little the records say about it now.
  *
  * Owns: its table, in memory: a new process has touched nothing. Threads: any.
- * Limits: one entry a blob, until it is forgotten.
+ * Limits: one entry a blob, until it is forgotten; those that are not here are not to be added for
+ * the asking.
  */
 #ifndef DPC_STORAGE_DB_TOUCHED_H
 #define DPC_STORAGE_DB_TOUCHED_H
@@ -23,6 +24,8 @@ struct dpc_touched *dpc_touched_destroy(struct dpc_touched *touched);
 
 /* Before the blob is looked for or written, so that it is there or seen to be missing. */
 void dpc_touched_add(struct dpc_touched *touched, const struct dpc_hash *hash);
+/* The same for one that is not forgotten; false: it is, and nothing was done. */
+bool dpc_touched_again(struct dpc_touched *touched, const struct dpc_hash *hash);
 /* Touches so far. */
 uint64_t dpc_touched_count(struct dpc_touched *touched);
 

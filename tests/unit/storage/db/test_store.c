@@ -486,6 +486,32 @@ a_sweep_spares_what_was_touched_behind_its_horizon(void)
     tear_down();
 }
 
+/* Of names that a peer makes up the store remembers nothing. What is under way is spared as before.
+ */
+static void
+what_is_not_here_is_not_touched(void)
+{
+    struct dpc_hash made_up = {{0}}, hash, none[2] = {{{1}}, {{1}}};
+    struct dpc_swept swept;
+    uint64_t size;
+    set_up();
+    uint64_t before = dpc_store_touches(store);
+    for (uint32_t i = 1; i < 1000; i++) {
+        memcpy(made_up.bytes, &i, sizeof i);
+        CU_ASSERT_EQUAL(dpc_store_blob_size(store, &made_up, &size), DPC_ENOTFOUND);
+        CU_ASSERT_EQUAL(dpc_store_blob_partial(store, &made_up), 0);
+    }
+    CU_ASSERT_EQUAL(dpc_store_touches(store), before);
+    dpc_hash_of(bytes, 40, &hash);
+    CU_ASSERT_EQUAL(dpc_store_blob_append(store, &hash, 0, bytes, 35, &err), DPC_OK);
+    uint64_t horizon = dpc_store_touches(store);
+    CU_ASSERT_EQUAL(dpc_store_blob_partial(store, &hash), 35);
+    CU_ASSERT_EQUAL(dpc_store_sweep(store, horizon, keep_one, none, &swept, &err), DPC_OK);
+    CU_ASSERT_EQUAL(swept.partials, 0);
+    CU_ASSERT_EQUAL(dpc_store_blob_partial(store, &hash), 35);
+    tear_down();
+}
+
 static void
 a_sweep_spares_drafts_and_what_they_become(void)
 {
@@ -763,6 +789,7 @@ static const struct dpc_test tests[] = {
     {"a sweep removes what nobody keeps", a_sweep_removes_what_nobody_keeps},
     {"a sweep spares what was touched behind its horizon",
      a_sweep_spares_what_was_touched_behind_its_horizon},
+    {"what is not here is not touched", what_is_not_here_is_not_touched},
     {"a sweep spares drafts and what they become", a_sweep_spares_drafts_and_what_they_become},
     {"a sweep takes any number of blobs", a_sweep_takes_any_number_of_blobs},
     {"a short disk is refused before a write begins",
