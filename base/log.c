@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -47,11 +48,24 @@ dpc_log_level_parse(const char *text, enum dpc_log_level *ret_level)
     return false;
 }
 
+/* Whether the journal reads standard error. A service hands the variable down to all that is
+ * started below it, whose lines may go to files and terminals: it names the stream that is meant.
+ */
+static bool
+journal_reads(void)
+{
+    unsigned long long device, inode;
+    struct stat facts;
+    const char *stream = getenv("JOURNAL_STREAM");
+    return stream && sscanf(stream, "%llu:%llu", &device, &inode) == 2 &&
+           fstat(STDERR_FILENO, &facts) == 0 && facts.st_dev == device && facts.st_ino == inode;
+}
+
 /* Wall time for a person's eye only; nothing decides by it. */
 static size_t
 write_head(char *line, size_t size, enum dpc_log_level level)
 {
-    if (getenv("JOURNAL_STREAM"))
+    if (journal_reads())
         return (size_t)snprintf(line, size, "<%d>", (int)level);
     struct timespec now;
     struct tm local;

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Log lines: `message key=value ...`, one a line, on standard error. Under systemd (JOURNAL_STREAM is
- * set) lines start with a `<N>` priority instead of a time.
+ * Log lines: `message key=value ...`, one a line, on standard error. Where the journal reads that
+ * (JOURNAL_STREAM names it) lines start with a `<N>` priority instead of a time.
  *
  * Owns: the level. Threads: any; one line is one write.
  * Limits: DPC_LOG_LINE_MAX bytes a line. Not here: progress for people (cli/).
- * Libraries log at DEBUG only. Keys and tokens are never logged. What a peer can trigger goes through
- * a `struct dpc_log_limit`.
+ * Libraries log at DEBUG only. Keys and tokens are never logged. What a peer can trigger goes
+ * through a `struct dpc_log_limit`.
  */
 #ifndef DPC_BASE_LOG_H
 #define DPC_BASE_LOG_H

@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/limits.h"
@@ -14,6 +15,20 @@ log_one(enum dpc_log_level level, const char *text)
     dpc_log(level, "%s", text);
 }
 
+/* As a service manager says that the journal reads this descriptor. */
+static void
+name_stream(int fd)
+{
+    char name[64];
+    struct stat facts;
+    CU_ASSERT_EQUAL_FATAL(fstat(fd, &facts), 0);
+    (void)snprintf(name, sizeof name, "%llu:%llu", (unsigned long long)facts.st_dev,
+                   (unsigned long long)facts.st_ino);
+    setenv("JOURNAL_STREAM", name, 1);
+}
+
+static bool to_journal;
+
 /* What is written to standard error while one line is logged. */
 static size_t
 capture(enum dpc_log_level level, const char *text, char *ret_line, size_t size)
@@ -22,6 +37,8 @@ capture(enum dpc_log_level level, const char *text, char *ret_line, size_t size)
     CU_ASSERT_EQUAL_FATAL(pipe(ends), 0);
     int saved = dup(STDERR_FILENO);
     dup2(ends[1], STDERR_FILENO);
+    if (to_journal)
+        name_stream(ends[1]);
     log_one(level, text);
     dup2(saved, STDERR_FILENO);
     close(saved);
@@ -53,9 +70,25 @@ static void
 the_journal_gets_priorities(void)
 {
     char line[256];
-    setenv("JOURNAL_STREAM", "8:1", 1);
+    to_journal = true;
     capture(DPC_LOG_ERROR, "broken", line, sizeof line);
+    to_journal = false;
     CU_ASSERT_STRING_EQUAL(line, "<3>broken\n");
+    unsetenv("JOURNAL_STREAM");
+}
+
+/* As of a program that a service starts with its lines in a file. */
+static void
+another_stream_of_the_journal_is_not_ours(void)
+{
+    static const char *const streams[] = {"8:1", "", "journal"};
+    char line[256];
+    dpc_log_set_name("test");
+    for (size_t i = 0; i < sizeof streams / sizeof *streams; i++) {
+        setenv("JOURNAL_STREAM", streams[i], 1);
+        capture(DPC_LOG_ERROR, "broken", line, sizeof line);
+        CU_ASSERT_PTR_NOT_NULL(strstr(line, " test: error: broken\n"));
+    }
     unsetenv("JOURNAL_STREAM");
 }
 
@@ -106,6 +139,7 @@ a_limit_gives_a_burst_then_one_a_period(void)
 static const struct dpc_test tests[] = {
     {"levels filter", levels_filter},
     {"the journal gets priorities", the_journal_gets_priorities},
+    {"another stream of the journal is not ours", another_stream_of_the_journal_is_not_ours},
     {"long lines are cut and stay one line", long_lines_are_cut_and_stay_one_line},
     {"level names are known", level_names_are_known},
     {"a limit: a burst, then one a period", a_limit_gives_a_burst_then_one_a_period},
