@@ -266,7 +266,8 @@ list_workers(struct listing *listing)
         dpc_json_set_text(row, "barred", server_standing_name(worker->standing));
         dpc_json_set_bool(row, "drained", worker->drained != 0);
         dpc_json_set_bool(row, "connected", connected);
-        dpc_json_set_integer(row, "silent_ms", silent_ms);
+        if (silent_ms >= 0)
+            dpc_json_set_integer(row, "silent_ms", silent_ms);
         dpc_json_set_bool(row, "copied",
                           dpc_core_is_copied(listing->core, worker->key, listing->now_ms));
         set_leases(listing, row, worker->key);

@@ -803,7 +803,7 @@ dpc_core_worker_at(const struct dpc_core *core, uint32_t index, int64_t now_ms,
 {
     assert(index < core->workers_count);
     const struct core_worker *worker = &core->workers[index];
-    *ret_silent_ms = now_ms - worker->heard_ms;
+    *ret_silent_ms = worker->heard ? now_ms - worker->heard_ms : -1;
     *ret_connected = core_is_there(core, worker, now_ms);
     return &worker->record;
 }

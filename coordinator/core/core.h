@@ -370,6 +370,7 @@ bool dpc_core_is_silent(const struct dpc_core *core, int64_t silent_ms);
 uint32_t dpc_core_workers_count(const struct dpc_core *core);
 /* What gates and audits found about the worker at that place. */
 const struct dpc_conduct_record *dpc_core_conduct_at(const struct dpc_core *core, uint32_t index);
+/* `*ret_silent_ms`: since it was heard of; -1: it was not since the core began. */
 const struct dpc_worker_record *dpc_core_worker_at(const struct dpc_core *core, uint32_t index,
                                                    int64_t now_ms, int64_t *ret_silent_ms,
                                                    bool *ret_connected);

@@ -151,6 +151,7 @@ struct core_worker {
     struct dpc_worker_record record;
     struct dpc_conduct_record conduct; /* on disk once there is anything to tell */
     int64_t heard_ms;
+    bool heard; /* since the start */
     bool connected;
     double tokens_per_s;
     char numeric_class[DPC_NAME_MAX]; /* of its last hello; "": none since the start */

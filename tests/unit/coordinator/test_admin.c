@@ -163,9 +163,39 @@ modules_that_wait_for_many_come_in_pages(void)
     driver_stop(&driver);
 }
 
+/* For how long worker 0 is told to have been silent; -1: nobody knows. */
+static int64_t
+told_silent(struct driver *driver)
+{
+    char place[DPC_NAME_MAX] = "";
+    struct dpc_server *server = make_server(driver);
+    struct dpc_json *root = turn_page(server, "workers", place);
+    const struct dpc_json *row = dpc_json_at(dpc_json_get(root, "workers"), 0);
+    CU_ASSERT_PTR_NOT_NULL(row);
+    int64_t silent_ms = dpc_json_integer(dpc_json_get(row, "silent_ms"), -1);
+    dpc_json_destroy(root);
+    dpc_free(server);
+    return silent_ms;
+}
+
+/* It once was for as long as the machine had been up. */
+static void
+a_restart_knows_of_no_silence(void)
+{
+    struct driver driver = {0};
+    driver_start_training(&driver, small);
+    CU_ASSERT(told_silent(&driver) >= 0);
+    driver_crash(&driver);
+    CU_ASSERT_EQUAL(told_silent(&driver), -1);
+    (void)driver_hello(&driver, 0, (struct dpc_token){0});
+    CU_ASSERT(told_silent(&driver) >= 0);
+    driver_stop(&driver);
+}
+
 static const struct dpc_test tests[] = {
     {"a ledger comes in pages", a_ledger_comes_in_pages},
     {"modules that wait for many come in pages", modules_that_wait_for_many_come_in_pages},
+    {"a restart knows of no silence", a_restart_knows_of_no_silence},
 };
 
 DPC_TEST_MAIN("coordinator/admin", tests)
