@@ -57,6 +57,11 @@ int dpc_fork_make(const char *from, uint32_t round, const char *experiment_file,
 int dpc_fork_tell_origin(struct dpc_kv *kv, struct dpc_json *root,
                          struct dpc_error *err) DPC_MUST_CHECK;
 
+/* Tokens that the store's warm start read, all its replicas together: in a fork, whose batches may
+ * be others, with those of its source. */
+int dpc_fork_warm_tokens(struct dpc_kv *kv, const struct dpc_experiment *experiment,
+                         uint64_t *ret_tokens, struct dpc_error *err) DPC_MUST_CHECK;
+
 /* --- Its parts, over seams, for tests. */
 
 /* What is forked: records, and which blobs are there. */

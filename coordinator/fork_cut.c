@@ -529,6 +529,8 @@ fork_cut_find(struct fork_cut *cut, uint32_t round, struct dpc_error *err)
     if (code == DPC_OK)
         code = load_phase(cut, err);
     if (code == DPC_OK)
+        code = dpc_fork_warm_tokens(cut->source->kv, cut->old, &cut->warm_tokens, err);
+    if (code == DPC_OK)
         code = load_tables(cut, err);
     if (code == DPC_OK)
         code = choose_round(cut, round, err);

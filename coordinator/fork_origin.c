@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Where a run comes from, for whoever reads its report or asks for its status. */
+ * Where a run comes from, for whoever reads its report or asks for its status, and what it was
+ * given on its way. */
 #include "coordinator/fork.h"
 
 #include <inttypes.h>
@@ -32,5 +33,20 @@ dpc_fork_tell_origin(struct dpc_kv *kv, struct dpc_json *root, struct dpc_error 
     if (last.origin.warm_start)
         dpc_json_set_bool(origin, "warm_start", true);
     dpc_json_set(root, "from", origin);
+    return DPC_OK;
+}
+
+int
+dpc_fork_warm_tokens(struct dpc_kv *kv, const struct dpc_experiment *experiment,
+                     uint64_t *ret_tokens, struct dpc_error *err)
+{
+    struct last last = {0};
+    int code = dpc_scan_origins(kv, keep_last, &last, err);
+    if (code != DPC_OK)
+        return code;
+    *ret_tokens = last.origin.warm_tokens;
+    if (*ret_tokens == 0)
+        *ret_tokens = dpc_experiment_warm_steps(experiment) * experiment->inner.batch *
+                      experiment->model.context;
     return DPC_OK;
 }

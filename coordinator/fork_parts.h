@@ -36,6 +36,7 @@ struct fork_cut {
     uint64_t incarnation;
     struct dpc_phase_record phase;       /* of the source */
     uint32_t origins_count;              /* forks behind the source */
+    uint64_t warm_tokens;                /* that the warm start read */
     uint32_t *newest;                    /* round of each module in the source */
     struct dpc_version_record *versions; /* of each module at the cut */
     bool *found;                         /* likewise */

@@ -136,6 +136,7 @@ put_own_origin(struct writer *writer)
         .momentum = cut->old->outer.momentum,
         .rescale = cut->old->outer.rescale,
         .warm_start = cut->warm,
+        .warm_tokens = cut->warm_tokens,
     };
     dpc_put_origin(&writer->batch, &origin);
 }

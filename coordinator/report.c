@@ -40,6 +40,7 @@ struct report {
     const struct dpc_world *world;
     const struct dpc_phase_record *phase;
     uint32_t dense;       /* path */
+    uint64_t warm_tokens; /* that the warm start read */
     struct sums *paths;   /* [paths_count] */
     struct curve *curves; /* [paths_count]; contributions come by (round, module, path) */
     struct dpc_path_record *records;   /* [paths_count] */
@@ -155,6 +156,9 @@ gather(struct report *report)
     if (code == DPC_OK)
         code = dpc_scan_modules(kv, gather_module, report, report->err);
     if (code == DPC_OK)
+        code =
+            dpc_fork_warm_tokens(kv, report->world->experiment, &report->warm_tokens, report->err);
+    if (code == DPC_OK)
         code = dpc_report_routing_load(kv, report->world->topology, &report->routing, report->err);
     if (code == DPC_OK)
         code = dpc_report_best_load(kv, report->world->topology, report->world->experiment,
@@ -237,8 +241,7 @@ dipaco_row(const struct report *report)
     const struct dpc_topology *topology = report->world->topology;
     const struct dpc_experiment *experiment = report->world->experiment;
     struct row row = {.name = "dipaco"};
-    row.tokens =
-        dpc_experiment_warm_steps(experiment) * experiment->inner.batch * experiment->model.context;
+    row.tokens = report->warm_tokens;
     for (uint32_t path = 0; path < topology->routed_paths; path++) {
         add_sums(&row.sums, &report->paths[path]);
         row.steps = larger(row.steps, report->records[path].steps_done);

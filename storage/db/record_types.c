@@ -79,7 +79,8 @@ const struct dpc_record_type dpc_type_experiment = {
 
 #define F(member) DPC_FIELD(struct dpc_origin_record, member)
 static const struct dpc_field origin_fields[] = {
-    F(number), F(round), F(incarnation), F(lr), F(momentum), F(rescale), F(warm_start),
+    F(number),   F(round),   F(incarnation), F(lr),
+    F(momentum), F(rescale), F(warm_start),  F(warm_tokens),
 };
 #undef F
 
@@ -92,11 +93,12 @@ origin_key(struct dpc_key *key, const void *record)
 const struct dpc_record_type dpc_type_origin = {
     .name = "origin",
     .letter = LETTER_ORIGIN,
-    .format = 2,
+    .format = 3,
     .family = DPC_KV_HISTORY,
     .fields = origin_fields,
     .fields_count = COUNT(origin_fields),
-    .fields_count_format_1 = COUNT(origin_fields) - 1, /* without `warm_start` */
+    .fields_count_format_1 = COUNT(origin_fields) - 2, /* without `warm_start` */
+    .fields_count_format_2 = COUNT(origin_fields) - 1, /* without `warm_tokens` */
     .bytes = sizeof(struct dpc_origin_record),
     .key = origin_key,
 };

@@ -74,6 +74,9 @@ struct dpc_origin_record {
     double lr, momentum;
     uint32_t rescale;    /* enum dpc_outer_rescale */
     uint32_t warm_start; /* 1: the warm start alone was taken; 0 before format 2 */
+    /* That the warm start read, all its replicas together, whose batches may have been others than
+     * those of the present experiment; 0 before format 3. */
+    uint64_t warm_tokens;
 };
 
 /* Current version of a module. `version` counts its versions; 0 is where training began. Most are

@@ -625,6 +625,42 @@ more_rounds_may_follow(void)
     driver_stop(&source);
 }
 
+static uint64_t
+warm_tokens(struct driver *driver)
+{
+    uint64_t tokens = 0;
+    struct dpc_error err;
+    CU_ASSERT_EQUAL(dpc_fork_warm_tokens(driver->kv, &driver->experiment, &tokens, &err), DPC_OK);
+    return tokens;
+}
+
+/* Batches of its own change nothing of what the warm start has read, nor do those of its forks. */
+static void
+tokens_of_the_warm_start_are_kept(void)
+{
+    static const char other[] = SMALL_2X2 "inner: {steps: 4, batch: 6}\n"
+                                          "warm_start: {steps: 8, replicas: 2}\n"
+                                          "keep_rounds: 2\n"
+                                          "outer: {rounds: 6}\n" ROUTING;
+    struct driver source;
+    struct fork one, two;
+    start(&source, yaml);
+    run_to(&source, 4);
+    uint64_t tokens = warm_tokens(&source);
+    CU_ASSERT_EQUAL(tokens, 2 * 8 * 2 * source.experiment.model.context);
+    CU_ASSERT_EQUAL_FATAL(make(&source, 4, other, &one), DPC_OK);
+    CU_ASSERT_EQUAL(warm_tokens(&one.driver), tokens);
+    run_to(&one.driver, 5);
+    CU_ASSERT_EQUAL_FATAL(make(&one.driver, 5, other, &two), DPC_OK);
+    CU_ASSERT_EQUAL(warm_tokens(&two.driver), tokens);
+    drop(&two);
+    CU_ASSERT_EQUAL_FATAL(make(&one.driver, DPC_FORK_WARM, other, &two), DPC_OK);
+    CU_ASSERT_EQUAL(warm_tokens(&two.driver), tokens);
+    drop(&two);
+    drop(&one);
+    driver_stop(&source);
+}
+
 static void
 check_refused(struct driver *source, uint32_t round, const char *text, int code, const char *words)
 {
@@ -872,6 +908,7 @@ static const struct dpc_test tests[] = {
     {"what a fork brings back is told", what_a_fork_brings_back_is_told},
     {"who is drained stays so", who_is_drained_stays_so},
     {"more rounds may follow", more_rounds_may_follow},
+    {"tokens of the warm start are kept", tokens_of_the_warm_start_are_kept},
     {"what cannot be had is refused", what_cannot_be_had_is_refused},
     {"rounds before documents were routed anew are refused",
      rounds_before_documents_were_routed_anew_are_refused},

@@ -199,9 +199,47 @@ the_path_that_trained_most_tells_the_steps(void)
     end(&rig);
 }
 
+/* The row of a model in report.json. */
+static int64_t
+told_tokens(struct rig *rig, const char *name)
+{
+    struct dpc_json *root;
+    int64_t tokens = -1;
+    char *text = load(rig, "report.json");
+    CU_ASSERT_EQUAL_FATAL(dpc_json_parse(text, strlen(text), &root, &rig->err), DPC_OK);
+    const struct dpc_json *rows = dpc_json_get(root, "rows");
+    for (size_t i = 0; i < dpc_json_count(rows); i++) {
+        const struct dpc_json *row = dpc_json_at(rows, i);
+        if (strcmp(dpc_json_text(dpc_json_get(row, "name"), ""), name) == 0)
+            tokens = dpc_json_integer(dpc_json_get(row, "tokens"), -1);
+    }
+    dpc_json_destroy(root);
+    dpc_free(text);
+    return tokens;
+}
+
+/* A fork with other batches once counted those of its source's warm start as its own. */
+static void
+tokens_of_a_warm_start_are_those_that_it_read(void)
+{
+    struct rig rig;
+    begin(&rig);
+    put_sampled_run(&rig);
+    write_report(&rig);
+    CU_ASSERT_EQUAL(told_tokens(&rig, "dipaco"),
+                    100 * rig.experiment.inner.batch * rig.experiment.model.context);
+    dpc_kv_batch_reset(&rig.batch);
+    dpc_put_origin(&rig.batch, &(struct dpc_origin_record){.round = 1, .warm_tokens = 4711});
+    write_report(&rig);
+    CU_ASSERT_EQUAL(told_tokens(&rig, "dipaco"), 4711);
+    end(&rig);
+}
+
 static const struct dpc_test tests[] = {
     {"the mean is of the paths that trained in a round",
      the_mean_is_of_the_paths_that_trained_in_a_round},
     {"the path that trained most tells the steps", the_path_that_trained_most_tells_the_steps},
+    {"tokens of a warm start are those that it read",
+     tokens_of_a_warm_start_are_those_that_it_read},
 };
 DPC_TEST_MAIN("coordinator/report", tests)
