@@ -338,6 +338,13 @@ dpc_run_folder_claim(const struct dpc_run_folder *folder, const struct dpc_exper
     return rc;
 }
 
+int
+dpc_run_folder_unclaim(const struct dpc_run_folder *folder, struct dpc_error *err)
+{
+    int rc = dpc_run_folder_clear_store(folder, err); /* first: another experiment would trip */
+    return rc == DPC_OK ? remove_tree(folder, "experiment.yaml", err) : rc;
+}
+
 /* --- Folders and keys. */
 
 static int

@@ -55,6 +55,10 @@ int dpc_run_folder_claim(const struct dpc_run_folder *folder,
                          const struct dpc_experiment *experiment, struct dpc_buf *ret_changes,
                          struct dpc_error *err) DPC_MUST_CHECK;
 
+/* Forgets experiment and store of a run in which nothing was trained; logs stay. */
+int dpc_run_folder_unclaim(const struct dpc_run_folder *folder,
+                           struct dpc_error *err) DPC_MUST_CHECK;
+
 /* Folders for `workers_count` workers and what else is missing, and a key for each process. */
 int dpc_run_folder_prepare(const struct dpc_run_folder *folder, uint32_t workers_count,
                            struct dpc_error *err) DPC_MUST_CHECK;

@@ -296,23 +296,42 @@ prepare(const struct dpc_training *training, const char *file,
 
 /* --- While it runs. */
 
+struct watch {
+    struct dpc_progress progress;
+    bool prepared; /* workers may be at work */
+};
+
 static void
 on_status(void *context, const struct dpc_json *status)
 {
-    dpc_progress_show(context, status);
+    struct watch *watch = context;
+    const char *phase = dpc_json_text(dpc_json_get(status, "phase"), "prepare");
+    watch->prepared = watch->prepared || strcmp(phase, "prepare") != 0;
+    dpc_progress_show(&watch->progress, status);
 }
 
 static void
 on_note(void *context, const char *text)
 {
-    dpc_progress_note(context, text);
+    struct watch *watch = context;
+    dpc_progress_note(&watch->progress, text);
 }
 
+/* Neither experiment nor store, whose coordinator alone could tell that the file is no good. */
+static bool
+is_new(const struct dpc_training *training, const struct dpc_run_folder *folder, bool fresh)
+{
+    bool forks = training->from || training->warm_start;
+    return !forks && (fresh || (!has_begun(folder) && !has(folder, "coordinator")));
+}
+
+/* `first`: nothing was there before this start. Where its coordinator fails before there is
+ * anything to train the file may still change. */
 static int
 supervise(const struct dpc_training *training, const char *file,
-          const struct dpc_run_folder *folder, int *ret_signal)
+          const struct dpc_run_folder *folder, bool first, int *ret_signal)
 {
-    struct dpc_progress progress;
+    struct watch watch = {.prepared = false};
     struct dpc_supervisor_options supervisor = {
         .folder = folder,
         .experiment_file = file,
@@ -322,15 +341,19 @@ supervise(const struct dpc_training *training, const char *file,
         .card_plugin = *training->card_plugin ? training->card_plugin : NULL,
         .on_status = on_status,
         .on_note = on_note,
-        .context = &progress,
+        .context = &watch,
     };
     struct dpc_run_outcome outcome;
     struct dpc_error err = {0};
-    dpc_progress_init(&progress, stderr);
+    dpc_progress_init(&watch.progress, stderr);
     dpc_supervise(&supervisor, &outcome, &err);
-    dpc_progress_done(&progress);
-    if (outcome.end == DPC_RUN_FAILED)
+    dpc_progress_done(&watch.progress);
+    if (outcome.end == DPC_RUN_FAILED) {
+        struct dpc_error left;
+        if (first && !watch.prepared && dpc_run_folder_unclaim(folder, &left) != DPC_OK)
+            (void)dpc_complain(training->call, outcome.exit_code, "%s", left.text);
         return dpc_complain(training->call, outcome.exit_code, "%s", err.text);
+    }
     if (outcome.end == DPC_RUN_STOPPED) {
         *ret_signal = outcome.signal;
         return dpc_complain(training->call, outcome.exit_code,
@@ -362,11 +385,12 @@ dpc_training_run(const struct dpc_training *training, const char *file,
     struct dpc_run_state state;
     struct dpc_error err;
     *ret_signal = 0;
+    bool first = is_new(training, folder, fresh);
     int status = prepare(training, file, experiment, folder, fresh);
     if (status != DPC_EXIT_OK)
         return status;
     if (dpc_run_state_load(folder, &state, &err) != DPC_OK)
         return dpc_complain_error(training->call, &err);
     return state.finished ? check_report(training, folder)
-                          : supervise(training, file, folder, ret_signal);
+                          : supervise(training, file, folder, first, ret_signal);
 }

@@ -60,6 +60,10 @@ expect 'documents shorter than the prefix' 1 'prefix'
 make_experiment bad.yaml 's/documents_min: 2/documents_min: 200/'
 run_to_end run dipaco run bad.yaml --dir few
 expect 'too few documents for a path' 1 'use fewer modules, import more documents'
+make_experiment bad.yaml 's/test: 0.15/test: 0/'
+run_to_end run dipaco run bad.yaml --dir bad
+expect 'nothing held out, which the coordinator finds' 4 'raise data.test'
+check 'its log is still there' grep -q 'raise data.test' bad/logs/coordinator.log
 # The failed starts left nothing that a mended file would trip over.
 # Modules of this width are too large for the database: they stand in files.
 make_experiment bad.yaml 's/dim: 16/dim: 48/'
