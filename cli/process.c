@@ -59,17 +59,28 @@ dpc_process_find(const char *program, char ret_path[DPC_PATH_MAX], struct dpc_er
 
 /* --- Starting. */
 
-/* The environment without OPENBLAS_CORETYPE; release the array alone. */
+/* Other kernels, and a coordinator that this machine is lent to: nothing for a run. */
+static bool
+is_withheld(const char *variable)
+{
+    static const char *const names[] = {"OPENBLAS_CORETYPE=", "DIPACO_JOIN="};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        if (strncmp(variable, names[i], strlen(names[i])) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* The environment without what is withheld; release the array alone. */
 static char **
 child_environment(void)
 {
-    static const char dropped[] = "OPENBLAS_CORETYPE=";
     size_t count = 0, kept = 0;
     while (environ[count])
         count++;
     char **kept_variables = dpc_alloc(count + 1, sizeof *kept_variables);
     for (size_t i = 0; i < count; i++) {
-        if (strncmp(environ[i], dropped, sizeof dropped - 1) != 0)
+        if (!is_withheld(environ[i]))
             kept_variables[kept++] = environ[i];
     }
     return kept_variables;

@@ -65,11 +65,13 @@ static void
 test_output_goes_to_the_log(void)
 {
     setenv("OPENBLAS_CORETYPE", "Haswell", 1);
+    setenv("DIPACO_JOIN", "dipaco://elsewhere", 1);
     setenv("DIPACO_TEST", "kept", 1);
-    int status =
-        end_of(start("echo out; echo err >&2; pwd; echo \"<$OPENBLAS_CORETYPE$DIPACO_TEST>\"; "
-                     "read line || echo closed; exit 3"));
+    int status = end_of(start("echo out; echo err >&2; pwd; "
+                              "echo \"<$OPENBLAS_CORETYPE$DIPACO_JOIN$DIPACO_TEST>\"; "
+                              "read line || echo closed; exit 3"));
     unsetenv("OPENBLAS_CORETYPE");
+    unsetenv("DIPACO_JOIN");
     CU_ASSERT(WIFEXITED(status) && WEXITSTATUS(status) == 3);
     CU_ASSERT_PTR_NOT_NULL(strstr(log_text(), "out\nerr\n"));
     CU_ASSERT_PTR_NOT_NULL(strstr(log_text(), folder));
