@@ -14,6 +14,7 @@
 #include "cli/progress.h"
 #include "data/sentencepiece.h"
 #include "data/tokens.h"
+#include "modules/compute.h"
 
 /* --- Devices. */
 
@@ -93,6 +94,26 @@ dpc_training_init(struct dpc_training *training, const struct dpc_call *call,
 }
 
 /* --- Before anything runs. */
+
+/* The processor computes, and is to compute in a way that it has not: each worker would give back
+ * whatever it gets, again and again. What cards can do is seen by those who have them, and a run
+ * that has finished computes nothing. */
+static int
+check_compute(const struct dpc_training *training, const struct dpc_experiment *experiment,
+              const struct dpc_run_folder *folder, bool fresh, struct dpc_error *err)
+{
+    const struct dpc_ops *ops;
+    struct dpc_run_state state;
+    char word[DPC_NAME_MAX];
+    for (uint32_t i = 0; i < dpc_device_words(training->given->device); i++) {
+        dpc_device_word(training->given->device, i, word, sizeof word);
+        if (strcmp(word, "cpu") != 0)
+            return DPC_OK;
+    }
+    if (!fresh && (dpc_run_state_load(folder, &state, err) != DPC_OK || state.finished))
+        return DPC_OK;
+    return dpc_compute_choose(experiment->compute, NULL, &ops, err);
+}
 
 /* What the experiment file names, seen from its folder. */
 static int
@@ -272,7 +293,9 @@ prepare(const struct dpc_training *training, const char *file,
     struct dpc_error err;
     struct dpc_buf changes;
     dpc_buf_init(&changes, 0);
-    int rc = DPC_OK;
+    int rc = check_compute(training, experiment, folder, fresh, &err);
+    if (rc != DPC_OK)
+        return dpc_complain_error(training->call, &err);
     if (fresh || holds_fork_alone(folder))
         rc = clear(training, file, experiment, folder, &err);
     else if (!has_begun(folder))

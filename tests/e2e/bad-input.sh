@@ -32,6 +32,13 @@ cat bad.yaml >pipe &
 run_to_end run dipaco plan pipe
 expect 'a pipe' 2 'could not read "pipe": it is a pipe: save '
 
+make_experiment bad.yaml 's/mode: strict/compute: bf16/'
+run_to_end run env DNNL_MAX_CPU_ISA=AVX2 timeout 60 dipaco run bad.yaml --dir slow
+expect 'numbers that the processor has not' 1 'compute: bf16.*compute: auto would'
+make_experiment bad.yaml 's/mode: strict/compute: auto/'
+run_to_end run env DNNL_MAX_CPU_ISA=AVX2 dipaco run bad.yaml --dir slow
+check 'with its advice it runs' [ "$status" = 0 ]
+
 # --- The corpus.
 make_experiment bad.yaml 's/corpus: corpus/corpus: nowhere/'
 run_to_end run dipaco run bad.yaml --dir bad
