@@ -213,7 +213,9 @@ static int
 plan_memory(const struct dpc_experiment *experiment, const struct dpc_topology *topology,
             struct dpc_plan *plan, struct dpc_error *err)
 {
-    struct dpc_path_options options = {.batch_max = experiment->inner.batch, .use = DPC_PATH_TRAIN};
+    struct dpc_path_options options = {.batch_max = experiment->inner.batch,
+                                       .use = DPC_PATH_TRAIN,
+                                       .recompute = experiment->recompute == DPC_RECOMPUTE_BLOCK};
     size_t bytes = 0;
     int rc = dpc_compute_choose(experiment->compute, NULL, &options.ops, err);
     if (rc == DPC_OK)
@@ -221,7 +223,7 @@ plan_memory(const struct dpc_experiment *experiment, const struct dpc_topology *
     if (rc != DPC_OK)
         return rc;
     plan->worker_bytes = bytes;
-    options.recompute = true;
+    options.recompute = experiment->recompute != DPC_RECOMPUTE_NONE;
     rc = dpc_compute_bytes(experiment, &options, &bytes, err);
     if (rc != DPC_OK)
         return rc;

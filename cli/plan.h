@@ -52,8 +52,8 @@ struct dpc_plan {
     uint32_t score_paths;        /* paths that score a document in each, */
     uint64_t scores;             /* and what they score in all of them at most; 0: the file does not
                                   * bound the documents */
-    uint64_t worker_bytes;       /* memory of a worker that keeps activations */
-    uint64_t worker_bytes_least; /* of one that computes them again */
+    uint64_t worker_bytes;       /* memory of a worker; with recompute: auto it keeps activations */
+    uint64_t worker_bytes_least; /* of one that computes them again where it may */
     uint64_t worker_bytes_short; /* likewise, with the smallest path */
     uint32_t keep_rounds;
     uint64_t disk_bytes; /* of the coordinator's store at most, the corpus's own copies left out */

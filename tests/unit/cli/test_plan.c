@@ -95,6 +95,25 @@ test_bytes(void)
     CU_ASSERT_EQUAL(plan.worker_bytes_short, plan.worker_bytes_least);
 }
 
+/* What the experiment says of activations holds for every worker. */
+static void
+test_recompute(void)
+{
+    struct dpc_plan kept, again;
+    struct dpc_error err;
+    experiment.recompute = DPC_RECOMPUTE_NONE;
+    CU_ASSERT_EQUAL_FATAL(dpc_plan_make(&experiment, &kept, &err), DPC_OK);
+    experiment.recompute = DPC_RECOMPUTE_BLOCK;
+    CU_ASSERT_EQUAL_FATAL(dpc_plan_make(&experiment, &again, &err), DPC_OK);
+    experiment.recompute = DPC_RECOMPUTE_AUTO;
+    CU_ASSERT(plan.worker_bytes_least < plan.worker_bytes);
+    CU_ASSERT_EQUAL(kept.worker_bytes, plan.worker_bytes);
+    CU_ASSERT_EQUAL(kept.worker_bytes_least, plan.worker_bytes);
+    CU_ASSERT_EQUAL(kept.worker_bytes_short, plan.worker_bytes);
+    CU_ASSERT_EQUAL(again.worker_bytes, plan.worker_bytes_least);
+    CU_ASSERT_EQUAL(again.worker_bytes_least, plan.worker_bytes_least);
+}
+
 /* Forms of deltas and versions, and a path state that stays where it is; the dense path's are fp32.
  */
 static void
@@ -267,6 +286,7 @@ static const struct dpc_test tests[] = {
     {"steps and tokens", test_work},
     {"a sample of the paths trains in a round", test_sample},
     {"bytes and memory", test_bytes},
+    {"recompute", test_recompute},
     {"forms of what travels", test_forms},
     {"scores", test_scores},
     {"disk", test_disk},
