@@ -26,6 +26,9 @@ run_to_end run dipaco run bad.yaml --dir bad
 expect 'a word that is none' 2 'bad.yaml:[0-9]+.*transfer.upload.*needed is one of fp32, '
 run_to_end run dipaco run none.yaml --dir bad
 expect 'no file' 2 'none.yaml'
+make_experiment tiny.yaml
+run_to_end run dipaco run tiny.yaml --dir bad --prompt ''
+expect 'an empty prompt' 2 'prompt is empty'
 check 'nothing was made' [ ! -e bad ]
 mkfifo pipe
 cat bad.yaml >pipe &
