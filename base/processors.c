@@ -54,6 +54,13 @@ dpc_processors_share(uint32_t share, uint32_t shares, char *ret_list, size_t siz
     }
 }
 
+uint32_t
+dpc_processors_each(uint32_t shares)
+{
+    uint32_t count = dpc_processors_count();
+    return shares < count ? count / shares : 1;
+}
+
 /* One number; moves `*at` behind it. */
 static bool
 read_number(const char **at, unsigned long *ret_number)

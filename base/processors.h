@@ -23,6 +23,9 @@ uint32_t dpc_processors_count(void);
  */
 void dpc_processors_share(uint32_t share, uint32_t shares, char *ret_list, size_t size);
 
+/* How many of them fall to each of `shares` at least; 1 when there are more shares. */
+uint32_t dpc_processors_each(uint32_t shares);
+
 /* Keeps the calling thread, and those that it starts, to a list such as "0-3,8". DPC_EINVAL for
  * what is no such list or names no processor that may be had. */
 int dpc_processors_pin(const char *list, struct dpc_error *err) DPC_MUST_CHECK;

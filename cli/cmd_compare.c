@@ -63,13 +63,15 @@ struct cost {
     double flops, seconds;
     uint64_t disk_bytes;
     const struct dpc_experiment *timed; /* the last one whose speed was measured; NULL: none */
-    double speed;                       /* its floating-point operations a second */
+    double speed;                       /* its floating-point operations a second, of a worker */
 };
 
 /* Rows mostly differ in other things than in what a worker computes, and seeds always do. */
 static int
-measure_speed(const struct dpc_experiment *experiment, struct cost *cost, struct dpc_error *err)
+measure_speed(const struct compare *compare, const struct dpc_experiment *experiment,
+              struct cost *cost, struct dpc_error *err)
 {
+    uint32_t threads = dpc_processors_each((uint32_t)compare->given->training.workers);
     const struct dpc_experiment *timed = cost->timed;
     if (timed && timed->compute == experiment->compute &&
         timed->inner.batch == experiment->inner.batch &&
@@ -77,10 +79,10 @@ measure_speed(const struct dpc_experiment *experiment, struct cost *cost, struct
         dpc_layout_train_flops(timed) == dpc_layout_train_flops(experiment))
         return DPC_OK;
     cost->timed = experiment;
-    return dpc_speed_measure(experiment, &cost->speed, err);
+    return dpc_speed_measure(experiment, threads, &cost->speed, err);
 }
 
-/* Workers are one thread each here: more of them than processors do not make it faster. */
+/* Workers share the processors: more of them than processors do not make it faster. */
 static int
 add_cost(const struct compare *compare, const struct dpc_experiment *experiment, bool shared,
          struct cost *cost, struct dpc_error *err)
@@ -88,7 +90,7 @@ add_cost(const struct compare *compare, const struct dpc_experiment *experiment,
     struct dpc_plan plan;
     int rc = dpc_plan_make(experiment, &plan, err);
     if (rc == DPC_OK)
-        rc = measure_speed(experiment, cost, err);
+        rc = measure_speed(compare, experiment, cost, err);
     if (rc != DPC_OK)
         return rc;
     double at_once = fmin(plan.paths + experiment->baseline.dense,

@@ -4,6 +4,7 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/layout.h"
+#include "base/pool.h"
 #include "base/rng.h"
 #include "modules/compute.h"
 
@@ -30,8 +31,8 @@ time_passes(struct dpc_path *path, const struct dpc_experiment *experiment, cons
 }
 
 int
-dpc_speed_measure(const struct dpc_experiment *experiment, double *ret_flops_per_second,
-                  struct dpc_error *err)
+dpc_speed_measure(const struct dpc_experiment *experiment, uint32_t threads,
+                  double *ret_flops_per_second, struct dpc_error *err)
 {
     struct dpc_path_options options = {.batch_max = experiment->inner.batch, .use = DPC_PATH_TRAIN};
     size_t count = (size_t)experiment->inner.batch * experiment->model.context;
@@ -39,10 +40,14 @@ dpc_speed_measure(const struct dpc_experiment *experiment, double *ret_flops_per
     struct dpc_rng rng;
     double seconds = 0;
     int rc = dpc_compute_choose(experiment->compute, NULL, &options.ops, err);
-    if (rc == DPC_OK)
-        rc = dpc_path_create(experiment, &options, &path, err);
     if (rc != DPC_OK)
         return rc;
+    options.pool = dpc_pool_create(threads);
+    rc = dpc_path_create(experiment, &options, &path, err);
+    if (rc != DPC_OK) {
+        dpc_pool_destroy(options.pool);
+        return rc;
+    }
     int32_t *tokens = dpc_alloc(count, sizeof *tokens);
     dpc_rng_init(&rng, 1, DPC_RNG_TEST, 0, 0, 0);
     for (size_t i = 0; i < count; i++)
@@ -53,5 +58,6 @@ dpc_speed_measure(const struct dpc_experiment *experiment, double *ret_flops_per
     *ret_flops_per_second = (double)count * dpc_layout_train_flops(experiment) / seconds;
     dpc_free(tokens);
     dpc_path_destroy(path);
+    dpc_pool_destroy(options.pool);
     return rc;
 }

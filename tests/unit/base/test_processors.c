@@ -37,6 +37,9 @@ shares_are_whole(void)
     }
     dpc_processors_share(0, 1, list, sizeof list);
     CU_ASSERT_STRING_EQUAL(list, all);
+    CU_ASSERT_EQUAL(dpc_processors_each(1), count);
+    CU_ASSERT_EQUAL(dpc_processors_each(count), 1);
+    CU_ASSERT_EQUAL(dpc_processors_each(2 * count), 1);
     char first[16], again[16];
     dpc_processors_share(0, 2 * count, first, sizeof first);
     dpc_processors_share(count, 2 * count, again, sizeof again);
