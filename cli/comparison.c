@@ -351,6 +351,17 @@ read_row(const struct making *making, uint32_t index, struct dpc_experiment *ret
     return code == DPC_OK ? check_every(making, index, ret_experiment) : code;
 }
 
+/* That the model which the row measures reads. */
+static double
+tokens_of_row(const struct dpc_comparison_row *row, const struct dpc_experiment *experiment)
+{
+    double rounds = (double)experiment->outer.rounds * experiment->inner.steps;
+    double steps = row->measure == DPC_MEASURE_DENSE
+                       ? (double)dpc_experiment_warm_steps(experiment) + rounds
+                       : dpc_experiment_steps_in_all(experiment);
+    return steps * tokens_a_step(experiment);
+}
+
 static int
 make_experiment(const struct making *making, uint32_t index, struct dpc_experiment *ret_experiment)
 {
@@ -359,11 +370,11 @@ make_experiment(const struct making *making, uint32_t index, struct dpc_experime
     if (code != DPC_OK || !*row->tokens_of)
         return code;
     struct dpc_experiment *other = dpc_alloc(1, sizeof *other);
-    code =
-        read_row(making, (uint32_t)dpc_comparison_find(making->comparison, row->tokens_of), other);
+    uint32_t asked = (uint32_t)dpc_comparison_find(making->comparison, row->tokens_of);
+    code = read_row(making, asked, other);
     if (code == DPC_OK) {
-        double steps = dpc_experiment_steps_in_all(other) * tokens_a_step(other) /
-                       tokens_a_step(ret_experiment);
+        double tokens = tokens_of_row(&making->comparison->rows[asked], other);
+        double steps = tokens / tokens_a_step(ret_experiment);
         double warm = (double)dpc_experiment_warm_steps(ret_experiment);
         double all = dpc_experiment_steps_in_all(ret_experiment) - warm;
         double rounds = (steps - warm) / (all / ret_experiment->outer.rounds);

@@ -169,6 +169,26 @@ equal_tokens_make_more_rounds(void)
     temp_remove(&temp);
 }
 
+/* Those of the dense model's 6 rounds, which once were those of the four paths beside it. */
+static void
+equal_tokens_may_be_a_dense_model_s(void)
+{
+    struct dpc_comparison_runs runs;
+    struct dpc_error err = {0};
+    set_up();
+    struct dpc_comparison *comparison =
+        load("comparison: c\nbase: base.yaml\nrows:\n  - {name: dense, measure: dense}\n"
+             "  - {name: pair, tokens_of: dense, set: {paths: [0-0, 1-1]}}\n",
+             &err);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(comparison);
+    CU_ASSERT_EQUAL_FATAL(dpc_comparison_make_runs(comparison, &runs, &err), DPC_OK);
+    CU_ASSERT_EQUAL(runs.runs[runs.of[0][0]].experiment.outer.rounds, 6);
+    CU_ASSERT_EQUAL(runs.runs[runs.of[1][0]].experiment.outer.rounds, 3);
+    dpc_comparison_runs_done(&runs);
+    dpc_comparison_destroy(comparison);
+    temp_remove(&temp);
+}
+
 static void
 another_corpus_is_another_run(void)
 {
@@ -363,6 +383,7 @@ static const struct dpc_test tests[] = {
     {"keys of a row stand over the base", keys_of_a_row_stand_over_the_base},
     {"a row may have a seed of its own", a_row_may_have_a_seed_of_its_own},
     {"equal tokens make more rounds", equal_tokens_make_more_rounds},
+    {"equal tokens may be a dense model's", equal_tokens_may_be_a_dense_model_s},
     {"another corpus is another run", another_corpus_is_another_run},
     {"another model to begin as is another run", another_model_to_begin_as_is_another_run},
     {"examples can be made", examples_can_be_made},
