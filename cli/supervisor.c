@@ -63,6 +63,7 @@ struct supervisor {
     bool status_asked; /* an answer is under way */
     bool contact;      /* this coordinator has answered since it was started */
     bool stopping, ended;
+    bool interrupted; /* by a signal, which may be while it stops anyway */
     int signals_fd;
     struct dpc_run_outcome outcome;
     struct dpc_error *err;
@@ -538,11 +539,12 @@ take_signals(struct supervisor *supervisor)
     while (read(supervisor->signals_fd, &info, sizeof info) == (ssize_t)sizeof info) {
         if (info.ssi_signo == SIGCHLD)
             continue;
-        if (supervisor->stopping && supervisor->outcome.end == DPC_RUN_STOPPED) {
+        if (supervisor->interrupted) {
             note(supervisor, "killing all processes");
             kill_all(supervisor);
             continue;
         }
+        supervisor->interrupted = true;
         note(supervisor, "stopping; once more stops at once");
         begin_stop(supervisor, DPC_RUN_STOPPED, DPC_EXIT_SIGNAL + (int)info.ssi_signo,
                    (int)info.ssi_signo);

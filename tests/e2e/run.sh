@@ -79,4 +79,17 @@ check 'another seed, another text' [ "$(value_of text <one.json)" != "$(value_of
 dipaco generate first --path dense --tokens 5 >dense.out || fail 'generate by the dense path'
 check 'the dense path has written' grep -q '^path dense' dense.out
 
+# --- A finished run, one of whose workers does not end, is not waited for by who is in a hurry.
+make_experiment halted.yaml 's/steps: 20,/steps: 600,/'
+start_run halted dipaco run halted.yaml --dir halted
+hold_in_training halted
+kill -CONT "$(pid_of halted worker-1)"
+wait_for 60 'the end of the training' grep -q '"finished": true' halted/run.json
+kill -TERM "$supervisor"
+wait_for 10 'the first signal is heard' grep -q 'once more stops at once' halted.err
+kill -TERM "$supervisor"
+end_run
+check 'a second signal kills at the end, too' grep -q 'killing all processes' halted.err
+check 'what is finished is shown' [ "$status" = 0 ]
+
 finish
