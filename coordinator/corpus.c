@@ -245,6 +245,26 @@ put_tokenizer(const struct dpc_corpus *corpus, struct dpc_hash *ret_hash, struct
     return code;
 }
 
+/* A path may be without such documents; where all are, nothing is measured. */
+static int
+check_held_out(const struct dpc_corpus *corpus, const struct dpc_shard *all, struct dpc_error *err)
+{
+    const struct dpc_experiment *experiment = corpus->world->experiment;
+    if (all->test_documents == 0)
+        return dpc_error_set(err, DPC_EINVAL,
+                             "none of the %u documents of \"%s\" is held out: raise data.test (now "
+                             "%g) or give more documents",
+                             corpus->docs_count, corpus->world->corpus, experiment->data.test);
+    if (experiment->early_stopping && all->early_stop_documents == 0)
+        return dpc_error_set(err, DPC_EINVAL,
+                             "none of the %u documents of \"%s\" is one that early_stopping could "
+                             "choose by: raise data.early_stop (now %g), give more documents, or "
+                             "leave early_stopping out",
+                             corpus->docs_count, corpus->world->corpus,
+                             experiment->data.early_stop);
+    return DPC_OK;
+}
+
 static int
 prepare(const struct dpc_corpus *corpus, struct dpc_prepared *prepared, struct dpc_error *err)
 {
@@ -260,11 +280,8 @@ prepare(const struct dpc_corpus *corpus, struct dpc_prepared *prepared, struct d
                                         experiment->routing.prefix, &prepared->prefixes, err);
     if (code == DPC_OK)
         code = dpc_corpus_put_shards(corpus, NULL, &all, err);
-    if (code == DPC_OK && all.test_documents == 0)
-        code = dpc_error_set(err, DPC_EINVAL,
-                             "none of the %u documents of \"%s\" is held out: raise data.test (now "
-                             "%g) or give more documents",
-                             corpus->docs_count, corpus->world->corpus, experiment->data.test);
+    if (code == DPC_OK)
+        code = check_held_out(corpus, &all, err);
     if (code == DPC_OK)
         code = dpc_tokens_check_paths(corpus->tokens, experiment, err);
     if (code == DPC_OK)

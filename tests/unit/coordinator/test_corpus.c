@@ -8,6 +8,7 @@
 #include <sys/resource.h>
 
 #include "base/alloc.h"
+#include "coordinator/corpus.h"
 #include "tests/unit/coordinator/small_2x2.h"
 #include "tests/unit/data/corpus.h"
 #include "tests/unit/data/memory_sink.h"
@@ -160,8 +161,23 @@ the_whole_corpus_is_put_in_little_memory(void)
     end(&rig);
 }
 
+/* Every path would have taken its newest round without a word. */
+static void
+early_stopping_needs_documents_to_choose_by(void)
+{
+    struct rig rig;
+    struct dpc_prepared prepared;
+    begin(&rig);
+    rig.experiment.early_stopping = true;
+    rig.experiment.data.early_stop = 1e-9;
+    CU_ASSERT_EQUAL(dpc_corpus_prepare(&rig.world, &prepared, &rig.err), DPC_EINVAL);
+    CU_ASSERT_PTR_NOT_NULL(strstr(rig.err.text, "raise data.early_stop (now 1e-09)"));
+    end(&rig);
+}
+
 static const struct dpc_test tests[] = {
     {"documents are put as their bytes", documents_are_put_as_their_bytes},
     {"the whole corpus is put in little memory", the_whole_corpus_is_put_in_little_memory},
+    {"early stopping needs documents to choose by", early_stopping_needs_documents_to_choose_by},
 };
 DPC_TEST_MAIN("coordinator/corpus", tests)
