@@ -3,151 +3,10 @@
  * and nothing of what came later. Blobs are names here; what the source's sweep keeps is there. */
 #include "coordinator/fork.h"
 
-#include <string.h>
-
 #include "base/alloc.h"
-#include "coordinator/core/keep.h"
-#include "tests/unit/coordinator/core_driver.h"
-#include "tests/unit/coordinator/small_2x2.h"
-#include "tests/unit/harness.h"
-#include "tests/unit/storage/scratch.h"
+#include "tests/unit/coordinator/fork_rig.h"
 
 enum { ROUNDS = 6, KEEP_ROUNDS = 2 };
-
-#define YAML(rounds, outer, more)                                                                  \
-    SMALL_2X2                                                                                      \
-    "inner: {steps: 4, batch: 2}\n"                                                                \
-    "warm_start: {steps: 8, replicas: 2}\n"                                                        \
-    "keep_rounds: 2\n"                                                                             \
-    "outer: {rounds: " rounds outer "}\n" more
-#define ROUTING "routing: {prefix: 8}\n"
-static const char yaml[] = YAML("6", "", ROUTING);
-
-/* --- A fork of what a driver has come to. */
-
-static int
-size_of(void *context, const struct dpc_hash *hash, uint64_t *ret_bytes)
-{
-    *ret_bytes = 64;
-    return dpc_keep_holds(context, hash) ? DPC_OK : DPC_ENOTFOUND;
-}
-
-/* A database that counts how often it is scanned. */
-struct counting_kv {
-    struct dpc_kv kv;
-    struct dpc_kv *below;
-    uint32_t scans;
-};
-
-static int
-counting_get(struct dpc_kv *kv, enum dpc_kv_family family, const void *key, size_t key_len,
-             uint8_t **ret_value, size_t *ret_len, struct dpc_error *err)
-{
-    struct dpc_kv *below = ((struct counting_kv *)kv)->below;
-    return below->ops->get(below, family, key, key_len, ret_value, ret_len, err);
-}
-
-static int
-counting_scan(struct dpc_kv *kv, enum dpc_kv_family family, const void *prefix, size_t prefix_len,
-              const void *after, size_t after_len,
-              bool (*visit)(void *context, const uint8_t *key, size_t key_len, const uint8_t *value,
-                            size_t value_len),
-              void *context, struct dpc_error *err)
-{
-    struct counting_kv *counting = (struct counting_kv *)kv;
-    struct dpc_kv *below = counting->below;
-    counting->scans++;
-    return below->ops->scan(below, family, prefix, prefix_len, after, after_len, visit, context,
-                            err);
-}
-
-static const struct dpc_kv_ops counting_ops = {.get = counting_get, .scan = counting_scan};
-
-struct fork {
-    struct driver driver;
-    uint32_t scans; /* of the source's database */
-    struct dpc_forked forked;
-    struct dpc_error err;
-    char folder[SCRATCH_PATH_MAX];
-};
-
-static int
-make(struct driver *source, uint32_t round, const char *text, struct fork *fork)
-{
-    struct driver *driver = &fork->driver;
-    memset(fork, 0, sizeof *fork);
-    dpc_actions_init(&driver->actions);
-    driver->now_ms = 1000;
-    driver->numeric_class = "test";
-    CU_ASSERT_EQUAL_FATAL(
-        dpc_experiment_parse("fork", text, strlen(text), &driver->experiment, &fork->err), DPC_OK);
-    CU_ASSERT_EQUAL_FATAL(dpc_kv_open_memory(&driver->kv), DPC_OK);
-    scratch_make(fork->folder);
-    struct dpc_store *to;
-    CU_ASSERT_EQUAL_FATAL(dpc_blobs_open(&dpc_vfs_posix, fork->folder, &driver->blobs, &fork->err),
-                          DPC_OK);
-    CU_ASSERT_EQUAL_FATAL(dpc_store_open_on(driver->kv, driver->blobs, &to, &fork->err), DPC_OK);
-    struct dpc_keep *keep = dpc_keep_create(source->core);
-    CU_ASSERT_EQUAL_FATAL(dpc_keep_history(keep, source->kv, &fork->err), DPC_OK);
-    struct counting_kv counting = {.kv = {&counting_ops}, .below = source->kv};
-    struct dpc_fork_source from = {&counting.kv, size_of, keep};
-    int code = dpc_fork_records(&from, round, &driver->experiment, to, &fork->forked, &fork->err);
-    fork->scans = counting.scans;
-    dpc_keep_destroy(keep);
-    dpc_store_close(to);
-    if (code == DPC_OK)
-        driver_crash(driver); /* a core of these records */
-    return code;
-}
-
-static void
-drop(struct fork *fork)
-{
-    driver_stop(&fork->driver);
-    scratch_remove(fork->folder);
-}
-
-/* A store holds its experiment only where a server put it. */
-static void
-start(struct driver *driver, const char *text)
-{
-    struct dpc_error err;
-    struct dpc_kv_batch batch;
-    struct dpc_store_record record = {.schema = DPC_SCHEMA_VERSION, .incarnation = 77};
-    driver_start(driver, text);
-    dpc_kv_batch_init(&batch);
-    dpc_put_store(&batch, &record);
-    dpc_put_experiment(&batch, text, strlen(text));
-    CU_ASSERT_EQUAL(driver->kv->ops->write(driver->kv, &batch, &err), DPC_OK);
-    dpc_kv_batch_done(&batch);
-}
-
-static uint32_t
-least_round(const struct driver *driver)
-{
-    uint32_t least = UINT32_MAX;
-    for (uint32_t i = 0; i < dpc_core_topology(driver->core)->routed_modules; i++) {
-        const struct dpc_module_record *module = dpc_core_module(driver->core, i);
-        uint32_t round = module ? dpc_module_round(module) : 0;
-        least = round < least ? round : least;
-    }
-    return least;
-}
-
-/* One worker, until so many rounds are over everywhere. */
-static void
-run_to(struct driver *driver, uint32_t round)
-{
-    driver_hello(driver, 0, (struct dpc_token){0});
-    for (int i = 0; i < 1000 && least_round(driver) < round; i++) {
-        driver->now_ms += 10;
-        const struct dpc_msg *reply = driver_ask(driver, 0);
-        CU_ASSERT_EQUAL_FATAL(reply->type, DPC_MSG_LEASE);
-        struct dpc_msg_lease lease = reply->lease;
-        driver_submit(driver, 0, &lease);
-    }
-    CU_ASSERT(least_round(driver) >= round);
-}
 
 /* --- What the records say. */
 
@@ -339,39 +198,6 @@ where_the_dense_path_is_far_ahead_too(void)
     driver_stop(&source);
 }
 
-/* Worker 1 has handed in a round of a path that nothing was made of yet: its modules close without,
- * the path begins its next round from nothing, and no module has a version of the revoke. */
-static void
-behind_a_revoke_too(void)
-{
-    struct driver source;
-    struct fork fork;
-    start(&source, yaml);
-    run_to(&source, 3);
-    driver_hello(&source, 1, (struct dpc_token){0});
-    struct dpc_msg_lease lease = driver_lease(&source, 1);
-    CU_ASSERT_FATAL(lease.path < dpc_topology_dense_path(dpc_core_topology(source.core)));
-    driver_submit(&source, 1, &lease);
-    CU_ASSERT_FALSE(dpc_hash_is_none(&dpc_core_path(source.core, lease.path)->state));
-    struct dpc_tainted tainted = {lease.token.serial, lease.path, lease.round};
-    struct dpc_event event = {.type = DPC_EVENT_REVOKE,
-                              .revoke = {.tainted_count = 1, .tainted = &tainted}};
-    memset(event.worker, 1 + 1, sizeof event.worker);
-    driver_step(&source, &event);
-    CU_ASSERT_TRUE(dpc_hash_is_none(&dpc_core_path(source.core, lease.path)->state));
-    run_to(&source, lease.round + 1);
-    for (int admitted = 0; admitted < 2; admitted++) {
-        int code = make(&source, DPC_FORK_NEWEST, yaml, &fork);
-        CU_ASSERT_EQUAL(code, DPC_OK);
-        CU_ASSERT_TRUE(code != DPC_OK || driver_finish(&fork.driver, 1));
-        drop(&fork);
-        event.type = DPC_EVENT_STANDING;
-        event.standing = DPC_STANDING_GOOD;
-        driver_step(&source, &event);
-    }
-    driver_stop(&source);
-}
-
 /* Modules ahead of the others have entries of the ledger between those that are kept. */
 static void
 in_the_middle_of_a_round_too(void)
@@ -472,139 +298,6 @@ a_fork_has_a_warm_start(void)
     CU_ASSERT_TRUE(driver_finish(&source, 2));
     CU_ASSERT_EQUAL_FATAL(make(&source, 5, YAML("6", ", lr: 0.3", ROUTING), &fork), DPC_OK);
     check_warm_start(&fork.driver, yaml);
-    drop(&fork);
-    driver_stop(&source);
-}
-
-static bool
-bar(void *context, const struct dpc_worker_record *worker)
-{
-    struct dpc_worker_record barred = *worker;
-    barred.standing = DPC_STANDING_REVOKED;
-    dpc_put_worker(context, &barred);
-    return false; /* the first alone */
-}
-
-/* A revoke leaves the warm start as it is, also in the source. */
-static void
-rounds_of_barred_workers_are_told(void)
-{
-    struct driver source;
-    struct fork fork;
-    struct dpc_kv_batch batch;
-    struct dpc_error err;
-    start(&source, yaml);
-    CU_ASSERT_TRUE(driver_finish(&source, 1));
-    CU_ASSERT_EQUAL_FATAL(make(&source, DPC_FORK_WARM, yaml, &fork), DPC_OK);
-    CU_ASSERT_EQUAL(fork.forked.barred, 0);
-    drop(&fork);
-    dpc_kv_batch_init(&batch);
-    CU_ASSERT_EQUAL(dpc_scan_workers(source.kv, bar, &batch, &err), DPC_OK);
-    CU_ASSERT_EQUAL(source.kv->ops->write(source.kv, &batch, &err), DPC_OK);
-    dpc_kv_batch_done(&batch);
-    CU_ASSERT_EQUAL_FATAL(make(&source, DPC_FORK_WARM, yaml, &fork), DPC_OK);
-    CU_ASSERT_EQUAL(fork.forked.barred, 4); /* 8 steps, 4 a round, on two paths */
-    drop(&fork);
-    CU_ASSERT_EQUAL_FATAL(make(&source, 5, yaml, &fork), DPC_OK);
-    CU_ASSERT_EQUAL(fork.forked.barred, 4);
-    drop(&fork);
-    driver_stop(&source);
-}
-
-/* Barred, and what it brought for module 0 in round 1 taken out; or that goes back, and with it
- * what others brought. Returns in which round that happens. */
-static uint32_t
-revoke_round_1(struct driver *source, bool retrain)
-{
-    struct dpc_version_record version;
-    struct dpc_ledger_record entry;
-    struct dpc_error err;
-    struct dpc_refolded refolded = {.version = {.module = 0}};
-    struct dpc_event event = {.type = DPC_EVENT_REVOKE};
-    CU_ASSERT_EQUAL_FATAL(dpc_load_version(source->kv, 0, 2, &version, &err), DPC_OK);
-    CU_ASSERT_EQUAL_FATAL(dpc_load_ledger(source->kv, version.ledger, &entry, &err), DPC_OK);
-    CU_ASSERT_FATAL(entry.entries_count > 0);
-    refolded.version.parent = dpc_core_module(source->core, 0)->version;
-    dpc_hash_of("refolded", 8, &refolded.version.master);
-    refolded.version.published = refolded.version.momentum = refolded.version.master;
-    refolded.entries = entry.entries;
-    refolded.entries_count = 1;
-    memcpy(event.worker, entry.entries->worker, sizeof event.worker);
-    CU_ASSERT_EQUAL_FATAL(dpc_load_version(source->kv, 0, 1, &version, &err), DPC_OK);
-    if (retrain)
-        event.revoke.rollback = (struct dpc_rollback){1, &version};
-    else
-        event.revoke.refolded = &refolded;
-    event.revoke.refolded_count = !retrain;
-    driver_step(source, &event);
-    dpc_free(entry.entries);
-    return dpc_module_round(dpc_core_module(source->core, 0));
-}
-
-/* Of a round from before the revoke. What is older than that was let alone, and stays so. */
-static void
-what_a_fork_brings_back_is_told(void)
-{
-    for (int retrain = 0; retrain < 2; retrain++) {
-        struct driver source;
-        struct fork fork;
-        start(&source, yaml);
-        run_to(&source, 3);
-        CU_ASSERT_EQUAL_FATAL(make(&source, 3, yaml, &fork), DPC_OK);
-        CU_ASSERT_EQUAL(fork.forked.again, 0);
-        drop(&fork);
-        uint32_t round = revoke_round_1(&source, retrain);
-        CU_ASSERT_EQUAL_FATAL(make(&source, 2, yaml, &fork), DPC_OK);
-        CU_ASSERT_EQUAL(fork.forked.again_workers, 1);
-        CU_ASSERT_EQUAL(fork.forked.again, retrain ? 2 : 1); /* of the paths through module 0 */
-        CU_ASSERT_EQUAL(fork.forked.again_since, 1);
-        CU_ASSERT_STRING_EQUAL(fork.forked.again_name, "w");
-        drop(&fork);
-        driver_hello(&source, 1, (struct dpc_token){0});
-        for (int i = 0; i < 100 && least_round(&source) < round + 1; i++) {
-            struct dpc_msg_lease lease = driver_lease(&source, 1);
-            driver_submit(&source, 1, &lease);
-        }
-        CU_ASSERT_EQUAL_FATAL(make(&source, round + 1, yaml, &fork), DPC_OK);
-        CU_ASSERT_EQUAL(fork.forked.again, 0);
-        drop(&fork);
-        driver_stop(&source);
-    }
-}
-
-static bool
-drain(void *context, const struct dpc_worker_record *worker)
-{
-    struct dpc_worker_record drained = *worker;
-    drained.drained = 1;
-    dpc_put_worker(context, &drained);
-    return true;
-}
-
-static bool
-count_drained(void *context, const struct dpc_worker_record *worker)
-{
-    *(uint32_t *)context += worker->drained;
-    return true;
-}
-
-static void
-who_is_drained_stays_so(void)
-{
-    struct driver source;
-    struct fork fork;
-    struct dpc_kv_batch batch;
-    struct dpc_error err;
-    uint32_t count = 0;
-    start(&source, yaml);
-    CU_ASSERT_TRUE(driver_finish(&source, 2));
-    dpc_kv_batch_init(&batch);
-    CU_ASSERT_EQUAL(dpc_scan_workers(source.kv, drain, &batch, &err), DPC_OK);
-    CU_ASSERT_EQUAL(source.kv->ops->write(source.kv, &batch, &err), DPC_OK);
-    dpc_kv_batch_done(&batch);
-    CU_ASSERT_EQUAL_FATAL(make(&source, 5, yaml, &fork), DPC_OK);
-    CU_ASSERT_EQUAL(dpc_scan_workers(fork.driver.kv, count_drained, &count, &err), DPC_OK);
-    CU_ASSERT_EQUAL(count, 2);
     drop(&fork);
     driver_stop(&source);
 }
@@ -898,15 +591,11 @@ static const struct dpc_test tests[] = {
     {"round 0 can always be had", round_0_can_always_be_had},
     {"where modules are far ahead, too", where_modules_are_far_ahead_too},
     {"where the dense path is far ahead, too", where_the_dense_path_is_far_ahead_too},
-    {"behind a revoke, too", behind_a_revoke_too},
     {"in the middle of a round, too", in_the_middle_of_a_round_too},
     {"a fork may be forked", a_fork_may_be_forked},
     {"a warm start serves other routes and outer steps",
      a_warm_start_serves_other_routes_and_outer_steps},
     {"a fork has a warm start", a_fork_has_a_warm_start},
-    {"rounds of barred workers are told", rounds_of_barred_workers_are_told},
-    {"what a fork brings back is told", what_a_fork_brings_back_is_told},
-    {"who is drained stays so", who_is_drained_stays_so},
     {"more rounds may follow", more_rounds_may_follow},
     {"tokens of the warm start are kept", tokens_of_the_warm_start_are_kept},
     {"what cannot be had is refused", what_cannot_be_had_is_refused},
