@@ -244,7 +244,9 @@ restore_parts_before(struct restore *restore, struct dpc_kv *kv, struct dpc_erro
         const struct core_lease *lease = core->leases[i];
         unknown |= lease->sort == CORE_TRAINING && lease->record.from > 0 && !lease->went_on_from;
     }
-    return unknown ? dpc_scan_contributions(kv, find_part_before, restore, err) : DPC_OK;
+    if (!unknown || restore->contradiction)
+        return DPC_OK;
+    return dpc_scan_contributions(kv, find_part_before, restore, err);
 }
 
 static bool
