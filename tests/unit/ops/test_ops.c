@@ -56,6 +56,12 @@ every_gradient_is_the_difference_quotient(void)
     }
 }
 
+#ifdef __aarch64__
+#define DPC_BASELINE "neon"
+#else
+#define DPC_BASELINE "baseline"
+#endif
+
 static void
 the_fastest_table_is_first_and_the_baseline_runs_everywhere(void)
 {
@@ -64,7 +70,7 @@ the_fastest_table_is_first_and_the_baseline_runs_everywhere(void)
     CU_ASSERT_PTR_EQUAL(dpc_ops_cpu(DPC_FP32), dpc_ops_cpu_at(0));
     for (; dpc_ops_cpu_at(count); count++) {
         const struct dpc_ops *ops = dpc_ops_cpu_at(count);
-        baseline = baseline || strcmp(ops->name, "baseline") == 0;
+        baseline = baseline || strcmp(ops->name, DPC_BASELINE) == 0;
         CU_ASSERT(!(halves && ops->dtype == DPC_FP32));
         halves = halves || ops->dtype == DPC_BF16;
     }
