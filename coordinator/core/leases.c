@@ -372,8 +372,7 @@ core_on_hello(struct dpc_core *core, const struct dpc_event *event, int64_t now_
         return;
     }
     (void)snprintf(worker->record.name, sizeof worker->record.name, "%s", hello->name);
-    worker->heard = true;
-    worker->heard_ms = now_ms;
+    core_note_heard(worker, now_ms);
     core_set_connected(core, worker, true);
     worker->too_large = 0; /* it may have more by now */
     worker->tokens_per_s = hello->tokens_per_s;
@@ -404,8 +403,7 @@ heard(struct dpc_core *core, const uint8_t *key, int64_t now_ms, struct dpc_acti
         core_reply_error(actions, DPC_ESTALE, "say hello first");
         return NULL;
     }
-    worker->heard = true;
-    worker->heard_ms = now_ms;
+    core_note_heard(worker, now_ms);
     core_set_connected(core, worker, worker->record.standing == DPC_STANDING_GOOD);
     return worker;
 }

@@ -748,8 +748,7 @@ core_on_submit(struct dpc_core *core, const struct dpc_event *event, int64_t now
         core_reply_error(actions, DPC_ESTALE, "say hello first");
         return;
     }
-    worker->heard = true;
-    worker->heard_ms = now_ms;
+    core_note_heard(worker, now_ms);
     struct core_audit *audit = core_find_audit(core, worker, submit->token);
     if (audit) {
         core_on_audited(core, audit, worker, submit, actions);

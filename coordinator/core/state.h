@@ -285,6 +285,14 @@ void core_on_standing(struct dpc_core *core, const struct dpc_event *event,
 /* A drained worker finishes what it holds; others may back that up, as ever. */
 void core_on_drain(struct dpc_core *core, const struct dpc_event *event,
                    struct dpc_actions *actions);
+/* Something of it came just now. */
+static inline void
+core_note_heard(struct core_worker *worker, int64_t now_ms)
+{
+    worker->heard = true;
+    worker->heard_ms = now_ms;
+}
+
 /* Why, and whom to ask, for people. */
 void core_tell_barred(const struct core_worker *worker, char *ret_text, size_t size);
 
