@@ -401,6 +401,19 @@ put_parts(struct bench *bench, const struct part *parts, uint32_t count)
     dpc_kv_batch_done(&batch);
 }
 
+/* A round that came in these parts, of which those of worker 7 are looked for, and what went on
+ * from them. */
+static void
+find_in_parts(struct bench *bench, const struct part *parts, uint32_t count,
+              struct dpc_refold_task *task)
+{
+    struct dpc_error err;
+    bench_init(bench);
+    put_parts(bench, parts, count);
+    task_init(bench, task, 7, 0);
+    CU_ASSERT_EQUAL(dpc_refold_run(&bench->source, task, &err), DPC_OK);
+}
+
 /* Elastic mode: a part of a round holds those that it went on from. */
 static void
 whoever_went_on_from_it_is_tainted(void)
@@ -412,12 +425,8 @@ whoever_went_on_from_it_is_tainted(void)
         {2, 4, 903, 1},
     };
     struct bench bench;
-    struct dpc_error err;
     struct dpc_refold_task task;
-    bench_init(&bench);
-    put_parts(&bench, parts, sizeof parts / sizeof *parts);
-    task_init(&bench, &task, 7, 0);
-    CU_ASSERT_EQUAL(dpc_refold_run(&bench.source, &task, &err), DPC_OK);
+    find_in_parts(&bench, parts, sizeof parts / sizeof *parts, &task);
     CU_ASSERT_EQUAL_FATAL(task.tainted_count, 2);
     CU_ASSERT_EQUAL(task.tainted[0].lease, 900);
     CU_ASSERT_EQUAL(task.tainted[1].lease, 901);
@@ -438,22 +447,15 @@ a_part_is_tainted_by_the_one_that_it_went_on_from(void)
     static const struct part others[] = {
         {0, 2, 900, 0}, {0, 3, 901, 7}, {2, 4, 902, 1}, {4, 6, 903, 0}};
     struct bench bench;
-    struct dpc_error err;
     struct dpc_refold_task task;
-    bench_init(&bench);
-    put_parts(&bench, parts, sizeof parts / sizeof *parts);
-    task_init(&bench, &task, 7, 0);
-    CU_ASSERT_EQUAL(dpc_refold_run(&bench.source, &task, &err), DPC_OK);
+    find_in_parts(&bench, parts, sizeof parts / sizeof *parts, &task);
     CU_ASSERT_EQUAL_FATAL(task.tainted_count, 4);
     CU_ASSERT_EQUAL(task.tainted[1].lease, 902);
     CU_ASSERT_EQUAL(task.tainted[3].lease, 904);
     dpc_refold_done(&task);
     bench_done(&bench);
 
-    bench_init(&bench);
-    put_parts(&bench, others, sizeof others / sizeof *others);
-    task_init(&bench, &task, 7, 0);
-    CU_ASSERT_EQUAL(dpc_refold_run(&bench.source, &task, &err), DPC_OK);
+    find_in_parts(&bench, others, sizeof others / sizeof *others, &task);
     CU_ASSERT_EQUAL_FATAL(task.tainted_count, 1);
     CU_ASSERT_EQUAL(task.tainted[0].lease, 901);
     dpc_refold_done(&task);
