@@ -8,7 +8,7 @@
 #
 #   scripts/check-arm64.sh [FOLDER]
 #
-# FOLDER (build-arm64): 1.6 GB; some six minutes once, three for the build, half an hour for the tests.
+# FOLDER (build-arm64) holds that Debian and both builds. The tests are slow: the processor is played.
 set -eu
 unset CDPATH OPENBLAS_CORETYPE
 top=$(cd "$(dirname "$0")/.." && pwd)
