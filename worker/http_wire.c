@@ -59,6 +59,7 @@ struct dpc_http_wire {
     uint64_t running;       /* the download that it works on */
     uint64_t begun_at;      /* its first byte */
     bool misfit;            /* its answer is not the rest of the blob */
+    bool whole;             /* its answer is taken to the last byte */
     int64_t heard_ms;       /* when something came, or nothing was waited for */
     int64_t piece_since_ms; /* since when the piece that is being filled is waited for */
     size_t headers;         /* bytes of this download */
@@ -137,6 +138,7 @@ take_bytes(char *bytes, size_t size, size_t count, void *context)
             http->piece_since_ms = now();
         }
     }
+    http->whole = used == len && !is_over(http) && http->at == http->blob.bytes;
     pthread_mutex_unlock(&http->lock);
     http->heard_ms = now();
     return used;
@@ -151,13 +153,15 @@ count_headers(char *bytes, size_t size, size_t count, void *context)
     return http->headers <= DPC_HTTP_WIRE_HEADERS_MAX ? size * count : 0;
 }
 
+/* The next blob may be asked for before libcurl has seen the end of this one: what is whole is let
+ * end by itself, since an abort takes the connection with it. */
 static int
 watch(void *context, curl_off_t a, curl_off_t b, curl_off_t c, curl_off_t d)
 {
     struct dpc_http_wire *http = context;
     (void)a, (void)b, (void)c, (void)d;
     pthread_mutex_lock(&http->lock);
-    bool over = is_over(http);
+    bool over = http->stopping || (is_over(http) && !http->whole);
     pthread_mutex_unlock(&http->lock);
     return over || now() - http->heard_ms > http->silent_ms ||
            now() - http->piece_since_ms > http->piece_ms;
@@ -258,7 +262,7 @@ download(void *context)
         uint64_t filled = http->filled;
         http->begun_at = http->at;
         http->running = http->download;
-        http->misfit = false;
+        http->misfit = http->whole = false;
         pthread_mutex_unlock(&http->lock);
         CURLcode code = ask(http, &hash, http->begun_at);
         pthread_mutex_lock(&http->lock);
