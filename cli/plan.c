@@ -82,6 +82,7 @@ plan_path(const struct dpc_experiment *experiment, const struct dpc_topology *to
         plan->path_params = params;
         plan->path_bytes_up = up;
         plan->path_bytes_down = down;
+        plan->largest = path;
     }
     if (path == 0 || params < plan->path_params_least) {
         plan->path_params_least = params;
@@ -209,31 +210,47 @@ plan_scores(const struct dpc_experiment *experiment, struct dpc_plan *plan)
     plan->scores = (uint64_t)plan->phases * plan->score_paths * experiment->routing.score_documents;
 }
 
+/* The levels of the largest path that anybody trains. */
+static uint32_t
+largest_levels(const struct dpc_experiment *experiment, const struct dpc_topology *topology,
+               const struct dpc_plan *plan)
+{
+    bool dense = experiment->baseline.dense || dpc_experiment_warm_steps(experiment) > 0;
+    uint32_t path = dense ? dpc_topology_dense_path(topology) : plan->largest;
+    return dpc_topology_path_levels(topology, path);
+}
+
+/* Of a worker that trains these levels alone. */
+static int
+levels_bytes(const struct dpc_experiment *experiment, uint32_t levels,
+             const struct dpc_path_options *options, uint64_t *ret_bytes, struct dpc_error *err)
+{
+    struct dpc_experiment *taken = dpc_alloc(1, sizeof *taken);
+    size_t bytes = 0;
+    dpc_experiment_take_levels(experiment, levels, taken);
+    int rc = dpc_compute_bytes(taken, options, &bytes, err);
+    *ret_bytes = bytes;
+    dpc_free(taken);
+    return rc;
+}
+
 static int
 plan_memory(const struct dpc_experiment *experiment, const struct dpc_topology *topology,
             struct dpc_plan *plan, struct dpc_error *err)
 {
-    struct dpc_path_options options = {.batch_max = experiment->inner.batch,
+    struct dpc_path_options options = {.batch_max = dpc_compute_batch(experiment),
                                        .use = DPC_PATH_TRAIN,
                                        .recompute = experiment->recompute == DPC_RECOMPUTE_BLOCK};
-    size_t bytes = 0;
+    uint32_t large = largest_levels(experiment, topology, plan);
+    uint32_t small = dpc_topology_path_levels(topology, plan->smallest);
     int rc = dpc_compute_choose(experiment->compute, NULL, &options.ops, err);
     if (rc == DPC_OK)
-        rc = dpc_compute_bytes(experiment, &options, &bytes, err);
-    if (rc != DPC_OK)
-        return rc;
-    plan->worker_bytes = bytes;
+        rc = levels_bytes(experiment, large, &options, &plan->worker_bytes, err);
     options.recompute = experiment->recompute != DPC_RECOMPUTE_NONE;
-    rc = dpc_compute_bytes(experiment, &options, &bytes, err);
-    if (rc != DPC_OK)
-        return rc;
-    plan->worker_bytes_least = bytes;
-    struct dpc_experiment *small = dpc_alloc(1, sizeof *small);
-    dpc_experiment_take_levels(experiment, dpc_topology_path_levels(topology, plan->smallest),
-                               small);
-    rc = dpc_compute_bytes(small, &options, &bytes, err);
-    plan->worker_bytes_short = bytes;
-    dpc_free(small);
+    if (rc == DPC_OK)
+        rc = levels_bytes(experiment, large, &options, &plan->worker_bytes_least, err);
+    if (rc == DPC_OK)
+        rc = levels_bytes(experiment, small, &options, &plan->worker_bytes_short, err);
     return rc;
 }
 

@@ -32,6 +32,7 @@ struct dpc_plan {
     size_t path_params;       /* what inference needs, with the largest path */
     size_t path_params_least; /* and with the smallest, where paths skip levels */
     uint32_t smallest;        /* that path */
+    uint32_t largest;         /* and the one of path_params */
     size_t dense_params;      /* of a path through all levels */
     uint64_t paths_params;    /* of all routed paths, each counted whole */
     size_t total_params;      /* of all routed modules */

@@ -60,6 +60,13 @@ dpc_compute_is_blocked(void)
  * sockets, libraries, the code that oneDNN made (measured). */
 enum { PROCESS_BYTES = 24 * 1024 * 1024 };
 
+uint32_t
+dpc_compute_batch(const struct dpc_experiment *experiment)
+{
+    enum { SCORED = 8 };
+    return experiment->inner.batch > SCORED ? experiment->inner.batch : SCORED;
+}
+
 int
 dpc_compute_bytes(const struct dpc_experiment *experiment, const struct dpc_path_options *options,
                   size_t *ret_bytes, struct dpc_error *err)

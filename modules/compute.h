@@ -9,6 +9,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "base/error.h"
 #include "base/experiment.h"
@@ -23,6 +24,9 @@ int dpc_compute_choose(enum dpc_compute compute, const struct dpc_card *card,
 
 /* oneDNN was built in and is kept from running: slower products, and no bf16. */
 bool dpc_compute_is_blocked(void);
+
+/* Sequences that a worker holds at a time: a batch, or what it scores at once where that is more. */
+uint32_t dpc_compute_batch(const struct dpc_experiment *experiment);
 
 /* Bytes of a worker that trains on such a path: the path, two moments, the versions that deltas are
  * taken against, the path state as it came and as it goes, and the process itself. Pages of mapped

@@ -11,9 +11,6 @@
 #include "modules/compute.h"
 #include "worker/versions.h"
 
-/* Sequences that are scored at once when the training batch is smaller. */
-enum { SCORE_BATCH_MIN = 8 };
-
 /* Keeps activations where they fit, and else computes them again, unless the experiment says which.
  */
 static int
@@ -120,8 +117,7 @@ dpc_engine_create(const struct dpc_experiment *experiment, const struct dpc_engi
     struct dpc_engine *engine = dpc_alloc(1, sizeof *engine);
     engine->experiment = *experiment;
     engine->limits = *limits;
-    engine->batch_max =
-        experiment->inner.batch > SCORE_BATCH_MIN ? experiment->inner.batch : SCORE_BATCH_MIN;
+    engine->batch_max = dpc_compute_batch(experiment);
     dpc_buf_init(&engine->blob, DPC_BLOB_BYTES_MAX);
     int code = dpc_topology_init(&engine->topology, &engine->experiment, err);
     if (code == DPC_OK)

@@ -114,6 +114,20 @@ test_recompute(void)
     CU_ASSERT_EQUAL(again.worker_bytes_least, plan.worker_bytes_least);
 }
 
+/* A worker scores more sequences at a time than a small batch has. */
+static void
+test_small_batch(void)
+{
+    struct dpc_experiment one = experiment, eight = experiment;
+    struct dpc_plan small, large;
+    struct dpc_error err;
+    one.inner.batch = 1;
+    eight.inner.batch = 8;
+    CU_ASSERT_EQUAL_FATAL(dpc_plan_make(&one, &small, &err), DPC_OK);
+    CU_ASSERT_EQUAL_FATAL(dpc_plan_make(&eight, &large, &err), DPC_OK);
+    CU_ASSERT_EQUAL(small.worker_bytes, large.worker_bytes);
+}
+
 /* Forms of deltas and versions, and a path state that stays where it is; the dense path's are fp32.
  */
 static void
@@ -246,6 +260,37 @@ test_identity(void)
     CU_ASSERT(short_ones.worker_bytes_short < short_ones.worker_bytes_least);
 }
 
+/* Of two levels that no path takes both of: whoever trains no dense model never holds them all. */
+static void
+test_memory_of_the_largest(void)
+{
+    static const char text[] =
+        "experiment: planned\n"
+        "data: {corpus: c}\n"
+        "model: {dim: 16, heads: 2, ffn: 24, context: 32, tie_embeddings: true}\n"
+        "levels:\n"
+        "  - {name: low, parts: [embedding, {blocks: 1}], modules: 1}\n"
+        "  - {name: one, parts: [{blocks: 3}], modules: 1, identity: true}\n"
+        "  - {name: two, parts: [{blocks: 3}], modules: 1, identity: true}\n"
+        "  - {name: high, parts: [head], modules: 1}\n"
+        "paths: [0-0-x-0, 0-x-0-0]\n"
+        "routing: {prefix: 8}\n"
+        "inner: {batch: 4, steps: 10}\n";
+    struct dpc_experiment either;
+    struct dpc_plan dense, routed;
+    struct dpc_error err = {0};
+    CU_ASSERT_EQUAL_FATAL(dpc_experiment_parse("planned", text, sizeof text - 1, &either, &err),
+                          DPC_OK);
+    CU_ASSERT_EQUAL_FATAL(dpc_plan_make(&either, &dense, &err), DPC_OK);
+    either.warm_start.steps = 0;
+    CU_ASSERT_EQUAL_FATAL(dpc_plan_make(&either, &routed, &err), DPC_OK);
+    CU_ASSERT_EQUAL(routed.worker_bytes, dense.worker_bytes);
+    either.baseline.dense = false;
+    CU_ASSERT_EQUAL_FATAL(dpc_plan_make(&either, &routed, &err), DPC_OK);
+    CU_ASSERT(routed.worker_bytes < dense.worker_bytes);
+    CU_ASSERT_EQUAL(routed.worker_bytes_short, routed.worker_bytes_least);
+}
+
 /* Documents times paths, or documents times those that are asked. */
 static void
 test_scores(void)
@@ -287,6 +332,7 @@ static const struct dpc_test tests[] = {
     {"a sample of the paths trains in a round", test_sample},
     {"bytes and memory", test_bytes},
     {"recompute", test_recompute},
+    {"memory of a small batch", test_small_batch},
     {"forms of what travels", test_forms},
     {"scores", test_scores},
     {"disk", test_disk},
@@ -294,5 +340,6 @@ static const struct dpc_test tests[] = {
     {"disk of early stopping", test_disk_of_early_stopping},
     {"paths of a list", test_listed},
     {"paths that skip a level", test_identity},
+    {"memory of the largest path", test_memory_of_the_largest},
 };
 DPC_TEST_MAIN("cli/plan", tests)
