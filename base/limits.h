@@ -63,6 +63,7 @@ enum {
     DPC_PIECE_TOKENS = 16,           /* routes at evaluation change between pieces of this length */
     DPC_PIECES_PER_LEASE_MAX = 8192, /* a lease's losses by piece: 160 KiB */
     DPC_REROUTES_MAX = 8,            /* distances between routes that one evaluation compares */
+    DPC_MEMORY_PERCENT = 90, /* of a machine's memory that computing takes where nobody says it */
 
     /* --- dipaco serve. */
     DPC_SERVE_CONNECTIONS_MAX = 256, /* clients at a time */

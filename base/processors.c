@@ -3,11 +3,14 @@
 #include "base/processors.h"
 
 #include <errno.h>
+#include <math.h>
 #include <sched.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "base/cgroup.h"
 
 _Static_assert(DPC_PROCESSORS_MAX <= CPU_SETSIZE, "a set holds them");
 
@@ -25,7 +28,9 @@ uint32_t
 dpc_processors_count(void)
 {
     cpu_set_t set = allowed();
-    return (uint32_t)CPU_COUNT(&set);
+    uint32_t count = (uint32_t)CPU_COUNT(&set);
+    double limit = ceil(dpc_cgroup_own().processors);
+    return limit >= 1 && limit < count ? (uint32_t)limit : count;
 }
 
 /* The number of the `index`th processor of the set. */
@@ -39,19 +44,30 @@ nth(const cpu_set_t *set, uint32_t index)
     return 0;
 }
 
-void
+/* The part of `count` things that falls to `share`. */
+static void
+cut(uint32_t count, uint32_t share, uint32_t shares, uint32_t *ret_from, uint32_t *ret_to)
+{
+    *ret_from = shares <= count ? share * count / shares : share % count;
+    *ret_to = shares <= count ? (share + 1) * count / shares : *ret_from + 1;
+}
+
+/* A limit is of all processors together, so lists are cut from the whole set: the first ones alone
+ * are those that every other container would choose, too. */
+uint32_t
 dpc_processors_share(uint32_t share, uint32_t shares, char *ret_list, size_t size)
 {
     cpu_set_t set = allowed();
-    uint32_t count = (uint32_t)CPU_COUNT(&set);
-    uint32_t from = shares <= count ? share * count / shares : share % count;
-    uint32_t to = shares <= count ? (share + 1) * count / shares : from + 1;
+    uint32_t from, to, busy_from, busy_to;
     size_t used = 0;
+    cut((uint32_t)CPU_COUNT(&set), share, shares, &from, &to);
+    cut(dpc_processors_count(), share, shares, &busy_from, &busy_to);
     for (uint32_t i = from; i < to && used < size; i++) {
         int written =
             snprintf(ret_list + used, size - used, "%s%d", i > from ? "," : "", nth(&set, i));
         used += written > 0 ? (size_t)written : 0;
     }
+    return busy_to - busy_from;
 }
 
 uint32_t

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The processors that this process may run on.
+ * The processors that this process may run on, and how many of them at once.
  *
  * Owns: nothing. Threads: any, but pin before other threads start: they inherit the set.
  * Limits: DPC_PROCESSORS_MAX.
@@ -15,13 +15,14 @@
 
 enum { DPC_PROCESSORS_MAX = 1024 }; /* cpu_set_t's */
 
-/* How many there are; at least 1. */
+/* How many may be busy at once: all in the set, or as many as a limit of the control group comes
+ * to, rounded up, where that is less. At least 1. */
 uint32_t dpc_processors_count(void);
 
 /* The part of them that falls to `share` of `shares`, as a list for dpc_processors_pin ("0-3"):
  * equal parts as far as they go, and one each, in turn, when there are more shares than processors.
- */
-void dpc_processors_share(uint32_t share, uint32_t shares, char *ret_list, size_t size);
+ * Returns how many of the list may be busy at once. */
+uint32_t dpc_processors_share(uint32_t share, uint32_t shares, char *ret_list, size_t size);
 
 /* How many of them fall to each of `shares` at least; 1 when there are more shares. */
 uint32_t dpc_processors_each(uint32_t shares);

@@ -6,6 +6,9 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/cgroup.h"
+#include "base/limits.h"
+#include "base/processors.h"
 #include "cli/cards.h"
 #include "cli/commands.h"
 #include "cli/text.h"
@@ -65,6 +68,18 @@ find(struct doctor *doctor, enum level level, const char *what, const char *advi
 }
 
 /* --- The processor. */
+
+/* What a worker takes when it is told nothing else. */
+static void
+check_machine(struct doctor *doctor)
+{
+    struct dpc_cgroup group = dpc_cgroup_own();
+    char limits[DPC_LABEL_MAX] = "";
+    if (group.processors > 0 || group.memory_bytes > 0)
+        (void)snprintf(limits, sizeof limits, ", as its control group limits it");
+    find(doctor, OK, "machine", NULL, "%u processors at once, %.1f GiB of memory%s",
+         dpc_processors_count(), (double)dpc_cgroup_memory_bytes() / (double)DPC_GIB, limits);
+}
 
 static void
 check_kernels(struct doctor *doctor)
@@ -214,8 +229,8 @@ check_cards(struct doctor *doctor)
 static int
 run(const struct dpc_call *call)
 {
-    static void (*const checks[])(struct doctor * doctor) = {check_kernels, check_onednn,
-                                                             check_coretype, check_cards};
+    static void (*const checks[])(struct doctor * doctor) = {
+        check_machine, check_kernels, check_onednn, check_coretype, check_cards};
     const struct doctor_options *given = call->options;
     struct doctor doctor = {
         .plugin = given->card_plugin, .json = given->json, .findings = dpc_json_array()};

@@ -5,6 +5,7 @@
 #include "cli/supervisor.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <netinet/in.h>
 #include <signal.h>
 #include <stdio.h>
@@ -334,7 +335,7 @@ say_device(struct command_line *line, const struct dpc_supervisor_options *optio
 static void
 start_worker(struct supervisor *supervisor, struct child *worker)
 {
-    char key[DPC_NAME_MAX + 32], processors[ARGUMENT_BYTES_MAX];
+    char key[DPC_NAME_MAX + 32], processors[ARGUMENT_BYTES_MAX], threads[16], memory[32];
     snprintf(key, sizeof key, "keys/workers/%s.key", worker->name);
     struct command_line *line = dpc_alloc(1, sizeof *line);
     say(line, supervisor->worker_program);
@@ -347,9 +348,18 @@ start_worker(struct supervisor *supervisor, struct child *worker)
     say(line, worker->name);
     uint32_t index = (uint32_t)(worker - supervisor->workers);
     say_device(line, supervisor->options, index);
-    dpc_processors_share(index, supervisor->options->workers_count, processors, sizeof processors);
+    uint32_t busy = dpc_processors_share(index, supervisor->options->workers_count, processors,
+                                         sizeof processors);
+    snprintf(threads, sizeof threads, "%u", busy);
     say(line, "--cpus");
     say(line, processors);
+    say(line, "--threads");
+    say(line, threads);
+    if (supervisor->options->memory_mib) {
+        snprintf(memory, sizeof memory, "%" PRIu64, supervisor->options->memory_mib);
+        say(line, "--memory-mib");
+        say(line, memory);
+    }
     /* Who starts a run on a laptop wants it to go on. */
     say(line, "--battery");
     say(line, "yes");

@@ -20,6 +20,7 @@ struct dpc_supervisor_options {
     const struct dpc_run_folder *folder;
     const char *experiment_file; /* absolute */
     uint32_t workers_count;
+    uint64_t memory_mib;     /* each worker's --memory-mib; 0: as it finds itself */
     const char *device;      /* a list of --device, of which each worker takes one in turn */
     uint32_t cards;          /* where that is "cuda", worker i gets card i modulo so many */
     const char *card_plugin; /* the workers' --card-plugin; NULL: the usual one */

@@ -8,13 +8,15 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/cgroup.h"
 #include "base/imported.h"
+#include "base/limits.h"
 #include "base/vfs.h"
 #include "cli/origin.h"
+#include "cli/plan.h"
 #include "cli/progress.h"
 #include "data/sentencepiece.h"
 #include "data/tokens.h"
-#include "modules/compute.h"
 
 /* --- Devices. */
 
@@ -95,14 +97,40 @@ dpc_training_init(struct dpc_training *training, const struct dpc_call *call,
 
 /* --- Before anything runs. */
 
-/* The processor computes, and is to compute in a way that it has not: each worker would give back
- * whatever it gets, again and again. What cards can do is seen by those who have them, and a run
- * that has finished computes nothing. */
+/* What falls to each worker of the memory that they share; 0: not known. */
+static uint64_t
+worker_memory_mib(const struct dpc_training *training)
+{
+    uint64_t bytes = dpc_cgroup_memory_bytes() / 100 * DPC_MEMORY_PERCENT;
+    return bytes / (uint64_t)training->given->workers / DPC_MIB;
+}
+
+static int
+check_memory(const struct dpc_training *training, const struct dpc_experiment *experiment,
+             struct dpc_error *err)
+{
+    uint64_t each = worker_memory_mib(training), workers = (uint64_t)training->given->workers;
+    struct dpc_plan plan;
+    int rc = dpc_plan_make(experiment, &plan, err);
+    if (rc != DPC_OK || each == 0 || plan.worker_bytes_least / DPC_MIB < each)
+        return rc;
+    uint64_t needed = plan.worker_bytes_least / DPC_MIB + 1, fit = each * workers / needed;
+    char way_out[DPC_LABEL_MAX] = "make model or inner.batch smaller";
+    if (fit > 0)
+        snprintf(way_out, sizeof way_out, "--workers %" PRIu64 " fits", fit);
+    return dpc_error_set(err, DPC_ELIMIT,
+                         "a worker of this experiment needs %" PRIu64 " MiB of memory, and each of "
+                         "%" PRIu64 " may have %" PRIu64 ", of nine tenths of this machine's: %s",
+                         needed, workers, each, way_out);
+}
+
+/* The processor computes, and is to compute in a way or in memory that it has not: each worker
+ * would give back whatever it gets, again and again. What cards can do is seen by those who have
+ * them, and a run that has finished computes nothing. */
 static int
 check_compute(const struct dpc_training *training, const struct dpc_experiment *experiment,
               const struct dpc_run_folder *folder, bool fresh, struct dpc_error *err)
 {
-    const struct dpc_ops *ops;
     struct dpc_run_state state;
     char word[DPC_NAME_MAX];
     for (uint32_t i = 0; i < dpc_device_words(training->given->device); i++) {
@@ -112,7 +140,7 @@ check_compute(const struct dpc_training *training, const struct dpc_experiment *
     }
     if (!fresh && (dpc_run_state_load(folder, &state, err) != DPC_OK || state.finished))
         return DPC_OK;
-    return dpc_compute_choose(experiment->compute, NULL, &ops, err);
+    return check_memory(training, experiment, err);
 }
 
 /* What the experiment file names, seen from its folder. */
@@ -359,6 +387,7 @@ supervise(const struct dpc_training *training, const char *file,
         .folder = folder,
         .experiment_file = file,
         .workers_count = (uint32_t)training->given->workers,
+        .memory_mib = worker_memory_mib(training),
         .device = training->given->device,
         .cards = training->cards,
         .card_plugin = *training->card_plugin ? training->card_plugin : NULL,

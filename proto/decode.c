@@ -133,7 +133,6 @@ read_hello(struct decoding *d, const Dpc__Wire__Envelope *in)
     to->name = take_text(d, from->name, DPC_NAME_MAX, "name");
     to->build = take_text(d, from->build, DPC_LABEL_MAX, "build");
     to->numeric_class = take_text(d, from->numeric_class, DPC_LABEL_MAX, "numeric class");
-    to->memory_bytes = from->memory_bytes;
     to->tokens_per_s = take_amount(d, from->tokens_per_s, "tokens per second");
     to->token = take_token(from->token);
     to->handing_in = take_token(from->handing_in);

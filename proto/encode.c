@@ -124,7 +124,6 @@ fill_hello(const struct dpc_msg *msg, struct scratch *s)
     s->hello.name = text(s, from->name, DPC_NAME_MAX, "name");
     s->hello.build = text(s, from->build, DPC_LABEL_MAX, "build");
     s->hello.numeric_class = text(s, from->numeric_class, DPC_LABEL_MAX, "numeric class");
-    s->hello.memory_bytes = from->memory_bytes;
     s->hello.tokens_per_s = from->tokens_per_s;
     s->hello.token = token(s, from->token);
     s->hello.handing_in = put_token(&s->handing_in, from->handing_in);

@@ -87,7 +87,6 @@ struct dpc_msg_hello {
     const char *name;          /* of the worker, for people */
     const char *build;         /* program version */
     const char *numeric_class; /* machines of one class compute the same bits */
-    uint64_t memory_bytes;
     double tokens_per_s; /* measured on this experiment; 0: not yet */
     /* From before a break: the lease that it still works on, and the one that it hands in. */
     struct dpc_token token, handing_in;

@@ -573,13 +573,6 @@ dpc_worker_run(struct dpc_worker *worker)
 
 /* --- Life. */
 
-static uint64_t
-memory_bytes(void)
-{
-    long pages = sysconf(_SC_PHYS_PAGES), page_bytes = sysconf(_SC_PAGESIZE);
-    return pages > 0 && page_bytes > 0 ? (uint64_t)pages * (uint64_t)page_bytes : 0;
-}
-
 static void
 make_session(struct dpc_worker *worker)
 {
@@ -587,7 +580,6 @@ make_session(struct dpc_worker *worker)
         .name = worker->options->name,
         .build = PACKAGE_VERSION,
         .numeric_class = worker->numeric_class,
-        .memory_bytes = memory_bytes(),
         .up_bytes_per_s_max = worker->options->allowance.up_kib_s * 1024,
     };
     dpc_random_bytes(&options.seed, sizeof options.seed);

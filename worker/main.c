@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "base/cgroup.h"
 #include "base/clock.h"
 #include "base/exit.h"
 #include "base/limits.h"
@@ -226,6 +227,14 @@ begin_anew(char **argv, const char *joined)
     return DPC_EXIT_FAILED;
 }
 
+/* What is neither said nor known is no limit. */
+static uint64_t
+memory_bytes(const struct dpc_worker_arguments *args)
+{
+    return args->memory_mib ? args->memory_mib * DPC_MIB
+                            : dpc_cgroup_memory_bytes() / 100 * DPC_MEMORY_PERCENT;
+}
+
 static int
 work(struct dpc_worker_arguments *args)
 {
@@ -235,7 +244,7 @@ work(struct dpc_worker_arguments *args)
         .folder = args->folder,
         .name = args->name,
         .cache_bytes = args->cache_mib * DPC_MIB,
-        .memory_bytes = args->memory_mib * DPC_MIB,
+        .memory_bytes = memory_bytes(args),
         .device = args->device,
         .notice = args->notice,
         .owner = args->owner,

@@ -35,7 +35,6 @@ struct dpc_session;
 
 struct dpc_session_options {
     const char *name, *build, *numeric_class; /* must outlive the session; read at each hello */
-    uint64_t memory_bytes;
     uint64_t up_bytes_per_s_max; /* as the owner of the machine allows; 0: no limit */
     uint64_t seed;               /* of the jitter on pauses */
 };

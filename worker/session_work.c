@@ -112,7 +112,6 @@ send_hello(struct dpc_session *session)
     hello->name = session->options.name;
     hello->build = session->options.build;
     hello->numeric_class = session->options.numeric_class;
-    hello->memory_bytes = session->options.memory_bytes;
     hello->tokens_per_s = session->tokens_per_s;
     /* An older coordinator reads the first of them alone. */
     if (session->front.holds || session->back.holds)

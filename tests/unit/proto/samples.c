@@ -188,7 +188,6 @@ sample_session(struct dpc_msg *msg, bool largest)
             .name = largest ? text_of(DPC_NAME_MAX) : "w\xc3\xb6rker",
             .build = largest ? text_of(DPC_LABEL_MAX) : "0.1.0",
             .numeric_class = largest ? text_of(DPC_LABEL_MAX) : "SkylakeX-1",
-            .memory_bytes = largest ? UINT64_MAX : 1 << 30,
             .tokens_per_s = largest ? DBL_MAX : 1234.5,
             .token = token_of(largest),
             .handing_in = token_of(largest),

@@ -73,7 +73,7 @@ same_session(const struct dpc_msg *a, const struct dpc_msg *b)
         return h->protocol_min == k->protocol_min && h->protocol_max == k->protocol_max &&
                same_text(h->name, k->name) && same_text(h->build, k->build) &&
                same_text(h->numeric_class, k->numeric_class) &&
-               h->memory_bytes == k->memory_bytes && h->tokens_per_s == k->tokens_per_s &&
+               h->tokens_per_s == k->tokens_per_s &&
                dpc_token_equal(h->token, k->token) && dpc_token_equal(h->handing_in, k->handing_in);
     if (a->type == DPC_MSG_WELCOME)
         return w->protocol == x->protocol && w->incarnation == x->incarnation &&
