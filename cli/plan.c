@@ -243,9 +243,10 @@ plan_memory(const struct dpc_experiment *experiment, const struct dpc_topology *
                                        .recompute = experiment->recompute == DPC_RECOMPUTE_BLOCK};
     uint32_t large = largest_levels(experiment, topology, plan);
     uint32_t small = dpc_topology_path_levels(topology, plan->smallest);
-    int rc = dpc_compute_choose(experiment->compute, NULL, &options.ops, err);
-    if (rc == DPC_OK)
-        rc = levels_bytes(experiment, large, &options, &plan->worker_bytes, err);
+    plan->counts_fp32 = dpc_compute_choose(experiment->compute, NULL, &options.ops, err) != DPC_OK;
+    if (plan->counts_fp32)
+        options.ops = dpc_ops_cpu(DPC_FP32);
+    int rc = levels_bytes(experiment, large, &options, &plan->worker_bytes, err);
     options.recompute = experiment->recompute != DPC_RECOMPUTE_NONE;
     if (rc == DPC_OK)
         rc = levels_bytes(experiment, large, &options, &plan->worker_bytes_least, err);

@@ -19,6 +19,7 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "base/limits.h"
 #include "base/processors.h"
 #include "base/vfs.h"
 #include "cli/admin.h"
@@ -350,7 +351,8 @@ start_worker(struct supervisor *supervisor, struct child *worker)
     say_device(line, supervisor->options, index);
     uint32_t busy = dpc_processors_share(index, supervisor->options->workers_count, processors,
                                          sizeof processors);
-    snprintf(threads, sizeof threads, "%u", busy);
+    snprintf(threads, sizeof threads, "%u",
+             busy < DPC_POOL_THREADS_MAX ? busy : DPC_POOL_THREADS_MAX);
     say(line, "--cpus");
     say(line, processors);
     say(line, "--threads");

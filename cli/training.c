@@ -17,6 +17,7 @@
 #include "cli/progress.h"
 #include "data/sentencepiece.h"
 #include "data/tokens.h"
+#include "modules/compute.h"
 
 /* --- Devices. */
 
@@ -131,6 +132,7 @@ static int
 check_compute(const struct dpc_training *training, const struct dpc_experiment *experiment,
               const struct dpc_run_folder *folder, bool fresh, struct dpc_error *err)
 {
+    const struct dpc_ops *ops;
     struct dpc_run_state state;
     char word[DPC_NAME_MAX];
     for (uint32_t i = 0; i < dpc_device_words(training->given->device); i++) {
@@ -140,7 +142,8 @@ check_compute(const struct dpc_training *training, const struct dpc_experiment *
     }
     if (!fresh && (dpc_run_state_load(folder, &state, err) != DPC_OK || state.finished))
         return DPC_OK;
-    return check_memory(training, experiment, err);
+    int rc = dpc_compute_choose(experiment->compute, NULL, &ops, err);
+    return rc == DPC_OK ? check_memory(training, experiment, err) : rc;
 }
 
 /* What the experiment file names, seen from its folder. */

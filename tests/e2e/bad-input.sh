@@ -38,6 +38,9 @@ expect 'a pipe' 2 'could not read "pipe": it is a pipe: save '
 make_experiment bad.yaml 's/mode: strict/compute: bf16/'
 run_to_end run env DNNL_MAX_CPU_ISA=AVX2 timeout 60 dipaco run bad.yaml --dir slow
 expect 'numbers that the processor has not' 1 'compute: bf16.*compute: auto would'
+run_to_end run env DNNL_MAX_CPU_ISA=AVX2 dipaco plan bad.yaml
+check 'a plan for other machines can be made' \
+    grep -q '^memory .*in fp32: this machine cannot compute in bf16' run.out
 make_experiment bad.yaml 's/mode: strict/compute: auto/'
 run_to_end run env DNNL_MAX_CPU_ISA=AVX2 dipaco run bad.yaml --dir slow
 check 'with its advice it runs' [ "$status" = 0 ]
