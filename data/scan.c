@@ -126,8 +126,8 @@ dpc_scan_add(struct dpc_scan *scan, const char *source, struct dpc_error *err)
                              source);
     if (stat(source, &facts) != 0)
         return dpc_error_set_errno(err, errno, "could not import \"%s\"", source);
-    if (!S_ISDIR(facts.st_mode))
-        return add_path(scan, source, err);
+    if (!S_ISDIR(facts.st_mode)) /* a shell's wildcard names what lies in a folder, too */
+        return is_excepted(scan, &facts) ? DPC_OK : add_path(scan, source, err);
     memcpy(folder, source, len + 1);
     while (len > 1 && folder[len - 1] == '/')
         folder[--len] = 0;

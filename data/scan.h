@@ -31,8 +31,8 @@ struct dpc_scan {
 void dpc_scan_init(struct dpc_scan *scan);
 void dpc_scan_done(struct dpc_scan *scan);
 
-/* Leaves this file out when a folder holds it, under whatever path: what belongs to a corpus.
- * Nothing happens where it does not exist. At most DPC_SCAN_EXCEPT_MAX calls. */
+/* Leaves this file out, under whatever path: what belongs to a corpus, which nobody means as a
+ * text. Nothing happens where it does not exist. At most DPC_SCAN_EXCEPT_MAX calls. */
 void dpc_scan_except(struct dpc_scan *scan, const char *path);
 
 /* Adds a file, or all files below a folder, behind those that are there. DPC_ENOTFOUND, DPC_EPERM.

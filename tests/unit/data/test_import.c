@@ -348,6 +348,29 @@ what_lies_beside_a_corpus_shifts_no_ids(void)
     temp_remove(&temp);
 }
 
+/* As a shell writes in/ and a star. */
+static void
+a_corpus_is_no_text_where_a_wildcard_names_its_files(void)
+{
+    struct temp temp;
+    char in[DPC_PATH_MAX], text[DPC_PATH_MAX], names[DPC_PATH_MAX], metadata[DPC_PATH_MAX];
+    const char *const sources[] = {names, metadata, text};
+    struct dpc_import_options options = {.sources = sources, .sources_count = 3, .out = in};
+    struct dpc_import_stats stats = {0};
+    temp_make(&temp);
+    temp_write_text(&temp, "in/text", "one");
+    temp_write_text(&temp, "in/" DPC_IMPORT_NAMES_FILE, "0\t3\tin/text\n");
+    temp_write_text(&temp, "in/" DPC_METADATA_FILE, "id\tlanguage\n0\ten\n");
+    (void)snprintf(in, sizeof in, "%s", temp_path(&temp, "in"));
+    (void)snprintf(text, sizeof text, "%s", temp_path(&temp, "in/text"));
+    (void)snprintf(names, sizeof names, "%s", temp_path(&temp, "in/" DPC_IMPORT_NAMES_FILE));
+    (void)snprintf(metadata, sizeof metadata, "%s", temp_path(&temp, "in/" DPC_METADATA_FILE));
+    CU_ASSERT_EQUAL(dpc_import(&options, &stats, NULL), DPC_OK);
+    CU_ASSERT_EQUAL(stats.files_total, 1);
+    CU_ASSERT_EQUAL(stats.documents, 1);
+    temp_remove(&temp);
+}
+
 static void
 names_stand_beside_the_tokens(void)
 {
@@ -630,6 +653,8 @@ static const struct dpc_test tests[] = {
     {"the same files give the same corpus", the_same_files_give_the_same_corpus},
     {"a corpus below its source is no text", a_corpus_below_its_source_is_no_text},
     {"what lies beside a corpus shifts no ids", what_lies_beside_a_corpus_shifts_no_ids},
+    {"a corpus is no text where a wildcard names its files",
+     a_corpus_is_no_text_where_a_wildcard_names_its_files},
     {"names stand beside the tokens", names_stand_beside_the_tokens},
     {"progress can stop it", progress_can_stop_it},
     {"a vocabulary is trained, kept and used again", a_vocabulary_is_trained_kept_and_used_again},
