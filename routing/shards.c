@@ -30,10 +30,24 @@ ways_out(const struct dpc_experiment *experiment)
                       : "lower routing.documents_min, or set routing.balance to capacity";
 }
 
+/* Enough to be told apart by, and no document to train on. */
+static int
+refuse_untrained(const char *name, uint32_t documents, const char *all,
+                 const struct dpc_experiment *experiment, struct dpc_error *err)
+{
+    return dpc_error_set(err, DPC_EINVAL,
+                         "path %s would get no document of the train split, and %u of the router "
+                         "split (paths get %s of both): give more documents, use fewer modules, or "
+                         "lower data.router (now %g)",
+                         name, documents, all, experiment->data.router);
+}
+
 static int
 refuse(const struct dpc_topology *topology, const struct dpc_shard_counts *counts, uint32_t path,
        struct dpc_error *err)
 {
+    const struct dpc_experiment *experiment = topology->experiment;
+    uint32_t documents = fitted(&counts[path]), needed = experiment->routing.documents_min;
     char name[2 * DPC_NAME_MAX];
     struct dpc_buf all;
     dpc_buf_init(&all, DPC_ERROR_TEXT_MAX / 2);
@@ -43,11 +57,12 @@ refuse(const struct dpc_topology *topology, const struct dpc_shard_counts *count
     if (topology->routed_paths > COUNTS_SHOWN_MAX)
         dpc_buf_printf(&all, ", ...");
     int code =
-        dpc_error_set(err, DPC_EINVAL,
-                      "path %s would get %u documents of the train and router splits, and needs "
-                      "%u (paths get %s): give more documents, use fewer modules, %s",
-                      name, fitted(&counts[path]), topology->experiment->routing.documents_min,
-                      dpc_buf_text(&all), ways_out(topology->experiment));
+        documents >= needed
+            ? refuse_untrained(name, documents, dpc_buf_text(&all), experiment, err)
+            : dpc_error_set(err, DPC_EINVAL,
+                            "path %s would get %u documents of the train and router splits, and "
+                            "needs %u (paths get %s): give more documents, use fewer modules, %s",
+                            name, documents, needed, dpc_buf_text(&all), ways_out(experiment));
     dpc_buf_done(&all);
     return code;
 }

@@ -75,6 +75,10 @@ nothing_to_train_on_is_refused(void)
         counts[i] = (struct dpc_shard_counts){{[DPC_SPLIT_TRAIN] = 100}};
     counts[3] = (struct dpc_shard_counts){{[DPC_SPLIT_ROUTER] = 100}};
     CU_ASSERT_EQUAL(dpc_shards_check(&topology, counts, &err), DPC_EINVAL);
+    CU_ASSERT_PTR_NOT_NULL(strstr(err.text, "path 1-1 would get no document of the train split"));
+    CU_ASSERT_PTR_NOT_NULL(strstr(err.text, "100, 100, 100, 100"));
+    CU_ASSERT_PTR_NOT_NULL(strstr(err.text, "lower data.router"));
+    CU_ASSERT_PTR_NULL(strstr(err.text, "documents_min")); /* which it has */
 }
 
 static const struct dpc_test tests[] = {
