@@ -402,7 +402,11 @@ write_token(struct dpc_completion *completion)
     completion->tokens++;
     if (find_stop(completion, before))
         return "stop";
-    return completion->tokens == completion->tokens_max ? "length" : NULL;
+    if (completion->tokens < completion->tokens_max)
+        return NULL;
+    /* The last token may have begun a character that it did not end. */
+    completion->text.len = dpc_text_cut(completion->text.data, completion->text.len);
+    return "length";
 }
 
 void

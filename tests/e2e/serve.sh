@@ -67,6 +67,21 @@ ask "{\"prompt\": \"abd\", \"max_tokens\": 200, \"temperature\": 0, \"model\": \
 check 'streamed, too' \
     [ "$(grep '^data: {' stopped.events | sed 's/.*"text":"\(\([^"\\]\|\\.\)*\)".*/\1/' | tr -d '\n')" = "$(text_of stopped.json)" ]
 
+# Of bytes drawn evenly every fifth begins a character, and as the last one has not ended it.
+begun=0 told=0
+for seed in $(seq 40); do
+    dipaco generate run --prompt abd --path 1-0 --tokens 1 --temperature 100 --top-k 0 \
+        --seed "$seed" --json >generated.json
+    [ -z "$(text_of generated.json)" ] || continue # a control character leaves nothing there, too
+    begun=$((begun + 1))
+    body="\"prompt\": \"abd\", \"model\": \"1-0\", \"max_tokens\": 1, \"temperature\": 100, \"top_k\": 0, \"seed\": $seed"
+    ask "{$body}" >begun.json
+    ask "{$body, \"stream\": true}" >begun.events
+    grep -q '�' begun.json begun.events && told=$((told + 1))
+done
+check "there are texts that end within a character ($begun)" [ "$begun" -gt 0 ]
+check "of these there is no part told ($told)" [ "$told" = 0 ]
+
 # One after the other, with nobody else asking: an answer goes out when it is there.
 start=$(date +%s%N)
 for i in 1 2 3 4 5 6 7 8; do
