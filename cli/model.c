@@ -49,17 +49,19 @@ struct dpc_model {
 
 /* --- Opening. */
 
+/* In a run's folder it is below, and a coordinator's is one itself. A run that was refused leaves a
+ * folder with neither. */
 static int
 find_store(const char *folder, char ret_store[DPC_PATH_MAX], struct dpc_error *err)
 {
-    char inner[DPC_PATH_MAX];
+    char inner[DPC_PATH_MAX], database[DPC_PATH_MAX];
     if (dpc_path_join(folder, "coordinator", inner, sizeof inner) != DPC_OK ||
-        snprintf(ret_store, DPC_PATH_MAX, "%s", folder) >= DPC_PATH_MAX)
+        dpc_path_join(folder, "db", database, sizeof database) != DPC_OK)
         return dpc_error_set(err, DPC_ELIMIT, "the path \"%.200s\" is too long", folder);
-    if (dpc_vfs_exists(&dpc_vfs_posix, inner))
-        snprintf(ret_store, DPC_PATH_MAX, "%s", inner);
-    if (!dpc_vfs_exists(&dpc_vfs_posix, ret_store))
+    bool below = dpc_vfs_exists(&dpc_vfs_posix, inner);
+    if (!below && !dpc_vfs_exists(&dpc_vfs_posix, database))
         return dpc_error_set(err, DPC_ENOTFOUND, "there is no run in \"%.200s\"", folder);
+    (void)snprintf(ret_store, DPC_PATH_MAX, "%s", below ? inner : folder);
     return DPC_OK;
 }
 

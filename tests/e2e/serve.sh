@@ -20,6 +20,11 @@ refused_address 0.0.0.0:7603 'ssh -L or a reverse proxy'
 refused_address 7603 'ADDRESS:PORT'
 run_to_end none dipaco serve nowhere
 check 'a run that is none is told' grep -q 'there is no run in "nowhere"' none.err
+make_experiment refused.yaml 's/corpus: corpus/corpus: missing/'
+run_to_end refused dipaco run refused.yaml --dir refused
+check 'a run without a corpus is refused' grep -q 'there is no corpus' refused.err
+run_to_end none dipaco serve refused
+check 'and there is none in its folder' grep -q 'there is no run in "refused"' none.err
 
 start_run serve dipaco serve run --http 127.0.0.1:0 --paths 4
 wait_for 20 'the address' grep -q '^http://127.0.0.1:[0-9]*/v1/completions$' serve.out
