@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
@@ -46,6 +47,7 @@ struct dpc_serve {
     bool busy;         /* a token was written, or somebody resumed, in the last step */
     int64_t looked_ms; /* when clients were last looked at */
     bool closing;
+    int64_t created_s;
     char url[DPC_ENDPOINT_MAX];
 };
 
@@ -105,12 +107,15 @@ status_of(int code)
     }
 }
 
+/* Clients of typed languages take no list of models without the time that each was made at; here it
+ * is that since when they are served. */
 static void
-add_model(struct dpc_json *list, const char *name)
+add_model(const struct dpc_serve *serve, struct dpc_json *list, const char *name)
 {
     struct dpc_json *model = dpc_json_object();
     dpc_json_set_text(model, "id", name);
     dpc_json_set_text(model, "object", "model");
+    dpc_json_set_integer(model, "created", serve->created_s);
     dpc_json_set_text(model, "owned_by", "dipaco");
     dpc_json_append(list, model);
 }
@@ -121,10 +126,10 @@ send_models(struct dpc_serve *serve, struct MHD_Connection *connection)
     const struct dpc_topology *topology = dpc_model_topology(serve->model);
     struct dpc_json *root = dpc_json_object(), *list = dpc_json_array();
     char name[2 * DPC_NAME_MAX];
-    add_model(list, DPC_SERVE_ROUTED);
+    add_model(serve, list, DPC_SERVE_ROUTED);
     for (uint32_t path = 0; path <= dpc_topology_dense_path(topology); path++) {
         dpc_topology_path_name(topology, path, name, sizeof name);
-        add_model(list, name);
+        add_model(serve, list, name);
     }
     dpc_json_set_text(root, "object", "list");
     dpc_json_set(root, "data", list);
@@ -440,6 +445,7 @@ dpc_serve_open(const char *address, struct dpc_model *model, FILE *log,
     struct dpc_serve *serve = dpc_alloc(1, sizeof *serve);
     serve->model = model;
     serve->log = log;
+    serve->created_s = (int64_t)time(NULL);
     dpc_loopback_url(socket_fd, serve->url);
     serve->daemon =
         MHD_start_daemon(MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL, answer, serve,
