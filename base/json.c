@@ -190,22 +190,37 @@ dpc_json_append_number(struct dpc_json *array, double value)
 
 enum { COMPACT = -1, INDENT = 2 };
 
+/* Of one to three bytes of UTF-8. */
+static unsigned
+code_point(const uint8_t *at, size_t len)
+{
+    if (len == 1)
+        return at[0];
+    if (len == 2)
+        return (at[0] & 0x1Fu) << 6 | (at[1] & 0x3Fu);
+    return (at[0] & 0x0Fu) << 12 | (at[1] & 0x3Fu) << 6 | (at[2] & 0x3Fu);
+}
+
+/* Whatever would draw on a terminal is written by its number. */
 static void
 print_text(struct dpc_buf *out, const char *text, size_t len)
 {
     dpc_buf_put(out, "\"", 1);
-    for (size_t i = 0; i < len; i++) {
+    for (size_t i = 0, step; i < len; i += step) {
         const char *at = text + i;
+        const uint8_t *bytes = (const uint8_t *)at;
+        step = dpc_utf8_sequence(bytes, len - i);
+        step = step ? step : 1;
         if (*at == '"' || *at == '\\')
             dpc_buf_printf(out, "\\%c", *at);
         else if (*at == '\n')
             dpc_buf_put(out, "\\n", 2);
         else if (*at == '\t')
             dpc_buf_put(out, "\\t", 2);
-        else if ((uint8_t)*at < 0x20 || *at == 0x7F)
-            dpc_buf_printf(out, "\\u%04x", (unsigned)(uint8_t)*at);
+        else if (dpc_utf8_is_control(bytes, step))
+            dpc_buf_printf(out, "\\u%04x", code_point(bytes, step));
         else
-            dpc_buf_put(out, at, 1);
+            dpc_buf_put(out, at, step);
     }
     dpc_buf_put(out, "\"", 1);
 }

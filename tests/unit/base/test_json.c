@@ -54,6 +54,20 @@ prints_indented(void)
 }
 
 static void
+what_would_draw_on_a_terminal_is_escaped(void)
+{
+    struct dpc_json *root = dpc_json_array();
+    dpc_json_append_text(root, "\r\x1B[2J\x7F");
+    dpc_json_append_text(root, "\xC2\x9B"
+                               "2J\xC2\xA0");
+    dpc_json_append_text(root, "\xE2\x80\xAE\xE2\x82\xAC\xF0\x9F\x98\x80");
+    assert_prints(root, false,
+                  "[\"\\u000d\\u001b[2J\\u007f\",\"\\u009b2J\xC2\xA0\","
+                  "\"\\u202e\xE2\x82\xAC\xF0\x9F\x98\x80\"]");
+    dpc_json_destroy(root);
+}
+
+static void
 numbers_that_are_not_finite_become_null(void)
 {
     struct dpc_json *root = dpc_json_array();
@@ -301,6 +315,7 @@ static const struct dpc_test tests[] = {
     {"kinds are told apart", kinds_are_told_apart},
     {"prints keys in order and numbers short", prints_keys_in_order_and_numbers_short},
     {"prints indented", prints_indented},
+    {"what would draw on a terminal is escaped", what_would_draw_on_a_terminal_is_escaped},
     {"numbers that are not finite become null", numbers_that_are_not_finite_become_null},
     {"every double reads back the same", every_double_reads_back_the_same},
     {"text that is no UTF-8 is mended", text_that_is_no_utf8_is_mended},
