@@ -11,7 +11,6 @@
 
 #include "base/alloc.h"
 #include "base/limits.h"
-#include "base/utf8.h"
 #include "cli/sample.h"
 #include "cli/text.h"
 
@@ -450,21 +449,14 @@ dpc_completion_log(const struct dpc_completion *completion, double seconds, FILE
     fflush(out);
 }
 
-/* As JSON can hold it: what is no UTF-8, and zero bytes, become U+FFFD. */
 static void
 set_text(struct dpc_json *object, const char *key, const uint8_t *text, size_t len)
 {
-    struct dpc_buf clean;
-    dpc_buf_init(&clean, 0);
-    for (size_t at = 0, step; at < len; at += step ? step : 1) {
-        step = text[at] ? dpc_utf8_sequence(text + at, len - at) : 0;
-        if (step)
-            dpc_buf_put(&clean, text + at, step);
-        else
-            dpc_buf_put(&clean, DPC_UTF8_REPLACEMENT, strlen(DPC_UTF8_REPLACEMENT));
-    }
-    dpc_json_set_text(object, key, dpc_buf_text(&clean));
-    dpc_buf_done(&clean);
+    struct dpc_buf mended;
+    dpc_buf_init(&mended, 0);
+    dpc_text_mend(text, len, &mended);
+    dpc_json_set_text(object, key, dpc_buf_text(&mended));
+    dpc_buf_done(&mended);
 }
 
 static struct dpc_json *

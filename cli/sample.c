@@ -76,13 +76,13 @@ write_on(struct dpc_model *model, const struct dpc_sample_settings *settings, ui
 }
 
 static void
-set_clean(struct dpc_json *object, const char *key, const void *bytes, size_t len)
+set_text(struct dpc_json *object, const char *key, const void *bytes, size_t len)
 {
-    struct dpc_buf clean;
-    dpc_buf_init(&clean, 0);
-    dpc_text_clean(bytes, len, &clean);
-    dpc_json_set_text(object, key, dpc_buf_text(&clean));
-    dpc_buf_done(&clean);
+    struct dpc_buf mended;
+    dpc_buf_init(&mended, 0);
+    dpc_text_mend(bytes, len, &mended);
+    dpc_json_set_text(object, key, dpc_buf_text(&mended));
+    dpc_buf_done(&mended);
 }
 
 /* `prompt`: the text of the tokens. */
@@ -102,9 +102,9 @@ add_sample(struct dpc_model *model, const struct dpc_sample_settings *settings,
         struct dpc_json *sample = dpc_json_object();
         dpc_topology_path_name(dpc_model_topology(model), path, name, sizeof name);
         dpc_json_set_text(sample, "path", name);
-        set_clean(sample, "prompt", prompt, prompt_len);
+        set_text(sample, "prompt", prompt, prompt_len);
         /* The last token may have begun a character that it did not end. */
-        set_clean(sample, "text", text.data, dpc_text_cut(text.data, text.len));
+        set_text(sample, "text", text.data, dpc_text_cut(text.data, text.len));
         dpc_json_append(samples, sample);
     }
     dpc_buf_done(&text);
@@ -186,6 +186,21 @@ dpc_sample_held_out(struct dpc_model *model, const struct dpc_sample_settings *s
 
 /* --- Showing. */
 
+/* Cleaned, and indented, so that no line of it can be taken for one of ours. */
+static void
+put_text(const char *text, struct dpc_buf *out)
+{
+    struct dpc_buf clean;
+    dpc_buf_init(&clean, 0);
+    dpc_text_clean(text, strlen(text), &clean);
+    for (const char *at = dpc_buf_text(&clean); *at; at++) {
+        dpc_buf_put_u8(out, (uint8_t)*at);
+        if (*at == '\n')
+            dpc_buf_put(out, "  ", 2);
+    }
+    dpc_buf_done(&clean);
+}
+
 void
 dpc_sample_print(const struct dpc_json *samples, struct dpc_buf *out)
 {
@@ -193,16 +208,9 @@ dpc_sample_print(const struct dpc_json *samples, struct dpc_buf *out)
         const struct dpc_json *sample = dpc_json_at(samples, i);
         dpc_buf_printf(out, "path %s\n", dpc_json_text(dpc_json_get(sample, "path"), "?"));
         dpc_buf_put(out, "  [", 3);
-        const char *parts[] = {dpc_json_text(dpc_json_get(sample, "prompt"), ""), "]",
-                               dpc_json_text(dpc_json_get(sample, "text"), "")};
-        /* Indented, so that no line of it can be taken for one of ours. */
-        for (size_t part = 0; part < sizeof parts / sizeof *parts; part++) {
-            for (const char *at = parts[part]; *at; at++) {
-                dpc_buf_put_u8(out, (uint8_t)*at);
-                if (*at == '\n')
-                    dpc_buf_put(out, "  ", 2);
-            }
-        }
+        put_text(dpc_json_text(dpc_json_get(sample, "prompt"), ""), out);
+        dpc_buf_put(out, "]", 1);
+        put_text(dpc_json_text(dpc_json_get(sample, "text"), ""), out);
         dpc_buf_put(out, "\n", 1);
     }
 }

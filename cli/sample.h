@@ -22,8 +22,8 @@ struct dpc_sample_settings {
 
 extern const struct dpc_sample_settings dpc_sample_defaults;
 
-/* Appends {"path", "prompt", "text"} to the array `samples`, cleaned for a terminal. `index`
- * numbers prompts, so that equal ones differ. */
+/* Appends {"path", "prompt", "text"} to the array `samples`, the texts as they are but for what
+ * JSON cannot hold. `index` numbers prompts, so that equal ones differ. */
 int dpc_sample_add(struct dpc_model *model, const struct dpc_sample_settings *settings,
                    const char *prompt, size_t prompt_len, uint32_t index, struct dpc_json *samples,
                    struct dpc_error *err) DPC_MUST_CHECK;
@@ -34,7 +34,8 @@ int dpc_sample_held_out(struct dpc_model *model, const struct dpc_sample_setting
                         uint32_t count, struct dpc_json *samples,
                         struct dpc_error *err) DPC_MUST_CHECK;
 
-/* For people: the path, then prompt and text, the prompt within brackets. */
+/* For people: the path, then prompt and text, the prompt within brackets, cleaned for a terminal.
+ */
 void dpc_sample_print(const struct dpc_json *samples, struct dpc_buf *out);
 
 #endif
