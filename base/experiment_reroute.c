@@ -71,6 +71,11 @@ check_paths(const struct dpc_experiment *experiment, const struct dpc_yaml *yaml
         return dpc_keys_error(yaml, "reroute.every", err, DPC_EINVAL,
                               "chooses between paths, and there is one: write never, or give a "
                               "level more modules");
+    if (paths > DPC_REROUTE_PATHS_MAX)
+        return dpc_keys_error(yaml, "reroute.every", err, DPC_EINVAL,
+                              "chooses between %u paths, and at most %d are possible: write never, "
+                              "or make fewer paths",
+                              paths, DPC_REROUTE_PATHS_MAX);
     if (paths > experiment->model.vocab)
         return dpc_keys_error(yaml, "reroute.every", err, DPC_EINVAL,
                               "chooses between %u paths, and a model of %u tokens has outputs for "

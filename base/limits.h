@@ -64,6 +64,7 @@ enum {
     DPC_PIECES_PER_LEASE_MAX = 8192, /* a lease's losses by piece: 160 KiB */
     DPC_REROUTES_MAX = 8,            /* distances between routes that one evaluation compares */
     DPC_MEMORY_PERCENT = 90, /* of a machine's memory that computing takes where nobody says it */
+    DPC_REROUTE_PATHS_MAX = 65535,   /* a route is two bytes, and one value says none */
 
     /* --- dipaco serve. */
     DPC_SERVE_CONNECTIONS_MAX = 256, /* clients at a time */

@@ -15,12 +15,13 @@
 
 #include "base/buf.h"
 #include "base/error.h"
+#include "base/limits.h"
 
 enum {
     DPC_ROUTES_MAX = 1 << 24, /* a quarter of a million documents of 64 pieces; 100 MB */
     DPC_ROUTES_HEADER_BYTES = 16,
     DPC_ROUTES_ENTRY_BYTES = 6,
-    DPC_ROUTE_NONE = UINT16_MAX,
+    DPC_ROUTE_NONE = DPC_REROUTE_PATHS_MAX, /* the number of no path */
 };
 
 struct dpc_route {

@@ -356,6 +356,10 @@ static const struct {
     {"  - {name: a, parts: [embedding, {blocks: 1}, head], modules: 1}\n"
      "reroute: {every: [64]}",
      DPC_EINVAL, "f.yaml:5: \"reroute.every\" chooses between paths, and there is one"},
+    {"  - {name: a, parts: [embedding, {blocks: 1}, head], modules: 1}\n"
+     "replicas: 65536\n"
+     "reroute: {every: [64]}",
+     DPC_EINVAL, "\"reroute.every\" chooses between 65536 paths, and at most 65535 are possible"},
     {"  - {name: a, parts: [embedding], modules: 2}\n"
      "  - {name: b, parts: [{blocks: 1}], modules: 2}\n"
      "  - {name: c, parts: [head], modules: 2}\n"
