@@ -110,12 +110,18 @@ read_row(struct dpc_metadata *metadata, const struct place *place, char *line,
                              place->path, place->line, metadata->documents);
     if (!value || !*value)
         return DPC_OK;
-    metadata->values[id] = number_of(metadata, value);
-    if (metadata->values[id] == DPC_METADATA_MISSING)
+    uint32_t number = number_of(metadata, value), before = metadata->values[id];
+    if (number == DPC_METADATA_MISSING)
         return dpc_error_set(err, DPC_ELIMIT,
                              "\"%s\" has more than %d different values of \"%s\": route by a field "
                              "with fewer",
                              place->path, DPC_METADATA_VALUES_MAX, place->field);
+    if (before != DPC_METADATA_MISSING && before != number)
+        return dpc_error_set(err, DPC_EPARSE,
+                             "\"%s\", line %u, gives document %lu another \"%s\" than a line "
+                             "before: a document has one",
+                             place->path, place->line, id, place->field);
+    metadata->values[id] = number;
     return DPC_OK;
 }
 

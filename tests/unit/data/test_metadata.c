@@ -68,6 +68,8 @@ what_is_wrong_is_named(void)
         {"id\tlanguage\n-0\tde\n", DPC_EPARSE, "line 2, begins with no number"},
         {"id\tlanguage\n-18446744073709551615\tde\n", DPC_EPARSE, "begins with no number"},
         {"id\tlanguage\n\t1\n", DPC_EPARSE, "line 2, begins with no number"},
+        {"id\tlanguage\n1\tde\n1\tde\n1\tpl\n", DPC_EPARSE,
+         "line 4, gives document 1 another \"language\""},
     };
     struct dpc_metadata *metadata;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
