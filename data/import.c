@@ -5,10 +5,14 @@
 #include "data/import.h"
 
 #include <ctype.h>
+#include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/alloc.h"
 #include "base/buf.h"
@@ -38,6 +42,7 @@ struct import {
     struct dpc_buf text;  /* a manual page's text */
     struct dpc_buf names; /* of DPC_IMPORT_NAMES_FILE */
     const char *path;     /* being read */
+    int lock_fd;          /* the corpus folder; -1: not locked */
 };
 
 static int
@@ -508,6 +513,29 @@ make_folder(const struct import *import, struct dpc_error *err)
                                           out, dpc_error_words(code));
 }
 
+/* Two imports would write the same files at once. A file system that knows no locks is no reason
+ * against one. */
+static int
+lock_folder(struct import *import, struct dpc_error *err)
+{
+    const char *out = import->options->out;
+    import->lock_fd = open(out, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (import->lock_fd < 0 || flock(import->lock_fd, LOCK_EX | LOCK_NB) == 0 ||
+        errno != EWOULDBLOCK)
+        return DPC_OK;
+    return dpc_error_set(err, DPC_EBUSY,
+                         "another import into \"%s\" is under way: wait for it, or name another "
+                         "folder",
+                         out);
+}
+
+static void
+unlock_folder(struct import *import)
+{
+    if (import->lock_fd >= 0)
+        (void)close(import->lock_fd);
+}
+
 static int
 open_builder(struct import *import, struct dpc_error *err)
 {
@@ -525,6 +553,8 @@ import_all(struct import *import, struct dpc_scan *scan, struct dpc_error *err)
 {
     int code = make_folder(import, err);
     if (code == DPC_OK)
+        code = lock_folder(import, err);
+    if (code == DPC_OK)
         code = find_files(import, scan, err);
     if (code == DPC_OK)
         code = choose_tokenizer(import, scan, err);
@@ -539,7 +569,7 @@ int
 dpc_import(const struct dpc_import_options *options, struct dpc_import_stats *ret_stats,
            struct dpc_error *err)
 {
-    struct import import = {.options = options};
+    struct import import = {.options = options, .lock_fd = -1};
     struct dpc_scan scan;
     dpc_scan_init(&scan);
     dpc_buf_init(&import.model, 0);
@@ -550,6 +580,7 @@ dpc_import(const struct dpc_import_options *options, struct dpc_import_stats *re
     if (code == DPC_OK)
         *ret_stats = import.stats;
     dpc_builder_close(import.builder);
+    unlock_folder(&import);
     dpc_tokenizer_destroy(import.tokenizer);
     dpc_buf_done(&import.model);
     dpc_buf_done(&import.input);

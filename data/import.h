@@ -86,10 +86,10 @@ struct dpc_import_options {
     void *progress_context;
 };
 
-/* DPC_ENOTFOUND, DPC_EPERM, DPC_EIO; DPC_ECORRUPT for a damaged packed file; DPC_EPARSE for a file
- * of JSON lines without one; DPC_EINVAL when nothing is left to import, or when the texts do not
- * give the vocabulary that was asked for; DPC_ELIMIT; DPC_ENOSPACE; DPC_ECANCELLED when `progress`
- * said so. */
+/* DPC_EBUSY while another import into the folder is under way; DPC_ENOTFOUND, DPC_EPERM, DPC_EIO;
+ * DPC_ECORRUPT for a damaged packed file; DPC_EPARSE for a file of JSON lines without one;
+ * DPC_EINVAL when nothing is left to import, or when the texts do not give the vocabulary that was
+ * asked for; DPC_ELIMIT; DPC_ENOSPACE; DPC_ECANCELLED when `progress` said so. */
 int dpc_import(const struct dpc_import_options *options, struct dpc_import_stats *ret_stats,
                struct dpc_error *err) DPC_MUST_CHECK;
 

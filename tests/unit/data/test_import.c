@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "data/import.h"
 
+#include <fcntl.h>
+#include <sys/file.h>
 #include <unistd.h>
 
 #include "base/hash.h"
@@ -371,6 +373,27 @@ a_corpus_is_no_text_where_a_wildcard_names_its_files(void)
     temp_remove(&temp);
 }
 
+/* They wrote over each other's new corpus, and the first to end put that in place. */
+static void
+two_imports_into_one_folder_take_turns(void)
+{
+    struct temp temp;
+    struct dpc_import_stats stats = {0};
+    struct dpc_error err = {0};
+    temp_make(&temp);
+    temp_write_text(&temp, "in/a", "one");
+    import_all(&temp);
+    temp_write_text(&temp, "in/b", "two");
+    int other = open(temp_path(&temp, "out"), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    CU_ASSERT_EQUAL_FATAL(flock(other, LOCK_EX | LOCK_NB), 0);
+    CU_ASSERT_EQUAL(import_kind(&temp, DPC_IMPORT_AUTO, &stats, &err), DPC_EBUSY);
+    CU_ASSERT_PTR_NOT_NULL(strstr(err.text, "another import"));
+    check_document(&temp, 0, "one");
+    close(other);
+    CU_ASSERT_EQUAL(import_all(&temp).documents, 2);
+    temp_remove(&temp);
+}
+
 static void
 names_stand_beside_the_tokens(void)
 {
@@ -655,6 +678,7 @@ static const struct dpc_test tests[] = {
     {"what lies beside a corpus shifts no ids", what_lies_beside_a_corpus_shifts_no_ids},
     {"a corpus is no text where a wildcard names its files",
      a_corpus_is_no_text_where_a_wildcard_names_its_files},
+    {"two imports into one folder take turns", two_imports_into_one_folder_take_turns},
     {"names stand beside the tokens", names_stand_beside_the_tokens},
     {"progress can stop it", progress_can_stop_it},
     {"a vocabulary is trained, kept and used again", a_vocabulary_is_trained_kept_and_used_again},
