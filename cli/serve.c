@@ -109,15 +109,15 @@ status_of(int code)
 
 /* Clients of typed languages take no list of models without the time that each was made at; here it
  * is that since when they are served. */
-static void
-add_model(const struct dpc_serve *serve, struct dpc_json *list, const char *name)
+static struct dpc_json *
+model_of(const struct dpc_serve *serve, const char *name)
 {
     struct dpc_json *model = dpc_json_object();
     dpc_json_set_text(model, "id", name);
     dpc_json_set_text(model, "object", "model");
     dpc_json_set_integer(model, "created", serve->created_s);
     dpc_json_set_text(model, "owned_by", "dipaco");
-    dpc_json_append(list, model);
+    return model;
 }
 
 static enum MHD_Result
@@ -126,14 +126,25 @@ send_models(struct dpc_serve *serve, struct MHD_Connection *connection)
     const struct dpc_topology *topology = dpc_model_topology(serve->model);
     struct dpc_json *root = dpc_json_object(), *list = dpc_json_array();
     char name[2 * DPC_NAME_MAX];
-    add_model(serve, list, DPC_SERVE_ROUTED);
+    dpc_json_append(list, model_of(serve, DPC_SERVE_ROUTED));
     for (uint32_t path = 0; path <= dpc_topology_dense_path(topology); path++) {
         dpc_topology_path_name(topology, path, name, sizeof name);
-        add_model(serve, list, name);
+        dpc_json_append(list, model_of(serve, name));
     }
     dpc_json_set_text(root, "object", "list");
     dpc_json_set(root, "data", list);
     return send_json(connection, MHD_HTTP_OK, root);
+}
+
+static enum MHD_Result
+send_model(struct dpc_serve *serve, struct MHD_Connection *connection, const char *name)
+{
+    uint32_t path;
+    if (strcmp(name, DPC_SERVE_ROUTED) == 0 ||
+        dpc_topology_path_find(dpc_model_topology(serve->model), name, &path))
+        return send_json(connection, MHD_HTTP_OK, model_of(serve, name));
+    return refuse(connection, MHD_HTTP_NOT_FOUND,
+                  "there is no such model: /v1/models lists those there are");
 }
 
 /* --- Answers that are written. */
@@ -366,9 +377,12 @@ static enum MHD_Result
 answer_other(struct dpc_serve *serve, struct MHD_Connection *connection, const char *url,
              const char *method)
 {
+    static const char models[] = "/v1/models/";
     bool reads = strcmp(method, "GET") == 0 || strcmp(method, "HEAD") == 0;
     if (reads && strcmp(url, "/v1/models") == 0)
         return send_models(serve, connection);
+    if (reads && strncmp(url, models, strlen(models)) == 0)
+        return send_model(serve, connection, url + strlen(models));
     if (reads && strcmp(url, "/health") == 0)
         return send_bytes(connection, MHD_HTTP_OK, "text/plain; charset=utf-8", "ok\n", 3);
     if (strcmp(url, "/v1/completions") == 0)

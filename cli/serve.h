@@ -5,6 +5,7 @@
  *
  *     POST /v1/completions    cli/completion.h; with "stream": true as server-sent events
  *     GET  /v1/models         "dipaco", which routes, and each path by its name
+ *     GET  /v1/models/NAME    one of these
  *     GET  /health            "ok"
  *
  * Owns: its socket, its connections and their answers. Threads: one, that of the model; answers

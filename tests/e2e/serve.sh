@@ -44,6 +44,9 @@ text_of() { # FILE
 
 check 'it lists its models' [ "$(curl -sS "$base/models" | grep -o '"id":"[^"]*"' | tr '\n' ' ')" = \
     '"id":"dipaco" "id":"0-0" "id":"0-1" "id":"1-0" "id":"1-1" "id":"dense" ' ]
+check 'and one of them' [ "$(curl -sS "$base/models/0-1" | grep -o '"id":"[^"]*"')" = '"id":"0-1"' ]
+check 'and none that is not there' \
+    [ "$(curl -sS -o none -w '%{http_code}' "$base/models/0-9")" = 404 ]
 check 'and since when each is one' [ "$(curl -sS "$base/models" | grep -o '"created":1[0-9]*,' | wc -l)" = 6 ]
 check 'it is well' [ "$(curl -sS "${base%/v1}/health")" = ok ]
 for prompt in 'abd egi lmn' 'ace hkn pu'; do
