@@ -503,7 +503,8 @@ measure(struct bench *b, size_t i, const struct dpc_peak *peak)
     return row;
 }
 
-static void
+/* Nothing of a card that failed on the way. */
+static int
 print_result(struct bench *b, const char *config, const char *only, const struct dpc_peak *peak)
 {
     struct dpc_json *json = dpc_json_object(), *rows = dpc_json_array();
@@ -522,10 +523,23 @@ print_result(struct bench *b, const char *config, const char *only, const struct
             dpc_json_append(rows, measure(b, i, peak));
     }
     dpc_json_set(json, "kernels", rows);
-    char *text = dpc_json_print(json, true);
-    puts(text);
-    dpc_free(text);
+    int status = dpc_bench_finish(b->ops);
+    if (status == DPC_OK) {
+        char *text = dpc_json_print(json, true);
+        puts(text);
+        dpc_free(text);
+    }
     dpc_json_destroy(json);
+    return status;
+}
+
+static int
+measure_peak(const struct dpc_ops *ops, struct dpc_peak *ret_peak)
+{
+    if (ops->whole)
+        return dpc_peak_measure_card(ops, ret_peak);
+    int status = dpc_peak_measure(1, 0.5, ret_peak);
+    return status == DPC_OK ? dpc_peak_measure_memory(1, 0.5, ret_peak) : status;
 }
 
 static int
@@ -566,11 +580,12 @@ main(int argc, char **argv)
         return usage();
     struct bench bench;
     struct dpc_peak peak;
-    if (ops->whole ? dpc_peak_measure_card(ops, &peak) != DPC_OK
-                   : dpc_peak_measure(1, 0.5, &peak) != DPC_OK ||
-                         dpc_peak_measure_memory(1, 0.5, &peak) != DPC_OK)
+    int status = measure_peak(ops, &peak);
+    if (status != DPC_OK) {
+        if (dpc_bench_finish(ops) == DPC_OK)
+            fprintf(stderr, "could not measure the peak: %s\n", dpc_error_words(status));
         return 1;
+    }
     bench_init(&bench, shape, ops);
-    print_result(&bench, config, only, &peak);
-    return 0;
+    return print_result(&bench, config, only, &peak) == DPC_OK ? 0 : 1;
 }

@@ -134,6 +134,15 @@ measure_peak(struct run *run, const struct options *given)
     return DPC_OK;
 }
 
+static int
+measure(struct run *run, const struct options *given)
+{
+    int status = measure_peak(run, given);
+    if (status == DPC_OK)
+        status = time_steps(run, (int)given->steps);
+    return status == DPC_OK ? measure_peak(run, given) : status;
+}
+
 static int64_t
 rss_bytes(void)
 {
@@ -261,14 +270,13 @@ main(int argc, char **argv)
     if (!parse(argc, argv, &given))
         return usage();
     int status = run_init(&run, &given);
-    if (status == DPC_OK)
-        status = measure_peak(&run, &given);
-    if (status == DPC_OK)
-        status = time_steps(&run, (int)given.steps);
-    if (status == DPC_OK)
-        status = measure_peak(&run, &given);
-    if (status == DPC_OK)
-        print_result(&run, &given);
+    if (status == DPC_OK) {
+        status = measure(&run, &given);
+        if (status == DPC_OK)
+            print_result(&run, &given);
+        else if (dpc_bench_finish(given.ops) == DPC_OK)
+            fprintf(stderr, "could not measure steps: %s\n", dpc_error_words(status));
+    }
     run_done(&run);
     return status == DPC_OK ? 0 : 1;
 }

@@ -65,12 +65,13 @@ dpc_bench_flops_per_token(const struct dpc_bench_config *config)
     return dpc_layout_train_flops(&experiment);
 }
 
+static struct dpc_card *card;
+
 /* The first card's table, of the plug-in that DPC_CARD_PLUGIN names; says on stderr why there is
  * none. The card stays open. */
 static const struct dpc_ops *
 card_table(enum dpc_dtype dtype, bool tf32)
 {
-    static struct dpc_card *card;
     struct dpc_error err;
     if (!card && dpc_card_open(getenv("DPC_CARD_PLUGIN"), 0, 0, &card, &err) != DPC_OK) {
         fprintf(stderr, "%s\n", err.text);
@@ -94,4 +95,14 @@ dpc_bench_ops_named(const char *name, enum dpc_dtype dtype)
             return ops;
     }
     return strcmp(name, "reference") == 0 ? dpc_ops_reference(dtype) : NULL;
+}
+
+int
+dpc_bench_finish(const struct dpc_ops *ops)
+{
+    int code = ops->memory->finish();
+    if (code != DPC_OK)
+        fprintf(stderr, "%s failed: %s\n", card ? dpc_card_info(card)->name : ops->name,
+                card ? dpc_card_failure(card) : dpc_error_words(code));
+    return code;
 }

@@ -33,4 +33,8 @@ double dpc_bench_flops_per_token(const struct dpc_bench_config *config);
  * card's), or the CPU's fastest of the dtype (NULL); NULL when it does not run here. */
 const struct dpc_ops *dpc_bench_ops_named(const char *name, enum dpc_dtype dtype);
 
+/* Waits until all is computed, and says on stderr what is wrong with the card if it failed, since
+ * the times of calls that computed nothing are no figures. DPC_OK or DPC_EDEVICE. */
+int dpc_bench_finish(const struct dpc_ops *ops) DPC_MUST_CHECK;
+
 #endif
