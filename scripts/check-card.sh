@@ -12,7 +12,6 @@
 # --quick: tests alone
 set -eu
 unset CDPATH
-cd "$(dirname "$0")/.."
 unset OPENBLAS_CORETYPE
 build= out=card-results quick=no python=python3
 while [ $# -gt 0 ]; do
@@ -27,6 +26,8 @@ while [ $# -gt 0 ]; do
 done
 mkdir -p "$out"
 out=$(cd "$out" && pwd)
+[ -z "$build" ] || build=$(cd "$build" && pwd)
+cd "$(dirname "$0")/.."
 failed=0
 
 say() {

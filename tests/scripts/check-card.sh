@@ -1,0 +1,43 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+# scripts/check-card.sh over a build of stand-ins, called from elsewhere than the source.
+set -u
+script=$(CDPATH='' cd -- "${srcdir:-.}" && pwd)/scripts/check-card.sh
+work=$(mktemp -d) || exit 99
+trap 'rm -rf "$work"' EXIT
+lost=0
+mkdir -p "$work/bin" "$work/build/bench" "$work/build/tests/unit/ops" "$work/build/tests/unit/modules"
+
+stand_in() { # FILE: the script comes on standard input
+    {
+        echo '#!/bin/sh'
+        cat
+    } >"$work/$1"
+    chmod +x "$work/$1"
+}
+
+stand_in bin/compute-sanitizer </dev/null
+for test in ops/test_ops_card modules/test_golden_card modules/test_path_card; do
+    stand_in "build/tests/unit/$test" </dev/null
+done
+
+run() { # ARGUMENT...
+    (
+        cd "$work/build" || exit 99
+        PATH=$work/bin:$PATH bash "$script" --build . --out results "$@"
+    ) >"$work/out" 2>&1
+    status=$?
+}
+
+expect() { # WHAT STATUS [TEXT]
+    if [ "$status" -ne "$2" ] || { [ -n "${3:-}" ] && ! grep -qF -- "$3" "$work/out"; }; then
+        echo "failed: $1: status $status; it said:"
+        sed 's/^/    /' "$work/out"
+        lost=1
+    fi
+}
+
+run --quick
+expect 'folders are those of the caller' 0 'passed: test_path_card'
+[ -s "$work/build/results/ops-memcheck.status" ] || lost=1
+exit $lost
