@@ -45,6 +45,7 @@ if [ -z "$build" ]; then
 fi
 build=$(cd "$build" && pwd)
 export DPC_CARD_PLUGIN=$build/dipaco-ops-cuda.so
+export DPC_GOLDEN_DIR=$PWD/tests/golden # a build from elsewhere knows another place
 tests="tests/unit/ops/test_ops_card tests/unit/modules/test_golden_card tests/unit/modules/test_path_card"
 
 # The tests, which wait for the CPU's reference most of the time, run beside each other.

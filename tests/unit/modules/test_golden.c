@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Whole paths against PyTorch: tests/golden/make_golden.py wrote the file and says what is in it.
- * Run once per table, the reference included. */
+ * Run once per table, the reference included. The environment's DPC_GOLDEN_DIR is where the file is
+ * on another machine than the one that compiled this. */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/alloc.h"
@@ -15,8 +17,6 @@ enum { DIM = 32, VOCAB = 32, CONTEXT = 16, BATCH = 4, STEPS = 10, FILE_BYTES_MAX
 /* Relative to the largest value of a tensor. What is computed in bf16 keeps 8 bits a product; AdamW
  * turns a small gradient's rounded sign into a whole step, so that its moves are not compared. */
 static const double tolerance_fp32 = 1e-4, tolerance_bf16 = 4e-2;
-
-static const char golden_file[] = DPC_GOLDEN_DIR "/path.bin";
 
 struct golden {
     uint8_t *bytes;
@@ -32,7 +32,10 @@ struct section_header {
 static void
 golden_load(struct golden *golden)
 {
-    FILE *file = fopen(golden_file, "rb");
+    char name[4096];
+    const char *folder = getenv("DPC_GOLDEN_DIR");
+    (void)snprintf(name, sizeof name, "%s/path.bin", folder ? folder : DPC_GOLDEN_DIR);
+    FILE *file = fopen(name, "rb");
     CU_ASSERT_PTR_NOT_NULL_FATAL(file);
     golden->bytes = dpc_alloc(FILE_BYTES_MAX, 1);
     golden->len = fread(golden->bytes, 1, FILE_BYTES_MAX, file);
