@@ -44,6 +44,21 @@ run --quick
 expect 'folders are those of the caller' 0 'passed: test_path_card'
 [ -s "$work/build/results/ops-memcheck.status" ] || lost=1
 
+stand_in bin/timeout <<END
+[ "\$1" != -k ] || shift 2
+shift
+exec $(command -v timeout) 5 "\$@"
+END
+stand_in build/tests/unit/modules/test_path_card <<'END'
+exec sleep 60
+END
+began=$(date +%s)
+run --quick
+expect 'a test that hangs' 1 'not finished in time: test_path_card'
+expect 'the others beside it' 1 'passed: test_ops_card'
+[ $(($(date +%s) - began)) -lt 50 ] || lost=1
+stand_in build/tests/unit/modules/test_path_card </dev/null
+
 # Where the golden vectors are is said by the environment, since the build may be from elsewhere.
 if [ -x tests/unit/modules/test_golden ] &&
     DPC_GOLDEN_DIR=$work tests/unit/modules/test_golden >"$work/out" 2>&1; then
