@@ -1,9 +1,9 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # Everything that needs a graphics card, in one go, since such a machine is often lent by the minute:
-# builds the plug-in, runs the card's tests (under compute-sanitizer too, where that runs), times
-# kernels and whole steps, and PyTorch beside them where python3 has it. Exit 0: all tests passed;
-# 77: no card.
+# builds the plug-in, runs the card's tests, times kernels and whole steps, and PyTorch beside them
+# where python3 has it; last, since it takes longest, runs the kernels' tests under compute-sanitizer
+# too, where that runs. Exit 0: all tests passed; 77: no card.
 #
 #   scripts/check-card.sh [--build DIR] [--out DIR] [--quick] [--python PYTHON]
 #
@@ -97,30 +97,11 @@ for test in $tests; do
 done
 end_tests
 
-# Products of a warpgroup are looked at by memcheck and synccheck alone. Some machines that lend a
-# card refuse the tool.
-sanitized() { # TOOL
-    local status=0
-    DPC_TEST_SMALL=1 timeout -k 10 300 compute-sanitizer --tool "$1" --error-exitcode 9 \
-        tests/unit/ops/test_ops_card || status=$?
-    ! grep -q 'Device not supported' "$out/ops-$1.log" || status=77
-    return $status
-}
-
-say 'kernels under compute-sanitizer'
-if command -v compute-sanitizer >/dev/null; then
-    for tool in memcheck synccheck racecheck; do
-        begin_test "ops-$tool" sanitized "$tool"
-    done
-    end_tests
-else
-    echo 'no compute-sanitizer here'
-fi
-
 bench() { # NAME COMMAND...
     local name=$1
     shift
-    "$@" >"$out/$name.json" 2>"$out/$name.err" || { echo "no figures: $name"; tail -3 "$out/$name.err"; }
+    timeout -k 10 240 "$@" >"$out/$name.json" 2>"$out/$name.err" ||
+        { echo "no figures: $name (status $?)"; tail -3 "$out/$name.err"; }
 }
 
 if [ "$quick" = no ]; then
@@ -146,7 +127,7 @@ if [ "$quick" = no ]; then
             --ops cuda --steps 100 --json
     done
     say 'figures'
-    "$python" - "$out" <<'TABLE'
+    "$python" - "$out" <<'TABLE' || echo 'no table of them'
 import glob, json, os, sys
 for name in sorted(glob.glob(os.path.join(sys.argv[1], "*.json"))):
     try:
@@ -166,5 +147,26 @@ for name in sorted(glob.glob(os.path.join(sys.argv[1], "*.json"))):
               f"{100 * row['gflops'] / max(row.get('peak_gflops', 0), 1):5.1f} %  loss {row['loss']:.4f}")
 TABLE
 fi
+
+# Products of a warpgroup are looked at by memcheck and synccheck alone. Some machines that lend a
+# card refuse the tool.
+sanitized() { # TOOL
+    local status=0
+    DPC_TEST_SMALL=1 timeout -k 10 300 compute-sanitizer --tool "$1" --error-exitcode 9 \
+        tests/unit/ops/test_ops_card || status=$?
+    ! grep -q 'Device not supported' "$out/ops-$1.log" || status=77
+    return $status
+}
+
+say 'kernels under compute-sanitizer'
+if command -v compute-sanitizer >/dev/null; then
+    for tool in memcheck synccheck racecheck; do
+        begin_test "ops-$tool" sanitized "$tool"
+    done
+    end_tests
+else
+    echo 'no compute-sanitizer here'
+fi
+
 say "$failed failed"
 [ "$failed" -eq 0 ]

@@ -59,6 +59,29 @@ expect 'the others beside it' 1 'passed: test_ops_card'
 [ $(($(date +%s) - began)) -lt 50 ] || lost=1
 stand_in build/tests/unit/modules/test_path_card </dev/null
 
+# Figures are told before the sanitizer has its minutes, and do not wait for a step that hangs.
+stand_in build/bench/bench_ops <<'END'
+echo '{"peak_gflops": 7e5, "copy_gb_s": 4e3, "kernels": [{"op": "pack", "us": 1.0, "gb_s": 1e3, "of_memcpy": 0.25}]}'
+END
+stand_in build/bench/bench_step <<'END'
+case "$*" in
+*tf32*) exec sleep 60 ;;
+esac
+echo '{"step_ms": 21.8, "tokens_per_s": 376000, "gflops": 3e5, "peak_gflops": 7e5, "loss": 10.4}'
+END
+run --python no-such-python
+expect 'no Python' 0 'passed: ops-memcheck'
+if python=$(command -v python3); then
+    stand_in bin/python <<END
+[ "\$1" = - ] && exec $python "\$@"
+END
+    run --python python
+    expect 'figures of kernels' 0 'copy 4000 GB/s'
+    expect 'figures of a step' 0 'loss 10.4'
+    expect 'a step that hangs' 0 'no figures: step-P-tf32-8 (status 124)'
+    sed -n '/^== figures/,$p' "$work/out" | grep -q '^== kernels under compute-sanitizer' || lost=1
+fi
+
 # Where the golden vectors are is said by the environment, since the build may be from elsewhere.
 if [ -x tests/unit/modules/test_golden ] &&
     DPC_GOLDEN_DIR=$work tests/unit/modules/test_golden >"$work/out" 2>&1; then
