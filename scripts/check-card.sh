@@ -159,6 +159,7 @@ sanitized() { # TOOL
 }
 
 say 'kernels under compute-sanitizer'
+PATH=$PATH:/usr/local/cuda/bin # where configure looks, too
 if command -v compute-sanitizer >/dev/null; then
     for tool in memcheck synccheck racecheck; do
         begin_test "ops-$tool" sanitized "$tool"
