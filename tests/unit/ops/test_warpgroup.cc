@@ -32,7 +32,7 @@ struct Matrices {
     float c[2][SIDE * SIDE];
 };
 
-Matrices matrices;
+alignas(16) Matrices matrices;
 
 void
 draw(__nv_bfloat16 *values, size_t count)
@@ -274,6 +274,9 @@ enum fault {
     STORED_NOT_SHOWN,
     OVERWRITTEN,
     COPIED_OVER,
+    UNEVEN_COPY,
+    UNEVEN_PLACE,
+    UNEVEN_MATRIX,
     UNEVEN_BEGIN,
     UNEVEN_PANEL,
     NO_SWIZZLE,
@@ -289,13 +292,18 @@ void
 load_with(enum fault fault, Matrices *m, unsigned char *memory, uint32_t (&a)[STEPS][4])
 {
     copy_all(m, memory);
+    if (fault == UNEVEN_COPY && threadIdx.x == 3)
+        copy_16(shared_address(memory), m->a[0] + 4, true);
+    if (fault == UNEVEN_PLACE && threadIdx.x == 3)
+        copy_8(shared_address(memory) + 4, m->a[0], true);
     copies_wait();
     if (fault != NOT_SHOWN && (fault != NOT_SHOWN_BY_ONE || threadIdx.x != 72))
         shared_to_products();
     __syncthreads();
+    uint32_t tile = tile_of(memory) + (fault == UNEVEN_MATRIX && threadIdx.x == 3 ? 8 : 0);
     for (int step = 0; step < STEPS; step++)
         load_matrices(a[step],
-                      tile_of(memory) + tile_lane_down<64>((int)threadIdx.x / 32 * 16, 2 * step));
+                      tile + tile_lane_down<64>((int)threadIdx.x / 32 * 16, 2 * step));
     if (fault == STORED_NOT_SHOWN && threadIdx.x == 5)
         memory[3] ^= 1;
     __syncthreads();
@@ -440,6 +448,9 @@ const struct {
     {STORED_NOT_SHOWN, "nobody has shown"},
     {OVERWRITTEN, "a panel was written"},
     {COPIED_OVER, "a copy begins"},
+    {UNEVEN_COPY, "could not read or write"},
+    {UNEVEN_PLACE, "could not read or write"},
+    {UNEVEN_MATRIX, "a row of a matrix"},
     {UNEVEN_BEGIN, "does not begin in the first row"},
     {UNEVEN_PANEL, "does not begin where"},
     {NO_SWIZZLE, "swizzle is not"},

@@ -233,6 +233,8 @@ dpc_emulated_together(void (*run)(void **operands), void *operand, unsigned size
 void
 dpc_emulated_copy_later(void *to, const void *from, size_t bytes, bool valid)
 {
+    if ((uintptr_t)to % bytes || (uintptr_t)from % bytes)
+        dpc_emulated_fail("a copy begins where a card could not read or write it");
     dpc_emulated_products_copy_begins(to, bytes);
     threads[running]->copies.push_back({to, from, bytes, valid});
 }

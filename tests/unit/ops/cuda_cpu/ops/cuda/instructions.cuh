@@ -59,6 +59,8 @@ static inline void
 dpc_emulated_load_all(void **operands)
 {
     for (int lane = 0; lane < 32; lane++) {
+        if (((dpc_emulated_matrices *)operands[lane])->address % 16)
+            dpc_emulated_fail("a row of a matrix begins where a card could not read it");
         int row = lane / 4, column = 2 * (lane % 4);
         for (int i = 0; i < 4; i++) {
             uint32_t low = TURNED ? dpc_emulated_element(operands, i, column, row)
