@@ -175,15 +175,16 @@ is_blank(const struct dpc_buf *line)
     return true;
 }
 
-/* Some editors and exports begin a file with it; JSON has no place for it. */
+/* Some editors and exports begin a file with it. It is no part of the text, whose first tokens
+ * decide about its route. */
 static void
-drop_byte_order_mark(struct dpc_buf *line)
+drop_byte_order_mark(struct dpc_buf *input)
 {
     static const uint8_t mark[] = {0xEF, 0xBB, 0xBF};
-    if (line->len < sizeof mark || memcmp(line->data, mark, sizeof mark) != 0)
+    if (input->len < sizeof mark || memcmp(input->data, mark, sizeof mark) != 0)
         return;
-    line->len -= sizeof mark;
-    memmove(line->data, line->data + sizeof mark, line->len);
+    input->len -= sizeof mark;
+    memmove(input->data, input->data + sizeof mark, input->len);
 }
 
 static int
@@ -263,6 +264,7 @@ add_open_file(struct import *import, struct dpc_source *source, struct dpc_error
     int code = dpc_source_read_all(source, DPC_DOCUMENT_BYTES_MAX, &import->input, err);
     if (code != DPC_OK)
         return code;
+    drop_byte_order_mark(&import->input);
     if (kind == DPC_IMPORT_MANPAGE &&
         (!guess || dpc_manpage_is(dpc_buf_text(&import->input), import->input.len)))
         return add_manpage(import, err);

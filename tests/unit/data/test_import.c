@@ -220,6 +220,25 @@ a_byte_order_mark_begins_no_line(void)
 }
 
 static void
+a_byte_order_mark_begins_no_text(void)
+{
+    struct temp temp;
+    temp_make(&temp);
+    temp_write_text(&temp, "in/a.1", "\xEF\xBB\xBF.TH A 1\n.SH NAME\na \\- does\n");
+    temp_write_text(&temp, "in/b.txt", "\xEF\xBB\xBFtext");
+    temp_write_text(&temp, "in/c.txt", "text"); /* the same, then */
+    temp_write_text(&temp, "in/d.txt", "\xEF\xBB\xBF");
+    struct dpc_import_stats stats = import_all(&temp);
+    CU_ASSERT_EQUAL(stats.documents, 2);
+    CU_ASSERT_EQUAL(stats.manpages, 1);
+    CU_ASSERT_EQUAL(stats.duplicates, 1);
+    CU_ASSERT_EQUAL(stats.empty, 1);
+    check_document(&temp, 0, "NAME\na - does\n");
+    check_document(&temp, 1, "text");
+    temp_remove(&temp);
+}
+
+static void
 manual_pages(void)
 {
     struct temp temp;
@@ -670,6 +689,7 @@ static const struct dpc_test tests[] = {
     {"the first line that is no JSON is named", the_first_line_that_is_no_json_is_named},
     {"a file that is no JSON lines is an error", a_file_that_is_no_json_lines_is_an_error},
     {"a byte order mark begins no line", a_byte_order_mark_begins_no_line},
+    {"a byte order mark begins no text", a_byte_order_mark_begins_no_text},
     {"manual pages", manual_pages},
     {"a kind can be forced", a_kind_can_be_forced},
     {"nothing to import is an error", nothing_to_import_is_an_error},
