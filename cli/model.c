@@ -94,13 +94,24 @@ keep_best(void *context, const struct dpc_best_record *record)
     return true;
 }
 
+/* A store has neither experiment nor phase before its corpus is prepared. */
+static int
+tell_early(const struct dpc_model *model, int code, struct dpc_error *err)
+{
+    if (code != DPC_ENOTFOUND)
+        return code;
+    return dpc_error_set(err, code,
+                         "there is nothing in \"%.200s\" yet: the run has not come that far",
+                         model->folder);
+}
+
 static int
 load_records(struct dpc_model *model, struct dpc_error *err)
 {
     struct dpc_kv *kv = dpc_store_kv(model->store);
     char *yaml = NULL;
     size_t len = 0;
-    int rc = dpc_load_experiment(kv, &yaml, &len, err);
+    int rc = tell_early(model, dpc_load_experiment(kv, &yaml, &len, err), err);
     if (rc == DPC_OK)
         rc = dpc_experiment_parse("the store's experiment", yaml, len, &model->experiment, err);
     dpc_free(yaml);
@@ -112,7 +123,7 @@ load_records(struct dpc_model *model, struct dpc_error *err)
     model->modules_known = dpc_alloc(model->topology.modules_count, sizeof *model->modules_known);
     model->paths = dpc_alloc(model->topology.paths_count, sizeof *model->paths);
     model->bests = dpc_alloc(model->topology.paths_count, sizeof *model->bests);
-    rc = dpc_load_phase(kv, &model->phase, err);
+    rc = tell_early(model, dpc_load_phase(kv, &model->phase, err), err);
     if (rc == DPC_OK)
         rc = dpc_scan_modules(kv, keep_module, model, err);
     if (rc == DPC_OK)

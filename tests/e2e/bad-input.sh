@@ -54,6 +54,13 @@ expect 'a model that no worker has memory for' 1 \
 make_experiment bad.yaml 's/corpus: corpus/corpus: nowhere/'
 run_to_end run dipaco run bad.yaml --dir bad
 expect 'no corpus' 1 'nowhere.*dipaco data import'
+run_to_end run dipaco-coordinator --dir early --experiment bad.yaml --listen 'tcp://127.0.0.1:*' \
+    --bulk 'tcp://127.0.0.1:*' --admin "ipc://$work/early.sock"
+expect 'by a coordinator' 4 'nowhere'
+for early in generate eval; do
+    run_to_end run dipaco $early early
+    expect "$early of a store that has prepared nothing" 1 'nothing in "early" yet: the run has not come'
+done
 mkdir empty
 run_to_end run dipaco data import empty --out emptied
 expect 'nothing to import' 1 'empty'
