@@ -233,3 +233,17 @@ dpc_backup_restore(const char *folder, const char *to, struct dpc_backup_counts 
         code = dpc_store_restored(to, err);
     return code == DPC_OK ? DPC_OK : dpc_error_prefix(err, code, "could not restore");
 }
+
+int
+dpc_backup_refuse(const char *folder, struct dpc_error *err)
+{
+    char path[DPC_PATH_MAX];
+    int code = join(folder, marker_name, path, err);
+    if (code != DPC_OK || !dpc_vfs_exists(&dpc_vfs_posix, path))
+        return code;
+    return dpc_error_set(
+        err, DPC_EPERM,
+        "\"%.200s\" is a backup: make a store of it, elsewhere, with --restore (and "
+        "where it has served as a store before, remove %s from it)",
+        folder, marker_name);
+}

@@ -26,4 +26,8 @@ int dpc_backup_make(const struct dpc_backup_source *source, const char *folder,
 int dpc_backup_restore(const char *folder, const char *to, struct dpc_backup_counts *ret_counts,
                        struct dpc_error *err) DPC_MUST_CHECK;
 
+/* DPC_EPERM when `folder` is a backup: a coordinator that went on in it would have the incarnation
+ * of the one that was copied, and take leases of that one's later life for its own. */
+int dpc_backup_refuse(const char *folder, struct dpc_error *err) DPC_MUST_CHECK;
+
 #endif

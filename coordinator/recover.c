@@ -7,6 +7,7 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "coordinator/backup.h"
 
 enum { HEARTBEAT_MS = 1000 };
 
@@ -105,6 +106,8 @@ server_open_store(struct dpc_server *server, const struct dpc_server_options *op
     dpc_buf_init(&yaml, DPC_CONFIG_BYTES_MAX);
     dpc_experiment_print(&server->experiment, &yaml);
     int code = find_inputs(server, options->experiment_file, err);
+    if (code == DPC_OK)
+        code = dpc_backup_refuse(options->folder, err);
     if (code == DPC_OK)
         code = dpc_store_open(options->folder, DPC_KV_READ_WRITE, &server->store, err);
     if (code == DPC_OK)

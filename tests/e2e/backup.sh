@@ -67,6 +67,12 @@ run_to_end partly dipaco-coordinator --dir run/coordinator --restore partly
 check 'a backup that lost a file on its way is refused' [ "$status" = 4 ]
 check 'with what is missing' grep -qE 'is not whole: it was made with [0-9]+ blobs' partly.err
 check 'and nothing is made of it' [ ! -e run/coordinator ]
+cp -r first run/coordinator
+run_to_end moved timeout 20 dipaco-coordinator --dir run/coordinator --experiment tiny.yaml \
+    --listen 'tcp://127.0.0.1:*' --bulk 'tcp://127.0.0.1:*' --admin "ipc://$work/moved.sock"
+check 'a backup in the place of the store is refused' [ "$status" = 4 ]
+check 'with what makes one of it' grep -q 'is a backup: .* --restore' moved.err
+rm -rf run/coordinator
 run_to_end restore dipaco-coordinator --dir run/coordinator --restore first
 [ "$status" = 0 ] || give_up "the restore ended with $status"
 run_to_end twice dipaco-coordinator --dir run/coordinator --restore first
