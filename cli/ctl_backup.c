@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
 #include <limits.h>
 #include <stdio.h>
 #include <unistd.h>
@@ -50,12 +51,28 @@ print_state(const struct dpc_json *state)
            dpc_text_bytes(dpc_json_number(dpc_json_get(state, "copied_bytes"), 0), copied));
 }
 
+/* A coordinator may see other files than we do: a service has a /tmp of its own. */
+static void
+warn_of_elsewhere(const struct dpc_json *state)
+{
+    const char *folder = dpc_json_text(dpc_json_get(state, "folder"), "");
+    if (access(folder, F_OK) == 0 || errno != ENOENT)
+        return;
+    fprintf(stderr,
+            "dipacoctl backup: the coordinator has made it in a \"%s\" of its own, which is not "
+            "seen from here; where that is the /tmp of its service it goes when that stops, so "
+            "name another folder\n",
+            folder);
+}
+
 static int
 run(const struct dpc_call *call)
 {
     struct dpc_json *state = NULL;
     struct dpc_error err;
     int rc = make_backup(call, &state, &err);
+    if (rc == DPC_OK)
+        warn_of_elsewhere(state);
     return dpc_ctl_finish(call, rc, state, print_state, &err);
 }
 

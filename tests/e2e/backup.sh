@@ -87,6 +87,22 @@ end_run
 [ "$status" = 0 ] || give_up "the restored run ended with $status"
 check 'the versions are those of the undisturbed run' same_versions calm run
 
+# A service has a /tmp of its own: here one whose coordinator sees another folder than we do.
+mkdir private
+if unshare -m true 2>/dev/null; then
+    start_run private unshare -m sh -c "mount -t tmpfs tmpfs private && exec dipaco-coordinator \
+        --dir apart --experiment tiny.yaml --listen 'tcp://127.0.0.1:*' \
+        --bulk 'tcp://127.0.0.1:*' --admin 'ipc://$work/apart.sock'"
+    wait_for 30 'a coordinator apart' grep -q ' ready ' private.err
+    run_to_end unseen dipacoctl --admin "ipc://$work/apart.sock" backup private/backup
+    check 'a backup that is not seen from here is made' [ "$status" = 0 ]
+    check 'and that is told' grep -q 'private/backup" of its own, which is not seen' unseen.err
+    run_to_end seen dipacoctl --admin "ipc://$work/apart.sock" backup seen
+    check 'of one that is seen nothing is' [ "$status:$(cat seen.err)" = 0: ]
+    kill "$supervisor"
+    end_run
+fi
+
 # A restore that was broken off is no store.
 : >first/restoring
 run_to_end broken dipaco eval first
