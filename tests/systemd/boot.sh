@@ -91,6 +91,7 @@ blob=$(find /var/lib/dipaco-coordinator/blobs/?? -type f | head -n 1)
 check 'a web server may read the blobs' as www-data cat "$blob"
 check 'and not the store' sh -c '! setpriv --reuid www-data --regid www-data --clear-groups ls /var/lib/dipaco-coordinator/db'
 check 'nor others the blobs' sh -c "! setpriv --reuid nobody --clear-groups cat '$blob'"
+check 'keys are read again' systemctl reload dipaco-coordinator
 before=$(systemctl show -p MainPID --value dipaco-coordinator)
 check 'an upgrade' dpkg -i ./*.deb
 check 'does not end what runs' is "$before" "$(systemctl show -p MainPID --value dipaco-coordinator)"
