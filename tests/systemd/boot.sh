@@ -35,13 +35,14 @@ mkdir -p "$proof"
 cp /etc/resolv.conf "$root/etc/resolv.conf"
 cp "$top/tests/e2e/tiny.yaml" "$proof/experiment.yaml"
 cp "$top/systemd/examples/coordinator-mirror.conf" "$proof/mirror.conf"
+cp "$top/systemd/examples/coordinator-backup.conf" "$proof/backup.conf"
 sed -n '/^write_documents() {/,/^}/p' "$top/tests/e2e/lib.sh" >"$proof/documents.sh"
 
 # What is left of the last time goes; the packages come in new.
 chroot "$root" sh -ec '
     export DEBIAN_FRONTEND=noninteractive
     apt-get purge -qy dipaco dipaco-worker dipaco-coordinator dipaco-common || true
-    rm -rf /var/lib/dipaco* /var/lib/private/dipaco* /etc/dipaco /etc/systemd/system/dipaco*
+    rm -rf /var/lib/dipaco* /var/lib/private/dipaco* /srv/dipaco* /etc/dipaco /etc/systemd/system/dipaco*
     apt-get update -q
     apt-get install -qy --no-install-recommends /proof/*.deb
 ' >boot-install.log 2>&1 || give_up 'the packages do not install: boot-install.log says why'
@@ -92,6 +93,19 @@ check 'a web server may read the blobs' as www-data cat "$blob"
 check 'and not the store' sh -c '! setpriv --reuid www-data --regid www-data --clear-groups ls /var/lib/dipaco-coordinator/db'
 check 'nor others the blobs' sh -c "! setpriv --reuid nobody --clear-groups cat '$blob'"
 check 'keys are read again' systemctl reload dipaco-coordinator
+check 'a backup has no place' sh -c '! dipacoctl backup /srv/dipaco-backups/one'
+cp backup.conf /etc/systemd/system/dipaco-coordinator.service.d/
+install -d -o dipaco -g dipaco-admin -m 0700 /srv/dipaco-backups
+systemctl daemon-reload
+systemctl restart dipaco-coordinator
+check 'with a drop-in it has one' dipacoctl backup /srv/dipaco-backups/one
+systemctl stop dipaco-coordinator
+mv /var/lib/dipaco-coordinator /var/lib/dipaco-coordinator.old
+install -d -o dipaco -g dipaco-admin -m 0700 /var/lib/dipaco-coordinator
+check 'it is restored' runuser -u dipaco -- dipaco-coordinator \
+    --dir /var/lib/dipaco-coordinator --restore /srv/dipaco-backups/one
+check 'and goes on' systemctl start dipaco-coordinator
+check 'where it was' finished
 before=$(systemctl show -p MainPID --value dipaco-coordinator)
 check 'an upgrade' dpkg -i ./*.deb
 check 'does not end what runs' is "$before" "$(systemctl show -p MainPID --value dipaco-coordinator)"
