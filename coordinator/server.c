@@ -417,18 +417,23 @@ find_advertised(struct dpc_server *server, const char *option, struct dpc_error 
     return DPC_OK;
 }
 
+/* One that may not be read is still the one that workers know: no other may take its place. */
+static int
+take_key(const char *path, struct dpc_keypair *ret_key, struct dpc_error *err)
+{
+    int code = dpc_keypair_load(path, ret_key, err);
+    if (code != DPC_ENOTFOUND)
+        return code;
+    dpc_keypair_generate(ret_key);
+    return dpc_keypair_save(path, ret_key, err);
+}
+
 /* Who may connect is known before anybody can: a machine that is turned away may end for good. */
 static int
 open_net(struct dpc_server *server, const struct dpc_server_options *options, struct dpc_error *err)
 {
     struct dpc_keypair key;
-    if (!dpc_vfs_exists(&dpc_vfs_posix, options->key_file)) {
-        dpc_keypair_generate(&key);
-        int code = dpc_keypair_save(options->key_file, &key, err);
-        if (code != DPC_OK)
-            return code;
-    }
-    int code = dpc_keypair_load(options->key_file, &key, err);
+    int code = take_key(options->key_file, &key, err);
     if (code == DPC_OK)
         code = dpc_net_create(&server->net, err);
     if (code == DPC_OK)

@@ -146,6 +146,17 @@ check 'and says so' grep -q 'is in use by another program' run.err
 kill -9 "$thief"
 wait "$thief" 2>/dev/null
 
+# --- What may not be read, by root neither.
+as_others=
+[ "$(id -u)" -ne 0 ] || as_others='setpriv --bounding-set=-dac_override,-dac_read_search'
+if $as_others true; then
+    chmod 0 thief/coordinator.key
+    run_to_end run $as_others timeout 20 dipaco-coordinator --dir thief --experiment tiny.yaml \
+        --listen 'tcp://127.0.0.1:*' --bulk 'tcp://127.0.0.1:*' --admin "ipc://$work/thief.sock"
+    expect 'a key that may not be read' 4 'coordinator.key": (Permission denied|not permitted)'
+    chmod 600 thief/coordinator.key
+fi
+
 # --- Which coordinator.
 run_to_end run dipacoctl --dir . --admin "ipc://$work/admin.sock" status
 expect 'two coordinators at once' 2 'leave one of them out'
