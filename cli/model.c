@@ -55,9 +55,16 @@ static int
 find_store(const char *folder, char ret_store[DPC_PATH_MAX], struct dpc_error *err)
 {
     char inner[DPC_PATH_MAX], database[DPC_PATH_MAX];
+    struct dpc_vfs_file *there;
     if (dpc_path_join(folder, "coordinator", inner, sizeof inner) != DPC_OK ||
         dpc_path_join(folder, "db", database, sizeof database) != DPC_OK)
         return dpc_error_set(err, DPC_ELIMIT, "the path \"%.200s\" is too long", folder);
+    int code = dpc_vfs_posix.ops->open(&dpc_vfs_posix, folder, DPC_VFS_READ, &there);
+    if (code != DPC_OK && code != DPC_ENOTFOUND)
+        return dpc_error_set(err, code, "could not look into \"%.200s\": %s", folder,
+                             dpc_error_words(code));
+    if (code == DPC_OK)
+        dpc_vfs_posix.ops->close(there);
     bool below = dpc_vfs_exists(&dpc_vfs_posix, inner);
     if (!below && !dpc_vfs_exists(&dpc_vfs_posix, database))
         return dpc_error_set(err, DPC_ENOTFOUND, "there is no run in \"%.200s\"", folder);

@@ -155,6 +155,10 @@ if $as_others true; then
         --listen 'tcp://127.0.0.1:*' --bulk 'tcp://127.0.0.1:*' --admin "ipc://$work/thief.sock"
     expect 'a key that may not be read' 4 'coordinator.key": (Permission denied|not permitted)'
     chmod 600 thief/coordinator.key
+    chmod 0 thief
+    run_to_end run $as_others dipaco generate thief
+    expect 'a run that may not be read' 4 'could not look into "thief": not permitted'
+    chmod 750 thief
 fi
 
 # --- Which coordinator.
