@@ -85,6 +85,7 @@ drop_in() { # UNIT FILE
     verify "$1" || { [ -s "$work/ours" ] && ! grep -qv 'Unknown key' "$work/ours"; } || fail "drop-in $2"
 }
 drop_in dipaco-coordinator.service coordinator-storage.conf
+drop_in dipaco-coordinator.service coordinator-backup.conf
 drop_in dipaco-coordinator.service coordinator-mirror.conf
 drop_in dipaco-worker.service worker-limits.conf
 drop_in dipaco-worker.service worker-backoff.conf
