@@ -109,6 +109,10 @@ check 'where it was' finished
 before=$(systemctl show -p MainPID --value dipaco-coordinator)
 check 'an upgrade' dpkg -i ./*.deb
 check 'does not end what runs' is "$before" "$(systemctl show -p MainPID --value dipaco-coordinator)"
+systemctl start systemd-logind
+echo 'DIPACO_WORKER_OPTIONS=--idle 1' >/etc/dipaco/worker.env
+check 'a worker that minds its owner starts' systemctl restart dipaco-worker
+check 'and may ask whether he is there' sh -c "! journalctl -b -u dipaco-worker | grep 'counts as idle'"
 check 'all end when told' systemctl stop dipaco-worker dipaco-worker@second dipaco-coordinator
 check 'cleanly' is "$(systemctl --failed --no-legend)" ''
 journalctl --no-pager -u 'dipaco*' >journal

@@ -127,6 +127,12 @@ if command -v systemd-sysusers >/dev/null 2>&1; then
         ! grep -q '^dipaco:' "$work/root/etc/passwd"; then
         fail 'systemd-sysusers'
     fi
+    # dbus-daemon lets nobody whom it cannot look up ask logind, for --idle.
+    user=$(sed -n 's/^User=//p' systemd/dipaco-worker.service)
+    if ! systemd-sysusers --root="$work/root" "$top/systemd/sysusers.d/dipaco-worker.conf" \
+        >"$work/out" 2>&1 || ! grep -q "^${user:-nobody}:" "$work/root/etc/passwd"; then
+        fail "the worker's account"
+    fi
 fi
 if command -v systemd-tmpfiles >/dev/null 2>&1 && [ "$(id -u)" -eq 0 ]; then
     mkdir -p "$work/root/etc/dipaco"
