@@ -28,6 +28,10 @@ tell_silence(const struct dpc_why_worker *why)
     char silent[32], beat[32];
     if (!why->greeted)
         return dpc_format("; it has not said hello since the coordinator started");
+    if (!why->connected && !why->lease && !why->handing_in)
+        return dpc_format("; it was last heard of %s ago: it has gone, or says nothing while its "
+                          "owner has it pause",
+                          dpc_why_time(why->silent_ms, silent));
     if (!why->connected)
         return dpc_format("; it was last heard of %s ago, and a heartbeat is due each %s",
                           dpc_why_time(why->silent_ms, silent),

@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  * A rest begins between two steps: the job in hand is held, its spill written. It goes on from
  * there when the rest is over, unless the lease cannot wait for that; then it is cut or goes back,
- * as on a cloud's notice, so that somebody else begins. What is being handed in goes on, and
- * contact stays: it costs a few bytes a minute, and the coordinator knows that this machine is
- * there.
- */
+ * as on a cloud's notice, so that somebody else begins. What is being handed in goes on, and the
+ * connection stays, so that a restart of the coordinator is noticed; without a lease nothing is
+ * said over it. */
 #include "worker/loop_parts.h"
 
 #include <stdio.h>

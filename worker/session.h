@@ -126,9 +126,8 @@ void dpc_session_rejoin(struct dpc_session *session, int64_t now_ms,
 /* While `paused` nothing new is begun: no hello, and no lease is asked for. */
 void dpc_session_pause(struct dpc_session *session, bool paused, int64_t now_ms,
                        struct dpc_session_actions *actions);
-/* While it `rests`, because the owner of the machine wants it, no lease is asked for; contact
- * stays.
- */
+/* While it `rests`, because the owner of the machine wants it, no lease is asked for; the
+ * connection stays, and without a lease nothing is said over it. */
 void dpc_session_rest(struct dpc_session *session, bool rests, int64_t now_ms,
                       struct dpc_session_actions *actions);
 /* While `held` the job in hand stands still, for its owner's sake; its pace goes on from before. */

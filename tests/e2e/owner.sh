@@ -131,6 +131,10 @@ start_worker
 wait_for 30 'contact' stands connected true
 check 'it still rests' stands paused 'snoozed by its owner'
 check 'and asks for nothing' [ "$(grep -c 'lease begins' "$log")" = 0 ]
+told_why() {
+    dipacoctl --admin "$admin" why w | grep -q 'or says nothing while its owner has it pause'
+}
+wait_for 20 'the operator to be told of such silence' told_why
 snooze off
 wait_for 60 'work' grep -q 'lease begins' "$log"
 ok 'it works again'
