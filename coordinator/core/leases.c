@@ -306,11 +306,12 @@ void
 core_tell_class(const struct dpc_core *core, const struct core_worker *worker,
                 const char *numeric_class, char *ret_text, size_t size)
 {
+    /* As long as a reply may be, with both classes as whole as a record keeps them. */
     (void)snprintf(ret_text, size,
-                   "use the same release on the same kind of machine, or begin an experiment with "
-                   "numeric_class: any: strict mode keeps to the numeric class of the first worker "
-                   "that trains, %s; this one is of %s",
+                   "take the same release and kind of machine, or fork with numeric_class: any: "
+                   "strict mode keeps to the numeric class %.63s; this is %.63s",
                    present_class(core, worker), numeric_class);
+    _Static_assert(DPC_NAME_MAX == 64, "a record keeps 63 characters");
 }
 
 void

@@ -448,6 +448,23 @@ strict_mode_keeps_to_one_numeric_class(void)
     driver_stop(&driver);
 }
 
+/* Where they differ may be at their ends. */
+static void
+who_is_of_another_class_is_told_both(void)
+{
+    static const char first[] = "f5c203b7ee5b/avx512/0.3.21-SkylakeX/2.6.3-avx512_core_vnni/glib",
+                      other[] = "50b1f36dda08/avx512/0.3.21-SkylakeX/2.6.3-avx512_core_bf16/glib";
+    struct driver driver;
+    driver_start(&driver, yaml);
+    hello_of_class(&driver, 0, first);
+    driver_lease(&driver, 0);
+    const struct dpc_msg *reply = hello_of_class(&driver, 1, other);
+    CU_ASSERT_FATAL(is_class_refused(reply));
+    CU_ASSERT_PTR_NOT_NULL(strstr(reply->error.text, first));
+    CU_ASSERT_PTR_NOT_NULL(strstr(reply->error.text, other));
+    driver_stop(&driver);
+}
+
 /* Silence ends no lease, but it binds nobody else's class either. */
 static void
 a_silent_holder_does_not_keep_other_classes_out(void)
@@ -608,6 +625,7 @@ static const struct dpc_test tests[] = {
      a_restarted_worker_frees_its_lease_at_once_unless_it_still_holds_it},
     {"a lease belongs to one worker", a_lease_belongs_to_one_worker},
     {"strict mode keeps to one numeric class", strict_mode_keeps_to_one_numeric_class},
+    {"who is of another class is told both", who_is_of_another_class_is_told_both},
     {"a silent holder does not keep other classes out",
      a_silent_holder_does_not_keep_other_classes_out},
     {"who was silent and is first decides", who_was_silent_and_is_first_decides},
