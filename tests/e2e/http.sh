@@ -74,6 +74,8 @@ if [ -n "$promtool" ]; then
     cp "$examples"/prometheus*.yml .
     check 'nor with the alert rules' "$promtool" check rules prometheus-alerts.yml
     check 'nor with the configuration' "$promtool" check config prometheus.yml
+    cp "$source/alerts.yml" .
+    check 'each alert fires in its case' "$promtool" test rules alerts.yml
 fi
 
 # --- Every metric is explained, and every one that is explained or alerted on is there.
@@ -89,6 +91,10 @@ undocumented=$(sed -n 's/^ *- alert: //p' "$examples/prometheus-alerts.yml" | wh
     grep -qF "\`$name\`" "$docs/monitoring.md" || echo "$name"
 done)
 check "it names all alerts ($undocumented)" [ -z "$undocumented" ]
+untried=$(sed -n 's/^ *- alert: //p' "$examples/prometheus-alerts.yml" | while read -r name; do
+    grep -qF "\"$name\"" "$source/alerts.yml" || echo "$name"
+done)
+check "and each has its case in alerts.yml ($untried)" [ -z "$untried" ]
 
 # --- What is refused.
 
