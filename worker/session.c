@@ -26,6 +26,16 @@ dpc_session_rejoin(struct dpc_session *session, int64_t now_ms, struct dpc_sessi
     session_lose_contact(session, 0);
 }
 
+/* What answers it may be on its way: a lease that comes now goes back. */
+static void
+stop_asking(struct dpc_session *session)
+{
+    struct session_request *request = &session->front.request;
+    if (request->type == DPC_MSG_ASK)
+        session->unwanted = request->number;
+    request->type = DPC_MSG_NONE;
+}
+
 void
 dpc_session_pause(struct dpc_session *session, bool paused, int64_t now_ms,
                   struct dpc_session_actions *actions)
@@ -35,7 +45,7 @@ dpc_session_pause(struct dpc_session *session, bool paused, int64_t now_ms,
     if (session->front.work != DPC_WORK_NONE)
         return;
     if (paused)
-        session->front.request.type = DPC_MSG_NONE;
+        stop_asking(session);
     if (paused && session->back.work == DPC_WORK_NONE)
         session->hello.type = DPC_MSG_NONE;
     else if (!paused && !session->joined && session->hello.type == DPC_MSG_NONE)
@@ -53,7 +63,7 @@ dpc_session_rest(struct dpc_session *session, bool rests, int64_t now_ms,
     if (session->front.work != DPC_WORK_NONE || !session->joined)
         return;
     if (rests)
-        session->front.request.type = DPC_MSG_NONE;
+        stop_asking(session);
     else if (session->front.request.type == DPC_MSG_NONE)
         session_ask(session, 0);
 }

@@ -75,6 +75,18 @@ on_lease(struct dpc_session *session, const struct dpc_msg_lease *lease)
     session_put_off_heartbeat(session);
 }
 
+/* It was asked for before the worker was paused: somebody else can have it at once. */
+static void
+on_unwanted(struct dpc_session *session, const struct dpc_msg_lease *lease)
+{
+    session->unwanted = 0;
+    if (session->front.work != DPC_WORK_NONE || session->front.request.type ||
+        (session->back.holds && dpc_token_equal(lease->token, session->back.lease.token)))
+        return;
+    session->front = (struct session_lane){.holds = true, .lease = *lease};
+    session_give_back(session, &session->front, "it came when this worker had been paused");
+}
+
 static void
 on_wait(struct dpc_session *session, const struct dpc_msg_wait *wait)
 {
@@ -327,6 +339,8 @@ dpc_session_message(struct dpc_session *session, const struct dpc_msg *msg, int6
         on_welcome(session, &msg->welcome);
     else if (msg->type == DPC_MSG_LEASE && asked == DPC_MSG_ASK)
         on_lease(session, &msg->lease);
+    else if (msg->type == DPC_MSG_LEASE && session->unwanted && msg->request == session->unwanted)
+        on_unwanted(session, &msg->lease);
     else if (msg->type == DPC_MSG_WAIT && asked == DPC_MSG_ASK)
         on_wait(session, &msg->wait);
     else if (msg->type == DPC_MSG_ACK && (asked == DPC_MSG_GIVE_BACK || asked == DPC_MSG_LEAVE))

@@ -79,6 +79,7 @@ struct dpc_session {
     struct dpc_session_counts counts;
 
     bool paused, rests;
+    uint64_t unwanted; /* the request whose answer came too late for a pause or rest; 0: none */
     bool stopping;
     bool suspending; /* and the leases stay this worker's */
     int status;

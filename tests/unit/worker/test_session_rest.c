@@ -40,6 +40,48 @@ no_lease_is_asked_for_until_the_rest_is_over(void)
     end(&rig);
 }
 
+/* The coordinator answers what was asked before: it need not wait for silence to give it to others.
+ */
+static void
+a_lease_on_its_way_goes_back(void)
+{
+    for (int pauses = 0; pauses < 2; pauses++) {
+        uint64_t request;
+        struct rig rig = reach(DPC_WORK_NONE, &request);
+        if (pauses)
+            dpc_session_pause(rig.session, true, rig.now_ms, &rig.actions);
+        else
+            rest(&rig, true);
+        tell(&rig, lease(request, SERIAL));
+        struct dpc_msg *back = sent(&rig, DPC_MSG_GIVE_BACK);
+        CU_ASSERT_PTR_NOT_NULL_FATAL(back);
+        CU_ASSERT_EQUAL(back->give_back.token.serial, SERIAL);
+        tell(&rig, ack(back->request));
+        tell(&rig, lease(request, SERIAL)); /* once more, by the network */
+        CU_ASSERT_PTR_NULL(sent(&rig, DPC_MSG_GIVE_BACK));
+        CU_ASSERT_PTR_NULL(wait_for(&rig, DPC_MSG_ASK, 3600 * 1000));
+        end(&rig);
+    }
+}
+
+/* When it has been asked for anew the answer to that comes, too. */
+static void
+a_short_rest_changes_nothing(void)
+{
+    uint64_t request;
+    struct rig rig = reach(DPC_WORK_NONE, &request);
+    rest(&rig, true);
+    rest(&rig, false);
+    struct dpc_msg *ask = sent(&rig, DPC_MSG_ASK);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(ask);
+    uint64_t again = ask->request;
+    tell(&rig, lease(request, SERIAL));
+    CU_ASSERT_PTR_NULL(sent(&rig, DPC_MSG_GIVE_BACK));
+    tell(&rig, lease(again, SERIAL));
+    CU_ASSERT_EQUAL(dpc_session_work(rig.session), DPC_WORK_FETCHING);
+    end(&rig);
+}
+
 /* A worker that is started, or comes back, while it rests says hello all the same. */
 static void
 contact_is_found_while_it_rests(void)
@@ -216,6 +258,8 @@ what_came_of_leases_is_counted(void)
 }
 
 static const struct dpc_test tests[] = {
+    {"a lease on its way goes back", a_lease_on_its_way_goes_back},
+    {"a short rest changes nothing", a_short_rest_changes_nothing},
     {"no lease is asked for until the rest is over", no_lease_is_asked_for_until_the_rest_is_over},
     {"contact is found while it rests", contact_is_found_while_it_rests},
     {"who is paused and rests needs the end of both",
