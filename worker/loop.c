@@ -4,6 +4,7 @@
  * once, say) is found by the next turn. */
 #include "worker/loop_parts.h"
 
+#include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -12,6 +13,7 @@
 #include "base/alloc.h"
 #include "base/exit.h"
 #include "base/hash.h"
+#include "base/limits.h"
 #include "base/log.h"
 #include "base/notify.h"
 #include "base/signals.h"
@@ -315,8 +317,10 @@ void
 loop_begin_session(struct dpc_worker *worker)
 {
     worker->begun = true;
-    dpc_log_info("worker begins name=%s connect=%s numeric_class=%s", worker->options->name,
-                 worker->options->endpoint, worker->numeric_class);
+    dpc_log_info("worker begins name=%s connect=%s numeric_class=%s threads=%" PRIu32
+                 " memory_mib=%" PRIu64,
+                 worker->options->name, worker->options->endpoint, worker->numeric_class,
+                 worker->options->threads, worker->options->memory_bytes / DPC_MIB);
     restore_leases(worker);
     /* A connection that stands already is none that comes: one hello is enough for it. */
     worker->epoch = dpc_link_epoch(worker->control);

@@ -111,7 +111,9 @@ check 'an upgrade' dpkg -i ./*.deb
 check 'does not end what runs' is "$before" "$(systemctl show -p MainPID --value dipaco-coordinator)"
 systemctl start systemd-logind
 echo 'DIPACO_WORKER_OPTIONS=--idle 1' >/etc/dipaco/worker.env
+systemctl set-property --runtime dipaco-worker CPUQuota=100% MemoryMax=512M
 check 'a worker that minds its owner starts' systemctl restart dipaco-worker
+check 'and keeps to the limits of its unit' sh -c "journalctl -b -u dipaco-worker | grep 'threads=1 memory_mib=460'"
 check 'and may ask whether he is there' sh -c "! journalctl -b -u dipaco-worker | grep 'counts as idle'"
 check 'all end when told' systemctl stop dipaco-worker dipaco-worker@second dipaco-coordinator
 check 'cleanly' is "$(systemctl --failed --no-legend)" ''
