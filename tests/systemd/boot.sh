@@ -113,7 +113,14 @@ systemctl start systemd-logind
 echo 'DIPACO_WORKER_OPTIONS=--idle 1' >/etc/dipaco/worker.env
 systemctl set-property --runtime dipaco-worker CPUQuota=100% MemoryMax=512M
 check 'a worker that minds its owner starts' systemctl restart dipaco-worker
-check 'and keeps to the limits of its unit' sh -c "journalctl -b -u dipaco-worker | grep 'threads=1 memory_mib=460'"
+# A machine in a container may have no controllers to limit a unit by.
+if grep -qsx 536870912 /sys/fs/cgroup/system.slice/dipaco-worker.service/memory.max \
+    /sys/fs/cgroup/memory/system.slice/dipaco-worker.service/memory.limit_in_bytes; then
+    check 'and keeps to the limits of its unit' \
+        sh -c "journalctl -b -u dipaco-worker | grep 'threads=1 memory_mib=460'"
+else
+    echo 'skipped: a unit has no limits here' >>result
+fi
 check 'and may ask whether he is there' sh -c "! journalctl -b -u dipaco-worker | grep 'counts as idle'"
 check 'all end when told' systemctl stop dipaco-worker dipaco-worker@second dipaco-coordinator
 check 'cleanly' is "$(systemctl --failed --no-legend)" ''
