@@ -279,6 +279,8 @@ fold_all(struct step *step, const struct dpc_fold *fold, struct dpc_error *err)
         return code;
     step->ops->outer_nesterov(step->theta, step->momentum, step->sum, step->count, factor_of(step),
                               fold->lr, fold->mu);
+    if (fold->mu == 0) /* as in a store, which keeps none then: see name_all */
+        memset(step->momentum, 0, step->count * sizeof *step->momentum);
     return publish(step, fold, err);
 }
 

@@ -386,6 +386,47 @@ what_is_published_follows_the_master_by_differences(void)
     scratch_remove(folder);
 }
 
+/* A fork may change outer.momentum, and a revoke folds again over the cut: a step without momentum
+ * leaves none to the next one, whether that follows at once or out of the store. */
+static void
+steps_at_once_are_those_one_by_one_when_momentum_changes(void)
+{
+    static const double mus[] = {0.9, 0, 0.9, 0};
+    enum { STEPS = sizeof mus / sizeof *mus };
+    struct driver driver;
+    struct dpc_error err;
+    struct dpc_fold_input inputs[STEPS][CODED], unused[CODED];
+    struct dpc_fold folds[STEPS];
+    struct dpc_folded folded = {0}, again;
+    char folder[SCRATCH_PATH_MAX];
+    const struct dpc_ops *ops = dpc_ops_cpu(DPC_FP32);
+    float *values = dpc_alloc(CODED_COUNT, sizeof *values);
+    scratch_make(folder);
+    driver_start_with_store(&driver, yaml, folder);
+    folded.master = put_as(&driver, DPC_CODEC_FP32, values);
+    for (uint32_t i = 0; i < STEPS; i++) {
+        put_both(&driver, DPC_CODEC_BF16, i, values, unused, inputs[i]);
+        folds[i] = (struct dpc_fold){.module = 1,
+                                     .version = i + 1,
+                                     .count = CODED_COUNT,
+                                     .master = folded.master,
+                                     .momentum = folded.momentum,
+                                     .lr = 0.7,
+                                     .mu = mus[i],
+                                     .rescale = 1,
+                                     .inputs_count = 1,
+                                     .inputs = &inputs[i][i]};
+        CU_ASSERT_EQUAL_FATAL(dpc_outer_fold(driver.store, ops, &folds[i], &folded, &err), DPC_OK);
+        CU_ASSERT_EQUAL_FATAL(dpc_outer_chain(driver.store, ops, folds, i + 1, false, &again, &err),
+                              DPC_OK);
+        CU_ASSERT_TRUE(dpc_hash_equal(&again.master, &folded.master));
+        CU_ASSERT_TRUE(dpc_hash_equal(&again.momentum, &folded.momentum));
+    }
+    dpc_free(values);
+    driver_stop(&driver);
+    scratch_remove(folder);
+}
+
 /* --- Gates. */
 
 static struct dpc_hash
@@ -581,6 +622,8 @@ static const struct dpc_test tests[] = {
     {"a form is merged as the values that it means", a_form_is_merged_as_the_values_that_it_means},
     {"what is published follows the master by differences",
      what_is_published_follows_the_master_by_differences},
+    {"steps at once are those one by one when momentum changes",
+     steps_at_once_are_those_one_by_one_when_momentum_changes},
     {"gated steps follow from their scales", gated_steps_follow_from_their_scales},
     {"a path's own module steps by its one contribution",
      a_path_s_own_module_steps_by_its_one_contribution},
