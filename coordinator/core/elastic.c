@@ -112,6 +112,14 @@ struct standing {
     bool overdue;      /* one of these may still bring it */
 };
 
+/* 0.28 of 25 paths is 7 of them, although the product of these doubles is a little more. */
+static double
+quorum_of(const struct dpc_core *core, uint32_t planned)
+{
+    double quorum = core->experiment->outer.quorum * planned, whole = round(quorum);
+    return fabs(quorum - whole) <= 1e-9 * whole ? whole : quorum;
+}
+
 static void
 count_standing(const struct dpc_core *core, uint32_t module_id, struct standing *standing)
 {
@@ -141,7 +149,7 @@ core_refresh_closing(struct dpc_core *core, uint32_t module_id)
         return;
     count_standing(core, module_id, &standing);
     bool all = standing.behind == standing.paths;
-    bool quorum = standing.complete >= core->experiment->outer.quorum * standing.planned;
+    bool quorum = standing.complete >= quorum_of(core, standing.planned);
     if (!all && !quorum)
         module->closes_ms = INT64_MAX;
     else if (all && !standing.overdue)
@@ -184,7 +192,7 @@ core_count_paths(const struct dpc_core *core, uint32_t module, struct dpc_why_mo
     why->planned = standing.planned;
     why->delivered = standing.complete;
     why->behind = standing.behind;
-    why->quorum = core->experiment->outer.quorum * standing.planned;
+    why->quorum = quorum_of(core, standing.planned);
 }
 
 int64_t

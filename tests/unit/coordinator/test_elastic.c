@@ -245,6 +245,38 @@ what_comes_late_is_refused_where_the_file_says_so(void)
 
 /* What a rollback or a revoke discards of a round would let it close with nothing: the other path
  * is waited for, also by a coordinator that starts again meanwhile. */
+/* The product of the doubles 0.28 and 25 is a little more than 7. */
+static void
+a_quorum_that_is_a_whole_number_asks_for_no_path_more(void)
+{
+    struct driver driver;
+    driver_start(&driver, "experiment: test\n"
+                          "data: {corpus: corpus}\n"
+                          "model: {dim: 16, heads: 2, ffn: 32, context: 32}\n"
+                          "levels:\n"
+                          "  - {name: lower, parts: [embedding, {blocks: 1}], modules: 1}\n"
+                          "  - {name: upper, parts: [{blocks: 1}, head], modules: 25}\n"
+                          "mode: elastic\n"
+                          "routing: {prefix: 8}\n"
+                          "inner: {steps: 4, batch: 2}\n"
+                          "outer: {rounds: 3, quorum: 0.28, grace: 0}\n"
+                          "baseline: {dense: false}\n"
+                          "warm_start: {steps: 4}\n");
+    for (uint8_t worker = 0; worker < 7; worker++)
+        driver_hello(&driver, worker, no_token);
+    driver_reach_training(&driver, 0);
+    for (uint8_t worker = 0; worker < 7; worker++) {
+        CU_ASSERT_EQUAL(round_of(&driver, LOWER_0), 0);
+        const struct dpc_msg *reply = driver_ask(&driver, worker);
+        CU_ASSERT_EQUAL_FATAL(reply->type, DPC_MSG_LEASE);
+        struct dpc_msg_lease lease = reply->lease;
+        CU_ASSERT_EQUAL(hand_in(&driver, worker, &lease, STEPS), DPC_VERDICT_ACCEPTED);
+    }
+    pass(&driver, 1);
+    CU_ASSERT_EQUAL(round_of(&driver, LOWER_0), 1);
+    driver_stop(&driver);
+}
+
 static void
 a_quorum_counts_what_is_merged(void)
 {
@@ -605,6 +637,8 @@ static const struct dpc_test tests[] = {
      what_comes_late_is_merged_with_the_next_round_at_a_discount},
     {"what comes late is refused where the file says so",
      what_comes_late_is_refused_where_the_file_says_so},
+    {"a quorum that is a whole number asks for no path more",
+     a_quorum_that_is_a_whole_number_asks_for_no_path_more},
     {"a quorum counts what is merged", a_quorum_counts_what_is_merged},
     {"nobody is waited for who has gone", nobody_is_waited_for_who_has_gone},
     {"of parts the longest counts", of_parts_the_longest_counts},
