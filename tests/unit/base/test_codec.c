@@ -149,6 +149,46 @@ nf4_is_the_nearest_size(void)
     CU_ASSERT_EQUAL(wrong, 0);
 }
 
+/* All over the range, and where it begins and ends; a value in the middle of two sizes becomes the
+ * smaller one, as a card has it. */
+static void
+nf4_is_the_nearest_size_everywhere(void)
+{
+    static const float sizes[] = DPC_CODEC_NF4_SIZES;
+    enum { STEPS = 1 << 14, LAST = DPC_CODEC_NF4_SIZES_COUNT - 1 };
+    int wrong = 0;
+    for (int i = -STEPS; i <= STEPS + LAST; i++) {
+        float values[2] = {1, (float)i / STEPS};
+        uint8_t bytes[sizeof(float) + 1];
+        int k = i - STEPS - 1, nearest = 0;
+        if (k >= 0)
+            values[1] = 0.5f * (sizes[k] + sizes[k + 1]);
+        for (int size = 1; size <= LAST; size++)
+            nearest += values[1] > 0.5f * (sizes[size - 1] + sizes[size]);
+        dpc_codec_encode(DPC_CODEC_NF4, values, 2, bytes);
+        wrong += bytes[sizeof(float)] >> 4 != nearest;
+    }
+    CU_ASSERT_EQUAL(wrong, 0);
+}
+
+/* Deltas of a small learning rate: forms are as fine as for large ones. */
+static void
+small_blocks_are_as_fine_as_large_ones(void)
+{
+    float values[COUNT], back[COUNT], small[COUNT], small_back[COUNT];
+    draw(values);
+    for (int i = 0; i < COUNT; i++)
+        small[i] = 0x1p-98f * values[i]; /* the largest: 3e-30 */
+    for (int codec = 0; codec < DPC_CODECS_COUNT; codec++) {
+        int wrong = 0;
+        round_trip(codec, values, DPC_CODEC_BLOCK, back);
+        round_trip(codec, small, DPC_CODEC_BLOCK, small_back);
+        for (int i = 0; i < DPC_CODEC_BLOCK; i++)
+            wrong += small_back[i] != 0x1p-98f * back[i];
+        CU_ASSERT_EQUAL(wrong, 0);
+    }
+}
+
 /* Whoever reads a part of a blob gets the same values. */
 static void
 blocks_are_decoded_alone(void)
@@ -209,6 +249,8 @@ static const struct dpc_test tests[] = {
     {"bf16 is within half a last place", bf16_is_within_half_a_last_place},
     {"int8 is within half a step", int8_is_within_half_a_step},
     {"nf4 is the nearest size", nf4_is_the_nearest_size},
+    {"nf4 is the nearest size everywhere", nf4_is_the_nearest_size_everywhere},
+    {"small blocks are as fine as large ones", small_blocks_are_as_fine_as_large_ones},
     {"blocks are decoded alone", blocks_are_decoded_alone},
     {"extremes stay finite", extremes_stay_finite},
     {"what is not finite stays so", what_is_not_finite_stays_so},
