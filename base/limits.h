@@ -116,6 +116,9 @@ enum {
 #define DPC_DELTA_RMS_MAX 16.0
 /* Nats a token: no network that learns comes near it, and sums and charts stand what is below. */
 #define DPC_LOSS_MAX 1e6
+/* What is added so that nothing is divided by zero: as fp32, which has no normal number below
+ * 1.2e-38, it must not be zero itself. */
+#define DPC_EPSILON_MIN 1e-37
 
 _Static_assert(DPC_CONTROL_BYTES_MAX <= DPC_CHUNK_BYTES_MAX,
                "a control message fits a chunk's frame");

@@ -120,6 +120,8 @@ static const struct {
     {"inner: {lr: 0x1p3}", DPC_EINVAL, "\"inner.lr\" is 0x1p3"},
     {"inner: {lr: 1e}", DPC_EINVAL, "\"inner.lr\" is 1e"},
     {"inner: {lr: 1e999}", DPC_ERANGE, "\"inner.lr\" is 1e999"},
+    {"inner: {epsilon: 9e-38}", DPC_ERANGE, "needed is a number from 1e-37 to 1"},
+    {"model: {norm_epsilon: 1e-50}", DPC_ERANGE, "needed is a number from 1e-37 to 0.1"},
     {"inner: {beta1: 1}", DPC_ERANGE, "needed is a number from 0 to below 1"},
     {"model: {tie_embeddings: yes}", DPC_EINVAL, "needed is true or false"},
     {"outer: {weight: loss}", DPC_EINVAL, "needed is one of shard, tokens, uniform"},
