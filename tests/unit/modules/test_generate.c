@@ -18,9 +18,11 @@ likeliest(const float *logits)
     return best;
 }
 
-/* What dpc_generate must do at temperature 0, from whole forward passes over the window. */
+/* What dpc_generate must do at temperature 0, from whole forward passes over the window, of which
+ * `kept` tokens stay once it is full. */
 static void
-greedy(struct dpc_path *path, const int32_t *prompt, uint32_t prompt_len, int32_t *ret_tokens)
+greedy_keeping(uint32_t kept, struct dpc_path *path, const int32_t *prompt, uint32_t prompt_len,
+               int32_t *ret_tokens)
 {
     int32_t window[CONTEXT];
     uint32_t count = prompt_len;
@@ -30,11 +32,17 @@ greedy(struct dpc_path *path, const int32_t *prompt, uint32_t prompt_len, int32_
         CU_ASSERT_EQUAL_FATAL(dpc_path_logits(path, window, count, logits), DPC_OK);
         ret_tokens[i] = likeliest(logits);
         if (count == CONTEXT) {
-            count = CONTEXT / 2;
+            count = kept;
             memmove(window, window + CONTEXT - count, count * sizeof *window);
         }
         window[count++] = ret_tokens[i];
     }
+}
+
+static void
+greedy(struct dpc_path *path, const int32_t *prompt, uint32_t prompt_len, int32_t *ret_tokens)
+{
+    greedy_keeping(CONTEXT / 2, path, prompt, prompt_len, ret_tokens);
 }
 
 static const int32_t prompt[] = {3, 1, 4, 1, 5};
@@ -55,6 +63,25 @@ kept_keys_change_nothing(void)
         CU_ASSERT(memcmp(got, want, sizeof got) == 0);
         dpc_path_destroy(path);
     }
+}
+
+/* Weights so large that what follows depends on all tokens: with one kept more or less the text is
+ * another one. */
+static void
+a_full_window_keeps_its_newer_half(void)
+{
+    struct dpc_experiment experiment = small_experiment(false);
+    experiment.model.init_std = 1;
+    struct dpc_path *path = small_path(&experiment, dpc_ops_cpu(DPC_FP32), 1, DPC_PATH_INFER);
+    int32_t got[COUNT], want[COUNT], other[COUNT];
+    greedy(path, prompt, 5, want);
+    for (uint32_t kept = CONTEXT / 2 - 1; kept <= CONTEXT / 2 + 1; kept += 2) {
+        greedy_keeping(kept, path, prompt, 5, other);
+        CU_ASSERT(memcmp(other, want, sizeof other) != 0);
+    }
+    CU_ASSERT_EQUAL(dpc_generate(path, prompt, 5, COUNT, 0.0, 0, 1, got), DPC_OK);
+    CU_ASSERT(memcmp(got, want, sizeof got) == 0);
+    dpc_path_destroy(path);
 }
 
 /* The first call of all in a path: weights are packed by then, as after any other call. */
@@ -175,6 +202,7 @@ generators_take_turns_on_a_path(void)
 
 static const struct dpc_test tests[] = {
     {"generators take turns on a path", generators_take_turns_on_a_path},
+    {"a full window keeps its newer half", a_full_window_keeps_its_newer_half},
     {"the first call sees the weights", the_first_call_sees_the_weights},
     {"kept keys change nothing", kept_keys_change_nothing},
     {"a long prompt is read from its end", a_long_prompt_is_read_from_its_end},
