@@ -159,6 +159,32 @@ each_path_takes_its_best_round(void)
     driver_stop(&driver);
 }
 
+static double
+always_two(const struct dpc_msg_lease *lease)
+{
+    (void)lease;
+    return 2;
+}
+
+static void
+of_rounds_that_are_equal_it_is_the_oldest(void)
+{
+    struct driver driver;
+    struct records records;
+    driver_start(&driver, yaml);
+    driver.loss_of = always_two;
+    CU_ASSERT_TRUE(driver_finish(&driver, 3));
+    read_records(&driver, &records);
+    for (uint32_t path = 0; path < PATHS; path++) {
+        const struct dpc_best_record *best = &records.bests[path];
+        CU_ASSERT_EQUAL(best->found, path != LAST);
+        CU_ASSERT_EQUAL(best->round, path == DENSE ? WARM_ROUNDS : 0);
+        for (uint32_t level = 0; level < LEVELS; level++)
+            CU_ASSERT_EQUAL(best->versions[level], best->round);
+    }
+    driver_stop(&driver);
+}
+
 /* Of one worker, of several, and of a coordinator that ends after every event. */
 static void
 it_does_not_depend_on_who_evaluates_when(void)
@@ -507,6 +533,7 @@ without_it_paths_take_their_newest_versions(void)
 
 static const struct dpc_test tests[] = {
     {"each path takes its best round", each_path_takes_its_best_round},
+    {"of rounds that are equal it is the oldest", of_rounds_that_are_equal_it_is_the_oldest},
     {"it does not depend on who evaluates when", it_does_not_depend_on_who_evaluates_when},
     {"training goes on until evaluations are far behind",
      training_goes_on_until_evaluations_are_far_behind},

@@ -120,6 +120,56 @@ two_rounds_equal_the_computation_in_double(void)
     scratch_remove(folder);
 }
 
+/* --- The dense model: what its one path came to, and nothing besides. */
+
+struct found {
+    uint32_t module;
+    uint32_t count;
+    struct dpc_hash delta;
+};
+
+static bool
+find_delta(void *context, const struct dpc_contribution_record *record)
+{
+    struct found *found = context;
+    found->count += record->module == found->module;
+    if (record->module == found->module)
+        found->delta = record->delta;
+    return true;
+}
+
+static void
+the_dense_model_steps_without_momentum(void)
+{
+    enum { DENSE_LOWER = 4 };
+    struct driver driver;
+    struct dpc_error err;
+    struct dpc_version_record versions[2];
+    struct found found = {.module = DENSE_LOWER};
+    char folder[SCRATCH_PATH_MAX];
+    scratch_make(folder);
+    driver_start_with_store(&driver, yaml, folder);
+    CU_ASSERT_TRUE_FATAL(driver_finish(&driver, 1));
+    CU_ASSERT_EQUAL(dpc_scan_contributions(driver.kv, find_delta, &found, &err), DPC_OK);
+    CU_ASSERT_EQUAL_FATAL(found.count, 1);
+    for (uint32_t i = 0; i < 2; i++)
+        CU_ASSERT_EQUAL_FATAL(dpc_load_version(driver.kv, DENSE_LOWER, i, &versions[i], &err),
+                              DPC_OK);
+    size_t count = dpc_layout_module_floats(&driver.experiment, 0), wrong = 0;
+    double *before = load(&driver, &versions[0].master, count);
+    double *delta = load(&driver, &found.delta, count);
+    double *after = load(&driver, &versions[1].master, count);
+    for (size_t i = 0; i < count; i++)
+        wrong += after[i] != (double)(float)(before[i] - delta[i]);
+    CU_ASSERT_EQUAL(wrong, 0);
+    CU_ASSERT_TRUE(dpc_hash_is_none(&versions[1].momentum));
+    dpc_free(before);
+    dpc_free(delta);
+    dpc_free(after);
+    driver_stop(&driver);
+    scratch_remove(folder);
+}
+
 /* --- Order. */
 
 /* Trains both rounds with one worker a path; in each round paths deliver in this order. */
@@ -617,6 +667,7 @@ a_path_s_own_module_steps_by_its_one_contribution(void)
 
 static const struct dpc_test tests[] = {
     {"two rounds equal the computation in double", two_rounds_equal_the_computation_in_double},
+    {"the dense model steps without momentum", the_dense_model_steps_without_momentum},
     {"any order of arrival gives the same bits", any_order_of_arrival_gives_the_same_bits},
     {"a damaged contribution is never merged", a_damaged_contribution_is_never_merged},
     {"a form is merged as the values that it means", a_form_is_merged_as_the_values_that_it_means},

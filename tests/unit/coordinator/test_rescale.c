@@ -268,6 +268,26 @@ the_factor_is_what_the_angle_takes(void)
     bench_done(&bench);
 }
 
+/* Nearly opposite ones, as none would be by chance, still have a direction in common. */
+static void
+directions_that_hardly_agree_do_not_cancel(void)
+{
+    struct bench bench;
+    float values[COUNT] = {0};
+    struct dpc_hash deltas[2];
+    bench_init(&bench);
+    for (int path = 0; path < 2; path++) {
+        values[0] = path ? -1 : 1;
+        values[7] = 1e-4f;
+        deltas[path] = put(&bench, values);
+    }
+    set_inputs(&bench, deltas);
+    moved_by(&bench, 2, values);
+    CU_ASSERT_DOUBLE_EQUAL(values[0], 0, 1e-6);
+    CU_ASSERT_DOUBLE_EQUAL(values[7], 1, 1e-6);
+    bench_done(&bench);
+}
+
 static void
 what_is_left_out_only_shortens(void)
 {
@@ -387,6 +407,7 @@ static const struct dpc_test tests[] = {
     {"all forms agree with numpy", all_forms_agree_with_numpy},
     {"lengths do not turn the step", lengths_do_not_turn_the_step},
     {"the factor is what the angle takes", the_factor_is_what_the_angle_takes},
+    {"directions that hardly agree do not cancel", directions_that_hardly_agree_do_not_cancel},
     {"what is left out only shortens", what_is_left_out_only_shortens},
     {"opposite directions make no step", opposite_directions_make_no_step},
     {"zeros have no direction", zeros_have_no_direction},

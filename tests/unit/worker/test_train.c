@@ -23,10 +23,11 @@ must_run(struct task_rig *rig, struct dpc_msg_submit *ret_submit)
     CU_ASSERT_EQUAL_FATAL(code, DPC_OK);
 }
 
-/* The same steps in a plain loop of the test's own, on a path and state of its own. */
+/* The same steps in a plain loop of the test's own, on a path and state of its own; the last one's
+ * loss too, which is the last tenth of so few. */
 static void
 train_plainly(struct task_rig *rig, struct dpc_path *path, struct dpc_adamw *adamw,
-              double *ret_loss)
+              double *ret_loss, double *ret_last)
 {
     const struct dpc_experiment *experiment = &rig->experiment;
     struct dpc_batch_sampler *sampler;
@@ -49,6 +50,7 @@ train_plainly(struct task_rig *rig, struct dpc_path *path, struct dpc_adamw *ada
                         DPC_OK);
         sum += loss;
         count += seen;
+        *ret_last = loss / (double)seen;
     }
     *ret_loss = sum / (double)count;
     dpc_batch_sampler_destroy(sampler);
@@ -62,7 +64,7 @@ agrees_with_a_plain_loop(void)
     struct dpc_msg_submit submit;
     struct dpc_path *path;
     struct dpc_adamw *adamw;
-    double loss;
+    double loss, last = 0;
     rig_begin(&rig, DPC_TASK_TRAIN);
     struct dpc_path_options options = {
         .ops = dpc_ops_cpu(DPC_FP32), .batch_max = 8, .use = DPC_PATH_TRAIN};
@@ -70,9 +72,11 @@ agrees_with_a_plain_loop(void)
     CU_ASSERT_EQUAL_FATAL(dpc_adamw_create(path, &adamw, NULL), DPC_OK);
     for (uint32_t level = 0; level < 2; level++)
         dpc_layout_fill_initial(&rig.experiment, level, dpc_path_module_params(path, level));
-    train_plainly(&rig, path, adamw, &loss);
+    train_plainly(&rig, path, adamw, &loss, &last);
     must_run(&rig, &submit);
     CU_ASSERT_DOUBLE_EQUAL(submit.loss, loss, 1e-12);
+    CU_ASSERT_DOUBLE_EQUAL(submit.loss_last, last, 1e-12);
+    CU_ASSERT(fabs(last - loss) > 1e-3);
     CU_ASSERT_EQUAL(submit.steps_count, RIG_STEPS);
     CU_ASSERT(submit.tokens > 0 && submit.tokens <= 4 * 12 * RIG_STEPS);
     CU_ASSERT_EQUAL(submit.parts_count, 2);
