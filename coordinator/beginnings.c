@@ -17,7 +17,7 @@ load(struct dpc_store *store, const struct dpc_hash *hash, size_t count, float *
     uint8_t *blob;
     size_t len;
     const float *values;
-    int code = dpc_store_blob_load(store, hash, &blob, &len, err);
+    int code = dpc_store_blob_load_named(store, hash, &blob, &len, err);
     if (code != DPC_OK)
         return code;
     code = dpc_tensor_blob_read(blob, len, count, &values, err);

@@ -274,11 +274,7 @@ static void
 fail_for_lost(struct dpc_server *server, const struct dpc_hash *hash)
 {
     struct dpc_error err;
-    char name[DPC_HASH_HEX_MAX];
-    dpc_hash_hex(hash, name, sizeof name);
-    (void)dpc_error_set(
-        &err, DPC_ECORRUPT,
-        "blob %s is named by the store and is gone: put its file back from a backup", name);
+    (void)dpc_store_blob_lost(hash, &err);
     server_fail(server, &err);
 }
 

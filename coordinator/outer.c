@@ -49,7 +49,7 @@ load(const struct step *step, const struct dpc_hash *hash, float *ret_values, st
 {
     uint8_t *blob;
     size_t len;
-    int code = dpc_store_blob_load(step->store, hash, &blob, &len, err);
+    int code = dpc_store_blob_load_named(step->store, hash, &blob, &len, err);
     if (code != DPC_OK)
         return code;
     code = dpc_tensor_blob_decode(blob, len, step->count, ret_values, err);
@@ -108,6 +108,8 @@ read_codec(const struct deltas *deltas, const struct dpc_hash *delta, enum dpc_c
     int code = dpc_store_blob_size(deltas->store, delta, &bytes);
     if (code == DPC_OK)
         code = dpc_store_blob_read(deltas->store, delta, 0, header, sizeof header);
+    if (code == DPC_ENOTFOUND)
+        return dpc_store_blob_lost(delta, err);
     if (code != DPC_OK)
         return dpc_error_set(err, code, "could not read its header: %s", dpc_error_words(code));
     return dpc_tensor_blob_read_header(header, bytes, deltas->fold->count, ret_codec, err);

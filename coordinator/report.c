@@ -62,7 +62,7 @@ add_scores(struct report *report, const struct dpc_result_record *record)
     size_t len, count;
     struct dpc_score *scores;
     int code =
-        dpc_store_blob_load(report->world->store, &record->result, &bytes, &len, report->err);
+        dpc_store_blob_load_named(report->world->store, &record->result, &bytes, &len, report->err);
     if (code != DPC_OK)
         return code;
     code = dpc_scores_read(bytes, len, &scores, &count, report->err);

@@ -72,7 +72,7 @@ load_routes(const struct dpc_world *world, const struct dpc_hash *hash, uint64_t
 {
     uint8_t *blob;
     size_t len;
-    int code = dpc_store_blob_load(world->store, hash, &blob, &len, err);
+    int code = dpc_store_blob_load_named(world->store, hash, &blob, &len, err);
     if (code != DPC_OK)
         return code;
     code = dpc_routes_read(blob, len, count, world->topology->routed_paths, ret_routes, err);

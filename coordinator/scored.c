@@ -114,7 +114,7 @@ load_losses(struct losses *losses, const struct dpc_result_record *record)
     uint8_t *blob;
     struct dpc_score *scores = NULL;
     size_t len, count = 0;
-    int code = dpc_store_blob_load(losses->store, &record->result, &blob, &len, losses->err);
+    int code = dpc_store_blob_load_named(losses->store, &record->result, &blob, &len, losses->err);
     if (code != DPC_OK)
         return code;
     code = dpc_scores_read(blob, len, &scores, &count, losses->err);

@@ -29,7 +29,8 @@ load_features(struct features *features, const struct dpc_result_record *record)
     uint8_t *blob;
     const float *values;
     size_t len, count = (size_t)(record->to - record->from) * features->of.dim;
-    int code = dpc_store_blob_load(features->store, &record->result, &blob, &len, features->err);
+    int code =
+        dpc_store_blob_load_named(features->store, &record->result, &blob, &len, features->err);
     if (code != DPC_OK)
         return code;
     code = dpc_tensor_blob_read(blob, len, count, &values, features->err);
@@ -149,7 +150,7 @@ load_router(const struct dpc_world *world, const struct dpc_hash *hash,
     *ret_router = NULL;
     if (dpc_hash_is_none(hash))
         return DPC_OK;
-    int code = dpc_store_blob_load(world->store, hash, &bytes, &len, err);
+    int code = dpc_store_blob_load_named(world->store, hash, &bytes, &len, err);
     if (code != DPC_OK)
         return code;
     code = dpc_router_read(bytes, len, ret_router, err);

@@ -100,7 +100,7 @@ read_path(const struct dpc_traces *traces, const struct dpc_result_record *resul
     uint8_t *blob;
     size_t len, count = 0;
     struct dpc_score *scores = NULL;
-    int code = dpc_store_blob_load(traces->store, &result->result, &blob, &len, err);
+    int code = dpc_store_blob_load_named(traces->store, &result->result, &blob, &len, err);
     if (code != DPC_OK)
         return code;
     code = dpc_scores_read(blob, len, &scores, &count, err);

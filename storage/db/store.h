@@ -60,6 +60,13 @@ int dpc_store_blob_read(struct dpc_store *store, const struct dpc_hash *hash, ui
 /* A whole blob, checked; dpc_free it. */
 int dpc_store_blob_load(struct dpc_store *store, const struct dpc_hash *hash, uint8_t **ret_bytes,
                         size_t *ret_len, struct dpc_error *err) DPC_MUST_CHECK;
+/* The same of one that a record names, so that it must be there: DPC_ECORRUPT, with the way out,
+ * also when it is gone, since whoever starts again would find it gone again. */
+int dpc_store_blob_load_named(struct dpc_store *store, const struct dpc_hash *hash,
+                              uint8_t **ret_bytes, size_t *ret_len,
+                              struct dpc_error *err) DPC_MUST_CHECK;
+/* Says that one that a record names is gone; DPC_ECORRUPT. */
+int dpc_store_blob_lost(const struct dpc_hash *hash, struct dpc_error *err);
 /* Reads a whole blob without keeping it and gives its size. DPC_ECORRUPT, with the way out, when it
  * is not what its name says; DPC_ENOTFOUND. */
 int dpc_store_blob_verify(struct dpc_store *store, const struct dpc_hash *hash, uint64_t *ret_bytes,

@@ -126,6 +126,24 @@ dpc_store_blob_load(struct dpc_store *store, const struct dpc_hash *hash, uint8_
                                  : code;
 }
 
+int
+dpc_store_blob_lost(const struct dpc_hash *hash, struct dpc_error *err)
+{
+    char name[DPC_HASH_HEX_MAX];
+    dpc_hash_hex(hash, name, sizeof name);
+    return dpc_error_set(
+        err, DPC_ECORRUPT,
+        "blob %s is named by the store and is gone: put its file back from a backup", name);
+}
+
+int
+dpc_store_blob_load_named(struct dpc_store *store, const struct dpc_hash *hash, uint8_t **ret_bytes,
+                          size_t *ret_len, struct dpc_error *err)
+{
+    int code = dpc_store_blob_load(store, hash, ret_bytes, ret_len, err);
+    return code == DPC_ENOTFOUND ? dpc_store_blob_lost(hash, err) : code;
+}
+
 /* The one that is read: after a crash in move_inline there are two. */
 int
 dpc_store_blob_verify(struct dpc_store *store, const struct dpc_hash *hash, uint64_t *ret_bytes,

@@ -279,6 +279,27 @@ small_blobs_stand_in_the_database(void)
 }
 
 static void
+what_is_named_and_gone_is_damage(void)
+{
+    static const size_t sizes[] = {500, DPC_BLOB_INLINE_MAX + 1};
+    set_up();
+    for (int i = 0; i < 2; i++) {
+        struct dpc_hash name;
+        uint8_t *loaded;
+        size_t len;
+        dpc_hash_of(bytes, sizes[i], &name);
+        CU_ASSERT_EQUAL(dpc_store_blob_load(store, &name, &loaded, &len, &err), DPC_ENOTFOUND);
+        CU_ASSERT_EQUAL(dpc_store_blob_load_named(store, &name, &loaded, &len, &err), DPC_ECORRUPT);
+        CU_ASSERT_PTR_NOT_NULL(strstr(err.text, "is gone: put its file back from a backup"));
+        CU_ASSERT_EQUAL(dpc_store_blob_put(store, bytes, sizes[i], &name, &err), DPC_OK);
+        CU_ASSERT_EQUAL_FATAL(dpc_store_blob_load_named(store, &name, &loaded, &len, &err), DPC_OK);
+        CU_ASSERT_EQUAL(len, sizes[i]);
+        dpc_free(loaded);
+    }
+    tear_down();
+}
+
+static void
 pieces_make_blobs_of_either_kind(void)
 {
     static const size_t sizes[] = {0, 500, DPC_BLOB_INLINE_MAX, DPC_BLOB_INLINE_MAX + 1};
@@ -781,6 +802,7 @@ static const struct dpc_test tests[] = {
     {"a missing store cannot be read", a_missing_store_cannot_be_read},
     {"a file in the way is an error", a_file_in_the_way_is_an_error},
     {"small blobs stand in the database", small_blobs_stand_in_the_database},
+    {"what is named and gone is damage", what_is_named_and_gone_is_damage},
     {"pieces make blobs of either kind", pieces_make_blobs_of_either_kind},
     {"drafts make blobs of either kind", drafts_make_blobs_of_either_kind},
     {"drafts that are not put leave nothing", drafts_that_are_not_put_leave_nothing},
