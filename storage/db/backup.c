@@ -22,15 +22,16 @@ note_name(void *context, const char *name)
     *(bool *)context = true;
 }
 
-/* Makes a folder, or finds an empty one. */
+/* Makes a folder, or finds an empty one. Whoever is told that the copy is made may remove what it
+ * was made of, so its name must outlast a power cut, too. */
 static int
 make_empty(const char *folder, struct dpc_error *err)
 {
     const struct dpc_vfs *vfs = &dpc_vfs_posix;
     bool used = false;
-    int code = vfs->ops->make_folder(vfs, folder);
-    if (code == DPC_OK)
-        code = vfs->ops->list(vfs, folder, note_name, &used);
+    int code = vfs->ops->list(vfs, folder, note_name, &used);
+    if (code != DPC_OK)
+        code = dpc_vfs_make_lasting_folder(vfs, folder);
     if (code != DPC_OK)
         return dpc_error_set(err, code, "could not make the folder \"%s\": %s", folder,
                              dpc_error_words(code));

@@ -2,11 +2,14 @@
  * Copies of a store, and stores made of them. tests/e2e/backup.sh does it with a whole run. */
 #include "storage/db/backup.h"
 
+#include <limits.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
@@ -22,6 +25,21 @@ static struct dpc_backup_counts counts;
 static struct dpc_error err;
 static uint8_t bytes[2 * DPC_BLOB_INLINE_MAX];
 static struct dpc_hash small_blob, large_blob, ledger_head;
+
+static char watched[PATH_MAX]; /* a folder: */
+static atomic_uint watched_syncs;
+
+/* In the place of the C library's. */
+int
+fsync(int fd)
+{
+    char link[64], path[PATH_MAX];
+    (void)snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+    ssize_t len = readlink(link, path, sizeof path - 1);
+    path[len < 0 ? 0 : len] = 0;
+    watched_syncs += watched[0] && strcmp(path, watched) == 0;
+    return (int)syscall(SYS_fsync, fd);
+}
 
 /* A ledger entry with the phase record that promises it, as an outer step commits them. */
 static int
@@ -225,6 +243,22 @@ a_damaged_copy_is_not_restored(void)
     tear_down();
 }
 
+/* All in it was synced, and its own name was not: a power cut took the whole backup. */
+static void
+a_folder_that_is_made_is_synced_where_it_stands(void)
+{
+    set_up();
+    CU_ASSERT_PTR_NOT_NULL_FATAL(realpath(folder, watched));
+    watched_syncs = 0;
+    CU_ASSERT_EQUAL_FATAL(dpc_store_backup(store, copy_path, &counts, &err), DPC_OK);
+    CU_ASSERT(watched_syncs > 0);
+    watched_syncs = 0;
+    CU_ASSERT_EQUAL_FATAL(dpc_store_restore(copy_path, new_path, &counts, &err), DPC_OK);
+    CU_ASSERT(watched_syncs > 0);
+    watched[0] = 0;
+    tear_down();
+}
+
 static void
 a_folder_that_is_no_store_is_not_restored(void)
 {
@@ -242,6 +276,8 @@ static const struct dpc_test tests[] = {
      a_restored_store_goes_on_with_another_incarnation},
     {"a restore that was broken off is no store", a_restore_that_was_broken_off_is_no_store},
     {"a damaged copy is not restored", a_damaged_copy_is_not_restored},
+    {"a folder that is made is synced where it stands",
+     a_folder_that_is_made_is_synced_where_it_stands},
     {"a folder that is no store is not restored", a_folder_that_is_no_store_is_not_restored},
 };
 
