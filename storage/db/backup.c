@@ -309,14 +309,48 @@ fill(const struct dpc_store_paths *from, const struct dpc_store_paths *to,
     return code == DPC_OK ? draw_incarnation(to->db, err) : code;
 }
 
-/* What `from` holds must be whole before anything is made of it. */
+struct reading {
+    struct dpc_store *store;
+    enum dpc_kv_family family;
+    struct dpc_error *err;
+    int code;
+};
+
+/* Records have RocksDB's checksums, and are held against each other by whoever reads them. */
+static bool
+check_small_blob(void *context, const uint8_t *key, size_t key_len, const uint8_t *value,
+                 size_t value_len)
+{
+    struct reading *reading = context;
+    struct dpc_hash hash;
+    uint64_t bytes;
+    (void)value, (void)value_len;
+    if (reading->family != DPC_KV_BLOB || key_len != sizeof hash.bytes)
+        return true;
+    memcpy(hash.bytes, key, sizeof hash.bytes);
+    reading->code = dpc_store_blob_verify(reading->store, &hash, &bytes, reading->err);
+    return reading->code == DPC_OK;
+}
+
+/* What `from` holds must be whole before anything is made of it. Opening reads little of the
+ * database; whoever is told that it was restored may remove the copy, or others that were whole.
+ */
 static int
 check_copy(const char *from, struct dpc_error *err)
 {
-    struct dpc_store *store;
-    int code = dpc_store_open(from, DPC_KV_READ_ONLY, &store, err);
-    if (code == DPC_OK)
-        dpc_store_close(store);
+    struct reading reading = {.err = err};
+    int code = dpc_store_open(from, DPC_KV_READ_ONLY, &reading.store, err);
+    if (code != DPC_OK)
+        return code;
+    const struct dpc_kv *kv = reading.store->kv;
+    for (int family = 0; family < DPC_KV_FAMILIES && code == DPC_OK; family++) {
+        reading.family = (enum dpc_kv_family)family;
+        code = kv->ops->scan(reading.store->kv, reading.family, "", 0, NULL, 0, check_small_blob,
+                             &reading, err);
+        if (code == DPC_OK)
+            code = reading.code;
+    }
+    dpc_store_close(reading.store);
     return code;
 }
 

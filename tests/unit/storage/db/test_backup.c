@@ -243,6 +243,39 @@ a_damaged_copy_is_not_restored(void)
     tear_down();
 }
 
+static char table[2 * SCRATCH_PATH_MAX]; /* the largest file of the copy's database */
+
+static int
+note_table(const char *path, const struct stat *facts, int type, struct FTW *where)
+{
+    static off_t largest;
+    (void)type;
+    if (where->level == 0)
+        largest = 0;
+    if (strstr(path, ".sst") && facts->st_size > largest) {
+        largest = facts->st_size;
+        (void)snprintf(table, sizeof table, "%s", path);
+    }
+    return 0;
+}
+
+/* It was restored without a word, and the coordinator ended when it came to the damage. */
+static void
+a_copy_with_a_damaged_database_is_not_restored(void)
+{
+    char db[SCRATCH_PATH_MAX + 32];
+    struct dpc_hash hash;
+    set_up();
+    CU_ASSERT_EQUAL(dpc_store_blob_put(store, bytes, DPC_BLOB_INLINE_MAX, &hash, &err), DPC_OK);
+    CU_ASSERT_EQUAL_FATAL(dpc_store_backup(store, copy_path, &counts, &err), DPC_OK);
+    (void)snprintf(db, sizeof db, "%s/db", copy_path);
+    CU_ASSERT_EQUAL_FATAL(nftw(db, note_table, 16, FTW_PHYS), 0);
+    blob_file_flip(table, DPC_BLOB_INLINE_MAX / 2);
+    CU_ASSERT_EQUAL(dpc_store_restore(copy_path, new_path, &counts, &err), DPC_ECORRUPT);
+    CU_ASSERT_NOT_EQUAL(access(new_path, F_OK), 0);
+    tear_down();
+}
+
 /* All in it was synced, and its own name was not: a power cut took the whole backup. */
 static void
 a_folder_that_is_made_is_synced_where_it_stands(void)
@@ -276,6 +309,8 @@ static const struct dpc_test tests[] = {
      a_restored_store_goes_on_with_another_incarnation},
     {"a restore that was broken off is no store", a_restore_that_was_broken_off_is_no_store},
     {"a damaged copy is not restored", a_damaged_copy_is_not_restored},
+    {"a copy with a damaged database is not restored",
+     a_copy_with_a_damaged_database_is_not_restored},
     {"a folder that is made is synced where it stands",
      a_folder_that_is_made_is_synced_where_it_stands},
     {"a folder that is no store is not restored", a_folder_that_is_no_store_is_not_restored},
