@@ -539,7 +539,45 @@ dpc_experiment_load(const char *path, struct dpc_experiment *ret_experiment, str
 void
 dpc_experiment_print(const struct dpc_experiment *experiment, struct dpc_buf *out)
 {
-    dpc_keys_print(&dpc_experiment_keys, experiment, out);
+    dpc_keys_print(&dpc_experiment_keys, experiment, NULL, out);
+}
+
+/* Whether reading what is left gives `whole` again. Some defaults follow from other keys, so that
+ * nothing but reading tells. */
+static bool
+is_whole_without(const struct dpc_experiment *experiment, const bool *left_out,
+                 const struct dpc_buf *whole)
+{
+    struct dpc_experiment *again = dpc_alloc(1, sizeof *again);
+    struct dpc_buf some, all;
+    dpc_buf_init(&some, 0);
+    dpc_buf_init(&all, 0);
+    dpc_keys_print(&dpc_experiment_keys, experiment, left_out, &some);
+    bool same = dpc_experiment_parse("a part of it", (const char *)some.data, some.len, again,
+                                     NULL) == DPC_OK;
+    if (same)
+        dpc_experiment_print(again, &all);
+    same = same && all.len == whole->len && memcmp(all.data, whole->data, all.len) == 0;
+    dpc_buf_done(&some);
+    dpc_buf_done(&all);
+    dpc_free(again);
+    return same;
+}
+
+void
+dpc_experiment_print_short(const struct dpc_experiment *experiment, struct dpc_buf *out)
+{
+    bool *left_out = dpc_alloc(dpc_experiment_keys.count, sizeof *left_out);
+    struct dpc_buf whole;
+    dpc_buf_init(&whole, 0);
+    dpc_experiment_print(experiment, &whole);
+    for (size_t i = 0; i < dpc_experiment_keys.count; i++) {
+        left_out[i] = true;
+        left_out[i] = is_whole_without(experiment, left_out, &whole);
+    }
+    dpc_keys_print(&dpc_experiment_keys, experiment, left_out, out);
+    dpc_buf_done(&whole);
+    dpc_free(left_out);
 }
 
 void

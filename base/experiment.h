@@ -251,9 +251,13 @@ int dpc_experiment_load_with(const char *path, const struct dpc_yaml *yaml,
                              struct dpc_experiment *ret_experiment,
                              struct dpc_error *err) DPC_MUST_CHECK;
 
-/* The whole experiment as canonical YAML (all keys, table order): what the store keeps and workers
- * get. Parsing it gives an equal struct. */
+/* The whole experiment as canonical YAML (all keys, table order): what the store keeps. Parsing it
+ * gives an equal struct. */
 void dpc_experiment_print(const struct dpc_experiment *experiment, struct dpc_buf *out);
+
+/* The same without keys that are at their defaults: what workers get, so that those of an older
+ * release read it unless it needs a key that they do not know. */
+void dpc_experiment_print_short(const struct dpc_experiment *experiment, struct dpc_buf *out);
 
 /* Calls `visit` for each key whose values differ, with both values as text and whether the key may
  * change then, as far as a key alone can tell. */

@@ -105,8 +105,10 @@ int dpc_keys_error_at(const struct dpc_yaml *yaml, const struct dpc_yaml_node *n
 int dpc_keys_read_uint(const struct dpc_yaml_node *node, const struct dpc_range *range,
                        uint64_t *ret_value) DPC_MUST_CHECK;
 
-/* The struct as YAML: all keys, table order. Reading it gives an equal struct. */
-void dpc_keys_print(const struct dpc_keys *keys, const void *target, struct dpc_buf *out);
+/* The struct as YAML: all keys, table order, but those that are `left_out`, one for each row; NULL:
+ * none. Reading all of them gives an equal struct. */
+void dpc_keys_print(const struct dpc_keys *keys, const void *target, const bool *left_out,
+                    struct dpc_buf *out);
 
 /* Calls `visit` for each key whose values differ, with whether it may. */
 void dpc_keys_diff(const struct dpc_keys *keys, enum dpc_change when, const void *old,

@@ -216,11 +216,14 @@ print_key(const struct dpc_key *key, const void *target, struct dpc_buf *out)
 }
 
 void
-dpc_keys_print(const struct dpc_keys *keys, const void *target, struct dpc_buf *out)
+dpc_keys_print(const struct dpc_keys *keys, const void *target, const bool *left_out,
+               struct dpc_buf *out)
 {
     const char *before = "";
     for (size_t i = 0; i < keys->count; i++) {
         const struct dpc_key *key = &keys->rows[i];
+        if (left_out && left_out[i])
+            continue;
         print_groups(before, key->path, out);
         print_key(key, target, out);
         before = key->path;

@@ -123,7 +123,7 @@ server_recover(struct dpc_server *server, struct dpc_error *err)
 {
     struct dpc_buf yaml;
     dpc_buf_init(&yaml, DPC_CONFIG_BYTES_MAX);
-    dpc_experiment_print(&server->experiment, &yaml);
+    dpc_experiment_print_short(&server->experiment, &yaml);
     struct dpc_core_options core_options = {
         .incarnation = dpc_store_incarnation(server->store),
         .heartbeat_ms = HEARTBEAT_MS,

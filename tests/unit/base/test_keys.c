@@ -243,7 +243,7 @@ nested_groups_are_printed_and_read_again(void)
     struct dpc_buf out;
     CU_ASSERT_EQUAL_FATAL(read_text(&plain_keys, "name: \"- a:\"", &house, &err), DPC_OK);
     dpc_buf_init(&out, 0);
-    dpc_keys_print(&plain_keys, &house, &out);
+    dpc_keys_print(&plain_keys, &house, NULL, &out);
     CU_ASSERT_STRING_EQUAL(dpc_buf_text(&out), "name: \"- a:\"\nnumber:\n  big: 5000000000\n"
                                                "  inner:\n    small: 3\n    lit: true\n");
     CU_ASSERT_EQUAL_FATAL(read_text(&plain_keys, dpc_buf_text(&out), &again, &err), DPC_OK);
