@@ -276,6 +276,25 @@ a_copy_with_a_damaged_database_is_not_restored(void)
     tear_down();
 }
 
+/* It was copied whole before it was refused, and left as half a store. */
+static void
+a_copy_of_a_newer_version_leaves_nothing(void)
+{
+    static const uint8_t newer[] = {99, 1, 2, 3};
+    struct dpc_kv_batch batch;
+    set_up();
+    dpc_kv_batch_init(&batch);
+    dpc_kv_batch_put(&batch, DPC_KV_STATE, "P", 1, newer, sizeof newer);
+    CU_ASSERT_EQUAL(dpc_store_commit(store, &batch, &err), DPC_OK);
+    dpc_kv_batch_done(&batch);
+    dpc_store_close(store);
+    CU_ASSERT_EQUAL(dpc_store_restore(store_path, new_path, &counts, &err), DPC_EVERSION);
+    CU_ASSERT_PTR_NOT_NULL(strstr(err.text, "install a newer dipaco"));
+    CU_ASSERT_NOT_EQUAL(access(new_path, F_OK), 0);
+    CU_ASSERT_EQUAL_FATAL(dpc_store_open(store_path, DPC_KV_READ_WRITE, &store, &err), DPC_OK);
+    tear_down();
+}
+
 /* All in it was synced, and its own name was not: a power cut took the whole backup. */
 static void
 a_folder_that_is_made_is_synced_where_it_stands(void)
@@ -311,6 +330,7 @@ static const struct dpc_test tests[] = {
     {"a damaged copy is not restored", a_damaged_copy_is_not_restored},
     {"a copy with a damaged database is not restored",
      a_copy_with_a_damaged_database_is_not_restored},
+    {"a copy of a newer version leaves nothing", a_copy_of_a_newer_version_leaves_nothing},
     {"a folder that is made is synced where it stands",
      a_folder_that_is_made_is_synced_where_it_stands},
     {"a folder that is no store is not restored", a_folder_that_is_no_store_is_not_restored},
