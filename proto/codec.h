@@ -17,6 +17,8 @@ enum {
      */
     DPC_CODEC_PATH_MAX = DPC_PATHS_MAX + DPC_WARM_REPLICAS_MAX - 1,
     DPC_CODEC_MODULE_MAX = DPC_MODULES_MAX + DPC_LEVELS_MAX - 1,
+    /* The dense path's rounds go on from those of its warm start, of a step at least. */
+    DPC_CODEC_ROUND_MAX = DPC_ROUNDS_MAX + DPC_STEPS_MAX,
     DPC_CODEC_MISSING_MAX = DPC_LEVELS_MAX + 2,
 };
 

@@ -216,7 +216,7 @@ read_lease(struct decoding *d, const Dpc__Wire__Envelope *in)
     to->token = take_token(from->token);
     to->kind = take_choice(d, from->kind, DPC_TASK_TRAIN, DPC_TASK_REROUTE, "kind");
     to->path = take_u32(d, from->path, DPC_CODEC_PATH_MAX, "path");
-    to->round = take_u32(d, from->round, DPC_ROUNDS_MAX, "round");
+    to->round = take_u32(d, from->round, DPC_CODEC_ROUND_MAX, "round");
     to->step_first = from->step_first;
     to->steps_count = take_u32(d, from->steps_count, DPC_STEPS_MAX, "steps");
     to->from = from->from;
@@ -271,7 +271,7 @@ read_submit(struct decoding *d, const Dpc__Wire__Envelope *in)
     to->token = take_token(from->token);
     to->kind = take_choice(d, from->kind, DPC_TASK_TRAIN, DPC_TASK_REROUTE, "kind");
     to->path = take_u32(d, from->path, DPC_CODEC_PATH_MAX, "path");
-    to->round = take_u32(d, from->round, DPC_ROUNDS_MAX, "round");
+    to->round = take_u32(d, from->round, DPC_CODEC_ROUND_MAX, "round");
     to->steps_count = take_u32(d, from->steps_count, DPC_STEPS_MAX, "steps");
     to->tokens = from->tokens;
     to->loss = from->loss; /* losses and norms may be anything here: the core judges them */
