@@ -272,7 +272,10 @@ read_submit(struct decoding *d, const Dpc__Wire__Envelope *in)
     to->kind = take_choice(d, from->kind, DPC_TASK_TRAIN, DPC_TASK_REROUTE, "kind");
     to->path = take_u32(d, from->path, DPC_CODEC_PATH_MAX, "path");
     to->round = take_u32(d, from->round, DPC_CODEC_ROUND_MAX, "round");
-    to->steps_count = take_u32(d, from->steps_count, DPC_STEPS_MAX, "steps");
+    /* Of other kinds than training they are documents, and one lease may have all. */
+    to->steps_count =
+        take_u32(d, from->steps_count,
+                 to->kind == DPC_TASK_TRAIN ? DPC_STEPS_MAX : DPC_DOCUMENTS_MAX, "steps");
     to->tokens = from->tokens;
     to->loss = from->loss; /* losses and norms may be anything here: the core judges them */
     to->loss_last = from->loss_last;

@@ -310,6 +310,13 @@ numbers_past_their_limit_are_refused(void)
     REFUSED(DPC_MSG_LEASE, msg.lease.round = DPC_ROUNDS_MAX + DPC_STEPS_MAX, DPC_OK);
     REFUSED(DPC_MSG_LEASE, msg.lease.round = DPC_ROUNDS_MAX + DPC_STEPS_MAX + 1, DPC_ELIMIT);
     REFUSED(DPC_MSG_SUBMIT, msg.submit.round = DPC_ROUNDS_MAX + DPC_STEPS_MAX, DPC_OK);
+    REFUSED(DPC_MSG_SUBMIT,
+            (msg.submit.kind = DPC_TASK_TRAIN, msg.submit.steps_count = DPC_STEPS_MAX + 1),
+            DPC_ELIMIT);
+    /* Routes of more documents than a round may have steps: the phase never ended. */
+    REFUSED(DPC_MSG_SUBMIT,
+            (msg.submit.kind = DPC_TASK_REROUTE, msg.submit.steps_count = DPC_DOCUMENTS_MAX),
+            DPC_OK);
     REFUSED(DPC_MSG_LEASE, msg.lease.modules[1] = UINT32_MAX, DPC_ELIMIT);
     REFUSED(DPC_MSG_LEASE, msg.lease.bases[1].hash = dpc_hash_none, DPC_EPROTO);
     REFUSED(DPC_MSG_SUBMIT, msg.submit.parts[0].module = UINT32_MAX, DPC_ELIMIT);
