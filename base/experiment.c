@@ -513,6 +513,20 @@ dpc_experiment_parse(const char *name, const char *text, size_t len,
 }
 
 int
+dpc_experiment_parse_stored(const char *name, const char *text, size_t len,
+                            struct dpc_experiment *ret_experiment, struct dpc_error *err)
+{
+    struct dpc_error fault;
+    int code = dpc_experiment_parse(name, text, len, ret_experiment, &fault);
+    if (code == DPC_OK)
+        return DPC_OK;
+    return dpc_error_set(err, DPC_EVERSION,
+                         "%s; unless somebody has changed it, another version of dipaco wrote it: "
+                         "go on with that one",
+                         fault.text);
+}
+
+int
 dpc_experiment_load_with(const char *path, const struct dpc_yaml *yaml,
                          const struct dpc_yaml_node *map, const char *prefix,
                          struct dpc_experiment *ret_experiment, struct dpc_error *err)

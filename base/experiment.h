@@ -244,6 +244,12 @@ int dpc_experiment_parse(const char *name, const char *text, size_t len,
                          struct dpc_experiment *ret_experiment,
                          struct dpc_error *err) DPC_MUST_CHECK;
 
+/* The same of what a dipaco has written: what this one cannot read is of another version.
+ * DPC_EVERSION then, with the reason. */
+int dpc_experiment_parse_stored(const char *name, const char *text, size_t len,
+                                struct dpc_experiment *ret_experiment,
+                                struct dpc_error *err) DPC_MUST_CHECK;
+
 /* An experiment file with the keys of `map`, a map of the document `yaml` at `prefix`
  * ("rows[2].set."), in place of its own: a row of a comparison. NULL: with none. */
 int dpc_experiment_load_with(const char *path, const struct dpc_yaml *yaml,

@@ -120,7 +120,8 @@ load_records(struct dpc_model *model, struct dpc_error *err)
     size_t len = 0;
     int rc = tell_early(model, dpc_load_experiment(kv, &yaml, &len, err), err);
     if (rc == DPC_OK)
-        rc = dpc_experiment_parse("the store's experiment", yaml, len, &model->experiment, err);
+        rc = dpc_experiment_parse_stored("the store's experiment", yaml, len, &model->experiment,
+                                         err);
     dpc_free(yaml);
     if (rc == DPC_OK)
         rc = dpc_topology_init(&model->topology, &model->experiment, err);

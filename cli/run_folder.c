@@ -274,7 +274,7 @@ compare_experiment(const struct dpc_run_folder *folder, const char *file, const 
                    bool *ret_changed, struct dpc_error *err)
 {
     struct dpc_experiment old;
-    int rc = dpc_experiment_parse(file, text, len, &old, err);
+    int rc = dpc_experiment_parse_stored(file, text, len, &old, err);
     if (rc != DPC_OK)
         return rc;
     struct changes changes = {.text = ret_changes};

@@ -68,7 +68,7 @@ load_experiment(struct fork_cut *cut, struct dpc_error *err)
     if (code != DPC_OK)
         return code;
     cut->old = dpc_alloc(1, sizeof *cut->old);
-    code = dpc_experiment_parse("the source's experiment", yaml, len, cut->old, err);
+    code = dpc_experiment_parse_stored("the source's experiment", yaml, len, cut->old, err);
     dpc_free(yaml);
     if (code == DPC_OK)
         code = dpc_topology_init(&cut->topology, cut->old, err);

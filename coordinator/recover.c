@@ -39,7 +39,7 @@ compare(const struct dpc_server *server, const char *file, const char *yaml, siz
     if (dpc_load_phase(dpc_store_kv(server->store), &phase, NULL) == DPC_OK)
         changes.late = dpc_phase_is_late(phase.phase);
     dpc_buf_init(&changes.refused, DPC_ERROR_TEXT_MAX / 2);
-    int code = dpc_experiment_parse("the stored experiment", yaml, len, old, err);
+    int code = dpc_experiment_parse_stored("the stored experiment", yaml, len, old, err);
     if (code == DPC_OK) {
         dpc_experiment_diff(old, &server->experiment, DPC_CHANGE_RUNNING, note_change, &changes);
         if (changes.refused.len || changes.refused.failed)

@@ -468,6 +468,21 @@ the_short_form_has_no_key_at_its_default(void)
     dpc_buf_done(&out);
 }
 
+/* Whoever went back to an older release was told of a key, as if he had written it. */
+static void
+what_another_version_wrote_is_told_so(void)
+{
+    static const char stored[] = "experiment: x\ndata: {corpus: c}\nkey_of_later: 1\n";
+    struct dpc_experiment e;
+    struct dpc_error err;
+    CU_ASSERT_EQUAL(
+        dpc_experiment_parse_stored("the stored experiment", stored, strlen(stored), &e, &err),
+        DPC_EVERSION);
+    CU_ASSERT_PTR_NOT_NULL(
+        strstr(err.text, "the stored experiment:3: \"key_of_later\" is unknown"));
+    CU_ASSERT_PTR_NOT_NULL(strstr(err.text, "another version of dipaco wrote it"));
+}
+
 /* A list is printed as it was read, behind the levels or in front of them; so are the largest. */
 static void
 lists_of_paths_are_printed_and_read(void)
@@ -863,6 +878,7 @@ static const struct dpc_test tests[] = {
     {"required keys are missed", required_keys_are_missed},
     {"printing and parsing again gives the same", printing_and_parsing_again_gives_the_same},
     {"the short form has no key at its default", the_short_form_has_no_key_at_its_default},
+    {"what another version wrote is told so", what_another_version_wrote_is_told_so},
     {"lists of paths are printed and read", lists_of_paths_are_printed_and_read},
     {"a list replaces the one before", a_list_replaces_the_one_before},
     {"listed paths have modules of their own", listed_paths_have_modules_of_their_own},
