@@ -741,7 +741,9 @@ server_tell(struct dpc_server *server, const struct server_question *question,
         *ret_next = (struct server_place){listing.next, listing.rest};
         return code;
     }
-    return dpc_error_set(err, DPC_ENOTFOUND, "the coordinator has no listing \"%s\"",
+    return dpc_error_set(err, DPC_EVERSION,
+                         "the coordinator's release has no \"%s\": use the dipacoctl that came "
+                         "with it",
                          question->verb);
 }
 

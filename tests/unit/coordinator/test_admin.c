@@ -192,7 +192,27 @@ a_restart_knows_of_no_silence(void)
     driver_stop(&driver);
 }
 
+/* "There is no listing", it was told, and after that of which name was nearest to the one asked
+ * for: whatever a dipacoctl of a later release wanted. */
+static void
+what_a_later_release_asks_is_told_so(void)
+{
+    struct driver driver = {0};
+    struct dpc_buf out;
+    char place[DPC_NAME_MAX] = "";
+    driver_start_training(&driver, small);
+    struct dpc_server *server = make_server(&driver);
+    struct dpc_msg_admin_request request = {.verb = "of-later", .argument = "", .after = ""};
+    dpc_buf_init(&out, DPC_ADMIN_BYTES_MAX / 2);
+    CU_ASSERT_EQUAL(server_list(server, &request, &out, place, sizeof place, &err), DPC_EVERSION);
+    CU_ASSERT_PTR_NOT_NULL(strstr(err.text, "release has no \"of-later\""));
+    dpc_buf_done(&out);
+    dpc_free(server);
+    driver_stop(&driver);
+}
+
 static const struct dpc_test tests[] = {
+    {"what a later release asks is told so", what_a_later_release_asks_is_told_so},
     {"a ledger comes in pages", a_ledger_comes_in_pages},
     {"modules that wait for many come in pages", modules_that_wait_for_many_come_in_pages},
     {"a restart knows of no silence", a_restart_knows_of_no_silence},
