@@ -13,15 +13,44 @@
 #include "data/routes.h"
 #include "data/scores.h"
 
-static void
+/* DPC_ENOTFOUND, or what keeps this machine from looking, which says nothing of the blob. */
+static int
+find_size(struct dpc_store *store, const struct dpc_hash *hash, uint64_t *ret_bytes,
+          struct dpc_error *err)
+{
+    int code = dpc_store_blob_size(store, hash, ret_bytes);
+    if (code == DPC_OK || code == DPC_ENOTFOUND)
+        return code;
+    return dpc_error_set(err, code, "could not look for a blob that was handed in: %s",
+                         dpc_error_words(code));
+}
+
+static int
 note_if_missing(struct dpc_store *store, const struct dpc_hash *hash,
-                struct dpc_submission_check *check)
+                struct dpc_submission_check *check, struct dpc_error *err)
 {
     uint64_t bytes;
     size_t places = sizeof check->missing / sizeof *check->missing;
-    if (!dpc_hash_is_none(hash) && dpc_store_blob_size(store, hash, &bytes) != DPC_OK &&
-        check->missing_count < places)
+    if (dpc_hash_is_none(hash))
+        return DPC_OK;
+    int code = find_size(store, hash, &bytes, err);
+    if (code == DPC_ENOTFOUND && check->missing_count < places)
         check->missing[check->missing_count++] = *hash;
+    return code == DPC_ENOTFOUND ? DPC_OK : code;
+}
+
+static int
+note_missing(struct dpc_store *store, const struct dpc_msg_submit *submit,
+             struct dpc_submission_check *check, struct dpc_error *err)
+{
+    int code = DPC_OK;
+    for (uint32_t i = 0; i < submit->parts_count && code == DPC_OK; i++)
+        code = note_if_missing(store, &submit->parts[i].delta.hash, check, err);
+    if (code == DPC_OK)
+        code = note_if_missing(store, &submit->state.hash, check, err);
+    if (code == DPC_OK)
+        code = note_if_missing(store, &submit->result.hash, check, err);
+    return code;
 }
 
 static void
@@ -31,12 +60,19 @@ refuse(struct dpc_submission_check *check, const char *what, const char *why)
     (void)snprintf(check->text, sizeof check->text, "%s %s", what, why);
 }
 
-static bool
-has_size(struct dpc_store *store, const struct dpc_blob_ref *blob, uint64_t bytes)
+/* Whether it has so many bytes, and is said to have them; else it is refused. */
+static int
+check_size(struct dpc_store *store, const struct dpc_blob_ref *blob, uint64_t bytes,
+           const char *what, const char *why, struct dpc_submission_check *check,
+           struct dpc_error *err)
 {
-    uint64_t stored;
-    return dpc_store_blob_size(store, &blob->hash, &stored) == DPC_OK && stored == bytes &&
-           blob->bytes == bytes;
+    uint64_t stored = 0;
+    int code = find_size(store, &blob->hash, &stored, err);
+    if (code != DPC_OK && code != DPC_ENOTFOUND)
+        return code;
+    if (code == DPC_ENOTFOUND || stored != bytes || blob->bytes != bytes)
+        refuse(check, what, why);
+    return DPC_OK;
 }
 
 static void
@@ -92,11 +128,11 @@ check_tensor(struct dpc_store *store, const struct dpc_blob_ref *ref, enum dpc_c
     uint8_t *blob;
     enum dpc_codec held;
     size_t len;
-    if (!has_size(store, ref, dpc_tensor_blob_bytes_as(codec, count))) {
-        refuse(check, what, "has not the shape that its task asks for");
-        return DPC_OK;
-    }
-    int code = dpc_store_blob_load(store, &ref->hash, &blob, &len, err);
+    int code = check_size(store, ref, dpc_tensor_blob_bytes_as(codec, count), what,
+                          "has not the shape that its task asks for", check, err);
+    if (code != DPC_OK || check->damaged)
+        return code;
+    code = dpc_store_blob_load(store, &ref->hash, &blob, &len, err);
     if (code != DPC_OK)
         return code;
     if (dpc_tensor_blob_read_header(blob, len, count, &held, NULL) != DPC_OK || held != codec)
@@ -131,11 +167,11 @@ check_state(struct dpc_store *store, const struct dpc_topology *topology, uint32
     uint64_t steps;
     size_t len, count = dpc_layout_levels_floats(topology->experiment,
                                                  dpc_topology_path_levels(topology, path));
-    if (!has_size(store, state, dpc_path_state_bytes_as(form, count))) {
-        refuse(check, "the path state", "has not the size of the path's two moments");
-        return DPC_OK;
-    }
-    int code = dpc_store_blob_load(store, &state->hash, &blob, &len, err);
+    int code = check_size(store, state, dpc_path_state_bytes_as(form, count), "the path state",
+                          "has not the size of the path's two moments", check, err);
+    if (code != DPC_OK || check->damaged)
+        return code;
+    code = dpc_store_blob_load(store, &state->hash, &blob, &len, err);
     if (code != DPC_OK)
         return code;
     dpc_buf_init(&plain, 0);
@@ -182,12 +218,15 @@ check_routes(struct dpc_store *store, const struct dpc_topology *topology,
     uint8_t *blob;
     struct dpc_route *routes;
     size_t len, count = (result->bytes - dpc_routes_bytes(0)) / DPC_ROUTES_ENTRY_BYTES;
-    if (result->bytes < dpc_routes_bytes(0) || count > DPC_ROUTES_MAX ||
-        !has_size(store, result, dpc_routes_bytes(count))) {
-        refuse(check, "the routes", "have not the size of a table");
+    static const char why[] = "have not the size of a table";
+    if (result->bytes < dpc_routes_bytes(0) || count > DPC_ROUTES_MAX) {
+        refuse(check, "the routes", why);
         return DPC_OK;
     }
-    int code = dpc_store_blob_load(store, &result->hash, &blob, &len, err);
+    int code = check_size(store, result, dpc_routes_bytes(count), "the routes", why, check, err);
+    if (code != DPC_OK || check->damaged)
+        return code;
+    code = dpc_store_blob_load(store, &result->hash, &blob, &len, err);
     if (code != DPC_OK)
         return code;
     if (dpc_routes_read(blob, len, count, topology->routed_paths, &routes, NULL) == DPC_OK) {
@@ -227,12 +266,16 @@ check_scores(struct dpc_store *store, const struct dpc_msg_submit *submit,
     uint8_t *blob;
     size_t len, count;
     struct dpc_score *scores;
-    if (submit->result.bytes > scores_bytes_max(submit->kind) ||
-        !has_size(store, &submit->result, submit->result.bytes)) {
-        refuse(check, "the scores", "are larger than a lease's");
+    static const char why[] = "are larger than a lease's";
+    if (submit->result.bytes > scores_bytes_max(submit->kind)) {
+        refuse(check, "the scores", why);
         return DPC_OK;
     }
-    int code = dpc_store_blob_load(store, &submit->result.hash, &blob, &len, err);
+    int code =
+        check_size(store, &submit->result, submit->result.bytes, "the scores", why, check, err);
+    if (code != DPC_OK || check->damaged)
+        return code;
+    code = dpc_store_blob_load(store, &submit->result.hash, &blob, &len, err);
     if (code != DPC_OK)
         return code;
     if (dpc_scores_read(blob, len, &scores, &count, NULL) != DPC_OK) {
@@ -293,14 +336,11 @@ dpc_check_submission(struct dpc_store *store, const struct dpc_experiment *exper
                      struct dpc_submission_check *ret_check, struct dpc_error *err)
 {
     struct dpc_submission_check check = {0};
-    for (uint32_t i = 0; i < submit->parts_count; i++)
-        note_if_missing(store, &submit->parts[i].delta.hash, &check);
-    note_if_missing(store, &submit->state.hash, &check);
-    note_if_missing(store, &submit->result.hash, &check);
-    int code = DPC_OK;
-    if (!check.missing_count && submit->kind == DPC_TASK_TRAIN)
+    int code = note_missing(store, submit, &check, err);
+    bool whole = code == DPC_OK && !check.missing_count;
+    if (whole && submit->kind == DPC_TASK_TRAIN)
         code = check_training(store, experiment, topology, submit, &check, err);
-    else if (!check.missing_count)
+    else if (whole)
         code = check_result(store, experiment, topology, submit, &check, err);
     if (code == DPC_OK)
         *ret_check = check;

@@ -4,6 +4,7 @@
 
 #include <math.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #include "base/alloc.h"
 #include "base/layout.h"
@@ -494,7 +495,31 @@ no_result_is_refused(void)
     stop(&bench);
 }
 
+/* What could not be looked at for want of descriptors was missing, or of a wrong size: a worker
+ * gave up, or was refused, what it had computed. */
+static void
+what_cannot_be_looked_at_is_not_judged(void)
+{
+    struct bench bench;
+    struct rlimit limit, none;
+    struct dpc_error err;
+    struct dpc_submission_check found;
+    start(&bench);
+    struct dpc_msg_submit submit = {.kind = DPC_TASK_EVALUATE, .result.bytes = 3};
+    CU_ASSERT_EQUAL_FATAL(dpc_blobs_put(bench.blobs, "xyz", 3, &submit.result.hash, &err), DPC_OK);
+    CU_ASSERT_TRUE(check(&bench, &submit).damaged);
+    CU_ASSERT_EQUAL_FATAL(getrlimit(RLIMIT_NOFILE, &limit), 0);
+    none = (struct rlimit){.rlim_cur = 0, .rlim_max = limit.rlim_max};
+    CU_ASSERT_EQUAL_FATAL(setrlimit(RLIMIT_NOFILE, &none), 0);
+    int code = dpc_check_submission(bench.store, &bench.experiment, &bench.topology, &submit,
+                                    &found, &err);
+    CU_ASSERT_EQUAL_FATAL(setrlimit(RLIMIT_NOFILE, &limit), 0);
+    CU_ASSERT_EQUAL(code, DPC_EFILES);
+    stop(&bench);
+}
+
 static const struct dpc_test tests[] = {
+    {"what cannot be looked at is not judged", what_cannot_be_looked_at_is_not_judged},
     {"whole submissions pass", whole_submissions_pass},
     {"losses that no network has are refused", losses_that_no_network_has_are_refused},
     {"each module has its form", each_module_has_its_form},
