@@ -54,6 +54,7 @@ struct dpc_scrub_task {
     int64_t ms;
     struct dpc_hash blob; /* with `code`: that is not what it must be */
     int code;
+    bool lacks; /* memory or descriptors, for the moment: `next` is still to be read */
 };
 void dpc_scrub_run(struct dpc_store *store, struct dpc_scrub_task *task, struct dpc_error *err);
 

@@ -14,6 +14,9 @@
 /* A share of 2 % of one thread; a pass that has ended is begun anew after an hour. */
 enum { REST_FACTOR = 50, BETWEEN_PASSES_MS = 3600 * 1000 };
 
+/* Until it tries again for want of memory or descriptors. */
+enum { LACK_MS = 1000 };
+
 /* Blobs of one job: some milliseconds, unless a single one is larger. */
 enum { BLOBS_MAX = 64 };
 static const uint64_t job_bytes = 8 * DPC_MIB;
@@ -30,6 +33,11 @@ dpc_scrub_run(struct dpc_store *store, struct dpc_scrub_task *task, struct dpc_e
         task->blob = *dpc_keep_at(task->keep, task->next++);
         task->code = dpc_store_blob_verify(store, &task->blob, &bytes, err);
         task->bytes += bytes;
+    }
+    task->lacks = task->code == DPC_EFILES || task->code == DPC_ENOMEM;
+    if (task->lacks) { /* which says nothing of the blob */
+        task->next--;
+        task->code = DPC_OK;
     }
     task->ms = dpc_clock_now_ms(&dpc_clock_system) - begin_ms;
 }
@@ -103,7 +111,7 @@ server_scrubbed(struct dpc_server *server, struct dpc_job *job)
     struct dpc_scrub *scrub = &server->scrub;
     int64_t now_ms = dpc_clock_now_ms(&dpc_clock_system);
     scrub->busy = false;
-    scrub->due_ms = now_ms + REST_FACTOR * job->scrub.ms;
+    scrub->due_ms = now_ms + (job->scrub.lacks ? LACK_MS : REST_FACTOR * job->scrub.ms);
     if (job->keep) { /* the list of a new pass */
         scrub->keep = job->keep;
         job->keep = NULL;

@@ -3,6 +3,7 @@
  * tests/e2e/scrub.sh shows the daemon telling it. */
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #include "coordinator/core/keep.h"
 #include "coordinator/jobs.h"
@@ -136,7 +137,33 @@ what_is_gone_is_told_and_the_pass_goes_on(void)
     bench_done(&bench);
 }
 
+/* A process that had no descriptor left told of damage on its disk. */
+static void
+want_of_descriptors_is_no_damage(void)
+{
+    struct bench bench;
+    struct rlimit limit, none;
+    struct dpc_error err;
+    struct dpc_hash bad;
+    int code = DPC_OK;
+    bench_init(&bench);
+    struct dpc_hash in_file = one_in_a_file(&bench);
+    struct dpc_scrub_task task = {.keep = bench.keep};
+    CU_ASSERT_EQUAL_FATAL(getrlimit(RLIMIT_NOFILE, &limit), 0);
+    none = (struct rlimit){.rlim_cur = 0, .rlim_max = limit.rlim_max};
+    CU_ASSERT_EQUAL_FATAL(setrlimit(RLIMIT_NOFILE, &none), 0);
+    dpc_scrub_run(bench.driver.store, &task, &err);
+    CU_ASSERT_EQUAL_FATAL(setrlimit(RLIMIT_NOFILE, &limit), 0);
+    CU_ASSERT_TRUE(task.lacks);
+    CU_ASSERT_EQUAL(task.code, DPC_OK);
+    CU_ASSERT_FATAL(task.next < dpc_keep_count(bench.keep));
+    CU_ASSERT(dpc_hash_compare(dpc_keep_at(bench.keep, task.next), &in_file) <= 0);
+    CU_ASSERT_EQUAL(pass(&bench, &code, &bad), 0);
+    bench_done(&bench);
+}
+
 static const struct dpc_test tests[] = {
+    {"want of descriptors is no damage", want_of_descriptors_is_no_damage},
     {"what is sound passes", what_is_sound_passes},
     {"one flipped bit is found and named", one_flipped_bit_is_found_and_named},
     {"what is gone is told, and the pass goes on", what_is_gone_is_told_and_the_pass_goes_on},
