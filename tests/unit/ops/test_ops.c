@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/alloc.h"
 #include "tests/unit/harness.h"
 #include "tests/unit/ops/conformance.h"
 
@@ -142,12 +143,67 @@ acts_are_rounded_to_the_nearest(void)
     }
 }
 
+/* --- What is not finite. A step is refused by its loss and its gradient's norm, so that no kernel
+ * may make a number of what is none: an exponential that takes the larger of two would. */
+
+enum { ODD_VOCAB = 37, POSITIONS = 9, WIDTH = 8, ROW = 3 * WIDTH };
+
+/* A logit in a vector's middle, and one in what is left over. */
+static bool
+loss_tells(const struct dpc_ops *ops, size_t at, float value)
+{
+    float logits[ODD_VOCAB], loss[2];
+    const int32_t target = 1;
+    for (int i = 0; i < ODD_VOCAB; i++)
+        logits[i] = 0.01f * (float)i;
+    logits[at] = value;
+    ops->cross_entropy_forward(&loss[0], logits, &target, 1, ODD_VOCAB);
+    ops->cross_entropy_backward(&loss[1], (struct dpc_act *)logits, logits, &target, 1, ODD_VOCAB,
+                                1);
+    return !isfinite(loss[0]) && !isfinite(loss[1]);
+}
+
+/* A value of position 4's key: who sees it has it in all that it tells. */
+static bool
+attention_tells(const struct dpc_ops *ops, float value)
+{
+    float qkv[POSITIONS * ROW], out[POSITIONS * WIDTH], lse[POSITIONS];
+    float cosines[POSITIONS * WIDTH / 2], sines[POSITIONS * WIDTH / 2];
+    struct dpc_attention in = {{1, POSITIONS, 1, 1, WIDTH}, (struct dpc_act *)qkv, cosines, sines};
+    void *scratch = dpc_try_alloc_vector(ops->attention_scratch_bytes(&in.shape), 1);
+    bool tells = true;
+    dpc_rope_fill(cosines, sines, POSITIONS, WIDTH, 10000);
+    for (size_t i = 0; i < POSITIONS * ROW; i++)
+        dpc_act_write(ops, (struct dpc_act *)qkv, i, sinf((float)i));
+    dpc_act_write(ops, (struct dpc_act *)qkv, 4 * ROW + WIDTH, value);
+    ops->attention_forward((struct dpc_act *)out, lse, &in, 0, 0, scratch);
+    for (size_t i = 0; i < POSITIONS * WIDTH; i++) {
+        bool finite = isfinite(dpc_act_read(ops, (struct dpc_act *)out, i));
+        tells = tells && finite == (i / WIDTH < 4) && isfinite(lse[i / WIDTH]) == finite;
+    }
+    dpc_free(scratch);
+    return tells;
+}
+
+static void
+what_is_not_finite_stays_so(void)
+{
+    const struct dpc_ops *ops;
+    for (size_t set = 0; (ops = table_at(set)); set++) {
+        CU_ASSERT(loss_tells(ops, 5, NAN));
+        CU_ASSERT(loss_tells(ops, ODD_VOCAB - 1, NAN));
+        CU_ASSERT(loss_tells(ops, 5, INFINITY));
+        CU_ASSERT(attention_tells(ops, NAN));
+    }
+}
+
 static const struct dpc_test tests[] = {
     {"the fastest table is first and the baseline runs everywhere",
      the_fastest_table_is_first_and_the_baseline_runs_everywhere},
     {"an OpenBLAS with kernels of before AVX2 comes behind oneDNN",
      an_openblas_with_kernels_of_before_avx2_comes_behind_onednn},
     {"acts are rounded to the nearest", acts_are_rounded_to_the_nearest},
+    {"what is not finite stays so", what_is_not_finite_stays_so},
     {"every table agrees with the reference", every_table_agrees_with_the_reference},
     {"every gradient is the difference quotient", every_gradient_is_the_difference_quotient},
 };
