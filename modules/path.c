@@ -201,13 +201,20 @@ take_all_packed(struct arena *arena, struct dpc_path *path)
     take_packed(arena, path, &path->head);
 }
 
+/* Room for the gradients; however small the path, for two blocks, by which a delta is encoded. */
+static size_t
+grads_room(const struct dpc_path *path)
+{
+    return max_size(path->floats, 2 * DPC_CODEC_BLOCK);
+}
+
 /* Places everything; with no memory yet it only counts. */
 static void
 take_all(struct arena *arena, struct dpc_path *path)
 {
     size_t N = path->slice_rows;
     path->params = take_floats(arena, path->floats);
-    path->grads = trains(path) ? take_floats(arena, path->floats) : NULL;
+    path->grads = trains(path) ? take_floats(arena, grads_room(path)) : NULL;
     take_all_packed(arena, path);
     take_blocks(arena, path);
     path->final.x = take_floats(arena, N * path->C);
@@ -569,7 +576,7 @@ encode_by_pieces(const struct dpc_path *path, const float *params, const float *
                  size_t count, enum dpc_codec codec, uint8_t *ret_bytes)
 {
     const struct dpc_memory *memory = path->ops->memory;
-    size_t most = path->floats / 2 / DPC_CODEC_BLOCK * DPC_CODEC_BLOCK;
+    size_t most = grads_room(path) / 2 / DPC_CODEC_BLOCK * DPC_CODEC_BLOCK;
     float *from = path->grads;
     uint8_t *bytes = (uint8_t *)(path->grads + most); /* as blocks no form is longer */
     assert(from && most > 0);

@@ -283,10 +283,10 @@ a_state_moves_between_card_and_cpu(void)
 
 /* What a card encodes is what the host would have, of the same difference. */
 static void
-a_delta_is_encoded_on_the_card(void)
+check_encoding(struct setup setup)
 {
     struct run run;
-    run_init(&run, test_card_table(0), middle(), false);
+    run_init(&run, test_card_table(0), setup, false);
     float *params = read_params(&run), *received = dpc_alloc(run.floats, sizeof *received);
     float *difference = dpc_alloc(run.floats, sizeof *difference);
     size_t upper = dpc_path_module_floats(run.path, 0), count = run.floats - upper;
@@ -307,6 +307,15 @@ a_delta_is_encoded_on_the_card(void)
     dpc_free(received);
     dpc_free(difference);
     run_done(&run);
+}
+
+/* Also of a path that is smaller than two blocks of a form. */
+static void
+a_delta_is_encoded_on_the_card(void)
+{
+    static const struct setup least = {2, 1, 1, 1, 2, 2, 1, 2, 1, true};
+    check_encoding(middle());
+    check_encoding(least);
 }
 
 static void
