@@ -279,22 +279,26 @@ fail_for_lost(struct dpc_server *server, const struct dpc_hash *hash)
 }
 
 /* A blob of ours that is gone or cut short would otherwise be asked for, in vain, for ever. One
- * look is long where paths are many; what is asked for in vain is asked for again. */
-static void
+ * look is long where paths are many; what is asked for in vain is asked for again. True: who asked
+ * has done nothing wrong. */
+static bool
 look_for_lost(const struct serving *serving, const struct dpc_hash *hash, int code)
 {
     struct dpc_server *server = serving->server;
     struct dpc_reading *reading = server->reading;
     int64_t now_ms = dpc_clock_now_ms(&dpc_clock_system);
     if (reading->looked_ms && now_ms - reading->looked_ms < LOOK_MS)
-        return;
+        return false;
     reading->looked_ms = now_ms;
-    if (is_change(server, hash) || !is_needed(server, hash))
-        return;
+    if (is_change(server, hash))
+        return true;
+    if (!is_needed(server, hash))
+        return false;
     if (code == DPC_ENOTFOUND)
         fail_for_lost(server, hash);
     else if (!find_job(reading, hash))
         (void)begin(serving, DPC_JOB_VERIFY, hash, NULL);
+    return code == DPC_ENOTFOUND;
 }
 
 /* What there is to be said to the operator of an answer that is none of what was asked for. */
@@ -303,13 +307,13 @@ note_refusal(const struct serving *serving, const struct dpc_msg *request,
              const struct dpc_error *err)
 {
     int code = err->code;
+    bool missed = request->type == DPC_MSG_FETCH && (code == DPC_ENOTFOUND || code == DPC_ERANGE);
+    bool ours = missed && look_for_lost(serving, &request->fetch.hash, code);
     /* The peer is told; a disk of ours that could not keep a write is also the daemon's end. */
     if (code == DPC_ENOSPACE || code == DPC_EIO || code == DPC_ECORRUPT)
         server_fail(serving->server, err);
-    else if (code != DPC_EAGAIN)
+    else if (code != DPC_EAGAIN && !ours)
         server_note_peer_fault(serving->server, serving->peer, err->text);
-    if (request->type == DPC_MSG_FETCH && (code == DPC_ENOTFOUND || code == DPC_ERANGE))
-        look_for_lost(serving, &request->fetch.hash, code);
 }
 
 static void

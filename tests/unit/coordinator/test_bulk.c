@@ -479,7 +479,8 @@ one_that_is_gone(const struct bench *bench)
     return blob;
 }
 
-/* One that nothing names is the worker's matter; one that something does, the operator's. */
+/* One that nothing names is the worker's matter; one that something does, the operator's, who is
+ * not told that a worker did wrong. */
 static void
 a_blob_that_is_gone_is_told(void)
 {
@@ -490,14 +491,18 @@ a_blob_that_is_gone_is_told(void)
     CU_ASSERT_EQUAL(dpc_transfer_fetch(bench.transfer, &none, &err), DPC_OK);
     CU_ASSERT_EQUAL(move_all(&bench), DPC_ENOTFOUND);
     CU_ASSERT_EQUAL(bench.server->failure, DPC_OK);
+    uint64_t faults = bench.server->peer_faults_count;
+    CU_ASSERT_EQUAL(faults, 1);
     struct dpc_blob_ref gone = one_that_is_gone(&bench);
     int64_t end_ms = dpc_clock_now_ms(&dpc_clock_system) + WAIT_MS;
     while (bench.server->failure == DPC_OK && dpc_clock_now_ms(&dpc_clock_system) < end_ms) {
+        faults = bench.server->peer_faults_count;
         CU_ASSERT_EQUAL(dpc_transfer_fetch(bench.transfer, &gone, &err), DPC_OK);
         (void)move_all(&bench);
     }
     CU_ASSERT_EQUAL(bench.server->failure, DPC_ECORRUPT);
     CU_ASSERT_PTR_NOT_NULL(strstr(bench.server->failure_text.text, "put its file back"));
+    CU_ASSERT_EQUAL(bench.server->peer_faults_count, faults);
     bench_done(&bench);
 }
 
