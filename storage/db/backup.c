@@ -343,8 +343,8 @@ check_copy(const char *from, struct dpc_error *err)
     if (code != DPC_OK)
         return code;
     const struct dpc_kv *kv = reading.store->kv;
-    struct dpc_phase_record
-        phase; /* which says up to where the ledger goes: derive_head reads it */
+    struct dpc_phase_record phase;
+    /* It says up to where the ledger goes: derive_head reads it. */
     code = dpc_load_phase(reading.store->kv, &phase, err);
     code = code == DPC_ENOTFOUND ? DPC_OK : code;
     for (int family = 0; family < DPC_KV_FAMILIES && code == DPC_OK; family++) {
