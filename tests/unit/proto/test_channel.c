@@ -92,6 +92,19 @@ send_soon(struct dpc_link *link, const struct dpc_msg *msg)
     return code;
 }
 
+/* Until its own thread has seen to the end of a connection libzmq takes messages for it. */
+static bool
+takes_nothing_soon(struct dpc_link *link, const struct dpc_msg *msg)
+{
+    int code = DPC_OK;
+    for (int64_t end = now() + DEADLINE_MS; code == DPC_OK && now() < end;) {
+        code = dpc_link_send(link, msg);
+        if (code == DPC_OK)
+            wait_a_little(NULL, link);
+    }
+    return code == DPC_EAGAIN;
+}
+
 static int
 listener_receive(struct dpc_listener *listener, struct dpc_peer *peer, struct dpc_msg *msg)
 {
@@ -538,7 +551,7 @@ a_link_survives_a_restart_of_the_listener(void)
     dpc_listener_close(place.listener);
     dpc_net_destroy(place.server);
     CU_ASSERT(reaches(place.link, DPC_LINK_CONNECTING));
-    CU_ASSERT_EQUAL(dpc_link_send(place.link, &ask), DPC_EAGAIN);
+    CU_ASSERT(takes_nothing_soon(place.link, &ask));
     CU_ASSERT_EQUAL_FATAL(dpc_net_create(&place.server, &err), DPC_OK);
     CU_ASSERT_EQUAL(dpc_net_authorize(place.server, &place.worker_keys.public_key, DPC_ROLE_WORKER),
                     DPC_OK);
