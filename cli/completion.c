@@ -449,16 +449,6 @@ dpc_completion_log(const struct dpc_completion *completion, double seconds, FILE
     fflush(out);
 }
 
-static void
-set_text(struct dpc_json *object, const char *key, const uint8_t *text, size_t len)
-{
-    struct dpc_buf mended;
-    dpc_buf_init(&mended, 0);
-    dpc_text_mend(text, len, &mended);
-    dpc_json_set_text(object, key, dpc_buf_text(&mended));
-    dpc_buf_done(&mended);
-}
-
 static struct dpc_json *
 answer(const struct dpc_completion *completion, size_t from, size_t to, const char *reason)
 {
@@ -468,7 +458,7 @@ answer(const struct dpc_completion *completion, size_t from, size_t to, const ch
     dpc_json_set_text(root, "object", "text_completion");
     dpc_json_set_integer(root, "created", completion->created_s);
     dpc_json_set_text(root, "model", completion->name);
-    set_text(choice, "text", completion->text.data + from, to - from);
+    dpc_text_set(choice, "text", completion->text.data + from, to - from);
     dpc_json_set_integer(choice, "index", 0);
     dpc_json_set(choice, "logprobs", NULL);
     if (reason)

@@ -75,16 +75,6 @@ write_on(struct dpc_model *model, const struct dpc_sample_settings *settings, ui
     return rc;
 }
 
-static void
-set_text(struct dpc_json *object, const char *key, const void *bytes, size_t len)
-{
-    struct dpc_buf mended;
-    dpc_buf_init(&mended, 0);
-    dpc_text_mend(bytes, len, &mended);
-    dpc_json_set_text(object, key, dpc_buf_text(&mended));
-    dpc_buf_done(&mended);
-}
-
 /* `prompt`: the text of the tokens. */
 static int
 add_sample(struct dpc_model *model, const struct dpc_sample_settings *settings,
@@ -102,9 +92,9 @@ add_sample(struct dpc_model *model, const struct dpc_sample_settings *settings,
         struct dpc_json *sample = dpc_json_object();
         dpc_topology_path_name(dpc_model_topology(model), path, name, sizeof name);
         dpc_json_set_text(sample, "path", name);
-        set_text(sample, "prompt", prompt, prompt_len);
+        dpc_text_set(sample, "prompt", prompt, prompt_len);
         /* The last token may have begun a character that it did not end. */
-        set_text(sample, "text", text.data, dpc_text_cut(text.data, text.len));
+        dpc_text_set(sample, "text", text.data, dpc_text_cut(text.data, text.len));
         dpc_json_append(samples, sample);
     }
     dpc_buf_done(&text);

@@ -41,6 +41,16 @@ dpc_text_mend(const void *bytes, size_t len, struct dpc_buf *out)
     }
 }
 
+void
+dpc_text_set(struct dpc_json *object, const char *key, const void *bytes, size_t len)
+{
+    struct dpc_buf mended;
+    dpc_buf_init(&mended, 0);
+    dpc_text_mend(bytes, len, &mended);
+    dpc_json_set_text(object, key, dpc_buf_text(&mended));
+    dpc_buf_done(&mended);
+}
+
 size_t
 dpc_text_cut(const void *bytes, size_t len)
 {
