@@ -2,6 +2,8 @@
  * The first byte gives the length and the range of the second; the others are 80..BF. */
 #include "base/utf8.h"
 
+#include <string.h>
+
 size_t
 dpc_utf8_sequence(const uint8_t *text, size_t left)
 {
@@ -38,6 +40,13 @@ dpc_utf8_valid(const uint8_t *text, size_t len)
         i += step;
     }
     return true;
+}
+
+size_t
+dpc_utf8_mark(const uint8_t *text, size_t len)
+{
+    static const uint8_t mark[] = {0xEF, 0xBB, 0xBF};
+    return len >= sizeof mark && memcmp(text, mark, sizeof mark) == 0 ? sizeof mark : 0;
 }
 
 bool

@@ -19,6 +19,9 @@ size_t dpc_utf8_sequence(const uint8_t *text, size_t left);
 
 bool dpc_utf8_valid(const uint8_t *text, size_t len);
 
+/* Bytes of the byte order mark that some editors and exports begin a file with: 3, or 0. */
+size_t dpc_utf8_mark(const uint8_t *text, size_t len);
+
 /* Whether the character of `len` >= 1 bytes at `text` steers a terminal instead of being shown: C0
  * (newline and tab too), DEL, C1, which some terminals obey as well, and the embeddings, overrides
  * and isolates of UAX #9, which show a line in another order than it is read. */

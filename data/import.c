@@ -175,16 +175,15 @@ is_blank(const struct dpc_buf *line)
     return true;
 }
 
-/* Some editors and exports begin a file with it. It is no part of the text, whose first tokens
- * decide about its route. */
+/* It is no part of the text, whose first tokens decide about its route. */
 static void
 drop_byte_order_mark(struct dpc_buf *input)
 {
-    static const uint8_t mark[] = {0xEF, 0xBB, 0xBF};
-    if (input->len < sizeof mark || memcmp(input->data, mark, sizeof mark) != 0)
+    size_t mark = dpc_utf8_mark(input->data, input->len);
+    if (mark == 0)
         return;
-    input->len -= sizeof mark;
-    memmove(input->data, input->data + sizeof mark, input->len);
+    input->len -= mark;
+    memmove(input->data, input->data + mark, input->len);
 }
 
 static int

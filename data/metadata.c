@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/utf8.h"
 #include "base/vfs.h"
 #include "data/tokens.h"
 
@@ -125,14 +126,6 @@ read_row(struct dpc_metadata *metadata, const struct place *place, char *line,
     return DPC_OK;
 }
 
-/* And they begin the file with a byte order mark. */
-static char *
-without_mark(char *text)
-{
-    static const char mark[] = "\xEF\xBB\xBF";
-    return text + (strncmp(text, mark, sizeof mark - 1) == 0 ? sizeof mark - 1 : 0);
-}
-
 static int
 read_rows(struct dpc_metadata *metadata, struct place *place, struct dpc_error *err)
 {
@@ -195,7 +188,8 @@ dpc_metadata_load(const char *corpus, const char *field, uint32_t documents,
         metadata->names = dpc_alloc(DPC_METADATA_VALUES_MAX, sizeof *metadata->names);
         metadata->values = dpc_alloc(documents ? documents : 1, sizeof *metadata->values);
         memset(metadata->values, 0xff, documents * sizeof *metadata->values);
-        place.rest = without_mark(metadata->text);
+        size_t len = strlen(metadata->text);
+        place.rest = metadata->text + dpc_utf8_mark((const uint8_t *)metadata->text, len);
         code = read_rows(metadata, &place, err);
     }
     if (code != DPC_OK)
