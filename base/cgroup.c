@@ -128,3 +128,9 @@ dpc_cgroup_memory_bytes(void)
     double machine = pages > 0 && page_bytes > 0 ? (double)pages * (double)page_bytes : 0;
     return (uint64_t)least(machine, (double)dpc_cgroup_own().memory_bytes);
 }
+
+uint64_t
+dpc_cgroup_compute_bytes(void)
+{
+    return dpc_cgroup_memory_bytes() / 100 * DPC_MEMORY_PERCENT;
+}

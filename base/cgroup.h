@@ -26,5 +26,7 @@ struct dpc_cgroup dpc_cgroup_own(void);
 /* How much memory this process can come to have: the machine's, or what its groups leave of it.
  * 0: not known. */
 uint64_t dpc_cgroup_memory_bytes(void);
+/* What computing takes of it where nobody says how much: DPC_MEMORY_PERCENT. */
+uint64_t dpc_cgroup_compute_bytes(void);
 
 #endif

@@ -102,8 +102,7 @@ dpc_training_init(struct dpc_training *training, const struct dpc_call *call,
 static uint64_t
 worker_memory_mib(const struct dpc_training *training)
 {
-    uint64_t bytes = dpc_cgroup_memory_bytes() / 100 * DPC_MEMORY_PERCENT;
-    return bytes / (uint64_t)training->given->workers / DPC_MIB;
+    return dpc_cgroup_compute_bytes() / (uint64_t)training->given->workers / DPC_MIB;
 }
 
 static int

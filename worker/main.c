@@ -231,8 +231,7 @@ begin_anew(char **argv, const char *joined)
 static uint64_t
 memory_bytes(const struct dpc_worker_arguments *args)
 {
-    return args->memory_mib ? args->memory_mib * DPC_MIB
-                            : dpc_cgroup_memory_bytes() / 100 * DPC_MEMORY_PERCENT;
+    return args->memory_mib ? args->memory_mib * DPC_MIB : dpc_cgroup_compute_bytes();
 }
 
 static int
