@@ -11,7 +11,8 @@
  *   deviation that these rows, or columns, of the one matrix had.
  * Every module of a level is treated alike, its first one too, each with draws of its own.
  *
- * Owns: nothing. Threads: any. Limits: base/layout.h's. Not here: blobs (coordinator/beginnings.h).
+ * Owns: nothing. Threads: any. Limits: base/layout.h's. Not here: blobs
+ * (coordinator/versions/beginnings.h).
  */
 #ifndef DPC_BASE_UPCYCLE_H
 #define DPC_BASE_UPCYCLE_H

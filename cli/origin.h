@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * `dipaco run --from DIR@ROUND`: the store of a new run made from that of another, by the
- * coordinator's program (coordinator/fork.h). The round "warm" is the end of the warm start.
+ * coordinator's program (coordinator/fork/fork.h). The round "warm" is the end of the warm start.
  *
  * Owns: nothing; the source's lock only while it works. Threads: one; starts a child process.
  */

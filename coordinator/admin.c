@@ -13,7 +13,7 @@
 #include "base/json.h"
 #include "base/layout.h"
 #include "coordinator/core/why.h"
-#include "coordinator/fork.h"
+#include "coordinator/fork/fork.h"
 
 /* Rows of a page. What a row holds counts as well where that may be much: contributions of the
  * ledger's, with the rows themselves, and paths that a module waits for. So a page fits into a

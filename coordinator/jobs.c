@@ -3,12 +3,12 @@
 #include "coordinator/jobs.h"
 
 #include "base/alloc.h"
-#include "coordinator/beginnings.h"
+#include "coordinator/versions/beginnings.h"
 #include "coordinator/check.h"
-#include "coordinator/corpus.h"
-#include "coordinator/outer.h"
-#include "coordinator/report.h"
-#include "coordinator/reroute.h"
+#include "coordinator/corpus/corpus.h"
+#include "coordinator/versions/outer.h"
+#include "coordinator/report/report.h"
+#include "coordinator/corpus/reroute.h"
 
 struct dpc_job *
 dpc_job_create(enum dpc_job_type type, const struct dpc_world *world)

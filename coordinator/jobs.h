@@ -12,23 +12,9 @@
 #include "coordinator/backup.h"
 #include "coordinator/core/core.h"
 #include "coordinator/core/keep.h"
-#include "coordinator/refold.h"
-#include "ops/ops.h"
+#include "coordinator/corpus/world.h"
+#include "coordinator/versions/refold.h"
 #include "proto/channel.h"
-#include "storage/db/store.h"
-
-/* What every job may look at. */
-struct dpc_world {
-    struct dpc_store *store;
-    const struct dpc_experiment *experiment;
-    const struct dpc_topology *topology;
-    const struct dpc_ops *ops;
-    char corpus[DPC_PATH_MAX];   /* token file */
-    char imported[DPC_PATH_MAX]; /* folder of `warm_start.from`; "" without */
-    char report[DPC_PATH_MAX];   /* folder */
-    /* What a backup takes. */
-    char store_folder[DPC_PATH_MAX], key_file[DPC_PATH_MAX], workers_folder[DPC_PATH_MAX];
-};
 
 enum dpc_job_type {
     DPC_JOB_PREPARE = 1,

@@ -10,7 +10,7 @@
 #include "base/exit.h"
 #include "base/log.h"
 #include "coordinator/backup.h"
-#include "coordinator/fork.h"
+#include "coordinator/fork/fork.h"
 #include "base/loopback.h"
 #include "coordinator/server.h"
 #include "proto/channel.h"

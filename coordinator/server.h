@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * The coordinator's event loop: three listeners (control, bulk, admin), pages over HTTP, the
- * executor's results, signals and ticks go in; the core decides; the batch is committed, the reply sent, the effects
- * started.
+ * executor's results, signals and ticks go in; the core decides; the batch is committed, the reply
+ * sent, the effects started.
  *
  * Owns: net, listeners, store, core, executor. Threads: the caller's is the loop; jobs run on the
  * executor's. Limits: base/limits.h and the RPC table in server.c.
@@ -27,8 +27,8 @@ struct dpc_server_options {
     const char *report_folder;
     const char *advertised; /* the control channel as workers reach it; NULL: as it is listened on,
                              * where that names a host */
-    const char *mirror;       /* of the store's blobs, for workers (dpc_url_check); NULL: none */
-    const char *http_address; /* coordinator/http.h; NULL: no pages */
+    const char *mirror;     /* of the store's blobs, for workers (dpc_url_check); NULL: none */
+    const char *http_address; /* coordinator/pages/http.h; NULL: no pages */
     const char *events_file;  /* coordinator/events.h; NULL: none */
 };
 

@@ -13,8 +13,8 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
-#include "coordinator/metrics.h"
-#include "coordinator/page.h"
+#include "coordinator/pages/metrics.h"
+#include "coordinator/pages/page.h"
 
 /* Rows of each table of the page: enough to see how it goes, and made in some milliseconds. */
 enum { TABLE_ROWS = 100 };

@@ -6,7 +6,7 @@
  * the path of the largest output.
  *
  * Owns: nothing. Threads: the engine's. Limits: memory: the network, beside no path. Not here:
- * which path was the best (coordinator/reroute.h).
+ * which path was the best (coordinator/corpus/reroute.h).
  */
 #ifndef DPC_WORKER_REROUTE_H
 #define DPC_WORKER_REROUTE_H

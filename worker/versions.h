@@ -6,7 +6,7 @@
  * one whole.
  *
  * Owns: nothing. Threads: as the cache. Not here: the forms of differences (base/codec.h), how they
- * come about (coordinator/outer.h).
+ * come about (coordinator/versions/outer.h).
  */
 #ifndef DPC_WORKER_VERSIONS_H
 #define DPC_WORKER_VERSIONS_H

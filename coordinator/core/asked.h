@@ -8,7 +8,8 @@
  * The draw is a pure function of (seed, phase, paths, how many): who comes back in the middle of a
  * phase draws the same again.
  *
- * Owns: its tables. Threads: one. Not here: what is made of the scores (coordinator/scored.c).
+ * Owns: its tables. Threads: one. Not here: what is made of the scores
+ * (coordinator/corpus/scored.c).
  */
 #ifndef DPC_COORDINATOR_CORE_ASKED_H
 #define DPC_COORDINATOR_CORE_ASKED_H

@@ -124,7 +124,7 @@ struct dpc_sharded {
 };
 
 /* Why a contribution counts less than it came with, or is told although it does not
- * (coordinator/gates.h). */
+ * (coordinator/versions/gates.h). */
 enum dpc_mark {
     DPC_MARK_CLIPPED = 1,
     DPC_MARK_OPPOSED = 2,

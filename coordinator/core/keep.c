@@ -269,7 +269,7 @@ scan_versions(struct dpc_keep *keep, struct dpc_kv *kv, struct dpc_error *err)
 
 /* Rounds are counted as modules do: a path may have gone on to one that is far ahead, where it does
  * not train in all of them (outer.sample). With the state that the round began with its path
- * can be taken up again at that round by a fork (coordinator/fork.h). */
+ * can be taken up again at that round by a fork (coordinator/fork/fork.h). */
 static bool
 add_contribution(void *context, const struct dpc_contribution_record *contribution)
 {

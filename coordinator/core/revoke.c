@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Contributions that do not count any more. What modules have merged is taken out by versions that
- * were folded again without it (coordinator/lineage.c), which take the place of present ones as
- * rollbacks do. What is not merged yet is void: a (round, path, module) names one contribution for
- * ever, so the round stands as handed in, and the module closes without it. What an outer step
- * under way merges is left to it, for its answer must stay what it was asked for; the version that
- * it makes is folded again afterwards. */
+ * were folded again without it (coordinator/versions/lineage.c), which take the place of present
+ * ones as rollbacks do. What is not merged yet is void: a (round, path, module) names one
+ * contribution for ever, so the round stands as handed in, and the module closes without it. What
+ * an outer step under way merges is left to it, for its answer must stay what it was asked for; the
+ * version that it makes is folded again afterwards. */
 #include "coordinator/core/state.h"
 
 #include <string.h>

@@ -6,7 +6,7 @@
  * the older is forgotten, so at least the last SEEN_MAX deltas are known.
  *
  * Owns: its table. Threads: one. Limits: at most 64 bytes for each of up to 2 x SEEN_MAX deltas.
- * Not here: deltas that are nearly the same (coordinator/gates.h).
+ * Not here: deltas that are nearly the same (coordinator/versions/gates.h).
  */
 #ifndef DPC_COORDINATOR_CORE_SEEN_H
 #define DPC_COORDINATOR_CORE_SEEN_H

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Workers that belong to anybody. The gates of an outer step judge contributions by their numbers
- * (coordinator/gates.c); here their findings become factors in the ledger, which is all that a
- * replay needs, and counts of each worker's conduct, which is for people. */
+ * (coordinator/versions/gates.c); here their findings become factors in the ledger, which is all
+ * that a replay needs, and counts of each worker's conduct, which is for people. */
 #include "coordinator/core/state.h"
 
 #include <assert.h>

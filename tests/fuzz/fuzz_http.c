@@ -11,7 +11,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "coordinator/http.h"
+#include "coordinator/pages/http.h"
 #include "tests/fuzz/fuzz.h"
 
 enum { ADDRESSES = 250, TURNS = 16, PIECES_MAX = 8, ANSWER_MAX = 16384, LIFE_MS = 30000 };

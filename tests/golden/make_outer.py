@@ -10,7 +10,7 @@ version keeps them. Inputs are not stored: value i of a tensor is a hash of i an
 that both sides compute exactly (`tensor`).
 
 File: b"DPCOUTR1", then for none, sqrt and rda the weights and the momentum after the second step:
-COUNT float32 values each, little-endian. tests/unit/coordinator/test_rescale.c reads it.
+COUNT float32 values each, little-endian. tests/unit/coordinator/versions/test_rescale.c reads it.
 """
 import math
 import sys

@@ -6,7 +6,7 @@
 #include "base/alloc.h"
 #include "base/tensor_blob.h"
 #include "base/upcycle.h"
-#include "coordinator/outer.h"
+#include "coordinator/versions/outer.h"
 #include "ops/ops.h"
 #include "tests/sim/sim.h"
 

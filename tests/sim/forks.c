@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Forks of what a coordinator left when it ended, of each round that may be kept
- * (coordinator/fork.h): one that can be had opens, and all that it names is there. The source is
- * only read. */
+ * (coordinator/fork/fork.h): one that can be had opens, and all that it names is there. The source
+ * is only read. */
 #include <stdio.h>
 #include <string.h>
 
 #include "base/alloc.h"
 #include "coordinator/core/keep.h"
-#include "coordinator/fork.h"
+#include "coordinator/fork/fork.h"
 #include "tests/sim/sim.h"
 
 /* At one of so many starts of a coordinator. It is not drawn: what a seed means does not depend on

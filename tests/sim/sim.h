@@ -17,7 +17,7 @@
 
 #include "base/rng.h"
 #include "coordinator/core/why.h"
-#include "coordinator/refold.h"
+#include "coordinator/versions/refold.h"
 #include "coordinator/verified.h"
 #include "base/planted.h"
 #include "storage/db/store.h"

@@ -8,8 +8,8 @@
 #include "base/layout.h"
 #include "base/rng.h"
 #include "base/tensor_blob.h"
-#include "coordinator/beginnings.h"
-#include "coordinator/outer.h"
+#include "coordinator/versions/beginnings.h"
+#include "coordinator/versions/outer.h"
 #include "tests/unit/harness.h"
 
 static struct dpc_hash

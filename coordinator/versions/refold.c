@@ -1,0 +1,249 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Contributions are looked through once: a lease is tainted when the worker held it, or when it
+ * handed in a part of a round that went on from a tainted one, for it holds that. Versions say by
+ * their lineage which of these they hold. */
+#include "coordinator/versions/refold.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "coordinator/versions/outer.h"
+
+/* --- What is tainted. */
+
+/* Of the round, module and path in hand: parts of a round stand in the order in which they came. */
+struct finding {
+    const struct dpc_lineage_source *records;
+    struct dpc_refold_task *task;
+    uint32_t round, module, path;
+    uint32_t parts_count;
+    struct {
+        uint32_t steps;
+        bool tainted;
+    } parts[DPC_PARTS_MAX];
+};
+
+static uint32_t
+first_round(const struct dpc_lineage_source *records, uint32_t path, uint32_t since)
+{
+    const struct dpc_experiment *experiment = records->experiment;
+    uint32_t steps = experiment->inner.steps;
+    bool dense = dpc_topology_path_is_dense(records->topology, path);
+    return since + (dense ? (experiment->warm_start.steps + steps - 1) / steps : 0);
+}
+
+static void
+add_tainted(struct dpc_refold_task *task, const struct dpc_contribution_record *record)
+{
+    if (task->tainted_count == task->tainted_capacity) {
+        task->tainted_capacity = task->tainted_capacity ? 2 * task->tainted_capacity : 16;
+        task->tainted = dpc_grow(task->tainted, task->tainted_capacity, sizeof *task->tainted);
+    }
+    task->tainted[task->tainted_count++] =
+        (struct dpc_tainted){record->lease, record->path, record->round};
+}
+
+/* A part goes on from the last one before it that ended where it begins: not always the very last,
+ * for several workers may be at work on a round. One that begins it anew holds none. */
+static bool
+holds_tainted(const struct finding *finding, const struct dpc_contribution_record *record)
+{
+    uint32_t i = record->from > 0 ? finding->parts_count : 0;
+    while (i > 0 && finding->parts[i - 1].steps != record->from)
+        i--;
+    return i > 0 && finding->parts[i - 1].tainted;
+}
+
+static void
+note_part(struct finding *finding, const struct dpc_contribution_record *record, bool tainted)
+{
+    if (finding->parts_count == DPC_PARTS_MAX)
+        return; /* the core takes no more */
+    finding->parts[finding->parts_count].steps = record->steps;
+    finding->parts[finding->parts_count++].tainted = tainted;
+}
+
+static bool
+look_at(void *context, const struct dpc_contribution_record *record)
+{
+    struct finding *finding = context;
+    if (finding->round != record->round || finding->module != record->module ||
+        finding->path != record->path)
+        finding->parts_count = 0;
+    finding->round = record->round;
+    finding->module = record->module;
+    finding->path = record->path;
+    bool own = memcmp(record->worker, finding->task->worker, sizeof record->worker) == 0;
+    bool tainted =
+        (own || holds_tainted(finding, record)) &&
+        record->round >= first_round(finding->records, record->path, finding->task->since);
+    if (tainted)
+        add_tainted(finding->task, record);
+    note_part(finding, record, tainted);
+    return true;
+}
+
+static int
+compare(const void *a, const void *b)
+{
+    const struct dpc_tainted *one = a, *two = b;
+    return one->lease < two->lease ? -1 : one->lease > two->lease;
+}
+
+/* Each lease handed in a part a level. */
+static int
+find_tainted(const struct dpc_replay_source *source, struct dpc_refold_task *task,
+             struct dpc_error *err)
+{
+    struct finding finding = {.records = &source->records, .task = task};
+    uint32_t count = 0;
+    int code = dpc_scan_contributions(source->records.kv, look_at, &finding, err);
+    if (task->tainted_count)
+        qsort(task->tainted, task->tainted_count, sizeof *task->tainted, compare);
+    for (uint32_t i = 0; i < task->tainted_count; i++) {
+        if (count == 0 || task->tainted[i].lease != task->tainted[count - 1].lease)
+            task->tainted[count++] = task->tainted[i];
+    }
+    task->tainted_count = count;
+    return code;
+}
+
+static int
+trace(const struct dpc_replay_source *source, const struct dpc_refold_task *task, uint32_t module,
+      uint32_t since, struct dpc_lineage *ret_lineage, struct dpc_error *err)
+{
+    struct dpc_serials serials = {0};
+    for (uint32_t i = 0; i < task->tainted_count; i++) {
+        const struct dpc_tainted *tainted = &task->tainted[i];
+        if (tainted->round >= first_round(&source->records, tainted->path, since))
+            dpc_serials_add(&serials, tainted->lease);
+    }
+    int code = dpc_lineage_trace(&source->records, module, task->versions[module], &serials,
+                                 ret_lineage, err);
+    dpc_serials_done(&serials);
+    if (code == DPC_OK && ret_lineage->removed_count > DPC_CONTRIBUTION_ENTRIES_MAX) {
+        code =
+            dpc_error_set(err, DPC_ELIMIT,
+                          "module %u holds %u contributions of it since round %u, and a version "
+                          "may leave out %d: take a later round",
+                          module, ret_lineage->removed_count, since, DPC_CONTRIBUTION_ENTRIES_MAX);
+        dpc_lineage_done(ret_lineage);
+    }
+    return code;
+}
+
+/* --- What is kept. */
+
+static bool
+is_there(const struct dpc_replay_source *source, const struct dpc_hash *hash)
+{
+    uint64_t bytes;
+    return dpc_hash_is_none(hash) || dpc_store_blob_size(source->store, hash, &bytes) == DPC_OK;
+}
+
+static bool
+is_kept(const struct dpc_replay_source *source, const struct dpc_lineage *lineage)
+{
+    const struct dpc_version_record *base = &lineage->base;
+    bool kept = is_there(source, &base->master) && is_there(source, &base->published) &&
+                is_there(source, &base->momentum);
+    for (uint32_t i = 0; i < lineage->folds_count; i++) {
+        for (uint32_t k = 0; k < lineage->folds[i].inputs_count && kept; k++)
+            kept = is_there(source, &lineage->folds[i].inputs[k].delta);
+    }
+    return kept;
+}
+
+/* Of all modules, with what was handed in since that round. */
+static int
+are_kept(const struct dpc_replay_source *source, struct dpc_refold_task *task, uint32_t since,
+         bool *ret_kept, struct dpc_error *err)
+{
+    *ret_kept = true;
+    task->touched = false;
+    for (uint32_t i = 0; i < source->records.topology->modules_count; i++) {
+        struct dpc_lineage lineage;
+        int code = trace(source, task, i, since, &lineage, err);
+        if (code != DPC_OK)
+            return code;
+        task->touched |= lineage.removed_count > 0;
+        *ret_kept &= lineage.removed_count == 0 || is_kept(source, &lineage);
+        dpc_lineage_done(&lineage);
+    }
+    return DPC_OK;
+}
+
+/* With nothing taken out all is kept, so there is an end. */
+static int
+check_kept(const struct dpc_replay_source *source, struct dpc_refold_task *task,
+           struct dpc_error *err)
+{
+    bool kept;
+    uint32_t oldest = task->since;
+    int code = are_kept(source, task, oldest, &kept, err);
+    if (code != DPC_OK || kept || task->kind == DPC_REFOLD_FIND)
+        return code;
+    while (code == DPC_OK && !kept)
+        code = are_kept(source, task, ++oldest, &kept, err);
+    if (code != DPC_OK)
+        return code;
+    return dpc_error_set(err, DPC_EPERM,
+                         "what it takes to fold round %u again is not kept any more: the oldest "
+                         "round possible is %u (keep_rounds says how many are kept)",
+                         task->since, oldest);
+}
+
+/* --- One module. */
+
+static int
+refold(const struct dpc_replay_source *source, struct dpc_refold_task *task, struct dpc_error *err)
+{
+    struct dpc_lineage lineage;
+    struct dpc_folded folded;
+    struct dpc_version_record *version = &task->refolded.version;
+    int code = trace(source, task, task->module, task->since, &lineage, err);
+    if (code != DPC_OK)
+        return code;
+    folded = (struct dpc_folded){.master = lineage.base.master,
+                                 .published = lineage.base.published,
+                                 .momentum = lineage.base.momentum};
+    task->touched = lineage.removed_count > 0;
+    if (task->touched && !is_kept(source, &lineage))
+        code = dpc_error_set(err, DPC_EPERM,
+                             "what it takes to fold module %u again since round %u is not kept any "
+                             "more (keep_rounds says how many are kept)",
+                             task->module, task->since);
+    else if (lineage.folds_count && task->touched)
+        code = dpc_outer_chain(source->store, source->ops, lineage.folds, lineage.folds_count, true,
+                               &folded, err);
+    *version = (struct dpc_version_record){.module = task->module,
+                                           .parent = task->versions[task->module],
+                                           .master = folded.master,
+                                           .published = folded.published,
+                                           .momentum = folded.momentum};
+    task->refolded.entries_count = lineage.removed_count;
+    task->refolded.entries = lineage.removed;
+    lineage.removed = NULL;
+    dpc_lineage_done(&lineage);
+    return code;
+}
+
+int
+dpc_refold_run(const struct dpc_replay_source *source, struct dpc_refold_task *task,
+               struct dpc_error *err)
+{
+    if (task->kind == DPC_REFOLD_MODULE)
+        return refold(source, task, err);
+    int code = find_tainted(source, task, err);
+    return code == DPC_OK ? check_kept(source, task, err) : code;
+}
+
+void
+dpc_refold_done(struct dpc_refold_task *task)
+{
+    dpc_free(task->versions);
+    dpc_free(task->tainted);
+    dpc_free((struct dpc_ledger_entry *)task->refolded.entries);
+    *task = (struct dpc_refold_task){0};
+}
