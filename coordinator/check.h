@@ -4,7 +4,7 @@
  * they the right shape, are their values finite?
  *
  * Owns: nothing. Threads: any (it reads whole blobs, so it is an executor's job).
- * Not here: fencing by lease and round (core/rounds.c), judging by norms of others.
+ * Not here: fencing by lease and round (core/submissions.c), judging by norms of others.
  */
 #ifndef DPC_COORDINATOR_CHECK_H
 #define DPC_COORDINATOR_CHECK_H

@@ -4,15 +4,10 @@
  * task, and the first complete submission wins. */
 #include "coordinator/core/state.h"
 
-#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
-#include "base/alloc.h"
 #include "base/planted.h"
-
-/* Heartbeats that a worker is kept waiting whose leases come to nothing: 2, 4, 8 ... 128. */
-enum { PAUSE_DOUBLINGS_MAX = 7 };
 
 /* --- Granting. */
 
@@ -134,42 +129,6 @@ grant(struct dpc_core *core, struct dpc_lease_record *task, enum core_sort sort,
     return lease;
 }
 
-/* A small share of a lease's length: quick for small models, calm for large ones. */
-static double
-calm_ms(const struct dpc_core *core)
-{
-    double lease_ms = core->paces[DPC_TASK_TRAIN].unit_ms * core->experiment->inner.steps;
-    return fmin(lease_ms / 64, 10.0 * core->heartbeat_ms);
-}
-
-static uint32_t
-no_sooner(double ms)
-{
-    return ms < 50 ? 50 : (uint32_t)ms;
-}
-
-uint32_t
-core_retry_after(const struct dpc_core *core, const struct core_worker *worker, enum dpc_ask ask,
-                 int64_t now_ms)
-{
-    int64_t quiet_ms;
-    switch (ask) {
-    case DPC_ASK_PAUSED:
-        return (uint32_t)(worker->not_before_ms - now_ms);
-    case DPC_ASK_FINISHED:
-        return 30 * core->heartbeat_ms;
-    case DPC_ASK_DRAINED:
-        return no_sooner(fmax(core->heartbeat_ms, calm_ms(core)));
-    case DPC_ASK_TOO_LARGE:
-    case DPC_ASK_NOTHING:
-        /* As soon as a holder that is not heard of any more would count as silent. */
-        (void)core_tasks_held(core, worker->lease, now_ms, &quiet_ms);
-        return no_sooner(fmin(calm_ms(core), (double)quiet_ms));
-    default:
-        return 0;
-    }
-}
-
 /* To one that gets no lease: it waits, or is refused. */
 static void
 reply_reason(const struct dpc_core *core, const struct core_worker *worker, enum dpc_ask ask,
@@ -196,17 +155,6 @@ add_worker(struct dpc_core *core, const uint8_t *key)
     struct dpc_worker_record record = {0};
     memcpy(record.key, key, DPC_WORKER_KEY_BYTES);
     return core->workers_count < DPC_WORKERS_MAX ? core_add_worker(core, &record) : NULL;
-}
-
-/* Who ends with each lease, out of memory or of malice, would otherwise get the same task again and
- * again, which is the one furthest behind: others may try it meanwhile. */
-void
-core_note_fruitless(const struct dpc_core *core, struct core_worker *worker)
-{
-    uint32_t in_vain = worker->fruitless++;
-    uint32_t doublings = in_vain < PAUSE_DOUBLINGS_MAX ? in_vain : PAUSE_DOUBLINGS_MAX;
-    if (in_vain > 0)
-        worker->not_before_ms = core->now_ms + ((int64_t)core->heartbeat_ms << doublings);
 }
 
 static uint64_t
@@ -259,69 +207,6 @@ end_other_leases(struct dpc_core *core, struct core_worker *worker, uint64_t hel
 }
 
 static bool
-keeps_one_class(const struct dpc_core *core)
-{
-    return core->experiment->mode == DPC_MODE_STRICT &&
-           core->experiment->numeric_class != DPC_CLASS_ANY;
-}
-
-/* That of the first result, and before there is one that of whoever is at work and heard of; "":
- * any. */
-static const char *
-present_class(const struct dpc_core *core, const struct core_worker *but)
-{
-    if (core->phase.numeric_class[0])
-        return core->phase.numeric_class;
-    for (uint32_t i = 0; i < core->leases_count; i++) {
-        const struct core_worker *worker = core_find_worker(core, core->leases[i]->record.worker);
-        if (worker && worker != but && worker->numeric_class[0] &&
-            core_is_there(core, worker, core->now_ms))
-            return worker->numeric_class;
-    }
-    return "";
-}
-
-/* `known` is as much of a class as a record keeps. */
-static bool
-is_class(const char *known, const char *numeric_class)
-{
-    char kept[DPC_NAME_MAX];
-    (void)snprintf(kept, sizeof kept, "%s", numeric_class);
-    return strcmp(known, kept) == 0;
-}
-
-/* Strict mode promises the same bits whoever trains, so it keeps to machines that compute the same,
- * unless the experiment gives that up for more machines. */
-bool
-core_class_is_welcome(const struct dpc_core *core, const struct core_worker *worker,
-                      const char *numeric_class)
-{
-    if (!keeps_one_class(core))
-        return true;
-    const char *present = present_class(core, worker);
-    return !present[0] || is_class(present, numeric_class);
-}
-
-void
-core_tell_class(const struct dpc_core *core, const struct core_worker *worker,
-                const char *numeric_class, char *ret_text, size_t size)
-{
-    /* As long as a reply may be, with both classes as whole as a record keeps them. */
-    (void)snprintf(ret_text, size,
-                   "take the same release and kind of machine, or fork with numeric_class: any: "
-                   "strict mode keeps to the numeric class %.63s; this is %.63s",
-                   present_class(core, worker), numeric_class);
-    _Static_assert(DPC_NAME_MAX == 64, "a record keeps 63 characters");
-}
-
-void
-core_keep_class(struct dpc_core *core, const struct core_worker *worker)
-{
-    if (keeps_one_class(core) && !core->phase.numeric_class[0])
-        memcpy(core->phase.numeric_class, worker->numeric_class, sizeof core->phase.numeric_class);
-}
-
-static bool
 names(const struct dpc_core *core, const struct dpc_msg_hello *hello,
       const struct core_lease *lease)
 {
@@ -337,7 +222,7 @@ comes_back_in_time(const struct dpc_core *core, const struct core_worker *worker
 {
     return worker && !core->phase.numeric_class[0] &&
            (names(core, hello, worker->lease) || names(core, hello, worker->handing_in)) &&
-           is_class(worker->numeric_class, hello->numeric_class);
+           core_is_class(worker->numeric_class, hello->numeric_class);
 }
 
 void

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * What the core remembers, shared by its parts (core.c, leases.c, rounds.c, phases.c) and by nobody
- * else. Everything here but liveness is rebuilt from the store.
+ * What the core remembers, shared by its parts and by nobody else. Everything here but liveness is
+ * rebuilt from the store.
  */
 #ifndef DPC_COORDINATOR_CORE_STATE_H
 #define DPC_COORDINATOR_CORE_STATE_H
@@ -222,23 +222,36 @@ struct dpc_core {
     uint64_t contributions[DPC_TOO_LATE + 1]; /* since it was made, by enum dpc_lateness */
 };
 
-/* --- core.c */
+/* --- actions.c: what a step asks of the server. */
 void core_put_phase(struct dpc_core *core, struct dpc_actions *actions);
 /* The next entry of the ledger: gives it its sequence and its link to the one before. */
 void core_put_ledger(struct dpc_core *core, struct dpc_ledger_record *record,
                      struct dpc_actions *actions);
-/* Tokens of that many inner steps, as the core counts them. */
-uint64_t core_tokens_of(const struct dpc_core *core, uint32_t steps);
 struct dpc_effect *core_add_effect(struct dpc_actions *actions, enum dpc_effect_type type);
 struct dpc_msg *core_reply(struct dpc_actions *actions, enum dpc_msg_type type);
 /* A typed refusal, with a printf text. */
 void core_reply_error(struct dpc_actions *actions, int code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
-/* It has not left, and was heard of lately. */
-bool core_is_there(const struct dpc_core *core, const struct core_worker *worker, int64_t now_ms);
+/* The answer to a submission. */
+struct dpc_msg *core_reply_submitted(struct dpc_actions *actions, struct dpc_token token,
+                                     enum dpc_verdict verdict);
+
+/* --- schedule.c: which rounds paths train in; more of it in core.h. */
 bool core_is_dense(const struct dpc_core *core, uint32_t path);
 /* Of the dense path: there for the warm start alone, after which no round plans it. */
 bool core_is_replica(const struct dpc_core *core, uint32_t path);
+/* The first round from this one on in which the path trains; behind the last: as many as it has. */
+uint32_t core_next_round(const struct dpc_core *core, uint32_t path, uint32_t round);
+/* Rounds that the module owes, as does each path through it. */
+uint32_t core_module_rounds(const struct dpc_core *core, uint32_t module);
+/* Tokens of that many inner steps, as the core counts them. */
+uint64_t core_tokens_of(const struct dpc_core *core, uint32_t steps);
+
+/* --- restore.c */
+/* Fills tables that are empty from what the store holds. DPC_ECORRUPT when records contradict one
+ * another. */
+int core_restore(struct dpc_core *core, struct dpc_kv *kv, int64_t now_ms,
+                 struct dpc_error *err) DPC_MUST_CHECK;
 
 /* --- why.c: decisions that come with their reason. */
 /* What comes of asking; LEASE: nothing is in the way, but there may be no task. NULL: unknown. */
@@ -251,10 +264,16 @@ void core_note_refusal(const struct dpc_core *core, struct core_worker *worker,
                        const struct dpc_msg_submit *submit, enum dpc_verdict verdict,
                        const char *text);
 
-/* --- leases.c: who works on what. */
+/* --- waits.c: how long a worker waits before it asks again. */
 /* After which one that gets no lease is to ask again. */
 uint32_t core_retry_after(const struct dpc_core *core, const struct core_worker *worker,
                           enum dpc_ask ask, int64_t now_ms);
+/* A lease of the worker's came to nothing; with the second in a row it gets the next one later. */
+void core_note_fruitless(const struct dpc_core *core, struct core_worker *worker);
+
+/* --- classes.c: who computes the same. */
+/* `known` is as much of a class as a record keeps. */
+bool core_is_class(const char *known, const char *numeric_class);
 /* May workers of this class get leases now? `worker`, who says so, may be NULL. */
 bool core_class_is_welcome(const struct dpc_core *core, const struct core_worker *worker,
                            const char *numeric_class);
@@ -262,8 +281,8 @@ void core_tell_class(const struct dpc_core *core, const struct core_worker *work
                      const char *numeric_class, char *ret_text, size_t size);
 /* Strict mode: what the worker handed in is accepted, and all else is of its numeric class. */
 void core_keep_class(struct dpc_core *core, const struct core_worker *worker);
-/* A lease of the worker's came to nothing; with the second in a row it gets the next one later. */
-void core_note_fruitless(const struct dpc_core *core, struct core_worker *worker);
+
+/* --- leases.c: who works on what. */
 void core_on_hello(struct dpc_core *core, const struct dpc_event *event, int64_t now_ms,
                    struct dpc_actions *actions);
 void core_on_ask(struct dpc_core *core, const struct dpc_event *event, int64_t now_ms,
@@ -359,6 +378,8 @@ uint32_t core_time_for(const struct dpc_core *core, const struct dpc_lease_recor
 /* The first instant from which another worker that begins would be through with it much earlier, as
  * measured so far, unless the lease makes progress. */
 int64_t core_behind_from(const struct dpc_core *core, const struct core_lease *lease);
+/* It has not left, and was heard of lately. */
+bool core_is_there(const struct dpc_core *core, const struct core_worker *worker, int64_t now_ms);
 
 /* --- failures.c: tasks that fail wherever they are tried. Who notes or forgets one places the task
  * again. */
@@ -376,18 +397,17 @@ bool core_fails_everywhere(const struct dpc_core *core, enum core_sort sort, uin
 const struct core_failure *core_failure_of(const struct dpc_core *core, enum core_sort sort,
                                            uint32_t task);
 
-/* --- rounds.c: submissions, readiness, outer steps. */
+/* --- submissions.c: what workers hand in. */
 void core_on_submit(struct dpc_core *core, const struct dpc_event *event, int64_t now_ms,
                     struct dpc_actions *actions);
-void core_on_folded(struct dpc_core *core, const struct dpc_folded *folded,
-                    struct dpc_actions *actions);
-/* The answer to a submission. */
-struct dpc_msg *core_reply_submitted(struct dpc_actions *actions, struct dpc_token token,
-                                     enum dpc_verdict verdict);
-/* Starts the outer step of every module whose planned paths have delivered. */
-void core_fold_what_is_complete(struct dpc_core *core, struct dpc_actions *actions);
 /* A contribution on record, into the tables. */
 void core_take_contribution(struct dpc_core *core, const struct dpc_contribution_record *record);
+
+/* --- rounds.c: readiness, outer steps. */
+void core_on_folded(struct dpc_core *core, const struct dpc_folded *folded,
+                    struct dpc_actions *actions);
+/* Starts the outer step of every module whose planned paths have delivered. */
+void core_fold_what_is_complete(struct dpc_core *core, struct dpc_actions *actions);
 /* Counts the paths that have a module's present round behind them; submissions keep it up to date.
  */
 void core_count_delivered(struct dpc_core *core, uint32_t module);
@@ -400,11 +420,7 @@ bool core_is_merged(const struct dpc_core *core, const struct core_delta *delta,
 bool core_round_is_ready(const struct dpc_core *core, uint32_t path);
 /* For the path's next round. */
 enum dpc_lack core_lack_of(const struct dpc_core *core, uint32_t path, uint32_t module);
-/* Rounds that the module owes, as does each path through it. */
-uint32_t core_module_rounds(const struct dpc_core *core, uint32_t module);
 enum dpc_module_standing core_judge_module(const struct dpc_core *core, uint32_t module);
-/* The first round from this one on in which the path trains; behind the last: as many as it has. */
-uint32_t core_next_round(const struct dpc_core *core, uint32_t path, uint32_t round);
 
 /* --- elastic.c: modules that do not wait for everybody. In strict mode all of it is idle. */
 /* How late a contribution of the path to one of its modules would be now. */

@@ -105,7 +105,7 @@ task_leases(struct dpc_core *core, const struct core_lease *lease)
 }
 
 /* The last part, unless others have handed in more since, as they may have after a lease from a
- * time before this process: what it went on from is then read from the store (core.c). */
+ * time before this process: what it went on from is then read from the store (restore.c). */
 static uint64_t
 part_before(const struct dpc_core *core, const struct core_lease *lease)
 {

@@ -123,3 +123,15 @@ core_behind_from(const struct dpc_core *core, const struct core_lease *lease)
     int64_t slow_ms = past(lease->granted_ms, age_ms);
     return slow_ms < late_ms ? slow_ms : late_ms;
 }
+
+bool
+dpc_core_is_silent(const struct dpc_core *core, int64_t silent_ms)
+{
+    return silent_ms > 3 * (int64_t)core->heartbeat_ms;
+}
+
+bool
+core_is_there(const struct dpc_core *core, const struct core_worker *worker, int64_t now_ms)
+{
+    return worker->connected && !dpc_core_is_silent(core, now_ms - worker->heard_ms);
+}
