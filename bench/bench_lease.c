@@ -16,7 +16,7 @@
 #include "base/tensor_blob.h"
 #include "bench/configs.h"
 #include "data/tokens_writer.h"
-#include "worker/train.h"
+#include "worker/compute/train.h"
 
 enum { CONTEXT = 16, DOCUMENTS = 8, DOCUMENT_TOKENS = 64, STEPS = 2 };
 

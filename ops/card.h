@@ -5,7 +5,7 @@
  * Owns: the loaded plug-in and the open card. A process has at most one of each; it stays loaded
  * until the process ends. Threads: one at a time, but for dpc_card_probe and
  * dpc_card_others_percent. Limits: none. Not here: kernels (ops/cuda/), when to use a card
- * (worker/device.h).
+ * (worker/compute/device.h).
  */
 #ifndef DPC_OPS_CARD_H
 #define DPC_OPS_CARD_H

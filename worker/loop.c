@@ -19,7 +19,7 @@
 #include "base/signals.h"
 #include "base/topology.h"
 #include "modules/compute.h"
-#include "worker/versions.h"
+#include "worker/compute/versions.h"
 
 enum {
     CONNECT_MS = 50,

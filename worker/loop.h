@@ -12,10 +12,10 @@
 
 #include "base/clock.h"
 #include "proto/channel.h"
-#include "worker/allowance.h"
-#include "worker/device.h"
-#include "worker/notice.h"
-#include "worker/owner.h"
+#include "worker/owner/allowance.h"
+#include "worker/compute/device.h"
+#include "worker/owner/notice.h"
+#include "worker/owner/owner.h"
 
 struct dpc_worker_options {
     const char *folder;   /* the worker's own; the cache lies in it */

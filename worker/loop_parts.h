@@ -10,9 +10,9 @@
 #define DPC_WORKER_LOOP_PARTS_H
 
 #include "worker/loop.h"
-#include "worker/mirror.h"
-#include "worker/runner.h"
-#include "worker/session.h"
+#include "worker/blobs/mirror.h"
+#include "worker/compute/runner.h"
+#include "worker/session/session.h"
 #include "worker/standing.h"
 
 enum {

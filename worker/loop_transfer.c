@@ -7,7 +7,7 @@
 #include "base/limits.h"
 #include "base/log.h"
 #include "worker/loop_parts.h"
-#include "worker/versions.h"
+#include "worker/compute/versions.h"
 
 enum {
     PUMP_MS = 100,          /* how often a transfer looks for answers that are overdue */

@@ -22,7 +22,7 @@
 #include "worker/join.h"
 #include "worker/loop.h"
 #include "worker/options.h"
-#include "worker/snooze.h"
+#include "worker/owner/snooze.h"
 #include "worker/standing.h"
 
 static int

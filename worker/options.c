@@ -12,9 +12,9 @@
 #include "base/exit.h"
 #include "base/limits.h"
 #include "base/log.h"
-#include "worker/hours.h"
-#include "worker/power.h"
-#include "worker/presence.h"
+#include "worker/owner/hours.h"
+#include "worker/owner/power.h"
+#include "worker/owner/presence.h"
 
 enum { CACHE_MIB_DEFAULT = 8192, MIB_MAX = 1 << 24 };
 

@@ -7,10 +7,10 @@
 #ifndef DPC_WORKER_OPTIONS_H
 #define DPC_WORKER_OPTIONS_H
 
-#include "worker/allowance.h"
-#include "worker/device.h"
-#include "worker/notice.h"
-#include "worker/owner.h"
+#include "worker/owner/allowance.h"
+#include "worker/compute/device.h"
+#include "worker/owner/notice.h"
+#include "worker/owner/owner.h"
 
 struct dpc_worker_arguments {
     const char *folder, *endpoint, *server_key, *key, *name, *cpus, *join;

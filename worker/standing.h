@@ -15,8 +15,8 @@
 
 #include "base/limits.h"
 #include "base/vfs.h"
-#include "worker/allowance.h"
-#include "worker/session.h"
+#include "worker/owner/allowance.h"
+#include "worker/session/session.h"
 
 enum {
     DPC_STANDING_CHANGE_MS = 1000,
@@ -44,7 +44,7 @@ struct dpc_standing_lease {
 struct dpc_standing {
     char name[DPC_NAME_MAX], endpoint[DPC_ENDPOINT_MAX];
     char device[DPC_STANDING_TEXT_MAX];
-    char mirror[DPC_ENDPOINT_MAX]; /* worker/mirror.h; empty: none is asked */
+    char mirror[DPC_ENDPOINT_MAX]; /* worker/blobs/mirror.h; empty: none is asked */
     bool mirror_paused;
     char paused[DPC_STANDING_TEXT_MAX]; /* why; empty: it is not */
     int64_t paused_until_s;             /* 0: not known */

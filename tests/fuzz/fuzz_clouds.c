@@ -7,7 +7,7 @@
  */
 #include "base/utf8.h"
 #include "tests/fuzz/fuzz.h"
-#include "worker/clouds.h"
+#include "worker/owner/clouds.h"
 
 enum { LOOKS = 4, QUESTIONS_MAX = 3 };
 

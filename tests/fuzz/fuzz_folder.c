@@ -14,7 +14,7 @@
 #include "cli/run_folder.h"
 #include "data/metadata.h"
 #include "tests/fuzz/folder.h"
-#include "worker/snooze.h"
+#include "worker/owner/snooze.h"
 #include "worker/standing.h"
 
 enum { WALL_S = 1800000000, NOW_MS = 1000, DOCUMENTS = 8 };

@@ -17,10 +17,10 @@
 #include "tests/fuzz/fuzz.h"
 #include "tests/unit/data/memory_sink.h"
 #include "tests/unit/storage/scratch.h"
-#include "worker/evaluate.h"
-#include "worker/featurize.h"
-#include "worker/reroute.h"
-#include "worker/train.h"
+#include "worker/compute/evaluate.h"
+#include "worker/compute/featurize.h"
+#include "worker/compute/reroute.h"
+#include "worker/compute/train.h"
 
 enum { LOWER, UPPER, TOKENS, STATE, ROUTES, OWN, BLOBS }; /* that a name may choose */
 enum { PATHS = 4, DOCUMENTS = 6, STEPS = 2, CACHE_BYTES = 16 << 20, ARENA_BYTES = 65536 };

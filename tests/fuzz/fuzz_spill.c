@@ -8,8 +8,8 @@
  */
 #include "tests/fuzz/fuzz.h"
 #include "tests/unit/storage/fault_vfs.h"
-#include "worker/allowance.h"
-#include "worker/spill.h"
+#include "worker/owner/allowance.h"
+#include "worker/compute/spill.h"
 
 static const char spill_path[] = "/disk/spill", traffic_path[] = "/disk/traffic.json";
 

@@ -13,9 +13,9 @@
 #include "base/loopback.h"
 #include "proto/join.h"
 #include "tests/fuzz/fuzz.h"
-#include "worker/hours.h"
-#include "worker/power.h"
-#include "worker/snooze.h"
+#include "worker/owner/hours.h"
+#include "worker/owner/power.h"
+#include "worker/owner/snooze.h"
 
 enum { WALL_S = 1800000000 }; /* a Friday */
 

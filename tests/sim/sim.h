@@ -23,9 +23,9 @@
 #include "storage/db/store.h"
 #include "tests/sim/disk.h"
 #include "tests/sim/markers.h"
-#include "worker/cache.h"
-#include "worker/session.h"
-#include "worker/spill.h"
+#include "worker/blobs/cache.h"
+#include "worker/session/session.h"
+#include "worker/compute/spill.h"
 
 enum {
     SIM_WORKERS_MAX = 16,

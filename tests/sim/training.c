@@ -7,7 +7,7 @@
 #include "base/layout.h"
 #include "base/tensor_blob.h"
 #include "tests/sim/sim.h"
-#include "worker/versions.h"
+#include "worker/compute/versions.h"
 
 /* --- Sizes. */
 

@@ -7,7 +7,7 @@
 
 #include "base/alloc.h"
 #include "tests/sim/sim.h"
-#include "worker/versions.h"
+#include "worker/compute/versions.h"
 
 enum { PATIENCE_MS = 1000, LONG_CUT_MS = 60000 };
 
@@ -213,7 +213,7 @@ sim_worker_excuse(struct sim *sim, const struct sim_worker *worker, int code, co
         sim_mark(sim, SIM_MARK_WORKER_FULL);
     if (code == DPC_ECORRUPT && met & SIM_MET_FLIP)
         sim_mark(sim, SIM_MARK_WORKER_FLIP_FOUND);
-    /* A result of its own that cannot be read counts as damaged (worker/cache.c). */
+    /* A result of its own that cannot be read counts as damaged (worker/blobs/cache.c). */
     if (code == DPC_ECORRUPT && met & SIM_MET_READ)
         return;
     if (code == DPC_OK || sim_disk_excuses(worker->disk, code))
