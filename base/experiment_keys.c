@@ -348,10 +348,11 @@ static const struct dpc_key rows[] = {
      .fallback = "language",
      .may_change = DPC_CHANGE_WARM,
      .doc = "With init: metadata, the column of metadata.tsv in the corpus folder that is routed "
-            "by; values share paths so that paths get as even as they can. The file is text, its "
-            "columns separated by tabs; the first line names them and begins with id, each further "
-            "one with a document's number, counted from 0. Each document of the corpus needs a "
-            "value; texts from elsewhere go to the path with the nearest mean"},
+            "by; values share paths so that paths get as even as they can. `dipaco data import "
+            "--metadata` writes the file from fields of JSON lines. It is text, its columns "
+            "separated by tabs; the first line names them and begins with id, each further one "
+            "with a document's number, counted from 0. Each document of the corpus needs a value; "
+            "texts from elsewhere go to the path with the nearest mean"},
     {.path = "routing.balance",
      .type = DPC_KEY_ENUM,
      FIELD(routing.balance),

@@ -10,11 +10,13 @@
 #include "cli/splits.h"
 #include "cli/text.h"
 #include "data/import.h"
+#include "data/json_fields.h"
+#include "data/metadata.h"
 
 enum { PROGRESS_PERIOD_MS = 200, VOCAB_DEFAULT = 8192 };
 
 struct import_options {
-    const char *out, *tokenizer, *experiment;
+    const char *out, *text_field, *metadata, *tokenizer, *experiment;
     int64_t vocab; /* 0: not given */
     int kind;
     bool json;
@@ -32,6 +34,16 @@ static const struct dpc_option options[] = {
      .help = "what the files are (default auto: by name and content)",
      .offset = offsetof(struct import_options, kind),
      .choices = dpc_import_kind_names},
+    {.name = "text-field",
+     .kind = DPC_OPTION_TEXT,
+     .value_name = "FIELD",
+     .help = "where the text of a JSON line stands (default text)",
+     .offset = offsetof(struct import_options, text_field)},
+    {.name = "metadata",
+     .kind = DPC_OPTION_TEXT,
+     .value_name = "FIELD,COLUMN=FIELD...",
+     .help = "other fields of JSON lines, for routing.init: metadata",
+     .offset = offsetof(struct import_options, metadata)},
     {.name = "tokenizer",
      .kind = DPC_OPTION_TEXT,
      .value_name = "bytes|unigram|bpe|FILE",
@@ -142,12 +154,17 @@ print_stats(const struct dpc_import_stats *stats, const char *out, bool pieces, 
 
 /* On standard error, so that counts stay what a program reads. */
 static void
-tell_left_out(const struct dpc_call *call, const struct dpc_import_stats *stats)
+tell_oddities(const struct dpc_call *call, const struct dpc_import_stats *stats)
 {
     if (stats->no_json)
         (void)dpc_complain(call, DPC_EXIT_OK,
                            "left out %" PRIu64 " lines that are no JSON, the first of them %s",
                            stats->no_json, stats->no_json_first.text);
+    if (stats->metadata_is_stale)
+        (void)dpc_complain(call, DPC_EXIT_OK,
+                           "documents have other ids now, by which %s knows them: write it again, "
+                           "or let --metadata write it",
+                           DPC_METADATA_FILE);
 }
 
 static int
@@ -178,6 +195,18 @@ choose_tokenizer(const struct dpc_call *call, struct dpc_import_tokenizer *ret_t
 }
 
 static int
+check_metadata(const struct dpc_call *call)
+{
+    const struct import_options *given = call->options;
+    struct dpc_json_fields fields;
+    struct dpc_error err;
+    int code = dpc_json_fields_init(&fields, given->metadata, &err);
+    dpc_json_fields_done(&fields);
+    return code == DPC_OK ? DPC_EXIT_OK
+                          : dpc_complain(call, DPC_EXIT_USAGE, "--metadata: %s", err.text);
+}
+
+static int
 import(const struct dpc_call *call, const struct dpc_import_tokenizer *tokenizer)
 {
     const struct import_options *given = call->options;
@@ -187,6 +216,8 @@ import(const struct dpc_call *call, const struct dpc_import_tokenizer *tokenizer
         .sources_count = call->arguments.count,
         .out = given->out,
         .kind = (enum dpc_import_kind)given->kind,
+        .text_field = given->text_field,
+        .metadata = given->metadata,
         .tokenizer = *tokenizer,
         .progress = show_progress,
         .progress_context = &progress,
@@ -198,7 +229,7 @@ import(const struct dpc_call *call, const struct dpc_import_tokenizer *tokenizer
         fprintf(stderr, "\r\033[K");
     if (rc != DPC_OK)
         return dpc_complain_error(call, &err);
-    tell_left_out(call, &stats);
+    tell_oddities(call, &stats);
     print_stats(&stats, given->out, tokenizer->kind != DPC_IMPORT_BYTES, given->json);
     return DPC_EXIT_OK;
 }
@@ -212,7 +243,9 @@ run(const struct dpc_call *call)
     struct dpc_error err;
     if (!given->out)
         return dpc_complain(call, DPC_EXIT_USAGE, "--out DIR is missing: where the corpus goes");
-    int exit = choose_tokenizer(call, &tokenizer);
+    int exit = check_metadata(call);
+    if (exit == DPC_EXIT_OK)
+        exit = choose_tokenizer(call, &tokenizer);
     if (exit != DPC_EXIT_OK)
         return exit;
     int rc = dpc_splits_load(given->experiment, &experiment, &err);

@@ -10,6 +10,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -21,6 +22,7 @@
 #include "base/utf8.h"
 #include "base/vfs.h"
 #include "data/builder.h"
+#include "data/json_fields.h"
 #include "data/manpage.h"
 #include "data/metadata.h"
 #include "data/scan.h"
@@ -41,8 +43,9 @@ struct import {
     struct dpc_buf input; /* a file or a line as it is */
     struct dpc_buf text;  /* a manual page's text */
     struct dpc_buf names; /* of DPC_IMPORT_NAMES_FILE */
-    const char *path;     /* being read */
-    int lock_fd;          /* the corpus folder; -1: not locked */
+    struct dpc_json_fields fields;
+    const char *path; /* being read */
+    int lock_fd;      /* the corpus folder; -1: not locked */
 };
 
 static int
@@ -68,9 +71,14 @@ add_name(struct import *import, uint32_t tokens, uint64_t line)
     dpc_buf_put_u8(&import->names, '\n');
 }
 
-/* `line` is the document's line in its file, 0 when it is a whole file. */
+/* Where a document comes from: a line of its file, and what that holds; all 0: a whole file. */
+struct origin {
+    uint64_t line;
+    const struct dpc_json *object;
+};
+
 static int
-add_document(struct import *import, const uint8_t *text, size_t len, uint64_t line,
+add_document(struct import *import, const uint8_t *text, size_t len, struct origin origin,
              uint64_t *kind_count, struct dpc_error *err)
 {
     struct dpc_import_stats *stats = &import->stats;
@@ -94,7 +102,8 @@ add_document(struct import *import, const uint8_t *text, size_t len, uint64_t li
         return dpc_error_prefix(err, code, "could not import \"%s\"", import->path);
     if (code != DPC_OK)
         return code;
-    add_name(import, tokens, line);
+    add_name(import, tokens, origin.line);
+    dpc_json_fields_add(&import->fields, stats->documents, origin.object);
     stats->documents++;
     stats->tokens += tokens;
     stats->bytes += len;
@@ -138,6 +147,14 @@ count_lines(struct import *import, const struct json_lines *lines, struct dpc_er
     return DPC_OK;
 }
 
+/* The document that a line is; NULL: it has no text. */
+static const char *
+text_of(const struct import *import, const struct dpc_json *root, size_t *ret_len)
+{
+    const char *field = import->options->text_field ? import->options->text_field : "text";
+    return dpc_json_text_bytes(dpc_json_field(root, field), ret_len);
+}
+
 static int
 add_json_line(struct import *import, uint64_t line, struct json_lines *lines, struct dpc_error *err)
 {
@@ -155,10 +172,10 @@ add_json_line(struct import *import, uint64_t line, struct json_lines *lines, st
     if (code != DPC_OK)
         return dpc_error_set(err, code, "could not import %s", reason.text);
     lines->objects += dpc_json_is_object(root);
-    const char *text = dpc_json_text_bytes(dpc_json_get(root, "text"), &len);
+    const char *text = text_of(import, root, &len);
     if (text)
-        code =
-            add_document(import, (const uint8_t *)text, len, line, &import->stats.json_lines, err);
+        code = add_document(import, (const uint8_t *)text, len, (struct origin){line, root},
+                            &import->stats.json_lines, err);
     else
         import->stats.without_text++;
     dpc_json_destroy(root);
@@ -222,15 +239,15 @@ add_manpage(struct import *import, struct dpc_error *err)
     if (import->text.failed)
         return dpc_error_set(err, DPC_ENOMEM, "could not import \"%s\": %s", import->path,
                              dpc_error_words(DPC_ENOMEM));
-    return add_document(import, import->text.data, import->text.len, 0, &import->stats.manpages,
-                        err);
+    return add_document(import, import->text.data, import->text.len, (struct origin){0},
+                        &import->stats.manpages, err);
 }
 
 static bool
 ends_with(const char *name, size_t len, const char *end)
 {
     size_t end_len = strlen(end);
-    return len >= end_len && memcmp(name + len - end_len, end, end_len) == 0;
+    return len >= end_len && strncasecmp(name + len - end_len, end, end_len) == 0;
 }
 
 /* A section at the end: ".1" to ".8", with letters behind it as in ".3type". */
@@ -242,12 +259,42 @@ has_section(const char *name, size_t len)
     return len > 2 && name[len - 2] == '.' && name[len - 1] >= '1' && name[len - 1] <= '8';
 }
 
-static enum dpc_import_kind
-kind_by_name(const char *path)
+/* The first line that says anything is an object with a text. Of a pipe nobody can know without
+ * taking it away. */
+static bool
+begins_as_json_lines(struct import *import)
 {
+    struct dpc_source *source;
+    struct dpc_json *root;
+    struct stat facts;
+    bool more = true, has_text = false;
+    size_t len;
+    if (stat(import->path, &facts) != 0 || !S_ISREG(facts.st_mode) ||
+        dpc_source_open(import->path, &source, NULL) != DPC_OK)
+        return false;
+    dpc_buf_reset(&import->input);
+    while (more && is_blank(&import->input) &&
+           dpc_source_read_line(source, DPC_DOCUMENT_BYTES_MAX, &import->input, &more, NULL) ==
+               DPC_OK)
+        drop_byte_order_mark(&import->input);
+    if (dpc_json_parse_reals(dpc_buf_text(&import->input), import->input.len, &root, NULL) ==
+        DPC_OK) {
+        has_text = text_of(import, root, &len) != NULL;
+        dpc_json_destroy(root);
+    }
+    dpc_source_close(source);
+    return has_text;
+}
+
+/* Corpora of JSON lines are often named .json; any other .json is a text like other texts. */
+static enum dpc_import_kind
+guess_kind(struct import *import)
+{
+    const char *path = import->path;
     const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
     size_t len = dpc_source_plain_name(name);
-    if (ends_with(name, len, ".jsonl") || ends_with(name, len, ".ndjson"))
+    if (ends_with(name, len, ".jsonl") || ends_with(name, len, ".ndjson") ||
+        (ends_with(name, len, ".json") && begins_as_json_lines(import)))
         return DPC_IMPORT_JSON_LINES;
     return has_section(name, len) ? DPC_IMPORT_MANPAGE : DPC_IMPORT_TEXT;
 }
@@ -256,7 +303,7 @@ static int
 add_open_file(struct import *import, struct dpc_source *source, struct dpc_error *err)
 {
     bool guess = import->options->kind == DPC_IMPORT_AUTO;
-    enum dpc_import_kind kind = guess ? kind_by_name(import->path) : import->options->kind;
+    enum dpc_import_kind kind = guess ? guess_kind(import) : import->options->kind;
     if (kind == DPC_IMPORT_JSON_LINES)
         return add_json_lines(import, source, err);
     dpc_buf_reset(&import->input);
@@ -267,8 +314,8 @@ add_open_file(struct import *import, struct dpc_source *source, struct dpc_error
     if (kind == DPC_IMPORT_MANPAGE &&
         (!guess || dpc_manpage_is(dpc_buf_text(&import->input), import->input.len)))
         return add_manpage(import, err);
-    return add_document(import, import->input.data, import->input.len, 0, &import->stats.texts,
-                        err);
+    return add_document(import, import->input.data, import->input.len, (struct origin){0},
+                        &import->stats.texts, err);
 }
 
 static int
@@ -302,7 +349,8 @@ leave_out_corpus(const struct import *import, struct dpc_scan *scan)
                                         DPC_TOKENIZER_FILE,
                                         DPC_TOKENIZER_FILE ".new",
                                         DPC_TOKENIZER_FILE ".new.new",
-                                        DPC_METADATA_FILE};
+                                        DPC_METADATA_FILE,
+                                        DPC_METADATA_FILE ".new"};
     _Static_assert(sizeof names / sizeof *names <= DPC_SCAN_EXCEPT_MAX, "all can be left out");
     char path[DPC_PATH_MAX];
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
@@ -482,26 +530,87 @@ put_tokenizer(const struct import *import, struct dpc_error *err)
 
 /* --- The whole. */
 
+/* Where a line of DPC_IMPORT_NAMES_FILE says that its document comes from, without the folder,
+ * which may have moved; `*at` goes on to the next line. Its tokens are another tokenizer's to
+ * change. */
+static void
+next_name(const uint8_t **at, const uint8_t *end, const uint8_t **ret_name, size_t *ret_len)
+{
+    const uint8_t *line = *at, *stop = memchr(line, '\n', (size_t)(end - line));
+    if (!stop)
+        stop = end;
+    const uint8_t *name = stop;
+    while (name > line && name[-1] != '/' && name[-1] != '\t')
+        name--;
+    *ret_name = name;
+    *ret_len = (size_t)(stop - name);
+    *at = stop < end ? stop + 1 : end;
+}
+
+static bool
+names_are(const struct dpc_buf *names, const uint8_t *before, size_t before_len)
+{
+    const uint8_t *now = names->data, *now_end = now + names->len;
+    const uint8_t *then = before, *then_end = before + before_len;
+    while (now < now_end && then < then_end) {
+        const uint8_t *name, *old_name;
+        size_t len, old_len;
+        next_name(&now, now_end, &name, &len);
+        next_name(&then, then_end, &old_name, &old_len);
+        if (len != old_len || memcmp(name, old_name, len) != 0)
+            return false;
+    }
+    return now == now_end && then == then_end;
+}
+
+/* Whose owner wrote it knows documents by their ids, and would route others by it without a word.
+ * `path` is that of the names, which are still those of the corpus before. */
+static void
+look_at_metadata(struct import *import, const char *path)
+{
+    char metadata[DPC_PATH_MAX];
+    uint8_t *before = NULL;
+    size_t len = 0;
+    if (import->fields.count ||
+        dpc_path_join(import->options->out, DPC_METADATA_FILE, metadata, sizeof metadata) !=
+            DPC_OK ||
+        !dpc_vfs_exists(&dpc_vfs_posix, metadata))
+        return;
+    int code = dpc_vfs_read_file(&dpc_vfs_posix, path, SIZE_MAX, &before, &len, NULL);
+    import->stats.metadata_is_stale = code != DPC_OK || !names_are(&import->names, before, len);
+    dpc_free(before);
+}
+
 static int
-finish(struct import *import, struct dpc_error *err)
+put_names(struct import *import, struct dpc_error *err)
 {
     char path[DPC_PATH_MAX];
-    if (import->stats.documents == 0)
-        return nothing_found(import, err);
-    int code = write_tokenizer(import, err);
-    if (code == DPC_OK)
-        code = dpc_builder_finish(import->builder, err);
-    if (code == DPC_OK)
-        code = put_tokenizer(import, err);
-    if (code != DPC_OK)
-        return code;
-    code = dpc_path_join(import->options->out, DPC_IMPORT_NAMES_FILE, path, sizeof path);
+    int code = dpc_path_join(import->options->out, DPC_IMPORT_NAMES_FILE, path, sizeof path);
     if (code == DPC_OK && import->names.failed)
         code = DPC_ENOMEM;
     if (code != DPC_OK)
         return dpc_error_set(err, code, "could not write the documents' names: %s",
                              dpc_error_words(code));
+    look_at_metadata(import, path);
     return dpc_vfs_write_file(&dpc_vfs_posix, path, import->names.data, import->names.len, err);
+}
+
+static int
+finish(struct import *import, struct dpc_error *err)
+{
+    const char *out = import->options->out;
+    if (import->stats.documents == 0)
+        return nothing_found(import, err);
+    int code = write_tokenizer(import, err);
+    if (code == DPC_OK)
+        code = dpc_json_fields_write(&import->fields, out, err);
+    if (code == DPC_OK)
+        code = dpc_builder_finish(import->builder, err);
+    if (code == DPC_OK)
+        code = put_tokenizer(import, err);
+    if (code == DPC_OK)
+        code = dpc_json_fields_put(&import->fields, out, err);
+    return code == DPC_OK ? put_names(import, err) : code;
 }
 
 static int
@@ -552,9 +661,13 @@ open_builder(struct import *import, struct dpc_error *err)
 static int
 import_all(struct import *import, struct dpc_scan *scan, struct dpc_error *err)
 {
-    int code = make_folder(import, err);
+    int code = dpc_json_fields_init(&import->fields, import->options->metadata, err);
+    if (code == DPC_OK)
+        code = make_folder(import, err);
     if (code == DPC_OK)
         code = lock_folder(import, err);
+    if (code == DPC_OK)
+        code = dpc_json_fields_check(&import->fields, import->options->out, err);
     if (code == DPC_OK)
         code = find_files(import, scan, err);
     if (code == DPC_OK)
@@ -587,6 +700,7 @@ dpc_import(const struct dpc_import_options *options, struct dpc_import_stats *re
     dpc_buf_done(&import.input);
     dpc_buf_done(&import.text);
     dpc_buf_done(&import.names);
+    dpc_json_fields_done(&import.fields);
     dpc_scan_done(&scan);
     return code;
 }

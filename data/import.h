@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Makes a corpus out of files: a folder of texts (each a document), JSON lines (each line a
- * document, its `text` field), manual pages (as the text that a reader sees). All may be packed as
- * .gz or .zst. Equal texts are kept once. A line that is no JSON is left out and told of, unless no
- * line of its file is an object of JSON: that file is something else. The result depends on the
- * files' names and content only.
+ * document, the field that holds its text), manual pages (as the text that a reader sees). All may
+ * be packed as .gz or .zst. Equal texts are kept once. A line that is no JSON is left out and told
+ * of, unless no line of its file is an object of JSON: that file is something else. The result
+ * depends on the files' names and content only.
  *
  * The corpus is a folder: DPC_TOKENS_FILE (data/tokens.h), DPC_IMPORT_NAMES_FILE, a line a document
- * for people: id, tokens, where it came from, separated by tabs; and where tokens are pieces the
- * tokenizer that made them, DPC_TOKENIZER_FILE.
+ * for people: id, tokens, where it came from, separated by tabs; where tokens are pieces the
+ * tokenizer that made them, DPC_TOKENIZER_FILE; and where fields of JSON lines are asked for these,
+ * DPC_METADATA_FILE.
  *
  * Owns: nothing. Threads: one import a folder. Limits: DPC_DOCUMENT_BYTES_MAX a document.
  * Nothing is half done: the old corpus, if any, stays until the new one is whole and on disk.
@@ -26,8 +27,9 @@
 #define DPC_IMPORT_NAMES_FILE "documents.tsv"
 
 enum dpc_import_kind {
-    /* By each file's name and content: .jsonl and .ndjson are JSON lines; a name that ends like a
-     * manual page (.1 to .8, also .3type) is one when it has a page's title; the rest is text. */
+    /* By each file's name and content: .jsonl and .ndjson are JSON lines, and .json where its first
+     * line is an object; a name that ends like a manual page (.1 to .8, also .3type) is one when it
+     * has a page's title; the rest is text. */
     DPC_IMPORT_AUTO,
     DPC_IMPORT_TEXT,
     DPC_IMPORT_JSON_LINES,
@@ -68,11 +70,14 @@ struct dpc_import_stats {
     uint64_t redirects;             /* manual pages that only name another */
     uint64_t binary;                /* with a zero byte */
     uint64_t empty;                 /* without text; a manual page without a word */
-    uint64_t without_text;          /* JSON lines without a `text` that is a string */
+    uint64_t without_text;          /* JSON lines without a text in its field */
     uint64_t no_json;               /* lines of JSON lines that do not parse */
     struct dpc_error no_json_first; /* file, line and reason of the first of them, if any */
     /* Kept. */
     uint64_t invalid_utf8; /* documents that are not UTF-8 throughout: bytes pass as they are */
+    /* DPC_METADATA_FILE is there, was not written by this import, and documents have other ids than
+     * in the corpus before. */
+    bool metadata_is_stale;
 };
 
 struct dpc_import_options {
@@ -80,6 +85,8 @@ struct dpc_import_options {
     size_t sources_count;
     const char *out; /* the corpus folder; made where it is missing */
     enum dpc_import_kind kind;
+    const char *text_field; /* of JSON lines; NULL: "text" */
+    const char *metadata;   /* fields for DPC_METADATA_FILE, as in data/json_fields.h; NULL: none */
     struct dpc_import_tokenizer tokenizer;
     /* Called after each file and every few thousand lines (may be NULL); false stops the import. */
     bool (*progress)(void *context, const struct dpc_import_stats *stats);
@@ -88,8 +95,9 @@ struct dpc_import_options {
 
 /* DPC_EBUSY while another import into the folder is under way; DPC_ENOTFOUND, DPC_EPERM, DPC_EIO;
  * DPC_ECORRUPT for a damaged packed file; DPC_EPARSE for a file of JSON lines without one;
- * DPC_EINVAL when nothing is left to import, or when the texts do not give the vocabulary that was
- * asked for; DPC_ELIMIT; DPC_ENOSPACE; DPC_ECANCELLED when `progress` said so. */
+ * DPC_EINVAL when nothing is left to import, when the texts do not give the vocabulary that was
+ * asked for, or for fields that cannot be columns; DPC_EEXIST when DPC_METADATA_FILE is somebody
+ * else's; DPC_ELIMIT; DPC_ENOSPACE; DPC_ECANCELLED when `progress` said so. */
 int dpc_import(const struct dpc_import_options *options, struct dpc_import_stats *ret_stats,
                struct dpc_error *err) DPC_MUST_CHECK;
 

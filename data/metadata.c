@@ -160,8 +160,8 @@ read_text(const char *path, char **ret_text, struct dpc_error *err)
     if (code == DPC_ENOTFOUND)
         return dpc_error_set(err, code,
                              "there is no \"%s\", which routing.init: metadata needs: write it (a "
-                             "line \"id<tab>FIELD\", then a line each document), or choose another "
-                             "init",
+                             "line \"id<tab>FIELD\", then a line each document), import with "
+                             "--metadata, or choose another init",
                              path);
     if (code != DPC_OK)
         return code;

@@ -14,7 +14,7 @@
 
 #include "base/error.h"
 
-enum { DPC_SCAN_DEPTH_MAX = 64, DPC_SCAN_EXCEPT_MAX = 8 };
+enum { DPC_SCAN_DEPTH_MAX = 64, DPC_SCAN_EXCEPT_MAX = 10 };
 
 struct dpc_scan {
     char **paths; /* each below its source: "source/folder/file" */

@@ -3,10 +3,18 @@
 # Every way of routing trains to the end; what it cannot do is refused with the way out.
 . "$(dirname "$0")/lib.sh"
 
-make_corpus
-# Document i is of language i % 4; which document got which number stands in documents.tsv.
-awk -F '\t' 'BEGIN { print "id\tlanguage" } { print $1 "\t" "l" ($1 % 4) }' corpus/documents.tsv \
-    >corpus/metadata.tsv
+write_documents
+# Document i is of language i % 4.
+awk '{ sub(/}$/, ", \"meta\": {\"lang\": \"l" ((NR - 1) % 4) "\"}}"); print }' documents.jsonl >spoken.json
+run_to_end import dipaco data import spoken.json --out corpus --metadata language=meta.lang
+check 'an import writes metadata' [ "$(sed -n '1p; 4p' corpus/metadata.tsv)" = "$(printf 'id\tlanguage\n2\tl2')" ]
+sed 1d documents.jsonl >fewer.jsonl
+cp -R corpus fewer
+run_to_end fewer dipaco data import fewer.jsonl --out fewer
+check 'and one without tells that ids are others' grep -q 'documents have other ids now.*metadata.tsv' fewer.err
+run_to_end fewer dipaco data import spoken.json --out fewer --metadata meta.lang
+check 'a column without a name is no usage' [ "$status" = 2 ]
+check 'and says how to name it' grep -q 'as in "source=meta.lang"' fewer.err
 
 for init in spherical product metadata hash; do
     make_experiment $init.yaml "s/init: kmeans/init: $init/; s/rounds: 3/rounds: 1/"
