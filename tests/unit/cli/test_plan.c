@@ -2,6 +2,7 @@
  * Figures of a small experiment, worked out by hand. */
 #include "cli/plan.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/alloc.h"
@@ -324,6 +325,25 @@ test_scores(void)
     }
 }
 
+/* DiPaCo, section 4: 64 paths of 150 million parameters, 1.2 thousand million in all, 64,000 steps
+ * behind 24,000 of warm start. */
+static void
+test_paper(void)
+{
+    struct dpc_experiment paper;
+    struct dpc_plan big;
+    struct dpc_error err = {0};
+    const char *folder = getenv("srcdir");
+    char *file = dpc_format("%s/examples/paper.yaml", folder ? folder : ".");
+    CU_ASSERT_EQUAL_FATAL(dpc_experiment_load(file, &paper, &err), DPC_OK);
+    CU_ASSERT_EQUAL_FATAL(dpc_plan_make(&paper, &big, &err), DPC_OK);
+    CU_ASSERT_EQUAL(big.paths, 64);
+    CU_ASSERT_DOUBLE_EQUAL((double)big.path_params, 150e6, 10e6);
+    CU_ASSERT_DOUBLE_EQUAL((double)big.total_params, 1.2e9, 0.05e9);
+    CU_ASSERT_DOUBLE_EQUAL((double)big.path_steps, 88000, 100);
+    dpc_free(file);
+}
+
 static const struct dpc_test tests[] = {
     {"a plan is made", test_make},
     {"parameters", test_parameters},
@@ -341,5 +361,6 @@ static const struct dpc_test tests[] = {
     {"paths of a list", test_listed},
     {"paths that skip a level", test_identity},
     {"memory of the largest path", test_memory_of_the_largest},
+    {"the paper's grid", test_paper},
 };
 DPC_TEST_MAIN("cli/plan", tests)
