@@ -6,6 +6,7 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/limits.h"
+#include "base/processors.h"
 #include "cli/commands.h"
 #include "cli/splits.h"
 #include "cli/text.h"
@@ -219,6 +220,7 @@ import(const struct dpc_call *call, const struct dpc_import_tokenizer *tokenizer
         .text_field = given->text_field,
         .metadata = given->metadata,
         .tokenizer = *tokenizer,
+        .threads = dpc_processors_count(),
         .progress = show_progress,
         .progress_context = &progress,
     };

@@ -65,20 +65,26 @@ dpc_builder_open(const struct dpc_vfs *vfs, const char *path, const struct dpc_t
     return DPC_OK;
 }
 
-static int
-write_document(struct dpc_builder *builder, const uint8_t *key, const uint8_t *text, size_t len,
-               uint32_t *ret_tokens, struct dpc_error *err)
+int
+dpc_builder_claim(struct dpc_builder *builder, const uint8_t *text, size_t len,
+                  struct dpc_hash *ret_key, struct dpc_error *err)
 {
-    struct dpc_buf *tokens = &builder->tokens;
-    if (!dpc_keyset_add(&builder->keys, key))
-        return failed(builder, DPC_ENOMEM, err);
-    dpc_buf_reset(tokens);
-    int code = dpc_tokenizer_encode(builder->tokenizer, text, len, tokens, err);
-    if (code != DPC_OK)
-        return dpc_error_prefix(err, code, "could not add a document");
+    if (len == 0)
+        return dpc_error_set(err, DPC_EINVAL, "could not add a document: it is empty");
+    dpc_hash_of(text, len, ret_key);
+    if (dpc_keyset_has(&builder->keys, ret_key->bytes))
+        return dpc_error_set(err, DPC_EEXIST, "could not add a document: it is there already");
+    return dpc_keyset_add(&builder->keys, ret_key->bytes) ? DPC_OK
+                                                          : failed(builder, DPC_ENOMEM, err);
+}
+
+int
+dpc_builder_add_tokens(struct dpc_builder *builder, const struct dpc_hash *key,
+                       const struct dpc_buf *tokens, uint32_t *ret_tokens, struct dpc_error *err)
+{
     uint32_t count = (uint32_t)(tokens->len / builder->tokenizer->vocabulary.width);
-    dpc_tokens_writer_document(&builder->writer, (uint32_t)builder->writer.header.documents, key,
-                               count);
+    dpc_tokens_writer_document(&builder->writer, (uint32_t)builder->writer.header.documents,
+                               key->bytes, count);
     dpc_tokens_writer_tokens(&builder->writer, tokens->data, tokens->len);
     if (ret_tokens)
         *ret_tokens = count;
@@ -89,13 +95,15 @@ int
 dpc_builder_add(struct dpc_builder *builder, const uint8_t *text, size_t len, uint32_t *ret_tokens,
                 struct dpc_error *err)
 {
-    struct dpc_hash hash;
-    if (len == 0)
-        return dpc_error_set(err, DPC_EINVAL, "could not add a document: it is empty");
-    dpc_hash_of(text, len, &hash);
-    if (dpc_keyset_has(&builder->keys, hash.bytes))
-        return dpc_error_set(err, DPC_EEXIST, "could not add a document: it is there already");
-    return write_document(builder, hash.bytes, text, len, ret_tokens, err);
+    struct dpc_hash key;
+    int code = dpc_builder_claim(builder, text, len, &key, err);
+    if (code != DPC_OK)
+        return code;
+    dpc_buf_reset(&builder->tokens);
+    code = dpc_tokenizer_encode(builder->tokenizer, text, len, &builder->tokens, err);
+    if (code != DPC_OK)
+        return dpc_error_prefix(err, code, "could not add a document");
+    return dpc_builder_add_tokens(builder, &key, &builder->tokens, ret_tokens, err);
 }
 
 static int

@@ -11,6 +11,7 @@
 #define DPC_DATA_BUILDER_H
 
 #include "base/error.h"
+#include "base/hash.h"
 #include "base/vfs.h"
 #include "data/tokenizer.h"
 
@@ -26,6 +27,15 @@ int dpc_builder_open(const struct dpc_vfs *vfs, const char *path,
  * builder goes on), DPC_EINVAL for an empty one. After any other error only _close is left. */
 int dpc_builder_add(struct dpc_builder *builder, const uint8_t *text, size_t len,
                     uint32_t *ret_tokens, struct dpc_error *err) DPC_MUST_CHECK;
+
+/* The same in two steps, for who encodes several at a time. A key is taken once: DPC_EEXIST and
+ * DPC_EINVAL likewise. */
+int dpc_builder_claim(struct dpc_builder *builder, const uint8_t *text, size_t len,
+                      struct dpc_hash *ret_key, struct dpc_error *err) DPC_MUST_CHECK;
+/* The tokens of a text with that key, `vocabulary.width` bytes each. */
+int dpc_builder_add_tokens(struct dpc_builder *builder, const struct dpc_hash *key,
+                           const struct dpc_buf *tokens, uint32_t *ret_tokens,
+                           struct dpc_error *err) DPC_MUST_CHECK;
 
 /* Syncs the file and gives it its name. DPC_EINVAL when no document was added. */
 int dpc_builder_finish(struct dpc_builder *builder, struct dpc_error *err) DPC_MUST_CHECK;

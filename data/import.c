@@ -22,6 +22,7 @@
 #include "base/utf8.h"
 #include "base/vfs.h"
 #include "data/builder.h"
+#include "data/import_batch.h"
 #include "data/json_fields.h"
 #include "data/manpage.h"
 #include "data/metadata.h"
@@ -40,6 +41,7 @@ struct import {
     const struct dpc_tokenizer *tokenizer;
     struct dpc_buf model; /* of DPC_TOKENIZER_FILE */
     struct dpc_builder *builder;
+    struct dpc_import_batch *batch;
     struct dpc_buf input; /* a file or a line as it is */
     struct dpc_buf text;  /* a manual page's text */
     struct dpc_buf names; /* of DPC_IMPORT_NAMES_FILE */
@@ -59,30 +61,68 @@ report_progress(struct import *import, struct dpc_error *err)
 
 /* --- One document. */
 
-/* Names may hold anything; the list for people holds one line a document. */
-static void
-add_name(struct import *import, uint32_t tokens, uint64_t line)
-{
-    dpc_buf_printf(&import->names, "%" PRIu64 "\t%" PRIu32 "\t", import->stats.documents, tokens);
-    for (const char *at = import->path; *at; at++)
-        dpc_buf_put_u8(&import->names, iscntrl((unsigned char)*at) ? '?' : (uint8_t)*at);
-    if (line)
-        dpc_buf_printf(&import->names, ":%" PRIu64, line);
-    dpc_buf_put_u8(&import->names, '\n');
-}
-
-/* Where a document comes from: a line of its file, and what that holds; all 0: a whole file. */
+/* Where it comes from: a line of its file, and what that holds; all 0: a whole file. */
 struct origin {
     uint64_t line;
     const struct dpc_json *object;
 };
+
+/* Names may hold anything; the list for people holds one line a document. */
+static void
+put_name(const struct import *import, uint64_t line, struct dpc_buf *out)
+{
+    for (const char *at = import->path; *at; at++)
+        dpc_buf_put_u8(out, iscntrl((unsigned char)*at) ? '?' : (uint8_t)*at);
+    if (line)
+        dpc_buf_printf(out, ":%" PRIu64, line);
+}
+
+/* What the batch has made of it. */
+static int
+take_document(struct import *import, struct dpc_import_document *document, struct dpc_error *err)
+{
+    struct dpc_import_stats *stats = &import->stats;
+    uint32_t tokens;
+    if (document->code == DPC_EINVAL) { /* empty for the tokenizer */
+        stats->empty++;
+        return DPC_OK;
+    }
+    if (document->code != DPC_OK)
+        return dpc_error_set(err, document->code, "could not import \"%s\": %s",
+                             dpc_buf_text(&document->name), document->err.text);
+    int code =
+        dpc_builder_add_tokens(import->builder, &document->key, &document->tokens, &tokens, err);
+    if (code != DPC_OK)
+        return code;
+    dpc_buf_printf(&import->names, "%" PRIu64 "\t%" PRIu32 "\t", stats->documents, tokens);
+    dpc_buf_put(&import->names, document->name.data, document->name.len);
+    dpc_buf_put_u8(&import->names, '\n');
+    dpc_json_fields_add(&import->fields, stats->documents, &document->cells);
+    stats->documents++;
+    stats->tokens += tokens;
+    stats->bytes += document->text.len;
+    stats->invalid_utf8 += !dpc_utf8_valid(document->text.data, document->text.len);
+    ++*document->kind_count;
+    return DPC_OK;
+}
+
+static int
+take_batch(struct import *import, struct dpc_error *err)
+{
+    int code = DPC_OK;
+    dpc_import_batch_encode(import->batch);
+    for (size_t i = 0; code == DPC_OK && i < dpc_import_batch_count(import->batch); i++)
+        code = take_document(import, dpc_import_batch_at(import->batch, i), err);
+    dpc_import_batch_reset(import->batch);
+    return code;
+}
 
 static int
 add_document(struct import *import, const uint8_t *text, size_t len, struct origin origin,
              uint64_t *kind_count, struct dpc_error *err)
 {
     struct dpc_import_stats *stats = &import->stats;
-    uint32_t tokens;
+    struct dpc_hash key;
     if (len == 0 || memchr(text, 0, len)) {
         stats->empty += len == 0;
         stats->binary += len != 0;
@@ -92,24 +132,23 @@ add_document(struct import *import, const uint8_t *text, size_t len, struct orig
         stats->documents++;
         return dpc_vocabulary_sample_add(import->sample, text, len, err);
     }
-    int code = dpc_builder_add(import->builder, text, len, &tokens, err);
-    if (code == DPC_EEXIST || code == DPC_EINVAL) {
-        stats->duplicates += code == DPC_EEXIST;
-        stats->empty += code == DPC_EINVAL; /* for the tokenizer */
+    int code = dpc_builder_claim(import->builder, text, len, &key, err);
+    if (code == DPC_EEXIST) {
+        stats->duplicates++;
         return DPC_OK;
     }
-    if (code == DPC_EPARSE || code == DPC_ELIMIT)
-        return dpc_error_prefix(err, code, "could not import \"%s\"", import->path);
     if (code != DPC_OK)
         return code;
-    add_name(import, tokens, origin.line);
-    dpc_json_fields_add(&import->fields, stats->documents, origin.object);
-    stats->documents++;
-    stats->tokens += tokens;
-    stats->bytes += len;
-    stats->invalid_utf8 += !dpc_utf8_valid(text, len);
-    ++*kind_count;
-    return DPC_OK;
+    struct dpc_import_document *document = dpc_import_batch_add(import->batch);
+    document->key = key;
+    document->kind_count = kind_count;
+    dpc_buf_put(&document->text, text, len);
+    put_name(import, origin.line, &document->name);
+    dpc_json_fields_read(&import->fields, origin.object, &document->cells);
+    if (document->text.failed || document->name.failed || document->cells.failed)
+        return dpc_error_set(err, DPC_ENOMEM, "could not import \"%s\": %s", import->path,
+                             dpc_error_words(DPC_ENOMEM));
+    return dpc_import_batch_is_full(import->batch) ? take_batch(import, err) : DPC_OK;
 }
 
 /* --- One file. */
@@ -655,6 +694,10 @@ open_builder(struct import *import, struct dpc_error *err)
         return name_too_long(import, err);
     import->stats.stage = DPC_IMPORT_ENCODING;
     import->stats.vocab = import->tokenizer->vocabulary.size;
+    /* Bytes are tokens as they are: there is nothing to share. */
+    bool pieces = import->options->tokenizer.kind != DPC_IMPORT_BYTES;
+    import->batch =
+        dpc_import_batch_create(import->tokenizer, pieces ? import->options->threads : 1);
     return dpc_builder_open(&dpc_vfs_posix, path, import->tokenizer, &import->builder, err);
 }
 
@@ -676,6 +719,8 @@ import_all(struct import *import, struct dpc_scan *scan, struct dpc_error *err)
         code = open_builder(import, err);
     if (code == DPC_OK)
         code = read_files(import, scan, err);
+    if (code == DPC_OK)
+        code = take_batch(import, err);
     return code == DPC_OK ? finish(import, err) : code;
 }
 
@@ -693,6 +738,7 @@ dpc_import(const struct dpc_import_options *options, struct dpc_import_stats *re
     int code = import_all(&import, &scan, err);
     if (code == DPC_OK)
         *ret_stats = import.stats;
+    dpc_import_batch_destroy(import.batch);
     dpc_builder_close(import.builder);
     unlock_folder(&import);
     dpc_tokenizer_destroy(import.tokenizer);

@@ -88,6 +88,7 @@ struct dpc_import_options {
     const char *text_field; /* of JSON lines; NULL: "text" */
     const char *metadata;   /* fields for DPC_METADATA_FILE, as in data/json_fields.h; NULL: none */
     struct dpc_import_tokenizer tokenizer;
+    uint32_t threads; /* that cut text into pieces; 0: one */
     /* Called after each file and every few thousand lines (may be NULL); false stops the import. */
     bool (*progress)(void *context, const struct dpc_import_stats *stats);
     void *progress_context;

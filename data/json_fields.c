@@ -138,15 +138,22 @@ put_value(struct dpc_buf *out, const struct dpc_json *value)
 }
 
 void
-dpc_json_fields_add(struct dpc_json_fields *fields, uint64_t id, const struct dpc_json *object)
+dpc_json_fields_read(const struct dpc_json_fields *fields, const struct dpc_json *object,
+                     struct dpc_buf *cells)
+{
+    for (uint32_t i = 0; i < fields->count; i++) {
+        dpc_buf_put_u8(cells, '\t');
+        put_value(cells, dpc_json_field(object, fields->columns[i].field));
+    }
+}
+
+void
+dpc_json_fields_add(struct dpc_json_fields *fields, uint64_t id, const struct dpc_buf *cells)
 {
     if (fields->count == 0)
         return;
     dpc_buf_printf(&fields->rows, "%" PRIu64, id);
-    for (uint32_t i = 0; i < fields->count; i++) {
-        dpc_buf_put_u8(&fields->rows, '\t');
-        put_value(&fields->rows, dpc_json_field(object, fields->columns[i].field));
-    }
+    dpc_buf_put(&fields->rows, cells->data, cells->len);
     dpc_buf_put_u8(&fields->rows, '\n');
 }
 

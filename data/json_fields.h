@@ -41,9 +41,12 @@ int dpc_json_fields_init(struct dpc_json_fields *fields, const char *list,
                          struct dpc_error *err) DPC_MUST_CHECK;
 void dpc_json_fields_done(struct dpc_json_fields *fields);
 
-/* The row of document `id`; `object` NULL: it is no JSON line. */
-void dpc_json_fields_add(struct dpc_json_fields *fields, uint64_t id,
-                         const struct dpc_json *object);
+/* What stands behind the id in a document's row, into `cells`; `object` NULL: it is no JSON line.
+ */
+void dpc_json_fields_read(const struct dpc_json_fields *fields, const struct dpc_json *object,
+                          struct dpc_buf *cells);
+/* The row of document `id`. */
+void dpc_json_fields_add(struct dpc_json_fields *fields, uint64_t id, const struct dpc_buf *cells);
 
 /* May the rows take the place of DPC_METADATA_FILE in the corpus folder? DPC_EEXIST when the one
  * there has other columns: somebody else wrote it. */

@@ -477,8 +477,11 @@ import_pieces(struct temp *temp, const struct dpc_import_tokenizer *tokenizer,
 {
     char in[DPC_PATH_MAX], out[DPC_PATH_MAX];
     const char *const sources[] = {in};
-    struct dpc_import_options options = {
-        .sources = sources, .sources_count = 1, .out = out, .tokenizer = *tokenizer};
+    struct dpc_import_options options = {.sources = sources,
+                                         .sources_count = 1,
+                                         .out = out,
+                                         .tokenizer = *tokenizer,
+                                         .threads = tokenizer->file ? 3 : 1};
     (void)snprintf(in, sizeof in, "%s", temp_path(temp, "in"));
     (void)snprintf(out, sizeof out, "%s", temp_path(temp, "out"));
     return dpc_import(&options, ret_stats, err);
@@ -528,7 +531,7 @@ a_vocabulary_is_trained_kept_and_used_again(void)
     dpc_tokens_hash(tokens, &trained);
     dpc_tokens_close(tokens);
 
-    /* The file serves another import, which gives the same corpus. */
+    /* The file serves another import, by several threads, which gives the same corpus. */
     (void)snprintf(model, sizeof model, "%s", temp_path(&temp, "copy.model"));
     uint8_t *bytes;
     size_t len;
