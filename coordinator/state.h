@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * What the parts of the server share (server.c: loop and effects; rpc.c: messages; recover.c:
- * opening the store against the experiment file; enrol.c: who may connect; admin.c: listings).
+ * What the parts of the server share (server.c: the loop; effects.c: what the core asks for; rpc.c:
+ * messages; recover.c: opening the store against the experiment file; enrol.c: who may connect;
+ * admin.c: listings).
  */
 #ifndef DPC_COORDINATOR_STATE_H
 #define DPC_COORDINATOR_STATE_H
@@ -152,7 +153,11 @@ struct dpc_server {
     "they are given the same lease, and one of them trains it for nothing; stop one of them, and " \
     "let its machine join with an empty --dir, for a key of its own"
 
-/* --- server.c */
+/* --- effects.c: what the core asks for. */
+/* Commit, reply, effects: in this order, or nothing. `event` NULL: the core goes on from where it
+ * was. */
+void server_carry_out(struct dpc_server *server, const struct dpc_event *event,
+                      const struct dpc_peer *peer, uint64_t request);
 /* One event through the core: commit, reply to `peer` (NULL for events without one), effects. */
 void server_step(struct dpc_server *server, const struct dpc_event *event,
                  const struct dpc_peer *peer, uint64_t request);
@@ -161,6 +166,9 @@ void server_fail(struct dpc_server *server, const struct dpc_error *error);
 /* True when the executor has it. Else it is dropped, and that ends the daemon unless it was a
  * check, which is asked for again. */
 bool server_start_job(struct dpc_server *server, struct dpc_job *job);
+/* Bytes that crossed the wire and time that has passed, into the core; `last`: what it adds up is
+ * to be committed, for the process ends. */
+void server_tick(struct dpc_server *server, bool last);
 
 /* --- sweeps.c */
 /* Books of what is inside the executor: each job, when it goes in and when it has been finished. */
