@@ -340,38 +340,55 @@ no_room(const struct dpc_cache *cache, int code, uint64_t bytes, struct dpc_erro
 
 /* --- Whole blobs. */
 
-int
-dpc_cache_load(struct dpc_cache *cache, const struct dpc_blob_ref *ref, uint8_t **ret_bytes,
-               struct dpc_error *err)
+/* One that cannot be what it is called goes; `code` says what reading it came to. */
+static int
+settle(struct dpc_cache *cache, const struct dpc_blob_ref *ref, int code, uint64_t len,
+       struct dpc_error *err)
 {
-    uint8_t *bytes;
-    size_t len;
-    int code = dpc_blobs_load(cache->blobs, &ref->hash, &bytes, &len, err);
     if (code == DPC_ECORRUPT || code == DPC_EHASH) {
         drop(cache, &ref->hash);
         return DPC_ECORRUPT;
     }
-    if (code != DPC_OK)
-        return code;
-    if (len != ref->bytes) {
+    if (code == DPC_OK && len != ref->bytes)
+        return dpc_error_set(err, DPC_EPROTO,
+                             "a blob has %llu bytes and not %llu as the lease says",
+                             (unsigned long long)len, (unsigned long long)ref->bytes);
+    if (code == DPC_OK)
+        touch(cache, ref);
+    return code;
+}
+
+/* Piece by piece: the documents of the dense path are as many bytes as the corpus. */
+static int
+check_whole(struct dpc_cache *cache, const struct dpc_blob_ref *ref, struct dpc_error *err)
+{
+    uint64_t len = 0;
+    int code = dpc_blobs_verify(cache->blobs, &ref->hash, &len, err);
+    return settle(cache, ref, code, len, err);
+}
+
+int
+dpc_cache_load(struct dpc_cache *cache, const struct dpc_blob_ref *ref, uint8_t **ret_bytes,
+               struct dpc_error *err)
+{
+    uint8_t *bytes = NULL;
+    size_t len = 0;
+    int code = dpc_blobs_load(cache->blobs, &ref->hash, &bytes, &len, err);
+    code = settle(cache, ref, code, len, err);
+    if (code == DPC_OK)
+        *ret_bytes = bytes;
+    else
         dpc_free(bytes);
-        return dpc_error_set(err, DPC_EPROTO, "a blob has %zu bytes and not %llu as the lease says",
-                             len, (unsigned long long)ref->bytes);
-    }
-    touch(cache, ref);
-    *ret_bytes = bytes;
-    return DPC_OK;
+    return code;
 }
 
 int
 dpc_cache_path(struct dpc_cache *cache, const struct dpc_blob_ref *ref, char *ret_path, size_t size,
                struct dpc_error *err)
 {
-    uint8_t *bytes;
-    int code = dpc_cache_load(cache, ref, &bytes, err);
+    int code = check_whole(cache, ref, err);
     if (code != DPC_OK)
         return code;
-    dpc_free(bytes);
     code = dpc_blobs_path(cache->blobs, &ref->hash, ret_path, size);
     if (code != DPC_OK)
         return dpc_error_set(err, code, "could not name a blob of the cache: %s",

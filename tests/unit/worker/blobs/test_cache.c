@@ -254,6 +254,46 @@ blobs_that_come_beside_each_other_keep_to_the_budget(void)
     end(&rig);
 }
 
+static size_t read_at_once;
+static const struct dpc_vfs *watched;
+
+static int
+watch_read(struct dpc_vfs_file *file, void *ret_bytes, size_t len, uint64_t offset)
+{
+    read_at_once = len > read_at_once ? len : read_at_once;
+    return watched->ops->read(file, ret_bytes, len, offset);
+}
+
+/* A dense path's documents are as large as the corpus, and a worker need not have that memory. */
+static void
+a_file_to_be_mapped_is_not_read_into_memory(void)
+{
+    enum { LARGE = 5 << 20 };
+    struct fault_disk *disk = fault_disk_create();
+    watched = fault_disk_vfs(disk);
+    struct dpc_vfs_ops ops = *watched->ops;
+    const struct dpc_vfs vfs = {&ops, watched->context};
+    struct rig rig = {.disk = disk};
+    struct dpc_blob_ref ref;
+    char path[DPC_PATH_MAX];
+    uint8_t *bytes = dpc_alloc(LARGE, 1);
+    ops.read = watch_read;
+    CU_ASSERT_EQUAL_FATAL(dpc_cache_open(&vfs, folder, 2 * LARGE, &rig.cache, &rig.err), DPC_OK);
+    CU_ASSERT_EQUAL_FATAL(dpc_cache_put(rig.cache, bytes, LARGE, &ref, &rig.err), DPC_OK);
+    read_at_once = 0;
+    CU_ASSERT_EQUAL(dpc_cache_path(rig.cache, &ref, path, sizeof path, &rig.err), DPC_OK);
+    CU_ASSERT(read_at_once > 0);
+    CU_ASSERT(read_at_once < LARGE);
+    ref.bytes++;
+    CU_ASSERT_EQUAL(dpc_cache_path(rig.cache, &ref, path, sizeof path, &rig.err), DPC_EPROTO);
+    ref.bytes--;
+    CU_ASSERT(fault_disk_flip(disk, path, LARGE / 2));
+    CU_ASSERT_EQUAL(dpc_cache_path(rig.cache, &ref, path, sizeof path, &rig.err), DPC_ECORRUPT);
+    CU_ASSERT_EQUAL(dpc_cache_bytes(rig.cache), 0);
+    dpc_free(bytes);
+    end(&rig);
+}
+
 /* Computing it again gives the same name. */
 static void
 a_damaged_result_is_mended_by_the_next_one(void)
@@ -546,6 +586,7 @@ static const struct dpc_test tests[] = {
     {"a damaged blob is dropped and fetched again", a_damaged_blob_is_dropped_and_fetched_again},
     {"blobs that come beside each other keep to the budget",
      blobs_that_come_beside_each_other_keep_to_the_budget},
+    {"a file to be mapped is not read into memory", a_file_to_be_mapped_is_not_read_into_memory},
     {"a damaged result is mended by the next one", a_damaged_result_is_mended_by_the_next_one},
     {"a result that is cut short is no result", a_result_that_is_cut_short_is_no_result},
     {"a result on a bad sector is no result", a_result_on_a_bad_sector_is_no_result},
