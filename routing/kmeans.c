@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Distances and sums are kept in double: some thousands of documents in some hundred dimensions
- * take a blink, and the bits do not depend on the order of vector instructions. */
+ * Distances and sums are kept in double, and each is added up in the order of its dimensions, so
+ * that the bits do not depend on vector instructions: those to several centroids are added up side
+ * by side, and no further than tells that a point is nearer to another one. */
 #include "routing/kmeans.h"
 
 #include <math.h>
@@ -10,7 +11,14 @@
 #include "base/alloc.h"
 #include "base/rng.h"
 
-enum { ROUNDS_MAX = 200 };
+enum {
+    ROUNDS_MAX = 200,
+    LANES = 8,    /* centroids side by side: a sum alone waits for each of its additions */
+    STRETCH = 32, /* dimensions between two looks at whether any of these can still be nearest */
+};
+
+typedef float floats __attribute__((vector_size(LANES * sizeof(float))));
+typedef double doubles __attribute__((vector_size(LANES * sizeof(double))));
 
 /* One run over the points. */
 struct run {
@@ -22,6 +30,7 @@ struct run {
     double *sums;      /* [clusters, dim] */
     uint32_t *sizes;   /* [clusters] */
     float *centroids;  /* [clusters, dim] */
+    float *blocks;     /* [clusters / LANES, dim, LANES], the same while points are assigned */
     double inertia;
 };
 
@@ -100,15 +109,101 @@ seed_centroids(struct run *run, struct dpc_rng *rng)
     }
 }
 
+/* --- The nearest centroid of each point. */
+
+static uint32_t
+blocks_of(uint32_t clusters)
+{
+    return (clusters + LANES - 1) / LANES;
+}
+
+/* Lanes behind the last cluster are the last one's again, which is nearer than itself to nothing.
+ */
+static void
+lay_side_by_side(struct run *run)
+{
+    float *at = run->blocks;
+    for (uint32_t block = 0; block < blocks_of(run->clusters); block++) {
+        for (uint32_t k = 0; k < run->dim; k++) {
+            for (uint32_t lane = 0; lane < LANES; lane++) {
+                uint32_t cluster = block * LANES + lane, last = run->clusters - 1;
+                *at++ = run->centroids[(size_t)(cluster < last ? cluster : last) * run->dim + k];
+            }
+        }
+    }
+}
+
+/* Of some dimensions, in each lane as dpc_kmeans_squared_distance adds them. */
+static void
+add_stretch(const float *block, const float *feature, uint32_t dim, doubles *sums)
+{
+    doubles added = *sums;
+    floats centroids;
+    for (uint32_t k = 0; k < dim; k++) {
+        memcpy(&centroids, block + (size_t)k * LANES, sizeof centroids);
+        doubles difference = __builtin_convertvector(centroids, doubles) - (double)feature[k];
+        added += difference * difference;
+    }
+    *sums = added;
+}
+
+/* Squared distances to the centroids of a block; false when all are above `least`, which they are
+ * once the sums are. */
+static bool
+measure_block(const float *block, const float *feature, uint32_t dim, double least,
+              double ret_distances[LANES])
+{
+    doubles sums = {0};
+    for (uint32_t from = 0; from < dim; from += STRETCH) {
+        bool any = false;
+        add_stretch(block + (size_t)from * LANES, feature + from,
+                    dim - from < STRETCH ? dim - from : STRETCH, &sums);
+        for (uint32_t lane = 0; lane < LANES; lane++)
+            any |= sums[lane] <= least;
+        if (!any)
+            return false;
+    }
+    memcpy(ret_distances, &sums, sizeof sums);
+    return true;
+}
+
+/* What dpc_kmeans_nearest finds. A point's centroid is mostly the one that it had, so that is the
+ * one which others have to be nearer than; of equals it is the first. */
+static uint32_t
+nearest_of(const struct run *run, uint32_t index, double *ret_distance)
+{
+    const float *feature = point(run, index);
+    if (run->clusters < LANES) /* most lanes would idle */
+        return dpc_kmeans_nearest(run->centroids, run->clusters, run->dim, feature, ret_distance);
+    uint32_t best = run->nearest[index] < run->clusters ? run->nearest[index] : 0;
+    double least =
+        dpc_kmeans_squared_distance(run->centroids + (size_t)best * run->dim, feature, run->dim);
+    for (uint32_t block = 0; block < blocks_of(run->clusters); block++) {
+        double distances[LANES];
+        if (!measure_block(run->blocks + (size_t)block * LANES * run->dim, feature, run->dim, least,
+                           distances))
+            continue;
+        for (uint32_t lane = 0; lane < LANES; lane++) {
+            uint32_t cluster = block * LANES + lane;
+            if (distances[lane] < least || (distances[lane] == least && cluster < best)) {
+                least = distances[lane];
+                best = cluster;
+            }
+        }
+    }
+    *ret_distance = least;
+    return best;
+}
+
 /* True when a point changed its cluster. */
 static bool
 assign_points(struct run *run)
 {
     bool changed = false;
     run->inertia = 0;
+    lay_side_by_side(run);
     for (uint32_t i = 0; i < run->count; i++) {
-        uint32_t nearest = dpc_kmeans_nearest(run->centroids, run->clusters, run->dim,
-                                              point(run, i), &run->distances[i]);
+        uint32_t nearest = nearest_of(run, i, &run->distances[i]);
         changed |= nearest != run->nearest[i];
         run->nearest[i] = nearest;
         run->inertia += run->distances[i];
@@ -211,6 +306,7 @@ dpc_kmeans_fit(const float *features, uint32_t count, uint32_t dim, uint32_t clu
         .sums = dpc_alloc(values, sizeof *run.sums),
         .sizes = dpc_alloc(clusters, sizeof *run.sizes),
         .centroids = dpc_alloc(values, sizeof *run.centroids),
+        .blocks = dpc_alloc((size_t)blocks_of(clusters) * LANES * dim, sizeof *run.blocks),
     };
     *ret_inertia = INFINITY;
     for (uint32_t restart = 0; restart < options->restarts; restart++) {
@@ -227,5 +323,6 @@ dpc_kmeans_fit(const float *features, uint32_t count, uint32_t dim, uint32_t clu
     dpc_free(run.sums);
     dpc_free(run.sizes);
     dpc_free(run.centroids);
+    dpc_free(run.blocks);
     return DPC_OK;
 }

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/hash.h"
 #include "base/rng.h"
 #include "routing/kmeans.h"
 #include "tests/unit/harness.h"
@@ -169,6 +170,42 @@ more_restarts_are_never_worse(void)
                                        centroids, &ten, &err),
                         DPC_OK);
         CU_ASSERT(ten <= one);
+    }
+}
+
+/* Whole numbers, so that many distances are equal. */
+static void
+hash_of_clusters(uint32_t values, uint32_t dim, uint32_t clusters, char ret_hex[DPC_HASH_HEX_MAX])
+{
+    static float points[POINTS * 45], centroids[45 * 45];
+    struct dpc_rng rng;
+    struct dpc_hash hash;
+    double inertia;
+    dpc_rng_init(&rng, 12, DPC_RNG_TEST, 0, 0, 0);
+    for (size_t i = 0; i < (size_t)POINTS * dim; i++)
+        points[i] = (float)dpc_rng_below(&rng, values);
+    CU_ASSERT_EQUAL(
+        dpc_kmeans_fit(points, POINTS, dim, clusters, &three, centroids, &inertia, NULL), DPC_OK);
+    dpc_hash_of(centroids, (size_t)clusters * dim * sizeof *centroids, &hash);
+    dpc_hash_hex(&hash, ret_hex, 17);
+}
+
+/* A run's shards follow from its file: these are what came of measuring one centroid after the
+ * other, to the end. */
+static void
+clusters_have_the_bits_of_plain_distances(void)
+{
+    static const struct {
+        uint32_t values, dim, clusters;
+        const char *hash;
+    } rows[] = {{4, 2, 5, "b7ae870128c490c2"},
+                {3, 45, 13, "2c36f8dbe4f786a1"},
+                {100, 33, 8, "f58117b95435a035"},
+                {2, 7, 45, "b74484969629d6fe"}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        char hash[DPC_HASH_HEX_MAX];
+        hash_of_clusters(rows[i].values, rows[i].dim, rows[i].clusters, hash);
+        CU_ASSERT_STRING_EQUAL(hash, rows[i].hash);
     }
 }
 
@@ -569,6 +606,7 @@ static const struct dpc_test tests[] = {
     {"a wide dimension does not drown the others", a_wide_dimension_does_not_drown_the_others},
     {"the same seed gives the same bytes", the_same_seed_gives_the_same_bytes},
     {"more restarts are never worse", more_restarts_are_never_worse},
+    {"clusters have the bits of plain distances", clusters_have_the_bits_of_plain_distances},
     {"copies leave no cluster empty", copies_leave_no_cluster_empty},
     {"what cannot be clustered is refused", what_cannot_be_clustered_is_refused},
     {"bytes come back as the same router", bytes_come_back_as_the_same_router},
