@@ -135,6 +135,7 @@ dpc_engine_destroy(struct dpc_engine *engine)
 {
     if (!engine)
         return NULL;
+    dpc_tokens_close(engine->documents);
     dpc_buf_done(&engine->blob);
     dpc_free(engine->targets);
     dpc_free(engine->tokens);
@@ -329,27 +330,35 @@ check_tokens(const struct dpc_engine *engine, const struct dpc_msg_lease *lease,
     return DPC_OK;
 }
 
-int
-dpc_engine_open_tokens(const struct dpc_engine *engine, const struct dpc_task *task,
-                       struct dpc_tokens **ret_tokens, struct dpc_error *err)
+/* Checked whole, unless they are the last lease's. */
+static int
+open_documents(struct dpc_engine *engine, const struct dpc_task *task, struct dpc_error *err)
 {
+    const struct dpc_blob_ref *data = &task->lease->data;
     char path[DPC_PATH_MAX];
-    struct dpc_tokens *tokens;
-    int code = dpc_cache_path(task->cache, &task->lease->data, path, sizeof path, err);
+    if (engine->documents && dpc_hash_equal(&engine->documents_hash, &data->hash) &&
+        dpc_cache_has(task->cache, data))
+        return DPC_OK;
+    engine->documents = dpc_tokens_close(engine->documents);
+    int code = dpc_cache_path(task->cache, data, path, sizeof path, err);
     if (code != DPC_OK)
         return code;
-    code = dpc_tokens_open(path, &tokens, err);
-    if (code == DPC_ECORRUPT)
-        code = DPC_EPROTO; /* as its hash says, and yet no token file */
-    if (code != DPC_OK)
-        return code;
-    code = check_tokens(engine, task->lease, tokens, err);
-    if (code != DPC_OK) {
-        dpc_tokens_close(tokens);
-        return code;
-    }
-    *ret_tokens = tokens;
-    return DPC_OK;
+    code = dpc_tokens_open(path, &engine->documents, err);
+    if (code == DPC_OK)
+        engine->documents_hash = data->hash;
+    return code == DPC_ECORRUPT ? DPC_EPROTO : code; /* as its hash says, and yet no token file */
+}
+
+int
+dpc_engine_open_tokens(struct dpc_engine *engine, const struct dpc_task *task,
+                       const struct dpc_tokens **ret_tokens, struct dpc_error *err)
+{
+    int code = open_documents(engine, task, err);
+    if (code == DPC_OK)
+        code = check_tokens(engine, task->lease, engine->documents, err);
+    if (code == DPC_OK)
+        *ret_tokens = engine->documents;
+    return code;
 }
 
 int

@@ -39,9 +39,11 @@ struct dpc_engine {
     struct dpc_adamw *adamw;
     float *received; /* the path's parameters as they came; deltas are taken against them */
     uint32_t batch_max;
-    int32_t *tokens, *targets; /* [batch_max, context] */
-    struct dpc_buf blob;       /* where results are put together */
-    bool keep_failed;          /* the last write of a spill did, and the log knows */
+    int32_t *tokens, *targets;    /* [batch_max, context] */
+    struct dpc_tokens *documents; /* of the last lease, open for the next one; NULL: none */
+    struct dpc_hash documents_hash;
+    struct dpc_buf blob; /* where results are put together */
+    bool keep_failed;    /* the last write of a spill did, and the log knows */
 };
 
 /* What the loop may know of a running task, and how it ends one: between two steps. */
@@ -91,9 +93,11 @@ int dpc_engine_become_router(struct dpc_engine *engine, const struct dpc_experim
                              struct dpc_error *err) DPC_MUST_CHECK;
 
 /* Opens the lease's token file, and checks its vocabulary and that documents [from, to) are in it.
- */
-int dpc_engine_open_tokens(const struct dpc_engine *engine, const struct dpc_task *task,
-                           struct dpc_tokens **ret_tokens, struct dpc_error *err) DPC_MUST_CHECK;
+ * They stay the engine's, until the next call: a lease of the file that the one before had does not
+ * look through it again. It may hold all of the corpus, of which a lease reads 512 documents. */
+int dpc_engine_open_tokens(struct dpc_engine *engine, const struct dpc_task *task,
+                           const struct dpc_tokens **ret_tokens,
+                           struct dpc_error *err) DPC_MUST_CHECK;
 
 /* Takes the optimizer's state from a path state blob: the path's own, in whatever form it
  * travelled, or that of the dense path, with which paths begin, and of which a path that skips

@@ -181,7 +181,7 @@ dpc_evaluate_run(struct dpc_engine *engine, const struct dpc_task *task,
                  struct dpc_msg_submit *ret_submit, struct dpc_error *err)
 {
     struct dpc_msg_submit submit = {0};
-    struct dpc_tokens *tokens = NULL;
+    const struct dpc_tokens *tokens = NULL;
     int64_t start_ns = dpc_clock_ns();
     int code = check_kind(engine, task->lease, err);
     if (code == DPC_OK)
@@ -193,7 +193,6 @@ dpc_evaluate_run(struct dpc_engine *engine, const struct dpc_task *task,
         choose_rows(&evaluation);
         code = evaluate(&evaluation, &submit, err);
     }
-    dpc_tokens_close(tokens);
     if (code != DPC_OK)
         return code;
     submit.seconds = dpc_progress_seconds(task->progress, start_ns);

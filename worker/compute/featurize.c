@@ -88,14 +88,13 @@ dpc_featurize_run(struct dpc_engine *engine, const struct dpc_task *task,
                   struct dpc_msg_submit *ret_submit, struct dpc_error *err)
 {
     struct dpc_msg_submit submit = {0};
-    struct dpc_tokens *tokens = NULL;
+    const struct dpc_tokens *tokens = NULL;
     int64_t start_ns = dpc_clock_ns();
     int code = dpc_engine_load(engine, task, err);
     if (code == DPC_OK)
         code = dpc_engine_open_tokens(engine, task, &tokens, err);
     if (code == DPC_OK)
         code = featurize(engine, task, tokens, &submit, err);
-    dpc_tokens_close(tokens);
     if (code != DPC_OK)
         return code;
     submit.seconds = dpc_progress_seconds(task->progress, start_ns);

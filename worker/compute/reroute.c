@@ -22,7 +22,7 @@ struct rerouting {
     struct dpc_engine *engine;
     const struct dpc_task *task;
     struct dpc_experiment *network;
-    struct dpc_tokens *tokens;
+    const struct dpc_tokens *tokens;
     uint32_t paths;
     size_t pieces, window_pieces; /* of a document, of a window */
     struct dpc_route *given;      /* [to, pieces]: to learn, and behind `from` documents' own */
@@ -352,7 +352,6 @@ dpc_reroute_run(struct dpc_engine *engine, const struct dpc_task *task,
     rerouting.network = dpc_alloc(1, sizeof *rerouting.network);
     describe_network(&rerouting);
     int code = run(&rerouting, &submit, err);
-    dpc_tokens_close(rerouting.tokens);
     dpc_free(rerouting.places);
     dpc_free(rerouting.routes);
     dpc_free(rerouting.given);

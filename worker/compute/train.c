@@ -150,7 +150,7 @@ open_and_train(struct training *training, struct dpc_error *err)
     const struct dpc_experiment *experiment = &training->engine->experiment;
     struct dpc_progress *progress = training->task->progress;
     struct dpc_batch_sampler *sampler = NULL;
-    struct dpc_tokens *tokens;
+    const struct dpc_tokens *tokens;
     int code = dpc_engine_open_tokens(training->engine, training->task, &tokens, err);
     if (code != DPC_OK)
         return code;
@@ -162,7 +162,6 @@ open_and_train(struct training *training, struct dpc_error *err)
         code = train_steps(training, sampler, err);
     progress->before_waiting = NULL;
     dpc_batch_sampler_destroy(sampler);
-    dpc_tokens_close(tokens);
     return code;
 }
 

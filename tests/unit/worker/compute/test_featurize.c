@@ -55,8 +55,55 @@ bad_ranges_are_refused(void)
     rig_end(&rig);
 }
 
+static uint64_t bytes_read;
+
+static int
+count_read(struct dpc_vfs_file *file, void *ret_bytes, size_t len, uint64_t offset)
+{
+    bytes_read += len;
+    return dpc_vfs_posix.ops->read(file, ret_bytes, len, offset);
+}
+
+static uint64_t
+bytes_of_a_lease(struct task_rig *rig)
+{
+    struct dpc_msg_submit submit;
+    bytes_read = 0;
+    CU_ASSERT_EQUAL(dpc_featurize_run(rig->engine, &rig->task, &submit, &rig->err), DPC_OK);
+    return bytes_read;
+}
+
+/* There is a lease for each 512 documents of the corpus: all of them would look at all documents.
+ */
+static void
+the_next_lease_does_not_look_through_all_documents_again(void)
+{
+    struct task_rig rig;
+    struct dpc_vfs_ops ops = *dpc_vfs_posix.ops;
+    const struct dpc_vfs vfs = {&ops, dpc_vfs_posix.context};
+    char folder[SCRATCH_PATH_MAX + 8];
+    ops.read = count_read;
+    rig_begin(&rig, DPC_TASK_FEATURIZE);
+    (void)snprintf(folder, sizeof folder, "%s/cache", rig.folder);
+    dpc_cache_close(rig.cache);
+    CU_ASSERT_EQUAL_FATAL(dpc_cache_open(&vfs, folder, RIG_CACHE_BYTES, &rig.cache, &rig.err),
+                          DPC_OK);
+    rig.task.cache = rig.cache;
+    rig.lease.to = 3;
+    uint64_t first = bytes_of_a_lease(&rig);
+    rig.lease.from = 3;
+    rig.lease.to = 6;
+    CU_ASSERT_EQUAL(first - bytes_of_a_lease(&rig), rig.lease.data.bytes);
+    struct dpc_msg_submit submit;
+    rig.lease.data = rig.lease.versions[0]; /* which are no documents */
+    CU_ASSERT_EQUAL(dpc_featurize_run(rig.engine, &rig.task, &submit, &rig.err), DPC_EPROTO);
+    rig_end(&rig);
+}
+
 static const struct dpc_test tests[] = {
     {"every document as if alone", every_document_as_if_alone},
     {"bad ranges are refused", bad_ranges_are_refused},
+    {"the next lease does not look through all documents again",
+     the_next_lease_does_not_look_through_all_documents_again},
 };
 DPC_TEST_MAIN("worker/featurize", tests)
