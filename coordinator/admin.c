@@ -28,7 +28,8 @@ struct listing {
     uint64_t after;      /* first row (ledger: sequence) of this page */
     uint64_t rows;       /* of workers, paths and modules */
     uint64_t next;       /* of the following one; 0: no more */
-    uint32_t part, rest; /* where in the ledger's entry this page begins, and the following one */
+    uint32_t part, rest; /* where in the ledger's entry, or at which version of module `after`, this
+                            page begins, and the following one */
     int64_t now_ms;
     struct dpc_json *root;
     struct dpc_error *err;
@@ -457,20 +458,17 @@ server_cause_name(enum dpc_version_cause cause)
 struct version_rows {
     struct listing *listing;
     struct dpc_json *rows;
-    uint32_t module; /* UINT32_MAX: all */
-    uint64_t seen;
+    bool full;
 };
 
 static bool
 add_version(void *context, const struct dpc_version_record *record)
 {
     struct version_rows *rows = context;
-    if (rows->module != UINT32_MAX && record->module != rows->module)
-        return true;
-    if (rows->seen++ < rows->listing->after)
-        return true;
     if (dpc_json_count(rows->rows) == PAGE_ROWS) {
-        rows->listing->next = rows->listing->after + PAGE_ROWS;
+        rows->full = true;
+        rows->listing->next = record->module;
+        rows->listing->rest = record->version;
         return false;
     }
     struct dpc_json *row = dpc_json_object();
@@ -486,19 +484,28 @@ add_version(void *context, const struct dpc_version_record *record)
     return true;
 }
 
+/* A page reads its own rows alone: there is a version a module and round, and the loop waits. */
 static int
 list_versions(struct listing *listing)
 {
-    struct version_rows rows = {.listing = listing, .module = UINT32_MAX};
+    struct version_rows rows = {.listing = listing};
+    uint32_t module, end = listing->topology->modules_count, first = listing->part;
+    int code = DPC_OK;
     if (listing->argument[0] &&
-        !dpc_topology_module_find(listing->topology, listing->argument, &rows.module))
+        !dpc_topology_module_find(listing->topology, listing->argument, &module))
         return dpc_error_set(listing->err, DPC_ENOTFOUND,
                              "there is no module \"%s\"; dipacoctl modules lists them",
                              listing->argument);
     rows.rows = dpc_json_array();
     dpc_json_set(listing->root, "versions", rows.rows);
-    return dpc_scan_versions(dpc_store_kv(listing->server->store), add_version, &rows,
-                             listing->err);
+    if (listing->argument[0])
+        end = module + 1;
+    else
+        module = listing->after < end ? (uint32_t)listing->after : end;
+    for (; module < end && !rows.full && code == DPC_OK; module++, first = 0)
+        code = dpc_scan_versions_of(dpc_store_kv(listing->server->store), module, first,
+                                    add_version, &rows, listing->err);
+    return code;
 }
 
 /* --- ledger */

@@ -138,6 +138,99 @@ a_ledger_comes_in_pages(void)
     scratch_remove(folder);
 }
 
+enum { VERSIONS = 700 };
+
+static void
+put_versions(struct driver *driver, uint32_t module)
+{
+    struct dpc_kv_batch batch;
+    dpc_kv_batch_init(&batch);
+    for (uint32_t version = 0; version < VERSIONS; version++) {
+        struct dpc_version_record record = {
+            .module = module, .version = version, .cause = DPC_CAUSE_OUTER_STEP};
+        dpc_put_version(&batch, &record);
+    }
+    CU_ASSERT_EQUAL_FATAL(driver->kv->ops->write(driver->kv, &batch, &err), DPC_OK);
+    dpc_kv_batch_done(&batch);
+}
+
+struct counted {
+    bool (*visit)(void *context, const uint8_t *key, size_t key_len, const uint8_t *value,
+                  size_t value_len);
+    void *context;
+};
+static const struct dpc_kv_ops *counted_ops;
+static uint32_t records_read;
+
+static bool
+count_record(void *context, const uint8_t *key, size_t key_len, const uint8_t *value,
+             size_t value_len)
+{
+    const struct counted *counted = context;
+    records_read++;
+    return counted->visit(counted->context, key, key_len, value, value_len);
+}
+
+static int
+count_scan(struct dpc_kv *kv, enum dpc_kv_family family, const void *prefix, size_t prefix_len,
+           const void *after, size_t after_len,
+           bool (*visit)(void *context, const uint8_t *key, size_t key_len, const uint8_t *value,
+                         size_t value_len),
+           void *context, struct dpc_error *fault)
+{
+    struct counted counted = {visit, context};
+    return counted_ops->scan(kv, family, prefix, prefix_len, after, after_len, count_record,
+                             &counted, fault);
+}
+
+/* All versions of a module, or of all; no page reads much more than it tells. */
+static uint32_t
+list_all_versions(struct dpc_server *server, const char *module)
+{
+    struct server_place next = {0};
+    uint32_t count = 0;
+    int64_t last = -1;
+    do {
+        struct server_question question = {.verb = "versions", .argument = module, .after = next};
+        struct dpc_json *root;
+        records_read = 0;
+        CU_ASSERT_EQUAL_FATAL(server_tell(server, &question, &root, &next, &err), DPC_OK);
+        const struct dpc_json *rows = dpc_json_get(root, "versions");
+        CU_ASSERT(records_read <= dpc_json_count(rows) + 1);
+        for (size_t i = 0; i < dpc_json_count(rows); i++, count++) {
+            const struct dpc_json *row = dpc_json_at(rows, i);
+            int64_t version = dpc_json_integer(dpc_json_get(row, "version"), -1);
+            CU_ASSERT(version == last + 1 || (version == 0 && last + 1 == VERSIONS) ||
+                      count > 4 * VERSIONS);
+            last = version;
+        }
+        dpc_json_destroy(root);
+    } while (next.row || next.entry);
+    return count;
+}
+
+/* Each page once read all versions of all modules before its own. */
+static void
+versions_come_in_pages_that_read_their_rows_alone(void)
+{
+    struct driver driver = {0};
+    char folder[SCRATCH_PATH_MAX];
+    driver_start_with_store(&driver, small, scratch_make(folder));
+    struct dpc_server *server = make_server(&driver);
+    for (uint32_t module = 0; module < 4; module++)
+        put_versions(&driver, module);
+    struct dpc_kv_ops ops = *driver.kv->ops;
+    counted_ops = driver.kv->ops;
+    ops.scan = count_scan;
+    driver.kv->ops = &ops;
+    CU_ASSERT_EQUAL(list_all_versions(server, ""), 4 * VERSIONS + 2); /* dense */
+    CU_ASSERT_EQUAL(list_all_versions(server, "upper.1"), VERSIONS);
+    driver.kv->ops = counted_ops;
+    dpc_free(server);
+    driver_stop(&driver);
+    scratch_remove(folder);
+}
+
 static void
 modules_that_wait_for_many_come_in_pages(void)
 {
@@ -214,6 +307,8 @@ what_a_later_release_asks_is_told_so(void)
 static const struct dpc_test tests[] = {
     {"what a later release asks is told so", what_a_later_release_asks_is_told_so},
     {"a ledger comes in pages", a_ledger_comes_in_pages},
+    {"versions come in pages that read their rows alone",
+     versions_come_in_pages_that_read_their_rows_alone},
     {"modules that wait for many come in pages", modules_that_wait_for_many_come_in_pages},
     {"a restart knows of no silence", a_restart_knows_of_no_silence},
 };
