@@ -377,12 +377,12 @@ set_pending(const struct listing *listing, struct dpc_json *row,
             const struct dpc_module_record *record)
 {
     struct dpc_json *pending = dpc_json_array();
-    uint32_t count = 0;
-    for (uint32_t path = 0; path < listing->topology->paths_count; path++) {
+    uint32_t count = 0, through = dpc_topology_paths_through(listing->topology, record->module);
+    for (uint32_t i = 0; i < through; i++) {
         char name[2 * DPC_NAME_MAX];
+        uint32_t path = dpc_topology_path_through(listing->topology, record->module, i);
         uint32_t done = dpc_core_path(listing->core, path)->rounds_done;
-        if (!dpc_topology_uses(listing->topology, path, record->module) ||
-            done > dpc_module_round(record) || done >= dpc_core_path_rounds(listing->core, path))
+        if (done > dpc_module_round(record) || done >= dpc_core_path_rounds(listing->core, path))
             continue;
         dpc_topology_path_name(listing->topology, path, name, sizeof name);
         if (count++ < ROW_PENDING)
