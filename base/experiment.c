@@ -11,6 +11,9 @@
 #include "base/experiment_keys.h"
 #include "base/experiment_paths.h"
 #include "base/experiment_reroute.h"
+#include "base/layout.h"
+#include "base/path_state.h"
+#include "base/tensor_blob.h"
 #include "base/topology.h"
 #include "base/vfs.h"
 
@@ -212,6 +215,31 @@ check_topology(const struct dpc_experiment *experiment, const struct dpc_yaml *y
     return DPC_OK;
 }
 
+/* What a path trains for a whole lease would else be too large to be handed in. A state is put
+ * together as it is, whatever form it travels in. */
+static int
+check_blobs(const struct dpc_experiment *experiment, const struct dpc_yaml *yaml,
+            struct dpc_error *err)
+{
+    bool keeps = experiment->transfer.path_state != DPC_STATE_RESET;
+    size_t floats = keeps ? dpc_layout_path_floats(experiment) : 0;
+    uint64_t bytes = keeps ? dpc_path_state_bytes(floats) : 0;
+    for (uint32_t level = 0; !keeps && level < experiment->levels_count; level++) {
+        size_t its = dpc_layout_module_floats(experiment, level);
+        floats = its > floats ? its : floats;
+        bytes = dpc_tensor_blob_bytes(floats);
+    }
+    if (bytes <= DPC_BLOB_BYTES_MAX)
+        return DPC_OK;
+    return dpc_keys_error(yaml, "levels", err, DPC_ELIMIT,
+                          "make %s of %zu parameters, %s: at most %zu bytes are one blob; make the "
+                          "model smaller%s",
+                          keeps ? "paths" : "a module", floats,
+                          keeps ? "whose optimizer states take 8 bytes for each"
+                                : "which takes 4 bytes for each",
+                          DPC_BLOB_BYTES_MAX, keeps ? ", or write transfer.path_state: reset" : "");
+}
+
 /* Metadata and hashes give each document one path and do not rank the others. */
 static int
 check_ranking(const struct dpc_experiment *experiment, const struct dpc_yaml *yaml,
@@ -376,11 +404,14 @@ check(const struct dpc_experiment *experiment, const struct dpc_yaml *yaml, stru
 {
     static int (*const rules[])(const struct dpc_experiment *, const struct dpc_yaml *,
                                 struct dpc_error *) = {
-        check_tokenizer,   check_model,          check_shares,
-        check_steps,       check_warm_start,     check_mode,
-        check_levels,      check_topology,       check_routing,
-        check_replicas,    check_phases,         check_without_phases,
-        check_score_paths, check_early_stopping, dpc_experiment_check_reroute};
+        check_tokenizer,      check_model,
+        check_shares,         check_steps,
+        check_warm_start,     check_mode,
+        check_levels,         check_topology,
+        check_blobs,          check_routing,
+        check_replicas,       check_phases,
+        check_without_phases, check_score_paths,
+        check_early_stopping, dpc_experiment_check_reroute};
     for (size_t i = 0; i < sizeof rules / sizeof *rules; i++) {
         int code = rules[i](experiment, yaml, err);
         if (code != DPC_OK)

@@ -45,7 +45,7 @@ make_experiment bad.yaml 's/mode: strict/compute: auto/'
 run_to_end run env DNNL_MAX_CPU_ISA=AVX2 dipaco run bad.yaml --dir slow
 check 'with its advice it runs' [ "$status" = 0 ]
 
-make_experiment bad.yaml 's/dim: 16,/dim: 16384,/; s/ffn: 32,/ffn: 65536,/'
+make_experiment bad.yaml 's/dim: 16,/dim: 16384,/; s/ffn: 32,/ffn: 32768,/'
 run_to_end run timeout 60 dipaco run bad.yaml --dir large --workers 64
 expect 'a model that no worker has memory for' 1 \
     'a worker .* needs [0-9]* MiB of memory, and each of 64 may have [0-9]*'

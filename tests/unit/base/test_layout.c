@@ -2,6 +2,7 @@
 #include "base/layout.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/alloc.h"
@@ -141,6 +142,40 @@ initial_weights_are_a_function_of_seed_and_level(void)
     dpc_free(b);
 }
 
+static int
+parse(uint32_t blocks, const char *more, struct dpc_error *err)
+{
+    struct dpc_experiment experiment;
+    char yaml[512];
+    (void)snprintf(yaml, sizeof yaml,
+                   "experiment: test\n"
+                   "data: {corpus: corpus}\n"
+                   "model: {dim: 16384, heads: 128, ffn: 32768}\n"
+                   "levels:\n"
+                   "  - {name: lower, parts: [embedding, {blocks: %u}], modules: 2}\n"
+                   "  - {name: upper, parts: [{blocks: 1}, head], modules: 2}\n"
+                   "%s",
+                   blocks, more);
+    return dpc_experiment_parse("test", yaml, strlen(yaml), &experiment, err);
+}
+
+/* Blocks of 2.7 billion parameters. Such paths were trained for a whole lease, and then what they
+ * came to was refused for want of memory. */
+static void
+what_is_too_large_to_be_handed_in_is_no_experiment(void)
+{
+    static const char reset[] = "transfer: {path_state: reset}\n";
+    struct dpc_error err;
+    CU_ASSERT_EQUAL(parse(2, "", &err), DPC_OK);
+    CU_ASSERT_EQUAL(parse(3, "", &err), DPC_ELIMIT);
+    CU_ASSERT_PTR_NOT_NULL(strstr(err.text, "\"levels\" make paths of 10741"));
+    CU_ASSERT_PTR_NOT_NULL(strstr(err.text, "transfer.path_state: reset"));
+    CU_ASSERT_EQUAL(parse(3, reset, &err), DPC_OK);
+    CU_ASSERT_EQUAL(parse(6, reset, &err), DPC_OK);
+    CU_ASSERT_EQUAL(parse(7, reset, &err), DPC_ELIMIT);
+    CU_ASSERT_PTR_NOT_NULL(strstr(err.text, "\"levels\" make a module of"));
+}
+
 static const struct dpc_test tests[] = {
     {"quickstart path has 824,448 parameters", quickstart_path_has_824448_parameters},
     {"flops count products and attention", flops_count_products_and_attention},
@@ -149,5 +184,7 @@ static const struct dpc_test tests[] = {
     {"initial weights have their deviations", initial_weights_have_their_deviations},
     {"initial weights: function of seed and level",
      initial_weights_are_a_function_of_seed_and_level},
+    {"what is too large to be handed in is no experiment",
+     what_is_too_large_to_be_handed_in_is_no_experiment},
 };
 DPC_TEST_MAIN("base/layout", tests)
