@@ -4,7 +4,9 @@
 #include "coordinator/corpus/corpus_parts.h"
 
 #include "base/alloc.h"
+#include "base/limits.h"
 #include "data/batch.h"
+#include "data/tokens_format.h"
 #include "data/tokens_writer.h"
 #include "routing/assign.h"
 
@@ -41,13 +43,45 @@ write_token_file(void *context, const void *bytes, size_t len, uint64_t offset)
     return dpc_store_draft_write(file->draft, bytes, len, offset, &file->err);
 }
 
+/* Of some documents, as a token file. */
+static uint64_t
+bytes_of(const struct dpc_corpus *corpus, const uint32_t *docs, uint32_t count, uint32_t tokens_max)
+{
+    uint64_t bytes = (uint64_t)count * DPC_TOKENS_ENTRY_BYTES, tokens = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        uint32_t its = dpc_tokens_count(corpus->tokens, docs[i]);
+        tokens += tokens_max && tokens_max < its ? tokens_max : its;
+    }
+    return bytes + tokens * dpc_tokens_vocabulary(corpus->tokens)->width;
+}
+
+/* Before a disk is filled with what cannot be kept: the corpus is at fault, whoever starts again
+ * finds it so. */
+static int
+check_size(const struct dpc_corpus *corpus, const uint32_t *docs, uint32_t count,
+           uint32_t tokens_max, struct dpc_error *err)
+{
+    enum { REST_BYTES = DPC_TOKENS_HEADER_BYTES + DPC_VOCAB_MAX + 16 };
+    uint64_t bytes = bytes_of(corpus, docs, count, tokens_max) + REST_BYTES;
+    if (bytes <= DPC_BLOB_BYTES_MAX)
+        return DPC_OK;
+    return dpc_error_set(err, DPC_EINVAL,
+                         "%u documents of \"%s\" are %llu bytes, and those of a path are one file "
+                         "of at most %zu: import fewer texts",
+                         count, corpus->world->corpus, (unsigned long long)bytes,
+                         DPC_BLOB_BYTES_MAX);
+}
+
 int
 dpc_corpus_put_documents(const struct dpc_corpus *corpus, const uint32_t *docs, uint32_t count,
                          uint32_t tokens_max, struct dpc_blob_ref *ret_blob, struct dpc_error *err)
 {
+    int code = check_size(corpus, docs, count, tokens_max, err);
+    if (code != DPC_OK)
+        return code;
     struct token_file file = {.draft = dpc_store_draft_create(corpus->world->store)};
     struct dpc_tokens_sink sink = {.write = write_token_file, .context = &file};
-    int code = dpc_tokens_write_subset(corpus->tokens, docs, count, tokens_max, &sink, err);
+    code = dpc_tokens_write_subset(corpus->tokens, docs, count, tokens_max, &sink, err);
     if (code == DPC_OK)
         code = dpc_store_draft_put(file.draft, &ret_blob->hash, &ret_blob->bytes, err);
     else if (file.err.code != DPC_OK && err)

@@ -175,9 +175,29 @@ early_stopping_needs_documents_to_choose_by(void)
     end(&rig);
 }
 
+/* It once was found out when so much of it was on the disk, as "limit exceeded", and a supervisor
+ * began again and again. */
+static void
+documents_of_more_than_a_blob_are_refused_before_they_are_written(void)
+{
+    enum { COUNT = 64 << 10 }; /* of 1 MiB: with the table it is more than 64 GiB */
+    static uint32_t docs[COUNT];
+    struct rig rig;
+    struct dpc_blob_ref ref;
+    begin(&rig);
+    CU_ASSERT_EQUAL(dpc_corpus_put_documents(&rig.corpus, docs, COUNT, 0, &ref, &rig.err),
+                    DPC_EINVAL);
+    CU_ASSERT_PTR_NOT_NULL(strstr(rig.err.text, "65536 documents of"));
+    CU_ASSERT_PTR_NOT_NULL(strstr(rig.err.text, "import fewer texts"));
+    CU_ASSERT_EQUAL(dpc_corpus_put_documents(&rig.corpus, docs, COUNT, 8, &ref, &rig.err), DPC_OK);
+    end(&rig);
+}
+
 static const struct dpc_test tests[] = {
     {"documents are put as their bytes", documents_are_put_as_their_bytes},
     {"the whole corpus is put in little memory", the_whole_corpus_is_put_in_little_memory},
+    {"documents of more than a blob are refused before they are written",
+     documents_of_more_than_a_blob_are_refused_before_they_are_written},
     {"early stopping needs documents to choose by", early_stopping_needs_documents_to_choose_by},
 };
 DPC_TEST_MAIN("coordinator/corpus", tests)
