@@ -14,6 +14,7 @@
 struct entry {
     struct dpc_blob_ref ref;
     uint64_t used; /* the cache's counter at the last use */
+    uint32_t next; /* in its chain, from 1; 0: it is the last */
 };
 
 struct dpc_cache {
@@ -22,7 +23,8 @@ struct dpc_cache {
     pthread_mutex_t lock; /* what stands below */
     uint64_t bytes, uses;
     struct entry *entries;
-    size_t entries_count, entries_capacity;
+    size_t entries_count, entries_capacity; /* a power of two */
+    uint32_t *chains; /* [entries_capacity], the first entry of each, from 1; 0: it is empty */
     struct held {
         uint32_t path;
         struct dpc_hash hash;
@@ -42,14 +44,42 @@ struct dpc_cache {
 
 /* --- The index; all with the lock held. */
 
-static struct entry *
-find(struct dpc_cache *cache, const struct dpc_hash *hash)
+/* What leads to the entry, by a chain that the hash's first bytes name; it is 0 where there is
+ * none. Small models leave very many blobs. */
+static uint32_t *
+link_to(const struct dpc_cache *cache, const struct dpc_hash *hash)
 {
-    for (size_t i = 0; i < cache->entries_count; i++) {
-        if (dpc_hash_equal(&cache->entries[i].ref.hash, hash))
-            return &cache->entries[i];
-    }
-    return NULL;
+    uint64_t number;
+    memcpy(&number, hash->bytes, sizeof number);
+    uint32_t *link = &cache->chains[number & (cache->entries_capacity - 1)];
+    while (*link && !dpc_hash_equal(&cache->entries[*link - 1].ref.hash, hash))
+        link = &cache->entries[*link - 1].next;
+    return link;
+}
+
+static struct entry *
+find(const struct dpc_cache *cache, const struct dpc_hash *hash)
+{
+    uint32_t found = cache->entries_capacity ? *link_to(cache, hash) : 0;
+    return found ? &cache->entries[found - 1] : NULL;
+}
+
+static void
+link_entry(struct dpc_cache *cache, size_t index)
+{
+    cache->entries[index].next = 0;
+    *link_to(cache, &cache->entries[index].ref.hash) = (uint32_t)index + 1;
+}
+
+static void
+grow_entries(struct dpc_cache *cache)
+{
+    cache->entries_capacity = cache->entries_capacity ? 2 * cache->entries_capacity : 64;
+    cache->entries = dpc_grow(cache->entries, cache->entries_capacity, sizeof *cache->entries);
+    dpc_free(cache->chains);
+    cache->chains = dpc_alloc(cache->entries_capacity, sizeof *cache->chains);
+    for (size_t i = 0; i < cache->entries_count; i++)
+        link_entry(cache, i);
 }
 
 static bool
@@ -81,13 +111,11 @@ add_entry(struct dpc_cache *cache, const struct dpc_blob_ref *ref)
 {
     struct entry *entry = find(cache, &ref->hash);
     if (!entry) {
-        if (cache->entries_count == cache->entries_capacity) {
-            cache->entries_capacity = cache->entries_capacity ? 2 * cache->entries_capacity : 64;
-            cache->entries =
-                dpc_grow(cache->entries, cache->entries_capacity, sizeof *cache->entries);
-        }
-        entry = &cache->entries[cache->entries_count++];
+        if (cache->entries_count == cache->entries_capacity)
+            grow_entries(cache);
+        entry = &cache->entries[cache->entries_count];
         entry->ref = *ref;
+        link_entry(cache, cache->entries_count++);
         cache->bytes += ref->bytes;
     }
     entry->used = ++cache->uses;
@@ -96,8 +124,14 @@ add_entry(struct dpc_cache *cache, const struct dpc_blob_ref *ref)
 static void
 remove_entry(struct dpc_cache *cache, struct entry *entry)
 {
+    struct entry *last = &cache->entries[cache->entries_count - 1];
     cache->bytes -= entry->ref.bytes;
-    *entry = cache->entries[--cache->entries_count];
+    *link_to(cache, &entry->ref.hash) = entry->next;
+    if (entry != last) {
+        *link_to(cache, &last->ref.hash) = (uint32_t)(entry - cache->entries) + 1;
+        *entry = *last;
+    }
+    cache->entries_count--;
 }
 
 static struct dpc_blob_ref *
@@ -623,6 +657,7 @@ dpc_cache_close(struct dpc_cache *cache)
         return NULL;
     cache->blobs = dpc_blobs_close(cache->blobs);
     dpc_free(cache->entries);
+    dpc_free(cache->chains);
     dpc_free(cache->held);
     dpc_free(cache->pins);
     dpc_free(cache->arriving);

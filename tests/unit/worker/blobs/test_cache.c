@@ -294,6 +294,43 @@ a_file_to_be_mapped_is_not_read_into_memory(void)
     end(&rig);
 }
 
+/* One of many; 4 bytes, so that more than all of them fit the budget. */
+static struct dpc_blob_ref
+small_blob(struct rig *rig, uint32_t number, bool puts)
+{
+    struct dpc_blob_ref ref = {.bytes = sizeof number};
+    dpc_hash_of(&number, sizeof number, &ref.hash);
+    if (puts)
+        CU_ASSERT_EQUAL(dpc_cache_put(rig->cache, &number, sizeof number, &ref, &rig->err), DPC_OK);
+    return ref;
+}
+
+/* Chains lead to each of them, whichever go in between. */
+static void
+many_blobs_are_found_among_each_other(void)
+{
+    enum { MANY = 1000, ROOM = 600 };
+    struct rig rig = {.disk = fault_disk_create()};
+    open_cache(&rig, ROOM * sizeof(uint32_t));
+    for (uint32_t i = 0; i < MANY; i++) {
+        (void)small_blob(&rig, i, true);
+        dpc_cache_unpin(rig.cache, DPC_CACHE_LEASE);
+        if (i % 3 == 0) { /* the oldest goes last */
+            struct dpc_blob_ref first = small_blob(&rig, 0, false);
+            CU_ASSERT(dpc_cache_has(rig.cache, &first));
+        }
+    }
+    CU_ASSERT_EQUAL(dpc_cache_bytes(rig.cache), ROOM * sizeof(uint32_t));
+    for (uint32_t i = 0; i < MANY; i++) {
+        struct dpc_blob_ref ref = small_blob(&rig, i, false);
+        CU_ASSERT_EQUAL(dpc_cache_has(rig.cache, &ref), i == 0 || i > MANY - ROOM);
+    }
+    dpc_cache_close(rig.cache);
+    open_cache(&rig, ROOM * sizeof(uint32_t));
+    CU_ASSERT_EQUAL(dpc_cache_bytes(rig.cache), ROOM * sizeof(uint32_t));
+    end(&rig);
+}
+
 /* Computing it again gives the same name. */
 static void
 a_damaged_result_is_mended_by_the_next_one(void)
@@ -587,6 +624,7 @@ static const struct dpc_test tests[] = {
     {"blobs that come beside each other keep to the budget",
      blobs_that_come_beside_each_other_keep_to_the_budget},
     {"a file to be mapped is not read into memory", a_file_to_be_mapped_is_not_read_into_memory},
+    {"many blobs are found among each other", many_blobs_are_found_among_each_other},
     {"a damaged result is mended by the next one", a_damaged_result_is_mended_by_the_next_one},
     {"a result that is cut short is no result", a_result_that_is_cut_short_is_no_result},
     {"a result on a bad sector is no result", a_result_on_a_bad_sector_is_no_result},
