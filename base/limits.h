@@ -60,6 +60,7 @@ enum {
                                           hands in again */
     DPC_LEASES_MAX = 2, /* of one worker: it computes one, and hands in what came of another */
     DPC_DOCUMENTS_PER_LEASE_MAX = 512, /* featurize and evaluate: some seconds of a small model */
+    DPC_CHUNKS_MAX = 1 << 24, /* leases that scoring is cut into: 1 GiB of the core's memory */
     DPC_PIECE_TOKENS = 16,           /* routes at evaluation change between pieces of this length */
     DPC_PIECES_PER_LEASE_MAX = 8192, /* a lease's losses by piece: 160 KiB */
     DPC_REROUTES_MAX = 8,            /* distances between routes that one evaluation compares */

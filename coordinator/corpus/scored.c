@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/limits.h"
 #include "coordinator/core/asked.h"
 #include "data/scores.h"
 #include "routing/assign.h"
@@ -37,13 +38,23 @@ choose(const struct dpc_corpus *corpus, uint32_t *ret_indices, uint32_t *ret_fou
     return count;
 }
 
-/* Each path must be asked for a block at least, else it has no label. */
+/* Each path must be asked for a block at least, else it has no label; and all leases of a phase
+ * stand in the core's memory: found out when it begins, no restart would end it. */
 static int
 check_asked(const struct dpc_world *world, uint32_t documents, struct dpc_error *err)
 {
     uint32_t asked = dpc_experiment_score_paths(world->experiment);
     uint32_t paths = world->topology->routed_paths, blocks = dpc_asked_blocks(documents);
-    if ((uint64_t)blocks * asked >= paths)
+    uint64_t leases = (uint64_t)blocks * asked;
+    if (leases > DPC_CHUNKS_MAX)
+        return dpc_error_set(err, DPC_EINVAL,
+                             "routing.phases would score %u documents by %u paths each in %llu "
+                             "leases, and at most %d are possible: lower routing.score_documents "
+                             "(now %u) or routing.score_paths (now %u)",
+                             documents, asked, (unsigned long long)leases, DPC_CHUNKS_MAX,
+                             world->experiment->routing.score_documents,
+                             world->experiment->routing.score_paths);
+    if (leases >= paths)
         return DPC_OK;
     return dpc_error_set(err, DPC_EINVAL,
                          "routing.score_paths: %u asks %u paths for each of %u blocks of %d "

@@ -11,6 +11,7 @@
 #include "base/rng.h"
 #include "base/tensor_blob.h"
 #include "coordinator/core/asked.h"
+#include "coordinator/corpus_parts.h"
 #include "data/routes.h"
 #include "data/scores.h"
 #include "storage/blob/blob.h"
@@ -488,6 +489,38 @@ a_path_that_nobody_would_ask_is_refused_before_training(void)
     end(&rig);
 }
 
+/* 4,096 paths. Where leases were too many the coordinator aborted for want of memory when the phase
+ * began, and after each restart. */
+static void
+more_leases_than_fit_the_core_are_refused_before_training(void)
+{
+    enum { MANY = 140000 };
+    static const char yaml[] = "experiment: test\n"
+                               "data: {corpus: corpus, test: 0.2, router: 0.3}\n"
+                               "levels:\n"
+                               "  - {name: lower, parts: [embedding, {blocks: 1}], modules: 64}\n"
+                               "  - {name: upper, parts: [{blocks: 1}, head], modules: 64}\n"
+                               "routing: {prefix: 8, documents_min: 2, phases: 1}\n";
+    struct rig rig;
+    struct dpc_corpus corpus;
+    begin(&rig, yaml);
+    CU_ASSERT_EQUAL_FATAL(dpc_corpus_open(&rig.world, &corpus, &rig.err), DPC_OK);
+    uint32_t *many = dpc_alloc(MANY, sizeof *many), scored = 0;
+    while (dpc_tokens_split(corpus.tokens, scored, &rig.experiment) != DPC_SPLIT_ROUTER)
+        scored++;
+    for (uint32_t i = 0; i < MANY; i++)
+        many[i] = scored;
+    dpc_free(corpus.docs);
+    corpus.docs = many;
+    corpus.docs_count = MANY;
+    CU_ASSERT_EQUAL(dpc_corpus_check_scored(&corpus, &rig.err), DPC_EINVAL);
+    CU_ASSERT_PTR_NOT_NULL(strstr(rig.err.text, "by 4096 paths each in 17920000 leases"));
+    rig.experiment.routing.score_paths = 1000;
+    CU_ASSERT_EQUAL(dpc_corpus_check_scored(&corpus, &rig.err), DPC_OK);
+    dpc_corpus_close(&corpus);
+    end(&rig);
+}
+
 /* The warm start of a fork was prepared for another experiment. */
 static void
 what_nobody_prepared_for_is_refused_before_training(void)
@@ -809,6 +842,8 @@ static const struct dpc_test tests[] = {
     {"no path starves where some are asked", no_path_starves_where_some_are_asked},
     {"a path that nobody would ask is refused before training",
      a_path_that_nobody_would_ask_is_refused_before_training},
+    {"more leases than fit the core are refused before training",
+     more_leases_than_fit_the_core_are_refused_before_training},
     {"what nobody prepared for is refused before training",
      what_nobody_prepared_for_is_refused_before_training},
     {"scores of others than were asked are refused", scores_of_others_than_were_asked_are_refused},
