@@ -27,8 +27,9 @@ struct dpc_router;
 
 /* Documents that a router is fitted on. */
 struct dpc_router_sample {
-    const float *features; /* [count, dim] */
+    const float *features; /* [count, dim], or with `rows` those of more documents */
     uint32_t count, dim;
+    const uint32_t *rows;   /* [count] where each one's features stand; NULL: one after the other */
     const uint32_t *labels; /* [count] the path of each (metadata, discriminative), else NULL */
     /* Discriminative, where a label is the best of some paths only (routing/linear.h). */
     const uint32_t *asked; /* [count, asked_count]; NULL: of all */

@@ -15,27 +15,43 @@
  * which features hardly differ; there the ridge keeps it small. */
 static const double ridge = 0.01;
 
+static const float *
+feature_of(const struct dpc_router_sample *sample, uint32_t index)
+{
+    uint32_t row = sample->rows ? sample->rows[index] : index;
+    return sample->features + (size_t)row * sample->dim;
+}
+
 /* Mean and 1 / standard deviation of each dimension; a constant one is left out of all distances.
  * Of n-grams the scale is 1: how much a dimension varies is what it has to say, and rare ones would
- * be blown up. */
+ * be blown up. Documents are read one after the other, as they lie. */
 static void
 fit_scale(struct dpc_router *router, enum dpc_routing_features features,
           const struct dpc_router_sample *sample)
 {
-    for (uint32_t k = 0; k < router->dim; k++) {
-        double sum = 0, squares = 0;
-        for (uint32_t i = 0; i < sample->count; i++)
-            sum += (double)sample->features[(size_t)i * router->dim + k];
-        double mean = sum / sample->count;
-        for (uint32_t i = 0; i < sample->count; i++) {
-            double off = (double)sample->features[(size_t)i * router->dim + k] - mean;
-            squares += off * off;
+    double *means = dpc_alloc(2 * (size_t)router->dim, sizeof *means);
+    double *squares = means + router->dim;
+    for (uint32_t i = 0; i < sample->count; i++) {
+        const float *feature = feature_of(sample, i);
+        for (uint32_t k = 0; k < router->dim; k++)
+            means[k] += (double)feature[k];
+    }
+    for (uint32_t k = 0; k < router->dim; k++)
+        means[k] /= sample->count;
+    for (uint32_t i = 0; i < sample->count; i++) {
+        const float *feature = feature_of(sample, i);
+        for (uint32_t k = 0; k < router->dim; k++) {
+            double off = (double)feature[k] - means[k];
+            squares[k] += off * off;
         }
-        router->mean[k] = (float)mean;
-        router->scale[k] = squares > 0 ? (float)(1 / sqrt(squares / sample->count)) : 0;
+    }
+    for (uint32_t k = 0; k < router->dim; k++) {
+        router->mean[k] = (float)means[k];
+        router->scale[k] = squares[k] > 0 ? (float)(1 / sqrt(squares[k] / sample->count)) : 0;
         if (features == DPC_FEATURES_NGRAMS)
             router->scale[k] = 1;
     }
+    dpc_free(means);
 }
 
 /* All documents as points of one part; NULL without memory. */
@@ -46,7 +62,7 @@ make_points(const struct dpc_router *router, const struct router_part *part,
     float *points = dpc_try_alloc((size_t)sample->count * part->dim, sizeof *points);
     float *scratch = dpc_alloc(router->dim, sizeof *scratch);
     for (uint32_t i = 0; points && i < sample->count; i++)
-        dpc_router_normalise(router, part, sample->features + (size_t)i * sample->dim, scratch,
+        dpc_router_normalise(router, part, feature_of(sample, i), scratch,
                              points + (size_t)i * part->dim);
     dpc_free(scratch);
     return points;
@@ -71,8 +87,7 @@ fit_form(struct dpc_router *router, enum dpc_routing_features features,
     if (!points)
         return no_memory(sample, err);
     for (uint32_t i = 0; i < sample->count; i++)
-        dpc_router_standardise(router, sample->features + (size_t)i * router->dim,
-                               points + (size_t)i * router->dim);
+        dpc_router_standardise(router, feature_of(sample, i), points + (size_t)i * router->dim);
     int code = dpc_whiten_fit(points, sample->count, router->dim, ridge, router->map, err);
     dpc_free(points);
     return code;
@@ -129,10 +144,12 @@ fit_means(struct dpc_router *router, const struct dpc_router_sample *sample, str
 static int
 check_finite(const struct dpc_router_sample *sample, struct dpc_error *err)
 {
-    for (size_t i = 0; i < (size_t)sample->count * sample->dim; i++) {
-        if (!isfinite(sample->features[i]))
-            return dpc_error_set(err, DPC_EINVAL, "a feature of document %zu is not finite",
-                                 i / sample->dim);
+    for (uint32_t i = 0; i < sample->count; i++) {
+        const float *feature = feature_of(sample, i);
+        for (uint32_t k = 0; k < sample->dim; k++) {
+            if (!isfinite(feature[k]))
+                return dpc_error_set(err, DPC_EINVAL, "a feature of document %u is not finite", i);
+        }
     }
     return DPC_OK;
 }

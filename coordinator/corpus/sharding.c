@@ -108,35 +108,34 @@ is_seen(const struct dpc_corpus *corpus, uint32_t index)
     return split == DPC_SPLIT_TRAIN || split == DPC_SPLIT_ROUTER;
 }
 
-/* Copies of the features of those that are seen, and their labels where `labels` [docs_count] has
- * any; dpc_free both. */
-static int
+/* Where the features of those that are seen stand, and their labels where `labels` [docs_count] has
+ * any. The features themselves, of millions of documents, are not copied. */
+static void
 gather_sample(const struct dpc_corpus *corpus, const struct dpc_features *features,
-              const uint32_t *labels, struct dpc_router_sample *ret_sample, struct dpc_error *err)
+              const uint32_t *labels, struct dpc_router_sample *ret_sample)
 {
-    uint32_t dim = features->dim, count = 0;
-    float *seen = dpc_try_alloc((size_t)features->documents * dim, sizeof *seen);
+    uint32_t count = 0;
+    uint32_t *rows = dpc_alloc(corpus->docs_count, sizeof *rows);
     uint32_t *seen_labels = dpc_alloc(corpus->docs_count, sizeof *seen_labels);
-    if (!seen) {
-        dpc_free(seen_labels);
-        return dpc_error_set(err, DPC_ENOMEM, "no memory for the features of %u documents",
-                             features->documents);
-    }
     for (uint32_t i = 0; i < corpus->docs_count; i++) {
         if (!is_seen(corpus, i))
             continue;
-        memcpy(seen + (size_t)count * dim, features->values + (size_t)i * dim, dim * sizeof *seen);
+        rows[count] = i;
         seen_labels[count++] = labels ? labels[i] : 0;
     }
     *ret_sample = (struct dpc_router_sample){
-        .features = seen, .count = count, .dim = dim, .labels = seen_labels};
-    return DPC_OK;
+        .features = features->values,
+        .count = count,
+        .dim = features->dim,
+        .rows = rows,
+        .labels = seen_labels,
+    };
 }
 
 static void
 drop_sample(struct dpc_router_sample *sample)
 {
-    dpc_free((void *)(uintptr_t)sample->features);
+    dpc_free((void *)(uintptr_t)sample->rows);
     dpc_free((void *)(uintptr_t)sample->labels);
 }
 
@@ -186,9 +185,8 @@ fit_router(const struct dpc_corpus *corpus, const struct dpc_features *features,
            const uint32_t *labels, struct dpc_router **ret_router, struct dpc_error *err)
 {
     struct dpc_router_sample sample = {0};
-    int code = gather_sample(corpus, features, labels, &sample, err);
-    if (code == DPC_OK)
-        code = dpc_router_fit(corpus->world->topology, &sample, ret_router, err);
+    gather_sample(corpus, features, labels, &sample);
+    int code = dpc_router_fit(corpus->world->topology, &sample, ret_router, err);
     drop_sample(&sample);
     return code;
 }
@@ -201,9 +199,8 @@ fit_to_scores(const struct dpc_corpus *corpus, const struct dpc_features *featur
     struct dpc_router_sample seen = {0};
     if (dpc_hash_is_none(&phase->router))
         return dpc_error_set(err, DPC_ECORRUPT, "the store has no router from before this phase");
-    int code = gather_sample(corpus, features, before, &seen, err);
-    if (code == DPC_OK)
-        code = dpc_corpus_fit_to_scores(corpus, features, phase, before, &seen, ret_router, err);
+    gather_sample(corpus, features, before, &seen);
+    int code = dpc_corpus_fit_to_scores(corpus, features, phase, before, &seen, ret_router, err);
     drop_sample(&seen);
     return code;
 }

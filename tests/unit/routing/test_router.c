@@ -33,6 +33,8 @@ static const uint8_t key[DPC_CONTENT_KEY_BYTES] = {1, 2, 3};
 static const char two_by_two[] = "  - {name: lower, parts: [embedding, {blocks: 1}], modules: 2}\n"
                                  "  - {name: upper, parts: [{blocks: 1}, head], modules: 2}\n";
 
+static const uint32_t *sample_rows; /* where points of samples stand; NULL: one after the other */
+
 /* A router of these levels with these keys; `labels` are for metadata. */
 static struct dpc_router *
 fit_levels(const float *points, uint32_t count, uint64_t seed, const char *levels,
@@ -54,7 +56,7 @@ fit_levels(const float *points, uint32_t count, uint64_t seed, const char *level
                           DPC_OK);
     CU_ASSERT_EQUAL_FATAL(dpc_topology_init(&topology, &experiment, &err), DPC_OK);
     struct dpc_router_sample sample = {
-        .features = points, .count = count, .dim = DIM, .labels = labels};
+        .features = points, .count = count, .dim = DIM, .rows = sample_rows, .labels = labels};
     CU_ASSERT_EQUAL_FATAL(dpc_router_fit(&topology, &sample, &router, &err), DPC_OK);
     return router;
 }
@@ -150,6 +152,40 @@ the_same_seed_gives_the_same_bytes(void)
     make_clouds(points);
     check_same_bytes(&points[0][0], "init: kmeans");
     check_same_bytes(&points[0][0], "init: kmeans, features: whitened, restarts: 3");
+}
+
+/* Those of documents that the router may not see stand between them. */
+static void
+points_need_not_stand_one_after_the_other(void)
+{
+    static const char *const routings[] = {"init: kmeans", "init: product",
+                                           "init: kmeans, features: whitened"};
+    static float points[POINTS][DIM], apart[2 * POINTS][DIM];
+    uint32_t rows[POINTS];
+    make_clouds(points);
+    for (uint32_t i = 0; i < POINTS; i++) {
+        rows[i] = 2 * i + 1;
+        memcpy(apart[2 * i + 1], points[i], sizeof points[i]);
+        for (int k = 0; k < DIM; k++)
+            apart[2 * i][k] = NAN;
+    }
+    for (size_t i = 0; i < sizeof routings / sizeof *routings; i++) {
+        struct dpc_buf a, b;
+        dpc_buf_init(&a, 0);
+        dpc_buf_init(&b, 0);
+        struct dpc_router *router = fit_routing(&points[0][0], POINTS, 5, routings[i], NULL);
+        dpc_router_write(router, &a);
+        dpc_router_destroy(router);
+        sample_rows = rows;
+        router = fit_routing(&apart[0][0], POINTS, 5, routings[i], NULL);
+        sample_rows = NULL;
+        dpc_router_write(router, &b);
+        dpc_router_destroy(router);
+        CU_ASSERT_EQUAL_FATAL(a.len, b.len);
+        CU_ASSERT_EQUAL(memcmp(a.data, b.data, a.len), 0);
+        dpc_buf_done(&a);
+        dpc_buf_done(&b);
+    }
 }
 
 static void
@@ -605,6 +641,7 @@ static const struct dpc_test tests[] = {
     {"clouds are found", clouds_are_found},
     {"a wide dimension does not drown the others", a_wide_dimension_does_not_drown_the_others},
     {"the same seed gives the same bytes", the_same_seed_gives_the_same_bytes},
+    {"points need not stand one after the other", points_need_not_stand_one_after_the_other},
     {"more restarts are never worse", more_restarts_are_never_worse},
     {"clusters have the bits of plain distances", clusters_have_the_bits_of_plain_distances},
     {"copies leave no cluster empty", copies_leave_no_cluster_empty},

@@ -11,7 +11,7 @@
 #include "base/rng.h"
 #include "base/tensor_blob.h"
 #include "coordinator/core/asked.h"
-#include "coordinator/corpus_parts.h"
+#include "coordinator/corpus/corpus_parts.h"
 #include "data/routes.h"
 #include "data/scores.h"
 #include "storage/blob/blob.h"
