@@ -32,6 +32,7 @@ create(const struct dpc_vfs *vfs, const char *folder, bool read_only)
     struct dpc_blobs *blobs = dpc_alloc(1, sizeof *blobs);
     blobs->vfs = vfs;
     blobs->read_only = read_only;
+    pthread_mutex_init(&blobs->settling, NULL);
     (void)snprintf(blobs->folder, sizeof blobs->folder, "%s", folder);
     return blobs;
 }
@@ -127,6 +128,9 @@ dpc_blobs_open_read(const struct dpc_vfs *vfs, const char *folder, struct dpc_bl
 struct dpc_blobs *
 dpc_blobs_close(struct dpc_blobs *blobs)
 {
+    if (!blobs)
+        return NULL;
+    pthread_mutex_destroy(&blobs->settling);
     return dpc_free(blobs);
 }
 

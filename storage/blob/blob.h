@@ -106,6 +106,9 @@ int dpc_blobs_remove(struct dpc_blobs *blobs, const struct dpc_hash *hash) DPC_M
 int dpc_blobs_list(const struct dpc_blobs *blobs,
                    void (*visit)(void *context, const struct dpc_hash *hash, uint64_t bytes),
                    void *context, struct dpc_error *err) DPC_MUST_CHECK;
+/* Before what is there is relied on: makes last what was put while no descriptor was left to sync
+ * its folder. DPC_EFILES: there still is none. */
+int dpc_blobs_settle(struct dpc_blobs *blobs) DPC_MUST_CHECK;
 /* A sync failed: nothing is written any more, and the process should end. */
 bool dpc_blobs_are_broken(const struct dpc_blobs *blobs);
 /* The same for each partial blob. */

@@ -58,12 +58,53 @@ final_error(struct dpc_blobs *blobs, int code)
     return code == DPC_ENOSPACE ? code : DPC_EIO;
 }
 
+/* Without a descriptor the sync was not even begun: nothing is lost that a later one would not
+ * keep. */
+static int
+note_unsynced(struct dpc_blobs *blobs, uint8_t first, int code)
+{
+    if (code != DPC_EFILES)
+        return final_error(blobs, code);
+    if (!atomic_exchange(&blobs->owes[first], true))
+        atomic_fetch_add(&blobs->owing_count, 1);
+    return code;
+}
+
+/* What is counted is synced before it is counted no more: whoever sees none may rely on all. */
+static int
+settle_folder(struct dpc_blobs *blobs, uint8_t first)
+{
+    char folder[DPC_PATH_MAX];
+    (void)snprintf(folder, sizeof folder, "%.*s/%02x", DPC_PATH_MAX - 4, blobs->folder, first);
+    atomic_store(&blobs->owes[first], false);
+    int code = blobs->vfs->ops->sync_folder(blobs->vfs, folder);
+    if (code != DPC_OK)
+        code = note_unsynced(blobs, first, code);
+    atomic_fetch_sub(&blobs->owing_count, 1);
+    return code;
+}
+
+int
+dpc_blobs_settle(struct dpc_blobs *blobs)
+{
+    int code = DPC_OK;
+    if (atomic_load(&blobs->owing_count) == 0)
+        return DPC_OK;
+    pthread_mutex_lock(&blobs->settling);
+    for (unsigned first = 0; first < 256 && code == DPC_OK; first++) {
+        if (atomic_load(&blobs->owes[first]))
+            code = settle_folder(blobs, (uint8_t)first);
+    }
+    pthread_mutex_unlock(&blobs->settling);
+    return code;
+}
+
 int
 dpc_blobs_prepare(struct dpc_blobs *blobs, const struct dpc_hash *hash)
 {
     atomic_bool *ready = &blobs->ready[hash->bytes[0]];
     if (atomic_load(ready))
-        return DPC_OK;
+        return dpc_blobs_settle(blobs);
     const struct dpc_vfs *vfs = blobs->vfs;
     char path[DPC_PATH_MAX], folder[DPC_PATH_MAX];
     dpc_blobs_name_complete(blobs, hash, path);
@@ -75,7 +116,7 @@ dpc_blobs_prepare(struct dpc_blobs *blobs, const struct dpc_hash *hash)
     if (code == DPC_OK)
         code = vfs->ops->sync_folder(vfs, blobs->folder);
     if (code != DPC_OK)
-        return final_error(blobs, code);
+        return code == DPC_EFILES ? code : final_error(blobs, code);
     atomic_store(ready, true);
     return DPC_OK;
 }
@@ -100,7 +141,7 @@ dpc_blobs_publish(struct dpc_blobs *blobs, struct dpc_vfs_file *file, const char
         return code;
     if (!DPC_PLANTED(DPC_PLANTED_FOLDER_NOT_SYNCED))
         code = vfs->ops->sync_folder(vfs, folder);
-    return code == DPC_OK ? DPC_OK : final_error(blobs, code);
+    return code == DPC_OK ? DPC_OK : note_unsynced(blobs, hash->bytes[0], code);
 }
 
 static const char *
@@ -113,6 +154,8 @@ way_out(int code)
         return "; check that disk and start again";
     case DPC_EPERM:
         return "; check who owns that folder";
+    case DPC_EFILES:
+        return "; raise the limit (ulimit -n, LimitNOFILE)";
     default:
         return "";
     }

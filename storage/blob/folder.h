@@ -8,6 +8,7 @@
 #ifndef DPC_STORAGE_BLOB_FOLDER_H
 #define DPC_STORAGE_BLOB_FOLDER_H
 
+#include <pthread.h>
 #include <stdatomic.h>
 
 #include "storage/blob/blob.h"
@@ -19,6 +20,9 @@ struct dpc_blobs {
     atomic_bool broken;     /* a sync failed: nothing is written any more */
     atomic_uint next_temp;  /* makes names of temp files differ */
     atomic_bool ready[256]; /* folders `00` to `ff` that are there, with what is in them, on disk */
+    pthread_mutex_t settling;
+    atomic_bool owes[256];   /* a name stands in it that was not synced so far */
+    atomic_uint owing_count; /* of these, with those that are being synced */
 };
 
 /* Files of a blob. All fit in DPC_PATH_MAX, which opening checks. */
@@ -34,11 +38,12 @@ void dpc_blobs_name_draft(const struct dpc_blobs *blobs, unsigned number,
 int dpc_blobs_writable(const struct dpc_blobs *blobs, struct dpc_error *err) DPC_MUST_CHECK;
 
 /* Makes the two-digit folder of `hash` so that it lasts, once a run; opening did so for those that
- * were there. */
+ * were there. Settles what folders owe. */
 int dpc_blobs_prepare(struct dpc_blobs *blobs, const struct dpc_hash *hash) DPC_MUST_CHECK;
 
 /* Syncs the open file `from`, closes it and gives it the blob's name. A file that could not be
- * synced is removed; one that could not be renamed stays. */
+ * synced is removed; one that could not be renamed stays. DPC_EFILES: it may have the name, which
+ * then lasts once the folder is prepared again or dpc_blobs_settle says so. */
 int dpc_blobs_publish(struct dpc_blobs *blobs, struct dpc_vfs_file *file, const char *from,
                       const struct dpc_hash *hash) DPC_MUST_CHECK;
 

@@ -323,6 +323,8 @@ dpc_store_commit(struct dpc_store *store, const struct dpc_kv_batch *batch, stru
     int code = dpc_store_writable(store, err);
     if (code == DPC_OK && batch->count == 0)
         return DPC_OK;
+    if (code == DPC_OK && store->blobs && (code = dpc_blobs_settle(store->blobs)) != DPC_OK)
+        return dpc_error_set(err, code, "could not write to the store: %s", dpc_error_words(code));
     bool first = DPC_PLANTED(DPC_PLANTED_PROMISE_FIRST) && store->promises &&
                  dpc_ledger_in_batch(batch, &promise.sequence, &promise.hash);
     if (code == DPC_OK && first)

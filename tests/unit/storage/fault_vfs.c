@@ -50,6 +50,8 @@ disk_of(const struct dpc_vfs *vfs)
 static bool
 strikes(struct fault_disk *disk, bool is_sync)
 {
+    if (disk->kind == FAULT_NO_FILES)
+        return false;
     disk->operations++;
     if (disk->operations < disk->fail_at || disk->kind == FAULT_NONE)
         return false;
@@ -59,6 +61,16 @@ strikes(struct fault_disk *disk, bool is_sync)
     }
     /* The first operation of the right kind from there on. */
     if (disk->fired || is_sync != (disk->kind == FAULT_SYNC))
+        return false;
+    disk->fired = true;
+    return true;
+}
+
+/* Of this fault alone openings are the operations. */
+static bool
+lacks_files(struct fault_disk *disk)
+{
+    if (disk->kind != FAULT_NO_FILES || ++disk->operations < disk->fail_at || disk->fired)
         return false;
     disk->fired = true;
     return true;
@@ -128,6 +140,8 @@ fault_open(const struct dpc_vfs *vfs, const char *path, int flags, struct dpc_vf
         return DPC_EIO;
     if (name && flags & DPC_VFS_FRESH)
         return DPC_EEXIST;
+    if (lacks_files(disk))
+        return DPC_EFILES;
     if (!name) {
         if (!(flags & DPC_VFS_CREATE) || !parent_is_there(disk, path))
             return DPC_ENOTFOUND;
@@ -221,6 +235,8 @@ fault_sync_folder(const struct dpc_vfs *vfs, const char *path)
     struct fault_disk *disk = disk_of(vfs);
     if (!find_now(disk, path))
         return DPC_ENOTFOUND;
+    if (lacks_files(disk))
+        return DPC_EFILES;
     if (strikes(disk, true))
         return DPC_EIO;
     for (size_t i = 0; i < disk->names_count; i++) {

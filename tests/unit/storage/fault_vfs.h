@@ -16,6 +16,7 @@ enum fault_kind {
     FAULT_NONE,
     FAULT_NO_SPACE, /* a write puts half of its bytes and answers DPC_ENOSPACE */
     FAULT_SYNC,     /* a sync answers DPC_EIO, and what it should have kept is never kept */
+    FAULT_NO_FILES, /* an opening, of a folder to sync it, too, answers DPC_EFILES */
     FAULT_DEAD,     /* the operation is half done, and so ends the process: all later ones fail */
     FAULT_KINDS
 };

@@ -247,7 +247,57 @@ a_blob_that_a_killed_run_renamed_is_on_disk_once_it_is_found(void)
     CU_ASSERT(found > 0);
 }
 
+/* Want of descriptors is no failed sync: once there are some, what was begun is done again, or what
+ * has its name already is made to last. */
+static void
+no_descriptor_anywhere(void)
+{
+    unsigned struck = 0, named = 0;
+    make_contents();
+    for (unsigned at = 1;; at++) {
+        struct fault_disk *disk = fault_disk_create();
+        struct dpc_blobs *blobs;
+        struct dpc_error err;
+        struct dpc_hash hash;
+        uint64_t bytes;
+        CU_ASSERT_EQUAL_FATAL(dpc_blobs_open(fault_disk_vfs(disk), "/disk/blobs", &blobs, &err),
+                              DPC_OK);
+        fault_disk_fail_at(disk, at, FAULT_NO_FILES);
+        int put = dpc_blobs_put(blobs, contents[0], BYTES, &hash, &err);
+        int received = receive(blobs, 1, &err), drafted = draft(blobs, 2, &err);
+        bool fired = fault_disk_fired(disk);
+        CU_ASSERT(!dpc_blobs_are_broken(blobs));
+        CU_ASSERT(put == DPC_OK || put == DPC_EFILES);
+        CU_ASSERT(received == DPC_OK || received == DPC_EFILES);
+        CU_ASSERT(drafted == DPC_OK || drafted == DPC_EFILES);
+        struck += (put != DPC_OK) + (received != DPC_OK) + (drafted != DPC_OK);
+        for (size_t i = 0; i < 3; i++)
+            named += dpc_blobs_size(blobs, &names[i], &bytes) == DPC_OK;
+        if (at % 2) { /* what is there is relied on as it is */
+            CU_ASSERT_EQUAL(dpc_blobs_settle(blobs), DPC_OK);
+            bool there[3];
+            for (size_t i = 0; i < 3; i++)
+                there[i] = dpc_blobs_size(blobs, &names[i], &bytes) == DPC_OK;
+            fault_disk_crash(disk, FAULT_DATA_LOST, FAULT_NAMES_LOST);
+            for (size_t i = 0; i < 3; i++)
+                CU_ASSERT_EQUAL(has_blob(disk, i), there[i]);
+        } else {
+            CU_ASSERT_EQUAL(dpc_blobs_put(blobs, contents[0], BYTES, &hash, &err), DPC_OK);
+            CU_ASSERT_EQUAL(receive(blobs, 1, &err), DPC_OK);
+            CU_ASSERT_EQUAL(draft(blobs, 2, &err), DPC_OK);
+            fault_disk_crash(disk, FAULT_DATA_LOST, FAULT_NAMES_LOST);
+            CU_ASSERT(has_blob(disk, 0) && has_blob(disk, 1) && has_blob(disk, 2));
+        }
+        dpc_blobs_close(blobs);
+        fault_disk_destroy(disk);
+        if (!fired)
+            break;
+    }
+    CU_ASSERT(struck >= 6 && named > 0);
+}
+
 static const struct dpc_test tests[] = {
+    {"no descriptor, at any operation", no_descriptor_anywhere},
     {"a blob that a killed run renamed is on disk once it is found",
      a_blob_that_a_killed_run_renamed_is_on_disk_once_it_is_found},
     {"no space, at any operation", no_space_anywhere},
