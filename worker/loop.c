@@ -291,6 +291,11 @@ restore_lease(struct dpc_worker *worker, load_fn load)
     int code = load(worker->spill, &record, &err);
     if (code == DPC_ENOTFOUND)
         return 0;
+    if (code == DPC_EFILES || code == DPC_ENOMEM) { /* the next process may be better off */
+        dpc_log_error("the last run's lease cannot be taken up now: %s", err.text);
+        worker->status = DPC_EXIT_FAILED;
+        return 0;
+    }
     if (code != DPC_OK) {
         dpc_log_warning("the last run's lease is given up: %s", err.text);
         return 0;
@@ -309,7 +314,8 @@ static void
 restore_leases(struct dpc_worker *worker)
 {
     enum dpc_spill_stage passed = restore_lease(worker, dpc_spill_load_passed);
-    if (restore_lease(worker, dpc_spill_load) == DPC_SPILL_FINISHED && !passed)
+    if (worker->status == STATUS_RUNNING &&
+        restore_lease(worker, dpc_spill_load) == DPC_SPILL_FINISHED && !passed)
         dpc_spill_pass(worker->spill);
 }
 
@@ -322,6 +328,8 @@ loop_begin_session(struct dpc_worker *worker)
                  worker->options->name, worker->options->endpoint, worker->numeric_class,
                  worker->options->threads, worker->options->memory_bytes / DPC_MIB);
     restore_leases(worker);
+    if (worker->status != STATUS_RUNNING)
+        return;
     /* A connection that stands already is none that comes: one hello is enough for it. */
     worker->epoch = dpc_link_epoch(worker->control);
     dpc_session_start(worker->session, now(), &worker->actions);

@@ -194,6 +194,14 @@ load(struct dpc_spill *spill, const char *path, struct dpc_spill_record *record,
     return code;
 }
 
+/* Whether the file itself is of no use. What this machine lacks for the moment, or a disk that
+ * cannot be read now, says nothing of it: it stays for the next process. */
+static bool
+is_useless(int code)
+{
+    return code == DPC_ECORRUPT || code == DPC_ESTALE;
+}
+
 static int
 fail_load(const char *path, int code, struct dpc_error *err)
 {
@@ -214,7 +222,7 @@ dpc_spill_load(struct dpc_spill *spill, struct dpc_spill_record *ret_record, str
         *ret_record = record;
         return DPC_OK;
     }
-    if (code != DPC_ENOTFOUND)
+    if (is_useless(code))
         dpc_spill_remove(spill);
     return fail_load(spill->path, code, err);
 }
@@ -232,7 +240,7 @@ dpc_spill_load_passed(struct dpc_spill *spill, struct dpc_spill_record *ret_reco
         *ret_record = record;
         return DPC_OK;
     }
-    if (code != DPC_ENOTFOUND)
+    if (is_useless(code))
         dpc_spill_remove_passed(spill);
     return fail_load(spill->passed, code, err);
 }
@@ -390,7 +398,8 @@ rename_unless(struct dpc_spill *spill, const atomic_bool *cancelled)
         spill->holds = spill->stage;
         spill->left = false;
         code = spill->vfs->ops->sync_folder(spill->vfs, spill->folder);
-        spill->broken = spill->broken || code != DPC_OK;
+        /* Without a descriptor no sync was begun; the next write's does for both. */
+        spill->broken = spill->broken || (code != DPC_OK && code != DPC_EFILES);
     }
     pthread_mutex_unlock(&spill->lock);
     return code;

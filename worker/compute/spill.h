@@ -81,7 +81,8 @@ bool dpc_spill_is_broken(struct dpc_spill *spill);
 /* --- Any thread's, while nobody writes. */
 
 /* What the file says, its hash checked from end to end. DPC_ENOTFOUND: there is none. DPC_ECORRUPT,
- * DPC_ESTALE (another class's): it is removed, and `err` says why. */
+ * DPC_ESTALE (another class's): it is removed, and `err` says why. DPC_EFILES, DPC_ENOMEM, DPC_EIO:
+ * it could not be read now, and stays. */
 int dpc_spill_load(struct dpc_spill *spill, struct dpc_spill_record *ret_record,
                    struct dpc_error *err) DPC_MUST_CHECK;
 /* The same of the second file; what is not finished counts as damaged. */

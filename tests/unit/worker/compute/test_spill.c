@@ -467,7 +467,28 @@ a_torn_passing_loses_no_result(void)
     }
 }
 
+static void
+what_cannot_be_opened_now_is_not_removed(void)
+{
+    struct rig rig;
+    struct dpc_spill_record is;
+    begin(&rig);
+    must_write_result(&rig, 8);
+    dpc_spill_pass(rig.spill);
+    must_write(&rig, 12);
+    fault_disk_fail_at(rig.disk, 1, FAULT_NO_FILES);
+    CU_ASSERT_EQUAL(load(&rig, &is), DPC_EFILES);
+    fault_disk_fail_at(rig.disk, 1, FAULT_NO_FILES);
+    CU_ASSERT_EQUAL(load_passed(&rig, &is), DPC_EFILES);
+    CU_ASSERT_EQUAL_FATAL(load(&rig, &is), DPC_OK);
+    CU_ASSERT_EQUAL(is.steps_done, 12);
+    CU_ASSERT_EQUAL_FATAL(load_passed(&rig, &is), DPC_OK);
+    CU_ASSERT_EQUAL(is.submit.token.serial, 8);
+    end(&rig);
+}
+
 static const struct dpc_test tests[] = {
+    {"what cannot be opened now is not removed", what_cannot_be_opened_now_is_not_removed},
     {"what was written is read", what_was_written_is_read},
     {"a submission is kept with its lease", a_submission_is_kept_with_its_lease},
     {"a torn write leaves the one before", a_torn_write_leaves_the_one_before},
