@@ -15,6 +15,7 @@ static const struct verdict {
     {"not_kept", "not kept any more", false},
     {"differs", "DIFFERS", true},
     {"damaged", "DAMAGED", true},
+    {"not_read", "NOT READ", true},
 };
 
 struct replay {

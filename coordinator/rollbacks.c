@@ -19,19 +19,32 @@ struct choice {
     struct dpc_version_record *versions;  /* [modules_count], by module */
     bool *found;                          /* likewise */
     uint32_t oldest;                      /* round or version that could be had */
+    int failed;                           /* why it cannot be said of all what is there */
 };
 
 static bool
-is_there(const struct dpc_server *server, const struct dpc_version_record *version)
+is_there(struct choice *choice, const struct dpc_version_record *version)
 {
     uint64_t bytes;
+    int code = DPC_OK;
     const struct dpc_hash *hashes[] = {&version->master, &version->published, &version->momentum};
-    for (size_t i = 0; i < sizeof hashes / sizeof *hashes; i++) {
-        if (!dpc_hash_is_none(hashes[i]) &&
-            dpc_store_blob_size(server->store, hashes[i], &bytes) != DPC_OK)
-            return false;
+    for (size_t i = 0; i < sizeof hashes / sizeof *hashes && code == DPC_OK; i++) {
+        if (!dpc_hash_is_none(hashes[i]))
+            code = dpc_store_blob_size(choice->server->store, hashes[i], &bytes);
     }
-    return true;
+    if (code != DPC_OK && code != DPC_ENOTFOUND)
+        choice->failed = code;
+    return code == DPC_OK;
+}
+
+/* Want of descriptors says nothing of what is kept. */
+static int
+check_looked(const struct choice *choice, struct dpc_error *err)
+{
+    if (choice->failed == DPC_OK)
+        return DPC_OK;
+    return dpc_error_set(err, choice->failed, "could not look for what is kept: %s",
+                         dpc_error_words(choice->failed));
 }
 
 /* --- One module. Where training began is always kept: the oldest possible is sought behind what
@@ -42,7 +55,7 @@ look_for_oldest_version(void *context, const struct dpc_version_record *version)
 {
     struct choice *choice = context;
     if (version->module != choice->module_first || version->version <= choice->versions->version ||
-        !is_there(choice->server, version))
+        !is_there(choice, version))
         return true;
     choice->oldest = version->version;
     return false;
@@ -59,9 +72,11 @@ choose_version(struct choice *choice, const char *name, uint32_t version, struct
                              "there is no version %u of module %s; dipacoctl versions lists them",
                              version, name);
     int code = dpc_load_version(kv, choice->module_first, version, choice->versions, err);
-    if (code != DPC_OK || is_there(choice->server, choice->versions))
+    if (code != DPC_OK || is_there(choice, choice->versions))
         return code;
     code = dpc_scan_versions(kv, look_for_oldest_version, choice, err);
+    if (code == DPC_OK)
+        code = check_looked(choice, err);
     if (code != DPC_OK)
         return code;
     return dpc_error_set(
@@ -94,7 +109,7 @@ look_for_oldest_round(void *context, const struct dpc_version_record *version)
     struct choice *choice = context;
     uint32_t i = version->module - choice->module_first, round = dpc_version_round(version);
     if (i >= choice->modules_count || choice->found[i] || round <= choice->round ||
-        !is_there(choice->server, version))
+        !is_there(choice, version))
         return true;
     choice->found[i] = true;
     choice->oldest = round > choice->oldest ? round : choice->oldest;
@@ -114,6 +129,8 @@ refuse_round(struct choice *choice, uint32_t i, struct dpc_error *err)
     memset(choice->found, 0, choice->modules_count * sizeof *choice->found);
     int code =
         dpc_scan_versions(dpc_store_kv(choice->server->store), look_for_oldest_round, choice, err);
+    if (code == DPC_OK)
+        code = check_looked(choice, err);
     if (code != DPC_OK)
         return code;
     return dpc_error_set(
@@ -128,7 +145,7 @@ choose_round(struct choice *choice, struct dpc_error *err)
 {
     int code = dpc_scan_versions(dpc_store_kv(choice->server->store), choose_by_round, choice, err);
     for (uint32_t i = 0; i < choice->modules_count && code == DPC_OK; i++) {
-        if (!choice->found[i] || !is_there(choice->server, &choice->versions[i]))
+        if (!choice->found[i] || !is_there(choice, &choice->versions[i]))
             code = refuse_round(choice, i, err);
     }
     return code;
@@ -270,7 +287,7 @@ collect_round(struct choice *choice, struct dpc_version_record *versions, uint32
 {
     int code = dpc_scan_versions(dpc_store_kv(choice->server->store), choose_by_round, choice, err);
     for (uint32_t i = 0; i < choice->modules_count && code == DPC_OK; i++) {
-        if (choice->found[i] && !is_there(choice->server, &choice->versions[i]))
+        if (choice->found[i] && !is_there(choice, &choice->versions[i]))
             code = refuse_round(choice, i, err);
         else if (choice->found[i])
             versions[(*count)++] = choice->versions[i];

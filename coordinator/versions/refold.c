@@ -135,24 +135,32 @@ trace(const struct dpc_replay_source *source, const struct dpc_refold_task *task
 
 /* --- What is kept. */
 
-static bool
-is_there(const struct dpc_replay_source *source, const struct dpc_hash *hash)
+/* DPC_ENOTFOUND: it is not; another error: that cannot be said now. */
+static int
+look_for(const struct dpc_replay_source *source, const struct dpc_hash *hash)
 {
     uint64_t bytes;
-    return dpc_hash_is_none(hash) || dpc_store_blob_size(source->store, hash, &bytes) == DPC_OK;
+    return dpc_hash_is_none(hash) ? DPC_OK : dpc_store_blob_size(source->store, hash, &bytes);
 }
 
-static bool
-is_kept(const struct dpc_replay_source *source, const struct dpc_lineage *lineage)
+static int
+is_kept(const struct dpc_replay_source *source, const struct dpc_lineage *lineage, bool *ret_kept,
+        struct dpc_error *err)
 {
     const struct dpc_version_record *base = &lineage->base;
-    bool kept = is_there(source, &base->master) && is_there(source, &base->published) &&
-                is_there(source, &base->momentum);
+    int code = look_for(source, &base->master);
+    if (code == DPC_OK)
+        code = look_for(source, &base->published);
+    if (code == DPC_OK)
+        code = look_for(source, &base->momentum);
     for (uint32_t i = 0; i < lineage->folds_count; i++) {
-        for (uint32_t k = 0; k < lineage->folds[i].inputs_count && kept; k++)
-            kept = is_there(source, &lineage->folds[i].inputs[k].delta);
+        for (uint32_t k = 0; k < lineage->folds[i].inputs_count && code == DPC_OK; k++)
+            code = look_for(source, &lineage->folds[i].inputs[k].delta);
     }
-    return kept;
+    *ret_kept = code == DPC_OK;
+    if (code == DPC_OK || code == DPC_ENOTFOUND)
+        return DPC_OK;
+    return dpc_error_set(err, code, "could not look for what is kept: %s", dpc_error_words(code));
 }
 
 /* Of all modules, with what was handed in since that round. */
@@ -167,9 +175,14 @@ are_kept(const struct dpc_replay_source *source, struct dpc_refold_task *task, u
         int code = trace(source, task, i, since, &lineage, err);
         if (code != DPC_OK)
             return code;
+        bool kept = true;
         task->touched |= lineage.removed_count > 0;
-        *ret_kept &= lineage.removed_count == 0 || is_kept(source, &lineage);
+        if (lineage.removed_count > 0)
+            code = is_kept(source, &lineage, &kept, err);
+        *ret_kept &= kept;
         dpc_lineage_done(&lineage);
+        if (code != DPC_OK)
+            return code;
     }
     return DPC_OK;
 }
@@ -209,12 +222,15 @@ refold(const struct dpc_replay_source *source, struct dpc_refold_task *task, str
                                  .published = lineage.base.published,
                                  .momentum = lineage.base.momentum};
     task->touched = lineage.removed_count > 0;
-    if (task->touched && !is_kept(source, &lineage))
+    bool kept = true;
+    if (task->touched)
+        code = is_kept(source, &lineage, &kept, err);
+    if (code == DPC_OK && !kept)
         code = dpc_error_set(err, DPC_EPERM,
                              "what it takes to fold module %u again since round %u is not kept any "
                              "more (keep_rounds says how many are kept)",
                              task->module, task->since);
-    else if (lineage.folds_count && task->touched)
+    else if (code == DPC_OK && lineage.folds_count && task->touched)
         code = dpc_outer_chain(source->store, source->ops, lineage.folds, lineage.folds_count, true,
                                &folded, err);
     *version = (struct dpc_version_record){.module = task->module,

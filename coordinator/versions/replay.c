@@ -21,6 +21,7 @@ dpc_replay_verdict_name(enum dpc_replay_verdict verdict)
         [DPC_REPLAY_NOT_KEPT] = "not_kept",
         [DPC_REPLAY_DIFFERS] = "differs",
         [DPC_REPLAY_DAMAGED] = "damaged",
+        [DPC_REPLAY_NOT_READ] = "not_read",
     };
     return names[verdict];
 }
@@ -45,6 +46,8 @@ decide_by_error(struct replay *replay, int code)
 {
     if (code == DPC_ENOTFOUND)
         decide(replay, DPC_REPLAY_NOT_KEPT, "");
+    else if (code == DPC_EFILES || code == DPC_ENOMEM)
+        decide(replay, DPC_REPLAY_NOT_READ, replay->err.text);
     else
         decide(replay, DPC_REPLAY_DAMAGED, replay->err.text);
 }
@@ -64,12 +67,13 @@ compare(struct replay *replay, const struct dpc_hash *master, const struct dpc_h
     decide(replay, part ? DPC_REPLAY_DIFFERS : DPC_REPLAY_OK, text);
 }
 
+/* What cannot be looked for now, whoever reads it cannot read either, and says why. */
 static bool
 is_there(struct replay *replay, const struct dpc_hash *hash)
 {
     uint64_t bytes;
     return dpc_hash_is_none(hash) ||
-           dpc_store_blob_size(replay->source->store, hash, &bytes) == DPC_OK;
+           dpc_store_blob_size(replay->source->store, hash, &bytes) != DPC_ENOTFOUND;
 }
 
 static bool

@@ -20,6 +20,7 @@ enum dpc_replay_verdict {
     DPC_REPLAY_NOT_KEPT, /* what it was made of is not kept any more */
     DPC_REPLAY_DIFFERS,  /* something else comes out */
     DPC_REPLAY_DAMAGED,  /* a record or a blob is not what it must be */
+    DPC_REPLAY_NOT_READ, /* this machine lacks descriptors or memory for it now */
 };
 const char *dpc_replay_verdict_name(enum dpc_replay_verdict verdict);
 

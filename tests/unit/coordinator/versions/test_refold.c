@@ -5,10 +5,12 @@
 
 #include <math.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #include "base/alloc.h"
 #include "base/layout.h"
 #include "base/tensor_blob.h"
+#include "storage/db/store_parts.h"
 #include "tests/unit/coordinator/core_driver.h"
 #include "tests/unit/gap.h"
 #include "tests/unit/harness.h"
@@ -60,6 +62,7 @@ bench_init_with(struct bench *bench, const char *yaml)
 {
     struct driver *driver = &bench->driver;
     driver_start_with_store(driver, yaml, scratch_make(bench->folder));
+    driver->store->inline_bytes_max = 0; /* each blob is a file, which takes a descriptor */
     for (uint8_t worker = 0; worker < WORKERS; worker++)
         driver_hello(driver, worker, (struct dpc_token){0, 0});
     while (driver_phase(driver) != DPC_PHASE_TRAIN) {
@@ -512,7 +515,28 @@ more_than_an_entry_holds_is_refused(void)
     bench_done(&bench);
 }
 
+static void
+want_of_descriptors_does_not_tell_an_oldest_round(void)
+{
+    struct bench bench;
+    struct dpc_refold_task task;
+    struct rlimit limit, none;
+    struct dpc_error err;
+    bench_init(&bench);
+    task_init(&bench, &task, 1, 1);
+    CU_ASSERT_EQUAL_FATAL(getrlimit(RLIMIT_NOFILE, &limit), 0);
+    none = (struct rlimit){.rlim_cur = 0, .rlim_max = limit.rlim_max};
+    CU_ASSERT_EQUAL_FATAL(setrlimit(RLIMIT_NOFILE, &none), 0);
+    int code = dpc_refold_run(&bench.source, &task, &err);
+    CU_ASSERT_EQUAL_FATAL(setrlimit(RLIMIT_NOFILE, &limit), 0);
+    CU_ASSERT_EQUAL(code, DPC_EFILES);
+    dpc_refold_done(&task);
+    bench_done(&bench);
+}
+
 static const struct dpc_test tests[] = {
+    {"want of descriptors does not tell an oldest round",
+     want_of_descriptors_does_not_tell_an_oldest_round},
     {"a refold goes on from what was published", a_refold_goes_on_from_what_was_published},
     {"a part is tainted by the one that it went on from",
      a_part_is_tainted_by_the_one_that_it_went_on_from},

@@ -5,8 +5,10 @@
 #include "coordinator/versions/replay.h"
 
 #include <string.h>
+#include <sys/resource.h>
 
 #include "base/alloc.h"
+#include "storage/db/store_parts.h"
 #include "tests/unit/coordinator/core_driver.h"
 #include "tests/unit/coordinator/small_2x2.h"
 #include "tests/unit/harness.h"
@@ -30,6 +32,7 @@ bench_init_with(struct bench *bench, const char *yaml)
 {
     struct driver *driver = &bench->driver;
     driver_start_with_store(driver, yaml, scratch_make(bench->folder));
+    driver->store->inline_bytes_max = 0; /* each blob is a file, which takes a descriptor */
     bench->source = (struct dpc_replay_source){
         .records = {driver->kv, &driver->experiment, dpc_core_topology(driver->core)},
         .store = driver->store,
@@ -215,7 +218,28 @@ what_is_not_kept_is_told_as_such(void)
     bench_done(&bench);
 }
 
+/* A process that had no descriptor left said that nothing was kept any more. */
+static void
+what_cannot_be_opened_now_is_not_told_as_gone(void)
+{
+    struct bench bench;
+    struct rlimit limit, none;
+    bench_init_with(&bench, YAML("", ""));
+    CU_ASSERT_TRUE_FATAL(driver_finish(&bench.driver, 1));
+    CU_ASSERT_EQUAL(replay(&bench, 0, 2).verdict, DPC_REPLAY_OK);
+    CU_ASSERT_EQUAL_FATAL(getrlimit(RLIMIT_NOFILE, &limit), 0);
+    none = (struct rlimit){.rlim_cur = 0, .rlim_max = limit.rlim_max};
+    CU_ASSERT_EQUAL_FATAL(setrlimit(RLIMIT_NOFILE, &none), 0);
+    struct dpc_replay_row row = replay(&bench, 0, 2);
+    CU_ASSERT_EQUAL_FATAL(setrlimit(RLIMIT_NOFILE, &limit), 0);
+    CU_ASSERT_EQUAL(row.verdict, DPC_REPLAY_NOT_READ);
+    CU_ASSERT_PTR_NOT_NULL(strstr(row.text, dpc_error_words(DPC_EFILES)));
+    bench_done(&bench);
+}
+
 static const struct dpc_test tests[] = {
+    {"what cannot be opened now is not told as gone",
+     what_cannot_be_opened_now_is_not_told_as_gone},
     {"every version comes out as it is", every_version_comes_out_as_it_is},
     {"another beginning is found", another_beginning_is_found},
     {"a rollback is held against its parent", a_rollback_is_held_against_its_parent},
