@@ -117,7 +117,10 @@ append(struct dpc_events *events, const char *line, size_t len)
 {
     const char *begin = events->cut ? line : line + 1;
     size_t count = events->cut ? len : len - 1;
-    ssize_t written = write(events->fd, begin, count);
+    ssize_t written;
+    do /* some file systems let a signal in before the first byte */
+        written = write(events->fd, begin, count);
+    while (written < 0 && errno == EINTR);
     if (written == (ssize_t)count) {
         events->cut = false;
         note_written(events);

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Lines of JSON in a real file: whole, in order, each with its time; a file that was moved away; a
  * disk that is full for a while. */
+#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/json.h"
@@ -196,6 +198,34 @@ test_a_full_disk_costs_the_lines_that_did_not_fit(void)
     remove_place(&place);
 }
 
+/* In the place of the C library's, as far as this program calls it. */
+static int interruptions;
+ssize_t interrupted_write(int fd, const void *bytes, size_t len) __asm__("write");
+ssize_t
+interrupted_write(int fd, const void *bytes, size_t len)
+{
+    if (interruptions > 0) {
+        interruptions--;
+        errno = EINTR;
+        return -1;
+    }
+    return syscall(SYS_write, fd, bytes, len);
+}
+
+static void
+test_a_signal_costs_no_line(void)
+{
+    struct place place;
+    make_place(&place);
+    struct dpc_events *events = open_events(&place);
+    interruptions = 2;
+    put_number(events, 1);
+    CU_ASSERT_EQUAL(interruptions, 0);
+    CU_ASSERT_EQUAL(number_at(place.path, 0), 1);
+    dpc_events_close(events);
+    remove_place(&place);
+}
+
 /* A machine that went down within a line, or a disk that was full until the file was opened again.
  */
 static void
@@ -261,6 +291,7 @@ static const struct dpc_test tests[] = {
      test_one_that_cannot_be_opened_again_goes_on_with_the_old_file},
     {"a full disk costs the lines that did not fit",
      test_a_full_disk_costs_the_lines_that_did_not_fit},
+    {"a signal costs no line", test_a_signal_costs_no_line},
     {"a line without an end spoils no other", test_a_line_without_an_end_spoils_no_other},
     {"a file that cannot be is told", test_a_file_that_cannot_be_is_told},
 };
