@@ -29,13 +29,35 @@ last_error(void)
 }
 
 static int
+open_again(const char *path, int how)
+{
+    int fd;
+    do
+        fd = open(path, how, 0640);
+    while (fd < 0 && errno == EINTR);
+    return fd;
+}
+
+/* `sync` is fsync or fdatasync. One that a signal ended has failed at nothing, where a file system
+ * lets signals in (one over a network). */
+static int
+sync_again(int (*sync)(int fd), int fd)
+{
+    int rc;
+    do
+        rc = sync(fd);
+    while (rc != 0 && errno == EINTR);
+    return rc == 0 ? DPC_OK : last_error();
+}
+
+static int
 posix_open(const struct dpc_vfs *vfs, const char *path, int flags, struct dpc_vfs_file **ret_file)
 {
     (void)vfs;
     int how = flags & DPC_VFS_WRITE ? O_RDWR : O_RDONLY;
     if (flags & DPC_VFS_CREATE)
         how |= O_CREAT | (flags & DPC_VFS_FRESH ? O_EXCL : 0);
-    int fd = open(path, how | O_CLOEXEC, 0640);
+    int fd = open_again(path, how | O_CLOEXEC);
     if (fd < 0)
         return last_error();
     *ret_file = dpc_alloc(1, sizeof **ret_file);
@@ -100,23 +122,27 @@ posix_size(struct dpc_vfs_file *file, uint64_t *ret_bytes)
 static int
 posix_truncate(struct dpc_vfs_file *file, uint64_t bytes)
 {
-    return ftruncate(file->fd, (off_t)bytes) == 0 ? DPC_OK : last_error();
+    int rc;
+    do
+        rc = ftruncate(file->fd, (off_t)bytes);
+    while (rc != 0 && errno == EINTR);
+    return rc == 0 ? DPC_OK : last_error();
 }
 
 static int
 posix_sync(struct dpc_vfs_file *file)
 {
-    return fdatasync(file->fd) == 0 ? DPC_OK : last_error();
+    return sync_again(fdatasync, file->fd);
 }
 
 static int
 posix_sync_folder(const struct dpc_vfs *vfs, const char *path)
 {
     (void)vfs;
-    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int fd = open_again(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0)
         return last_error();
-    int code = fsync(fd) == 0 ? DPC_OK : last_error();
+    int code = sync_again(fsync, fd);
     close(fd);
     return code;
 }

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/vfs.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <signal.h>
 #include <unistd.h>
 
@@ -338,7 +340,63 @@ a_folder_is_emptied(void)
     clean_up();
 }
 
+/* In the place of the C library's, as far as this program calls them: a signal comes first, as on
+ * a file system over a network. */
+static int interruptions;
+
+static bool
+is_interrupted(void)
+{
+    if (interruptions == 0)
+        return false;
+    interruptions--;
+    errno = EINTR;
+    return true;
+}
+
+int interrupted_fdatasync(int fd) __asm__("fdatasync");
+int
+interrupted_fdatasync(int fd)
+{
+    return is_interrupted() ? -1 : (int)syscall(SYS_fdatasync, fd);
+}
+
+int interrupted_fsync(int fd) __asm__("fsync");
+int
+interrupted_fsync(int fd)
+{
+    return is_interrupted() ? -1 : (int)syscall(SYS_fsync, fd);
+}
+
+int interrupted_ftruncate(int fd, off_t bytes) __asm__("ftruncate");
+int
+interrupted_ftruncate(int fd, off_t bytes)
+{
+    return is_interrupted() ? -1 : (int)syscall(SYS_ftruncate, fd, bytes);
+}
+
+static void
+a_signal_is_no_failed_sync(void)
+{
+    struct dpc_vfs_file *file;
+    make_root();
+    CU_ASSERT_EQUAL_FATAL(vfs->ops->open(vfs, below("file"), DPC_VFS_WRITE | DPC_VFS_CREATE, &file),
+                          DPC_OK);
+    interruptions = 2;
+    CU_ASSERT_EQUAL(vfs->ops->truncate(file, 10), DPC_OK);
+    CU_ASSERT_EQUAL(interruptions, 0);
+    interruptions = 2;
+    CU_ASSERT_EQUAL(vfs->ops->sync(file), DPC_OK);
+    CU_ASSERT_EQUAL(interruptions, 0);
+    interruptions = 2;
+    CU_ASSERT_EQUAL(vfs->ops->sync_folder(vfs, root), DPC_OK);
+    CU_ASSERT_EQUAL(interruptions, 0);
+    vfs->ops->close(file);
+    remove_tree(root);
+}
+
 static const struct dpc_test tests[] = {
+    {"a signal is no failed sync", a_signal_is_no_failed_sync},
     {"bytes are written and read at offsets", bytes_are_written_and_read_at_offsets},
     {"opening says what is wrong", opening_says_what_is_wrong},
     {"a folder is emptied", a_folder_is_emptied},
