@@ -80,7 +80,13 @@ static void
 join(struct dpc_worker *worker, const struct dpc_session_action *action)
 {
     struct dpc_error err = {0};
-    if (take_experiment(worker, action->join.experiment, &err) != DPC_OK) {
+    int code = take_experiment(worker, action->join.experiment, &err);
+    if (code == DPC_ENOMEM) { /* which says nothing of the experiment: the next process tries */
+        dpc_log_error("could not join: %s", err.text);
+        worker->stop_status = DPC_EXIT_FAILED;
+        return;
+    }
+    if (code != DPC_OK) {
         dpc_log_error("could not join: %s; install the coordinator's release here", err.text);
         worker->stop_status = DPC_EXIT_REFUSED;
         return;

@@ -8,34 +8,38 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "base/exit.h"
 #include "base/hash.h"
 #include "base/log.h"
 #include "base/notify.h"
 #include "modules/compute.h"
 
-/* A file that cannot be read may be any: no other process has the hash that stands for it. */
-static struct dpc_hash
-hash_file(const char *path)
+/* A file that cannot be read may be any: no other process has the hash that stands for it. What
+ * this machine lacks for the moment says nothing of the file, and a strict coordinator would turn
+ * the worker away for good: then it fails (DPC_EFILES, DPC_ENOMEM). */
+static int
+hash_file(const char *path, struct dpc_hash *ret_hash, struct dpc_error *err)
 {
     uint8_t *bytes;
     size_t len;
-    struct dpc_error err;
-    struct dpc_hash hash;
-    if (dpc_vfs_read_file(&dpc_vfs_posix, path, 256 * DPC_MIB, &bytes, &len, &err) == DPC_OK) {
-        dpc_hash_of(bytes, len, &hash);
+    int code = dpc_vfs_read_file(&dpc_vfs_posix, path, 256 * DPC_MIB, &bytes, &len, err);
+    if (code == DPC_EFILES || code == DPC_ENOMEM)
+        return code;
+    if (code == DPC_OK) {
+        dpc_hash_of(bytes, len, ret_hash);
         dpc_free(bytes);
-        return hash;
+        return DPC_OK;
     }
-    dpc_log_warning("this worker is a numeric class of its own: %s", err.text);
-    dpc_random_bytes(&hash, sizeof hash);
-    return hash;
+    dpc_log_warning("this worker is a numeric class of its own: %s", err->text);
+    dpc_random_bytes(ret_hash, sizeof *ret_hash);
+    return DPC_OK;
 }
 
 /* Machines compute the same bits when kernels, libraries, libm and build are the same; how many
  * threads compute makes no difference. All of it is in the hash at the front; what stands behind is
  * for people, and is cut where a record has no room for it. */
-static void
-name_class(const struct dpc_card_info *card, char *ret_name, size_t size)
+static int
+name_class(const struct dpc_card_info *card, char *ret_name, size_t size, struct dpc_error *err)
 {
     struct {
         struct dpc_hash program, plugin; /* the build's, and where a card computes its plug-in's */
@@ -44,14 +48,17 @@ name_class(const struct dpc_card_info *card, char *ret_name, size_t size)
     struct dpc_hash hash;
     char build[13];
     memset(&all, 0, sizeof all);
-    all.program = hash_file("/proc/self/exe");
-    if (card)
-        all.plugin = hash_file(dpc_card_plugin_path());
+    int code = hash_file("/proc/self/exe", &all.program, err);
+    if (code == DPC_OK && card)
+        code = hash_file(dpc_card_plugin_path(), &all.plugin, err);
+    if (code != DPC_OK)
+        return code;
     dpc_compute_name(card, all.compute, sizeof all.compute);
     (void)confstr(_CS_GNU_LIBC_VERSION, all.libc, sizeof all.libc);
     dpc_hash_of(&all, sizeof all, &hash);
     dpc_hash_hex(&hash, build, sizeof build);
     snprintf(ret_name, size, "%s/%s/%s", build, all.compute, all.libc);
+    return DPC_OK;
 }
 
 void
@@ -105,14 +112,18 @@ use_device_in_time(struct dpc_worker *worker)
 static void
 take_news_of_device(struct dpc_worker *worker, const char *text)
 {
+    struct dpc_error err;
     bool ready = dpc_device_is_ready(worker->device);
     dpc_log(ready ? DPC_LOG_INFO : DPC_LOG_WARNING, "%s", text);
     worker->device_waits = false;
-    if (ready) {
-        name_class(dpc_device_info(worker->device), worker->next_class, sizeof worker->next_class);
-        use_device_in_time(worker);
-    } else {
+    if (!ready) {
         wait_for_card(worker);
+    } else if (name_class(dpc_device_info(worker->device), worker->next_class,
+                          sizeof worker->next_class, &err) != DPC_OK) {
+        dpc_log_error("could not say of which numeric class this worker is: %s", err.text);
+        worker->status = DPC_EXIT_FAILED;
+    } else {
+        use_device_in_time(worker);
     }
 }
 
