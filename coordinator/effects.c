@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "base/notify.h"
+#include "proto/accept.h"
 
 void
 server_fail(struct dpc_server *server, const struct dpc_error *error)
@@ -81,6 +82,20 @@ server_carry_out(struct dpc_server *server, const struct dpc_event *event,
     dpc_actions_reset(actions);
 }
 
+/* Whoever is turned away comes again, and cannot tell a crowd from a coordinator that is gone. */
+static void
+tell_turned_away(struct dpc_server *server, int64_t now_ms)
+{
+    uint32_t not_logged;
+    uint64_t count = dpc_accept_turned_away();
+    if (count == server->turned_away || !dpc_log_allowed(&server->crowded, now_ms, &not_logged))
+        return;
+    dpc_log_warning("connections are turned away count=%llu: this process lacks descriptors for "
+                    "them (ulimit -n, LimitNOFILE)",
+                    (unsigned long long)(count - server->turned_away));
+    server->turned_away = count;
+}
+
 void
 server_tick(struct dpc_server *server, bool last)
 {
@@ -103,6 +118,7 @@ server_tick(struct dpc_server *server, bool last)
     if (server_has_room(server) || !commits)
         server_step(server, &event, NULL, 0);
     server_expire_members(server);
+    tell_turned_away(server, now_ms);
     dpc_notify_alive();
 }
 

@@ -11,6 +11,7 @@
 
 #include "base/alloc.h"
 #include "base/limits.h"
+#include "proto/accept.h"
 #include "proto/channel.h"
 #include "proto/pollable.h"
 #include "proto/net.h"
@@ -163,6 +164,7 @@ dpc_listener_open(struct dpc_net *net, enum dpc_channel_kind kind, const char *e
     if (dpc_endpoint_check(endpoint, true, err) != DPC_OK)
         return dpc_error_prefix(err, DPC_EINVAL, "could not listen");
     struct dpc_listener *listener = dpc_alloc(1, sizeof *listener);
+    dpc_accept_begin();
     listener->net = net;
     dpc_pipe_init(&listener->pipe, kind);
     zmq_msg_init(&listener->routing_frame);
