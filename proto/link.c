@@ -308,5 +308,5 @@ dpc_link_send(struct dpc_link *link, const struct dpc_msg *msg)
     int code = dpc_pipe_encode(&link->pipe, msg);
     if (code != DPC_OK)
         return code;
-    return dpc_pipe_send(&link->pipe, link->socket, msg);
+    return dpc_pipe_send(&link->pipe, link->socket, NULL, 0, msg);
 }

@@ -268,8 +268,6 @@ dpc_listener_send(struct dpc_listener *listener, const struct dpc_peer *peer,
         return code;
     if (peer->routing_len == 0)
         return DPC_ENOTFOUND;
-    if (zmq_send(listener->socket, peer->routing_id, peer->routing_len,
-                 ZMQ_SNDMORE | ZMQ_DONTWAIT) < 0)
-        return dpc_socket_send_error();
-    return dpc_pipe_send(&listener->pipe, listener->socket, msg);
+    return dpc_pipe_send(&listener->pipe, listener->socket, peer->routing_id, peer->routing_len,
+                         msg);
 }

@@ -194,14 +194,16 @@ dpc_pipe_encode(struct dpc_pipe *pipe, const struct dpc_msg *msg)
     return dpc_msg_encode(msg, &pipe->out, NULL);
 }
 
-int
-dpc_socket_send_error(void)
+static int
+send_error(void)
 {
     switch (errno) {
     case EAGAIN:
         return DPC_EAGAIN;
     case EHOSTUNREACH:
         return DPC_ENOTFOUND;
+    case ENOMEM:
+        return DPC_ENOMEM;
     case ETERM:
         return DPC_ECLOSED;
     default:
@@ -209,24 +211,54 @@ dpc_socket_send_error(void)
     }
 }
 
-/* Never blocks, so a signal cannot interrupt it for long. */
+struct outgoing {
+    zmq_msg_t frames[1 + DPC_FRAMES];
+    int count;
+};
+
 static int
-send_frame(void *socket, const void *bytes, size_t len, int flags)
+add_frame(struct outgoing *outgoing, const void *bytes, size_t len)
 {
-    int sent;
-    do
-        sent = zmq_send(socket, bytes, len, flags | ZMQ_DONTWAIT);
-    while (sent < 0 && errno == EINTR);
-    return sent < 0 ? dpc_socket_send_error() : DPC_OK;
+    zmq_msg_t *frame = &outgoing->frames[outgoing->count];
+    if (zmq_msg_init_size(frame, len) != 0)
+        return DPC_ENOMEM;
+    if (len)
+        memcpy(zmq_msg_data(frame), bytes, len);
+    outgoing->count++;
+    return DPC_OK;
 }
 
-int
-dpc_pipe_send(struct dpc_pipe *pipe, void *socket, const struct dpc_msg *msg)
+/* Never blocks, so a signal cannot interrupt it for long. */
+static int
+send_frames(struct outgoing *outgoing, void *socket)
 {
-    bool body = carries_body(msg);
-    int code = send_frame(socket, pipe->out.data, pipe->out.len, body ? ZMQ_SNDMORE : 0);
-    if (code == DPC_OK && body)
-        code = send_frame(socket, msg->body, msg->body_len, 0);
+    for (int i = 0; i < outgoing->count; i++) {
+        int sent, flags = ZMQ_DONTWAIT | (i + 1 < outgoing->count ? ZMQ_SNDMORE : 0);
+        do
+            sent = zmq_msg_send(&outgoing->frames[i], socket, flags);
+        while (sent < 0 && errno == EINTR);
+        if (sent < 0)
+            return send_error();
+    }
+    return DPC_OK;
+}
+
+/* Frames are made before the first one goes: behind a message that ends halfway the next one would
+ * be taken for its rest, by whoever that was for. */
+int
+dpc_pipe_send(struct dpc_pipe *pipe, void *socket, const void *to, size_t to_len,
+              const struct dpc_msg *msg)
+{
+    struct outgoing outgoing = {.count = 0};
+    int code = to_len ? add_frame(&outgoing, to, to_len) : DPC_OK;
+    if (code == DPC_OK)
+        code = add_frame(&outgoing, pipe->out.data, pipe->out.len);
+    if (code == DPC_OK && carries_body(msg))
+        code = add_frame(&outgoing, msg->body, msg->body_len);
+    if (code == DPC_OK)
+        code = send_frames(&outgoing, socket);
+    for (int i = 0; i < outgoing.count; i++)
+        zmq_msg_close(&outgoing.frames[i]); /* one that was sent is empty */
     if (code == DPC_OK) {
         pipe->traffic.bytes_sent += pipe->out.len + msg->body_len;
         pipe->traffic.messages_sent++;

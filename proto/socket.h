@@ -44,10 +44,9 @@ int dpc_pipe_decode(struct dpc_pipe *pipe, size_t count, struct dpc_msg *ret_msg
 
 /* Encodes; call it before anything is sent. DPC_EINVAL: a body where none belongs, or none. */
 int dpc_pipe_encode(struct dpc_pipe *pipe, const struct dpc_msg *msg) DPC_MUST_CHECK;
-/* Sends what was encoded, and the body. */
-int dpc_pipe_send(struct dpc_pipe *pipe, void *socket, const struct dpc_msg *msg) DPC_MUST_CHECK;
-
-/* The code for the errno of a failed send. */
-int dpc_socket_send_error(void);
+/* Sends what was encoded, and the body: all of it, or nothing. A ROUTER names in front whom it is
+ * for (`to_len` 0: nobody). DPC_EAGAIN, DPC_ENOTFOUND, DPC_ENOMEM, DPC_ECLOSED. */
+int dpc_pipe_send(struct dpc_pipe *pipe, void *socket, const void *to, size_t to_len,
+                  const struct dpc_msg *msg) DPC_MUST_CHECK;
 
 #endif
