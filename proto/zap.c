@@ -3,6 +3,8 @@
  * and its text becomes the connection's User-Id, which listener.c reads from each message; what the
  * key may do is looked up then, so that a change of role takes effect at once. */
 #include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <zmq.h>
 
@@ -119,6 +121,10 @@ dpc_zap_run(void *context)
         if (admitted)
             dpc_key_text(&key, user_id);
         goes_on = reply(net->zap_socket, &request, admitted, user_id);
+        if (!goes_on && errno == ENOMEM) {
+            fprintf(stderr, "<2>out of memory: nobody could connect any more\n");
+            abort();
+        }
     }
     zmq_close(net->zap_socket);
     return NULL;
