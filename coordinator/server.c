@@ -81,10 +81,12 @@ may_fail(struct dpc_server *server, const struct dpc_job *job)
 {
     if (job->type == DPC_JOB_BACKUP || job->type == DPC_JOB_REFOLD)
         return !dpc_store_is_broken(server->store);
+    bool lacks = job->code == DPC_ENOMEM || job->code == DPC_EFILES;
     if (job->type == DPC_JOB_SWEEP)
-        return server_ran_out(server, job->code, job->error.text);
-    return job->type == DPC_JOB_CHECK && (job->code == DPC_ENOMEM || job->code == DPC_EFILES ||
-                                          job->code == DPC_ELIMIT || job->code == DPC_ENOTFOUND);
+        return server_ran_out(server, job->code, job->error.text) ||
+               (lacks && !dpc_store_is_broken(server->store));
+    return job->type == DPC_JOB_CHECK &&
+           (lacks || job->code == DPC_ELIMIT || job->code == DPC_ENOTFOUND);
 }
 
 /* A path of a small shard may have none: nobody can say which of its rounds is best. */

@@ -71,7 +71,11 @@ server_swept(struct dpc_server *server, const struct dpc_job *sweep)
     server->sweeps.busy = false;
     if (server->space.paused)
         server->sweeps.asked |= sweep_again(server, sweep);
-    if (sweep->code != DPC_OK) /* the disk is too full to note what goes; files went before that */
+    /* The disk is too full to note what goes, and files went before that; or the next one will have
+     * the descriptors and memory that this one lacked. */
+    if (sweep->code == DPC_EFILES || sweep->code == DPC_ENOMEM)
+        dpc_log_warning("not swept to the end: %s", sweep->error.text);
+    if (sweep->code != DPC_OK)
         return;
     server->sweeps.known = true;
     server->sweeps.last = *swept;
