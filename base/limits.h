@@ -112,6 +112,10 @@ enum {
 #define DPC_VOCABULARY_DOCUMENT_BYTES_MAX                                                          \
     (1 * DPC_MIB) /* of one document of them, so that no giant decides */
 
+/* Without a connection of a worker a coordinator has 40 open, and a worker 30; with fewer, libzmq
+ * aborts at the start, and later what is opened fails now and then. */
+#define DPC_DESCRIPTORS_MIN 64
+
 /* A contribution's root mean square, a value. Weights are drawn near 0.02 and stay near 1; what
  * moves all of them by more in one round is no training, whoever sent it. */
 #define DPC_DELTA_RMS_MAX 16.0

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
@@ -428,6 +429,18 @@ dpc_vfs_make_lasting_folder(const struct dpc_vfs *vfs, const char *path)
     if (code == DPC_OK)
         code = vfs->ops->make_folder(vfs, path);
     return code == DPC_OK ? vfs->ops->sync_folder(vfs, parent) : code;
+}
+
+int
+dpc_vfs_check_descriptors(struct dpc_error *err)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= DPC_DESCRIPTORS_MIN)
+        return DPC_OK;
+    return dpc_error_set(err, DPC_EFILES,
+                         "this process may open %llu files and connections, and needs %d: raise "
+                         "the limit (ulimit -n, LimitNOFILE)",
+                         (unsigned long long)limit.rlim_cur, DPC_DESCRIPTORS_MIN);
 }
 
 bool

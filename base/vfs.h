@@ -89,6 +89,9 @@ int dpc_vfs_empty_folder(const char *path, struct dpc_error *err);
  * too: each is named in a folder that is synced, this one also when it exists already. */
 int dpc_vfs_make_lasting_folder(const struct dpc_vfs *vfs, const char *path) DPC_MUST_CHECK;
 
+/* Whether this process may open as many files and connections as a daemon must (`ulimit -n`). */
+int dpc_vfs_check_descriptors(struct dpc_error *err) DPC_MUST_CHECK;
+
 bool dpc_vfs_exists(const struct dpc_vfs *vfs, const char *path);
 
 /* The folder part of `path` ("." when it has none) into `ret_folder`. */

@@ -335,8 +335,10 @@ main(int argc, char **argv)
     if (code != DPC_OK)
         (void)dpc_error_set(&err, code, "could not make \"%s\": %s", options.folder,
                             dpc_error_words(code));
-    int status = dpc_exit_of(code);
     take_descriptors();
+    if (code == DPC_OK)
+        code = dpc_vfs_check_descriptors(&err);
+    int status = dpc_exit_of(code);
     if (code == DPC_OK) {
         code = dpc_server_create(&options, &server, &err);
         status = dpc_exit_of_experiment(code);

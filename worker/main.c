@@ -256,6 +256,8 @@ work(struct dpc_worker_arguments *args)
         return fail_option(&err);
     worker_options.threads = args->threads ? (uint32_t)args->threads : dpc_processors_count();
     (void)signal(SIGPIPE, SIG_IGN);
+    if (dpc_vfs_check_descriptors(&err) != DPC_OK)
+        return fail(&err);
     if (load_keys(args, &coordinator, &worker_options, &err) != DPC_OK)
         return fail_option(&err);
     if (dpc_worker_create(&worker_options, &worker, &err) != DPC_OK)

@@ -340,6 +340,22 @@ a_folder_is_emptied(void)
     clean_up();
 }
 
+static void
+few_descriptors_are_refused_in_words(void)
+{
+    struct rlimit limit, few;
+    struct dpc_error err = {0};
+    CU_ASSERT_EQUAL_FATAL(getrlimit(RLIMIT_NOFILE, &limit), 0);
+    few = (struct rlimit){.rlim_cur = DPC_DESCRIPTORS_MIN, .rlim_max = limit.rlim_max};
+    CU_ASSERT_EQUAL_FATAL(setrlimit(RLIMIT_NOFILE, &few), 0);
+    CU_ASSERT_EQUAL(dpc_vfs_check_descriptors(&err), DPC_OK);
+    few.rlim_cur--;
+    CU_ASSERT_EQUAL_FATAL(setrlimit(RLIMIT_NOFILE, &few), 0);
+    CU_ASSERT_EQUAL(dpc_vfs_check_descriptors(&err), DPC_EFILES);
+    CU_ASSERT_PTR_NOT_NULL(strstr(err.text, "ulimit -n"));
+    CU_ASSERT_EQUAL_FATAL(setrlimit(RLIMIT_NOFILE, &limit), 0);
+}
+
 /* In the place of the C library's, as far as this program calls them: a signal comes first, as on
  * a file system over a network. */
 static int interruptions;
@@ -396,6 +412,7 @@ a_signal_is_no_failed_sync(void)
 }
 
 static const struct dpc_test tests[] = {
+    {"few descriptors are refused in words", few_descriptors_are_refused_in_words},
     {"a signal is no failed sync", a_signal_is_no_failed_sync},
     {"bytes are written and read at offsets", bytes_are_written_and_read_at_offsets},
     {"opening says what is wrong", opening_says_what_is_wrong},
