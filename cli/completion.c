@@ -138,21 +138,24 @@ read_stream(const struct dpc_json *value, struct dpc_completion_request *request
                : refuse(err, "stream", "must be true or false");
 }
 
-/* What others take and this does not, with the one value that changes nothing. */
-static int
-read_foreign(const struct dpc_json *value, double neutral)
+/* What others take and this does not: only where it changes nothing, as the one number does, or
+ * what is empty. */
+static bool
+is_neutral(const struct dpc_json *value, double neutral)
 {
+    size_t len;
+    bool empty = dpc_json_text_bytes(value, &len)
+                     ? len == 0
+                     : dpc_json_is_object(value) && dpc_json_count(value) == 0;
     return dpc_json_is_null(value) || dpc_json_number(value, NAN) == neutral ||
-                   (neutral == 0 && !dpc_json_bool(value, true))
-               ? DPC_OK
-               : DPC_EINVAL;
+           (neutral == 0 && !dpc_json_bool(value, true)) || (isnan(neutral) && empty);
 }
 
 static const struct {
     const char *name;
     int (*read)(const struct dpc_json *value, struct dpc_completion_request *request,
                 struct dpc_error *err);
-    double neutral; /* without `read` */
+    double neutral; /* without `read`; NAN: no number is */
 } keys[] = {
     {"prompt", read_prompt, 0},
     {"model", read_model, 0},
@@ -187,7 +190,7 @@ read_key(void *context, const char *key, const struct dpc_json *value)
         if (strcmp(keys[i].name, key) != 0)
             continue;
         if (!keys[i].read)
-            reading->code = read_foreign(value, keys[i].neutral) == DPC_OK
+            reading->code = is_neutral(value, keys[i].neutral)
                                 ? DPC_OK
                                 : refuse(reading->err, key, "is not supported: leave it out");
         else if (!dpc_json_is_null(value))

@@ -59,6 +59,18 @@ what_is_said_is_taken(void)
     dpc_completion_request_done(&request);
 }
 
+/* Clients send them with what is theirs by default, and were refused. */
+static void
+what_is_empty_changes_nothing(void)
+{
+    struct dpc_completion_request request;
+    struct dpc_error err;
+    if (parse("{\"prompt\": \"a\", \"suffix\": \"\", \"logit_bias\": {}}", &request, &err) !=
+        DPC_OK)
+        CU_FAIL_FATAL(err.text);
+    dpc_completion_request_done(&request);
+}
+
 static void
 what_cannot_be_is_refused_by_name(void)
 {
@@ -91,6 +103,9 @@ what_cannot_be_is_refused_by_name(void)
         {"{\"prompt\": \"a\", \"logprobs\": 1}", "\"logprobs\" is not supported"},
         {"{\"prompt\": \"a\", \"logprobs\": 0}", "\"logprobs\" is not supported"},
         {"{\"prompt\": \"a\", \"suffix\": \"b\"}", "\"suffix\" is not supported"},
+        {"{\"prompt\": \"a\", \"suffix\": \"\\u0000b\"}", "\"suffix\" is not supported"},
+        {"{\"prompt\": \"a\", \"logit_bias\": {\"1\": 2}}", "\"logit_bias\" is not supported"},
+        {"{\"prompt\": \"a\", \"n\": {}}", "\"n\" is not supported"},
         {"{\"prompt\": \"a\", \"messages\": []}", "\"messages\" is unknown"},
     };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
@@ -105,6 +120,7 @@ what_cannot_be_is_refused_by_name(void)
 static const struct dpc_test tests[] = {
     {"what is left out has its default", what_is_left_out_has_its_default},
     {"what is said is taken", what_is_said_is_taken},
+    {"what is empty changes nothing", what_is_empty_changes_nothing},
     {"what cannot be is refused by name", what_cannot_be_is_refused_by_name},
 };
 DPC_TEST_MAIN("cli/completion", tests)
