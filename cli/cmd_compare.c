@@ -311,8 +311,6 @@ open_folder(struct compare *compare, struct dpc_error *err)
     char path[DPC_PATH_MAX], absolute[PATH_MAX];
     (void)snprintf(path, sizeof path, "%s%s", compare->given->dir ? "" : "compare/",
                    compare->given->dir ? compare->given->dir : compare->comparison->name);
-    if (!*path)
-        return dpc_error_set(err, DPC_EINVAL, "--dir takes a folder, not \"\"");
     int rc = dpc_vfs_make_folder(&dpc_vfs_posix, path, err);
     if (rc == DPC_OK && !realpath(path, absolute))
         rc = dpc_error_set_errno(err, errno, "could not use the folder \"%.200s\"", path);

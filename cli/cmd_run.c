@@ -73,18 +73,6 @@ load_experiment(struct run *run)
     return DPC_EXIT_OK;
 }
 
-/* One that nothing can go on from would be told when all is trained. */
-static int
-check_prompts(const struct run *run)
-{
-    for (uint32_t i = 0; i < run->given->prompts.count; i++) {
-        if (!*run->given->prompts.items[i])
-            return dpc_complain(run->call, DPC_EXIT_USAGE,
-                                "--prompt is empty: name a text, or leave it out");
-    }
-    return DPC_EXIT_OK;
-}
-
 /* --- At the end. */
 
 static int
@@ -173,8 +161,6 @@ run_command(const struct dpc_call *call)
     run->call = call;
     run->given = call->options;
     int status = load_experiment(run);
-    if (status == DPC_EXIT_OK)
-        status = check_prompts(run);
     if (status == DPC_EXIT_OK)
         status = dpc_training_init(&run->training, call, &run->given->training);
     if (status == DPC_EXIT_OK && run->given->from &&

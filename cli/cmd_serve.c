@@ -57,6 +57,7 @@ run(const struct dpc_call *call)
     struct dpc_serve *serve = NULL;
     const struct dpc_tokenizer *tokenizer;
     struct dpc_error err;
+    bool no_address = false;
     int rc = dpc_model_open(call->arguments.items[0], &model, &err);
     if (rc == DPC_OK)
         rc = dpc_model_tokenizer(model, &tokenizer, &err);
@@ -65,6 +66,7 @@ run(const struct dpc_call *call)
                                 given->residents ? (uint32_t)given->residents : RESIDENTS_DEFAULT);
         rc = dpc_serve_open(given->http ? given->http : "127.0.0.1:7603", model, stdout, &serve,
                             &err);
+        no_address = rc == DPC_EINVAL;
     }
     if (rc == DPC_OK) {
         printf("%sv1/completions\n", dpc_serve_url(serve));
@@ -73,6 +75,8 @@ run(const struct dpc_call *call)
     }
     dpc_serve_close(serve);
     dpc_model_close(model);
+    if (no_address)
+        return dpc_complain(call, DPC_EXIT_USAGE, "%s", err.text);
     return rc == DPC_OK ? DPC_EXIT_OK : dpc_complain_error(call, &err);
 }
 

@@ -97,6 +97,19 @@ put_texts(const struct parse *parse, const char *what, struct dpc_texts *texts, 
     return DPC_EXIT_OK;
 }
 
+/* What a script left empty names nothing, and would be told as a file or a folder that is not
+ * there, when half of the work is done. */
+static int
+put_text(const struct parse *parse, const struct dpc_option *option, void *field, const char *text)
+{
+    if (!*text && !option->may_be_empty)
+        return usage_error(parse, "--%s takes %s, not \"\"", option->name, option->value_name);
+    if (option->kind == DPC_OPTION_TEXTS)
+        return put_texts(parse, option->name, field, text);
+    *(const char **)field = text;
+    return DPC_EXIT_OK;
+}
+
 static int
 put_value(const struct parse *parse, const struct dpc_option *option, void *fields,
           const char *value)
@@ -107,10 +120,8 @@ put_value(const struct parse *parse, const struct dpc_option *option, void *fiel
         *(bool *)field = true;
         return DPC_EXIT_OK;
     case DPC_OPTION_TEXT:
-        *(const char **)field = value;
-        return DPC_EXIT_OK;
     case DPC_OPTION_TEXTS:
-        return put_texts(parse, option->name, field, value);
+        return put_text(parse, option, field, value);
     case DPC_OPTION_INTEGER:
         return put_integer(parse, option, value, field);
     case DPC_OPTION_NUMBER:

@@ -41,6 +41,7 @@ struct dpc_option {
     size_t offset; /* of the field in the options struct */
     double min, max;
     const char *const *choices; /* ends with NULL */
+    bool may_be_empty;          /* of texts: "" is one as good as any */
 };
 
 struct dpc_call {

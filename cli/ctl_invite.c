@@ -39,6 +39,7 @@ static const struct dpc_option options[] = {
      .kind = DPC_OPTION_TEXT,
      .value_name = "TEXT",
      .help = "for whom it is, for your listings",
+     .may_be_empty = true,
      .offset = offsetof(struct invite_options, note)},
     {.name = "at",
      .kind = DPC_OPTION_TEXT,

@@ -90,8 +90,6 @@ int
 dpc_run_folder_open(const char *path, struct dpc_run_folder *ret_folder, struct dpc_error *err)
 {
     struct dpc_run_folder folder = {.fd = -1, .lock_fd = -1};
-    if (!*path)
-        return dpc_error_set(err, DPC_EINVAL, "--dir takes a folder, not \"\"");
     int rc = dpc_vfs_make_folder(&dpc_vfs_posix, path, err);
     if (rc != DPC_OK)
         return rc;

@@ -28,7 +28,7 @@ run_to_end run dipaco run none.yaml --dir bad
 expect 'no file' 2 'none.yaml'
 make_experiment tiny.yaml
 run_to_end run dipaco run tiny.yaml --dir bad --prompt ''
-expect 'an empty prompt' 2 'prompt is empty'
+expect 'an empty prompt' 2 'prompt takes TEXT, not ""'
 check 'nothing was made' [ ! -e bad ]
 mkfifo pipe
 cat bad.yaml >pipe &

@@ -59,7 +59,8 @@ mv source x@3
 fresh_is_refused 'from another model in x@3' 4 dipaco run other.yaml --from x@3
 for command in 'dipaco run tiny.yaml' 'dipaco-coordinator --experiment tiny.yaml'; do
     run_to_end nowhere $command --dir ''
-    check "no folder is refused: $command" grep -q -e '--dir takes a folder, not ""' nowhere.err
+    check "no folder is refused: $command" [ "$status" = 2 ]
+    check 'by name' grep -q -e '--dir takes .*, not ""' nowhere.err
 done
 run_to_end run dipaco run tiny.yaml --dir run
 check 'it tells its result again' [ "$status" = 0 ]

@@ -13,7 +13,7 @@ run_to_end run dipaco run tiny.yaml --dir run
 
 refused_address() { # ADDRESS WORDS
     run_to_end address dipaco serve run --http "$1"
-    check "--http $1 is refused" [ "$status" != 0 ]
+    check "--http $1 is refused" [ "$status" = 2 ]
     check "--http $1: why" grep -qF "$2" address.err
 }
 refused_address 0.0.0.0:7603 'ssh -L or a reverse proxy'

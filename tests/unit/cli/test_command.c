@@ -12,7 +12,7 @@
 
 struct fields {
     bool flag;
-    const char *text;
+    const char *text, *remark;
     struct dpc_texts texts;
     int64_t integer;
     double number;
@@ -57,6 +57,11 @@ static const struct dpc_option options[] = {
      .offset = offsetof(struct fields, number),
      .min = 0,
      .max = 2},
+    {.name = "remark",
+     .kind = DPC_OPTION_TEXT,
+     .value_name = "T",
+     .offset = offsetof(struct fields, remark),
+     .may_be_empty = true},
     {.name = "choice",
      .kind = DPC_OPTION_CHOICE,
      .value_name = "red|green",
@@ -220,6 +225,21 @@ test_values_out_of_range(void)
     CU_ASSERT_EQUAL(runs, before);
 }
 
+/* A variable of a script that is not set: it was told as a folder that cannot be made, in words and
+ * with a status of their own in each subcommand. */
+static void
+test_empty_texts(void)
+{
+    int before = runs;
+    CU_ASSERT_EQUAL(RUN("paint", "wall", "--text", ""), DPC_EXIT_USAGE);
+    SAYS("--text takes T, not \"\"");
+    CU_ASSERT_EQUAL(RUN("paint", "wall", "--texts="), DPC_EXIT_USAGE);
+    SAYS("--texts takes T, not \"\"");
+    CU_ASSERT_EQUAL(runs, before);
+    CU_ASSERT_EQUAL(RUN("paint", "wall", "--remark", ""), DPC_EXIT_OK);
+    CU_ASSERT_STRING_EQUAL(seen.remark, "");
+}
+
 static void
 test_number_of_arguments(void)
 {
@@ -308,6 +328,7 @@ static const struct dpc_test tests[] = {
     {"a global option behind the subcommand", test_global_behind_the_subcommand},
     {"what is misspelled names the nearest", test_misspelled},
     {"values out of range are refused", test_values_out_of_range},
+    {"empty texts", test_empty_texts},
     {"too few and too many arguments", test_number_of_arguments},
     {"more values than there is room for", test_more_values_than_there_is_room},
     {"help and version", test_help},
