@@ -168,6 +168,17 @@ compare_numbers(const void *one, const void *two)
     return a < b ? -1 : a > b;
 }
 
+static bool
+same_documents(const struct dpc_losses *one, const struct dpc_losses *two)
+{
+    bool same = one->count == two->count;
+    for (uint32_t i = 0; same && i < one->count; i++)
+        same = one->items[i].document == two->items[i].document;
+    return same;
+}
+
+/* Seeds that read the same documents have them drawn alike: a document that is easy for a model is
+ * so with each seed, and drawn for each seed by itself it would count as so many documents. */
 struct dpc_difference
 dpc_losses_compare(const struct dpc_losses *ones, const struct dpc_losses *twos, uint32_t count,
                    enum dpc_losses_by by)
@@ -176,7 +187,8 @@ dpc_losses_compare(const struct dpc_losses *ones, const struct dpc_losses *twos,
     double *drawn = dpc_alloc(RESAMPLES, sizeof *drawn);
     for (uint32_t pair = 0; pair < count; pair++) {
         struct dpc_rng rng;
-        dpc_rng_init(&rng, BOOTSTRAP_SEED, DPC_RNG_BOOTSTRAP, pair, 0, 0);
+        uint32_t stream = same_documents(&ones[0], &ones[pair]) ? 0 : pair;
+        dpc_rng_init(&rng, BOOTSTRAP_SEED, DPC_RNG_BOOTSTRAP, stream, 0, 0);
         found.mean += difference(&ones[pair], &twos[pair], by, NULL) / count;
         for (uint32_t i = 0; i < RESAMPLES; i++)
             drawn[i] += difference(&ones[pair], &twos[pair], by, &rng) / count;

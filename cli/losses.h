@@ -52,8 +52,8 @@ struct dpc_difference {
                        * Tibshirani, "An introduction to the bootstrap", chapter 13) */
 };
 
-/* The mean over `count` pairs of losses that match, one a seed; documents are drawn anew within
- * each pair. The same arguments give the same interval. */
+/* The mean over `count` pairs of losses that match, one a seed; documents are drawn once for all
+ * pairs that have the same ones. The same arguments give the same interval. */
 struct dpc_difference dpc_losses_compare(const struct dpc_losses *ones,
                                          const struct dpc_losses *twos, uint32_t count,
                                          enum dpc_losses_by by);

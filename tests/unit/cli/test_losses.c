@@ -53,7 +53,8 @@ equal_models_are_not_told_apart(void)
     dpc_losses_done(&two);
 }
 
-/* Twice the documents: intervals shorter by the root of two, and the same ones each time. */
+/* What a seed has of its own averages out, here all of it: shorter by the root of two, and the same
+ * each time. */
 static void
 seeds_make_intervals_shorter(void)
 {
@@ -69,6 +70,22 @@ seeds_make_intervals_shorter(void)
         dpc_losses_done(&ones[i]);
         dpc_losses_done(&twos[i]);
     }
+}
+
+/* They were drawn for each seed by itself: an interval of two seeds was that of twice the
+ * documents, although a second seed reads the first one's. */
+static void
+documents_count_once_however_many_seeds_read_them(void)
+{
+    struct dpc_losses one = make_losses(0, 0.1, 1), two = make_losses(0.05, 0.1, 2);
+    struct dpc_losses ones[] = {one, one, one, one}, twos[] = {two, two, two, two};
+    struct dpc_difference alone = dpc_losses_compare(&one, &two, 1, DPC_LOSSES_BY_TOKEN);
+    struct dpc_difference all = dpc_losses_compare(ones, twos, 4, DPC_LOSSES_BY_TOKEN);
+    CU_ASSERT_DOUBLE_EQUAL(all.mean, alone.mean, 1e-12);
+    CU_ASSERT_DOUBLE_EQUAL(all.low, alone.low, 1e-12);
+    CU_ASSERT_DOUBLE_EQUAL(all.high, alone.high, 1e-12);
+    dpc_losses_done(&one);
+    dpc_losses_done(&two);
 }
 
 static void
@@ -252,6 +269,8 @@ static const struct dpc_test tests[] = {
     {"pairs tell small differences", pairs_tell_small_differences},
     {"equal models are not told apart", equal_models_are_not_told_apart},
     {"seeds make intervals shorter", seeds_make_intervals_shorter},
+    {"documents count once however many seeds read them",
+     documents_count_once_however_many_seeds_read_them},
     {"other documents do not match", other_documents_do_not_match},
     {"other tokens compare by the byte", other_tokens_compare_by_the_byte},
     {"files are read by model and in order", files_are_read_by_model_and_in_order},
