@@ -279,6 +279,7 @@ read_scalar(const struct dpc_key *key, const struct dpc_yaml_node *node, void *f
         return text ? parse_enum(key, text, field) : DPC_EINVAL;
     case DPC_KEY_NAME:
     case DPC_KEY_PATH:
+    case DPC_KEY_TEXT:
         return text ? parse_text(key, text, field) : DPC_EINVAL;
     default:
         assert(!"a scalar type");

@@ -28,6 +28,7 @@ enum dpc_key_type {
     DPC_KEY_ENUM, /* an enum; without a field: only checked, its one value is what the code does */
     DPC_KEY_NAME, /* text of a-z, 0-9, _ and -, a letter first */
     DPC_KEY_PATH, /* text without control characters */
+    DPC_KEY_TEXT, /* the same, for people */
     DPC_KEY_LIST, /* array of structs with a table of their own, and a uint32_t count */
     DPC_KEY_CUSTOM, /* read and printed by functions of the row */
 };

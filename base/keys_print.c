@@ -292,6 +292,9 @@ dpc_keys_describe(const struct dpc_key *key, struct dpc_buf *out)
     case DPC_KEY_PATH:
         dpc_buf_printf(out, "a file name of at most %zu bytes", key->size - 1);
         break;
+    case DPC_KEY_TEXT:
+        dpc_buf_printf(out, "a line of text of at most %zu bytes", key->size - 1);
+        break;
     case DPC_KEY_LIST:
         dpc_buf_printf(out, "a list of 1 to %u maps", key->list.count_max);
         break;

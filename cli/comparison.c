@@ -50,7 +50,7 @@ static const struct dpc_key row_rows[] = {
      ROW_FIELD(name),
      .required = true,
      .doc = "Name of the row"},
-    {.path = "title", .type = DPC_KEY_PATH, ROW_FIELD(title), .doc = "What people read instead"},
+    {.path = "title", .type = DPC_KEY_TEXT, ROW_FIELD(title), .doc = "What people read instead"},
     {.path = "measure",
      .type = DPC_KEY_ENUM,
      ROW_FIELD(measure),

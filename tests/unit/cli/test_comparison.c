@@ -153,6 +153,23 @@ a_row_may_have_a_seed_of_its_own(void)
     temp_remove(&temp);
 }
 
+/* It was said to need a file name. */
+static void
+a_title_is_a_line_of_text(void)
+{
+    static const char *const bad[] = {"\"\"", "\"a\\nb\"", "[a]"};
+    struct dpc_error err = {0};
+    set_up();
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        char text[128];
+        (void)snprintf(text, sizeof text,
+                       "comparison: c\nbase: base.yaml\nrows:\n  - {name: a, title: %s}\n", bad[i]);
+        CU_ASSERT_PTR_NULL(load(text, &err));
+        CU_ASSERT_PTR_NOT_NULL(strstr(err.text, "needed is a line of text of at most 1023 bytes"));
+    }
+    temp_remove(&temp);
+}
+
 /* Four paths of 6 rounds of 10 steps are 240 steps: 24 rounds of one path. */
 static void
 equal_tokens_make_more_rounds(void)
@@ -382,6 +399,7 @@ static const struct dpc_test tests[] = {
     {"rows that ask for the same share a run", rows_that_ask_for_the_same_share_a_run},
     {"keys of a row stand over the base", keys_of_a_row_stand_over_the_base},
     {"a row may have a seed of its own", a_row_may_have_a_seed_of_its_own},
+    {"a title is a line of text", a_title_is_a_line_of_text},
     {"equal tokens make more rounds", equal_tokens_make_more_rounds},
     {"equal tokens may be a dense model's", equal_tokens_may_be_a_dense_model_s},
     {"another corpus is another run", another_corpus_is_another_run},
