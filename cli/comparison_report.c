@@ -158,6 +158,21 @@ take_rerouted(struct result *result, struct witness *witness, const struct dpc_j
     return true;
 }
 
+/* A file that is cut off would look like one of other documents, with which nothing compares. */
+static int
+check_documents(const char *report_path, const struct dpc_losses *losses,
+                const struct dpc_json *row, struct dpc_losses_of of, struct dpc_error *err)
+{
+    int64_t counted = integer(row, "documents");
+    if (losses->count == counted)
+        return DPC_OK;
+    return dpc_error_set(err, DPC_ECORRUPT,
+                         "\"%s/%s\" has %" PRIu32 " documents of the model, and report.json counts "
+                         "%" PRId64 ": remove the run's folder to train it again",
+                         report_path, of.every ? "reroute.tsv" : "documents.tsv", losses->count,
+                         counted);
+}
+
 static int
 load_witness(const char *report_path, struct result *result, struct witness *witness,
              struct dpc_error *err)
@@ -183,6 +198,8 @@ load_witness(const char *report_path, struct result *result, struct witness *wit
                            "\"%s/report.json\" has numbers that no run comes to: remove the run's "
                            "folder to train it again",
                            report_path);
+    if (rc == DPC_OK)
+        rc = check_documents(report_path, &witness->losses, rerouted ? rerouted : row, of, err);
     dpc_json_destroy(report);
     return rc;
 }

@@ -38,7 +38,8 @@ static const struct {
      "10240, \"params_path\": 1000, \"params_total\": 1000}, {\"name\": \"dipaco\", \"ppl\": 7.5, "
      "\"bits_per_byte\": 2.9, \"documents\": 2, \"targets\": 100, \"steps\": 80, \"tokens\": "
      "33280, \"params_path\": 1000, \"params_total\": 2000}], \"reroute\": [{\"every\": 16, "
-     "\"ppl\": 7.25, \"bits_per_byte\": 2.8, \"targets\": 100, \"recomputed\": 50}]}"},
+     "\"ppl\": 7.25, \"bits_per_byte\": 2.8, \"documents\": 2, \"targets\": 100, \"recomputed\": "
+     "50}]}"},
     {"documents.tsv", "path\tdocument\ttargets\tbytes\tnats\n0-1\t3\t50\t50\t100.5\n"
                       "1-0\t4\t50\t50\t101\ndense\t3\t50\t50\t120\ndense\t4\t50\t50\t122.25\n"},
     {"reroute.tsv", "every\tdocument\ttargets\tbytes\tnats\n16\t3\t50\t50\t99\n"

@@ -356,10 +356,11 @@ numbers_that_no_run_comes_to_are_damage(void)
         struct dpc_error err = {0};
         char path[512], text[1024];
         finish_all(&rig);
-        (void)snprintf(text, sizeof text,
-                       "{\"rows\": [{\"name\": \"dense\"}, {\"name\": \"dipaco\", "
-                       "\"params_path\": %s}], \"reroute\": [{\"every\": 16, \"targets\": 1}]}",
-                       numbers[i]);
+        (void)snprintf(
+            text, sizeof text,
+            "{\"rows\": [{\"name\": \"dense\", \"documents\": 2}, {\"name\": \"dipaco\", "
+            "\"params_path\": %s}], \"reroute\": [{\"every\": 16, \"targets\": 1}]}",
+            numbers[i]);
         (void)snprintf(path, sizeof path, "runs/%s/report/report.json",
                        rig.runs.runs[rig.runs.of[AGAIN][1]].name);
         temp_write_text(&rig.temp, path, text);
@@ -367,6 +368,31 @@ numbers_that_no_run_comes_to_are_damage(void)
                                                     temp_path(&rig.temp, "."), &results, &err),
                         DPC_ECORRUPT);
         CU_ASSERT_PTR_NOT_NULL(strstr(err.text, "numbers that no run comes to"));
+    }
+    tear_down(&rig);
+}
+
+/* The row lost its intervals without a word, as one that was measured on other documents. */
+static void
+losses_that_are_cut_off_are_damage(void)
+{
+    static const char *const names[] = {"documents", "reroute"};
+    struct rig rig;
+    set_up(&rig);
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        struct dpc_comparison_results *results;
+        struct dpc_error err = {0};
+        char path[512];
+        finish_all(&rig);
+        (void)snprintf(path, sizeof path, "runs/%s/report/%s.tsv",
+                       rig.runs.runs[rig.runs.of[AGAIN][1]].name, names[i]);
+        temp_write_text(&rig.temp, path,
+                        "path\tdocument\ttargets\tbytes\tnats\n16\t3\t50\t50\t90\n");
+        CU_ASSERT_EQUAL(dpc_comparison_results_load(rig.comparison, &rig.runs,
+                                                    temp_path(&rig.temp, "."), &results, &err),
+                        DPC_ECORRUPT);
+        CU_ASSERT_PTR_NOT_NULL(strstr(err.text, "and report.json counts 2"));
+        CU_ASSERT_PTR_NOT_NULL(strstr(err.text, names[i]));
     }
     tear_down(&rig);
 }
@@ -379,6 +405,7 @@ static const struct dpc_test tests[] = {
     {"a title stays in its cell", a_title_stays_in_its_cell},
     {"rows of other tokens compare by the byte", rows_of_other_tokens_compare_by_the_byte},
     {"unfinished rows are told", unfinished_rows_are_told},
+    {"losses that are cut off are damage", losses_that_are_cut_off_are_damage},
     {"numbers that no run comes to are damage", numbers_that_no_run_comes_to_are_damage},
 };
 DPC_TEST_MAIN("cli/comparison_report", tests)
