@@ -309,8 +309,11 @@ open_folder(struct compare *compare, struct dpc_error *err)
 {
     static const char *const inside[] = {"experiments", "runs"};
     char path[DPC_PATH_MAX], absolute[PATH_MAX];
-    (void)snprintf(path, sizeof path, "%s%s", compare->given->dir ? "" : "compare/",
-                   compare->given->dir ? compare->given->dir : compare->comparison->name);
+    int length = snprintf(path, sizeof path, "%s%s", compare->given->dir ? "" : "compare/",
+                          compare->given->dir ? compare->given->dir : compare->comparison->name);
+    if (length < 0 || length >= DPC_PATH_MAX) /* what is left of it is another folder */
+        return dpc_error_set(err, DPC_ELIMIT, "the path of the folder \"%.200s\" is too long",
+                             path);
     int rc = dpc_vfs_make_folder(&dpc_vfs_posix, path, err);
     if (rc == DPC_OK && !realpath(path, absolute))
         rc = dpc_error_set_errno(err, errno, "could not use the folder \"%.200s\"", path);

@@ -168,9 +168,12 @@ run_command(const struct dpc_call *call)
         status = dpc_complain(call, DPC_EXIT_USAGE, "%s", err.text);
     if (status == DPC_EXIT_OK) {
         run->training.from = run->given->from;
-        snprintf(folder, sizeof folder, "%s%s", run->given->dir ? "" : "runs/",
-                 run->given->dir ? run->given->dir : run->experiment.name);
-        if (dpc_run_folder_open(folder, &run->folder, &err) != DPC_OK) {
+        int length = snprintf(folder, sizeof folder, "%s%s", run->given->dir ? "" : "runs/",
+                              run->given->dir ? run->given->dir : run->experiment.name);
+        if (length < 0 || length >= DPC_PATH_MAX) { /* what is left of it is another folder */
+            status = dpc_complain(call, DPC_EXIT_FAILED,
+                                  "the path of the folder \"%.200s\" is too long", folder);
+        } else if (dpc_run_folder_open(folder, &run->folder, &err) != DPC_OK) {
             status = dpc_complain_error(call, &err);
         } else {
             status = run_in_folder(run);

@@ -62,6 +62,20 @@ for command in 'dipaco run tiny.yaml' 'dipaco-coordinator --experiment tiny.yaml
     check "no folder is refused: $command" [ "$status" = 2 ]
     check 'by name' grep -q -e '--dir takes .*, not ""' nowhere.err
 done
+
+# It was cut off, and what was left of it is the folder we are in.
+mkdir here
+printf 'comparison: c\nbase: ../tiny.yaml\nrows:\n  - {name: grid}\n' >here/compare.yaml
+cp -r run/. here
+long=$(printf '%600s' '' | sed 's/ /.\//g')new
+for command in 'run ../tiny.yaml --fresh' 'compare compare.yaml'; do
+    status=0
+    (cd here && exec dipaco $command --dir "$long") >long.out 2>long.err || status=$?
+    check "a folder whose path is too long is refused: $command" [ "$status" = 1 ]
+    check 'as that' grep -q 'the path of the folder ".*" is too long' long.err
+    check 'and the run that is here is still there' [ -s here/report/report.json ]
+    check 'with nothing beside it' [ ! -e here/experiments ]
+done
 run_to_end run dipaco run tiny.yaml --dir run
 check 'it tells its result again' [ "$status" = 0 ]
 
