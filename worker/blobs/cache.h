@@ -49,8 +49,8 @@ bool dpc_cache_has(struct dpc_cache *cache, const struct dpc_blob_ref *ref);
  * then), DPC_ENOTFOUND. */
 int dpc_cache_load(struct dpc_cache *cache, const struct dpc_blob_ref *ref, uint8_t **ret_bytes,
                    struct dpc_error *err) DPC_MUST_CHECK;
-/* The file of a blob, its hash checked likewise, for mapping. Pin it first: a file that is mapped
- * must not go. */
+/* The file of a blob, its hash checked likewise, for mapping. Pin it first: it must not go before
+ * it is mapped, and one that goes afterwards takes its room on the disk until it is unmapped. */
 int dpc_cache_path(struct dpc_cache *cache, const struct dpc_blob_ref *ref, char *ret_path,
                    size_t size, struct dpc_error *err) DPC_MUST_CHECK;
 /* Stores bytes and pins them for the lease; _hashed: whose hash is known. */
