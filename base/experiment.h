@@ -77,6 +77,7 @@ struct dpc_experiment {
         char corpus[DPC_PATH_MAX]; /* as written; relative to the experiment file's folder */
         enum dpc_tokenizer_kind tokenizer;
         double test, early_stop, router; /* shares of the documents; the rest is train */
+        double dense;                    /* share of train that the dense path trains on */
     } data;
     struct {
         uint32_t dim, heads, ffn, context, vocab; /* vocab: the tokenizer's */

@@ -215,6 +215,16 @@ static const struct dpc_key rows[] = {
      .range = {.min = 0, .max = 0.5},
      .unit = "share of the documents",
      .doc = "Documents held out for fitting the router"},
+    {.path = "data.dense",
+     .type = DPC_KEY_REAL,
+     FIELD(data.dense),
+     .fallback = "1",
+     .range = {.min = 1e-6, .max = 1},
+     .unit = "share of the documents of train",
+     .doc = "Documents that the dense path trains on, in the warm start and as the baseline; their "
+            "content draws them. Whoever trains it has all of them on its disk, where those of a "
+            "routed path are one shard of many: a large corpus needs no more than the dense path "
+            "reads"},
 
     {.path = "model.dim",
      .type = DPC_KEY_UINT,

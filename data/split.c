@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * The key is hashed once more behind a fixed domain string, so that no other use of content hashes
  * (names of blobs, duplicates) is correlated with the split. The hash is a point in [0, 1); test,
- * early stop and router take their shares from its start. */
+ * early stop and router take their shares from its start, and the dense path its own from its end.
+ */
 #include "data/split.h"
 
 #include <string.h>
@@ -35,6 +36,15 @@ dpc_split_of_key(const uint8_t key[DPC_CONTENT_KEY_BYTES], const struct dpc_expe
     if ((point -= experiment->data.router) < 0)
         return DPC_SPLIT_ROUTER;
     return DPC_SPLIT_TRAIN;
+}
+
+bool
+dpc_split_is_dense(const uint8_t key[DPC_CONTENT_KEY_BYTES],
+                   const struct dpc_experiment *experiment)
+{
+    double train =
+        1 - experiment->data.test - experiment->data.early_stop - experiment->data.router;
+    return 1 - point_of_key(key) <= train * experiment->data.dense;
 }
 
 const char *

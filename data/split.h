@@ -8,6 +8,7 @@
 #ifndef DPC_DATA_SPLIT_H
 #define DPC_DATA_SPLIT_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/experiment.h"
@@ -28,6 +29,11 @@ enum { DPC_SPLITS_COUNT = 4 };
  * data.router. Growing one share by a little moves few documents. */
 enum dpc_split dpc_split_of_key(const uint8_t key[DPC_CONTENT_KEY_BYTES],
                                 const struct dpc_experiment *experiment);
+
+/* Of a document of train: is it one of those that the dense path trains on (data.dense)? Growing
+ * the share takes none away. */
+bool dpc_split_is_dense(const uint8_t key[DPC_CONTENT_KEY_BYTES],
+                        const struct dpc_experiment *experiment);
 
 /* "train", "router", "early-stop", "test". */
 const char *dpc_split_name(enum dpc_split split);

@@ -67,7 +67,8 @@ check_size(const struct dpc_corpus *corpus, const uint32_t *docs, uint32_t count
         return DPC_OK;
     return dpc_error_set(err, DPC_EINVAL,
                          "%u documents of \"%s\" are %llu bytes, and those of a path are one file "
-                         "of at most %zu: import fewer texts",
+                         "of at most %zu: import fewer texts, or lower data.dense if they are the "
+                         "dense path's",
                          count, corpus->world->corpus, (unsigned long long)bytes,
                          DPC_BLOB_BYTES_MAX);
 }
@@ -108,6 +109,19 @@ paths_of(const struct dpc_assignment *assignment, enum dpc_split split, uint32_t
     return assignment && split == DPC_SPLIT_TRAIN ? assignment->choices : 1;
 }
 
+/* The dense path may do with a part of the documents (data.dense). */
+static bool
+is_read(const struct dpc_corpus *corpus, const struct dpc_assignment *assignment,
+        enum dpc_split split, uint32_t doc)
+{
+    const struct dpc_experiment *experiment = corpus->world->experiment;
+    uint8_t key[DPC_CONTENT_KEY_BYTES];
+    if (assignment || split != DPC_SPLIT_TRAIN || experiment->data.dense >= 1)
+        return true;
+    dpc_tokens_key(corpus->tokens, doc, key);
+    return dpc_split_is_dense(key, experiment);
+}
+
 /* One pass over the documents: counts those of each path, or puts them in their places. `lists`
  * [DPC_SPLITS_COUNT]. */
 static void
@@ -118,6 +132,8 @@ pass(const struct dpc_corpus *corpus, const struct dpc_assignment *assignment, s
         enum dpc_split split = dpc_tokens_split(corpus->tokens, doc, corpus->world->experiment);
         struct lists *its = &lists[split];
         const uint32_t *paths;
+        if (!is_read(corpus, assignment, split, doc))
+            continue;
         uint32_t count = paths_of(assignment, split, i, &paths);
         for (uint32_t k = 0; k < count; k++) {
             if (paths[k] != DPC_ASSIGN_NONE && its->docs)
@@ -169,6 +185,13 @@ put_train(const struct dpc_corpus *corpus, const struct lists *lists, uint32_t p
 {
     const uint32_t *docs;
     uint32_t count = docs_of(lists, path, &docs);
+    if (count == 0)
+        return dpc_error_set(
+            err, DPC_EINVAL,
+            "none of the %u documents of \"%s\" is one that path %u trains on: give "
+            "more documents, or, where it is the dense path, raise data.dense (now "
+            "%g)",
+            corpus->docs_count, corpus->world->corpus, path, corpus->world->experiment->data.dense);
     shard->train_documents = count;
     for (uint32_t i = 0; i < count; i++)
         shard->train_tokens += dpc_tokens_count(corpus->tokens, docs[i]);

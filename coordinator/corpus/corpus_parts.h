@@ -42,7 +42,8 @@ int dpc_corpus_put_documents(const struct dpc_corpus *corpus, const uint32_t *do
                              uint32_t tokens_max, struct dpc_blob_ref *ret_blob,
                              struct dpc_error *err) DPC_MUST_CHECK;
 /* Files of each path's train, test and early-stop documents, `ret_shards` [routed paths];
- * `assignment` NULL: one shard of all documents. A path that has none of a split has no file. */
+ * `assignment` NULL: the dense path's shard, of all documents or of data.dense of train's. A path
+ * that has none of a split has no file. */
 int dpc_corpus_put_shards(const struct dpc_corpus *corpus, const struct dpc_assignment *assignment,
                           struct dpc_shard *ret_shards, struct dpc_error *err) DPC_MUST_CHECK;
 

@@ -94,9 +94,9 @@ dpc_reroute_put(struct dpc_store *store, const struct dpc_route *routes, size_t 
     return code;
 }
 
-/* The documents' own paths are the first of as many routes as each has. In a fork that is a table of
- * labels, of whose documents those of before are labelled anew and the others have their own path
- * all along. */
+/* The documents' own paths are the first of as many routes as each has. In a fork that is a table
+ * of labels, of whose documents those of before are labelled anew and the others have their own
+ * path all along. */
 static size_t
 routes_each(const struct dpc_phase_record *phase)
 {

@@ -86,6 +86,31 @@ all_or_nothing(void)
     }
 }
 
+/* A larger share of train has all of a smaller one, and none of the other splits. */
+static void
+the_dense_path_has_its_share_of_train(void)
+{
+    static const double parts[] = {1, 0.5, 0.25, 0.01};
+    unsigned counts[sizeof parts / sizeof *parts] = {0}, train = 0;
+    uint8_t key[DPC_CONTENT_KEY_BYTES];
+    struct dpc_experiment experiment = shares(0.1, 0.2, 0.3);
+    for (unsigned i = 0; i < COUNT; i++) {
+        bool before = true;
+        key_of(i, key);
+        bool trains = dpc_split_of_key(key, &experiment) == DPC_SPLIT_TRAIN;
+        train += trains;
+        for (size_t part = 0; part < sizeof parts / sizeof *parts; part++) {
+            experiment.data.dense = parts[part];
+            bool is = dpc_split_is_dense(key, &experiment);
+            CU_ASSERT(!is || (trains && before));
+            counts[part] += is;
+            before = is;
+        }
+    }
+    for (size_t part = 0; part < sizeof parts / sizeof *parts; part++)
+        CU_ASSERT_DOUBLE_EQUAL(counts[part] / (double)train, parts[part], 0.01);
+}
+
 static void
 names(void)
 {
@@ -99,6 +124,7 @@ static const struct dpc_test tests[] = {
     {"known answers", known_answers},
     {"a changed share leaves the others", a_changed_share_leaves_the_others},
     {"all or nothing", all_or_nothing},
+    {"the dense path has its share of train", the_dense_path_has_its_share_of_train},
     {"names", names},
 };
 DPC_TEST_MAIN("data/split", tests)

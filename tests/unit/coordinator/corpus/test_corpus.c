@@ -193,11 +193,53 @@ documents_of_more_than_a_blob_are_refused_before_they_are_written(void)
     end(&rig);
 }
 
+/* Routed paths have all documents among them, whatever the dense one does with. */
+static void
+the_dense_path_may_do_with_a_part_of_the_documents(void)
+{
+    static const double shares[] = {1, 0.5, 0.1};
+    struct rig rig;
+    struct dpc_shard whole, part, routed[4];
+    struct dpc_topology topology;
+    uint32_t *paths = dpc_alloc(DOCUMENTS, sizeof *paths);
+    struct dpc_assignment assignment = {.choices = 1, .paths = paths};
+    uint64_t before = UINT64_MAX;
+    for (uint32_t i = 0; i < DOCUMENTS; i++)
+        paths[i] = i % 4;
+    begin(&rig);
+    CU_ASSERT_EQUAL_FATAL(dpc_topology_init(&topology, &rig.experiment, &rig.err), DPC_OK);
+    rig.world.topology = &topology;
+    CU_ASSERT_EQUAL_FATAL(dpc_corpus_put_shards(&rig.corpus, NULL, &whole, &rig.err), DPC_OK);
+    for (size_t i = 0; i < sizeof shares / sizeof *shares; i++) {
+        rig.experiment.data.dense = shares[i];
+        CU_ASSERT_EQUAL_FATAL(dpc_corpus_put_shards(&rig.corpus, NULL, &part, &rig.err), DPC_OK);
+        CU_ASSERT(part.train_documents < before);
+        CU_ASSERT_EQUAL(part.train_tokens, (uint64_t)part.train_documents * DOCUMENT_BYTES);
+        CU_ASSERT_EQUAL(part.test_documents, whole.test_documents);
+        CU_ASSERT(dpc_hash_equal(&part.test.hash, &whole.test.hash));
+        CU_ASSERT_EQUAL(dpc_hash_equal(&part.train.hash, &whole.train.hash), i == 0);
+        CU_ASSERT_EQUAL_FATAL(dpc_corpus_put_shards(&rig.corpus, &assignment, routed, &rig.err),
+                              DPC_OK);
+        CU_ASSERT_EQUAL(routed[0].train_documents + routed[1].train_documents +
+                            routed[2].train_documents + routed[3].train_documents,
+                        whole.train_documents);
+        before = part.train_documents;
+    }
+    rig.experiment.data.dense = 1e-6;
+    CU_ASSERT_EQUAL(dpc_corpus_put_shards(&rig.corpus, NULL, &part, &rig.err), DPC_EINVAL);
+    CU_ASSERT_PTR_NOT_NULL(strstr(rig.err.text, "raise data.dense (now 1e-06)"));
+    dpc_topology_done(&topology);
+    dpc_free(paths);
+    end(&rig);
+}
+
 static const struct dpc_test tests[] = {
     {"documents are put as their bytes", documents_are_put_as_their_bytes},
     {"the whole corpus is put in little memory", the_whole_corpus_is_put_in_little_memory},
     {"documents of more than a blob are refused before they are written",
      documents_of_more_than_a_blob_are_refused_before_they_are_written},
     {"early stopping needs documents to choose by", early_stopping_needs_documents_to_choose_by},
+    {"the dense path may do with a part of the documents",
+     the_dense_path_may_do_with_a_part_of_the_documents},
 };
 DPC_TEST_MAIN("coordinator/corpus", tests)
