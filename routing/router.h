@@ -39,7 +39,8 @@ struct dpc_router_sample {
 
 /* Fits the router of `routing.init` to the documents that training may see. With metadata it holds
  * the mean of each path's features, for texts that come without the field. DPC_EINVAL with fewer
- * documents than clusters, or a feature that is not finite. */
+ * documents than clusters, or a feature that is not finite. Of more documents than 65,536 and 256
+ * for each cluster k-means sees that many, in even distances. */
 int dpc_router_fit(const struct dpc_topology *topology, const struct dpc_router_sample *sample,
                    struct dpc_router **ret_router, struct dpc_error *err) DPC_MUST_CHECK;
 /* The discriminative router (section 2.4.2): a linear classifier of `sample`, whose bias is then

@@ -93,6 +93,31 @@ fit_form(struct dpc_router *router, enum dpc_routing_features features,
     return code;
 }
 
+/* Clusters hardly move with more points than some hundreds each, and the time grows with all. */
+enum { CLUSTERED_MIN = 1 << 16, CLUSTERED_EACH = 256 };
+
+/* The documents that so many clusters are made of: all, or some in even distances, whose rows the
+ * caller dpc_free's. */
+static struct dpc_router_sample
+thin_out(const struct dpc_router_sample *all, uint32_t clusters, uint32_t **ret_rows)
+{
+    struct dpc_router_sample some = *all;
+    uint32_t most = CLUSTERED_EACH * clusters;
+    if (most < CLUSTERED_MIN)
+        most = CLUSTERED_MIN;
+    *ret_rows = NULL;
+    if (all->count <= most)
+        return some;
+    *ret_rows = dpc_alloc(most, sizeof **ret_rows);
+    for (uint32_t i = 0; i < most; i++) {
+        uint32_t index = (uint32_t)((uint64_t)i * all->count / most);
+        (*ret_rows)[i] = all->rows ? all->rows[index] : index;
+    }
+    some.rows = *ret_rows;
+    some.count = most;
+    return some;
+}
+
 /* Clusters each part by itself. */
 static int
 fit_clusters(struct dpc_router *router, const struct dpc_router_sample *sample,
@@ -106,12 +131,14 @@ fit_clusters(struct dpc_router *router, const struct dpc_router_sample *sample,
         struct dpc_kmeans_options options = {.seed = experiment->seed + i,
                                              .restarts = experiment->routing.restarts,
                                              .spherical = spherical};
-        float *points = make_points(router, part, sample);
-        if (!points)
-            return no_memory(sample, err);
-        code = dpc_kmeans_fit(points, sample->count, part->dim, part->clusters, &options,
-                              part->centroids, &inertia, err);
+        uint32_t *rows;
+        struct dpc_router_sample some = thin_out(sample, part->clusters, &rows);
+        float *points = make_points(router, part, &some);
+        code = points ? dpc_kmeans_fit(points, some.count, part->dim, part->clusters, &options,
+                                       part->centroids, &inertia, err)
+                      : no_memory(&some, err);
         dpc_free(points);
+        dpc_free(rows);
     }
     return code;
 }

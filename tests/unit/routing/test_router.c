@@ -637,12 +637,40 @@ every_kind_comes_back_from_its_bytes(void)
     }
 }
 
+/* Every eighth of very many is of two clouds, the others pull elsewhere: who sees all of them finds
+ * these. */
+static void
+clusters_are_made_of_some_of_very_many(void)
+{
+    enum { SEEN = 1 << 16, MANY = 8 * SEEN };
+    static const char two[] =
+        "  - {name: all, parts: [embedding, {blocks: 1}, head], modules: 2}\n";
+    float(*points)[DIM] = dpc_alloc(MANY, sizeof *points);
+    struct dpc_rng rng;
+    dpc_rng_init(&rng, 5, DPC_RNG_TEST, 0, 0, 0);
+    for (uint32_t i = 0; i < MANY; i++) {
+        for (uint32_t k = 0; k < 2; k++)
+            points[i][k] = (float)dpc_rng_normal(&rng);
+        points[i][i % 8 ? 1 : 0] += i / 8 % 2 ? 30 : -30;
+    }
+    const float left[DIM] = {-30, 20}, right[DIM] = {30, 20};
+    struct dpc_router *some = fit_levels(&points[0][0], MANY, 1, two, "init: kmeans", NULL);
+    CU_ASSERT_NOT_EQUAL(dpc_router_path(some, left, key), dpc_router_path(some, right, key));
+    dpc_router_destroy(some);
+    /* As many as are seen are seen all. */
+    struct dpc_router *whole = fit_levels(&points[0][0], SEEN, 1, two, "init: kmeans", NULL);
+    CU_ASSERT_EQUAL(dpc_router_path(whole, left, key), dpc_router_path(whole, right, key));
+    dpc_router_destroy(whole);
+    dpc_free(points);
+}
+
 static const struct dpc_test tests[] = {
     {"clouds are found", clouds_are_found},
     {"a wide dimension does not drown the others", a_wide_dimension_does_not_drown_the_others},
     {"the same seed gives the same bytes", the_same_seed_gives_the_same_bytes},
     {"points need not stand one after the other", points_need_not_stand_one_after_the_other},
     {"more restarts are never worse", more_restarts_are_never_worse},
+    {"clusters are made of some of very many", clusters_are_made_of_some_of_very_many},
     {"clusters have the bits of plain distances", clusters_have_the_bits_of_plain_distances},
     {"copies leave no cluster empty", copies_leave_no_cluster_empty},
     {"what cannot be clustered is refused", what_cannot_be_clustered_is_refused},
