@@ -53,6 +53,7 @@ print_json(const struct dpc_plan *plan)
     dpc_json_set_integer(root, "worker_bytes_least", (int64_t)plan->worker_bytes_least);
     dpc_json_set_integer(root, "worker_bytes_short", (int64_t)plan->worker_bytes_short);
     dpc_json_set_bool(root, "worker_bytes_of_fp32", plan->counts_fp32);
+    dpc_json_set_integer(root, "coordinator_bytes", (int64_t)plan->coordinator_bytes);
     dpc_json_set_integer(root, "keep_rounds", plan->keep_rounds);
     dpc_json_set_integer(root, "disk_bytes", (int64_t)plan->disk_bytes);
     dpc_json_show(root, stdout);
@@ -131,13 +132,15 @@ print_text(const struct dpc_plan *plan)
            dpc_text_bytes((double)plan->round_bytes_up, two),
            dpc_text_bytes((double)plan->round_bytes_down, (char[DPC_SHORT_TEXT_MAX]){0}),
            plan->by_changes ? " for workers that have the versions before" : "");
-    printf("memory      %s a worker, at least %s%s%s%s\n",
-           dpc_text_bytes((double)plan->worker_bytes, one),
-           dpc_text_bytes((double)plan->worker_bytes_least, two),
-           differ ? "; for the smallest paths " : "",
-           differ ? dpc_text_bytes((double)plan->worker_bytes_short, (char[DPC_SHORT_TEXT_MAX]){0})
-                  : "",
-           plan->counts_fp32 ? " (in fp32: this machine cannot compute in bf16)" : "");
+    printf(
+        "memory      %s a worker, at least %s%s%s%s; %s the coordinator, and what documents take\n",
+        dpc_text_bytes((double)plan->worker_bytes, one),
+        dpc_text_bytes((double)plan->worker_bytes_least, two),
+        differ ? "; for the smallest paths " : "",
+        differ ? dpc_text_bytes((double)plan->worker_bytes_short, (char[DPC_SHORT_TEXT_MAX]){0})
+               : "",
+        plan->counts_fp32 ? " (in fp32: this machine cannot compute in bf16)" : "",
+        dpc_text_bytes((double)plan->coordinator_bytes, (char[DPC_SHORT_TEXT_MAX]){0}));
     printf("disk        %s at the coordinator (keep_rounds %" PRIu32
            "), and about twice the corpus\n",
            dpc_text_bytes((double)plan->disk_bytes, one), plan->keep_rounds);

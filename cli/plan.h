@@ -57,6 +57,7 @@ struct dpc_plan {
     uint64_t worker_bytes_least; /* of one that computes them again where it may */
     uint64_t worker_bytes_short; /* likewise, with the smallest path */
     bool counts_fp32; /* these three do, since this machine has no bf16, which takes less */
+    uint64_t coordinator_bytes; /* its memory; what routing takes by documents comes on top */
     uint32_t keep_rounds;
     uint64_t disk_bytes; /* of the coordinator's store at most, the corpus's own copies left out */
 };

@@ -325,6 +325,23 @@ test_scores(void)
     }
 }
 
+/* Two outer steps of the largest module. */
+static void
+test_coordinator(void)
+{
+    static const char forms[] = "transfer: {upload: nf4, download: int8, moments: nf4}\n";
+    struct dpc_error err = {0};
+    struct dpc_experiment other;
+    struct dpc_plan formed;
+    size_t low = EMBEDDING + BLOCK;
+    char *text = dpc_format("%s%s", yaml, forms);
+    CU_ASSERT_EQUAL(plan.coordinator_bytes, 64 * DPC_MIB + 2 * 24 * low);
+    CU_ASSERT_EQUAL_FATAL(dpc_experiment_parse("t", text, strlen(text), &other, &err), DPC_OK);
+    CU_ASSERT_EQUAL_FATAL(dpc_plan_make(&other, &formed, &err), DPC_OK);
+    CU_ASSERT_EQUAL(formed.coordinator_bytes, 64 * DPC_MIB + 2 * 30 * low);
+    dpc_free(text);
+}
+
 /* DiPaCo, section 4: 64 paths of 150 million parameters, 1.2 thousand million in all, 64,000 steps
  * behind 24,000 of warm start. */
 static void
@@ -351,6 +368,7 @@ static const struct dpc_test tests[] = {
     {"steps and tokens", test_work},
     {"a sample of the paths trains in a round", test_sample},
     {"bytes and memory", test_bytes},
+    {"memory of the coordinator", test_coordinator},
     {"recompute", test_recompute},
     {"memory of a small batch", test_small_batch},
     {"forms of what travels", test_forms},
