@@ -125,6 +125,12 @@ enum {
  * 1.2e-38, it must not be zero itself. */
 #define DPC_EPSILON_MIN 1e-37
 
+/* What one connection may have sent that nobody has taken: twice what the high-water marks of
+ * proto/socket.c let an honest one. With more of all together each may have left two pieces. */
+#define DPC_UNTAKEN_BYTES_MAX       (64 * DPC_MIB)
+#define DPC_UNTAKEN_ALL_BYTES_MAX   (1 * DPC_GIB)
+#define DPC_UNTAKEN_CROWD_BYTES_MAX (2 * DPC_CHUNK_BYTES_MAX)
+
 _Static_assert(DPC_CONTROL_BYTES_MAX <= DPC_CHUNK_BYTES_MAX,
                "a control message fits a chunk's frame");
 _Static_assert(DPC_BLOB_INLINE_MAX <= DPC_CHUNK_BYTES_MAX, "an inline blob travels in one chunk");

@@ -5,8 +5,10 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/limits.h"
 #include "base/notify.h"
 #include "proto/accept.h"
+#include "proto/inflow.h"
 
 void
 server_fail(struct dpc_server *server, const struct dpc_error *error)
@@ -96,6 +98,21 @@ tell_turned_away(struct dpc_server *server, int64_t now_ms)
     server->turned_away = count;
 }
 
+/* The worker is not named: what came over the connection was never a message of anybody. */
+static void
+tell_flooded(struct dpc_server *server, int64_t now_ms)
+{
+    uint32_t not_logged;
+    uint64_t count = dpc_inflow_ended();
+    if (count == server->floods_count || !dpc_log_allowed(&server->flooded, now_ms, &not_logged))
+        return;
+    dpc_log_warning("connections were ended count=%llu: each had sent more than %zu MiB, or in a "
+                    "crowd %zu MiB, that could not be taken; an honest worker sends it again",
+                    (unsigned long long)(count - server->floods_count),
+                    DPC_UNTAKEN_BYTES_MAX / DPC_MIB, DPC_UNTAKEN_CROWD_BYTES_MAX / DPC_MIB);
+    server->floods_count = count;
+}
+
 void
 server_tick(struct dpc_server *server, bool last)
 {
@@ -119,6 +136,7 @@ server_tick(struct dpc_server *server, bool last)
         server_step(server, &event, NULL, 0);
     server_expire_members(server);
     tell_turned_away(server, now_ms);
+    tell_flooded(server, now_ms);
     dpc_notify_alive();
 }
 

@@ -13,6 +13,7 @@
 #include "base/limits.h"
 #include "proto/accept.h"
 #include "proto/channel.h"
+#include "proto/inflow.h"
 #include "proto/pollable.h"
 #include "proto/net.h"
 #include "proto/socket.h"
@@ -238,12 +239,15 @@ dpc_listener_receive(struct dpc_listener *listener, struct dpc_peer *ret_peer,
                      struct dpc_msg *ret_msg, struct dpc_error *err)
 {
     size_t count;
+    uint64_t before = listener->pipe.traffic.bytes_received;
     /* The ROUTER puts a frame in front of each message: who sent it. */
     int code = dpc_socket_receive(listener->socket, &listener->routing_frame);
     if (code == DPC_OK)
         code = dpc_pipe_receive(&listener->pipe, listener->socket, &count);
     if (code != DPC_OK)
         return dpc_error_set(err, code, "nothing was received: %s", dpc_error_words(code));
+    dpc_inflow_take(zmq_msg_get(&listener->pipe.frames[DPC_FRAME_HEADER], ZMQ_SRCFD), count,
+                    listener->pipe.traffic.bytes_received - before);
     memset(ret_peer, 0, sizeof *ret_peer);
     note_routing(listener, ret_peer);
     code = identify(listener, ret_peer, err);

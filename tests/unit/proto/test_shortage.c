@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Channels in a process that has no descriptor or no memory left. */
+ * Channels in a process that has no descriptor or no memory left, and of those who would take it.
+ */
 #include "proto/channel.h"
 
 #include <dlfcn.h>
@@ -15,7 +16,10 @@
 #include <unistd.h>
 #include <zmq.h>
 
+#include "base/limits.h"
 #include "proto/accept.h"
+#include "proto/inflow.h"
+#include "proto/pollable.h"
 #include "tests/unit/harness.h"
 #include "tests/unit/proto/place.h"
 #include "tests/unit/proto/samples.h"
@@ -73,6 +77,69 @@ a_message_that_finds_no_memory_is_not_sent_in_part(void)
         CU_ASSERT_EQUAL(got.type, DPC_MSG_CHUNK);
         CU_ASSERT_EQUAL(got.body_len, sent.body_len);
     }
+    close_place(&place);
+}
+
+/* Until the link has made another connection, or not. */
+static bool
+ends_connection(struct dpc_link *link)
+{
+    uint64_t epoch = dpc_link_epoch(link);
+    int64_t end = now() + DEADLINE_MS;
+    while (dpc_link_epoch(link) == epoch && now() < end)
+        wait_a_little(NULL, link);
+    return dpc_link_epoch(link) > epoch;
+}
+
+/* It was gathered until no memory was left: libzmq's high-water marks count whole messages. */
+static void
+a_message_without_an_end_ends_its_connection(void)
+{
+    struct place place;
+    struct dpc_peer peer;
+    struct dpc_msg sent, got;
+    static uint8_t frame[DPC_CONTROL_BYTES_MAX];
+    uint64_t ended = dpc_inflow_ended();
+    open_place(&place, DPC_CHANNEL_CONTROL);
+    CU_ASSERT_EQUAL(dpc_net_authorize(place.server, &place.worker_keys.public_key, DPC_ROLE_WORKER),
+                    DPC_OK);
+    open_link(&place, DPC_CHANNEL_CONTROL);
+    dpc_sample(DPC_MSG_HELLO, DPC_SAMPLE_FULL, &sent);
+    CU_ASSERT_EQUAL_FATAL(send_soon(place.link, &sent), DPC_OK);
+    CU_ASSERT_EQUAL_FATAL(listener_receive(place.listener, &peer, &got), DPC_OK);
+    for (size_t bytes = 0; bytes <= DPC_UNTAKEN_BYTES_MAX; bytes += sizeof frame)
+        zmq_send(dpc_link_socket(place.link), frame, sizeof frame, ZMQ_SNDMORE);
+    zmq_send(dpc_link_socket(place.link), "end", 3, 0);
+    CU_ASSERT_TRUE(ends_connection(place.link));
+    CU_ASSERT_EQUAL(dpc_inflow_ended(), ended + 1);
+    CU_ASSERT_EQUAL(dpc_listener_receive(place.listener, &peer, &got, &err), DPC_EAGAIN);
+    CU_ASSERT_EQUAL_FATAL(send_soon(place.link, &sent), DPC_OK);
+    CU_ASSERT_EQUAL(listener_receive(place.listener, &peer, &got), DPC_OK);
+    close_place(&place);
+}
+
+/* However much a connection brings: what is taken is not held against it. */
+static void
+a_long_transfer_keeps_its_connection(void)
+{
+    struct place place;
+    struct dpc_peer peer;
+    struct dpc_msg sent, got;
+    static uint8_t body[DPC_CHUNK_BYTES_MAX];
+    uint64_t ended = dpc_inflow_ended();
+    open_place(&place, DPC_CHANNEL_BULK);
+    CU_ASSERT_EQUAL(dpc_net_authorize(place.server, &place.worker_keys.public_key, DPC_ROLE_WORKER),
+                    DPC_OK);
+    open_link(&place, DPC_CHANNEL_BULK);
+    dpc_sample(DPC_MSG_PUT, DPC_SAMPLE_FULL, &sent);
+    sent.body = body;
+    sent.body_len = sizeof body;
+    for (uint64_t bytes = 0; bytes <= 2 * DPC_UNTAKEN_BYTES_MAX; bytes += sizeof body) {
+        CU_ASSERT_EQUAL_FATAL(send_soon(place.link, &sent), DPC_OK);
+        CU_ASSERT_EQUAL_FATAL(listener_receive(place.listener, &peer, &got), DPC_OK);
+    }
+    CU_ASSERT_EQUAL(dpc_inflow_ended(), ended);
+    CU_ASSERT_EQUAL(dpc_link_epoch(place.link), 1);
     close_place(&place);
 }
 
@@ -152,6 +219,8 @@ the_last_descriptors_are_no_workers(void)
 static const struct dpc_test tests[] = {
     {"a message that finds no memory is not sent in part",
      a_message_that_finds_no_memory_is_not_sent_in_part},
+    {"a message without an end ends its connection", a_message_without_an_end_ends_its_connection},
+    {"a long transfer keeps its connection", a_long_transfer_keeps_its_connection},
     {"an admin without a descriptor is turned away", an_admin_without_a_descriptor_is_turned_away},
     {"the last descriptors are no worker's", the_last_descriptors_are_no_workers},
 };
