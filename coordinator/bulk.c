@@ -31,6 +31,8 @@ enum {
     /* The largest blobs that a lease may hand in: a path state, half of it as deltas, all of it
      * again where it did not arrive whole, or was swept. */
     LEASE_BLOBS_MAX = 8,
+    /* Blobs that a lease may begin: a file takes room on the disk however few bytes it has. */
+    LEASE_FILES_MAX = LEASE_BLOBS_MAX * (DPC_LEVELS_MAX + 2),
     /* Between two looks whether a blob that is not here is one that must be. */
     LOOK_MS = 1000,
 };
@@ -50,6 +52,7 @@ struct sender {
     struct dpc_key key;
     uint64_t serial; /* of the lease; 0: the place is free */
     uint64_t bytes;
+    uint32_t files; /* begun */
 };
 
 struct dpc_reading {
@@ -199,7 +202,7 @@ find_sender(struct dpc_reading *reading, const struct dpc_key *key)
 
 /* A disk has no room for what no lease owes. */
 static int
-count_sent(const struct serving *serving, size_t len, struct dpc_error *err)
+count_sent(const struct serving *serving, bool begins, size_t len, struct dpc_error *err)
 {
     struct dpc_server *server = serving->server;
     uint64_t serial = dpc_core_held_by(server->core, serving->peer->key.bytes);
@@ -209,11 +212,23 @@ count_sent(const struct serving *serving, size_t len, struct dpc_error *err)
     if (sender->serial != serial)
         *sender = (struct sender){.key = serving->peer->key, .serial = serial};
     sender->bytes += len;
+    sender->files += begins;
+    if (sender->files > LEASE_FILES_MAX)
+        return dpc_error_set(err, DPC_EPERM, "lease %llu has begun %u blobs, more than any owes",
+                             (unsigned long long)serial, sender->files);
     if (sender->bytes > LEASE_BLOBS_MAX * largest_now(server))
         return dpc_error_set(err, DPC_EPERM,
                              "lease %llu has handed in %llu bytes, more than any owes",
                              (unsigned long long)serial, (unsigned long long)sender->bytes);
     return DPC_OK;
+}
+
+static void
+forget_sent(const struct serving *serving, bool begins, size_t len)
+{
+    struct sender *sender = find_sender(serving->server->reading, &serving->peer->key);
+    sender->bytes -= len;
+    sender->files -= begins;
 }
 
 static int
@@ -224,14 +239,14 @@ blob_append(void *context, const struct dpc_hash *hash, uint64_t offset, const v
     struct dpc_server *server = serving->server;
     if (!server_has_room(server))
         return refuse_for_want_of_room(server, err);
-    int code = count_sent(serving, len, err);
+    int code = count_sent(serving, offset == 0, len, err);
     if (code == DPC_OK)
         code = dpc_store_blob_append(server->store, hash, offset, bytes, len, err);
     if (server_ran_out(server, code, err->text))
         return refuse_for_want_of_room(server, err);
     code = put_off(server, code, err);
     if (code == DPC_EAGAIN) /* it is sent again */
-        find_sender(server->reading, &serving->peer->key)->bytes -= len;
+        forget_sent(serving, offset == 0, len);
     return code;
 }
 

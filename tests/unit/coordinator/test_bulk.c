@@ -379,6 +379,35 @@ nothing_is_taken_that_no_lease_owes(void)
     bench_done(&bench);
 }
 
+/* Each takes a file of its own: a byte of each filled the disk, at 4 KiB a byte. */
+static void
+a_lease_owes_no_thousand_blobs(void)
+{
+    enum { PUTS = 300, MOST = 8 * (DPC_LEVELS_MAX + 2) };
+    struct bench bench;
+    struct dpc_msg put = {.type = DPC_MSG_PUT, .put.total = 2, .body_len = 1};
+    uint32_t files = 0;
+    put.body = (const uint8_t *)"x";
+    bench_init(&bench);
+    take_lease(&bench);
+    for (put.request = 1; put.request <= PUTS; put.request++) {
+        memcpy(put.put.hash.bytes, &put.request, sizeof put.request);
+        send(&bench, &put);
+    }
+    int64_t end_ms = dpc_clock_now_ms(&dpc_clock_system) + WAIT_MS;
+    while (dpc_listener_traffic(bench.server->bulk).messages_received < PUTS &&
+           dpc_clock_now_ms(&dpc_clock_system) < end_ms)
+        serve(&bench, false);
+    for (uint64_t number = 1; number <= PUTS; number++) {
+        memcpy(put.put.hash.bytes, &number, sizeof number);
+        files += dpc_store_blob_partial(bench.driver.store, &put.put.hash) > 0;
+    }
+    CU_ASSERT_EQUAL(files, MOST);
+    CU_ASSERT_EQUAL(bench.server->peer_faults_count, PUTS - MOST);
+    CU_ASSERT_EQUAL(bench.server->failure, DPC_OK);
+    bench_done(&bench);
+}
+
 /* However often it asks meanwhile. */
 static void
 who_asks_while_a_blob_is_read_is_answered_once(void)
@@ -516,6 +545,7 @@ static const struct dpc_test tests[] = {
     {"who finds no descriptor left is put off", who_finds_no_descriptor_left_is_put_off},
     {"an upload that is another blob is refused", an_upload_that_is_another_blob_is_refused},
     {"nothing is taken that no lease owes", nothing_is_taken_that_no_lease_owes},
+    {"a lease owes no thousand blobs", a_lease_owes_no_thousand_blobs},
     {"who asks while a blob is read is answered once",
      who_asks_while_a_blob_is_read_is_answered_once},
     {"a damaged blob does not go out", a_damaged_blob_does_not_go_out},
