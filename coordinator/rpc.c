@@ -227,11 +227,19 @@ server_submit(struct dpc_server *server, struct dpc_job *check)
     submit(server, &check->peer, check->request, &check->submit, &check->check);
 }
 
+/* As often as workers say so, up to a point. */
+static bool
+may_log(struct dpc_server *server, uint32_t *ret_not_logged)
+{
+    return dpc_log_allowed(&server->said, dpc_clock_now_ms(&dpc_clock_system), ret_not_logged);
+}
+
 static void
 handle_control(struct dpc_server *server, const struct rpc *rpc, const struct dpc_peer *peer,
                const struct dpc_msg *msg)
 {
     struct dpc_event event = {.type = rpc->event};
+    uint32_t not_logged;
     memcpy(event.worker, peer->key.bytes, DPC_WORKER_KEY_BYTES);
     if (rpc->event != DPC_EVENT_HEARTBEAT && !server_has_room(server)) {
         if (rpc->event == DPC_EVENT_SUBMIT)
@@ -247,8 +255,9 @@ handle_control(struct dpc_server *server, const struct rpc *rpc, const struct dp
         start_check(server, peer, msg);
         return;
     case DPC_EVENT_HELLO:
-        dpc_log_info("worker joins name=\"%s\" build=\"%s\" class=\"%s\"", msg->hello.name,
-                     msg->hello.build, msg->hello.numeric_class);
+        if (may_log(server, &not_logged))
+            dpc_log_info("worker joins name=\"%s\" build=\"%s\" class=\"%s\" not_logged=%u",
+                         msg->hello.name, msg->hello.build, msg->hello.numeric_class, not_logged);
         event.hello.message = &msg->hello;
         break;
     case DPC_EVENT_ASK:
@@ -258,8 +267,10 @@ handle_control(struct dpc_server *server, const struct rpc *rpc, const struct dp
         event.heartbeat.message = &msg->heartbeat;
         break;
     case DPC_EVENT_GIVE_BACK:
-        dpc_log_info("lease given back lease=%llu reason=\"%s\"",
-                     (unsigned long long)msg->give_back.token.serial, msg->give_back.reason);
+        if (may_log(server, &not_logged))
+            dpc_log_info("lease given back lease=%llu reason=\"%s\" not_logged=%u",
+                         (unsigned long long)msg->give_back.token.serial, msg->give_back.reason,
+                         not_logged);
         event.give_back.message = &msg->give_back;
         break;
     default:

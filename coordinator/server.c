@@ -375,6 +375,7 @@ dpc_server_create(const struct dpc_server_options *options, struct dpc_server **
     server->copied = (struct dpc_log_limit){.burst = 10, .period_ms = 60000};
     server->noted = (struct dpc_log_limit){.burst = 10000, .period_ms = 10};
     server->crowded = server->flooded = (struct dpc_log_limit){.burst = 1, .period_ms = 60000};
+    server->said = (struct dpc_log_limit){.burst = 1000, .period_ms = 1000};
     server->gated = (struct dpc_log_limit){.burst = 20, .period_ms = 60000};
     server->chunk = dpc_alloc(DPC_CHUNK_BYTES_MAX, 1);
     server->signals = -1;

@@ -143,7 +143,7 @@ struct dpc_server {
     bool stopping;
     int failure; /* what ends the daemon; DPC_OK: nothing */
     struct dpc_error failure_text;
-    struct dpc_log_limit peer_faults, alarms, gated, noted, copied, crowded, flooded;
+    struct dpc_log_limit peer_faults, alarms, gated, noted, copied, crowded, flooded, said;
     uint64_t turned_away, floods_count; /* connections, as far as they are told */
     uint64_t peer_faults_count, alarms_count;
     char alarm[sizeof((struct dpc_actions *)0)->alarm]; /* the last one */

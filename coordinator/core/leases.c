@@ -225,6 +225,17 @@ comes_back_in_time(const struct dpc_core *core, const struct core_worker *worker
            core_is_class(worker->numeric_class, hello->numeric_class);
 }
 
+static void
+note_name(const struct dpc_core *core, struct core_worker *worker, const char *name, bool is_new,
+          struct dpc_actions *actions)
+{
+    bool is_same = strcmp(worker->record.name, name) == 0;
+    if (!is_new && (is_same || !core_may_write_of(core, worker)))
+        return;
+    (void)snprintf(worker->record.name, sizeof worker->record.name, "%s", name);
+    dpc_put_worker(&actions->batch, &worker->record);
+}
+
 void
 core_on_hello(struct dpc_core *core, const struct dpc_event *event, int64_t now_ms,
               struct dpc_actions *actions)
@@ -250,19 +261,19 @@ core_on_hello(struct dpc_core *core, const struct dpc_event *event, int64_t now_
         core_reply_error(actions, DPC_EVERSION, "%s", text);
         return;
     }
-    if (!worker)
+    bool is_new = !worker;
+    if (is_new)
         worker = add_worker(core, event->worker);
     if (!worker) {
         core_reply_error(actions, DPC_ELIMIT, "this coordinator knows %d workers and takes no more",
                          DPC_WORKERS_MAX);
         return;
     }
-    (void)snprintf(worker->record.name, sizeof worker->record.name, "%s", hello->name);
+    note_name(core, worker, hello->name, is_new, actions);
     core_note_heard(worker, now_ms);
     core_set_connected(core, worker, true);
     worker->too_large = 0; /* it may have more by now */
     worker->tokens_per_s = hello->tokens_per_s;
-    dpc_put_worker(&actions->batch, &worker->record);
     (void)snprintf(worker->numeric_class, sizeof worker->numeric_class, "%s", hello->numeric_class);
     end_other_leases(core, worker, serial_of(core, hello->token),
                      serial_of(core, hello->handing_in), actions);

@@ -162,6 +162,7 @@ struct core_worker {
     uint64_t too_large;
     uint32_t fruitless;                   /* leases in a row that came to nothing (leases.c) */
     int64_t not_before_ms;                /* it gets no other one */
+    int64_t write_after_ms;               /* what its word alone changes (waits.c) */
     uint32_t first_trained, last_trained; /* its paths, the longest ago first */
     struct core_refusals *refusals;       /* NULL: none since the start */
     struct core_connections connections;
@@ -264,12 +265,14 @@ void core_note_refusal(const struct dpc_core *core, struct core_worker *worker,
                        const struct dpc_msg_submit *submit, enum dpc_verdict verdict,
                        const char *text);
 
-/* --- waits.c: how long a worker waits before it asks again. */
+/* --- waits.c: how long a worker waits before it asks again, or is written of. */
 /* After which one that gets no lease is to ask again. */
 uint32_t core_retry_after(const struct dpc_core *core, const struct core_worker *worker,
                           enum dpc_ask ask, int64_t now_ms);
 /* A lease of the worker's came to nothing; with the second in a row it gets the next one later. */
 void core_note_fruitless(const struct dpc_core *core, struct core_worker *worker);
+/* May the record of a worker change for nothing but that it said something? Not again at once. */
+bool core_may_write_of(const struct dpc_core *core, struct core_worker *worker);
 
 /* --- classes.c: who computes the same. */
 /* `known` is as much of a class as a record keeps. */

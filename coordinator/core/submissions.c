@@ -257,16 +257,20 @@ comes_second(const struct dpc_core *core, const struct core_lease *lease,
                : lease->record.from + submit->steps_count <= path->part_steps;
 }
 
-/* Counted where that is somebody's loss, kept for whoever asks why, and answered. */
+static void
+count_loss(struct core_worker *worker, enum dpc_verdict verdict, struct dpc_actions *actions)
+{
+    worker->record.superseded += verdict == DPC_VERDICT_SUPERSEDED;
+    worker->record.refused += verdict == DPC_VERDICT_REFUSED;
+    dpc_put_worker(&actions->batch, &worker->record);
+}
+
+/* Kept for whoever asks why, and answered. */
 static void
 turn_down(const struct dpc_core *core, struct core_worker *worker,
           const struct dpc_msg_submit *submit, enum dpc_verdict verdict, const char *text,
           struct dpc_actions *actions)
 {
-    worker->record.superseded += verdict == DPC_VERDICT_SUPERSEDED;
-    worker->record.refused += verdict == DPC_VERDICT_REFUSED;
-    if (verdict != DPC_VERDICT_STALE)
-        dpc_put_worker(&actions->batch, &worker->record);
     core_note_refusal(core, worker, submit, verdict, text);
     core_reply_submitted(actions, submit->token, verdict);
     (void)snprintf(actions->reply_text, sizeof actions->reply_text, "%s", text);
@@ -322,6 +326,19 @@ answer_without_lease(const struct dpc_core *core, struct core_worker *worker,
     }
     if (verdict == DPC_VERDICT_REFUSED)
         core_tell_barred(worker, text, sizeof text);
+    if (verdict != DPC_VERDICT_STALE && core_may_write_of(core, worker))
+        count_loss(worker, verdict, actions);
+    turn_down(core, worker, submit, verdict, text, actions);
+}
+
+/* Of a lease that it held until now. */
+static void
+turn_down_leased(struct dpc_core *core, struct core_lease *lease, struct core_worker *worker,
+                 const struct dpc_msg_submit *submit, enum dpc_verdict verdict, const char *text,
+                 struct dpc_actions *actions)
+{
+    core_end_lease(core, lease, actions);
+    count_loss(worker, verdict, actions);
     turn_down(core, worker, submit, verdict, text, actions);
 }
 
@@ -337,8 +354,7 @@ refuse(struct dpc_core *core, struct core_lease *lease, struct core_worker *work
         core_note_failure(core, lease, fault);
     if (!fails || core_fails_often(core, lease))
         core_note_fruitless(core, worker);
-    core_end_lease(core, lease, actions);
-    turn_down(core, worker, submit, DPC_VERDICT_REFUSED, fault, actions);
+    turn_down_leased(core, lease, worker, submit, DPC_VERDICT_REFUSED, fault, actions);
     if (submit->kind == DPC_TASK_TRAIN && core_is_stale(core, submit))
         core_note_stale(core, worker, actions);
 }
@@ -384,17 +400,15 @@ core_on_submit(struct dpc_core *core, const struct dpc_event *event, int64_t now
     /* It fell silent, and another class's result was the first. */
     if (core->phase.numeric_class[0] && worker->numeric_class[0] &&
         !core_class_is_welcome(core, worker, worker->numeric_class)) {
-        core_end_lease(core, lease, actions);
-        turn_down(core, worker, submit, DPC_VERDICT_SUPERSEDED,
-                  "a result of another numeric class was first, and strict mode keeps to that",
-                  actions);
+        turn_down_leased(
+            core, lease, worker, submit, DPC_VERDICT_SUPERSEDED,
+            "a result of another numeric class was first, and strict mode keeps to that", actions);
         return;
     }
     if (comes_second(core, lease, submit)) {
-        core_end_lease(core, lease, actions);
-        turn_down(core, worker, submit, DPC_VERDICT_SUPERSEDED,
-                  "as much of the round had been handed in before, or its modules have gone on",
-                  actions);
+        turn_down_leased(
+            core, lease, worker, submit, DPC_VERDICT_SUPERSEDED,
+            "as much of the round had been handed in before, or its modules have gone on", actions);
         return;
     }
     accept(core, lease, event, worker, now_ms, actions);

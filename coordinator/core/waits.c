@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0
  * How long a worker waits before it asks again: one that gets no lease, and one whose leases come
- * to nothing. */
+ * to nothing. And how often what it says is written, though nothing depends on it. */
 #include "coordinator/core/state.h"
 
 #include <math.h>
 
 /* Heartbeats that a worker is kept waiting whose leases come to nothing: 2, 4, 8 ... 128. */
 enum { PAUSE_DOUBLINGS_MAX = 7 };
+
+enum { WRITE_MS = 1000 };
 
 /* A small share of a lease's length: quick for small models, calm for large ones. */
 static double
@@ -53,4 +55,15 @@ core_note_fruitless(const struct dpc_core *core, struct core_worker *worker)
     uint32_t doublings = in_vain < PAUSE_DOUBLINGS_MAX ? in_vain : PAUSE_DOUBLINGS_MAX;
     if (in_vain > 0)
         worker->not_before_ms = core->now_ms + ((int64_t)core->heartbeat_ms << doublings);
+}
+
+/* To say something costs a worker nothing, and each commit keeps all others waiting until the disk
+ * has it. */
+bool
+core_may_write_of(const struct dpc_core *core, struct core_worker *worker)
+{
+    if (core->now_ms < worker->write_after_ms)
+        return false;
+    worker->write_after_ms = core->now_ms + WRITE_MS;
+    return true;
 }

@@ -47,7 +47,7 @@ bench_init(struct bench *bench)
     server->core = bench->driver.core;
     dpc_actions_init(&server->actions);
     server->peer_faults = (struct dpc_log_limit){.burst = 10, .period_ms = 60000};
-    server->copied = server->peer_faults;
+    server->copied = server->said = server->peer_faults;
     server->executor = dpc_executor_create(1, do_nothing, dpc_job_drop);
     worker_link_open(DPC_CHANNEL_CONTROL, &bench->net, &bench->link, &bench->keys,
                      &server->control);

@@ -595,7 +595,57 @@ restarts_and_queues_are_no_copies(void)
     driver_stop(&driver);
 }
 
+/* Records that the hello has written. */
+static uint32_t
+say_hello(struct driver *driver, const char *name)
+{
+    struct dpc_msg_hello hello = {.protocol_min = DPC_PROTOCOL_MIN,
+                                  .protocol_max = DPC_PROTOCOL_MAX,
+                                  .name = name,
+                                  .build = "",
+                                  .numeric_class = driver->numeric_class};
+    struct dpc_event event = {.type = DPC_EVENT_HELLO, .worker = {77}};
+    event.hello.message = &hello;
+    driver_step(driver, &event);
+    CU_ASSERT_EQUAL(driver->actions.reply.type, DPC_MSG_WELCOME);
+    return (uint32_t)driver->actions.batch.count;
+}
+
+/* A worker that said nothing else, over hundreds of connections, kept all others waiting. */
+static void
+a_hello_that_is_said_again_costs_no_commit(void)
+{
+    struct driver driver;
+    driver_start_training(&driver, yaml);
+    CU_ASSERT_EQUAL(say_hello(&driver, "a"), 1);
+    CU_ASSERT_EQUAL(say_hello(&driver, "a"), 0);
+    CU_ASSERT_EQUAL(say_hello(&driver, "b"), 1); /* it was started anew */
+    CU_ASSERT_EQUAL(say_hello(&driver, "c"), 0);
+    driver.now_ms += 1000;
+    CU_ASSERT_EQUAL(say_hello(&driver, "c"), 1);
+    driver_stop(&driver);
+}
+
+/* The same of what was never its own to hand in. */
+static void
+submissions_without_a_lease_cost_no_commit_each(void)
+{
+    struct driver driver;
+    driver_start_training(&driver, yaml);
+    driver_hello(&driver, 1, no_token);
+    struct dpc_msg_lease lease = driver_lease(&driver, 0);
+    driver_submit(&driver, 0, &lease);
+    CU_ASSERT_EQUAL(driver_submit(&driver, 1, &lease)->verdict.verdict, DPC_VERDICT_SUPERSEDED);
+    CU_ASSERT_EQUAL(driver.actions.batch.count, 1); /* it is counted */
+    CU_ASSERT_EQUAL(driver_submit(&driver, 1, &lease)->verdict.verdict, DPC_VERDICT_SUPERSEDED);
+    CU_ASSERT_EQUAL(driver.actions.batch.count, 0);
+    driver_stop(&driver);
+}
+
 static const struct dpc_test tests[] = {
+    {"a hello that is said again costs no commit", a_hello_that_is_said_again_costs_no_commit},
+    {"submissions without a lease cost no commit each",
+     submissions_without_a_lease_cost_no_commit_each},
     {"a key that two processes use at once is told", a_key_that_two_processes_use_at_once_is_told},
     {"restarts and queues are no copies", restarts_and_queues_are_no_copies},
     {"a lease says what versions are differences to",
