@@ -130,6 +130,9 @@ enum {
 #define DPC_UNTAKEN_BYTES_MAX       (64 * DPC_MIB)
 #define DPC_UNTAKEN_ALL_BYTES_MAX   (1 * DPC_GIB)
 #define DPC_UNTAKEN_CROWD_BYTES_MAX (2 * DPC_CHUNK_BYTES_MAX)
+/* What is to go out on all connections and has not; with more than that one has two pieces. */
+#define DPC_UNSENT_ALL_BYTES_MAX   (1 * DPC_GIB)
+#define DPC_UNSENT_CROWD_BYTES_MAX (2 * DPC_CHUNK_BYTES_MAX)
 
 _Static_assert(DPC_CONTROL_BYTES_MAX <= DPC_CHUNK_BYTES_MAX,
                "a control message fits a chunk's frame");

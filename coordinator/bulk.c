@@ -331,10 +331,18 @@ note_refusal(const struct serving *serving, const struct dpc_msg *request,
         server_note_peer_fault(serving->server, serving->peer, err->text);
 }
 
+/* A piece that may not be added to what waits to go out is asked for again. */
 static void
 send_reply(const struct serving *serving, const struct dpc_msg *reply)
 {
-    if (dpc_listener_send(serving->server->bulk, serving->peer, reply) != DPC_OK)
+    int code = dpc_listener_send(serving->server->bulk, serving->peer, reply);
+    if (code == DPC_EAGAIN && reply->type == DPC_MSG_CHUNK) {
+        struct dpc_msg later = {.type = DPC_MSG_ERROR, .request = reply->request};
+        later.error.code = DPC_EAGAIN;
+        later.error.text = "too much waits to go out: ask again";
+        code = dpc_listener_send(serving->server->bulk, serving->peer, &later);
+    }
+    if (code != DPC_OK)
         dpc_log_debug("bulk reply dropped type=%s", dpc_msg_name(reply->type));
 }
 

@@ -84,6 +84,7 @@ struct dpc_peer {
     enum dpc_role role;
     uint8_t routing_id[32];
     uint8_t routing_len;
+    int fd; /* of the connection; below 0: not known */
 };
 
 struct dpc_listener;
@@ -105,7 +106,8 @@ int dpc_listener_receive(struct dpc_listener *listener, struct dpc_peer *ret_pee
                          struct dpc_msg *ret_msg, struct dpc_error *err) DPC_MUST_CHECK;
 /* Where the message came from that was received last: an IP address as text; "" when unknown. */
 const char *dpc_listener_address(const struct dpc_listener *listener);
-/* Never blocks. DPC_ENOTFOUND when the peer has gone, DPC_EAGAIN when its queue is full. */
+/* Never blocks. DPC_ENOTFOUND when the peer has gone, DPC_EAGAIN when its queue is full, or all of
+ * them together and its own is not empty (outflow.h). */
 int dpc_listener_send(struct dpc_listener *listener, const struct dpc_peer *peer,
                       const struct dpc_msg *msg) DPC_MUST_CHECK;
 

@@ -12,18 +12,18 @@
 #include <unistd.h>
 
 #include "base/limits.h"
+#include "proto/outflow.h"
 
 enum {
-    PLACES = 65536,   /* descriptors: twice as many as workers may be known */
     FRAME_EXTRA = 64, /* what CURVE and the framing put around a frame, and some */
 };
-_Static_assert(PLACES >= 2 * 2 * DPC_WORKERS_MAX, "each worker has two connections");
+_Static_assert(DPC_INFLOW_PLACES >= 2 * 2 * DPC_WORKERS_MAX, "each worker has two connections");
 
 static atomic_uint_fast64_t untaken_by_all, ended;
 static struct {
     atomic_bool counted;
     atomic_uint_fast64_t untaken;
-} places[PLACES];
+} places[DPC_INFLOW_PLACES];
 
 uint64_t
 dpc_inflow_ended(void)
@@ -41,10 +41,11 @@ set_untaken(int fd, uint64_t bytes)
 bool
 dpc_inflow_begin(int fd)
 {
-    if (fd < 0 || fd >= PLACES)
+    if (fd < 0 || fd >= DPC_INFLOW_PLACES)
         return false;
     set_untaken(fd, 0);
     atomic_store(&places[fd].counted, true);
+    dpc_outflow_begin(fd);
     return true;
 }
 
@@ -53,7 +54,7 @@ dpc_inflow_begin(int fd)
 void
 dpc_inflow_take(int fd, size_t frames, uint64_t bytes)
 {
-    if (fd < 0 || fd >= PLACES)
+    if (fd < 0 || fd >= DPC_INFLOW_PLACES)
         return;
     bytes += frames * (uint64_t)FRAME_EXTRA;
     uint64_t before = atomic_load(&places[fd].untaken), less;
@@ -68,6 +69,7 @@ end(int fd)
 {
     atomic_store(&places[fd].counted, false);
     set_untaken(fd, 0);
+    dpc_outflow_end(fd);
 }
 
 static bool
@@ -87,7 +89,7 @@ ssize_t
 dpc_inflow_receive(int fd, void *bytes, size_t size, int flags)
 {
     ssize_t len = (ssize_t)syscall(SYS_recvfrom, fd, bytes, size, flags, NULL, NULL);
-    bool counted = fd >= 0 && fd < PLACES && !(flags & MSG_PEEK) && places[fd].counted;
+    bool counted = fd >= 0 && fd < DPC_INFLOW_PLACES && !(flags & MSG_PEEK) && places[fd].counted;
     if (!counted || (len < 0 && (errno == EAGAIN || errno == EINTR)))
         return len;
     if (len > 0 && !leaves_too_much(fd, (uint64_t)len))

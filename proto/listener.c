@@ -14,6 +14,7 @@
 #include "proto/accept.h"
 #include "proto/channel.h"
 #include "proto/inflow.h"
+#include "proto/outflow.h"
 #include "proto/pollable.h"
 #include "proto/net.h"
 #include "proto/socket.h"
@@ -246,9 +247,9 @@ dpc_listener_receive(struct dpc_listener *listener, struct dpc_peer *ret_peer,
         code = dpc_pipe_receive(&listener->pipe, listener->socket, &count);
     if (code != DPC_OK)
         return dpc_error_set(err, code, "nothing was received: %s", dpc_error_words(code));
-    dpc_inflow_take(zmq_msg_get(&listener->pipe.frames[DPC_FRAME_HEADER], ZMQ_SRCFD), count,
-                    listener->pipe.traffic.bytes_received - before);
     memset(ret_peer, 0, sizeof *ret_peer);
+    ret_peer->fd = zmq_msg_get(&listener->pipe.frames[DPC_FRAME_HEADER], ZMQ_SRCFD);
+    dpc_inflow_take(ret_peer->fd, count, listener->pipe.traffic.bytes_received - before);
     note_routing(listener, ret_peer);
     code = identify(listener, ret_peer, err);
     if (code == DPC_OK)
@@ -272,6 +273,12 @@ dpc_listener_send(struct dpc_listener *listener, const struct dpc_peer *peer,
         return code;
     if (peer->routing_len == 0)
         return DPC_ENOTFOUND;
-    return dpc_pipe_send(&listener->pipe, listener->socket, peer->routing_id, peer->routing_len,
-                         msg);
+    uint64_t bytes = listener->pipe.out.len + msg->body_len;
+    if (!dpc_outflow_add(peer->fd, bytes))
+        return DPC_EAGAIN;
+    code =
+        dpc_pipe_send(&listener->pipe, listener->socket, peer->routing_id, peer->routing_len, msg);
+    if (code != DPC_OK)
+        dpc_outflow_undo(peer->fd, bytes);
+    return code;
 }

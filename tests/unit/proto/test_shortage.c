@@ -19,6 +19,7 @@
 #include "base/limits.h"
 #include "proto/accept.h"
 #include "proto/inflow.h"
+#include "proto/outflow.h"
 #include "proto/pollable.h"
 #include "tests/unit/harness.h"
 #include "tests/unit/proto/place.h"
@@ -143,6 +144,38 @@ a_long_transfer_keeps_its_connection(void)
     close_place(&place);
 }
 
+/* A worker with hundreds of connections that reads from none had 32 MiB gathered for each. */
+static void
+who_does_not_read_gets_no_more_in_a_crowd(void)
+{
+    enum { CROWD = 60000, PIECE = DPC_CHUNK_BYTES_MAX, SMALL = 100, SENT = 32 * 1024 };
+    static char bytes[SENT], read_bytes[SENT];
+    int fds[2];
+    CU_ASSERT_EQUAL_FATAL(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
+    dpc_outflow_begin(CROWD);
+    dpc_outflow_begin(fds[0]);
+    for (int i = 0; i < 3; i++)
+        CU_ASSERT_TRUE(dpc_outflow_add(fds[0], PIECE)); /* alone it may */
+    dpc_outflow_undo(fds[0], 3 * (uint64_t)PIECE);
+    CU_ASSERT_TRUE(dpc_outflow_add(CROWD, DPC_UNSENT_ALL_BYTES_MAX));
+    for (uint64_t all = 0; all < DPC_UNSENT_CROWD_BYTES_MAX; all += PIECE)
+        CU_ASSERT_TRUE(dpc_outflow_add(fds[0], PIECE));
+    CU_ASSERT_FALSE(dpc_outflow_add(fds[0], PIECE));
+    CU_ASSERT_FALSE(dpc_outflow_add(CROWD, PIECE));
+    CU_ASSERT_TRUE(dpc_outflow_add(fds[0], SMALL));
+    for (int sent = 0; sent < PIECE + SMALL; sent += SENT) {
+        CU_ASSERT_EQUAL_FATAL(send(fds[0], bytes, SENT, 0), SENT);
+        CU_ASSERT_EQUAL_FATAL(recv(fds[1], read_bytes, SENT, MSG_WAITALL), SENT);
+    }
+    CU_ASSERT_TRUE(dpc_outflow_add(fds[0], PIECE)); /* a piece of it has gone */
+    CU_ASSERT_FALSE(dpc_outflow_add(fds[0], PIECE));
+    dpc_outflow_end(CROWD);
+    CU_ASSERT_TRUE(dpc_outflow_add(fds[0], PIECE));
+    dpc_outflow_end(fds[0]);
+    close(fds[0]);
+    close(fds[1]);
+}
+
 /* Nobody may open anything any more; returns what was allowed. */
 static struct rlimit
 use_up_descriptors(rlim_t left)
@@ -221,6 +254,7 @@ static const struct dpc_test tests[] = {
      a_message_that_finds_no_memory_is_not_sent_in_part},
     {"a message without an end ends its connection", a_message_without_an_end_ends_its_connection},
     {"a long transfer keeps its connection", a_long_transfer_keeps_its_connection},
+    {"who does not read gets no more in a crowd", who_does_not_read_gets_no_more_in_a_crowd},
     {"an admin without a descriptor is turned away", an_admin_without_a_descriptor_is_turned_away},
     {"the last descriptors are no worker's", the_last_descriptors_are_no_workers},
 };
