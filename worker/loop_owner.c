@@ -32,15 +32,19 @@ lasts_too_long(const struct dpc_worker *worker)
     return worker->rest.left_ms == INT64_MAX ? slack_ms <= 0 : worker->rest.left_ms > slack_ms;
 }
 
+/* On a machine that a cloud takes back, what was nearly done is held to no good end. */
 static void
 part_if_need_be(struct dpc_worker *worker)
 {
     char reason[DPC_OWNER_TEXT_MAX + 32];
     enum dpc_session_work work = dpc_session_work(worker->session);
-    if ((work != DPC_WORK_FETCHING && work != DPC_WORK_RUNNING) || !lasts_too_long(worker))
+    bool leaving = worker->notice_state == DPC_NOTICE_LEAVING;
+    if ((work != DPC_WORK_FETCHING && work != DPC_WORK_RUNNING) ||
+        !(leaving || lasts_too_long(worker)))
         return;
     (void)snprintf(reason, sizeof reason, "paused: %s", worker->rest.text);
-    dpc_session_yield(worker->session, reason, HAND_IN_MS, loop_now(), &worker->actions);
+    dpc_session_yield(worker->session, reason, leaving ? DPC_NOTICE_LEAD_MS / 2 : HAND_IN_MS,
+                      loop_now(), &worker->actions);
     loop_act_all(worker);
 }
 

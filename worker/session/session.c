@@ -129,7 +129,7 @@ bool
 dpc_session_ends_within(const struct dpc_session *session, int64_t ms, int64_t now_ms)
 {
     int64_t rest_ms = dpc_session_rest_ms(session, now_ms), taken_ms = line_taken_ms(session);
-    return session->front.work == DPC_WORK_RUNNING &&
+    return session->front.work == DPC_WORK_RUNNING && !session->held_at_ms &&
            (rest_ms > taken_ms ? rest_ms : taken_ms) < ms;
 }
 

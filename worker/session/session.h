@@ -138,7 +138,8 @@ int64_t dpc_session_rest_ms(const struct dpc_session *session, int64_t now_ms);
  * long it may stand still. Below 0: it is late as it is. INT64_MAX: nobody knows, or there is no
  * lease. */
 int64_t dpc_session_slack_ms(const struct dpc_session *session, int64_t now_ms);
-/* The job that runs will be done, and the line free for what comes of it, in less than `ms`. */
+/* The job that runs will be done, and the line free for what comes of it, in less than `ms`. One
+ * that is held will not. */
 bool dpc_session_ends_within(const struct dpc_session *session, int64_t ms, int64_t now_ms);
 /* What the experiment takes of a lease that cannot be finished, and in which forms it travels. */
 struct dpc_session_parts {

@@ -165,6 +165,19 @@ a_job_that_stands_still_keeps_its_pace(void)
     end(&rig);
 }
 
+/* A cloud that takes the machine back does not wait for the end of the rest. */
+static void
+a_job_that_stands_still_is_not_nearly_done(void)
+{
+    struct rig rig = running(59);
+    CU_ASSERT(dpc_session_ends_within(rig.session, 2000, rig.now_ms));
+    dpc_session_hold(rig.session, true, rig.now_ms);
+    CU_ASSERT_FALSE(dpc_session_ends_within(rig.session, 2000, rig.now_ms));
+    dpc_session_hold(rig.session, false, rig.now_ms);
+    CU_ASSERT(dpc_session_ends_within(rig.session, 2000, rig.now_ms));
+    end(&rig);
+}
+
 /* In 24 s half of which is for the unforeseen a step of a second fits; one of an hour would not. */
 static void
 a_part_is_handed_in_after_an_hour_of_standing_still(void)
@@ -268,6 +281,7 @@ static const struct dpc_test tests[] = {
     {"a lease that is given back is not asked for again",
      a_lease_that_is_given_back_is_not_asked_for_again},
     {"a job that stands still keeps its pace", a_job_that_stands_still_keeps_its_pace},
+    {"a job that stands still is not nearly done", a_job_that_stands_still_is_not_nearly_done},
     {"a part is handed in after an hour of standing still",
      a_part_is_handed_in_after_an_hour_of_standing_still},
     {"a part has the rate that its owner allows", a_part_has_the_rate_that_its_owner_allows},
