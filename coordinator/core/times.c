@@ -31,26 +31,6 @@ slack_ms(const struct dpc_core *core)
     return 10.0 * core->heartbeat_ms;
 }
 
-void
-core_measure(struct dpc_core *core, const struct core_lease *lease,
-             const struct dpc_msg_submit *submit, int64_t now_ms)
-{
-    struct core_pace *pace = &core->paces[lease->record.kind];
-    double age_ms = (double)(now_ms - lease->granted_ms);
-    /* As it says, but no longer than it had. */
-    double computing_ms = fmin(1000.0 * submit->seconds, age_ms + slack_ms(core));
-    /* Granted by a process before this one, it may have had longer. */
-    bool known = !lease->restored || computing_ms == 1000.0 * submit->seconds;
-    double rest_ms = age_ms - computing_ms;
-    bool trains = submit->kind == DPC_TASK_TRAIN; /* perhaps a part of what was asked for */
-    uint32_t units = trains ? submit->steps_count : lease->steps_count;
-    if (!isfinite(submit->seconds) || computing_ms <= 0 || !units || !known)
-        return;
-    mix(&pace->unit_ms, computing_ms / units);
-    if (rest_ms > 0)
-        mix(&pace->rest_ms, rest_ms);
-}
-
 /* 0: not measured yet. */
 static double
 expected_ms(const struct dpc_core *core, const struct dpc_lease_record *task)
@@ -65,6 +45,36 @@ core_time_for(const struct dpc_core *core, const struct dpc_lease_record *task)
     double expected = expected_ms(core, task);
     double ms = LEASE_PATIENCE * expected + slack_ms(core);
     return expected > 0 && ms < (double)UINT32_MAX ? (uint32_t)ms : UINT32_MAX;
+}
+
+/* As the lease says, or would: nothing may have been measured when it was granted. */
+static uint32_t
+granted_time_ms(const struct dpc_core *core, const struct core_lease *lease)
+{
+    return lease->record.time_left_ms == UINT32_MAX ? core_time_for(core, &lease->record)
+                                                    : lease->record.time_left_ms;
+}
+
+/* A machine that slept a night, or stood still for its owner, tells of itself what goes beyond its
+ * lease's time, and not of leases. */
+void
+core_measure(struct dpc_core *core, const struct core_lease *lease,
+             const struct dpc_msg_submit *submit, int64_t now_ms)
+{
+    struct core_pace *pace = &core->paces[lease->record.kind];
+    double age_ms = (double)(now_ms - lease->granted_ms);
+    /* As it says, but no longer than it had. */
+    double computing_ms = fmin(1000.0 * submit->seconds, age_ms + slack_ms(core));
+    /* Granted by a process before this one, it may have had longer. */
+    bool known = !lease->restored || computing_ms == 1000.0 * submit->seconds;
+    double rest_ms = fmin(age_ms, granted_time_ms(core, lease)) - computing_ms;
+    bool trains = submit->kind == DPC_TASK_TRAIN; /* perhaps a part of what was asked for */
+    uint32_t units = trains ? submit->steps_count : lease->steps_count;
+    if (!isfinite(submit->seconds) || computing_ms <= 0 || !units || !known)
+        return;
+    mix(&pace->unit_ms, computing_ms / units);
+    if (rest_ms > 0)
+        mix(&pace->rest_ms, rest_ms);
 }
 
 uint64_t
@@ -110,11 +120,7 @@ core_behind_from(const struct dpc_core *core, const struct core_lease *lease)
     double whole_ms = expected_ms(core, &lease->record);
     if (whole_ms <= 0)
         return still_from(core, lease);
-    /* Nothing may have been measured when it was granted. */
-    uint32_t time_ms = lease->record.time_left_ms == UINT32_MAX
-                           ? core_time_for(core, &lease->record)
-                           : lease->record.time_left_ms;
-    int64_t late_ms = past(lease->granted_ms, time_ms);
+    int64_t late_ms = past(lease->granted_ms, granted_time_ms(core, lease));
     if (!lease->steps_done || lease->steps_done >= lease->steps_count)
         return late_ms;
     /* Its age at which the rest, at its pace, takes too long. */

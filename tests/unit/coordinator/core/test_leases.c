@@ -297,6 +297,23 @@ what_a_worker_says_that_it_took_is_no_more_than_it_had(void)
     driver_stop(&driver);
 }
 
+/* A laptop that was closed with a lease in hand says nothing of how long others take. */
+static void
+a_night_asleep_does_not_stretch_the_leases_after_it(void)
+{
+    struct driver driver;
+    driver_start_training(&driver, yaml);
+    driver_hello(&driver, 1, no_token);
+    struct dpc_msg_lease lease = driver_lease(&driver, 1);
+    driver.now_ms += 8 * 3600 * 1000;
+    CU_ASSERT_EQUAL(driver_submit(&driver, 1, &lease)->verdict.verdict, DPC_VERDICT_ACCEPTED);
+    lease = driver_lease(&driver, 0);
+    CU_ASSERT(lease.time_left_ms < 60000);
+    uint32_t seconds = seconds_to_backup(&driver, &lease, 0, 600);
+    CU_ASSERT(seconds > 0 && seconds < 60);
+    driver_stop(&driver);
+}
+
 /* A count that goes up and down is no progress. */
 static void
 a_first_lease_that_goes_to_and_fro_stands_still(void)
@@ -665,6 +682,8 @@ static const struct dpc_test tests[] = {
      a_lease_from_before_anything_was_measured_is_backed_up_when_something_was},
     {"what a worker says that it took is no more than it had",
      what_a_worker_says_that_it_took_is_no_more_than_it_had},
+    {"a night asleep does not stretch the leases after it",
+     a_night_asleep_does_not_stretch_the_leases_after_it},
     {"a worker whose leases come to nothing is kept waiting",
      a_worker_whose_leases_come_to_nothing_is_kept_waiting},
     {"only who holds a lease is expected to hand it in",
