@@ -124,6 +124,12 @@ fi
 check 'and may ask whether he is there' sh -c "! journalctl -b -u dipaco-worker | grep 'counts as idle'"
 check 'all end when told' systemctl stop dipaco-worker dipaco-worker@second dipaco-coordinator
 check 'cleanly' is "$(systemctl --failed --no-legend)" ''
+systemctl start dipaco-coordinator dipaco-worker dipaco-worker@second
+check 'packages are removed' dpkg --remove dipaco dipaco-worker dipaco-coordinator
+check 'and what they ran ends' sh -c '! systemctl is-active dipaco-coordinator dipaco-worker dipaco-worker@second'
+check 'they come again' dpkg -i ./*.deb
+check 'and start, with what was configured' systemctl start dipaco-coordinator dipaco-worker
+systemctl stop dipaco-worker dipaco-coordinator
 journalctl --no-pager -u 'dipaco*' >journal
 systemctl show -p Result --value dipaco-worker >>log
 echo END >>result
