@@ -83,6 +83,7 @@ void
 core_put_phase(struct dpc_core *core, struct dpc_actions *actions)
 {
     dpc_put_phase(&actions->batch, &core->phase);
+    core->phase_on_disk = core->phase;
 }
 
 void

@@ -316,6 +316,8 @@ bool dpc_core_wants(const struct dpc_core *core, const struct dpc_fold *fold);
 /* --- Looking in (admin listings, report, tests). Read-only. */
 
 const struct dpc_phase_record *dpc_core_phase(const struct dpc_core *core);
+/* The same without what ticks have added since: a process that is killed goes on from here. */
+const struct dpc_phase_record *dpc_core_phase_on_disk(const struct dpc_core *core);
 const struct dpc_topology *dpc_core_topology(const struct dpc_core *core);
 const struct dpc_module_record *dpc_core_module(const struct dpc_core *core, uint32_t module);
 const struct dpc_path_record *dpc_core_path(const struct dpc_core *core, uint32_t path);

@@ -228,6 +228,7 @@ core_restore(struct dpc_core *core, struct dpc_kv *kv, int64_t now_ms, struct dp
         core->phase = (struct dpc_phase_record){.phase = DPC_PHASE_PREPARE, .next_serial = 1};
         code = DPC_OK; /* workers may have been there before */
     }
+    core->phase_on_disk = core->phase;
     if (code == DPC_OK && strcmp(dpc_phase_name(core->phase.phase), "?") == 0)
         code = dpc_error_set(err, DPC_ECORRUPT,
                              "the store is in phase %u, which there is not: restore a backup",

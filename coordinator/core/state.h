@@ -191,7 +191,7 @@ struct dpc_core {
     uint32_t heartbeat_ms;
     uint32_t warm_rounds;
 
-    struct dpc_phase_record phase;
+    struct dpc_phase_record phase, phase_on_disk;
     int64_t now_ms;      /* of the event in hand */
     uint64_t elapsed_ms; /* below the record's whole seconds */
     /* The dense modules as the warm start left them: version `warm_rounds`. */

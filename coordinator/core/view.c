@@ -36,6 +36,12 @@ dpc_core_phase(const struct dpc_core *core)
     return &core->phase;
 }
 
+const struct dpc_phase_record *
+dpc_core_phase_on_disk(const struct dpc_core *core)
+{
+    return &core->phase_on_disk;
+}
+
 const struct dpc_topology *
 dpc_core_topology(const struct dpc_core *core)
 {

@@ -415,23 +415,26 @@ put_items(const struct scrape *scrape, const struct item_metric *metric)
 
 /* --- Gathering. */
 
+/* What is counted over processes never goes back, or it would be taken for a new beginning, and all
+ * of it for what came since. So what ticks add up is told once it is on disk. */
 static void
 gather_run(struct scrape *scrape)
 {
     struct figures *figures = &scrape->figures;
     const struct dpc_phase_record *phase = dpc_core_phase(scrape->core);
+    const struct dpc_phase_record *kept = dpc_core_phase_on_disk(scrape->core);
     uint64_t steps_done, steps;
     uint32_t path, tries;
     dpc_core_progress(scrape->core, &steps_done, &steps);
-    figures->experiment_s = (double)phase->seconds;
+    figures->experiment_s = (double)kept->seconds;
     figures->left_s = dpc_core_seconds_left(scrape->core);
     figures->steps_done = (double)steps_done;
     figures->steps = (double)steps;
     figures->loss = dpc_core_loss(scrape->core);
     figures->failing = dpc_core_failure(scrape->core, &path, &tries) != NULL;
     figures->phases[phase->phase] = 1;
-    figures->network[0] = (double)phase->bytes_up;
-    figures->network[1] = (double)phase->bytes_down;
+    figures->network[0] = (double)kept->bytes_up;
+    figures->network[1] = (double)kept->bytes_down;
     for (uint32_t i = 0; i < 3; i++)
         figures->contributions[i] = (double)dpc_core_contributions(scrape->core, i);
 }

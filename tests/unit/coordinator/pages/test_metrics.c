@@ -3,6 +3,7 @@
  * not grow with that of workers, paths and modules. */
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/clock.h"
@@ -77,6 +78,48 @@ test_the_whole_text(void)
     if (strcmp(text, metrics_text) != 0)
         printf("%s", text);
     dpc_buf_done(&out);
+    driver_stop(&driver);
+}
+
+static double
+value_of(const char *text, const char *series)
+{
+    const char *at = strstr(text, series);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(at);
+    return strtod(at + strlen(series), NULL);
+}
+
+/* A counter that is lower than before began anew, says Prometheus, and adds all that it shows. */
+static void
+test_a_killed_coordinator_takes_no_counter_back(void)
+{
+    static const char *const series[] = {
+        "\ndipaco_experiment_seconds_total ",
+        "\ndipaco_worker_traffic_bytes_total{direction=\"up\"} ",
+        "\ndipaco_worker_traffic_bytes_total{direction=\"down\"} ",
+    };
+    struct driver driver;
+    struct dpc_event tick = {.type = DPC_EVENT_TICK,
+                             .tick = {.bytes_up = 5000, .bytes_down = 7000, .elapsed_ms = 9000}};
+    driver_start_training(&driver, yaml);
+    for (int kill = 0; kill < 2; kill++) {
+        double before[3];
+        struct dpc_buf out;
+        driver_step(&driver, &tick);
+        driver_hello(&driver, 0, (struct dpc_token){0});
+        driver_lease(&driver, 0); /* which is on disk, as is the tick before it */
+        driver_step(&driver, &tick);
+        const char *text = scrape(&driver, &out);
+        for (int i = 0; i < 3; i++)
+            before[i] = value_of(text, series[i]);
+        dpc_buf_done(&out);
+        CU_ASSERT(before[0] >= 9 && before[1] >= 5000 && before[2] >= 7000);
+        driver_crash(&driver);
+        text = scrape(&driver, &out);
+        for (int i = 0; i < 3; i++)
+            CU_ASSERT(value_of(text, series[i]) >= before[i]);
+        dpc_buf_done(&out);
+    }
     driver_stop(&driver);
 }
 
@@ -170,6 +213,7 @@ test_the_cost_of_a_scrape(void)
 
 static const struct dpc_test tests[] = {
     {"the whole text", test_the_whole_text},
+    {"a killed coordinator takes no counter back", test_a_killed_coordinator_takes_no_counter_back},
     {"names of workers are escaped", test_names_of_workers_are_escaped},
     {"workers of one name are told apart", test_workers_of_one_name_are_told_apart},
     {"many workers are sums alone", test_many_workers_are_sums_alone},
