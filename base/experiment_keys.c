@@ -454,8 +454,9 @@ static const struct dpc_key rows[] = {
          "Evaluate the paths a second time with a new route after every so many tokens, once for "
          "each number: a router network, the dense model trained on, foretells from the "
          "tokens so far which path is the best for those that follow. Every path reads all "
-         "held-out documents and those of the router split for it. Needs 2 to 256 paths, "
-         "data.router above 0 and a model.context that is a multiple of 16"},
+         "held-out documents and those of the router split for it. Needs 2 paths or more, at "
+         "most as many as the vocabulary has tokens, data.router above 0 and a model.context "
+         "that is a multiple of 16"},
     {.path = "reroute.ahead",
      .type = DPC_KEY_UINT,
      FIELD(reroute.ahead),
