@@ -136,21 +136,6 @@ read_rows(struct dpc_metadata *metadata, struct place *place, struct dpc_error *
     return code;
 }
 
-/* The file beside a token file, or in a folder. */
-static int
-path_of(const char *corpus, char *ret_path, size_t size)
-{
-    static const char tail[] = "/" DPC_TOKENS_FILE;
-    size_t len = strlen(corpus), tail_len = sizeof tail - 1;
-    char folder[DPC_PATH_MAX];
-    if (len >= sizeof folder)
-        return DPC_ELIMIT;
-    memcpy(folder, corpus, len + 1);
-    if (len > tail_len && strcmp(corpus + len - tail_len, tail) == 0)
-        folder[len - tail_len] = 0;
-    return dpc_path_join(folder, DPC_METADATA_FILE, ret_path, size);
-}
-
 static int
 read_text(const char *path, char **ret_text, struct dpc_error *err)
 {
@@ -178,7 +163,7 @@ dpc_metadata_load(const char *corpus, const char *field, uint32_t documents,
     char path[DPC_PATH_MAX];
     struct dpc_metadata *metadata = dpc_alloc(1, sizeof *metadata);
     struct place place = {.path = path, .field = field};
-    int code = path_of(corpus, path, sizeof path);
+    int code = dpc_tokens_name_beside(corpus, DPC_METADATA_FILE, path);
     if (code != DPC_OK)
         dpc_error_set(err, code, "the corpus's path \"%s\" is too long", corpus);
     if (code == DPC_OK)

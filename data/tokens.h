@@ -7,7 +7,7 @@
  * Owns: the map. Threads: read-only after opening. Limits: DPC_DOCUMENTS_MAX documents.
  * Nothing in the file is trusted: after _open every call is safe whatever the tokens are. The file
  * must not shrink while it is open; it is replaced by rename, never written in place.
- * Not here: making a corpus (data/import.h, data/tokens_write.h).
+ * Not here: making a corpus (data/import.h, data/tokens_writer.h).
  */
 #ifndef DPC_DATA_TOKENS_H
 #define DPC_DATA_TOKENS_H
@@ -15,9 +15,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "base/buf.h"
 #include "base/error.h"
 #include "base/hash.h"
+#include "base/limits.h"
 #include "data/split.h"
 #include "data/vocabulary.h"
 
@@ -79,6 +79,11 @@ int dpc_tokens_longer_than(const struct dpc_tokens *tokens, uint32_t prefix, uin
 int dpc_tokens_check_vocabulary(const struct dpc_tokens *tokens,
                                 const struct dpc_experiment *experiment,
                                 struct dpc_error *err) DPC_MUST_CHECK;
+
+/* The path of a file beside the token file of a corpus, which is named as in dpc_tokens_open: by
+ * the token file or its folder. DPC_ELIMIT. */
+int dpc_tokens_name_beside(const char *corpus, const char *file,
+                           char ret_path[DPC_PATH_MAX]) DPC_MUST_CHECK;
 
 /* The file that the corpus's tokens were made with, in fresh memory (dpc_free it), as the token
  * file names it by its hash; NULL where tokens are bytes. DPC_ENOTFOUND, DPC_ESTALE when another

@@ -9,15 +9,14 @@
 #include "base/vfs.h"
 #include "data/tokens.h"
 
-/* A corpus may be named by its folder or by the token file in it. */
-static int
-name_beside(const struct dpc_tokens *tokens, const char *file, char ret_path[DPC_PATH_MAX])
+int
+dpc_tokens_name_beside(const char *corpus, const char *file, char ret_path[DPC_PATH_MAX])
 {
-    const char *name = dpc_tokens_name(tokens), *end = strrchr(name, '/');
+    const char *end = strrchr(corpus, '/');
     char folder[DPC_PATH_MAX];
-    if (strcmp(end ? end + 1 : name, DPC_TOKENS_FILE) != 0)
-        return dpc_path_join(name, file, ret_path, DPC_PATH_MAX);
-    dpc_path_folder(name, folder, sizeof folder);
+    if (strcmp(end ? end + 1 : corpus, DPC_TOKENS_FILE) != 0)
+        return dpc_path_join(corpus, file, ret_path, DPC_PATH_MAX);
+    dpc_path_folder(corpus, folder, sizeof folder);
     return dpc_path_join(folder, file, ret_path, DPC_PATH_MAX);
 }
 
@@ -46,15 +45,15 @@ dpc_tokens_load_tokenizer(const struct dpc_tokens *tokens, uint8_t **ret_bytes, 
                           struct dpc_error *err)
 {
     const struct dpc_hash *wanted = &dpc_tokens_vocabulary(tokens)->model;
+    const char *corpus = dpc_tokens_name(tokens);
     char path[DPC_PATH_MAX], second[DPC_PATH_MAX];
     *ret_bytes = NULL;
     *ret_len = 0;
     if (dpc_hash_is_none(wanted))
         return DPC_OK;
-    if (name_beside(tokens, DPC_TOKENIZER_FILE, path) != DPC_OK ||
-        name_beside(tokens, DPC_TOKENIZER_FILE ".new", second) != DPC_OK)
-        return dpc_error_set(err, DPC_ELIMIT, "the name of the corpus \"%s\" is too long",
-                             dpc_tokens_name(tokens));
+    if (dpc_tokens_name_beside(corpus, DPC_TOKENIZER_FILE, path) != DPC_OK ||
+        dpc_tokens_name_beside(corpus, DPC_TOKENIZER_FILE ".new", second) != DPC_OK)
+        return dpc_error_set(err, DPC_ELIMIT, "the name of the corpus \"%s\" is too long", corpus);
     if (load(wanted, second, ret_bytes, ret_len, NULL) == DPC_OK)
         return DPC_OK;
     return load(wanted, path, ret_bytes, ret_len, err);

@@ -109,6 +109,9 @@ the_file_is_found_beside_the_token_file(void)
     CU_ASSERT_EQUAL(dpc_metadata_value(metadata, 0), 0);
     dpc_metadata_destroy(metadata);
     temp_remove(&temp);
+    CU_ASSERT_EQUAL(dpc_metadata_load(DPC_TOKENS_FILE, "language", 1, &metadata, &err),
+                    DPC_ENOTFOUND);
+    CU_ASSERT_PTR_NOT_NULL(strstr(err.text, "\"./" DPC_METADATA_FILE "\""));
 }
 
 static const struct dpc_test tests[] = {
