@@ -34,12 +34,3 @@ dpc_notify_alive(void)
 {
     (void)sd_notify(0, "WATCHDOG=1");
 }
-
-int64_t
-dpc_notify_alive_period_ms(void)
-{
-    uint64_t period_us = 0;
-    if (sd_watchdog_enabled(0, &period_us) <= 0)
-        return 0;
-    return (int64_t)(period_us / 2000);
-}

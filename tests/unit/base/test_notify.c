@@ -58,24 +58,8 @@ static void
 without_a_manager_nothing_happens(void)
 {
     unsetenv("NOTIFY_SOCKET");
-    unsetenv("WATCHDOG_USEC");
     dpc_notify_ready();
     dpc_notify_status("%s", "alone");
-    CU_ASSERT_EQUAL(dpc_notify_alive_period_ms(), 0);
-}
-
-static void
-the_watchdog_is_fed_at_half_its_period(void)
-{
-    char pid[16];
-    (void)snprintf(pid, sizeof pid, "%d", (int)getpid());
-    setenv("WATCHDOG_USEC", "30000000", 1);
-    setenv("WATCHDOG_PID", pid, 1);
-    CU_ASSERT_EQUAL(dpc_notify_alive_period_ms(), 15000);
-    setenv("WATCHDOG_PID", "1", 1); /* meant for another process */
-    CU_ASSERT_EQUAL(dpc_notify_alive_period_ms(), 0);
-    unsetenv("WATCHDOG_USEC");
-    unsetenv("WATCHDOG_PID");
 }
 
 static int64_t
@@ -98,7 +82,6 @@ clocks_are_injected_and_go_forward(void)
 static const struct dpc_test tests[] = {
     {"the manager is told", the_manager_is_told},
     {"without a manager nothing happens", without_a_manager_nothing_happens},
-    {"the watchdog is fed at half its period", the_watchdog_is_fed_at_half_its_period},
     {"clocks are injected and go forward", clocks_are_injected_and_go_forward},
 };
 DPC_TEST_MAIN("base/notify", tests)
