@@ -225,6 +225,50 @@ parse_rest(struct parse *parse, int argc, char **argv, int index)
     return status;
 }
 
+/* --- Usage texts. */
+
+static void
+print_options(const struct dpc_option *options, size_t count, FILE *out)
+{
+    for (size_t i = 0; i < count; i++) {
+        char left[64];
+        snprintf(left, sizeof left, "--%s%s%s", options[i].name, options[i].value_name ? " " : "",
+                 options[i].value_name ? options[i].value_name : "");
+        fprintf(out, "  %-24s %s\n", left, options[i].help);
+    }
+}
+
+static void
+print_command_usage(const struct dpc_program *program, const struct dpc_command *command, FILE *out)
+{
+    fprintf(out, "usage: %s %s%s%s [OPTION]...\n\n%s\n", program->name, command->name,
+            *command->arguments ? " " : "", command->arguments, command->summary);
+    fprintf(out, "\n");
+    print_options(command->options, command->options_count, out);
+    print_options(program->options, program->options_count, out);
+    fprintf(out, "  %-24s %s\n", "--help", "this text");
+}
+
+static void
+print_program_usage(const struct dpc_program *program, FILE *out)
+{
+    fprintf(out, "usage: %s SUBCOMMAND [ARGUMENT]... [OPTION]...\n\n%s\n\n", program->name,
+            program->summary);
+    for (size_t i = 0; i < program->commands_count; i++) {
+        const struct dpc_command *command = program->commands[i];
+        char left[64];
+        snprintf(left, sizeof left, "%s %s", command->name, command->arguments);
+        fprintf(out, "  %-24s %s\n", left, command->summary);
+    }
+    fprintf(out, "\n");
+    print_options(program->options, program->options_count, out);
+    fprintf(out, "  %-24s %s\n", "--version", "name and version");
+    fprintf(out,
+            "\nExit codes: 0 ok, 1 failed, 2 usage, 3 no contact, 4 refused.\n"
+            "%s SUBCOMMAND --help says more; so does man %s.\n",
+            program->name, program->name);
+}
+
 /* --- Subcommands. */
 
 static bool
@@ -323,7 +367,7 @@ run_command(struct parse *parse, int argc, char **argv, int index)
         memcpy(parse->options, command->defaults, command->options_bytes);
     int status = parse_rest(parse, argc, argv, index);
     if (status == DPC_EXIT_OK && parse->help) {
-        dpc_command_usage(parse->program, command, stdout);
+        print_command_usage(parse->program, command, stdout);
     } else if (status == DPC_EXIT_OK) {
         status = check_arguments(parse);
         if (status == DPC_EXIT_OK) {
@@ -357,7 +401,7 @@ parse_program(struct parse *parse, int argc, char **argv)
         index++;
     }
     if (index == argc) {
-        dpc_program_usage(parse->program, parse->help ? stdout : stderr);
+        print_program_usage(parse->program, parse->help ? stdout : stderr);
         return parse->help ? DPC_EXIT_OK : DPC_EXIT_USAGE;
     }
     int words = find_command(parse, argc, argv, index);
@@ -396,7 +440,7 @@ dpc_program_main(const struct dpc_program *program, int argc, char **argv)
     return status;
 }
 
-/* --- Texts. */
+/* --- Complaints. */
 
 /* A name or a line of a file from elsewhere may stand in it: it must not draw on this terminal. */
 int
@@ -419,46 +463,4 @@ int
 dpc_complain_error(const struct dpc_call *call, const struct dpc_error *err)
 {
     return dpc_complain(call, dpc_exit_of(err->code), "%s", err->text);
-}
-
-static void
-print_options(const struct dpc_option *options, size_t count, FILE *out)
-{
-    for (size_t i = 0; i < count; i++) {
-        char left[64];
-        snprintf(left, sizeof left, "--%s%s%s", options[i].name, options[i].value_name ? " " : "",
-                 options[i].value_name ? options[i].value_name : "");
-        fprintf(out, "  %-24s %s\n", left, options[i].help);
-    }
-}
-
-void
-dpc_command_usage(const struct dpc_program *program, const struct dpc_command *command, FILE *out)
-{
-    fprintf(out, "usage: %s %s%s%s [OPTION]...\n\n%s\n", program->name, command->name,
-            *command->arguments ? " " : "", command->arguments, command->summary);
-    fprintf(out, "\n");
-    print_options(command->options, command->options_count, out);
-    print_options(program->options, program->options_count, out);
-    fprintf(out, "  %-24s %s\n", "--help", "this text");
-}
-
-void
-dpc_program_usage(const struct dpc_program *program, FILE *out)
-{
-    fprintf(out, "usage: %s SUBCOMMAND [ARGUMENT]... [OPTION]...\n\n%s\n\n", program->name,
-            program->summary);
-    for (size_t i = 0; i < program->commands_count; i++) {
-        const struct dpc_command *command = program->commands[i];
-        char left[64];
-        snprintf(left, sizeof left, "%s %s", command->name, command->arguments);
-        fprintf(out, "  %-24s %s\n", left, command->summary);
-    }
-    fprintf(out, "\n");
-    print_options(program->options, program->options_count, out);
-    fprintf(out, "  %-24s %s\n", "--version", "name and version");
-    fprintf(out,
-            "\nExit codes: 0 ok, 1 failed, 2 usage, 3 no contact, 4 refused.\n"
-            "%s SUBCOMMAND --help says more; so does man %s.\n",
-            program->name, program->name);
 }

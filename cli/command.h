@@ -13,7 +13,6 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <stdio.h>
 
 #include "base/exit.h"
 
@@ -88,11 +87,6 @@ int dpc_complain(const struct dpc_call *call, int exit_code, const char *format,
     __attribute__((format(printf, 3, 4)));
 /* The same for an error report; the exit code follows from its code. */
 int dpc_complain_error(const struct dpc_call *call, const struct dpc_error *err);
-
-/* Usage texts, for --help and for the test that compares them with the man pages. */
-void dpc_program_usage(const struct dpc_program *program, FILE *out);
-void dpc_command_usage(const struct dpc_program *program, const struct dpc_command *command,
-                       FILE *out);
 
 #define DPC_COUNT(array) (sizeof(array) / sizeof *(array))
 

@@ -66,15 +66,6 @@ dpc_text_cut(const void *bytes, size_t len)
     return len;
 }
 
-size_t
-dpc_text_width(const char *text)
-{
-    size_t width = 0;
-    for (; *text; text++)
-        width += ((unsigned char)*text & 0xC0) != 0x80;
-    return width;
-}
-
 /* --- Short forms. */
 
 static const char *
@@ -180,12 +171,22 @@ dpc_table_add(struct dpc_table *table, const char *format, ...)
     dpc_buf_done(&clean);
 }
 
+/* Columns that a text takes: its code points. */
+static size_t
+width_of(const char *text)
+{
+    size_t width = 0;
+    for (; *text; text++)
+        width += ((unsigned char)*text & 0xC0) != 0x80;
+    return width;
+}
+
 static size_t
 column_width(const struct dpc_table *table, size_t column)
 {
     size_t width = 0;
     for (size_t i = column; i < table->cells_count; i += table->columns_count) {
-        size_t own = dpc_text_width(table->cells[i]);
+        size_t own = width_of(table->cells[i]);
         width = own > width ? own : width;
     }
     return width;
@@ -200,7 +201,7 @@ dpc_table_print(const struct dpc_table *table, FILE *out)
     for (size_t i = 0; i < table->cells_count; i++) {
         size_t column = i % table->columns_count;
         bool last = column + 1 == table->columns_count;
-        int pad = (int)(widths[column] - dpc_text_width(table->cells[i]));
+        int pad = (int)(widths[column] - width_of(table->cells[i]));
         if (table->right[column])
             fprintf(out, "%*s%s", pad, "", table->cells[i]);
         else

@@ -63,8 +63,6 @@ void dpc_text_mend(const void *bytes, size_t len, struct dpc_buf *out);
 void dpc_text_set(struct dpc_json *object, const char *key, const void *bytes, size_t len);
 /* The longest beginning of `bytes` that ends between two code points, at most `len`. */
 size_t dpc_text_cut(const void *bytes, size_t len);
-/* Columns that a text takes: its code points. */
-size_t dpc_text_width(const char *text);
 
 /* Prints a tree, indented, with a newline. */
 void dpc_json_show(const struct dpc_json *json, FILE *out);

@@ -515,7 +515,7 @@ read_line(struct parser *parser, struct dpc_roff_word line)
     if (request)
         request->run(parser, rest, request->how);
     else
-        (void)dpc_mdoc_request(&parser->page, name, rest);
+        dpc_mdoc_request(&parser->page, name, rest);
 }
 
 /* Lines that are read for their end only: branches not taken, definitions, formats. */

@@ -306,15 +306,13 @@ lay_out(struct line *line, const struct macro *macro)
     }
 }
 
-bool
+void
 dpc_mdoc_request(struct dpc_page *page, struct dpc_roff_word name, struct dpc_roff_word rest)
 {
     const struct macro *macro = find_macro(name);
     struct line line = {.page = page};
-    if (!macro)
-        return false;
-    if (macro->kind == NOTHING)
-        return true;
+    if (!macro || macro->kind == NOTHING)
+        return;
     line.count = dpc_roff_words(rest, line.words);
     lay_out(&line, macro);
     if (line.count || macro->kind < HEADING)
@@ -323,5 +321,4 @@ dpc_mdoc_request(struct dpc_page *page, struct dpc_roff_word name, struct dpc_ro
     dpc_page_put(page, line.glued && macro->kind == OPEN);
     if (macro->kind == HEADING)
         dpc_page_end_heading(page);
-    return true;
 }

@@ -7,11 +7,9 @@
 #ifndef DPC_DATA_MDOC_H
 #define DPC_DATA_MDOC_H
 
-#include <stdbool.h>
-
 #include "data/page.h"
 
-/* Reads one request line: its name and the rest. False when the name is none of mdoc's. */
-bool dpc_mdoc_request(struct dpc_page *page, struct dpc_roff_word name, struct dpc_roff_word rest);
+/* Reads one request line: its name and the rest. A name that is none of mdoc's adds nothing. */
+void dpc_mdoc_request(struct dpc_page *page, struct dpc_roff_word name, struct dpc_roff_word rest);
 
 #endif

@@ -323,26 +323,19 @@ read_zstd(struct dpc_source *source, uint8_t *ret_bytes, size_t size, size_t *re
     return DPC_OK;
 }
 
-int
-dpc_source_read(struct dpc_source *source, uint8_t *ret_bytes, size_t size, size_t *ret_len,
-                struct dpc_error *err)
-{
-    static int (*const reads[])(struct dpc_source *, uint8_t *, size_t, size_t *,
-                                struct dpc_error *) = {
-        [PLAIN] = read_plain, [GZ] = read_gz, [ZSTD] = read_zstd};
-    return reads[source->packing](source, ret_bytes, size, ret_len, err);
-}
-
 /* --- Whole files and lines. */
 
 static int
 fill_ahead(struct dpc_source *source, struct dpc_error *err)
 {
+    static int (*const reads[])(struct dpc_source *, uint8_t *, size_t, size_t *,
+                                struct dpc_error *) = {
+        [PLAIN] = read_plain, [GZ] = read_gz, [ZSTD] = read_zstd};
     if (!source->ahead)
         source->ahead = dpc_alloc(LINE_BYTES, 1);
     source->ahead_at = 0;
     source->ahead_len = 0;
-    return dpc_source_read(source, source->ahead, LINE_BYTES, &source->ahead_len, err);
+    return reads[source->packing](source, source->ahead, LINE_BYTES, &source->ahead_len, err);
 }
 
 static int

@@ -27,17 +27,14 @@ int dpc_source_open(const char *path, struct dpc_source **ret_source,
 /* Takes NULL; returns NULL. */
 struct dpc_source *dpc_source_close(struct dpc_source *source);
 
-/* Up to `size` bytes; `*ret_len` is 0 at the end. DPC_ECORRUPT when a packed file is damaged or cut
- * off, DPC_ELIMIT when it needs a larger window than 128 MiB, DPC_ENOMEM, DPC_EIO. */
-int dpc_source_read(struct dpc_source *source, uint8_t *ret_bytes, size_t size, size_t *ret_len,
-                    struct dpc_error *err) DPC_MUST_CHECK;
-
-/* All bytes, appended to `out`. DPC_ELIMIT when they pass `bytes_max`. */
+/* All bytes, appended to `out`. DPC_ECORRUPT when a packed file is damaged or cut off, DPC_ELIMIT
+ * when it needs a larger window than 128 MiB or the bytes pass `bytes_max`, DPC_ENOMEM, DPC_EIO. */
 int dpc_source_read_all(struct dpc_source *source, size_t bytes_max, struct dpc_buf *out,
                         struct dpc_error *err) DPC_MUST_CHECK;
 
 /* The next line without its end ("\n"), into `line`, which is emptied first. `*ret_more` is false,
- * and the line empty, at the end. DPC_ELIMIT when a line passes `bytes_max`. */
+ * and the line empty, at the end. DPC_ELIMIT when a line passes `bytes_max`, and the errors above.
+ */
 int dpc_source_read_line(struct dpc_source *source, size_t bytes_max, struct dpc_buf *line,
                          bool *ret_more, struct dpc_error *err) DPC_MUST_CHECK;
 

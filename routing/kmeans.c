@@ -45,25 +45,6 @@ dpc_kmeans_squared_distance(const float *a, const float *b, uint32_t dim)
     return sum;
 }
 
-uint32_t
-dpc_kmeans_nearest(const float *centroids, uint32_t clusters, uint32_t dim, const float *feature,
-                   double *ret_distance)
-{
-    uint32_t best = 0;
-    double least = INFINITY;
-    for (uint32_t cluster = 0; cluster < clusters; cluster++) {
-        double distance =
-            dpc_kmeans_squared_distance(centroids + (size_t)cluster * dim, feature, dim);
-        if (distance < least) {
-            least = distance;
-            best = cluster;
-        }
-    }
-    if (ret_distance)
-        *ret_distance = least;
-    return best;
-}
-
 static const float *
 point(const struct run *run, uint32_t index)
 {
@@ -167,14 +148,32 @@ measure_block(const float *block, const float *feature, uint32_t dim, double lea
     return true;
 }
 
-/* What dpc_kmeans_nearest finds. A point's centroid is mostly the one that it had, so that is the
+/* Centroid by centroid. */
+static uint32_t
+nearest_of_few(const struct run *run, const float *feature, double *ret_distance)
+{
+    uint32_t best = 0;
+    double least = INFINITY;
+    for (uint32_t cluster = 0; cluster < run->clusters; cluster++) {
+        double distance = dpc_kmeans_squared_distance(run->centroids + (size_t)cluster * run->dim,
+                                                      feature, run->dim);
+        if (distance < least) {
+            least = distance;
+            best = cluster;
+        }
+    }
+    *ret_distance = least;
+    return best;
+}
+
+/* A point's centroid is mostly the one that it had, so that is the
  * one which others have to be nearer than; of equals it is the first. */
 static uint32_t
 nearest_of(const struct run *run, uint32_t index, double *ret_distance)
 {
     const float *feature = point(run, index);
     if (run->clusters < LANES) /* most lanes would idle */
-        return dpc_kmeans_nearest(run->centroids, run->clusters, run->dim, feature, ret_distance);
+        return nearest_of_few(run, feature, ret_distance);
     uint32_t best = run->nearest[index] < run->clusters ? run->nearest[index] : 0;
     double least =
         dpc_kmeans_squared_distance(run->centroids + (size_t)best * run->dim, feature, run->dim);

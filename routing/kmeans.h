@@ -32,8 +32,4 @@ int dpc_kmeans_fit(const float *features, uint32_t count, uint32_t dim, uint32_t
 /* Summed in double, from the first dimension to the last. */
 double dpc_kmeans_squared_distance(const float *a, const float *b, uint32_t dim);
 
-/* The nearest centroid; among equals the first. `*ret_distance` (may be NULL): its square. */
-uint32_t dpc_kmeans_nearest(const float *centroids, uint32_t clusters, uint32_t dim,
-                            const float *feature, double *ret_distance);
-
 #endif
