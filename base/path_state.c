@@ -180,6 +180,7 @@ decode_powers(const uint8_t *bytes, size_t count, float *ret_values)
 
 /* One that is coded: values into bytes, or the other way round. */
 struct coding {
+    void (*block)(const struct coding *of, size_t at);
     enum dpc_moments form;
     enum vector vector;
     size_t count;
@@ -222,27 +223,17 @@ decode_block(const struct coding *of, size_t at)
 }
 
 static void
-encode_part(void *context, size_t unit, uint32_t thread)
+code_part(void *context, size_t unit, uint32_t thread)
 {
     const struct coding *of = context;
     size_t end = min_size(of->count, (unit + 1) * DPC_CODEC_PART);
     (void)thread;
     for (size_t at = unit * DPC_CODEC_PART; at < end; at += DPC_CODEC_BLOCK)
-        encode_block(of, at);
+        of->block(of, at);
 }
 
 static void
-decode_part(void *context, size_t unit, uint32_t thread)
-{
-    const struct coding *of = context;
-    size_t end = min_size(of->count, (unit + 1) * DPC_CODEC_PART);
-    (void)thread;
-    for (size_t at = unit * DPC_CODEC_PART; at < end; at += DPC_CODEC_BLOCK)
-        decode_block(of, at);
-}
-
-static void
-code_vector(struct dpc_pool *pool, dpc_pool_unit code_part, struct coding coding)
+code_vector(struct dpc_pool *pool, struct coding coding)
 {
     dpc_pool_run(pool, code_part, &coding, (coding.count + DPC_CODEC_PART - 1) / DPC_CODEC_PART);
 }
@@ -352,9 +343,9 @@ dpc_path_state_encode(const void *bytes, size_t len, size_t count, enum dpc_mome
         dpc_buf_extend(out, dpc_path_state_bytes_as(form, count) - DPC_PATH_STATE_HEADER_BYTES);
     if (!made)
         return DPC_OK;
-    code_vector(pool, encode_part, (struct coding){form, FIRST, count, values, made});
+    code_vector(pool, (struct coding){encode_block, form, FIRST, count, values, made});
     made += vector_bytes(form, FIRST, count);
-    code_vector(pool, encode_part, (struct coding){form, SECOND, count, values + count, made});
+    code_vector(pool, (struct coding){encode_block, form, SECOND, count, values + count, made});
     return DPC_OK;
 }
 
@@ -373,8 +364,8 @@ dpc_path_state_decode(const void *bytes, size_t len, size_t count, struct dpc_po
     float *made = dpc_buf_extend(out, 2 * count * sizeof *made);
     if (!made)
         return DPC_OK;
-    code_vector(pool, decode_part, (struct coding){*ret_form, FIRST, count, from, made});
+    code_vector(pool, (struct coding){decode_block, *ret_form, FIRST, count, from, made});
     from += vector_bytes(*ret_form, FIRST, count);
-    code_vector(pool, decode_part, (struct coding){*ret_form, SECOND, count, from, made + count});
+    code_vector(pool, (struct coding){decode_block, *ret_form, SECOND, count, from, made + count});
     return DPC_OK;
 }
