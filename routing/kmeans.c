@@ -45,6 +45,17 @@ dpc_kmeans_squared_distance(const float *a, const float *b, uint32_t dim)
     return sum;
 }
 
+void
+dpc_kmeans_scale_to_unit(float *point, uint32_t dim)
+{
+    double squares = 0;
+    for (uint32_t i = 0; i < dim; i++)
+        squares += (double)point[i] * (double)point[i];
+    float factor = squares > 0 ? (float)(1 / sqrt(squares)) : 0;
+    for (uint32_t i = 0; i < dim; i++)
+        point[i] *= factor;
+}
+
 static const float *
 point(const struct run *run, uint32_t index)
 {
@@ -223,18 +234,6 @@ fill_empty_cluster(struct run *run, uint32_t cluster)
     set_centroid(run, cluster, farthest);
 }
 
-/* Unit length, unless all its points cancel out. */
-static void
-put_on_sphere(float *centroid, uint32_t dim)
-{
-    double squares = 0;
-    for (uint32_t k = 0; k < dim; k++)
-        squares += (double)centroid[k] * (double)centroid[k];
-    float factor = squares > 0 ? (float)(1 / sqrt(squares)) : 1;
-    for (uint32_t k = 0; k < dim; k++)
-        centroid[k] *= factor;
-}
-
 static void
 move_centroids(struct run *run)
 {
@@ -257,7 +256,7 @@ move_centroids(struct run *run)
             run->centroids[at] = (float)(run->sums[at] / run->sizes[cluster]);
         }
         if (run->spherical)
-            put_on_sphere(run->centroids + (size_t)cluster * run->dim, run->dim);
+            dpc_kmeans_scale_to_unit(run->centroids + (size_t)cluster * run->dim, run->dim);
     }
 }
 

@@ -32,4 +32,7 @@ int dpc_kmeans_fit(const float *features, uint32_t count, uint32_t dim, uint32_t
 /* Summed in double, from the first dimension to the last. */
 double dpc_kmeans_squared_distance(const float *a, const float *b, uint32_t dim);
 
+/* Puts a point on the unit sphere; the origin stays where it is. */
+void dpc_kmeans_scale_to_unit(float *point, uint32_t dim);
+
 #endif

@@ -204,17 +204,6 @@ dpc_router_standardise(const struct dpc_router *router, const float *feature, fl
         ret_values[k] = (feature[k] - router->mean[k]) * router->scale[k];
 }
 
-static void
-scale_to_unit(float *point, uint32_t dim)
-{
-    double squares = 0;
-    for (uint32_t i = 0; i < dim; i++)
-        squares += (double)point[i] * (double)point[i];
-    float factor = squares > 0 ? (float)(1 / sqrt(squares)) : 0;
-    for (uint32_t i = 0; i < dim; i++)
-        point[i] *= factor;
-}
-
 void
 dpc_router_normalise(const struct dpc_router *router, const struct router_part *part,
                      const float *feature, float *scratch, float *ret_point)
@@ -225,7 +214,7 @@ dpc_router_normalise(const struct dpc_router *router, const struct router_part *
     else
         dpc_whiten_apply(router->map, scratch, part->first, part->dim, ret_point);
     if (router->form != FORM_WHITENED)
-        scale_to_unit(ret_point, part->dim);
+        dpc_kmeans_scale_to_unit(ret_point, part->dim);
 }
 
 /* Adds a part's distances: paths count in mixed radix, the last part fastest, as levels do. Runs of
