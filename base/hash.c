@@ -111,6 +111,21 @@ dpc_hasher_abandon(struct dpc_hasher *hasher)
     hasher->evp = NULL;
 }
 
+uint64_t
+dpc_hash_draw(const char *domain, const void *bytes, size_t len)
+{
+    struct dpc_hasher hasher;
+    struct dpc_hash hash;
+    uint64_t bits = 0;
+    dpc_hasher_start(&hasher);
+    dpc_hasher_add(&hasher, domain, strlen(domain) + 1);
+    dpc_hasher_add(&hasher, bytes, len);
+    dpc_hasher_finish(&hasher, &hash);
+    for (int i = 0; i < 8; i++)
+        bits = bits << 8 | hash.bytes[i];
+    return bits;
+}
+
 void
 dpc_random_bytes(void *ret_bytes, size_t len)
 {

@@ -41,6 +41,10 @@ void dpc_hasher_add(struct dpc_hasher *hasher, const void *bytes, size_t len);
 void dpc_hasher_finish(struct dpc_hasher *hasher, struct dpc_hash *ret_hash);
 void dpc_hasher_abandon(struct dpc_hasher *hasher);
 
+/* 64 even bits that follow from the bytes, for one purpose, the domain: they tell nothing of those
+ * of another. */
+uint64_t dpc_hash_draw(const char *domain, const void *bytes, size_t len);
+
 /* `len` random bytes from the kernel: keys, incarnations, tokens. Aborts when there are none. */
 void dpc_random_bytes(void *ret_bytes, size_t len);
 

@@ -5,23 +5,12 @@
  */
 #include "data/split.h"
 
-#include <string.h>
-
 #include "base/hash.h"
-
-static const char domain[] = "dipaco document split 1";
 
 static double
 point_of_key(const uint8_t key[DPC_CONTENT_KEY_BYTES])
 {
-    uint8_t text[sizeof domain + DPC_CONTENT_KEY_BYTES];
-    struct dpc_hash hash;
-    memcpy(text, domain, sizeof domain);
-    memcpy(text + sizeof domain, key, DPC_CONTENT_KEY_BYTES);
-    dpc_hash_of(text, sizeof text, &hash);
-    uint64_t bits = 0;
-    for (int i = 0; i < 8; i++)
-        bits = bits << 8 | hash.bytes[i];
+    uint64_t bits = dpc_hash_draw("dipaco document split 1", key, DPC_CONTENT_KEY_BYTES);
     return (double)(bits >> 11) * 0x1.0p-53;
 }
 

@@ -21,7 +21,6 @@
 
 static const char magic[8] = "DPCROUT1";
 static const char magic_whitened[8] = "DPCROUT2";
-static const char hash_domain[] = "dipaco hash route 1";
 
 /* --- Its shape. */
 
@@ -261,18 +260,11 @@ cost_by_weights(const struct dpc_router *router, const float *feature, float *po
     }
 }
 
-/* The key is hashed once more behind a domain of its own: it also decides the split. */
+/* The key also decides the split, by a draw of its own. */
 static void
 cost_by_key(const struct dpc_router *router, const uint8_t *key, float *costs)
 {
-    uint8_t text[sizeof hash_domain + DPC_CONTENT_KEY_BYTES];
-    struct dpc_hash hash;
-    uint64_t bits = 0;
-    memcpy(text, hash_domain, sizeof hash_domain);
-    memcpy(text + sizeof hash_domain, key, DPC_CONTENT_KEY_BYTES);
-    dpc_hash_of(text, sizeof text, &hash);
-    for (int i = 0; i < 8; i++)
-        bits = bits << 8 | hash.bytes[i];
+    uint64_t bits = dpc_hash_draw("dipaco hash route 1", key, DPC_CONTENT_KEY_BYTES);
     for (uint32_t path = 0; path < router->paths; path++)
         costs[path] = path == bits % router->paths ? 0 : 1;
 }
