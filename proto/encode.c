@@ -266,8 +266,7 @@ fill_submit(const struct dpc_msg *msg, struct scratch *s)
     s->submit.state = ref(s, &from->state);
     s->submit.result = ref(s, &from->result);
     s->submit.kept = ref(s, &from->kept);
-    if (!dpc_hash_is_none(&from->began))
-        s->submit.began = hash(&from->began);
+    s->submit.began = hash(&from->began);
     s->envelope.submit = &s->submit;
 }
 

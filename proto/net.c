@@ -12,6 +12,7 @@
 #include "base/alloc.h"
 #include "base/hash.h"
 #include "base/limits.h"
+#include "proto/socket.h"
 
 enum { IO_THREADS = 2 /* one for bulk, so that it never starves the control channel */ };
 
@@ -29,9 +30,7 @@ static int
 open_zap_socket(struct dpc_net *net, struct dpc_error *err)
 {
     net->zap_socket = zmq_socket(net->context, ZMQ_REP);
-    int linger = 0;
-    if (!net->zap_socket ||
-        zmq_setsockopt(net->zap_socket, ZMQ_LINGER, &linger, sizeof linger) != 0 ||
+    if (!net->zap_socket || dpc_socket_set_int(net->zap_socket, ZMQ_LINGER, 0) != 0 ||
         zmq_bind(net->zap_socket, "inproc://zeromq.zap.01") != 0)
         return dpc_error_set(err, DPC_EFOREIGN, "could not start the network: %s",
                              zmq_strerror(errno));

@@ -12,8 +12,8 @@
 
 #include "proto/channel.h"
 
-/* The ZAP domain of all CURVE listeners. Without one libzmq would accept every key. */
-/* Of the control channel; an invitation's key has no business on the bulk channel. */
+/* The ZAP domains of CURVE listeners: without one libzmq would accept every key. An invitation's
+ * key has no business on the bulk channel. */
 #define DPC_ZAP_DOMAIN      "dipaco"
 #define DPC_ZAP_DOMAIN_BULK "dipaco-bulk"
 
