@@ -74,13 +74,11 @@ add_all(struct dpc_model *model, struct rows *rows, struct dpc_error *err)
 static int
 evaluate(struct dpc_model *model, const char *name, struct rows *rows, struct dpc_error *err)
 {
-    const struct dpc_topology *topology = dpc_model_topology(model);
     uint32_t path;
     if (!name)
         return add_all(model, rows, err);
-    if (!dpc_topology_path_find(topology, name, &path))
-        return dpc_error_set(err, DPC_ENOTFOUND, "there is no path \"%.64s\"", name);
-    return add_path(model, path, rows, err);
+    int rc = dpc_model_find_path(model, name, &path, err);
+    return rc == DPC_OK ? add_path(model, path, rows, err) : rc;
 }
 
 static void

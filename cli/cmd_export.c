@@ -4,7 +4,6 @@
 
 #include "cli/commands.h"
 #include "cli/export.h"
-#include "cli/text.h"
 
 struct export_options {
     const char *path, *out;
@@ -78,9 +77,8 @@ static int
 export_named(struct dpc_model *model, const struct export_options *given, struct dpc_error *err)
 {
     uint32_t path;
-    if (!dpc_topology_path_find(dpc_model_topology(model), given->path, &path))
-        return dpc_error_set(err, DPC_ENOTFOUND, "there is no path \"%.64s\"", given->path);
-    return export_one(model, path, given->out, given, err);
+    int rc = dpc_model_find_path(model, given->path, &path, err);
+    return rc == DPC_OK ? export_one(model, path, given->out, given, err) : rc;
 }
 
 static int

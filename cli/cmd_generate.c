@@ -1,12 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include <math.h>
-#include <string.h>
-
 #include "cli/commands.h"
 #include "cli/sample.h"
 #include "cli/text.h"
 
-enum { PROMPTS_DEFAULT = 3, TOKENS_MAX = 1000000 };
+enum { TOKENS_MAX = 1000000 };
 
 struct generate_options {
     struct dpc_texts prompts;
@@ -85,13 +82,7 @@ make_samples(struct dpc_model *model, const struct generate_options *given,
              struct dpc_json *samples, struct dpc_error *err)
 {
     struct dpc_sample_settings settings = settings_of(given);
-    int rc = DPC_OK;
-    for (uint32_t i = 0; rc == DPC_OK && i < given->prompts.count; i++) {
-        const char *prompt = given->prompts.items[i];
-        rc = dpc_sample_add(model, &settings, prompt, strlen(prompt), i, samples, err);
-    }
-    if (given->prompts.count == 0)
-        rc = dpc_sample_held_out(model, &settings, PROMPTS_DEFAULT, samples, err);
+    int rc = dpc_sample_make(model, &settings, &given->prompts, samples, err);
     if (rc == DPC_OK && dpc_json_count(samples) == 0)
         return dpc_error_set(err, DPC_ENOTFOUND,
                              "there are no held-out documents yet to go on from: give a --prompt");

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Everything on one machine: read the experiment, take the folder, train, show the result. */
 #include <stdlib.h>
-#include <string.h>
 
 #include "base/alloc.h"
 #include "base/vfs.h"
@@ -12,8 +11,6 @@
 #include "cli/sample.h"
 #include "cli/text.h"
 #include "cli/training.h"
-
-enum { PROMPTS_DEFAULT = 3 };
 
 struct run_options {
     const char *dir, *from;
@@ -80,12 +77,8 @@ make_samples(const struct run *run, struct dpc_json *samples, struct dpc_error *
 {
     struct dpc_model *model = NULL;
     int rc = dpc_model_open(run->folder.path, &model, err);
-    for (uint32_t i = 0; rc == DPC_OK && i < run->given->prompts.count; i++) {
-        const char *prompt = run->given->prompts.items[i];
-        rc = dpc_sample_add(model, &dpc_sample_defaults, prompt, strlen(prompt), i, samples, err);
-    }
-    if (rc == DPC_OK && run->given->prompts.count == 0)
-        rc = dpc_sample_held_out(model, &dpc_sample_defaults, PROMPTS_DEFAULT, samples, err);
+    if (rc == DPC_OK)
+        rc = dpc_sample_make(model, &dpc_sample_defaults, &run->given->prompts, samples, err);
     dpc_model_close(model);
     return rc;
 }

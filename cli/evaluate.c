@@ -12,10 +12,10 @@
 struct windows {
     struct dpc_path *path;
     const struct dpc_experiment *experiment;
-    uint32_t batch_max, count;
-    int32_t *tokens, *targets; /* [batch_max, context] */
-    double *sums;              /* [batch_max] */
-    uint64_t *counts;          /* [batch_max] */
+    uint32_t count;
+    int32_t *tokens, *targets; /* [DPC_MODEL_BATCH_MAX, context] */
+    double *sums;              /* [DPC_MODEL_BATCH_MAX] */
+    uint64_t *counts;          /* [DPC_MODEL_BATCH_MAX] */
     struct dpc_evaluation evaluation;
 };
 
@@ -51,7 +51,7 @@ add_document(struct windows *windows, const struct dpc_tokens *tokens, uint32_t 
             continue;
         windows->evaluation.bytes += dpc_vocabulary_text_bytes(dpc_tokens_vocabulary(tokens),
                                                                windows->targets + at, context);
-        if (++windows->count == windows->batch_max)
+        if (++windows->count == DPC_MODEL_BATCH_MAX)
             rc = score_windows(windows, err);
     }
     windows->evaluation.documents++;
@@ -63,15 +63,15 @@ score_documents(struct dpc_model *model, uint32_t path, const struct dpc_tokens 
                 struct dpc_evaluation *ret_evaluation, struct dpc_error *err)
 {
     const struct dpc_experiment *experiment = dpc_model_experiment(model);
-    struct windows windows = {.experiment = experiment, .batch_max = dpc_model_batch_max(model)};
+    struct windows windows = {.experiment = experiment};
     int rc = dpc_model_path(model, path, &windows.path, err);
     if (rc != DPC_OK)
         return rc;
-    size_t places = (size_t)windows.batch_max * experiment->model.context;
+    size_t places = (size_t)DPC_MODEL_BATCH_MAX * experiment->model.context;
     windows.tokens = dpc_alloc(places, sizeof *windows.tokens);
     windows.targets = dpc_alloc(places, sizeof *windows.targets);
-    windows.sums = dpc_alloc(windows.batch_max, sizeof *windows.sums);
-    windows.counts = dpc_alloc(windows.batch_max, sizeof *windows.counts);
+    windows.sums = dpc_alloc(DPC_MODEL_BATCH_MAX, sizeof *windows.sums);
+    windows.counts = dpc_alloc(DPC_MODEL_BATCH_MAX, sizeof *windows.counts);
     for (uint32_t doc = 0; rc == DPC_OK && doc < dpc_tokens_documents(tokens); doc++)
         rc = add_document(&windows, tokens, doc, err);
     if (rc == DPC_OK)

@@ -15,7 +15,7 @@
 #include "routing/ngrams.h"
 #include "routing/router.h"
 
-enum { BATCH_MAX = 8, NONE = -1, ROUTING_MODEL = -2 };
+enum { NONE = -1, ROUTING_MODEL = -2 };
 
 /* A place in memory for a path. */
 struct resident {
@@ -145,7 +145,7 @@ load_records(struct dpc_model *model, struct dpc_error *err)
 static int
 choose_options(struct dpc_model *model, struct dpc_error *err)
 {
-    struct dpc_path_options options = {.batch_max = BATCH_MAX, .use = DPC_PATH_INFER};
+    struct dpc_path_options options = {.batch_max = DPC_MODEL_BATCH_MAX, .use = DPC_PATH_INFER};
     int rc = dpc_compute_choose(model->experiment.compute, NULL, &options.ops, err);
     if (rc != DPC_OK)
         return rc;
@@ -340,17 +340,19 @@ dpc_model_tokenizer(struct dpc_model *model, const struct dpc_tokenizer **ret_to
     return rc;
 }
 
+int
+dpc_model_find_path(const struct dpc_model *model, const char *name, uint32_t *ret_path,
+                    struct dpc_error *err)
+{
+    if (dpc_topology_path_find(&model->topology, name, ret_path))
+        return DPC_OK;
+    return dpc_error_set(err, DPC_ENOTFOUND, "there is no path \"%.64s\"", name);
+}
+
 const struct dpc_path_record *
 dpc_model_path_record(const struct dpc_model *model, uint32_t path)
 {
     return &model->paths[path];
-}
-
-uint32_t
-dpc_model_batch_max(const struct dpc_model *model)
-{
-    (void)model;
-    return BATCH_MAX;
 }
 
 int

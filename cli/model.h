@@ -19,6 +19,8 @@
 
 struct dpc_model;
 
+enum { DPC_MODEL_BATCH_MAX = 8 };
+
 /* `folder` is that of a run, or a store itself. DPC_ENOTFOUND when there is none. */
 int dpc_model_open(const char *folder, struct dpc_model **ret_model,
                    struct dpc_error *err) DPC_MUST_CHECK;
@@ -39,6 +41,9 @@ int dpc_model_tokenizer(struct dpc_model *model, const struct dpc_tokenizer **re
  * as above, DPC_ECORRUPT. */
 int dpc_model_tokenizer_file(struct dpc_model *model, uint8_t **ret_bytes, size_t *ret_len,
                              struct dpc_error *err) DPC_MUST_CHECK;
+/* The number of the path of this name. DPC_ENOTFOUND. */
+int dpc_model_find_path(const struct dpc_model *model, const char *name, uint32_t *ret_path,
+                        struct dpc_error *err) DPC_MUST_CHECK;
 /* The record of a path; all zero before its shard was made. */
 const struct dpc_path_record *dpc_model_path_record(const struct dpc_model *model, uint32_t path);
 
@@ -53,14 +58,13 @@ void dpc_model_set_residents(struct dpc_model *model, uint32_t count);
 
 /* The path composed of the versions of its modules that it takes, checked against their hashes. It
  * belongs to the model and is valid until the next call, or as long as it is held; batches of up to
- * dpc_model_batch_max sequences. DPC_EBUSY when all that may be in memory are held, DPC_ESTALE when
+ * DPC_MODEL_BATCH_MAX sequences. DPC_EBUSY when all that may be in memory are held, DPC_ESTALE when
  * the run went on and what it was is gone (dpc_model_refresh). */
 int dpc_model_path(struct dpc_model *model, uint32_t path, struct dpc_path **ret_path,
                    struct dpc_error *err) DPC_MUST_CHECK;
 /* Of a path that dpc_model_path gave; as often as it was held it has to be let go. */
 void dpc_model_hold(struct dpc_model *model, const struct dpc_path *path);
 void dpc_model_let_go(struct dpc_model *model, const struct dpc_path *path);
-uint32_t dpc_model_batch_max(const struct dpc_model *model);
 
 /* The routed path of a text by its first `routing.prefix` tokens: the router over its features.
  * DPC_ENOTFOUND before there is a router, DPC_ESTALE as above. */

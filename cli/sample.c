@@ -8,6 +8,8 @@
 #include "cli/text.h"
 #include "modules/generate.h"
 
+enum { HELD_OUT_PROMPTS = 3 };
+
 const struct dpc_sample_settings dpc_sample_defaults = {
     .tokens = 300, .temperature = 0.8, .top_k = 40, .seed = 1};
 
@@ -50,9 +52,7 @@ choose_path(struct dpc_model *model, const struct dpc_sample_settings *settings,
 {
     if (!settings->path)
         return dpc_model_route(model, tokens, count, ret_path, err);
-    if (dpc_topology_path_find(dpc_model_topology(model), settings->path, ret_path))
-        return DPC_OK;
-    return dpc_error_set(err, DPC_ENOTFOUND, "there is no path \"%.64s\"", settings->path);
+    return dpc_model_find_path(model, settings->path, ret_path, err);
 }
 
 static int
@@ -101,16 +101,16 @@ add_sample(struct dpc_model *model, const struct dpc_sample_settings *settings,
     return rc;
 }
 
-int
-dpc_sample_add(struct dpc_model *model, const struct dpc_sample_settings *settings,
-               const char *prompt, size_t prompt_len, uint32_t index, struct dpc_json *samples,
-               struct dpc_error *err)
+static int
+add_prompt(struct dpc_model *model, const struct dpc_sample_settings *settings, const char *prompt,
+           uint32_t index, struct dpc_json *samples, struct dpc_error *err)
 {
     int32_t *tokens = NULL;
     uint32_t count = 0;
-    int rc = encode(model, prompt, prompt_len, &tokens, &count, err);
+    size_t len = strlen(prompt);
+    int rc = encode(model, prompt, len, &tokens, &count, err);
     if (rc == DPC_OK)
-        rc = add_sample(model, settings, tokens, count, prompt, prompt_len, index, samples, err);
+        rc = add_sample(model, settings, tokens, count, prompt, len, index, samples, err);
     dpc_free(tokens);
     return rc;
 }
@@ -154,23 +154,37 @@ add_held_out(struct held_out *held_out, uint32_t path, uint32_t doc, struct dpc_
     return rc;
 }
 
-int
-dpc_sample_held_out(struct dpc_model *model, const struct dpc_sample_settings *settings,
-                    uint32_t count, struct dpc_json *samples, struct dpc_error *err)
+static int
+add_documents(struct dpc_model *model, const struct dpc_sample_settings *settings,
+              struct dpc_json *samples, struct dpc_error *err)
 {
     const struct dpc_topology *topology = dpc_model_topology(model);
     struct held_out held_out = {
         .model = model, .settings = settings, .samples = samples, .found = true};
     int rc = DPC_OK;
     /* The first of each path, then the second of each. */
-    for (uint32_t doc = 0; rc == DPC_OK && held_out.found && held_out.index < count; doc++) {
+    for (uint32_t doc = 0; rc == DPC_OK && held_out.found && held_out.index < HELD_OUT_PROMPTS;
+         doc++) {
         held_out.found = false;
         for (uint32_t path = 0;
-             rc == DPC_OK && path < topology->routed_paths && held_out.index < count; path++) {
+             rc == DPC_OK && path < topology->routed_paths && held_out.index < HELD_OUT_PROMPTS;
+             path++) {
             if (dpc_model_path_record(model, path)->test_documents)
                 rc = add_held_out(&held_out, path, doc, err);
         }
     }
+    return rc;
+}
+
+int
+dpc_sample_make(struct dpc_model *model, const struct dpc_sample_settings *settings,
+                const struct dpc_texts *prompts, struct dpc_json *samples, struct dpc_error *err)
+{
+    if (prompts->count == 0)
+        return add_documents(model, settings, samples, err);
+    int rc = DPC_OK;
+    for (uint32_t i = 0; rc == DPC_OK && i < prompts->count; i++)
+        rc = add_prompt(model, settings, prompts->items[i], i, samples, err);
     return rc;
 }
 

@@ -10,6 +10,7 @@
 
 #include "base/buf.h"
 #include "base/json.h"
+#include "cli/command.h"
 #include "cli/model.h"
 
 struct dpc_sample_settings {
@@ -22,17 +23,13 @@ struct dpc_sample_settings {
 
 extern const struct dpc_sample_settings dpc_sample_defaults;
 
-/* Appends {"path", "prompt", "text"} to the array `samples`, the texts as they are but for what
- * JSON cannot hold. `index` numbers prompts, so that equal ones differ. */
-int dpc_sample_add(struct dpc_model *model, const struct dpc_sample_settings *settings,
-                   const char *prompt, size_t prompt_len, uint32_t index, struct dpc_json *samples,
-                   struct dpc_error *err) DPC_MUST_CHECK;
-
-/* The same for the beginnings (as long as the routing prefix) of up to `count` held-out documents,
- * from as many different paths as there are. */
-int dpc_sample_held_out(struct dpc_model *model, const struct dpc_sample_settings *settings,
-                        uint32_t count, struct dpc_json *samples,
-                        struct dpc_error *err) DPC_MUST_CHECK;
+/* Appends {"path", "prompt", "text"} to the array `samples` for each prompt, the texts as they are
+ * but for what JSON cannot hold; equal prompts differ in what follows. Without prompts they are the
+ * beginnings (as long as the routing prefix) of up to three held-out documents, from as many
+ * different paths as there are. */
+int dpc_sample_make(struct dpc_model *model, const struct dpc_sample_settings *settings,
+                    const struct dpc_texts *prompts, struct dpc_json *samples,
+                    struct dpc_error *err) DPC_MUST_CHECK;
 
 /* For people: the path, then prompt and text, the prompt within brackets, cleaned for a terminal.
  */
