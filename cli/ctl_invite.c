@@ -2,7 +2,6 @@
 #include <inttypes.h>
 #include <string.h>
 
-#include "base/alloc.h"
 #include "base/limits.h"
 #include "cli/commands.h"
 #include "cli/ctl.h"
