@@ -13,10 +13,10 @@
 
 /* What a stream is for, so that two uses of one seed never share numbers. */
 enum dpc_rng_use {
-    DPC_RNG_INIT = 1,     /* initial weights: a = level, b = module, c = tensor */
+    DPC_RNG_INIT = 1,     /* initial weights: a = level, c = tensor */
     DPC_RNG_BATCH = 2,    /* batches: a = path, b = round, c = step */
-    DPC_RNG_KMEANS = 3,   /* seeding: a = phase, b = trial */
-    DPC_RNG_GENERATE = 4, /* sampling of text: a = prompt */
+    DPC_RNG_KMEANS = 3,   /* seeding: b = restart */
+    DPC_RNG_GENERATE = 4, /* sampling of text */
     DPC_RNG_TEST = 5,
     DPC_RNG_PAUSE = 6,      /* jitter of pauses between tries */
     DPC_RNG_SAMPLE = 7,     /* paths of a round: a = path, b = round */

@@ -31,7 +31,7 @@ int dpc_comparison_results_write(const struct dpc_comparison_results *results, c
 struct dpc_json *dpc_comparison_results_json(const struct dpc_comparison_results *results);
 void dpc_comparison_results_print(const struct dpc_comparison_results *results, FILE *out);
 
-/* Folder of a run, and whether its report is complete. `size` of DPC_PATH_MAX. */
+/* Folder of a run, and whether its report is complete. */
 int dpc_comparison_run_folder(const char *folder, const struct dpc_comparison_run *run,
                               char ret_path[DPC_PATH_MAX], struct dpc_error *err) DPC_MUST_CHECK;
 bool dpc_comparison_run_is_finished(const char *folder, const struct dpc_comparison_run *run);

@@ -46,9 +46,8 @@ int dpc_adamw_step(struct dpc_adamw *adamw, struct dpc_path *path, double lr,
  * rounds): linear over `inner.warmup` steps, then a cosine down to lr x lr_end at the end. */
 double dpc_schedule_lr(const struct dpc_experiment *experiment, uint64_t step);
 
-/* Bytes of a path state blob: 64 of header {"DPCSTAT1", u32 format 1, u32 0, u64 steps, u64 count,
- * zeros}, then `count` floats of the first moment and `count` of the second, little-endian, in the
- * order of the path's parameters. */
+/* Bytes of a path state blob: base/path_state.h as fp32, its values in the order of the path's
+ * parameters. */
 size_t dpc_adamw_state_bytes(const struct dpc_adamw *adamw);
 
 /* Appends the blob; check out->failed. DPC_EDEVICE when a card failed: the blob is none then. */

@@ -238,7 +238,7 @@ void dpc_block_attention_backward(struct dpc_path *path, size_t block, struct dp
 /* --- All of them (forward.c, backward.c). */
 
 /* Tokens to path->final: the stream after the last block and its norm. `acts` has one row a block:
- * path->acts, or a session's. */
+ * path->acts, or a generator's. */
 void dpc_trunk_forward(struct dpc_path *path, const struct dpc_block_acts *acts,
                        const int32_t *tokens, struct dpc_slice slice);
 /* From path->back.dnorm to the gradients of everything below. */
