@@ -61,36 +61,17 @@ dpc_json_destroy(struct dpc_json *root)
     return NULL;
 }
 
-/* `text` with U+FFFD for each byte that is not part of UTF-8, in fresh memory. */
-static char *
-mend_utf8(const char *text)
-{
-    struct dpc_buf mended;
-    size_t left = strlen(text);
-    const uint8_t *at = (const uint8_t *)text;
-    dpc_buf_init(&mended, 0);
-    while (left) {
-        size_t len = dpc_utf8_sequence(at, left);
-        if (len)
-            dpc_buf_put(&mended, at, len);
-        else
-            dpc_buf_put(&mended, DPC_UTF8_REPLACEMENT, strlen(DPC_UTF8_REPLACEMENT));
-        at += len ? len : 1;
-        left -= len ? len : 1;
-    }
-    require(!mended.failed);
-    (void)dpc_buf_text(&mended);
-    return (char *)mended.data;
-}
-
 static json_t *
 text_node(const char *text)
 {
     json_t *node = json_string(text);
     if (!node) {
-        char *mended = mend_utf8(text);
-        node = json_string(mended);
-        dpc_free(mended);
+        struct dpc_buf mended;
+        dpc_buf_init(&mended, 0);
+        dpc_utf8_mend(text, strlen(text), &mended);
+        require(!mended.failed);
+        node = json_string(dpc_buf_text(&mended));
+        dpc_buf_done(&mended);
     }
     require(node != NULL);
     return node;

@@ -42,6 +42,20 @@ dpc_utf8_valid(const uint8_t *text, size_t len)
     return true;
 }
 
+void
+dpc_utf8_mend(const void *bytes, size_t len, struct dpc_buf *out)
+{
+    const uint8_t *at = bytes, *end = at + len;
+    while (at < end) {
+        size_t step = *at ? dpc_utf8_sequence(at, (size_t)(end - at)) : 0;
+        if (step)
+            dpc_buf_put(out, at, step);
+        else
+            dpc_buf_put(out, DPC_UTF8_REPLACEMENT, strlen(DPC_UTF8_REPLACEMENT));
+        at += step ? step : 1;
+    }
+}
+
 size_t
 dpc_utf8_mark(const uint8_t *text, size_t len)
 {

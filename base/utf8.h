@@ -11,6 +11,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/buf.h"
+
 /* U+FFFD, which stands for what is none. */
 #define DPC_UTF8_REPLACEMENT "\xEF\xBF\xBD"
 
@@ -18,6 +20,9 @@
 size_t dpc_utf8_sequence(const uint8_t *text, size_t left);
 
 bool dpc_utf8_valid(const uint8_t *text, size_t len);
+
+/* Appends `len` bytes as JSON can hold them: what is no UTF-8, and zero bytes, become U+FFFD. */
+void dpc_utf8_mend(const void *bytes, size_t len, struct dpc_buf *out);
 
 /* Bytes of the byte order mark that some editors and exports begin a file with: 3, or 0. */
 size_t dpc_utf8_mark(const uint8_t *text, size_t len);

@@ -28,25 +28,11 @@ dpc_text_clean(const void *bytes, size_t len, struct dpc_buf *out)
 }
 
 void
-dpc_text_mend(const void *bytes, size_t len, struct dpc_buf *out)
-{
-    const uint8_t *at = bytes, *end = at + len;
-    while (at < end) {
-        size_t step = *at ? dpc_utf8_sequence(at, (size_t)(end - at)) : 0;
-        if (step)
-            dpc_buf_put(out, at, step);
-        else
-            dpc_buf_put(out, DPC_UTF8_REPLACEMENT, strlen(DPC_UTF8_REPLACEMENT));
-        at += step ? step : 1;
-    }
-}
-
-void
 dpc_text_set(struct dpc_json *object, const char *key, const void *bytes, size_t len)
 {
     struct dpc_buf mended;
     dpc_buf_init(&mended, 0);
-    dpc_text_mend(bytes, len, &mended);
+    dpc_utf8_mend(bytes, len, &mended);
     dpc_json_set_text(object, key, dpc_buf_text(&mended));
     dpc_buf_done(&mended);
 }

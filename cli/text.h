@@ -57,9 +57,7 @@ const char *dpc_text_seconds(double seconds, char ret_text[DPC_SHORT_TEXT_MAX]);
 /* Appends `len` bytes with everything replaced that could move a cursor or is no UTF-8: control
  * characters but the newline go, broken sequences become U+FFFD. */
 void dpc_text_clean(const void *bytes, size_t len, struct dpc_buf *out);
-/* Appends `len` bytes as JSON can hold them: what is no UTF-8, and zero bytes, become U+FFFD. */
-void dpc_text_mend(const void *bytes, size_t len, struct dpc_buf *out);
-/* Sets a member of `object` to them. */
+/* Sets a member of `object` to `len` bytes, as JSON can hold them (dpc_utf8_mend). */
 void dpc_text_set(struct dpc_json *object, const char *key, const void *bytes, size_t len);
 /* The longest beginning of `bytes` that ends between two code points, at most `len`. */
 size_t dpc_text_cut(const void *bytes, size_t len);

@@ -64,5 +64,19 @@ controls(void)
                         rows[i].control);
 }
 
-static const struct dpc_test tests[] = {{"table", table}, {"controls", controls}};
+static void
+mending(void)
+{
+    static const char broken[] = "a\0\t\x1B\xFF\xC3\xBC\xE2\x82";
+    struct dpc_buf out;
+    dpc_buf_init(&out, 0);
+    dpc_utf8_mend(broken, sizeof broken - 1, &out);
+    CU_ASSERT_STRING_EQUAL(dpc_buf_text(&out),
+                           "a" DPC_UTF8_REPLACEMENT "\t\x1B" DPC_UTF8_REPLACEMENT
+                           "\xC3\xBC" DPC_UTF8_REPLACEMENT DPC_UTF8_REPLACEMENT);
+    dpc_buf_done(&out);
+}
+
+static const struct dpc_test tests[] = {
+    {"table", table}, {"controls", controls}, {"mending", mending}};
 DPC_TEST_MAIN("base/utf8", tests)

@@ -46,17 +46,6 @@ test_clean(void)
 }
 
 static void
-test_mend(void)
-{
-    static const char broken[] = "a\0\t\x1B\xFF\xC3\xBC\xE2\x82";
-    struct dpc_buf out;
-    dpc_buf_init(&out, 0);
-    dpc_text_mend(broken, sizeof broken - 1, &out);
-    CU_ASSERT_STRING_EQUAL(dpc_buf_text(&out), "a" BROKEN "\t\x1B" BROKEN "\xC3\xBC" BROKEN BROKEN);
-    dpc_buf_done(&out);
-}
-
-static void
 test_cut(void)
 {
     CU_ASSERT_EQUAL(dpc_text_cut("", 0), 0);
@@ -151,11 +140,8 @@ test_listing(void)
 }
 
 static const struct dpc_test tests[] = {
-    {"text is made safe for a terminal", test_clean},
-    {"text is mended for JSON", test_mend},
-    {"text is cut between characters", test_cut},
-    {"short forms of numbers", test_short_forms},
-    {"a table is aligned", test_table},
+    {"text is made safe for a terminal", test_clean}, {"text is cut between characters", test_cut},
+    {"short forms of numbers", test_short_forms},     {"a table is aligned", test_table},
     {"a listing shows what is there", test_listing},
 };
 DPC_TEST_MAIN("cli/text", tests)
