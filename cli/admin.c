@@ -148,8 +148,7 @@ wait_a_turn(struct dpc_admin *admin, int64_t deadline, int64_t wait_ms)
     struct dpc_poll_item item = {.link = admin->link, .fd = -1};
     if (left <= 0)
         return false;
-    if (dpc_channel_poll(&item, 1, left < wait_ms ? left : wait_ms) != DPC_OK)
-        return true;
+    (void)!dpc_channel_poll(&item, 1, left < wait_ms ? left : wait_ms);
     return true;
 }
 
@@ -224,6 +223,20 @@ dpc_admin_pause(struct dpc_admin *admin, struct dpc_error *err)
     return DPC_OK;
 }
 
+/* What the coordinator did may have come to an error. */
+static int
+take_end(struct dpc_json *state, struct dpc_json **ret_state, struct dpc_error *err)
+{
+    int rc = (int)dpc_json_integer(dpc_json_get(state, "code"), DPC_OK);
+    if (rc == DPC_OK) {
+        *ret_state = state;
+        return DPC_OK;
+    }
+    rc = dpc_error_set(err, rc, "%s", dpc_json_text(dpc_json_get(state, "error"), ""));
+    dpc_json_destroy(state);
+    return rc;
+}
+
 static int
 wait_for_end(struct dpc_admin *admin, const char *state_verb, int64_t number, const char *restarted,
              struct dpc_json **ret_state, struct dpc_error *err)
@@ -238,10 +251,8 @@ wait_for_end(struct dpc_admin *admin, const char *state_verb, int64_t number, co
             return dpc_error_set(err, DPC_ESTALE, "the coordinator was started again meanwhile%s",
                                  restarted);
         }
-        if (!dpc_json_bool(dpc_json_get(state, "running"), false)) {
-            *ret_state = state;
-            return DPC_OK;
-        }
+        if (!dpc_json_bool(dpc_json_get(state, "running"), false))
+            return take_end(state, ret_state, err);
         dpc_json_destroy(state);
         rc = dpc_admin_pause(admin, err);
         if (rc != DPC_OK)

@@ -31,16 +31,15 @@ int dpc_admin_ask(struct dpc_admin *admin, const char *verb, const char *argumen
                   struct dpc_error *err) DPC_MUST_CHECK;
 
 /* The same for a listing of any number of pages: the arrays under the key `verb` are put together
- * in
- * `*ret_json`, {verb: [...]}. `after` "" begins at the start. */
+ * in `*ret_json`, {verb: [...]}. `after` "" begins at the start. */
 int dpc_admin_list(struct dpc_admin *admin, const char *verb, const char *argument,
                    const char *after, struct dpc_json **ret_json,
                    struct dpc_error *err) DPC_MUST_CHECK;
 
 /* Lets the coordinator do what takes it a while: `verb` begins it and is answered with its number,
- * "VERB-state" tells how it stands until it has ended; that answer is `*ret_state`, and its `code`
- * may well be an error. DPC_ESTALE, with `restarted` for the text, when the coordinator was started
- * again meanwhile. */
+ * "VERB-state" tells how it stands until it has ended; that answer is `*ret_state`, and the error
+ * that it tells of, if any, is ours. DPC_ESTALE, with `restarted` for the text, when the
+ * coordinator was started again meanwhile. */
 int dpc_admin_run(struct dpc_admin *admin, const char *verb, const char *argument,
                   const char *restarted, struct dpc_json **ret_state,
                   struct dpc_error *err) DPC_MUST_CHECK;

@@ -87,7 +87,7 @@ dpc_ctl_open(const struct dpc_call *call, struct dpc_admin **ret_admin, struct d
 }
 
 int
-dpc_ctl_list(const struct dpc_call *call, const char *verb, const char *argument, const char *after,
+dpc_ctl_list(const struct dpc_call *call, const char *verb, const char *argument,
              const struct dpc_column *columns, size_t columns_count)
 {
     const struct dpc_ctl_globals *globals = call->globals;
@@ -96,7 +96,7 @@ dpc_ctl_list(const struct dpc_call *call, const char *verb, const char *argument
     struct dpc_error err;
     int rc = dpc_ctl_open(call, &admin, &err);
     if (rc == DPC_OK)
-        rc = dpc_admin_list(admin, verb, argument, after, &reply, &err);
+        rc = dpc_admin_list(admin, verb, argument, "", &reply, &err);
     dpc_admin_close(admin);
     if (rc != DPC_OK)
         return dpc_complain_error(call, &err);

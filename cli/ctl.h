@@ -36,6 +36,6 @@ int dpc_ctl_ask(const struct dpc_call *call, const char *verb, const char *argum
 
 /* A whole subcommand: asks for the listing `verb` and prints it. Returns an exit code. */
 int dpc_ctl_list(const struct dpc_call *call, const char *verb, const char *argument,
-                 const char *after, const struct dpc_column *columns, size_t columns_count);
+                 const struct dpc_column *columns, size_t columns_count);
 
 #endif

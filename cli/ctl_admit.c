@@ -9,13 +9,10 @@ print_reply(const struct dpc_json *reply)
 {
     const char *was = dpc_json_text(dpc_json_get(reply, "was"), "");
     const char *name = dpc_json_text(dpc_json_get(reply, "worker"), "?");
-    struct dpc_buf clean; /* it is what the worker calls itself */
-    dpc_buf_init(&clean, 0);
-    dpc_text_clean(name, strlen(name), &clean);
     bool drained = dpc_json_bool(dpc_json_get(reply, "drained"), false);
-    printf("%s may work%s%s%s\n", dpc_buf_text(&clean), was[0] ? " again; it was " : " already",
-           was, drained ? "; it is drained: dipacoctl undrain gives it leases" : "");
-    dpc_buf_done(&clean);
+    dpc_text_show(name, stdout);
+    printf(" may work%s%s%s\n", was[0] ? " again; it was " : " already", was,
+           drained ? "; it is drained: dipacoctl undrain gives it leases" : "");
 }
 
 static int

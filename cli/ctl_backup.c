@@ -32,11 +32,6 @@ make_backup(const struct dpc_call *call, struct dpc_json **ret_state, struct dpc
                            " and knows nothing of the backup: empty the folder and ask again",
                            ret_state, err);
     dpc_admin_close(admin);
-    if (rc != DPC_OK)
-        return rc;
-    rc = (int)dpc_json_integer(dpc_json_get(*ret_state, "code"), DPC_OK);
-    if (rc != DPC_OK)
-        (void)dpc_error_set(err, rc, "%s", dpc_json_text(dpc_json_get(*ret_state, "error"), ""));
     return rc;
 }
 

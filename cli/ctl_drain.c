@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Two subcommands, each of which undoes the other. */
 #include <inttypes.h>
-#include <string.h>
 
 #include "cli/commands.h"
 #include "cli/ctl.h"
@@ -9,7 +8,6 @@
 struct drain_options {
     bool all;
 };
-static const struct drain_options defaults = {.all = false};
 
 static const struct dpc_option options[] = {
     {.name = "all",
@@ -29,17 +27,13 @@ static void
 print_reply(const struct dpc_json *reply, const char *what_one, const char *what_all)
 {
     const char *name = dpc_json_text(dpc_json_get(reply, "worker"), "");
-    struct dpc_buf clean; /* it is what the worker calls itself */
-    dpc_buf_init(&clean, 0);
-    dpc_text_clean(name, strlen(name), &clean);
+    dpc_text_show(name, stdout);
     if (*name)
-        printf("%s %s%s", dpc_buf_text(&clean), what_one,
-               count_of(reply, "already") ? " already" : "");
+        printf(" %s%s", what_one, count_of(reply, "already") ? " already" : "");
     else
         printf("%" PRId64 " workers %s, %" PRId64 " already, %" PRId64 " are barred",
                count_of(reply, "changed"), what_all, count_of(reply, "already"),
                count_of(reply, "barred"));
-    dpc_buf_done(&clean);
 }
 
 static void
@@ -91,8 +85,7 @@ const struct dpc_command dpc_command_drain = {
     .arguments_max = 1,
     .options = options,
     .options_count = DPC_COUNT(options),
-    .defaults = &defaults,
-    .options_bytes = sizeof defaults,
+    .options_bytes = sizeof(struct drain_options),
     .run = run_drain,
 };
 
@@ -103,7 +96,6 @@ const struct dpc_command dpc_command_undrain = {
     .arguments_max = 1,
     .options = options,
     .options_count = DPC_COUNT(options),
-    .defaults = &defaults,
-    .options_bytes = sizeof defaults,
+    .options_bytes = sizeof(struct drain_options),
     .run = run_undrain,
 };

@@ -11,7 +11,7 @@ static const struct dpc_column columns[] = {
 static int
 run(const struct dpc_call *call)
 {
-    return dpc_ctl_list(call, "invitations", "", "", columns, DPC_COUNT(columns));
+    return dpc_ctl_list(call, "invitations", "", columns, DPC_COUNT(columns));
 }
 
 const struct dpc_command dpc_command_invitations = {

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <inttypes.h>
-#include <string.h>
 
 #include "cli/commands.h"
 #include "cli/ctl.h"
@@ -46,14 +45,10 @@ print_state(const struct dpc_json *state)
 {
     const struct dpc_json *rows = dpc_json_get(state, "revoke");
     bool retrain = dpc_json_bool(dpc_json_get(state, "retrain"), false);
-    struct dpc_buf name; /* it is what the worker calls itself */
-    dpc_buf_init(&name, 0);
-    const char *worker = dpc_json_text(dpc_json_get(state, "worker"), "?");
-    dpc_text_clean(worker, strlen(worker), &name);
-    printf("%s is barred; since round %" PRId64 " it handed in %" PRId64 " rounds of paths\n",
-           dpc_buf_text(&name), dpc_json_integer(dpc_json_get(state, "since"), 0),
+    dpc_text_show(dpc_json_text(dpc_json_get(state, "worker"), "?"), stdout);
+    printf(" is barred; since round %" PRId64 " it handed in %" PRId64 " rounds of paths\n",
+           dpc_json_integer(dpc_json_get(state, "since"), 0),
            dpc_json_integer(dpc_json_get(state, "contributions"), 0));
-    dpc_buf_done(&name);
     for (size_t i = 0; i < dpc_json_count(rows); i++) {
         const struct dpc_json *row = dpc_json_at(rows, i);
         printf("%s: version %" PRId64, dpc_json_text(dpc_json_get(row, "module"), "?"),
@@ -84,9 +79,6 @@ run(const struct dpc_call *call)
     if (given->since < 0)
         return dpc_complain(call, DPC_EXIT_USAGE, "give WORKER and --since R");
     int rc = revoke(call, &state, &err);
-    int code = (int)dpc_json_integer(dpc_json_get(state, "code"), DPC_OK);
-    if (rc == DPC_OK && code != DPC_OK)
-        rc = dpc_error_set(&err, code, "%s", dpc_json_text(dpc_json_get(state, "error"), ""));
     return dpc_ctl_finish(call, rc, state, print_state, &err);
 }
 

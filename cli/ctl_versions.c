@@ -13,7 +13,7 @@ static int
 run(const struct dpc_call *call)
 {
     const char *module = call->arguments.count ? call->arguments.items[0] : "";
-    return dpc_ctl_list(call, "versions", module, "", columns, DPC_COUNT(columns));
+    return dpc_ctl_list(call, "versions", module, columns, DPC_COUNT(columns));
 }
 
 const struct dpc_command dpc_command_versions = {

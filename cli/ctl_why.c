@@ -11,15 +11,11 @@ static void
 print_chain(const struct dpc_json *reply)
 {
     const struct dpc_json *links = dpc_json_get(reply, "why");
-    struct dpc_buf clean; /* names are what workers call themselves */
-    dpc_buf_init(&clean, 0);
     for (size_t i = 0; i < dpc_json_count(links); i++) {
-        const char *text = dpc_json_text(dpc_json_get(dpc_json_at(links, i), "text"), "");
-        dpc_buf_reset(&clean);
-        dpc_text_clean(text, strlen(text), &clean);
-        printf("%s%s\n", i ? "  " : "", dpc_buf_text(&clean));
+        fputs(i ? "  " : "", stdout);
+        dpc_text_show(dpc_json_text(dpc_json_get(dpc_json_at(links, i), "text"), ""), stdout);
+        printf("\n");
     }
-    dpc_buf_done(&clean);
 }
 
 static bool

@@ -32,7 +32,7 @@ static const struct dpc_column columns[] = {
 static int
 run(const struct dpc_call *call)
 {
-    return dpc_ctl_list(call, "workers", "", "", columns, DPC_COUNT(columns));
+    return dpc_ctl_list(call, "workers", "", columns, DPC_COUNT(columns));
 }
 
 const struct dpc_command dpc_command_workers = {

@@ -28,6 +28,16 @@ dpc_text_clean(const void *bytes, size_t len, struct dpc_buf *out)
 }
 
 void
+dpc_text_show(const char *text, FILE *out)
+{
+    struct dpc_buf clean;
+    dpc_buf_init(&clean, 0);
+    dpc_text_clean(text, strlen(text), &clean);
+    fputs(dpc_buf_text(&clean), out);
+    dpc_buf_done(&clean);
+}
+
+void
 dpc_text_set(struct dpc_json *object, const char *key, const void *bytes, size_t len)
 {
     struct dpc_buf mended;

@@ -57,6 +57,8 @@ const char *dpc_text_seconds(double seconds, char ret_text[DPC_SHORT_TEXT_MAX]);
 /* Appends `len` bytes with everything replaced that could move a cursor or is no UTF-8: control
  * characters but the newline go, broken sequences become U+FFFD. */
 void dpc_text_clean(const void *bytes, size_t len, struct dpc_buf *out);
+/* Prints a text so: names, and what has names in it, are what workers call themselves. */
+void dpc_text_show(const char *text, FILE *out);
 /* Sets a member of `object` to `len` bytes, as JSON can hold them (dpc_utf8_mend). */
 void dpc_text_set(struct dpc_json *object, const char *key, const void *bytes, size_t len);
 /* The longest beginning of `bytes` that ends between two code points, at most `len`. */
