@@ -24,10 +24,7 @@ struct parse {
     char name[96]; /* for messages */
 };
 
-static int usage_error(const struct parse *parse, const char *format, ...)
-    __attribute__((format(printf, 2, 3)));
-
-static int
+static int __attribute__((format(printf, 2, 3)))
 usage_error(const struct parse *parse, const char *format, ...)
 {
     va_list list;

@@ -86,10 +86,7 @@ dpc_supervisor_pause_ms(uint32_t deaths)
     return pause < PAUSE_MS_MAX ? pause : PAUSE_MS_MAX;
 }
 
-static void note(const struct supervisor *supervisor, const char *format, ...)
-    __attribute__((format(printf, 2, 3)));
-
-static void
+static void __attribute__((format(printf, 2, 3)))
 note(const struct supervisor *supervisor, const char *format, ...)
 {
     char text[DPC_ERROR_TEXT_MAX];
@@ -572,8 +569,7 @@ wait_for_something(struct supervisor *supervisor)
         items[count++] =
             (struct dpc_poll_item){.link = dpc_admin_link(supervisor->admin), .fd = -1};
     /* Whatever it was that ended the wait, every turn looks at everything. */
-    if (dpc_channel_poll(items, count, TICK_MS) != DPC_OK)
-        return;
+    (void)!dpc_channel_poll(items, count, TICK_MS);
 }
 
 static void

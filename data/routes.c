@@ -8,16 +8,14 @@
 
 #include "base/alloc.h"
 
-static const char magic[] = "DPCRTAB1";
+static const char magic[8] = "DPCRTAB1";
 
-enum { MAGIC_BYTES = 8, FORMAT = 1 };
-
-_Static_assert(sizeof magic - 1 == MAGIC_BYTES, "the magic fills its place");
+enum { FORMAT = 1 };
 
 void
 dpc_routes_write(struct dpc_buf *out, const struct dpc_route *routes, size_t count)
 {
-    dpc_buf_put(out, magic, MAGIC_BYTES);
+    dpc_buf_put(out, magic, sizeof magic);
     dpc_buf_put_u32(out, FORMAT);
     dpc_buf_put_u32(out, (uint32_t)count);
     for (size_t i = 0; i < count; i++) {
@@ -31,8 +29,8 @@ dpc_routes_write(struct dpc_buf *out, const struct dpc_route *routes, size_t cou
 static int
 check_header(struct dpc_reader *reader, size_t len, size_t count, struct dpc_error *err)
 {
-    const uint8_t *start = dpc_reader_bytes(reader, MAGIC_BYTES);
-    if (!start || memcmp(start, magic, MAGIC_BYTES) != 0)
+    const uint8_t *start = dpc_reader_bytes(reader, sizeof magic);
+    if (!start || memcmp(start, magic, sizeof magic) != 0)
         return dpc_error_set(err, DPC_ECORRUPT, "these bytes are no table of routes");
     uint32_t format = dpc_reader_u32(reader), found = dpc_reader_u32(reader);
     if (!reader->failed && format != FORMAT)

@@ -177,7 +177,7 @@ put_piece(struct sentencepiece *pieces, uint32_t token, bool *seen)
     return dpc_utf8_valid((const uint8_t *)piece, strlen(piece));
 }
 
-static int
+static int __attribute__((format(printf, 4, 5)))
 refuse(const char *name, int code, struct dpc_error *err, const char *format, ...)
 {
     char reason[DPC_ERROR_TEXT_MAX / 2];

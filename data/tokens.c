@@ -28,10 +28,7 @@ struct dpc_tokens {
     struct dpc_vocabulary vocabulary;
 };
 
-static int damaged(const char *name, struct dpc_error *err, const char *format, ...)
-    __attribute__((format(printf, 3, 4)));
-
-static int
+static int __attribute__((format(printf, 3, 4)))
 damaged(const char *name, struct dpc_error *err, const char *format, ...)
 {
     char reason[256];
