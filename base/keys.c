@@ -12,7 +12,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/limits.h"
 #include "base/nearest.h"
 
 enum {
@@ -148,12 +147,10 @@ in_range(double value, const struct dpc_range *range)
            (range->max_open ? value < range->max : value <= range->max);
 }
 
-int
-dpc_keys_read_uint(const struct dpc_yaml_node *node, const struct dpc_range *range,
-                   uint64_t *ret_value)
+static int
+parse_whole(const char *text, const struct dpc_range *range, uint64_t *ret_value)
 {
-    const char *text = dpc_yaml_text(node);
-    if (!text || !*text || !dpc_yaml_is_plain(node) || text[strspn(text, "0123456789")])
+    if (!*text || text[strspn(text, "0123456789")])
         return DPC_EINVAL;
     errno = 0;
     unsigned long long value = strtoull(text, NULL, 10);
@@ -163,11 +160,19 @@ dpc_keys_read_uint(const struct dpc_yaml_node *node, const struct dpc_range *ran
     return DPC_OK;
 }
 
+int
+dpc_keys_read_uint(const struct dpc_yaml_node *node, const struct dpc_range *range,
+                   uint64_t *ret_value)
+{
+    const char *text = dpc_yaml_text(node);
+    return text && dpc_yaml_is_plain(node) ? parse_whole(text, range, ret_value) : DPC_EINVAL;
+}
+
 static int
-read_uint(const struct dpc_key *key, const struct dpc_yaml_node *node, void *field)
+parse_uint(const struct dpc_key *key, const char *text, void *field)
 {
     uint64_t value;
-    int code = dpc_keys_read_uint(node, &key->range, &value);
+    int code = parse_whole(text, &key->range, &value);
     if (code != DPC_OK)
         return code;
     if (key->size == sizeof(uint64_t)) {
@@ -197,13 +202,6 @@ parse_real(const char *text, const struct dpc_range *range, void *field)
 }
 
 static int
-read_real(const struct dpc_key *key, const struct dpc_yaml_node *node, void *field)
-{
-    const char *text = dpc_yaml_text(node);
-    return text && dpc_yaml_is_plain(node) ? parse_real(text, &key->range, field) : DPC_EINVAL;
-}
-
-static int
 parse_bool(const char *text, void *field)
 {
     bool value = strcmp(text, "true") == 0;
@@ -211,13 +209,6 @@ parse_bool(const char *text, void *field)
         return DPC_EINVAL;
     memcpy(field, &value, sizeof value);
     return DPC_OK;
-}
-
-static int
-read_bool(const struct dpc_yaml_node *node, void *field)
-{
-    const char *text = dpc_yaml_text(node);
-    return text && dpc_yaml_is_plain(node) ? parse_bool(text, field) : DPC_EINVAL;
 }
 
 static const struct dpc_choice *
@@ -265,26 +256,34 @@ parse_text(const struct dpc_key *key, const char *text, void *field)
 
 /* A scalar's value into its field; the error code says what was wrong. */
 static int
-read_scalar(const struct dpc_key *key, const struct dpc_yaml_node *node, void *field)
+parse_scalar(const struct dpc_key *key, const char *text, void *field)
 {
-    const char *text = dpc_yaml_text(node);
     switch (key->type) {
     case DPC_KEY_UINT:
-        return read_uint(key, node, field);
+        return parse_uint(key, text, field);
     case DPC_KEY_REAL:
-        return read_real(key, node, field);
+        return parse_real(text, &key->range, field);
     case DPC_KEY_BOOL:
-        return read_bool(node, field);
+        return parse_bool(text, field);
     case DPC_KEY_ENUM:
-        return text ? parse_enum(key, text, field) : DPC_EINVAL;
+        return parse_enum(key, text, field);
     case DPC_KEY_NAME:
     case DPC_KEY_PATH:
     case DPC_KEY_TEXT:
-        return text ? parse_text(key, text, field) : DPC_EINVAL;
+        return parse_text(key, text, field);
     default:
         assert(!"a scalar type");
         return DPC_EINVAL;
     }
+}
+
+/* In quotes stand words; a number or a truth value there is a slip. */
+static int
+read_scalar(const struct dpc_key *key, const struct dpc_yaml_node *node, void *field)
+{
+    bool word = key->type != DPC_KEY_UINT && key->type != DPC_KEY_REAL && key->type != DPC_KEY_BOOL;
+    const char *text = dpc_yaml_text(node);
+    return text && (word || dpc_yaml_is_plain(node)) ? parse_scalar(key, text, field) : DPC_EINVAL;
 }
 
 static void *
@@ -504,22 +503,9 @@ static void
 set_default(const struct dpc_key *key, void *target)
 {
     void *field = field_of(key, target);
-    int code = DPC_OK;
     if (!key->fallback || !field)
         return;
-    if (key->type == DPC_KEY_UINT) {
-        uint64_t wide = strtoull(key->fallback, NULL, 10);
-        uint32_t narrow = (uint32_t)wide;
-        memcpy(field, key->size == sizeof wide ? (void *)&wide : (void *)&narrow, key->size);
-    } else if (key->type == DPC_KEY_REAL) {
-        code = parse_real(key->fallback, &key->range, field);
-    } else if (key->type == DPC_KEY_BOOL) {
-        code = parse_bool(key->fallback, field);
-    } else if (key->type == DPC_KEY_ENUM) {
-        code = parse_enum(key, key->fallback, field);
-    } else {
-        code = parse_text(key, key->fallback, field);
-    }
+    int code = parse_scalar(key, key->fallback, field);
     assert(code == DPC_OK);
 }
 
