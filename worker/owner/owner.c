@@ -52,6 +52,8 @@ is_outside_hours(struct dpc_owner *owner, int64_t now_ms, int64_t wall_s,
     return true;
 }
 
+/* A charge that cannot be read, as where a worn battery has forgotten how much it holds, may be the
+ * last of it. */
 static bool
 is_on_battery(struct dpc_owner *owner, int64_t now_ms, int64_t wall_s,
               struct dpc_owner_verdict *verdict)
@@ -61,9 +63,13 @@ is_on_battery(struct dpc_owner *owner, int64_t now_ms, int64_t wall_s,
         return false;
     struct dpc_power power = dpc_power_look(owner->options.power_folder);
     verdict->left_ms = INT64_MAX;
-    (void)snprintf(verdict->text, sizeof verdict->text, "on battery, charged to %u %%",
-                   power.percent);
-    return power.on_battery && power.percent < owner->options.battery_percent_min;
+    if (power.known)
+        (void)snprintf(verdict->text, sizeof verdict->text, "on battery, charged to %u %%",
+                       power.percent);
+    else
+        (void)snprintf(verdict->text, sizeof verdict->text,
+                       "on a battery whose charge cannot be read");
+    return power.on_battery && (!power.known || power.percent < owner->options.battery_percent_min);
 }
 
 static bool

@@ -14,7 +14,11 @@
 #include "base/limits.h"
 #include "base/vfs.h"
 
-enum { WORD_MAX = 32 };
+enum {
+    WORD_MAX = 32,
+    PERCENT_MAX =
+        120, /* of a battery that was made out to be smaller than it is; more is no charge */
+};
 
 struct sum {
     bool mains, discharging;
@@ -69,9 +73,9 @@ add_battery(struct sum *sum, const char *supply)
     sum->discharging = sum->discharging || says(supply, "status", "Discharging");
     read_word(supply, "capacity", text);
     long percent = strtol(text, NULL, 10);
-    if (*text < '0' || *text > '9' || percent > 100)
+    if (*text < '0' || *text > '9' || percent > PERCENT_MAX)
         return;
-    sum->percents += (uint32_t)percent;
+    sum->percents += percent < 100 ? (uint32_t)percent : 100;
     sum->batteries++;
 }
 
@@ -105,5 +109,6 @@ dpc_power_look(const char *folder)
     if (entries)
         closedir(entries);
     return (struct dpc_power){.on_battery = sum.discharging && !sum.mains,
+                              .known = sum.batteries > 0,
                               .percent = sum.batteries ? sum.percents / sum.batteries : 100};
 }

@@ -17,6 +17,7 @@ enum {
 
 struct dpc_power {
     bool on_battery;
+    bool known;       /* the charge */
     uint32_t percent; /* of charge, where that is known; else 100 */
 };
 

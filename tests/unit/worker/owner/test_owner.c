@@ -115,9 +115,28 @@ of_several_reasons_the_longest_is_told(void)
     end(&rig);
 }
 
+/* It would be worked flat. */
+static void
+a_battery_of_which_nobody_knows_the_charge_is_spared(void)
+{
+    struct rig rig = begin(NULL, 60);
+    unplug(&rig, "");
+    CU_ASSERT(look(&rig, NOW_S).rests);
+    CU_ASSERT_STRING_EQUAL(look(&rig, NOW_S).text, "on a battery whose charge cannot be read");
+    temp_write_text(&rig.temp, "power/BAT0/status", "Charging\n");
+    CU_ASSERT_FALSE(look(&rig, NOW_S).rests);
+    end(&rig);
+    rig = begin(NULL, 0);
+    unplug(&rig, "");
+    CU_ASSERT_FALSE(look(&rig, NOW_S).rests);
+    end(&rig);
+}
+
 static const struct dpc_test tests[] = {
     {"nothing said is nothing forbidden", nothing_said_is_nothing_forbidden},
     {"a battery is spared below its charge", a_battery_is_spared_below_its_charge},
+    {"a battery of which nobody knows the charge is spared",
+     a_battery_of_which_nobody_knows_the_charge_is_spared},
     {"hours say when they end", hours_say_when_they_end},
     {"of several reasons the longest is told", of_several_reasons_the_longest_is_told},
 };

@@ -62,6 +62,9 @@ two_batteries_are_one(void)
     battery(&temp, "BAT1", "Discharging\n", "61\n");
     CU_ASSERT(dpc_power_look(temp.folder).on_battery);
     CU_ASSERT_EQUAL(dpc_power_look(temp.folder).percent, 40);
+    CU_ASSERT(dpc_power_look(temp.folder).known);
+    battery(&temp, "BAT0", "Unknown\n", "103\n"); /* fuller than full */
+    CU_ASSERT_EQUAL(dpc_power_look(temp.folder).percent, 80);
     temp_remove(&temp);
 }
 
@@ -89,8 +92,10 @@ what_cannot_be_told_is_mains(void)
     supply(&temp, "BAT0", "capacity", "full\n");
     CU_ASSERT_FALSE(dpc_power_look(temp.folder).on_battery);
     CU_ASSERT_EQUAL(dpc_power_look(temp.folder).percent, 100);
+    CU_ASSERT_FALSE(dpc_power_look(temp.folder).known);
     supply(&temp, "BAT0", "capacity", "4711\n");
     CU_ASSERT_EQUAL(dpc_power_look(temp.folder).percent, 100);
+    CU_ASSERT_FALSE(dpc_power_look(temp.folder).known);
     temp_remove(&temp);
 }
 
