@@ -55,28 +55,6 @@ granted_time_ms(const struct dpc_core *core, const struct core_lease *lease)
                                                     : lease->record.time_left_ms;
 }
 
-/* A machine that slept a night, or stood still for its owner, tells of itself what goes beyond its
- * lease's time, and not of leases. */
-void
-core_measure(struct dpc_core *core, const struct core_lease *lease,
-             const struct dpc_msg_submit *submit, int64_t now_ms)
-{
-    struct core_pace *pace = &core->paces[lease->record.kind];
-    double age_ms = (double)(now_ms - lease->granted_ms);
-    /* As it says, but no longer than it had. */
-    double computing_ms = fmin(1000.0 * submit->seconds, age_ms + slack_ms(core));
-    /* Granted by a process before this one, it may have had longer. */
-    bool known = !lease->restored || computing_ms == 1000.0 * submit->seconds;
-    double rest_ms = fmin(age_ms, granted_time_ms(core, lease)) - computing_ms;
-    bool trains = submit->kind == DPC_TASK_TRAIN; /* perhaps a part of what was asked for */
-    uint32_t units = trains ? submit->steps_count : lease->steps_count;
-    if (!isfinite(submit->seconds) || computing_ms <= 0 || !units || !known)
-        return;
-    mix(&pace->unit_ms, computing_ms / units);
-    if (rest_ms > 0)
-        mix(&pace->rest_ms, rest_ms);
-}
-
 uint64_t
 core_path_bytes(const struct dpc_core *core, uint32_t path)
 {
@@ -94,6 +72,38 @@ fetch_ms(const struct dpc_core *core, const struct dpc_lease_record *task)
     double bytes = (double)path->state_bytes + (double)path->shard_bytes +
                    (double)core_path_bytes(core, task->path);
     return 1000.0 * bytes / DPC_SLOW_LINK_BYTES_S;
+}
+
+/* The longest that a lease may have taken for what it tells of others. Where nothing is known yet
+ * that is measured by what it computed, and what a slow line takes. */
+static double
+telling_ms(const struct dpc_core *core, const struct core_lease *lease, double computing_ms)
+{
+    if (core->paces[lease->record.kind].unit_ms > 0)
+        return granted_time_ms(core, lease);
+    return LEASE_PATIENCE * (computing_ms + fetch_ms(core, &lease->record)) + slack_ms(core);
+}
+
+/* A machine that slept a night, or stood still for its owner, tells of itself what goes beyond
+ * that, and not of leases. */
+void
+core_measure(struct dpc_core *core, const struct core_lease *lease,
+             const struct dpc_msg_submit *submit, int64_t now_ms)
+{
+    struct core_pace *pace = &core->paces[lease->record.kind];
+    double age_ms = (double)(now_ms - lease->granted_ms);
+    /* As it says, but no longer than it had. */
+    double computing_ms = fmin(1000.0 * submit->seconds, age_ms + slack_ms(core));
+    /* Granted by a process before this one, it may have had longer. */
+    bool known = !lease->restored || computing_ms == 1000.0 * submit->seconds;
+    double rest_ms = fmin(age_ms, telling_ms(core, lease, computing_ms)) - computing_ms;
+    bool trains = submit->kind == DPC_TASK_TRAIN; /* perhaps a part of what was asked for */
+    uint32_t units = trains ? submit->steps_count : lease->steps_count;
+    if (!isfinite(submit->seconds) || computing_ms <= 0 || !units || !known)
+        return;
+    mix(&pace->unit_ms, computing_ms / units);
+    if (rest_ms > 0)
+        mix(&pace->rest_ms, rest_ms);
 }
 
 /* The first instant that is more than `ms` after `from_ms`. */
