@@ -337,14 +337,29 @@ mib(const struct dpc_json *bytes, const char *key)
     return (double)integer(bytes, key) / (double)DPC_MIB;
 }
 
+/* A worker that does not run turns no page of the calendar: its day is the one that it last saw. */
 static void
-show_bytes(struct dpc_buf *out, const struct dpc_json *root)
+compare_days(int64_t written_s, int64_t wall_s, bool *ret_same_day, bool *ret_same_month)
+{
+    time_t then = (time_t)written_s, now = (time_t)wall_s;
+    struct tm a, b;
+    *ret_same_day = *ret_same_month = true;
+    if (!localtime_r(&then, &a) || !localtime_r(&now, &b))
+        return;
+    *ret_same_month = a.tm_year == b.tm_year && a.tm_mon == b.tm_mon;
+    *ret_same_day = *ret_same_month && a.tm_mday == b.tm_mday;
+}
+
+static void
+show_bytes(struct dpc_buf *out, const struct dpc_json *root, int64_t wall_s)
 {
     const struct dpc_json *bytes = dpc_json_get(root, "bytes");
-    dpc_buf_printf(out,
-                   "transfers       %.1f MiB up, %.1f down today; %.1f up, %.1f down this month",
-                   mib(bytes, "day_up"), mib(bytes, "day_down"), mib(bytes, "month_up"),
-                   mib(bytes, "month_down"));
+    bool same_day, same_month;
+    compare_days(integer(root, "written_s"), wall_s, &same_day, &same_month);
+    dpc_buf_printf(out, "transfers       %.1f MiB up, %.1f down %s; %.1f up, %.1f down %s",
+                   mib(bytes, "day_up"), mib(bytes, "day_down"),
+                   same_day ? "today" : "on its last day", mib(bytes, "month_up"),
+                   mib(bytes, "month_down"), same_month ? "this month" : "in its last month");
     if (integer(bytes, "month_limit"))
         dpc_buf_printf(out, " of %.0f", mib(bytes, "month_limit"));
     dpc_buf_printf(out, "\ncache           %.1f MiB of %.0f\n", mib(bytes, "cache"),
@@ -364,7 +379,7 @@ show_mirror(struct dpc_buf *out, const struct dpc_json *root)
 }
 
 static char *
-show(const struct dpc_json *root, bool running, int64_t age_s)
+show(const struct dpc_json *root, bool running, int64_t wall_s, int64_t age_s)
 {
     struct dpc_buf out;
     dpc_buf_init(&out, 0);
@@ -375,7 +390,7 @@ show(const struct dpc_json *root, bool running, int64_t age_s)
         show_pause(&out, root);
     }
     show_leases(&out, root);
-    show_bytes(&out, root);
+    show_bytes(&out, root, wall_s);
     show_mirror(&out, root);
     put_text(&out, "device          ", root, "device");
     dpc_buf_printf(&out, "\n");
@@ -401,7 +416,7 @@ dpc_standing_show(const struct dpc_vfs *vfs, const char *folder, bool running, b
         age_s = INT64_MAX; /* the file may say anything */
     dpc_json_set_bool(root, "running", running);
     dpc_json_set_integer(root, "age_s", age_s);
-    *ret_text = json ? dpc_json_print(root, true) : show(root, running, age_s);
+    *ret_text = json ? dpc_json_print(root, true) : show(root, running, wall_s, age_s);
     dpc_json_destroy(root);
     return DPC_OK;
 }

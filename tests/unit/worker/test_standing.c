@@ -58,6 +58,37 @@ shows(struct rig *rig, bool running, bool json, const char *words)
     return found;
 }
 
+static bool
+shows_later(struct rig *rig, int64_t wall_s, const char *words)
+{
+    char *text;
+    struct dpc_error err;
+    CU_ASSERT_EQUAL_FATAL(
+        dpc_standing_show(&dpc_vfs_posix, rig->temp.folder, false, false, wall_s, &text, &err),
+        DPC_OK);
+    bool found = strstr(text, words) != NULL;
+    dpc_free(text);
+    return found;
+}
+
+/* It began on a 14th of November, and nobody turned the page since. */
+static void
+a_worker_that_ended_tells_no_old_bytes_as_those_of_today(void)
+{
+    enum { DAY_S = 24 * 3600 };
+    struct rig rig = begin();
+    rig.standing.ended_s = START_S;
+    write_after(&rig, 0);
+    CU_ASSERT(shows_later(&rig, START_S, "down today; 0.0 up, 0.0 down this month"));
+    CU_ASSERT(shows_later(&rig, START_S + 3 * DAY_S,
+                          "down on its last day; 0.0 up, 0.0 down this month"));
+    CU_ASSERT(shows_later(&rig, START_S + 30 * DAY_S,
+                          "down on its last day; 0.0 up, 0.0 down in its last month"));
+    CU_ASSERT(shows_later(&rig, START_S + 365 * DAY_S,
+                          "down on its last day; 0.0 up, 0.0 down in its last month"));
+    end(&rig);
+}
+
 static void
 nobody_has_worked(void)
 {
@@ -233,6 +264,8 @@ a_write_that_fails_is_tried_again(void)
 }
 
 static const struct dpc_test tests[] = {
+    {"a worker that ended tells no old bytes as those of today",
+     a_worker_that_ended_tells_no_old_bytes_as_those_of_today},
     {"nobody has worked", nobody_has_worked},
     {"figures are shown", figures_are_shown},
     {"writes are spared", writes_are_spared},
