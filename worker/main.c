@@ -120,6 +120,21 @@ snooze(const char *folder, const char *text)
     return DPC_EXIT_OK;
 }
 
+/* A worker that has not begun to work has written nothing yet. */
+static int
+show_no_figures(const char *folder, bool running, bool json)
+{
+    if (!running)
+        fprintf(stderr, "dipaco-worker: no worker has run in folder \"%s\"\n", folder);
+    else if (json)
+        printf("{\n    \"running\": true\n}\n");
+    else
+        printf("a worker begins in folder \"%s\": it looks for its coordinator, or waits to be let "
+               "in, as its log says\n",
+               folder);
+    return running ? DPC_EXIT_OK : DPC_EXIT_NO_CONTACT;
+}
+
 static int
 show_status(const char *folder, bool json)
 {
@@ -130,10 +145,8 @@ show_status(const char *folder, bool json)
     int code = look_for_worker(folder, &running, &err);
     if (code == DPC_OK)
         code = dpc_standing_show(&dpc_vfs_posix, folder, running, json, wall_s, &text, &err);
-    if (code == DPC_ENOTFOUND) {
-        fprintf(stderr, "dipaco-worker: no worker has run in folder \"%s\"\n", folder);
-        return DPC_EXIT_NO_CONTACT;
-    }
+    if (code == DPC_ENOTFOUND)
+        return show_no_figures(folder, running, json);
     if (code != DPC_OK)
         return fail(&err);
     printf("%s%s", text, json ? "\n" : "");

@@ -59,6 +59,18 @@ check 'and how to tell it' grep -q -- '--at tcp://HOST:PORT' nowhere.err
 run_to_end somewhere ctl invite --at tcp://trainer.example.org:7600
 check 'told, it makes a string for there' grep -q '^dipaco://trainer.example.org:7600/' somewhere.out
 check 'and nothing else on standard output' [ "$(wc -l <somewhere.out)" = 1 ]
+
+# Nobody answers there: it has nothing to tell yet, and runs all the same.
+dipaco-worker --dir waits --join "$(cat somewhere.out)" --connect tcp://127.0.0.1:1 >/dev/null 2>waits.err &
+worker=$!
+wait_for 30 'a worker that looks for its coordinator' \
+    sh -c 'dipaco-worker --dir waits --status | grep -q "^a worker begins in folder"'
+check 'it runs, say programs' [ "$(dipaco-worker --dir waits --status --json | value_of running)" = true ]
+kill -KILL "$worker"
+wait "$worker" 2>/dev/null
+worker=
+run_to_end waited dipaco-worker --dir waits --status
+check 'and then it does not: 3' [ "$status" = 3 ]
 other=$(ctl invite --at "$(ctl status --json | value_of control_endpoint | sed 's/0\.0\.0\.0/127.0.0.1/')" 2>/dev/null)
 kill -TERM "$supervisor"
 end_run
