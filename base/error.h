@@ -13,8 +13,6 @@
 #ifndef DPC_BASE_ERROR_H
 #define DPC_BASE_ERROR_H
 
-#include <stdarg.h>
-
 /* X(name, number, text for people) */
 #define DPC_ERRORS(X)                                                                              \
     X(OK, 0, "no error")                                                                           \

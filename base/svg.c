@@ -95,21 +95,21 @@ put_text(struct dpc_buf *out, double x, double y, const char *style, const char 
 
 /* Lines down from `top` to `bottom` at the ticks of an axis along the bottom. */
 static void
-put_ticks(struct dpc_buf *out, const struct scale *x, int top, int bottom)
+put_ticks(struct dpc_buf *out, const struct scale *x, int bottom)
 {
     for (int i = 0; i < x->ticks; i++) {
         double v = tick(x, i);
         dpc_buf_printf(out,
                        "<line x1=\"%.1f\" y1=\"%d\" x2=\"%.1f\" y2=\"%d\" stroke=\"#eee\"/>"
                        "<text x=\"%.1f\" y=\"%d\" text-anchor=\"middle\">%.6g</text>\n",
-                       place(x, v), top, place(x, v), bottom, place(x, v), bottom + 18, v);
+                       place(x, v), TOP, place(x, v), bottom, place(x, v), bottom + 18, v);
     }
 }
 
 static void
 put_axes(struct dpc_buf *out, const struct scale *x, const struct scale *y)
 {
-    put_ticks(out, x, TOP, HEIGHT - BOTTOM);
+    put_ticks(out, x, HEIGHT - BOTTOM);
     for (int i = 0; i < y->ticks; i++) {
         double v = tick(y, i);
         dpc_buf_printf(out,
@@ -226,7 +226,7 @@ dpc_svg_rows(struct dpc_buf *out, const char *title, const char *x_label,
     }
     round_scale(&x, isfinite(low) ? low : 0, isfinite(high) ? high : 1);
     begin(out, bottom + BOTTOM, title);
-    put_ticks(out, &x, TOP, bottom);
+    put_ticks(out, &x, bottom);
     for (size_t row = 0; row < rows_count; row++)
         put_row(out, &rows[row], &x, TOP + ROW_HEIGHT * ((double)row + 0.5));
     put_text(out, (NAMES + WIDTH - FIGURES) / 2.0, bottom + 42, "text-anchor=\"middle\"", x_label);

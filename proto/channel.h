@@ -26,7 +26,6 @@ enum dpc_role {
     DPC_ROLE_NONE,
     DPC_ROLE_ENROL, /* an invitation's key: may ask to be taken in, and nothing else */
     DPC_ROLE_WORKER,
-    DPC_ROLE_OBSERVER,
     DPC_ROLE_ADMIN
 };
 

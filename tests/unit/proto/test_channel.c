@@ -301,11 +301,11 @@ a_revoked_key_falls_silent(void)
     struct dpc_msg ask = {.type = DPC_MSG_ASK}, got;
     const struct dpc_key *key = &place.worker_keys.public_key;
     open_place(&place, DPC_CHANNEL_CONTROL);
-    CU_ASSERT_EQUAL(dpc_net_authorize(place.server, key, DPC_ROLE_OBSERVER), DPC_OK);
+    CU_ASSERT_EQUAL(dpc_net_authorize(place.server, key, DPC_ROLE_ENROL), DPC_OK);
     open_link(&place, DPC_CHANNEL_CONTROL);
     CU_ASSERT_EQUAL(send_soon(place.link, &ask), DPC_OK);
     CU_ASSERT_EQUAL(listener_receive(place.listener, &peer, &got), DPC_OK);
-    CU_ASSERT_EQUAL(peer.role, DPC_ROLE_OBSERVER);
+    CU_ASSERT_EQUAL(peer.role, DPC_ROLE_ENROL);
     CU_ASSERT_EQUAL(dpc_net_authorize(place.server, key, DPC_ROLE_WORKER), DPC_OK);
     CU_ASSERT_EQUAL(send_soon(place.link, &ask), DPC_OK);
     CU_ASSERT_EQUAL(listener_receive(place.listener, &peer, &got), DPC_OK);
