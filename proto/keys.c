@@ -100,30 +100,39 @@ take_endpoint(const char *text, struct key_file *file)
     return true;
 }
 
-/* Lines of a label and a key; empty lines and comments pass. */
+static bool
+take_key(const char *text, bool *has, struct dpc_key *ret_key)
+{
+    bool again = *has;
+    *has = dpc_key_parse(text, ret_key);
+    return *has && !again;
+}
+
+static bool
+begins(const char *line, const char *label)
+{
+    return strncmp(line, label, strlen(label)) == 0;
+}
+
+/* A label and what it stands for; empty lines and comments pass. */
+static bool
+parse_line(const char *line, struct key_file *file)
+{
+    if (begins(line, endpoint_label))
+        return take_endpoint(line + strlen(endpoint_label), file);
+    if (begins(line, public_label))
+        return take_key(line + strlen(public_label), &file->has_public, &file->keypair.public_key);
+    if (begins(line, secret_label))
+        return take_key(line + strlen(secret_label), &file->has_secret, &file->keypair.secret_key);
+    return *line == 0 || *line == '#';
+}
+
 static bool
 parse_lines(char *text, struct key_file *ret_file)
 {
     char *rest = text;
     for (char *line = strsep(&rest, "\n"); line; line = strsep(&rest, "\n")) {
-        if (*line == 0 || *line == '#')
-            continue;
-        if (strncmp(line, endpoint_label, strlen(endpoint_label)) == 0) {
-            if (!take_endpoint(line + strlen(endpoint_label), ret_file))
-                return false;
-            continue;
-        }
-        bool is_public = strncmp(line, public_label, strlen(public_label)) == 0;
-        bool is_secret = strncmp(line, secret_label, strlen(secret_label)) == 0;
-        if (is_public && !ret_file->has_public)
-            ret_file->has_public =
-                dpc_key_parse(line + strlen(public_label), &ret_file->keypair.public_key);
-        else if (is_secret && !ret_file->has_secret)
-            ret_file->has_secret =
-                dpc_key_parse(line + strlen(secret_label), &ret_file->keypair.secret_key);
-        else
-            return false;
-        if ((is_public && !ret_file->has_public) || (is_secret && !ret_file->has_secret))
+        if (!parse_line(line, ret_file))
             return false;
     }
     return true;
