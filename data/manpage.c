@@ -62,23 +62,15 @@ add_words(struct parser *parser, struct dpc_roff_word rest, const char *between,
     return count;
 }
 
-/* .B .I .SM and others: the words, with spaces between. */
-static void
-words_spaced(struct parser *parser, struct dpc_roff_word rest, int how)
-{
-    bool joins = false;
-    (void)how;
-    add_words(parser, rest, " ", &joins);
-    dpc_page_put(&parser->page, joins);
-}
+enum { SPACED, JOINED };
 
-/* .BR .IR and others: words in turn in two fonts, without spaces. */
+/* .B .I .SM and others: the words, with spaces between; .BR .IR and others: in turn in two fonts,
+ * without spaces. */
 static void
-words_joined(struct parser *parser, struct dpc_roff_word rest, int how)
+font_words(struct parser *parser, struct dpc_roff_word rest, int how)
 {
     bool joins = false;
-    (void)how;
-    add_words(parser, rest, "", &joins);
+    add_words(parser, rest, how == JOINED ? "" : " ", &joins);
     dpc_page_put(&parser->page, joins);
 }
 
@@ -201,7 +193,7 @@ static void
 synopsis(struct parser *parser, struct dpc_roff_word rest, int how)
 {
     gap(parser, rest, how);
-    words_spaced(parser, rest, 0);
+    font_words(parser, rest, SPACED);
 }
 
 /* .q: quoted words. */
@@ -348,19 +340,19 @@ otherwise(struct parser *parser, struct dpc_roff_word rest, int how)
 /* --- The table. */
 
 static const struct request requests[] = {
-    {"B", words_spaced, 0},
-    {"I", words_spaced, 0},
-    {"R", words_spaced, 0},
-    {"SM", words_spaced, 0},
-    {"SB", words_spaced, 0},
-    {"FN", words_spaced, 0},
-    {"T", words_spaced, 0},
-    {"BR", words_joined, 0},
-    {"RB", words_joined, 0},
-    {"BI", words_joined, 0},
-    {"IB", words_joined, 0},
-    {"IR", words_joined, 0},
-    {"RI", words_joined, 0},
+    {"B", font_words, SPACED},
+    {"I", font_words, SPACED},
+    {"R", font_words, SPACED},
+    {"SM", font_words, SPACED},
+    {"SB", font_words, SPACED},
+    {"FN", font_words, SPACED},
+    {"T", font_words, SPACED},
+    {"BR", font_words, JOINED},
+    {"RB", font_words, JOINED},
+    {"BI", font_words, JOINED},
+    {"IB", font_words, JOINED},
+    {"IR", font_words, JOINED},
+    {"RI", font_words, JOINED},
     {"q", quoted, 0},
     {"SH", heading, DPC_GAP_PARAGRAPH},
     {"SS", heading, DPC_GAP_PARAGRAPH},
