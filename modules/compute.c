@@ -42,9 +42,8 @@ dpc_compute_choose(enum dpc_compute compute, const struct dpc_card *card,
         return dpc_error_set(
             err, DPC_EUNSUPPORTED,
             "this machine cannot compute in bf16 (compute: bf16): it takes a processor with "
-            "AVX-512 "
-            "BF16 and a oneDNN that may run the code that it makes, but oneDNN here is \"%s\"; "
-            "compute: auto would take fp32",
+            "AVX-512 BF16 and a oneDNN that may run the code that it makes, but oneDNN here is "
+            "\"%s\"; compute: auto would take fp32",
             dpc_ops_onednn_kernel());
     *ret_ops = bf16 ? bf16 : dpc_ops_cpu(DPC_FP32);
     return DPC_OK;
