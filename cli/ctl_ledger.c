@@ -76,11 +76,12 @@ add_bare(struct dpc_table *table, const struct dpc_json *record)
 }
 
 static void
-print_ledger(const struct dpc_json *records)
+print_ledger(const struct dpc_json *reply)
 {
     static const char *const titles[] = {">entry", "module", ">version", "made",   ">rescale",
                                          "path",   ">steps", ">weight",  ">scale", ">late",
                                          "worker", ">lease", "delta"};
+    const struct dpc_json *records = dpc_json_get(reply, "ledger");
     struct dpc_table *table = dpc_table_create(titles, DPC_COUNT(titles));
     for (size_t i = 0; i < dpc_json_count(records); i++) {
         const struct dpc_json *record = dpc_json_at(records, i);
@@ -124,7 +125,6 @@ static int
 run(const struct dpc_call *call)
 {
     const struct ledger_options *given = call->options;
-    const struct dpc_ctl_globals *globals = call->globals;
     char after[24] = "";
     /* A page of the ledger begins at the sequence number that is asked for. */
     if (given->after >= 0)
@@ -136,15 +136,9 @@ run(const struct dpc_call *call)
     if (rc == DPC_OK)
         rc = dpc_admin_list(admin, "ledger", "", after, &reply, &err);
     dpc_admin_close(admin);
-    if (rc != DPC_OK)
-        return dpc_complain_error(call, &err);
-    dpc_json_set(reply, "ledger", join_parts(dpc_json_get(reply, "ledger")));
-    if (globals->json)
-        dpc_json_show(reply, stdout);
-    else
-        print_ledger(dpc_json_get(reply, "ledger"));
-    dpc_json_destroy(reply);
-    return DPC_EXIT_OK;
+    if (rc == DPC_OK)
+        dpc_json_set(reply, "ledger", join_parts(dpc_json_get(reply, "ledger")));
+    return dpc_ctl_finish(call, rc, reply, print_ledger, &err);
 }
 
 const struct dpc_command dpc_command_ledger = {
