@@ -150,6 +150,13 @@ dpc_json_copy(const struct dpc_json *node)
 }
 
 void
+dpc_json_append_all(struct dpc_json *array, const struct dpc_json *from)
+{
+    for (size_t i = 0; i < dpc_json_count(from); i++)
+        dpc_json_append(array, dpc_json_copy(dpc_json_at(from, i)));
+}
+
+void
 dpc_json_append_text(struct dpc_json *array, const char *text)
 {
     append(array, text ? text_node(text) : json_null());

@@ -30,6 +30,8 @@ void dpc_json_set_bool(struct dpc_json *object, const char *key, bool value);
 void dpc_json_append(struct dpc_json *array, struct dpc_json *value);
 /* A tree of its own; a node cannot leave the one that it is in. */
 struct dpc_json *dpc_json_copy(const struct dpc_json *node);
+/* Copies of all items of the array `from` (may be NULL). */
+void dpc_json_append_all(struct dpc_json *array, const struct dpc_json *from);
 void dpc_json_append_text(struct dpc_json *array, const char *text);
 void dpc_json_append_integer(struct dpc_json *array, int64_t value);
 void dpc_json_append_number(struct dpc_json *array, double value);

@@ -179,13 +179,6 @@ dpc_admin_ask(struct dpc_admin *admin, const char *verb, const char *argument, i
     return ask_page(admin, verb, argument, "", timeout_ms, ret_json, NULL, err);
 }
 
-static void
-append_rows(struct dpc_json *rows, const struct dpc_json *page)
-{
-    for (size_t i = 0; i < dpc_json_count(page); i++)
-        dpc_json_append(rows, dpc_json_copy(dpc_json_at(page, i)));
-}
-
 int
 dpc_admin_list(struct dpc_admin *admin, const char *verb, const char *argument, const char *after,
                struct dpc_json **ret_json, struct dpc_error *err)
@@ -199,7 +192,7 @@ dpc_admin_list(struct dpc_admin *admin, const char *verb, const char *argument, 
         struct dpc_json *page = NULL;
         rc = ask_page(admin, verb, argument, next, DPC_ADMIN_TIMEOUT_MS, &page, next, err);
         if (rc == DPC_OK)
-            append_rows(rows, dpc_json_get(page, verb));
+            dpc_json_append_all(rows, dpc_json_get(page, verb));
         dpc_json_destroy(page);
         if (rc == DPC_OK && ++pages > ADMIN_PAGES_MAX)
             rc = dpc_error_set(err, DPC_ELIMIT, "the coordinator's listing does not end");

@@ -95,13 +95,6 @@ print_ledger(const struct dpc_json *reply)
     dpc_table_destroy(table);
 }
 
-static void
-append_all(struct dpc_json *array, const struct dpc_json *from)
-{
-    for (size_t i = 0; i < dpc_json_count(from); i++)
-        dpc_json_append(array, dpc_json_copy(dpc_json_at(from, i)));
-}
-
 static struct dpc_json *
 join_parts(const struct dpc_json *records)
 {
@@ -116,7 +109,7 @@ join_parts(const struct dpc_json *records)
             dpc_json_append(joined, copy);
         }
         last = integer(record, "sequence");
-        append_all(entries, dpc_json_get(record, "entries"));
+        dpc_json_append_all(entries, dpc_json_get(record, "entries"));
     }
     return joined;
 }
