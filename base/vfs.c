@@ -378,21 +378,32 @@ dpc_vfs_empty_folder(const char *path, struct dpc_error *err)
     return dpc_error_set_errno(err, errno, "could not empty \"%s\"", path);
 }
 
+int
+dpc_vfs_put_in_place(const struct dpc_vfs *vfs, const char *from, const char *path,
+                     struct dpc_error *err)
+{
+    char folder[DPC_PATH_MAX];
+    dpc_path_folder(path, folder, sizeof folder);
+    int code = vfs->ops->rename(vfs, from, path);
+    if (code == DPC_OK)
+        code = vfs->ops->sync_folder(vfs, folder);
+    if (code != DPC_OK)
+        return dpc_error_set(err, code, "could not write \"%s\": %s", path, dpc_error_words(code));
+    return DPC_OK;
+}
+
 static int
 write_file(const struct dpc_vfs *vfs, const char *path, const void *bytes, size_t len, bool synced,
            struct dpc_error *err)
 {
-    char temp[DPC_PATH_MAX], folder[DPC_PATH_MAX];
+    char temp[DPC_PATH_MAX];
     bool fits = (size_t)snprintf(temp, sizeof temp, "%s.new", path) < sizeof temp;
     int code = fits ? write_temp(vfs, temp, bytes, len, synced) : DPC_ELIMIT;
     if (code == DPC_OK)
-        code = vfs->ops->rename(vfs, temp, path);
+        code = synced ? dpc_vfs_put_in_place(vfs, temp, path, NULL)
+                      : vfs->ops->rename(vfs, temp, path);
     if (code != DPC_OK && fits)
         (void)vfs->ops->remove(vfs, temp); /* a full disk gets its bytes back */
-    if (code == DPC_OK && synced) {
-        dpc_path_folder(path, folder, sizeof folder);
-        code = vfs->ops->sync_folder(vfs, folder);
-    }
     if (code != DPC_OK)
         return dpc_error_set(err, code, "could not write \"%s\": %s", path, dpc_error_words(code));
     return DPC_OK;

@@ -67,6 +67,10 @@ extern const struct dpc_vfs dpc_vfs_posix;
 int dpc_vfs_read_file(const struct dpc_vfs *vfs, const char *path, size_t bytes_max,
                       uint8_t **ret_bytes, size_t *ret_len, struct dpc_error *err) DPC_MUST_CHECK;
 
+/* Gives a file that is on disk the name `path`, which it has after a power loss, too. */
+int dpc_vfs_put_in_place(const struct dpc_vfs *vfs, const char *from, const char *path,
+                         struct dpc_error *err) DPC_MUST_CHECK;
+
 /* Replaces a file as one whole: temp file beside it, sync, rename, folder sync. */
 int dpc_vfs_write_file(const struct dpc_vfs *vfs, const char *path, const void *bytes, size_t len,
                        struct dpc_error *err) DPC_MUST_CHECK;

@@ -109,16 +109,11 @@ dpc_builder_add(struct dpc_builder *builder, const uint8_t *text, size_t len, ui
 static int
 put_in_place(struct dpc_builder *builder)
 {
-    const struct dpc_vfs_ops *ops = builder->vfs->ops;
-    char folder[DPC_PATH_MAX];
-    int code = ops->sync(builder->file);
+    int code = builder->vfs->ops->sync(builder->file);
     if (code == DPC_OK)
-        code = ops->rename(builder->vfs, builder->temp, builder->path);
-    if (code != DPC_OK)
-        return code;
-    builder->renamed = true;
-    dpc_path_folder(builder->path, folder, sizeof folder);
-    return ops->sync_folder(builder->vfs, folder);
+        code = dpc_vfs_put_in_place(builder->vfs, builder->temp, builder->path, NULL);
+    builder->renamed = code == DPC_OK;
+    return code;
 }
 
 int

@@ -551,7 +551,6 @@ write_tokenizer(const struct import *import, struct dpc_error *err)
 static int
 put_tokenizer(const struct import *import, struct dpc_error *err)
 {
-    const struct dpc_vfs *vfs = &dpc_vfs_posix;
     char path[DPC_PATH_MAX], second[DPC_PATH_MAX];
     if (import->model.len == 0)
         return DPC_OK;
@@ -559,12 +558,7 @@ put_tokenizer(const struct import *import, struct dpc_error *err)
         dpc_path_join(import->options->out, DPC_TOKENIZER_FILE ".new", second, sizeof second) !=
             DPC_OK)
         return name_too_long(import, err);
-    int code = vfs->ops->rename(vfs, second, path);
-    if (code == DPC_OK)
-        code = vfs->ops->sync_folder(vfs, import->options->out);
-    return code == DPC_OK ? code
-                          : dpc_error_set(err, code, "could not write \"%s\": %s", path,
-                                          dpc_error_words(code));
+    return dpc_vfs_put_in_place(&dpc_vfs_posix, second, path, err);
 }
 
 /* --- The whole. */

@@ -213,19 +213,11 @@ dpc_json_fields_write(struct dpc_json_fields *fields, const char *folder, struct
 int
 dpc_json_fields_put(struct dpc_json_fields *fields, const char *folder, struct dpc_error *err)
 {
-    const struct dpc_vfs *vfs = &dpc_vfs_posix;
     char path[DPC_PATH_MAX], from[DPC_PATH_MAX];
     if (fields->count == 0)
         return DPC_OK;
     int code = path_in(folder, DPC_METADATA_FILE, path, err);
     if (code == DPC_OK)
         code = path_in(folder, NEW_FILE, from, err);
-    if (code != DPC_OK)
-        return code;
-    code = vfs->ops->rename(vfs, from, path);
-    if (code == DPC_OK)
-        code = vfs->ops->sync_folder(vfs, folder);
-    return code == DPC_OK ? code
-                          : dpc_error_set(err, code, "could not write \"%s\": %s", path,
-                                          dpc_error_words(code));
+    return code == DPC_OK ? dpc_vfs_put_in_place(&dpc_vfs_posix, from, path, err) : code;
 }
