@@ -64,9 +64,11 @@ dpc_inflow_take(int fd, size_t frames, uint64_t bytes)
     atomic_fetch_sub(&untaken_by_all, less);
 }
 
-static void
-end(int fd)
+void
+dpc_inflow_end(int fd)
 {
+    if (fd < 0 || fd >= DPC_INFLOW_PLACES)
+        return;
     atomic_store(&places[fd].counted, false);
     set_untaken(fd, 0);
     dpc_outflow_end(fd);
@@ -96,6 +98,6 @@ dpc_inflow_receive(int fd, void *bytes, size_t size, int flags)
         return len;
     if (len > 0)
         atomic_fetch_add(&ended, 1);
-    end(fd);
+    dpc_inflow_end(fd);
     return len > 0 ? 0 : len;
 }

@@ -6,7 +6,6 @@
  *
  * Owns: nothing. Threads: any. Limits: DPC_UNTAKEN_BYTES_MAX of one connection,
  * DPC_UNTAKEN_ALL_BYTES_MAX of all, above which DPC_UNTAKEN_CROWD_BYTES_MAX of one.
- * Not here: connections that this process makes.
  */
 #ifndef DPC_PROTO_INFLOW_H
 #define DPC_PROTO_INFLOW_H
@@ -21,8 +20,10 @@ enum { DPC_INFLOW_PLACES = 65536 };
 /* Connections that were ended for what they left untaken since the process began. */
 uint64_t dpc_inflow_ended(void);
 
-/* A connection was taken that has this descriptor from now on; false: none so high is counted. */
+/* A connection has this descriptor from now on; false: none so high is counted. */
 bool dpc_inflow_begin(int fd);
+/* It may be something else's from now on. */
+void dpc_inflow_end(int fd);
 
 /* A message of so many frames and bytes has left libzmq; `fd` as it says, or less than 0. */
 void dpc_inflow_take(int fd, size_t frames, uint64_t bytes);

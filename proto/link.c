@@ -14,6 +14,7 @@
 #include "base/hash.h"
 #include "base/limits.h"
 #include "proto/channel.h"
+#include "proto/inflow.h"
 #include "proto/pollable.h"
 #include "proto/net.h"
 #include "proto/socket.h"
@@ -24,9 +25,10 @@ enum {
     UNKNOWN_MS_MAX = 10 * 1000, /* bounded like libzmq's own, while a name is not known */
     SHORT_MS = 1000,            /* a connection that broke so soon was none */
     ROUTING_ID_BYTES = 16,
-    WATCHED = ZMQ_EVENT_HANDSHAKE_SUCCEEDED | ZMQ_EVENT_HANDSHAKE_FAILED_AUTH |
-              ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL | ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL |
-              ZMQ_EVENT_DISCONNECTED | ZMQ_EVENT_CONNECT_DELAYED | ZMQ_EVENT_CONNECT_RETRIED,
+    WATCHED = ZMQ_EVENT_CONNECTED | ZMQ_EVENT_HANDSHAKE_SUCCEEDED |
+              ZMQ_EVENT_HANDSHAKE_FAILED_AUTH | ZMQ_EVENT_HANDSHAKE_FAILED_NO_DETAIL |
+              ZMQ_EVENT_HANDSHAKE_FAILED_PROTOCOL | ZMQ_EVENT_DISCONNECTED |
+              ZMQ_EVENT_CONNECT_DELAYED | ZMQ_EVENT_CONNECT_RETRIED,
 };
 
 struct dpc_link {
@@ -197,10 +199,16 @@ try_other_family(struct dpc_link *link, int64_t now_ms)
     start_over(link, now_ms);
 }
 
+/* `value` is the connection's descriptor where it begins or ends. */
 static void
-note_event(struct dpc_link *link, int event, int64_t now_ms)
+note_event(struct dpc_link *link, int event, int32_t value, int64_t now_ms)
 {
+    if (event == ZMQ_EVENT_DISCONNECTED)
+        dpc_inflow_end(value);
     switch (event) {
+    case ZMQ_EVENT_CONNECTED:
+        (void)dpc_inflow_begin(value);
+        break;
     case ZMQ_EVENT_CONNECT_DELAYED: /* it waits for the host's answer */
         link->has_address = true;
         break;
@@ -238,7 +246,7 @@ note_event(struct dpc_link *link, int event, int64_t now_ms)
 
 /* An event is two frames: number (16 bits) and value (32 bits), then the endpoint. */
 static bool
-next_event(struct dpc_link *link, int *ret_event)
+next_event(struct dpc_link *link, int *ret_event, int32_t *ret_value)
 {
     uint8_t head[6];
     char endpoint[DPC_ENDPOINT_MAX];
@@ -247,6 +255,7 @@ next_event(struct dpc_link *link, int *ret_event)
         return false;
     (void)zmq_recv(link->monitor, endpoint, sizeof endpoint, ZMQ_DONTWAIT);
     memcpy(&number, head, sizeof number);
+    memcpy(ret_value, head + sizeof number, sizeof *ret_value);
     *ret_event = number;
     return true;
 }
@@ -256,8 +265,9 @@ dpc_link_service(struct dpc_link *link)
 {
     int64_t now_ms = dpc_clock_now_ms(&dpc_clock_system);
     int event;
-    while (next_event(link, &event))
-        note_event(link, event, now_ms);
+    int32_t value;
+    while (next_event(link, &event, &value))
+        note_event(link, event, value, now_ms);
     if (link->connect_at_ms && now_ms >= link->connect_at_ms) {
         link->connect_at_ms = 0;
         if (connect_to(link, NULL) != DPC_OK)
@@ -294,10 +304,13 @@ int
 dpc_link_receive(struct dpc_link *link, struct dpc_msg *ret_msg, struct dpc_error *err)
 {
     size_t count;
+    uint64_t before = link->pipe.traffic.bytes_received;
     (void)dpc_link_service(link);
     int code = dpc_pipe_receive(&link->pipe, link->socket, &count);
     if (code != DPC_OK)
         return dpc_error_set(err, code, "nothing was received: %s", dpc_error_words(code));
+    dpc_inflow_take(zmq_msg_get(&link->pipe.frames[DPC_FRAME_HEADER], ZMQ_SRCFD), count,
+                    link->pipe.traffic.bytes_received - before);
     return dpc_pipe_decode(&link->pipe, count, ret_msg, err);
 }
 

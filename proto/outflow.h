@@ -7,7 +7,7 @@
  *
  * Owns: nothing. Threads: any. Limits: DPC_UNSENT_ALL_BYTES_MAX of all, above which
  * DPC_UNSENT_CROWD_BYTES_MAX of one connection.
- * Not here: connections that this process makes; what is small, which always goes.
+ * Not here: what is small, which always goes; what a link sends, which transfers bound.
  */
 #ifndef DPC_PROTO_OUTFLOW_H
 #define DPC_PROTO_OUTFLOW_H

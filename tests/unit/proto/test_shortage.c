@@ -119,6 +119,33 @@ a_message_without_an_end_ends_its_connection(void)
     close_place(&place);
 }
 
+/* The same for a worker, whose owner said how much memory it may take. */
+static void
+a_coordinators_message_without_an_end_ends_the_connection(void)
+{
+    struct place place;
+    struct dpc_peer peer;
+    struct dpc_msg sent, got;
+    static uint8_t frame[DPC_CONTROL_BYTES_MAX];
+    uint64_t ended = dpc_inflow_ended();
+    open_place(&place, DPC_CHANNEL_CONTROL);
+    CU_ASSERT_EQUAL(dpc_net_authorize(place.server, &place.worker_keys.public_key, DPC_ROLE_WORKER),
+                    DPC_OK);
+    open_link(&place, DPC_CHANNEL_CONTROL);
+    dpc_sample(DPC_MSG_HELLO, DPC_SAMPLE_FULL, &sent);
+    CU_ASSERT_EQUAL_FATAL(send_soon(place.link, &sent), DPC_OK);
+    CU_ASSERT_EQUAL_FATAL(listener_receive(place.listener, &peer, &got), DPC_OK);
+    void *socket = dpc_listener_socket(place.listener);
+    zmq_send(socket, peer.routing_id, peer.routing_len, ZMQ_SNDMORE);
+    for (size_t bytes = 0; bytes <= DPC_UNTAKEN_BYTES_MAX; bytes += sizeof frame)
+        zmq_send(socket, frame, sizeof frame, ZMQ_SNDMORE);
+    zmq_send(socket, "end", 3, 0);
+    CU_ASSERT_TRUE(ends_connection(place.link));
+    CU_ASSERT_EQUAL(dpc_inflow_ended(), ended + 1);
+    CU_ASSERT_EQUAL(dpc_link_receive(place.link, &got, &err), DPC_EAGAIN);
+    close_place(&place);
+}
+
 /* However much a connection brings: what is taken is not held against it. */
 static void
 a_long_transfer_keeps_its_connection(void)
@@ -253,6 +280,8 @@ static const struct dpc_test tests[] = {
     {"a message that finds no memory is not sent in part",
      a_message_that_finds_no_memory_is_not_sent_in_part},
     {"a message without an end ends its connection", a_message_without_an_end_ends_its_connection},
+    {"a coordinator's message without an end ends the connection",
+     a_coordinators_message_without_an_end_ends_the_connection},
     {"a long transfer keeps its connection", a_long_transfer_keeps_its_connection},
     {"who does not read gets no more in a crowd", who_does_not_read_gets_no_more_in_a_crowd},
     {"an admin without a descriptor is turned away", an_admin_without_a_descriptor_is_turned_away},
