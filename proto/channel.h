@@ -164,7 +164,8 @@ int dpc_endpoint_check(const char *endpoint, bool listens, struct dpc_error *err
  * user, no query, nothing that is not printed. */
 int dpc_url_check(const char *url, struct dpc_error *err) DPC_MUST_CHECK;
 
-/* "tcp://0.0.0.0:7601" as `from` a worker that reached the coordinator at "tcp://host:7600". */
+/* "tcp://0.0.0.0:7601" as `from` a worker that reached the coordinator at "tcp://host:7600".
+ * DPC_EINVAL for a local socket where that was none. */
 int dpc_endpoint_resolve(const char *endpoint, const char *from, char *ret_endpoint,
                          size_t size) DPC_MUST_CHECK;
 

@@ -96,7 +96,11 @@ dpc_endpoint_resolve(const char *endpoint, const char *from, char *ret_endpoint,
 {
     const char *host, *port, *from_host, *from_port;
     int host_len, from_len, length;
-    if (!split(endpoint, &host, &host_len, &port) || !is_any(host, host_len))
+    bool local = !split(endpoint, &host, &host_len, &port);
+    /* A socket's file of its own machine is nothing that a coordinator elsewhere may name. */
+    if (local && split(from, &from_host, &from_len, &from_port))
+        return DPC_EINVAL;
+    if (local || !is_any(host, host_len))
         length = snprintf(ret_endpoint, size, "%s", endpoint);
     else if (split(from, &from_host, &from_len, &from_port))
         length = snprintf(ret_endpoint, size, "%s%.*s:%s", tcp_scheme, from_len, from_host, port);

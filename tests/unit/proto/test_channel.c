@@ -683,7 +683,7 @@ endpoints_are_resolved(void)
         {"tcp://*:7601", "tcp://10.0.0.1:7600", "tcp://10.0.0.1:7601"},
         {"tcp://[::]:7601", "tcp://[fe80::1]:7600", "tcp://[fe80::1]:7601"},
         {"tcp://other:7601", "tcp://host:7600", "tcp://other:7601"},
-        {"ipc:///run/x", "tcp://host:7600", "ipc:///run/x"},
+        {"ipc:///run/x", "ipc:///run/y", "ipc:///run/x"},
     };
     char got[DPC_ENDPOINT_MAX];
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
@@ -692,6 +692,8 @@ endpoints_are_resolved(void)
         CU_ASSERT_STRING_EQUAL(got, rows[i].to);
     }
     CU_ASSERT_EQUAL(dpc_endpoint_resolve("tcp://*:1", "ipc:///x", got, sizeof got), DPC_EINVAL);
+    /* a local service of the worker's machine */
+    CU_ASSERT_EQUAL(dpc_endpoint_resolve("ipc:///x", "tcp://host:1", got, sizeof got), DPC_EINVAL);
     CU_ASSERT_EQUAL(dpc_endpoint_resolve("tcp://*:1", "tcp://host", got, sizeof got), DPC_EINVAL);
     CU_ASSERT_EQUAL(dpc_endpoint_resolve("tcp://*:1", "tcp://host:2", got, 8), DPC_ELIMIT);
 }
