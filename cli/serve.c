@@ -17,6 +17,7 @@
 #include "base/clock.h"
 #include "base/loopback.h"
 #include "cli/completion.h"
+#include "proto/inflow.h"
 
 enum { IDLE_S = 30, PIECE_BYTES = 4096, LOOK_MS = 500, DISCARDED_MAX = 16 << 20 };
 
@@ -461,6 +462,7 @@ dpc_serve_open(const char *address, struct dpc_model *model, FILE *log,
     serve->log = log;
     serve->created_s = (int64_t)time(NULL);
     dpc_loopback_url(socket_fd, serve->url);
+    dpc_inflow_let_be(socket_fd);
     serve->daemon =
         MHD_start_daemon(MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL, answer, serve,
                          MHD_OPTION_LISTEN_SOCKET, socket_fd, MHD_OPTION_CONNECTION_LIMIT,

@@ -111,6 +111,6 @@ dpc_accept_take(int listener, struct sockaddr *address, socklen_t *len, int flag
 {
     int fd = (int)syscall(SYS_accept4, listener, address, len, flags);
     if (fd >= 0)
-        return is_one_too_many(fd) || !dpc_inflow_begin(fd) ? turn_away(fd) : fd;
+        return is_one_too_many(fd) || !dpc_inflow_begin_of(listener, fd) ? turn_away(fd) : fd;
     return errno == EMFILE || errno == ENFILE ? turn_away_with_spare(listener, flags) : -1;
 }

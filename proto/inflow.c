@@ -21,7 +21,7 @@ _Static_assert(DPC_INFLOW_PLACES >= 2 * 2 * DPC_WORKERS_MAX, "each worker has tw
 
 static atomic_uint_fast64_t untaken_by_all, ended;
 static struct {
-    atomic_bool counted;
+    atomic_bool counted, let_be;
     atomic_uint_fast64_t untaken;
 } places[DPC_INFLOW_PLACES];
 
@@ -62,6 +62,22 @@ dpc_inflow_take(int fd, size_t frames, uint64_t bytes)
         less = bytes < before ? bytes : before;
     while (!atomic_compare_exchange_weak(&places[fd].untaken, &before, before - less));
     atomic_fetch_sub(&untaken_by_all, less);
+}
+
+void
+dpc_inflow_let_be(int listener)
+{
+    if (listener >= 0 && listener < DPC_INFLOW_PLACES)
+        atomic_store(&places[listener].let_be, true);
+}
+
+bool
+dpc_inflow_begin_of(int listener, int fd)
+{
+    if (listener < 0 || listener >= DPC_INFLOW_PLACES || !places[listener].let_be)
+        return dpc_inflow_begin(fd);
+    dpc_inflow_end(fd); /* of whatever had it before */
+    return true;
 }
 
 void

@@ -25,6 +25,11 @@ bool dpc_inflow_begin(int fd);
 /* It may be something else's from now on. */
 void dpc_inflow_end(int fd);
 
+/* What is accepted from this listening socket on is not libzmq's, and is not counted. */
+void dpc_inflow_let_be(int listener);
+/* A connection of that listening socket has this descriptor from now on. */
+bool dpc_inflow_begin_of(int listener, int fd);
+
 /* A message of so many frames and bytes has left libzmq; `fd` as it says, or less than 0. */
 void dpc_inflow_take(int fd, size_t frames, uint64_t bytes);
 

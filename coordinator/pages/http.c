@@ -13,6 +13,7 @@
 #include "base/alloc.h"
 #include "base/limits.h"
 #include "base/loopback.h"
+#include "proto/inflow.h"
 
 enum { IDLE_S = 10, LIFE_MS = 30000, FRESH_MS = 500, REQUEST_BYTES = 16384 };
 
@@ -226,6 +227,7 @@ dpc_http_open(const char *address, const struct dpc_http_site *site, struct dpc_
     http->site = *site;
     http->copies = dpc_alloc(site->pages_count, sizeof *http->copies);
     dpc_loopback_url(socket_fd, http->url);
+    dpc_inflow_let_be(socket_fd);
     http->daemon = start_daemon(http, socket_fd);
     if (!http->daemon) {
         (void)close(socket_fd);

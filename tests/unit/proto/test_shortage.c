@@ -171,6 +171,31 @@ a_long_transfer_keeps_its_connection(void)
     close_place(&place);
 }
 
+/* Whoever asks dipaco serve for much over one connection sends no message of ours. */
+static void
+what_comes_to_a_web_server_is_not_counted(void)
+{
+    static char bytes[DPC_CONTROL_BYTES_MAX];
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t len = sizeof address;
+    int listener = socket(AF_INET, SOCK_STREAM, 0), from = socket(AF_INET, SOCK_STREAM, 0);
+    CU_ASSERT_EQUAL_FATAL(bind(listener, (struct sockaddr *)&address, len), 0);
+    CU_ASSERT_EQUAL_FATAL(listen(listener, 1), 0);
+    CU_ASSERT_EQUAL_FATAL(getsockname(listener, (struct sockaddr *)&address, &len), 0);
+    dpc_inflow_let_be(listener);
+    CU_ASSERT_EQUAL_FATAL(connect(from, (struct sockaddr *)&address, len), 0);
+    int to = accept4(listener, NULL, NULL, 0);
+    ssize_t got = to < 0 ? -1 : 1;
+    for (size_t all = 0; got > 0 && all <= DPC_UNTAKEN_BYTES_MAX; all += sizeof bytes) {
+        CU_ASSERT_EQUAL_FATAL(send(from, bytes, sizeof bytes, 0), sizeof bytes);
+        got = recv(to, bytes, sizeof bytes, MSG_WAITALL);
+    }
+    CU_ASSERT_EQUAL(got, sizeof bytes);
+    close(to);
+    close(from);
+    close(listener);
+}
+
 /* A worker with hundreds of connections that reads from none had 32 MiB gathered for each. */
 static void
 who_does_not_read_gets_no_more_in_a_crowd(void)
@@ -283,6 +308,7 @@ static const struct dpc_test tests[] = {
     {"a coordinator's message without an end ends the connection",
      a_coordinators_message_without_an_end_ends_the_connection},
     {"a long transfer keeps its connection", a_long_transfer_keeps_its_connection},
+    {"what comes to a web server is not counted", what_comes_to_a_web_server_is_not_counted},
     {"who does not read gets no more in a crowd", who_does_not_read_gets_no_more_in_a_crowd},
     {"an admin without a descriptor is turned away", an_admin_without_a_descriptor_is_turned_away},
     {"the last descriptors are no worker's", the_last_descriptors_are_no_workers},
