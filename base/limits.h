@@ -55,7 +55,7 @@ enum {
     /* That may connect: workers' in files, those that came with an invitation, and invitations. */
     DPC_KEYS_MAX = 2 * DPC_WORKERS_MAX + DPC_INVITATIONS_MAX,
     DPC_PENDING_MAX = 256,             /* machines that wait for the operator's yes: a listing */
-    DPC_PENDING_ADDRESS_MAX = 16,      /* of one address, so that one fool leaves room */
+    DPC_PENDING_ADDRESS_MAX = 16,      /* of one address, or one IPv6 line: a fool leaves room */
     DPC_CHECKS_MAX = 256,              /* submissions that are looked at at a time: who is put off
                                           hands in again */
     DPC_LEASES_MAX = 2, /* of one worker: it computes one, and hands in what came of another */

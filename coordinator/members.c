@@ -3,6 +3,8 @@
  * a new machine asks. */
 #include "coordinator/members.h"
 
+#include <arpa/inet.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -230,6 +232,17 @@ dpc_members_withdraw(struct dpc_members *members, const char *id, struct dpc_kv_
 
 /* --- Machines that come. */
 
+/* Of IPv6 whoever has a line has 2^64 addresses, of which the first half is common to all. */
+static bool
+is_same_line(const char *a, const char *b)
+{
+    struct in6_addr one, other;
+    if (inet_pton(AF_INET6, a, &one) != 1 || inet_pton(AF_INET6, b, &other) != 1 ||
+        IN6_IS_ADDR_V4MAPPED(&one) || IN6_IS_ADDR_V4MAPPED(&other))
+        return strcmp(a, b) == 0;
+    return memcmp(&one, &other, sizeof one / 2) == 0;
+}
+
 /* Is there a place for one more that the operator has to be asked about? */
 static int
 check_pending(const struct dpc_members *members, const char *address, struct dpc_error *err)
@@ -238,7 +251,7 @@ check_pending(const struct dpc_members *members, const char *address, struct dpc
     for (uint32_t i = 0; i < members->count; i++) {
         const struct dpc_member_record *record = &members->members[i].record;
         pending += record->state == DPC_MEMBER_PENDING;
-        near += record->state == DPC_MEMBER_PENDING && strcmp(record->address, address) == 0;
+        near += record->state == DPC_MEMBER_PENDING && is_same_line(record->address, address);
     }
     if (pending < DPC_PENDING_MAX && near < DPC_PENDING_ADDRESS_MAX)
         return DPC_OK;

@@ -6,7 +6,8 @@
  * about each, and may therefore be read by anybody.
  *
  * Owns: copies of all records. Threads: one. Limits: DPC_INVITATIONS_MAX, DPC_WORKERS_MAX members,
- * DPC_PENDING_MAX of them pending, DPC_PENDING_ADDRESS_MAX from one address.
+ * DPC_PENDING_MAX of them pending, DPC_PENDING_ADDRESS_MAX from one address, or
+ * of one IPv6 network of 64 bits.
  * Not here: sockets, clocks, commits. What a call changes it also puts into `batch`: commit that
  * before anything is promised; a commit that fails is the end of the daemon.
  */

@@ -246,6 +246,28 @@ places_to_wait_are_bounded(void)
     tear_down();
 }
 
+/* Who has one line of IPv6 took all places, each from another address. */
+static void
+one_line_of_ipv6_leaves_places_to_others(void)
+{
+    enum dpc_enrolment state;
+    char address[DPC_NAME_MAX];
+    set_up();
+    invite(1, 0);
+    for (uint32_t i = 0; i < DPC_PENDING_ADDRESS_MAX; i++) {
+        (void)snprintf(address, sizeof address, "2001:db8:1:2:%x::%x", 7 * i, i);
+        CU_ASSERT_EQUAL(enrol_at(1, 1000 + i, address, NOW_S, &state), DPC_OK);
+        (void)snprintf(address, sizeof address, "::ffff:10.0.0.%u", i); /* IPv4 is as before */
+        CU_ASSERT_EQUAL(enrol_at(1, 2000 + i, address, NOW_S, &state), DPC_OK);
+        dpc_kv_batch_reset(&batch);
+    }
+    CU_ASSERT_EQUAL(enrol_at(1, 5000, "2001:db8:1:2::9", NOW_S, &state), DPC_ELIMIT);
+    CU_ASSERT_EQUAL(enrol_at(1, 5000, "2001:db8:1:3::9", NOW_S, &state), DPC_OK);
+    CU_ASSERT_EQUAL(enrol_at(1, 5001, "::ffff:10.0.0.99", NOW_S, &state), DPC_OK);
+    dpc_kv_batch_reset(&batch);
+    tear_down();
+}
+
 static void
 invitations_are_bounded(void)
 {
@@ -419,6 +441,7 @@ static const struct dpc_test tests[] = {
     {"who waits comes in with another invitation", who_waits_comes_in_with_another_invitation},
     {"the key of an invitation is no worker's", the_key_of_an_invitation_is_no_workers},
     {"places to wait are bounded", places_to_wait_are_bounded},
+    {"one line of IPv6 leaves places to others", one_line_of_ipv6_leaves_places_to_others},
     {"invitations are bounded", invitations_are_bounded},
     {"time ends invitations", time_ends_invitations},
     {"a jump of the clock drops nobody who waits", a_jump_of_the_clock_drops_nobody_who_waits},
