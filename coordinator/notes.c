@@ -109,13 +109,21 @@ add_to_curve(struct dpc_server *server, const struct dpc_msg_submit *submit)
     dpc_curve_add(server->curve, submit->path, submit->round, steps, submit->loss_last);
 }
 
+/* What comes again is told accepted by its token alone: what else it says nobody has looked at.
+ * Nothing is written of it. */
+static bool
+is_accepted_now(const struct dpc_server *server, const struct dpc_event *event)
+{
+    const struct dpc_msg *reply = &server->actions.reply;
+    return event->type == DPC_EVENT_SUBMIT && event->submit.message->kind == DPC_TASK_TRAIN &&
+           reply->type == DPC_MSG_SUBMITTED && reply->verdict.verdict == DPC_VERDICT_ACCEPTED &&
+           server->actions.batch.count > 0;
+}
+
 void
 server_note_step(struct dpc_server *server, const struct dpc_event *event)
 {
-    const struct dpc_msg *reply = &server->actions.reply;
-    if (server->curve && event->type == DPC_EVENT_SUBMIT &&
-        event->submit.message->kind == DPC_TASK_TRAIN && reply->type == DPC_MSG_SUBMITTED &&
-        reply->verdict.verdict == DPC_VERDICT_ACCEPTED)
+    if (server->curve && is_accepted_now(server, event))
         add_to_curve(server, event->submit.message);
     if (event->type == DPC_EVENT_FOLDED && server->folded)
         note_fold(server, server->folded);

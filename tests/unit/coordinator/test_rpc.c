@@ -4,6 +4,7 @@
 
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "coordinator/pages/curve.h"
 #include "coordinator/state.h"
 #include "tests/unit/coordinator/core_driver.h"
 #include "tests/unit/coordinator/small_2x2.h"
@@ -163,6 +164,49 @@ a_check_that_finds_no_place_is_asked_for_again(void)
     bench_done(&bench);
 }
 
+static size_t
+drawn_bytes(const struct dpc_curve *curve)
+{
+    struct dpc_buf drawn;
+    dpc_buf_init(&drawn, 0);
+    dpc_curve_draw(curve, &drawn);
+    size_t len = drawn.len;
+    dpc_buf_done(&drawn);
+    return len;
+}
+
+/* It is known by its token, and what else it says may be anything: a path that there is not ended
+ * the coordinator where it draws a curve, and a round of another one ended that one's line. */
+static void
+an_accepted_submission_that_comes_again_tells_nothing_new(void)
+{
+    static const uint32_t paths[] = {0, 65000};
+    struct bench bench;
+    bench_init(&bench);
+    struct driver *driver = &bench.driver;
+    struct dpc_msg submission = make_submission(&bench);
+    struct dpc_submission_check fine = {.rows = 0};
+    struct dpc_event event = {.type = DPC_EVENT_SUBMIT};
+    memcpy(event.worker, bench.keys.worker.public_key.bytes, DPC_WORKER_KEY_BYTES);
+    event.submit.message = &submission.submit;
+    event.submit.check = &fine;
+    CU_ASSERT_EQUAL_FATAL(
+        dpc_curve_create(driver->core, &driver->experiment, driver->kv, &bench.server->curve, &err),
+        DPC_OK);
+    driver_step(driver, &event);
+    CU_ASSERT_EQUAL_FATAL(driver->actions.reply.verdict.verdict, DPC_VERDICT_ACCEPTED);
+    for (size_t i = 0; i < sizeof paths / sizeof *paths; i++) {
+        submission.submit.path = paths[i];
+        submission.submit.loss_last = 7;
+        submission.request++;
+        tell(&bench, &submission);
+        CU_ASSERT_EQUAL(hear(&bench).verdict.verdict, DPC_VERDICT_ACCEPTED);
+        CU_ASSERT_EQUAL(drawn_bytes(bench.server->curve), 0);
+    }
+    dpc_curve_destroy(bench.server->curve);
+    bench_done(&bench);
+}
+
 /* A second process with the same key says a word after each of the first. */
 static void
 a_key_that_is_used_twice_is_noticed(void)
@@ -190,6 +234,8 @@ a_key_that_is_used_twice_is_noticed(void)
 }
 
 static const struct dpc_test tests[] = {
+    {"an accepted submission that comes again tells nothing new",
+     an_accepted_submission_that_comes_again_tells_nothing_new},
     {"a key that is used twice is noticed", a_key_that_is_used_twice_is_noticed},
     {"a check that finds no place is asked for again",
      a_check_that_finds_no_place_is_asked_for_again},
