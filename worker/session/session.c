@@ -545,6 +545,8 @@ dpc_session_create(const struct dpc_session_options *options)
     struct dpc_session *session = dpc_alloc(1, sizeof *session);
     session->options = *options;
     session->heartbeat_ms = DPC_SESSION_HELLO_MS;
+    session->noted =
+        (struct dpc_log_limit){.burst = DPC_SESSION_NOTES_BURST, .period_ms = DPC_SESSION_NOTE_MS};
     dpc_rng_init(&session->rng, options->seed, DPC_RNG_PAUSE, 0, 0, 0);
     return session;
 }

@@ -219,6 +219,9 @@ const struct dpc_session_counts *dpc_session_counts(const struct dpc_session *se
 
 /* Pauses and limits, in milliseconds. */
 enum {
+    /* Lines for the log: so many at once, and one in so long. A lease takes two. */
+    DPC_SESSION_NOTES_BURST = 2000,
+    DPC_SESSION_NOTE_MS = 100,
     DPC_SESSION_HELLO_MS = 500,       /* first pause between hellos; then doubled */
     DPC_SESSION_HELLO_MS_MAX = 10000, /* bounded, so that a restart is noticed soon */
     DPC_SESSION_FAILURE_MS = 1000,    /* before asking after a failure; then doubled */

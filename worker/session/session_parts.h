@@ -77,6 +77,7 @@ struct dpc_session {
     int64_t lease_took_ms; /* the last one, to fetch for and to compute */
 
     struct dpc_session_counts counts;
+    struct dpc_log_limit noted; /* the disk that the log lies on is its owner's */
 
     bool paused, rests;
     uint64_t unwanted; /* the request whose answer came too late for a pause or rest; 0: none */

@@ -33,12 +33,19 @@ session_add(struct dpc_session *session, enum dpc_session_action_type type)
 void
 session_note(struct dpc_session *session, enum dpc_log_level level, const char *format, ...)
 {
+    uint32_t not_logged = 0;
+    if (level != DPC_LOG_ERROR && !dpc_log_allowed(&session->noted, session->now_ms, &not_logged))
+        return;
     struct dpc_session_action *action = session_add(session, DPC_SESSION_LOG);
+    char *text = action->log.text;
     action->log.level = level;
     va_list args;
     va_start(args, format);
-    vsnprintf(action->log.text, sizeof action->log.text, format, args);
+    vsnprintf(text, sizeof action->log.text, format, args);
     va_end(args);
+    size_t len = strlen(text);
+    if (not_logged)
+        (void)snprintf(text + len, sizeof action->log.text - len, " not_logged=%u", not_logged);
 }
 
 int64_t

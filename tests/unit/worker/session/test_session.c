@@ -360,6 +360,28 @@ a_heartbeat_refused_says_hello_and_keeps_the_work(void)
     end(&rig);
 }
 
+/* It wrote a line for each, on the disk of the worker's owner. */
+static void
+a_coordinator_does_not_fill_the_log(void)
+{
+    enum { ERRORS = 10 * DPC_SESSION_NOTES_BURST };
+    struct rig rig = reach(DPC_WORK_RUNNING, NULL);
+    struct dpc_msg *beat = wait_for(&rig, DPC_MSG_HEARTBEAT, 2 * HEARTBEAT);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(beat);
+    uint64_t request = beat->request;
+    uint32_t lines = 0;
+    for (int i = 0; i < ERRORS; i++) {
+        tell(&rig, error(request, DPC_EINVAL));
+        lines += has(&rig, DPC_SESSION_LOG);
+    }
+    CU_ASSERT(lines > 0 && lines <= DPC_SESSION_NOTES_BURST);
+    rig.now_ms += DPC_SESSION_NOTE_MS;
+    tell(&rig, error(request, DPC_EINVAL));
+    CU_ASSERT_PTR_NOT_NULL_FATAL(find(&rig, DPC_SESSION_LOG));
+    CU_ASSERT_PTR_NOT_NULL(strstr(find(&rig, DPC_SESSION_LOG)->log.text, "not_logged="));
+    end(&rig);
+}
+
 static void
 a_lost_answer_to_submit_is_asked_for_again(void)
 {
@@ -430,6 +452,7 @@ static const struct dpc_test tests[] = {
      a_coordinator_that_forgot_hears_hello_at_once_and_no_storm},
     {"a heartbeat refused says hello and keeps the work",
      a_heartbeat_refused_says_hello_and_keeps_the_work},
+    {"a coordinator does not fill the log", a_coordinator_does_not_fill_the_log},
     {"a lost answer to submit is asked for again", a_lost_answer_to_submit_is_asked_for_again},
     {"wait is obeyed within bounds", wait_is_obeyed_within_bounds},
 };
