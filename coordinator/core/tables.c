@@ -160,8 +160,10 @@ forget_lease(struct dpc_core *core, struct core_lease *lease)
     memmove(core->leases + at, core->leases + at + 1,
             (core->leases_count - at) * sizeof(struct core_lease *));
     struct core_lease **link = task_leases(core, lease);
-    while (*link != lease)
+    while (*link != lease) {
+        assert(*link); /* a task knows its leases */
         link = &(*link)->next;
+    }
     *link = lease->next;
     struct core_worker *worker = core_find_worker(core, lease->record.worker);
     if (worker && worker->lease == lease)
