@@ -34,6 +34,10 @@
 
 enum { PROGRESS_LINES = 4096 };
 
+/* Second names, of files that are written before the token file is in its place. */
+#define NEW_TOKENIZER DPC_TOKENIZER_FILE ".new"
+#define NEW_METADATA  DPC_METADATA_FILE ".new"
+
 struct import {
     const struct dpc_import_options *options;
     struct dpc_import_stats stats;
@@ -381,15 +385,11 @@ add_file(struct import *import, const char *path, struct dpc_error *err)
 static void
 leave_out_corpus(const struct import *import, struct dpc_scan *scan)
 {
-    static const char *const names[] = {DPC_TOKENS_FILE,
-                                        DPC_TOKENS_FILE ".new",
-                                        DPC_IMPORT_NAMES_FILE,
-                                        DPC_IMPORT_NAMES_FILE ".new",
-                                        DPC_TOKENIZER_FILE,
-                                        DPC_TOKENIZER_FILE ".new",
-                                        DPC_TOKENIZER_FILE ".new.new",
-                                        DPC_METADATA_FILE,
-                                        DPC_METADATA_FILE ".new"};
+    static const char *const names[] = {DPC_TOKENS_FILE,       DPC_TOKENS_FILE ".new",
+                                        DPC_IMPORT_NAMES_FILE, DPC_IMPORT_NAMES_FILE ".new",
+                                        DPC_TOKENIZER_FILE,    NEW_TOKENIZER,
+                                        NEW_TOKENIZER ".new",  DPC_METADATA_FILE,
+                                        NEW_METADATA};
     _Static_assert(sizeof names / sizeof *names <= DPC_SCAN_EXCEPT_MAX, "all can be left out");
     char path[DPC_PATH_MAX];
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
@@ -426,14 +426,50 @@ nothing_found(const struct import *import, struct dpc_error *err)
         stats->binary, stats->empty, stats->without_text, stats->no_json);
 }
 
-/* --- The tokenizer. */
+/* --- Files beside the token file. */
 
 static int
-name_too_long(const struct import *import, struct dpc_error *err)
+path_in(const struct import *import, const char *name, char ret_path[static DPC_PATH_MAX],
+        struct dpc_error *err)
 {
-    return dpc_error_set(err, DPC_ELIMIT, "the name of the corpus folder \"%s\" is too long",
-                         import->options->out);
+    int code = dpc_path_join(import->options->out, name, ret_path, DPC_PATH_MAX);
+    return code == DPC_OK
+               ? DPC_OK
+               : dpc_error_set(err, code, "the name of the corpus folder \"%s\" is too long",
+                               import->options->out);
 }
+
+/* Onto the disk under its second name `new_name`, before anything there is replaced; nothing when
+ * the import has no such file. */
+static int
+write_beside(const struct import *import, const char *new_name, const struct dpc_buf *bytes,
+             struct dpc_error *err)
+{
+    char path[DPC_PATH_MAX];
+    if (bytes->len == 0 && !bytes->failed)
+        return DPC_OK;
+    int code = path_in(import, new_name, path, err);
+    if (code == DPC_OK && bytes->failed)
+        code = dpc_error_set(err, DPC_ENOMEM, "could not write \"%s\": %s", path,
+                             dpc_error_words(DPC_ENOMEM));
+    return code == DPC_OK ? dpc_vfs_write_file(&dpc_vfs_posix, path, bytes->data, bytes->len, err)
+                          : code;
+}
+
+static int
+put_beside(const struct import *import, const char *new_name, const char *name,
+           const struct dpc_buf *bytes, struct dpc_error *err)
+{
+    char path[DPC_PATH_MAX], from[DPC_PATH_MAX];
+    if (bytes->len == 0 && !bytes->failed)
+        return DPC_OK;
+    int code = path_in(import, name, path, err);
+    if (code == DPC_OK)
+        code = path_in(import, new_name, from, err);
+    return code == DPC_OK ? dpc_vfs_put_in_place(&dpc_vfs_posix, from, path, err) : code;
+}
+
+/* --- The tokenizer. */
 
 static int
 read_files(struct import *import, const struct dpc_scan *scan, struct dpc_error *err)
@@ -534,33 +570,6 @@ choose_tokenizer(struct import *import, const struct dpc_scan *scan, struct dpc_
     return code;
 }
 
-/* Beside the token file, under the name that its readers look for, too (data/tokens_tokenizer.c),
- * until that is in its place. */
-static int
-write_tokenizer(const struct import *import, struct dpc_error *err)
-{
-    char path[DPC_PATH_MAX];
-    if (import->model.len == 0)
-        return DPC_OK;
-    int code = dpc_path_join(import->options->out, DPC_TOKENIZER_FILE ".new", path, sizeof path);
-    return code == DPC_OK ? dpc_vfs_write_file(&dpc_vfs_posix, path, import->model.data,
-                                               import->model.len, err)
-                          : name_too_long(import, err);
-}
-
-static int
-put_tokenizer(const struct import *import, struct dpc_error *err)
-{
-    char path[DPC_PATH_MAX], second[DPC_PATH_MAX];
-    if (import->model.len == 0)
-        return DPC_OK;
-    if (dpc_path_join(import->options->out, DPC_TOKENIZER_FILE, path, sizeof path) != DPC_OK ||
-        dpc_path_join(import->options->out, DPC_TOKENIZER_FILE ".new", second, sizeof second) !=
-            DPC_OK)
-        return name_too_long(import, err);
-    return dpc_vfs_put_in_place(&dpc_vfs_posix, second, path, err);
-}
-
 /* --- The whole. */
 
 /* Where a line of DPC_IMPORT_NAMES_FILE says that its document comes from, without the folder,
@@ -631,18 +640,19 @@ put_names(struct import *import, struct dpc_error *err)
 static int
 finish(struct import *import, struct dpc_error *err)
 {
-    const char *out = import->options->out;
+    const struct dpc_buf *rows = &import->fields.rows;
     if (import->stats.documents == 0)
         return nothing_found(import, err);
-    int code = write_tokenizer(import, err);
+    /* Readers of a tokenizer look for its second name, too (data/tokens_tokenizer.c). */
+    int code = write_beside(import, NEW_TOKENIZER, &import->model, err);
     if (code == DPC_OK)
-        code = dpc_json_fields_write(&import->fields, out, err);
+        code = write_beside(import, NEW_METADATA, rows, err);
     if (code == DPC_OK)
         code = dpc_builder_finish(import->builder, err);
     if (code == DPC_OK)
-        code = put_tokenizer(import, err);
+        code = put_beside(import, NEW_TOKENIZER, DPC_TOKENIZER_FILE, &import->model, err);
     if (code == DPC_OK)
-        code = dpc_json_fields_put(&import->fields, out, err);
+        code = put_beside(import, NEW_METADATA, DPC_METADATA_FILE, rows, err);
     return code == DPC_OK ? put_names(import, err) : code;
 }
 
@@ -683,9 +693,9 @@ static int
 open_builder(struct import *import, struct dpc_error *err)
 {
     char path[DPC_PATH_MAX];
-    int code = dpc_path_join(import->options->out, DPC_TOKENS_FILE, path, sizeof path);
+    int code = path_in(import, DPC_TOKENS_FILE, path, err);
     if (code != DPC_OK)
-        return name_too_long(import, err);
+        return code;
     import->stats.stage = DPC_IMPORT_ENCODING;
     import->stats.vocab = import->tokenizer->vocabulary.size;
     /* Bytes are tokens as they are: there is nothing to share. */
@@ -693,6 +703,14 @@ open_builder(struct import *import, struct dpc_error *err)
     import->batch =
         dpc_import_batch_create(import->tokenizer, pieces ? import->options->threads : 1);
     return dpc_builder_open(&dpc_vfs_posix, path, import->tokenizer, &import->builder, err);
+}
+
+static int
+check_metadata(const struct import *import, struct dpc_error *err)
+{
+    char path[DPC_PATH_MAX];
+    int code = path_in(import, DPC_METADATA_FILE, path, err);
+    return code == DPC_OK ? dpc_json_fields_check(&import->fields, path, err) : code;
 }
 
 static int
@@ -704,7 +722,7 @@ import_all(struct import *import, struct dpc_scan *scan, struct dpc_error *err)
     if (code == DPC_OK)
         code = lock_folder(import, err);
     if (code == DPC_OK)
-        code = dpc_json_fields_check(&import->fields, import->options->out, err);
+        code = check_metadata(import, err);
     if (code == DPC_OK)
         code = find_files(import, scan, err);
     if (code == DPC_OK)

@@ -10,8 +10,6 @@
 #include "base/vfs.h"
 #include "data/metadata.h"
 
-#define NEW_FILE DPC_METADATA_FILE ".new"
-
 const struct dpc_json *
 dpc_json_field(const struct dpc_json *object, const char *name)
 {
@@ -159,29 +157,14 @@ dpc_json_fields_add(struct dpc_json_fields *fields, uint64_t id, const struct dp
 
 /* --- The file. */
 
-static int
-path_in(const char *folder, const char *name, char ret_path[static DPC_PATH_MAX],
-        struct dpc_error *err)
-{
-    int code = dpc_path_join(folder, name, ret_path, DPC_PATH_MAX);
-    return code == DPC_OK
-               ? DPC_OK
-               : dpc_error_set(err, code, "the name of the corpus folder \"%s\" is too long",
-                               folder);
-}
-
 int
-dpc_json_fields_check(struct dpc_json_fields *fields, const char *folder, struct dpc_error *err)
+dpc_json_fields_check(const struct dpc_json_fields *fields, const char *path, struct dpc_error *err)
 {
-    char path[DPC_PATH_MAX];
     uint8_t *bytes;
     size_t len;
     if (fields->count == 0)
         return DPC_OK;
-    int code = path_in(folder, DPC_METADATA_FILE, path, err);
-    if (code != DPC_OK)
-        return code;
-    code = dpc_vfs_read_file(&dpc_vfs_posix, path, DPC_METADATA_BYTES_MAX, &bytes, &len, err);
+    int code = dpc_vfs_read_file(&dpc_vfs_posix, path, DPC_METADATA_BYTES_MAX, &bytes, &len, err);
     if (code != DPC_OK)
         return code == DPC_ENOTFOUND ? DPC_OK : code;
     const uint8_t *end = memchr(fields->rows.data, '\n', fields->rows.len);
@@ -193,31 +176,4 @@ dpc_json_fields_check(struct dpc_json_fields *fields, const char *folder, struct
                                 "\"%s\" has other columns, so that this import did not write it: "
                                 "move it away, or import without fields for it",
                                 path);
-}
-
-int
-dpc_json_fields_write(struct dpc_json_fields *fields, const char *folder, struct dpc_error *err)
-{
-    char path[DPC_PATH_MAX];
-    if (fields->count == 0)
-        return DPC_OK;
-    int code = path_in(folder, NEW_FILE, path, err);
-    if (code == DPC_OK && fields->rows.failed)
-        code = dpc_error_set(err, DPC_ENOMEM, "could not write \"%s\": %s", path,
-                             dpc_error_words(DPC_ENOMEM));
-    return code == DPC_OK
-               ? dpc_vfs_write_file(&dpc_vfs_posix, path, fields->rows.data, fields->rows.len, err)
-               : code;
-}
-
-int
-dpc_json_fields_put(struct dpc_json_fields *fields, const char *folder, struct dpc_error *err)
-{
-    char path[DPC_PATH_MAX], from[DPC_PATH_MAX];
-    if (fields->count == 0)
-        return DPC_OK;
-    int code = path_in(folder, DPC_METADATA_FILE, path, err);
-    if (code == DPC_OK)
-        code = path_in(folder, NEW_FILE, from, err);
-    return code == DPC_OK ? dpc_vfs_put_in_place(&dpc_vfs_posix, from, path, err) : code;
 }

@@ -31,7 +31,7 @@ struct dpc_json_fields {
     struct dpc_json_column {
         char name[DPC_NAME_MAX], field[DPC_NAME_MAX];
     } columns[DPC_JSON_FIELDS_MAX];
-    struct dpc_buf rows; /* of DPC_METADATA_FILE, its first line with them */
+    struct dpc_buf rows; /* what DPC_METADATA_FILE is to hold; empty without columns */
 };
 
 /* `list` is "FIELD,COLUMN=FIELD...": a column has its field's name unless it is given one, and must
@@ -48,14 +48,9 @@ void dpc_json_fields_read(const struct dpc_json_fields *fields, const struct dpc
 /* The row of document `id`. */
 void dpc_json_fields_add(struct dpc_json_fields *fields, uint64_t id, const struct dpc_buf *cells);
 
-/* May the rows take the place of DPC_METADATA_FILE in the corpus folder? DPC_EEXIST when the one
- * there has other columns: somebody else wrote it. */
-int dpc_json_fields_check(struct dpc_json_fields *fields, const char *folder,
+/* May the rows take the place of the file `path`? DPC_EEXIST when it has other columns: somebody
+ * else wrote it. */
+int dpc_json_fields_check(const struct dpc_json_fields *fields, const char *path,
                           struct dpc_error *err) DPC_MUST_CHECK;
-/* Onto the disk, under another name; and into its place, once the corpus is in its. */
-int dpc_json_fields_write(struct dpc_json_fields *fields, const char *folder,
-                          struct dpc_error *err) DPC_MUST_CHECK;
-int dpc_json_fields_put(struct dpc_json_fields *fields, const char *folder,
-                        struct dpc_error *err) DPC_MUST_CHECK;
 
 #endif
