@@ -234,6 +234,13 @@ parse_enum(const struct dpc_key *key, const char *text, void *field)
     return DPC_OK;
 }
 
+bool
+dpc_keys_is_name(const char *text)
+{
+    return text[0] >= 'a' && text[0] <= 'z' &&
+           !text[strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789_-")];
+}
+
 static int
 parse_text(const struct dpc_key *key, const char *text, void *field)
 {
@@ -242,8 +249,7 @@ parse_text(const struct dpc_key *key, const char *text, void *field)
         return DPC_EINVAL;
     if (len >= key->size)
         return DPC_ERANGE;
-    if (key->type == DPC_KEY_NAME && (!(text[0] >= 'a' && text[0] <= 'z') ||
-                                      text[strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789_-")]))
+    if (key->type == DPC_KEY_NAME && !dpc_keys_is_name(text))
         return DPC_EINVAL;
     for (size_t i = 0; i < len; i++) {
         if ((unsigned char)text[i] < ' ' || text[i] == 0x7F)

@@ -102,6 +102,9 @@ int dpc_keys_error_at(const struct dpc_yaml *yaml, const struct dpc_yaml_node *n
                       const char *path, struct dpc_error *err, int code, const char *format, ...)
     __attribute__((format(printf, 6, 7)));
 
+/* May it be the value of a key of DPC_KEY_NAME, as far as its characters go? */
+bool dpc_keys_is_name(const char *text);
+
 /* Reads a whole number from a plain scalar. DPC_EINVAL when it is none, DPC_ERANGE. */
 int dpc_keys_read_uint(const struct dpc_yaml_node *node, const struct dpc_range *range,
                        uint64_t *ret_value) DPC_MUST_CHECK;

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/keys.h"
 #include "base/vfs.h"
 #include "data/metadata.h"
 
@@ -45,8 +46,7 @@ has_column(const struct dpc_json_fields *fields, const char *name)
 static bool
 is_column_name(const char *name)
 {
-    return islower((unsigned char)name[0]) && strcmp(name, "id") != 0 &&
-           !name[strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789_-")];
+    return dpc_keys_is_name(name) && strcmp(name, "id") != 0;
 }
 
 static bool
