@@ -84,33 +84,36 @@ server_carry_out(struct dpc_server *server, const struct dpc_event *event,
     dpc_actions_reset(actions);
 }
 
-/* Whoever is turned away comes again, and cannot tell a crowd from a coordinator that is gone. */
-static void
-tell_turned_away(struct dpc_server *server, int64_t now_ms)
+/* How many more there are than were told, if the log bears that now; then they are told. */
+static unsigned long long
+to_tell(struct dpc_log_limit *limit, uint64_t count, int64_t now_ms, uint64_t *told)
 {
     uint32_t not_logged;
-    uint64_t count = dpc_accept_turned_away();
-    if (count == server->turned_away || !dpc_log_allowed(&server->crowded, now_ms, &not_logged))
-        return;
-    dpc_log_warning("connections are turned away count=%llu: this process lacks descriptors for "
-                    "them (ulimit -n, LimitNOFILE)",
-                    (unsigned long long)(count - server->turned_away));
-    server->turned_away = count;
+    uint64_t more = count - *told;
+    if (!more || !dpc_log_allowed(limit, now_ms, &not_logged))
+        return 0;
+    *told = count;
+    return more;
 }
 
-/* The worker is not named: what came over the connection was never a message of anybody. */
+/* Whoever is turned away comes again, and cannot tell a crowd from a coordinator that is gone. Of
+ * connections that were ended no worker is named: what came was never a message of anybody. */
 static void
-tell_flooded(struct dpc_server *server, int64_t now_ms)
+tell_crowds(struct dpc_server *server, int64_t now_ms)
 {
-    uint32_t not_logged;
-    uint64_t count = dpc_inflow_ended();
-    if (count == server->floods_count || !dpc_log_allowed(&server->flooded, now_ms, &not_logged))
-        return;
-    dpc_log_warning("connections were ended count=%llu: each had sent more than %zu MiB, or in a "
-                    "crowd %zu MiB, that could not be taken; an honest worker sends it again",
-                    (unsigned long long)(count - server->floods_count),
-                    DPC_UNTAKEN_BYTES_MAX / DPC_MIB, DPC_UNTAKEN_CROWD_BYTES_MAX / DPC_MIB);
-    server->floods_count = count;
+    unsigned long long turned_away =
+        to_tell(&server->crowded, dpc_accept_turned_away(), now_ms, &server->turned_away);
+    unsigned long long ended =
+        to_tell(&server->flooded, dpc_inflow_ended(), now_ms, &server->floods_count);
+    if (turned_away)
+        dpc_log_warning("connections are turned away count=%llu: this process lacks descriptors "
+                        "for them (ulimit -n, LimitNOFILE)",
+                        turned_away);
+    if (ended)
+        dpc_log_warning("connections were ended count=%llu: each had sent more than %zu MiB, or in "
+                        "a crowd %zu MiB, that could not be taken; an honest worker sends it again",
+                        ended, DPC_UNTAKEN_BYTES_MAX / DPC_MIB,
+                        DPC_UNTAKEN_CROWD_BYTES_MAX / DPC_MIB);
 }
 
 void
@@ -135,8 +138,7 @@ server_tick(struct dpc_server *server, bool last)
     if (server_has_room(server) || !commits)
         server_step(server, &event, NULL, 0);
     server_expire_members(server);
-    tell_turned_away(server, now_ms);
-    tell_flooded(server, now_ms);
+    tell_crowds(server, now_ms);
     dpc_notify_alive();
 }
 
