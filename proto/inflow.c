@@ -15,31 +15,25 @@
 
 #include "base/limits.h"
 #include "proto/outflow.h"
+#include "proto/tally.h"
 
 enum {
     FRAME_EXTRA = 64, /* what CURVE and the framing put around a frame, and some */
     FORGIVEN_BYTES_A_S = 64,
 };
-_Static_assert(DPC_INFLOW_PLACES >= 2 * 2 * DPC_WORKERS_MAX, "each worker has two connections");
+_Static_assert(DPC_TALLY_PLACES >= 2 * 2 * DPC_WORKERS_MAX, "each worker has two connections");
 
-static atomic_uint_fast64_t untaken_by_all, ended;
+static struct dpc_tally untaken;
+static atomic_uint_fast64_t ended;
 static struct {
-    atomic_bool counted, let_be;
+    atomic_bool let_be;
     atomic_int_fast64_t forgiven_s; /* until when */
-    atomic_uint_fast64_t untaken;
-} places[DPC_INFLOW_PLACES];
+} places[DPC_TALLY_PLACES];
 
 uint64_t
 dpc_inflow_ended(void)
 {
     return ended;
-}
-
-static void
-set_untaken(int fd, uint64_t bytes)
-{
-    uint64_t before = atomic_exchange(&places[fd].untaken, bytes);
-    atomic_fetch_add(&untaken_by_all, bytes - before);
 }
 
 static int64_t
@@ -52,23 +46,12 @@ now_s(void)
 bool
 dpc_inflow_begin(int fd)
 {
-    if (fd < 0 || fd >= DPC_INFLOW_PLACES)
+    if (!dpc_tally_has_place(fd))
         return false;
-    set_untaken(fd, 0);
     atomic_store(&places[fd].forgiven_s, now_s());
-    atomic_store(&places[fd].counted, true);
+    dpc_tally_reset(&untaken, fd, true);
     dpc_outflow_begin(fd);
     return true;
-}
-
-static void
-subtract(int fd, uint64_t bytes)
-{
-    uint64_t before = atomic_load(&places[fd].untaken), less;
-    do
-        less = bytes < before ? bytes : before;
-    while (!atomic_compare_exchange_weak(&places[fd].untaken, &before, before - less));
-    atomic_fetch_sub(&untaken_by_all, less);
 }
 
 /* What came over a connection that had this descriptor before it makes this one's count smaller,
@@ -76,8 +59,7 @@ subtract(int fd, uint64_t bytes)
 void
 dpc_inflow_take(int fd, size_t frames, uint64_t bytes)
 {
-    if (fd >= 0 && fd < DPC_INFLOW_PLACES)
-        subtract(fd, bytes + frames * (uint64_t)FRAME_EXTRA);
+    dpc_tally_take(&untaken, fd, bytes + frames * (uint64_t)FRAME_EXTRA);
 }
 
 static void
@@ -85,20 +67,20 @@ forgive(int fd)
 {
     int64_t now = now_s(), since = atomic_exchange(&places[fd].forgiven_s, now);
     if (now > since)
-        subtract(fd, (uint64_t)(now - since) * FORGIVEN_BYTES_A_S);
+        dpc_tally_take(&untaken, fd, (uint64_t)(now - since) * FORGIVEN_BYTES_A_S);
 }
 
 void
 dpc_inflow_let_be(int listener)
 {
-    if (listener >= 0 && listener < DPC_INFLOW_PLACES)
+    if (dpc_tally_has_place(listener))
         atomic_store(&places[listener].let_be, true);
 }
 
 bool
 dpc_inflow_begin_of(int listener, int fd)
 {
-    if (listener < 0 || listener >= DPC_INFLOW_PLACES || !places[listener].let_be)
+    if (!dpc_tally_has_place(listener) || !places[listener].let_be)
         return dpc_inflow_begin(fd);
     dpc_inflow_end(fd); /* of whatever had it before */
     return true;
@@ -107,20 +89,16 @@ dpc_inflow_begin_of(int listener, int fd)
 void
 dpc_inflow_end(int fd)
 {
-    if (fd < 0 || fd >= DPC_INFLOW_PLACES)
-        return;
-    atomic_store(&places[fd].counted, false);
-    set_untaken(fd, 0);
+    dpc_tally_reset(&untaken, fd, false);
     dpc_outflow_end(fd);
 }
 
 static bool
 leaves_too_much(int fd, uint64_t len)
 {
-    uint64_t most = DPC_UNTAKEN_BYTES_MAX;
-    if (atomic_fetch_add(&untaken_by_all, len) + len > DPC_UNTAKEN_ALL_BYTES_MAX)
-        most = DPC_UNTAKEN_CROWD_BYTES_MAX;
-    return atomic_fetch_add(&places[fd].untaken, len) + len > most;
+    uint64_t by_all, its = dpc_tally_add(&untaken, fd, len, &by_all);
+    return its > (by_all > DPC_UNTAKEN_ALL_BYTES_MAX ? DPC_UNTAKEN_CROWD_BYTES_MAX
+                                                     : DPC_UNTAKEN_BYTES_MAX);
 }
 
 /* The C library's name, beside the declaration of which in sys/socket.h none of ours can stand. */
@@ -131,7 +109,7 @@ ssize_t
 dpc_inflow_receive(int fd, void *bytes, size_t size, int flags)
 {
     ssize_t len = (ssize_t)syscall(SYS_recvfrom, fd, bytes, size, flags, NULL, NULL);
-    bool counted = fd >= 0 && fd < DPC_INFLOW_PLACES && !(flags & MSG_PEEK) && places[fd].counted;
+    bool counted = dpc_tally_counts(&untaken, fd) && !(flags & MSG_PEEK);
     if (!counted || (len < 0 && (errno == EAGAIN || errno == EINTR)))
         return len;
     forgive(fd);

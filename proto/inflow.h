@@ -14,9 +14,6 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Descriptors that are counted: twice as many as workers may have connections. */
-enum { DPC_INFLOW_PLACES = 65536 };
-
 /* Connections that were ended for what they left untaken since the process began. */
 uint64_t dpc_inflow_ended(void);
 

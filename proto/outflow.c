@@ -3,59 +3,39 @@
  * so that a count may end early, by some hundredths of it. */
 #include "proto/outflow.h"
 
-#include <stdatomic.h>
 #include <stddef.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/limits.h"
-#include "proto/inflow.h"
+#include "proto/tally.h"
 
 enum { SMALL_BYTES = 4096 };
 
-static atomic_uint_fast64_t unsent_by_all;
-static struct {
-    atomic_bool counted;
-    atomic_uint_fast64_t unsent;
-} places[DPC_INFLOW_PLACES];
-
-static bool
-has_place(int fd)
-{
-    return fd >= 0 && fd < DPC_INFLOW_PLACES;
-}
-
-static void
-reset(int fd, bool counted)
-{
-    if (!has_place(fd))
-        return;
-    atomic_store(&places[fd].counted, counted);
-    atomic_fetch_sub(&unsent_by_all, atomic_exchange(&places[fd].unsent, 0));
-}
+static struct dpc_tally unsent;
 
 void
 dpc_outflow_begin(int fd)
 {
-    reset(fd, true);
+    dpc_tally_reset(&unsent, fd, true);
 }
 
 void
 dpc_outflow_end(int fd)
 {
-    reset(fd, false);
+    dpc_tally_reset(&unsent, fd, false);
 }
 
 bool
 dpc_outflow_add(int fd, uint64_t bytes)
 {
-    if (!has_place(fd) || !places[fd].counted)
+    uint64_t by_all, its;
+    if (!dpc_tally_counts(&unsent, fd))
         return true;
-    uint64_t unsent = atomic_fetch_add(&places[fd].unsent, bytes) + bytes;
-    uint64_t by_all = atomic_fetch_add(&unsent_by_all, bytes) + bytes;
+    its = dpc_tally_add(&unsent, fd, bytes, &by_all);
     if (bytes <= SMALL_BYTES || by_all <= DPC_UNSENT_ALL_BYTES_MAX ||
-        unsent <= DPC_UNSENT_CROWD_BYTES_MAX)
+        its <= DPC_UNSENT_CROWD_BYTES_MAX)
         return true;
     dpc_outflow_undo(fd, bytes);
     return false;
@@ -64,13 +44,8 @@ dpc_outflow_add(int fd, uint64_t bytes)
 void
 dpc_outflow_undo(int fd, uint64_t bytes)
 {
-    if (!has_place(fd) || !places[fd].counted)
-        return;
-    uint64_t before = atomic_load(&places[fd].unsent), less;
-    do
-        less = bytes < before ? bytes : before;
-    while (!atomic_compare_exchange_weak(&places[fd].unsent, &before, before - less));
-    atomic_fetch_sub(&unsent_by_all, less);
+    if (dpc_tally_counts(&unsent, fd))
+        dpc_tally_take(&unsent, fd, bytes);
 }
 
 /* The C library's name, beside the declaration of which in sys/socket.h none of ours can stand. */
