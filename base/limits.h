@@ -50,7 +50,7 @@ enum {
     DPC_DOCUMENTS_MAX = 1 << 26, /* documents of one corpus: 2 GiB of document table */
 
     /* --- Workers. */
-    DPC_WORKERS_MAX = 16384,           /* identities that one coordinator knows */
+    DPC_WORKERS_MAX = 16384,           /* identities known at a time */
     DPC_INVITATIONS_MAX = 256,         /* at one time */
     /* That may connect: workers' in files, those that came with an invitation, and invitations. */
     DPC_KEYS_MAX = 2 * DPC_WORKERS_MAX + DPC_INVITATIONS_MAX,

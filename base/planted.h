@@ -45,6 +45,7 @@ enum dpc_planted {
     DPC_PLANTED_BARRED_LEASED = 30, /* the lease of a barred worker lives on */
     DPC_PLANTED_VOID_MERGED = 31,   /* what was revoked before it was merged is merged */
     DPC_PLANTED_STALE_REFOLD = 32,  /* a module that moved on gets what was computed before */
+    DPC_PLANTED_HOLDER_FORGOTTEN = 33, /* a worker that holds a lease makes room for another */
     /* of audits */
     DPC_PLANTED_AUDIT_BLIND = 40, /* an audit finds any two results the same */
     /* of discriminative phases */

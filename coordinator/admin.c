@@ -519,10 +519,11 @@ struct ledger_rows {
 static struct dpc_json *
 make_contribution(const struct listing *listing, const struct dpc_ledger_entry *entry)
 {
+    char key[DPC_KEY_TEXT_MAX];
     struct dpc_json *item = dpc_json_object();
     set_path(listing, item, "path", entry->path);
     dpc_json_set_integer(item, "lease", (int64_t)entry->lease);
-    dpc_json_set_text(item, "worker", server_worker_name(listing->server, entry->worker));
+    dpc_json_set_text(item, "worker", server_name_or_key(listing->server, entry->worker, key));
     dpc_json_set_number(item, "weight", entry->weight);
     dpc_json_set_number(item, "scale", entry->scale);
     dpc_json_set_integer(item, "steps", entry->steps);

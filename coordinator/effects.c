@@ -52,6 +52,17 @@ start_effects(struct dpc_server *server)
     }
 }
 
+static void
+tell_forgotten(struct dpc_server *server, const struct dpc_worker_record *worker)
+{
+    char key[DPC_KEY_TEXT_MAX];
+    dpc_key_bytes_text(worker->key, key);
+    dpc_log_info("worker forgotten name=\"%s\" key=%s: it was away longest, and another one came",
+                 worker->name, key);
+    SERVER_NOTE(server, "worker_forgotten", DPC_FIELD_TEXT("worker", key),
+                DPC_FIELD_TEXT("name", worker->name));
+}
+
 void
 server_carry_out(struct dpc_server *server, const struct dpc_event *event,
                  const struct dpc_peer *peer, uint64_t request)
@@ -66,6 +77,8 @@ server_carry_out(struct dpc_server *server, const struct dpc_event *event,
             dpc_log_error("%s not_logged=%u", actions->alarm, not_logged);
         SERVER_NOTE(server, "alarm", DPC_FIELD_TEXT("text", actions->alarm));
     }
+    if (actions->forgotten.name[0])
+        tell_forgotten(server, &actions->forgotten);
     if (dpc_store_commit(server->store, &actions->batch, &err) != DPC_OK) {
         server_fail(server, &err);
     } else {

@@ -215,6 +215,40 @@ tell_enrolment(struct dpc_server *server, const struct dpc_msg_enrol *enrol, con
                  address, state == DPC_ENROLMENT_TAKEN ? "let in" : "waits for approval");
 }
 
+/* One that was let in lately is about to say hello. */
+enum { ENROLLED_LATELY_S = 3600 };
+
+/* Of the machines that were let in, the one that has been away longest. */
+static const struct dpc_member_record *
+find_longest_gone(const struct dpc_server *server)
+{
+    int64_t now_ms = dpc_clock_now_ms(&dpc_clock_system), now_s = dpc_clock_wall_s();
+    const struct dpc_member_record *longest = NULL;
+    struct dpc_absence absence, most = {0};
+    for (uint32_t i = 0; i < dpc_members_count(server->members); i++) {
+        const struct dpc_member_record *member = dpc_members_at(server->members, i);
+        if (member->state != DPC_MEMBER_TAKEN ||
+            now_s - (int64_t)member->since_s < ENROLLED_LATELY_S ||
+            !dpc_core_is_gone(server->core, member->key, now_ms, &absence) ||
+            (longest && !dpc_absence_is_longer(&absence, &most)))
+            continue;
+        longest = member;
+        most = absence;
+    }
+    return longest;
+}
+
+static void
+tell_forgotten(struct dpc_server *server, const struct dpc_member_record *member)
+{
+    char id[DPC_KEY_ID_MAX];
+    dpc_key_id(member->key, id);
+    SERVER_NOTE(server, "machine_forgotten", DPC_FIELD_TEXT("id", id),
+                DPC_FIELD_TEXT("name", member->name));
+    dpc_log_info("machine forgotten name=\"%s\" id=%s: it was away longest, and another one came",
+                 member->name, id);
+}
+
 void
 server_enrol(struct dpc_server *server, const struct dpc_peer *peer, const struct dpc_msg *msg)
 {
@@ -226,6 +260,9 @@ server_enrol(struct dpc_server *server, const struct dpc_peer *peer, const struc
     bool changed = false;
     if (server->failure != DPC_OK)
         return; /* what it knows may not be on disk */
+    const struct dpc_member_record *longest =
+        dpc_members_is_full(server->members) ? find_longest_gone(server) : NULL;
+    struct dpc_member_record gone = longest ? *longest : (struct dpc_member_record){0};
     if (holds_key(server->worker_keys, server->worker_keys_count, &enrol->key)) {
         answer(server, peer, msg->request, DPC_ENROLMENT_TAKEN); /* by its file */
         return;
@@ -235,14 +272,19 @@ server_enrol(struct dpc_server *server, const struct dpc_peer *peer, const struc
     if (code != DPC_OK)
         server_tell_space(server, err.text, sizeof err.text);
     else
-        code = dpc_members_enrol(server->members, peer->key.bytes, enrol, address, members_now(),
-                                 &batch, &state, &changed, &err);
+        code = dpc_members_enrol(server->members, peer->key.bytes, enrol, address,
+                                 longest ? gone.key : NULL, members_now(), &batch, &state, &changed,
+                                 &err);
     if (code != DPC_OK) {
         server_reply_error(server, server->control, peer, msg->request, code, err.text);
     } else if (!changed || commit(server, &batch) == DPC_OK) {
         if (changed) {
             tell_enrolment(server, enrol, address, state);
             follow(server, enrol->key.bytes);
+        }
+        if (longest && !dpc_members_has(server->members, gone.key, DPC_MEMBER_TAKEN)) {
+            tell_forgotten(server, &gone);
+            follow(server, gone.key);
         }
         answer(server, peer, msg->request, state);
         /* It was the last that the invitation took. */

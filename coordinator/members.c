@@ -232,6 +232,15 @@ dpc_members_withdraw(struct dpc_members *members, const char *id, struct dpc_kv_
 
 /* --- Machines that come. */
 
+static void
+drop_member(struct dpc_members *members, struct member *member, struct dpc_kv_batch *batch)
+{
+    uint32_t place = (uint32_t)(member - members->members);
+    dpc_remove_member(batch, member->record.key);
+    members->count--;
+    memmove(member, member + 1, (members->count - place) * sizeof *member);
+}
+
 /* Of IPv6 whoever has a line has 2^64 addresses, of which the first half is common to all. */
 static bool
 is_same_line(const char *a, const char *b)
@@ -262,15 +271,30 @@ check_pending(const struct dpc_members *members, const char *address, struct dpc
                          pending < DPC_PENDING_MAX ? " of this address" : "");
 }
 
+bool
+dpc_members_is_full(const struct dpc_members *members)
+{
+    return members->count >= DPC_WORKERS_MAX &&
+           members->count - count_in_state(members, DPC_MEMBER_REFUSED) >= DPC_WORKERS_MAX;
+}
+
+/* `gone` makes room where there is none. */
 static int
 check_newcomer(struct dpc_members *members, const struct dpc_invitation_record *invitation,
-               const char *address, struct dpc_error *err)
+               const char *address, const uint8_t *gone, struct dpc_kv_batch *batch,
+               struct dpc_error *err)
 {
-    uint32_t out = count_in_state(members, DPC_MEMBER_REFUSED);
-    if (members->count - out >= DPC_WORKERS_MAX)
-        return dpc_error_set(err, DPC_ELIMIT, "%d machines are known already: no more are taken",
+    struct member *member = gone ? find_member(members, gone) : NULL;
+    int code = invitation->asks ? check_pending(members, address, err) : DPC_OK;
+    if (code != DPC_OK || !dpc_members_is_full(members))
+        return code;
+    if (!member)
+        return dpc_error_set(err, DPC_ELIMIT,
+                             "%d machines are known already, none of which has been away for long: "
+                             "another one is taken when one has",
                              DPC_WORKERS_MAX);
-    return invitation->asks ? check_pending(members, address, err) : DPC_OK;
+    drop_member(members, member, batch);
+    return DPC_OK;
 }
 
 static enum dpc_enrolment
@@ -303,18 +327,20 @@ is_let_in(const struct member *member, const struct dpc_invitation_record *invit
 
 int
 dpc_members_enrol(struct dpc_members *members, const uint8_t key[DPC_WORKER_KEY_BYTES],
-                  const struct dpc_msg_enrol *enrol, const char *address,
+                  const struct dpc_msg_enrol *enrol, const char *address, const uint8_t *gone,
                   struct dpc_members_now now, struct dpc_kv_batch *batch,
                   enum dpc_enrolment *ret_state, bool *ret_changed, struct dpc_error *err)
 {
     struct dpc_invitation_record *invitation = find_invitation(members, key);
     struct member *member = find_member(members, enrol->key.bytes);
+    static const struct dpc_key nobody;
     *ret_changed = false;
     if (!invitation || (uint64_t)now.wall_s >= invitation->expires_s)
         return dpc_error_set(err, DPC_EPERM,
                              "this invitation is over: ask the operator for another one");
-    if (find_invitation(members, enrol->key.bytes))
-        return dpc_error_set(err, DPC_EINVAL, "the key of an invitation is no worker's");
+    if (find_invitation(members, enrol->key.bytes) || dpc_key_equal(&enrol->key, &nobody))
+        return dpc_error_set(err, DPC_EINVAL,
+                             "the key of an invitation, or of zeros, is no worker's");
     if (member && !is_let_in(member, invitation)) {
         member->seen_up_s = now.up_s;
         *ret_state = enrolment_of(member->record.state);
@@ -322,7 +348,7 @@ dpc_members_enrol(struct dpc_members *members, const uint8_t key[DPC_WORKER_KEY_
     }
     if (!member) {
         struct dpc_member_record record = {0};
-        int code = check_newcomer(members, invitation, address, err);
+        int code = check_newcomer(members, invitation, address, gone, batch, err);
         if (code != DPC_OK)
             return code;
         memcpy(record.key, enrol->key.bytes, sizeof record.key);
@@ -402,17 +428,6 @@ dpc_members_judge(struct dpc_members *members, const uint8_t key[DPC_WORKER_KEY_
 
 /* --- Time. */
 
-static void
-drop_member(struct dpc_members *members, struct member *member, struct dpc_kv_batch *batch,
-            uint8_t ret_key[DPC_WORKER_KEY_BYTES])
-{
-    uint32_t place = (uint32_t)(member - members->members);
-    memcpy(ret_key, member->record.key, DPC_WORKER_KEY_BYTES);
-    dpc_remove_member(batch, member->record.key);
-    members->count--;
-    memmove(member, member + 1, (members->count - place) * sizeof *member);
-}
-
 static struct member *
 find_silent(struct dpc_members *members, int64_t up_s)
 {
@@ -455,7 +470,9 @@ dpc_members_expire(struct dpc_members *members, struct dpc_members_now now,
     struct member *gone = find_silent(members, now.up_s);
     if (!gone)
         gone = find_forgotten(members);
-    if (gone)
-        drop_member(members, gone, batch, ret_key);
-    return gone != NULL;
+    if (!gone)
+        return false;
+    memcpy(ret_key, gone->record.key, DPC_WORKER_KEY_BYTES);
+    drop_member(members, gone, batch);
+    return true;
 }

@@ -48,12 +48,16 @@ int dpc_members_withdraw(struct dpc_members *members, const char *id, struct dpc
                          uint8_t ret_key[DPC_WORKER_KEY_BYTES],
                          struct dpc_error *err) DPC_MUST_CHECK;
 
+/* Are as many known as may be, apart from those that were turned away? */
+bool dpc_members_is_full(const struct dpc_members *members);
 /* A machine that holds the invitation with `key` says what it is; the same again gets the same
- * answer. `*ret_changed`: something is to be committed. DPC_EPERM when the invitation takes nobody
- * any more, DPC_EINVAL when its key is no worker's, DPC_ELIMIT when there is no place for it now.
+ * answer. Where no place is left, the machine with the key `gone`, which was let in, is forgotten
+ * for it (NULL: none is). `*ret_changed`: something is to be committed. DPC_EPERM when the
+ * invitation takes nobody any more, DPC_EINVAL when its key is no worker's, DPC_ELIMIT when there
+ * is no place for it now.
  */
 int dpc_members_enrol(struct dpc_members *members, const uint8_t key[DPC_WORKER_KEY_BYTES],
-                      const struct dpc_msg_enrol *enrol, const char *address,
+                      const struct dpc_msg_enrol *enrol, const char *address, const uint8_t *gone,
                       struct dpc_members_now now, struct dpc_kv_batch *batch,
                       enum dpc_enrolment *ret_state, bool *ret_changed,
                       struct dpc_error *err) DPC_MUST_CHECK;

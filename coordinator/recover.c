@@ -127,6 +127,7 @@ server_recover(struct dpc_server *server, struct dpc_error *err)
     struct dpc_core_options core_options = {
         .incarnation = dpc_store_incarnation(server->store),
         .heartbeat_ms = HEARTBEAT_MS,
+        .workers_max = DPC_WORKERS_MAX,
         .experiment_yaml = dpc_buf_text(&yaml),
         .bulk_endpoint = dpc_listener_endpoint(server->bulk),
         .mirror = server->mirror,

@@ -109,6 +109,7 @@ tell_core(struct dpc_server *server, struct dpc_event *event)
     memcpy(event->worker, revokes->worker, sizeof event->worker);
     event->revoke.tainted_count = revokes->tainted_count;
     event->revoke.tainted = revokes->tainted;
+    event->revoke.name = revokes->name;
     server_step(server, event, NULL, 0);
     if (!revokes->barred && server->failure == DPC_OK)
         SERVER_NOTE(server, "worker_barred", DPC_FIELD_TEXT("name", revokes->name));
@@ -251,8 +252,16 @@ server_refolded(struct dpc_server *server, struct dpc_job *job)
 {
     struct dpc_revokes *revokes = &server->revokes;
     revokes->busy = false;
+    struct dpc_error err;
     if (job->code != DPC_OK)
         end(server, job->code, &job->error);
+    else if (revokes->forgotten && !revokes->barred && !job->refold.tainted_count)
+        end(server,
+            dpc_error_set(&err, DPC_ENOTFOUND,
+                          "there is no worker with the key \"%s\", nor anything that it has handed "
+                          "in since round %u",
+                          revokes->name, revokes->since),
+            &err);
     else if (job->refold.kind == DPC_REFOLD_MODULE)
         replace(server, &job->refold);
     else if (revokes->barred)
@@ -294,6 +303,7 @@ read_argument(struct dpc_server *server, const char *argument, struct dpc_revoke
               struct dpc_error *err)
 {
     char round[16];
+    struct dpc_key key;
     struct dpc_worker_record worker;
     size_t len = strcspn(argument, " ");
     (void)snprintf(round, sizeof round, "%.*s", len < sizeof round ? (int)len : 0, argument);
@@ -304,8 +314,13 @@ read_argument(struct dpc_server *server, const char *argument, struct dpc_revoke
         return dpc_error_set(err, DPC_EINVAL,
                              "a revoke names a round, \"refold\" or \"retrain\", and a worker");
     int code = server_find_worker(server, name + 1, &worker, err);
-    if (code != DPC_OK)
+    if (code == DPC_ENOTFOUND && dpc_key_parse(name + 1, &key)) {
+        ret_revokes->forgotten = true;
+        memcpy(worker.key, key.bytes, sizeof worker.key);
+        (void)snprintf(worker.name, sizeof worker.name, "%s", name + 1);
+    } else if (code != DPC_OK) {
         return code;
+    }
     ret_revokes->retrain = retrain;
     memcpy(ret_revokes->worker, worker.key, sizeof ret_revokes->worker);
     (void)snprintf(ret_revokes->name, sizeof ret_revokes->name, "%s", worker.name);

@@ -69,6 +69,15 @@ server_worker_name(const struct dpc_server *server, const uint8_t *key)
     return "?";
 }
 
+const char *
+server_name_or_key(const struct dpc_server *server, const uint8_t *key,
+                   char ret_text[static DPC_KEY_TEXT_MAX])
+{
+    const char *name = server_worker_name(server, key);
+    dpc_key_bytes_text(key, ret_text);
+    return strcmp(name, "?") == 0 ? ret_text : name;
+}
+
 int
 server_admit(struct dpc_server *server, const char *argument, struct dpc_json *root,
              struct dpc_error *err)

@@ -80,7 +80,8 @@ struct dpc_revokes {
     bool put_off;       /* what is to be told to the core waits until modules are trained again */
     bool retrain;
     uint8_t worker[DPC_WORKER_KEY_BYTES];
-    char name[DPC_NAME_MAX]; /* its own */
+    char name[DPC_NAME_MAX]; /* its own; of one that is not known any more, its key */
+    bool forgotten;          /* it is not: known by its contributions alone */
     uint32_t since;
     uint32_t tainted_count;
     struct dpc_tainted *tainted;
@@ -237,6 +238,9 @@ int server_find_worker(struct dpc_server *server, const char *text,
                        struct dpc_worker_record *ret_worker, struct dpc_error *err) DPC_MUST_CHECK;
 /* What the worker with this key calls itself; "?": there is none. */
 const char *server_worker_name(const struct dpc_server *server, const uint8_t *key);
+/* The same, or the key of one that is not known any more, in `ret_text`. */
+const char *server_name_or_key(const struct dpc_server *server, const uint8_t *key,
+                               char ret_text[static DPC_KEY_TEXT_MAX]);
 /* Takes a barred worker in again. */
 int server_admit(struct dpc_server *server, const char *argument, struct dpc_json *root,
                  struct dpc_error *err) DPC_MUST_CHECK;

@@ -43,7 +43,9 @@ bool
 dpc_key_parse(const char *text, struct dpc_key *ret_key)
 {
     struct dpc_key key;
-    if (strnlen(text, DPC_KEY_TEXT_MAX) != DPC_KEY_TEXT_MAX - 1 || !zmq_z85_decode(key.bytes, text))
+    static const struct dpc_key nobody; /* whose shared secrets everybody knows */
+    if (strnlen(text, DPC_KEY_TEXT_MAX) != DPC_KEY_TEXT_MAX - 1 ||
+        !zmq_z85_decode(key.bytes, text) || dpc_key_equal(&key, &nobody))
         return false;
     *ret_key = key;
     return true;

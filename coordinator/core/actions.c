@@ -21,6 +21,7 @@ dpc_actions_reset(struct dpc_actions *actions)
     dpc_kv_batch_reset(&actions->batch);
     actions->has_reply = false;
     actions->alarm[0] = 0;
+    actions->forgotten.name[0] = 0;
     for (uint32_t i = 0; i < actions->effects_count; i++)
         actions->effects[i].fold.inputs = dpc_free(actions->effects[i].fold.inputs);
     actions->effects_count = 0;

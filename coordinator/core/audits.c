@@ -132,6 +132,25 @@ core_audit_held_by(const struct dpc_core *core, const struct core_worker *worker
     return held < core->audits_count ? &core->audits[held] : NULL;
 }
 
+static bool
+has_answered(const struct core_audit *audit, const struct core_worker *worker)
+{
+    for (uint32_t i = 0; i < audit->answers_count; i++) {
+        if (memcmp(audit->answers[i].worker, worker->record.key, DPC_WORKER_KEY_BYTES) == 0)
+            return true;
+    }
+    return false;
+}
+
+bool
+core_is_audited(const struct dpc_core *core, const struct core_worker *worker)
+{
+    bool found = core_audit_held_by(core, worker) != NULL;
+    for (uint32_t i = 0; i < core->audits_count && !found; i++)
+        found = has_answered(&core->audits[i], worker);
+    return found;
+}
+
 /* That of a core that is to be changed. */
 static struct core_audit *
 held_by(struct dpc_core *core, const struct core_worker *worker)
@@ -149,11 +168,7 @@ is_taken(const struct dpc_core *core, const struct core_audit *audit, int64_t no
 static bool
 may_take(const struct core_audit *audit, const struct core_worker *worker)
 {
-    for (uint32_t i = 0; i < audit->answers_count; i++) {
-        if (memcmp(audit->answers[i].worker, worker->record.key, DPC_WORKER_KEY_BYTES) == 0)
-            return false;
-    }
-    return strcmp(audit->numeric_class, worker->numeric_class) == 0;
+    return !has_answered(audit, worker) && strcmp(audit->numeric_class, worker->numeric_class) == 0;
 }
 
 static void

@@ -63,6 +63,7 @@ dpc_core_create(const struct dpc_experiment *experiment, const struct dpc_core_o
     core->mirror = dpc_strdup(options->mirror ? options->mirror : "");
     core->incarnation = options->incarnation;
     core->heartbeat_ms = options->heartbeat_ms;
+    core->workers_max = options->workers_max;
     core->warm_rounds = dpc_experiment_warm_rounds(experiment);
     create_tables(core);
     code = core_restore(core, kv, now_ms, err);
@@ -118,31 +119,13 @@ dpc_core_resume(struct dpc_core *core, struct dpc_actions *actions)
     core_advance(core, actions);
 }
 
-/* An idle worker asks every ten heartbeats or more often. */
-enum { GONE_HEARTBEATS = 30 };
-
-/* One that was killed says nothing of it. */
-static void
-forget_silent(struct dpc_core *core)
-{
-    if (core->now_ms - core->silent_looked_ms < core->heartbeat_ms)
-        return;
-    core->silent_looked_ms = core->now_ms;
-    int64_t gone_ms = GONE_HEARTBEATS * (int64_t)core->heartbeat_ms;
-    for (uint32_t i = 0; i < core->workers_count; i++) {
-        struct core_worker *worker = &core->workers[i];
-        if (worker->connected && core->now_ms - worker->heard_ms > gone_ms)
-            core_set_connected(core, worker, false);
-    }
-}
-
 /* What ticks add up is written with whatever commits next, and at the end. */
 static void
 on_tick(struct dpc_core *core, const struct dpc_event *event, struct dpc_actions *actions)
 {
     core->phase.bytes_up += event->tick.bytes_up;
     core->phase.bytes_down += event->tick.bytes_down;
-    forget_silent(core);
+    core_note_silent(core);
     if (core->experiment->mode == DPC_MODE_ELASTIC) {
         core_fold_what_is_complete(core, actions);
         core_advance(core, actions);

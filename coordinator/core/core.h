@@ -179,6 +179,7 @@ struct dpc_revoke {
     struct dpc_rollback rollback;
     uint32_t refolded_count;
     const struct dpc_refolded *refolded; /* one whose module has moved on is dropped */
+    const char *name; /* of a worker that is not known any more; else NULL will do */
 };
 
 struct dpc_event {
@@ -266,8 +267,9 @@ struct dpc_actions {
     struct dpc_kv_batch batch; /* commit first */
     bool has_reply;            /* then send this to the event's worker; `request` is the server's */
     struct dpc_msg reply;
-    char reply_text[256]; /* what texts of `reply` point at */
-    char alarm[384];      /* for people, at once; "": none */
+    char reply_text[256];               /* what texts of `reply` point at */
+    char alarm[384];                    /* for people, at once; "": none */
+    struct dpc_worker_record forgotten; /* has made room for another; name "": nobody */
     uint32_t effects_count, effects_capacity;
     struct dpc_effect *effects; /* then start these */
 };
@@ -286,6 +288,7 @@ struct dpc_core_options {
     const char *experiment_yaml; /* canonical; copied */
     const char *bulk_endpoint;   /* copied */
     const char *mirror;          /* copied; "" or NULL: none */
+    uint32_t workers_max;        /* that are known at a time: DPC_WORKERS_MAX, but in tests */
 };
 
 /* A core for `experiment` (which must outlive it), rebuilt from what `kv` holds (nothing: begins).
@@ -370,6 +373,20 @@ uint32_t dpc_core_leases_of(const struct dpc_core *core,
 /* Is a worker that has said nothing for so long taken to be away? */
 bool dpc_core_is_silent(const struct dpc_core *core, int64_t silent_ms);
 uint32_t dpc_core_workers_count(const struct dpc_core *core);
+/* How long a worker has been away, for the choice of who makes room for another. */
+struct dpc_absence {
+    bool heard;        /* since the core began; others went before those that were */
+    int64_t heard_ms;  /* on the core's clock */
+    uint64_t accepted; /* serial of its last lease that was accepted */
+};
+/* False: the worker is there or was a while ago, holds something, waits for an audit's outcome or
+ * is drained. One that is not known has been away for ever. */
+bool dpc_core_is_gone(const struct dpc_core *core, const uint8_t key[static DPC_WORKER_KEY_BYTES],
+                      int64_t now_ms, struct dpc_absence *ret_absence);
+bool dpc_absence_is_longer(const struct dpc_absence *absence, const struct dpc_absence *other);
+/* What workers that made room had been counted for, as sums; standings and names mean nothing. */
+const struct dpc_worker_record *dpc_core_forgotten(const struct dpc_core *core,
+                                                   const struct dpc_conduct_record **ret_conduct);
 /* What gates and audits found about the worker at that place. */
 const struct dpc_conduct_record *dpc_core_conduct_at(const struct dpc_core *core, uint32_t index);
 /* `*ret_silent_ms`: since it was heard of; -1: it was not since the core began. */

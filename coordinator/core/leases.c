@@ -149,14 +149,6 @@ reply_reason(const struct dpc_core *core, const struct core_worker *worker, enum
 
 /* --- The messages. */
 
-static struct core_worker *
-add_worker(struct dpc_core *core, const uint8_t *key)
-{
-    struct dpc_worker_record record = {0};
-    memcpy(record.key, key, DPC_WORKER_KEY_BYTES);
-    return core->workers_count < DPC_WORKERS_MAX ? core_add_worker(core, &record) : NULL;
-}
-
 static uint64_t
 serial_of(const struct dpc_core *core, struct dpc_token token)
 {
@@ -263,10 +255,12 @@ core_on_hello(struct dpc_core *core, const struct dpc_event *event, int64_t now_
     }
     bool is_new = !worker;
     if (is_new)
-        worker = add_worker(core, event->worker);
+        worker = core_take_in(core, event->worker, actions);
     if (!worker) {
-        core_reply_error(actions, DPC_ELIMIT, "this coordinator knows %d workers and takes no more",
-                         DPC_WORKERS_MAX);
+        core_reply_error(actions, DPC_ELIMIT,
+                         "this coordinator knows %u workers, none of which has been away for long: "
+                         "it takes another one when one has",
+                         core->workers_count);
         return;
     }
     note_name(core, worker, hello->name, is_new, actions);

@@ -125,7 +125,8 @@ static bool
 restore_worker(void *context, const struct dpc_worker_record *record)
 {
     struct dpc_core *core = ((struct restore *)context)->core;
-    core_add_worker(core, record);
+    if (!core_restore_forgotten(core, record))
+        core_add_worker(core, record);
     return true;
 }
 
@@ -139,9 +140,12 @@ restore_void(void *context, const struct dpc_void_record *record)
 static bool
 restore_conduct(void *context, const struct dpc_conduct_record *record)
 {
-    struct core_worker *worker = core_find_worker(((struct restore *)context)->core, record->key);
+    struct dpc_core *core = ((struct restore *)context)->core;
+    struct core_worker *worker = core_find_worker(core, record->key);
     if (worker)
         worker->conduct = *record;
+    else
+        core_restore_forgotten_conduct(core, record);
     return true;
 }
 
@@ -209,6 +213,8 @@ rebuild_indices(struct dpc_core *core, int64_t now_ms)
         core_refresh_path(core, i);
         core_refresh_rating(core, i);
     }
+    for (uint32_t i = 0; i < core->workers_count; i++)
+        core->workers[i].heard_ms = now_ms;
     for (uint32_t i = 0; i < core->leases_count; i++) {
         core->leases[i]->granted_ms = core->leases[i]->progressed_ms = now_ms;
         core->leases[i]->restored = true;

@@ -7,6 +7,7 @@
  * version that it makes is folded again afterwards. */
 #include "coordinator/core/state.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "base/alloc.h"
@@ -145,14 +146,31 @@ refold(struct dpc_core *core, const struct dpc_refolded *refolded, struct dpc_ac
     core_replace_version(core, &version, refolded->entries, refolded->entries_count, actions);
 }
 
+/* A worker that was forgotten is known from now on, for it is to stay out: over the limit, if there
+ * is nobody else to forget. */
+static struct core_worker *
+take_in_again(struct dpc_core *core, const struct dpc_event *event, struct dpc_actions *actions)
+{
+    struct dpc_worker_record record = {0};
+    memcpy(record.key, event->worker, sizeof record.key);
+    struct core_worker *worker = core_take_in(core, event->worker, actions);
+    if (!worker)
+        worker = core_add_worker(core, &record);
+    (void)snprintf(worker->record.name, sizeof worker->record.name, "%s",
+                   event->revoke.name ? event->revoke.name : "");
+    return worker;
+}
+
 void
 core_on_revoke(struct dpc_core *core, const struct dpc_event *event, struct dpc_actions *actions)
 {
     struct dpc_error err;
     const struct dpc_revoke *revoke = &event->revoke;
     struct core_worker *worker = core_find_worker(core, event->worker);
-    if (!worker || dpc_core_check_rollback(core, &err) != DPC_OK)
+    if (dpc_core_check_rollback(core, &err) != DPC_OK)
         return;
+    if (!worker)
+        worker = take_in_again(core, event, actions);
     core_bar_worker(core, worker, DPC_STANDING_REVOKED, actions);
     for (uint32_t i = 0; i < revoke->tainted_count; i++)
         take_out(core, &revoke->tainted[i], actions);

@@ -202,13 +202,16 @@ struct dpc_core {
 
     uint32_t leases_count, leases_capacity;
     struct core_lease **leases; /* by serial, ascending */
-    uint32_t workers_count, workers_capacity;
+    uint32_t workers_count, workers_capacity, workers_max;
     struct core_worker *workers;
     uint32_t helpers_count;      /* of them: those that are connected and not drained */
     int64_t silent_looked_ms;    /* when it was last looked who of them is silent */
     uint32_t failures_count;     /* paths that have one */
     uint32_t worker_slots_count; /* a power of two */
     uint32_t *worker_slots;      /* see tables.c */
+    /* Sums over the workers that made room for others (gone.c). */
+    struct dpc_worker_record forgotten;
+    struct dpc_conduct_record forgotten_conduct;
     uint32_t chunks_count, chunks_left;
     struct core_chunk *chunks; /* of the phase, if it has any; by (path, from) */
     struct core_tasks training, chunking, rating;
@@ -318,6 +321,17 @@ core_note_heard(struct core_worker *worker, int64_t now_ms)
 /* Why, and whom to ask, for people. */
 void core_tell_barred(const struct core_worker *worker, char *ret_text, size_t size);
 
+/* --- gone.c: who has gone, and makes room for others. */
+/* One that was killed says nothing of it. */
+void core_note_silent(struct dpc_core *core);
+/* One that is not known, from now on; NULL: there is no place, and nobody who may be forgotten.
+ * Pointers to others do not last. */
+struct core_worker *core_take_in(struct dpc_core *core, const uint8_t *key,
+                                 struct dpc_actions *actions);
+/* Is that the record of the sum, not of a worker? */
+bool core_restore_forgotten(struct dpc_core *core, const struct dpc_worker_record *record);
+void core_restore_forgotten_conduct(struct dpc_core *core, const struct dpc_conduct_record *record);
+
 /* --- copies.c: two processes with one key. */
 bool core_is_copied(const struct dpc_core *core, const struct core_worker *worker, int64_t now_ms);
 
@@ -325,6 +339,9 @@ bool core_is_copied(const struct dpc_core *core, const struct core_worker *worke
 struct core_worker *core_find_worker(const struct dpc_core *core, const uint8_t *key);
 /* One that is not there yet; pointers to others do not last. */
 struct core_worker *core_add_worker(struct dpc_core *core, const struct dpc_worker_record *record);
+/* Another in the place of one that has no lease and no path. */
+void core_replace_worker(struct dpc_core *core, struct core_worker *worker,
+                         const struct dpc_worker_record *record);
 struct core_lease *core_find_lease(struct dpc_core *core, uint64_t serial);
 /* Of the sort, on the path or chunk number `task`; the caller places the task again. */
 struct core_lease *core_add_lease(struct dpc_core *core, const struct dpc_lease_record *record,
@@ -347,6 +364,8 @@ void core_refresh_task(struct dpc_core *core, enum core_sort sort, uint32_t task
 void core_hear_of(struct dpc_core *core, struct core_lease *lease, int64_t now_ms);
 /* `worker` has trained the path last, from now on. */
 void core_note_trained(struct dpc_core *core, uint32_t path, struct core_worker *worker);
+/* It has trained none last, from now on. */
+void core_leave_paths(struct dpc_core *core, struct core_worker *worker);
 /* Until others may have the task; 0: they may; -1: nobody may. */
 int64_t core_open_in(const struct dpc_core *core, enum core_sort sort, uint32_t task,
                      int64_t now_ms);
@@ -510,6 +529,8 @@ struct core_audit *core_find_audit(struct dpc_core *core, const struct core_work
 /* The audit that the worker holds, under whatever serial; NULL: none. */
 const struct core_audit *core_audit_held_by(const struct dpc_core *core,
                                             const struct core_worker *worker);
+/* Is it at work on one, or is what it brought held against others' still? */
+bool core_is_audited(const struct dpc_core *core, const struct core_worker *worker);
 /* The worker has done the one that it holds, and hands it in. */
 void core_note_audit_handed_in(struct dpc_core *core, const struct core_worker *worker);
 /* It goes on with no other one than those of the serials. */

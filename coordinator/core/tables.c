@@ -38,6 +38,14 @@ core_find_worker(const struct dpc_core *core, const uint8_t *key)
     return found ? &core->workers[found - 1] : NULL;
 }
 
+/* Which are empty. */
+static void
+fill_slots(struct dpc_core *core)
+{
+    for (uint32_t i = 0; i < core->workers_count; i++)
+        *slot_of(core, core->workers[i].record.key) = i + 1;
+}
+
 static void
 grow_workers(struct dpc_core *core)
 {
@@ -46,8 +54,14 @@ grow_workers(struct dpc_core *core)
     dpc_free(core->worker_slots);
     core->worker_slots_count = 2 * core->workers_capacity;
     core->worker_slots = dpc_alloc(core->worker_slots_count, sizeof *core->worker_slots);
-    for (uint32_t i = 0; i < core->workers_count; i++)
-        *slot_of(core, core->workers[i].record.key) = i + 1;
+    fill_slots(core);
+}
+
+static struct core_worker
+new_worker(const struct dpc_worker_record *record)
+{
+    return (struct core_worker){
+        .record = *record, .first_trained = CORE_NOBODY, .last_trained = CORE_NOBODY};
 }
 
 struct core_worker *
@@ -57,10 +71,20 @@ core_add_worker(struct dpc_core *core, const struct dpc_worker_record *record)
         grow_workers(core);
     uint32_t *slot = slot_of(core, record->key);
     struct core_worker *worker = &core->workers[core->workers_count++];
-    *worker = (struct core_worker){
-        .record = *record, .first_trained = CORE_NOBODY, .last_trained = CORE_NOBODY};
+    *worker = new_worker(record);
     *slot = core->workers_count;
     return worker;
+}
+
+void
+core_replace_worker(struct dpc_core *core, struct core_worker *worker,
+                    const struct dpc_worker_record *record)
+{
+    assert(!worker->connected && !worker->lease && !worker->handing_in);
+    dpc_free(worker->refusals);
+    *worker = new_worker(record);
+    memset(core->worker_slots, 0, core->worker_slots_count * sizeof *core->worker_slots);
+    fill_slots(core);
 }
 
 /* --- Leases. */

@@ -153,21 +153,34 @@ suits(const struct dpc_core *core, const struct core_worker *worker, enum core_s
 
 /* --- Who trained what last. */
 
+static void
+leave_path(struct dpc_core *core, struct core_path *path)
+{
+    struct core_worker *former = &core->workers[path->trained_by];
+    if (path->before != CORE_NOBODY)
+        core->paths[path->before].behind = path->behind;
+    else
+        former->first_trained = path->behind;
+    if (path->behind != CORE_NOBODY)
+        core->paths[path->behind].before = path->before;
+    else
+        former->last_trained = path->before;
+    path->trained_by = CORE_NOBODY;
+}
+
+void
+core_leave_paths(struct dpc_core *core, struct core_worker *worker)
+{
+    while (worker->first_trained != CORE_NOBODY)
+        leave_path(core, &core->paths[worker->first_trained]);
+}
+
 void
 core_note_trained(struct dpc_core *core, uint32_t path_id, struct core_worker *worker)
 {
     struct core_path *path = &core->paths[path_id];
-    if (path->trained_by != CORE_NOBODY) {
-        struct core_worker *former = &core->workers[path->trained_by];
-        if (path->before != CORE_NOBODY)
-            core->paths[path->before].behind = path->behind;
-        else
-            former->first_trained = path->behind;
-        if (path->behind != CORE_NOBODY)
-            core->paths[path->behind].before = path->before;
-        else
-            former->last_trained = path->before;
-    }
+    if (path->trained_by != CORE_NOBODY)
+        leave_path(core, path);
     path->trained_by = (uint32_t)(worker - core->workers);
     path->before = worker->last_trained;
     path->behind = CORE_NOBODY;

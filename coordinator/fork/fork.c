@@ -66,8 +66,10 @@ adopt(struct dpc_store *to, struct dpc_store *from, const struct dpc_experiment 
       uint64_t *ret_count, struct dpc_error *err)
 {
     struct dpc_core *core;
-    struct dpc_core_options options = {
-        .incarnation = dpc_store_incarnation(to), .experiment_yaml = "", .bulk_endpoint = ""};
+    struct dpc_core_options options = {.incarnation = dpc_store_incarnation(to),
+                                       .workers_max = DPC_WORKERS_MAX,
+                                       .experiment_yaml = "",
+                                       .bulk_endpoint = ""};
     int code = dpc_core_create(experiment, &options, dpc_store_kv(to), 0, &core, err);
     if (code != DPC_OK)
         return code;

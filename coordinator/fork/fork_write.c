@@ -106,7 +106,10 @@ put_paths(struct writer *writer)
 static bool
 put_worker(void *context, const struct dpc_worker_record *worker)
 {
+    static const uint8_t nobody[DPC_WORKER_KEY_BYTES];
     struct writer *writer = context;
+    if (memcmp(worker->key, nobody, sizeof nobody) == 0)
+        return true; /* the sum over those that are forgotten */
     struct dpc_worker_record named = {.standing = worker->standing, .drained = worker->drained};
     memcpy(named.key, worker->key, sizeof named.key);
     memcpy(named.name, worker->name, sizeof named.name);

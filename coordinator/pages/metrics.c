@@ -499,29 +499,38 @@ gather_modules(struct scrape *scrape)
 }
 
 static void
+add_counts(struct figures *figures, const struct dpc_worker_record *worker,
+           const struct dpc_conduct_record *conduct)
+{
+    const uint64_t submissions[] = {worker->merged, worker->superseded, worker->refused};
+    const uint64_t gated[] = {conduct->clipped, conduct->opposed, conduct->copies, conduct->idle,
+                              conduct->stale};
+    figures->tokens += (double)worker->tokens;
+    figures->leases_granted += (double)worker->leases;
+    for (size_t k = 0; k < sizeof submissions / sizeof *submissions; k++)
+        figures->submissions[k] += (double)submissions[k];
+    for (size_t k = 0; k < sizeof gated / sizeof *gated; k++)
+        figures->gated[k] += (double)gated[k];
+    figures->audits[0] += (double)(conduct->audited - conduct->failed);
+    figures->audits[1] += (double)conduct->failed;
+}
+
+static void
 gather_workers(struct scrape *scrape)
 {
     struct figures *figures = &scrape->figures;
     for (uint32_t i = 0; i < dpc_core_workers_count(scrape->core); i++) {
         bool connected;
         const struct dpc_worker_record *worker = worker_at(scrape, i, &connected);
-        const struct dpc_conduct_record *conduct = dpc_core_conduct_at(scrape->core, i);
         figures->drained += worker->drained;
         figures->workers[worker->standing != DPC_STANDING_GOOD ? WORKER_BARRED
                          : connected                           ? WORKER_CONNECTED
                                                                : WORKER_AWAY]++;
-        figures->tokens += (double)worker->tokens;
-        figures->leases_granted += (double)worker->leases;
-        const uint64_t submissions[] = {worker->merged, worker->superseded, worker->refused};
-        const uint64_t gated[] = {conduct->clipped, conduct->opposed, conduct->copies,
-                                  conduct->idle, conduct->stale};
-        for (size_t k = 0; k < sizeof submissions / sizeof *submissions; k++)
-            figures->submissions[k] += (double)submissions[k];
-        for (size_t k = 0; k < sizeof gated / sizeof *gated; k++)
-            figures->gated[k] += (double)gated[k];
-        figures->audits[0] += (double)(conduct->audited - conduct->failed);
-        figures->audits[1] += (double)conduct->failed;
+        add_counts(figures, worker, dpc_core_conduct_at(scrape->core, i));
     }
+    const struct dpc_conduct_record *conduct;
+    const struct dpc_worker_record *forgotten = dpc_core_forgotten(scrape->core, &conduct);
+    add_counts(figures, forgotten, conduct);
 }
 
 static void

@@ -96,7 +96,7 @@ dpc_put_member(struct dpc_kv_batch *batch, const struct dpc_member_record *recor
     dpc_record_put(batch, &dpc_type_member, record);
 }
 
-/* Both kinds begin with their key. */
+/* All these kinds begin with their key. */
 static void
 remove_keyed(struct dpc_kv_batch *batch, const struct dpc_record_type *type, const uint8_t *bytes)
 {
@@ -115,6 +115,18 @@ void
 dpc_remove_member(struct dpc_kv_batch *batch, const uint8_t key[DPC_WORKER_KEY_BYTES])
 {
     remove_keyed(batch, &dpc_type_member, key);
+}
+
+void
+dpc_remove_worker(struct dpc_kv_batch *batch, const uint8_t key[DPC_WORKER_KEY_BYTES])
+{
+    remove_keyed(batch, &dpc_type_worker, key);
+}
+
+void
+dpc_remove_conduct(struct dpc_kv_batch *batch, const uint8_t key[DPC_WORKER_KEY_BYTES])
+{
+    remove_keyed(batch, &dpc_type_conduct, key);
 }
 
 void

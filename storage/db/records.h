@@ -197,7 +197,7 @@ enum dpc_standing {
 };
 
 struct dpc_worker_record {
-    uint8_t key[DPC_WORKER_KEY_BYTES];
+    uint8_t key[DPC_WORKER_KEY_BYTES]; /* of zeros: the sum over those that are forgotten */
     char name[DPC_NAME_MAX];
     uint64_t tokens, leases, merged, superseded, refused;
     uint64_t accepted; /* serial of its last accepted lease; 0: none, or from before format 2 */
@@ -239,7 +239,7 @@ struct dpc_void_record {
 
 /* What gates and audits found in what a worker handed in; there is none while it is nothing. */
 struct dpc_conduct_record {
-    uint8_t key[DPC_WORKER_KEY_BYTES];
+    uint8_t key[DPC_WORKER_KEY_BYTES]; /* as of a worker's record */
     uint64_t clipped; /* contributions that were too large */
     uint64_t opposed; /* that pointed against the others, and were left out */
     uint64_t copies;  /* that were another's, nearly or wholly, and were left out */
@@ -338,12 +338,14 @@ void dpc_put_contribution(struct dpc_kv_batch *batch, const struct dpc_contribut
 void dpc_put_lease(struct dpc_kv_batch *batch, const struct dpc_lease_record *record);
 void dpc_remove_lease(struct dpc_kv_batch *batch, uint64_t serial);
 void dpc_put_worker(struct dpc_kv_batch *batch, const struct dpc_worker_record *record);
+void dpc_remove_worker(struct dpc_kv_batch *batch, const uint8_t key[DPC_WORKER_KEY_BYTES]);
 void dpc_put_invitation(struct dpc_kv_batch *batch, const struct dpc_invitation_record *record);
 void dpc_remove_invitation(struct dpc_kv_batch *batch, const uint8_t key[DPC_WORKER_KEY_BYTES]);
 void dpc_put_member(struct dpc_kv_batch *batch, const struct dpc_member_record *record);
 void dpc_remove_member(struct dpc_kv_batch *batch, const uint8_t key[DPC_WORKER_KEY_BYTES]);
 void dpc_put_void(struct dpc_kv_batch *batch, const struct dpc_void_record *record);
 void dpc_put_conduct(struct dpc_kv_batch *batch, const struct dpc_conduct_record *record);
+void dpc_remove_conduct(struct dpc_kv_batch *batch, const uint8_t key[DPC_WORKER_KEY_BYTES]);
 void dpc_put_result(struct dpc_kv_batch *batch, const struct dpc_result_record *record);
 void dpc_put_shard(struct dpc_kv_batch *batch, const struct dpc_shard_record *record);
 void dpc_put_best(struct dpc_kv_batch *batch, const struct dpc_best_record *record);

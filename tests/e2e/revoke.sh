@@ -31,6 +31,9 @@ counted() { # WORKER FROM
 }
 run_to_end unknown dipacoctl --dir run revoke worker-9 --since 1
 check 'a worker that there is not' grep -q 'there is no worker "worker-9"' unknown.err
+nobody='rq:rM>}U?@Lns47E1%kR.o@n%FcmmsL/@{H8]yf7'
+run_to_end stranger dipacoctl --dir run revoke "$nobody" --since 1
+check 'a key of nobody that handed anything in' grep -q 'nor anything that it has handed in' stranger.err
 round=$(($(ctl status --json | value_of rounds_done_min) - 1))
 run_to_end refold dipacoctl --dir run revoke worker-2 --since "$round"
 check 'what it handed in is taken out while training goes on' [ "$status" = 0 ]

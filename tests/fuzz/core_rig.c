@@ -436,6 +436,7 @@ make_core(struct rig *rig)
     struct dpc_error err;
     const struct dpc_core_options options = {.incarnation = RIG_INCARNATION,
                                              .heartbeat_ms = RIG_HEARTBEAT_MS,
+                                             .workers_max = DPC_WORKERS_MAX,
                                              .experiment_yaml = "yaml",
                                              .bulk_endpoint = "tcp://*:1"};
     int code = dpc_core_create(rig->experiment, &options, rig->kv, rig->now_ms, &rig->core, &err);

@@ -23,6 +23,9 @@ workers_hash(const struct dpc_core *core)
     uint64_t sum = 0;
     struct dpc_kv_batch batch;
     dpc_kv_batch_init(&batch);
+    dpc_put_worker(&batch, &core->forgotten);
+    dpc_put_conduct(&batch, &core->forgotten_conduct);
+    sum += fnv(1, batch.operations.data, batch.operations.len);
     for (uint32_t i = 0; i < core->workers_count; i++) {
         dpc_kv_batch_reset(&batch);
         dpc_put_worker(&batch, &core->workers[i].record);

@@ -516,7 +516,6 @@ sim_check_bounds(struct sim *sim)
         sim_fail(sim, "%u events wait: something runs away", sim->queue.count);
     if (core && dpc_core_leases_count(core) > DPC_LEASES_MAX * sim->plan.workers)
         sim_fail(sim, "%u leases for %u workers", dpc_core_leases_count(core), sim->plan.workers);
-    if (core && dpc_core_workers_count(core) > sim->plan.workers)
-        sim_fail(sim, "%u workers are known of %u", dpc_core_workers_count(core),
-                 sim->plan.workers);
+    if (core && dpc_core_workers_count(core) > sim->plan.known)
+        sim_fail(sim, "%u workers are known of %u", dpc_core_workers_count(core), sim->plan.known);
 }

@@ -162,6 +162,23 @@ reply(struct sim *sim, const struct dpc_event *event, const struct sim_event *fr
 }
 
 static void
+note_forgotten(struct sim *sim, const struct dpc_event *event)
+{
+    const struct dpc_actions *actions = &sim->coordinator.actions;
+    bool *forgotten = sim->memory->forgotten;
+    if (event->type == DPC_EVENT_HELLO && actions->reply.type == DPC_MSG_WELCOME &&
+        forgotten[sim_worker_of(sim, event->worker)]) {
+        forgotten[sim_worker_of(sim, event->worker)] = false;
+        sim_mark(sim, SIM_MARK_KNOWN_AGAIN);
+    }
+    if (!actions->forgotten.name[0])
+        return;
+    forgotten[sim_worker_of(sim, actions->forgotten.key)] = true;
+    sim_note(sim, "forgotten worker=%s", actions->forgotten.name);
+    sim_mark(sim, SIM_MARK_FORGOTTEN);
+}
+
+static void
 carry_out(struct sim *sim, const struct dpc_event *event, const struct sim_event *from)
 {
     struct sim_coordinator *coordinator = &sim->coordinator;
@@ -173,6 +190,7 @@ carry_out(struct sim *sim, const struct dpc_event *event, const struct sim_event
         return;
     if (writes && !commit(sim))
         return;
+    note_forgotten(sim, event);
     sim_check_step(sim, event);
     if (coordinator->broken)
         return;
@@ -277,6 +295,7 @@ create_core(struct sim *sim)
     struct dpc_error err = {0};
     struct dpc_core_options options = {.incarnation = 77,
                                        .heartbeat_ms = SIM_HEARTBEAT_MS,
+                                       .workers_max = sim->plan.known,
                                        .experiment_yaml = coordinator->yaml,
                                        .bulk_endpoint = "tcp://*:1"};
     int code = dpc_core_create(&coordinator->experiment, &options, dpc_store_kv(coordinator->store),

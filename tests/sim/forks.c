@@ -40,6 +40,7 @@ check_core(struct sim *sim, struct dpc_kv *kv, uint32_t round)
 {
     struct dpc_core_options options = {.incarnation = 78,
                                        .heartbeat_ms = SIM_HEARTBEAT_MS,
+                                       .workers_max = DPC_WORKERS_MAX,
                                        .experiment_yaml = "",
                                        .bulk_endpoint = ""};
     struct dpc_core *core;

@@ -95,6 +95,8 @@
     X(BARRED, "the operator barred a worker")                                                      \
     X(BARRED_REFUSED, "what a barred worker handed in was refused")                                \
     X(ADMITTED, "a barred worker was taken in again")                                              \
+    X(FORGOTTEN, "a worker that was away made room for another")                                   \
+    X(KNOWN_AGAIN, "a worker that had been forgotten came again")                                  \
     X(DRAINED, "the operator drained a worker that held a lease")                                  \
     X(UNDRAINED, "a drained worker was wanted again")                                              \
     X(DRAINED_WAITS, "a drained worker was told to wait")                                          \

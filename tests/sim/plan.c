@@ -22,8 +22,11 @@ enum {
     STREAM_ASKED = 11,
     STREAM_TRANSFER = 12,
     STREAM_TRUST = 13,
+    STREAM_KNOWN = 14,
 };
 enum { LISTED_MAX = 12, LEVELS_MAX = 3 };
+/* As many as an audit asks, and one that is too weak for a path. */
+enum { KNOWN_MIN = 4 };
 
 /* The modules of levels that paths share, in the order of a path's name. */
 struct shape {
@@ -344,6 +347,16 @@ draw_weak(const struct sim_plan *plan)
     return plan->skips && dpc_rng_below(&rng, 2);
 }
 
+/* In half of the runs that have more than an audit wants. */
+static uint32_t
+draw_known(const struct sim_plan *plan)
+{
+    struct dpc_rng rng;
+    dpc_rng_init(&rng, plan->seed, DPC_RNG_TEST, STREAM_KNOWN, 0, 0);
+    bool few = plan->workers > KNOWN_MIN && dpc_rng_below(&rng, 2) == 0;
+    return few ? KNOWN_MIN : plan->workers;
+}
+
 void
 sim_plan_draw(struct sim_plan *plan, uint64_t seed, bool faults)
 {
@@ -353,7 +366,7 @@ sim_plan_draw(struct sim_plan *plan, uint64_t seed, bool faults)
     plan->faults = faults;
     dpc_rng_init(&rng, seed, DPC_RNG_TEST, STREAM_EXPERIMENT, 0, 0);
     draw_experiment(plan, &rng);
-    plan->workers = 1;
+    plan->workers = plan->known = 1;
     plan->delay_ms = plan->step_ms = plan->transfer_ms = 1;
     plan->limit_ms = 24 * 3600 * 1000;
     plan->cache_bytes = 64 * 1024;
@@ -364,6 +377,7 @@ sim_plan_draw(struct sim_plan *plan, uint64_t seed, bool faults)
     draw_disk_faults(plan, &rng);
     plan->rollbacks = dpc_rng_below(&rng, 2) ? between(&rng, 1, 3) : 0;
     plan->weak = draw_weak(plan);
+    plan->known = draw_known(plan);
     plan->bars = dpc_rng_below(&rng, 3) == 0;
     plan->revokes = dpc_rng_below(&rng, 2) ? 0 : between(&rng, 1, 3);
     plan->drains = dpc_rng_below(&rng, 3) == 0;
@@ -374,14 +388,15 @@ sim_plan_draw(struct sim_plan *plan, uint64_t seed, bool faults)
 void
 sim_plan_print(const struct sim_plan *plan)
 {
-    printf("%sworkers %u, loss %.2f, duplication %.2f, delay %lld ms, crash points %.3f, a fault "
+    printf("%sworkers %u, known %u, loss %.2f, duplication %.2f, delay %lld ms, crash points %.3f, "
+           "a fault "
            "every %lld ms, healed after %lld ms, step %lld ms, transfer %lld ms\n"
            "disk: faults %.2f, ends every %u operations (workers %u), reads fail %.4f, lies %d, "
            "caches of %u bytes\nrollbacks: %u, revokes: %u, bars %d, drains %d, one lease %d\n",
-           plan->yaml, plan->workers, plan->loss, plan->duplication, (long long)plan->delay_ms,
-           plan->crash_point, (long long)plan->chaos_ms, (long long)plan->heal_ms,
-           (long long)plan->step_ms, (long long)plan->transfer_ms, plan->disk_chance,
-           plan->operations_mean, plan->worker_operations_mean, plan->read_failure, plan->lies,
-           plan->cache_bytes, plan->rollbacks, plan->revokes, plan->bars, plan->drains,
-           plan->one_lease);
+           plan->yaml, plan->workers, plan->known, plan->loss, plan->duplication,
+           (long long)plan->delay_ms, plan->crash_point, (long long)plan->chaos_ms,
+           (long long)plan->heal_ms, (long long)plan->step_ms, (long long)plan->transfer_ms,
+           plan->disk_chance, plan->operations_mean, plan->worker_operations_mean,
+           plan->read_failure, plan->lies, plan->cache_bytes, plan->rollbacks, plan->revokes,
+           plan->bars, plan->drains, plan->one_lease);
 }

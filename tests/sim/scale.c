@@ -470,6 +470,7 @@ begin(struct scale *scale)
     if (code == DPC_OK)
         code = dpc_kv_open_memory(&scale->kv);
     scale->core_options = (struct dpc_core_options){.incarnation = 7,
+                                                    .workers_max = DPC_WORKERS_MAX,
                                                     .heartbeat_ms = HEARTBEAT_MS,
                                                     .experiment_yaml = "yaml",
                                                     .bulk_endpoint = "tcp://*:1"};

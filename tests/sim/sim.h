@@ -52,6 +52,7 @@ struct sim_plan {
     uint32_t documents, test_documents;
     /* By whom and through what. */
     uint32_t workers;
+    uint32_t known;               /* that the core knows at a time; others are forgotten, or wait */
     double loss, duplication;     /* of messages */
     int64_t delay_ms;             /* mean of a message's */
     double crash_point;           /* chance that the coordinator ends inside a step */
@@ -263,6 +264,7 @@ struct sim_memory {
     uint32_t phases;                  /* discriminative ones that are over */
     uint32_t rounds_done[SIM_PATHS_MAX];
     uint32_t leases_count;
+    bool forgotten[SIM_WORKERS_MAX];  /* by the core */
     bool lied[SIM_WORKERS_MAX];       /* brought other bits to an audit */
     uint32_t lies;                    /* told so far */
     uint64_t latest[SIM_WORKERS_MAX]; /* serial of the last lease that left for a worker */

@@ -37,6 +37,8 @@ make_core(struct driver *driver)
     struct dpc_error err;
     struct dpc_core_options options = {.incarnation = 77,
                                        .heartbeat_ms = 1000,
+                                       .workers_max = driver->workers_max ? driver->workers_max
+                                                                          : DPC_WORKERS_MAX,
                                        .experiment_yaml = "yaml",
                                        .bulk_endpoint = "tcp://*:1"};
     CU_ASSERT_EQUAL_FATAL(dpc_core_create(&driver->experiment, &options, driver->kv, driver->now_ms,

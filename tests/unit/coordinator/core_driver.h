@@ -20,6 +20,7 @@ struct driver {
     struct dpc_actions actions;
     int64_t now_ms;
     const char *numeric_class; /* that workers say hello with */
+    uint32_t workers_max;      /* 0: DPC_WORKERS_MAX */
     bool crash_after_each;     /* rebuild the core after every event */
     bool hold_folds;           /* leave FOLD effects in `folds` instead of answering them */
     /* Nats a target of an evaluation; NULL: a function of the path, its documents and versions. */

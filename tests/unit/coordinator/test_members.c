@@ -86,7 +86,7 @@ enrol_at(uint32_t invitation, uint32_t machine, const char *address, int64_t now
     set_key(enrol.key.bytes, machine);
     (void)snprintf(name, sizeof name, "machine %u", machine % 1000);
     *ret_state = 0;
-    int code = dpc_members_enrol(members, key, &enrol, address, at(now_s), &batch, ret_state,
+    int code = dpc_members_enrol(members, key, &enrol, address, NULL, at(now_s), &batch, ret_state,
                                  &changed, &err);
     CU_ASSERT_EQUAL(changed, batch.operations.len > 0);
     return code;
@@ -359,9 +359,9 @@ a_name_that_looks_like_an_id_is_none(void)
     invite(1, 9);
     set_key(key, 1);
     set_key(imposter.key.bytes, 7);
-    CU_ASSERT_EQUAL(
-        dpc_members_enrol(members, key, &imposter, "", at(NOW_S), &batch, &state, &changed, &err),
-        DPC_OK);
+    CU_ASSERT_EQUAL(dpc_members_enrol(members, key, &imposter, "", NULL, at(NOW_S), &batch, &state,
+                                      &changed, &err),
+                    DPC_OK);
     keep();
     CU_ASSERT_EQUAL(dpc_members_find(members, "05000000", &found, &err), DPC_ENOTFOUND);
     CU_ASSERT_EQUAL(enrol(1, 5, &state), DPC_OK);
@@ -433,6 +433,44 @@ machines_are_found_by_id_and_by_name(void)
     tear_down();
 }
 
+static int
+enrol_for(uint32_t gone, enum dpc_enrolment *ret_state)
+{
+    uint8_t key[DPC_WORKER_KEY_BYTES], gone_key[DPC_WORKER_KEY_BYTES];
+    struct dpc_msg_enrol enrol = {.name = "one more"};
+    bool changed;
+    set_key(key, 1);
+    set_key(gone_key, gone);
+    memset(enrol.key.bytes, 1, sizeof enrol.key.bytes);
+    return dpc_members_enrol(members, key, &enrol, "", gone_key, at(NOW_S), &batch, ret_state,
+                             &changed, &err);
+}
+
+static void
+who_was_away_longest_makes_room_when_all_places_are_taken(void)
+{
+    enum dpc_enrolment state;
+    set_up();
+    invite(1, DPC_WORKERS_MAX);
+    invite(2, 1);
+    for (uint32_t i = 0; i < DPC_WORKERS_MAX; i++) {
+        CU_ASSERT_FALSE_FATAL(dpc_members_is_full(members));
+        CU_ASSERT_EQUAL_FATAL(enrol_at(1 + (i == 0), 1000 + i, "", NOW_S, &state), DPC_OK);
+    }
+    keep();
+    CU_ASSERT_TRUE(dpc_members_is_full(members));
+    CU_ASSERT_EQUAL(enrol(1, 900, &state), DPC_ELIMIT);
+    CU_ASSERT_PTR_NOT_NULL(strstr(err.text, "none of which has been away for long"));
+    CU_ASSERT_EQUAL(enrol_for(900, &state), DPC_ELIMIT); /* who is not there makes no room */
+    CU_ASSERT_TRUE(is(1003, DPC_MEMBER_TAKEN));
+    CU_ASSERT_EQUAL(enrol_for(1003, &state), DPC_OK);
+    CU_ASSERT_EQUAL(state, DPC_ENROLMENT_TAKEN);
+    keep();
+    CU_ASSERT_FALSE(is(1003, DPC_MEMBER_TAKEN));
+    CU_ASSERT_EQUAL(dpc_members_count(members), DPC_WORKERS_MAX);
+    tear_down();
+}
+
 static const struct dpc_test tests[] = {
     {"an invitation takes as many as it says", an_invitation_takes_as_many_as_it_says},
     {"an invitation without a record takes nobody", an_invitation_without_a_record_takes_nobody},
@@ -450,6 +488,8 @@ static const struct dpc_test tests[] = {
     {"who stopped asking leaves its place", who_stopped_asking_leaves_its_place},
     {"invitations are withdrawn by their id", invitations_are_withdrawn_by_their_id},
     {"machines are found by id and by name", machines_are_found_by_id_and_by_name},
+    {"who was away longest makes room when all places are taken",
+     who_was_away_longest_makes_room_when_all_places_are_taken},
 };
 
 DPC_TEST_MAIN("coordinator/members", tests)
