@@ -72,7 +72,7 @@ static void
 require(int worked)
 {
     if (worked != 1) {
-        fprintf(stderr, "<2>SHA-256 is not available in libcrypto\n");
+        fprintf(stderr, "<2>libcrypto has no SHA-256, or no memory is left for it\n");
         abort();
     }
 }

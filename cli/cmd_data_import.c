@@ -158,9 +158,9 @@ static void
 tell_oddities(const struct dpc_call *call, const struct dpc_import_stats *stats)
 {
     if (stats->no_json)
-        (void)dpc_complain(call, DPC_EXIT_OK,
-                           "left out %" PRIu64 " lines that are no JSON, the first of them %s",
-                           stats->no_json, stats->no_json_first.text);
+        (void)dpc_complain(
+            call, DPC_EXIT_OK, "left out %" PRIu64 " line%s without JSON, the first of them %s",
+            stats->no_json, stats->no_json == 1 ? "" : "s", stats->no_json_first.text);
     if (stats->metadata_is_stale)
         (void)dpc_complain(call, DPC_EXIT_OK,
                            "documents have other ids now, by which %s knows them: write it again, "

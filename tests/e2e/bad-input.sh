@@ -66,7 +66,7 @@ run_to_end run dipaco data import empty --out emptied
 expect 'nothing to import' 1 'empty'
 printf '{"text": "one"}\n{"text": NaN}\n{"text": "two"}\n' >odd.jsonl
 run_to_end run dipaco data import odd.jsonl --out odd
-expect 'a line that is no JSON' 0 'left out 1 lines that are no JSON.*"odd.jsonl", line 2: '
+expect 'a line that is no JSON' 0 'left out 1 line without JSON.*"odd.jsonl", line 2: '
 check 'its count stands in the summary' grep -q '1  left out: lines that are no JSON' run.out
 dipaco data import odd.jsonl --out odd --json 2>/dev/null >odd.json || fail 'import of an odd line'
 check 'and in its JSON' grep -q '"no_json": 1' odd.json
