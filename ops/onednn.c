@@ -422,25 +422,31 @@ isa_name(void)
 }
 
 /* One product, whose result is looked at: where a filter forbids memory that is written and then
- * executed, oneDNN cannot compile and says so here. */
+ * executed, oneDNN cannot compile and says so here; and it may know less of the processor than we
+ * do (DNNL_MAX_CPU_ISA), and have no products in bf16. */
 static bool
-probe(void)
+probe(enum dpc_dtype dtype)
 {
     enum { SIDE = 32 };
-    float x[SIDE * SIDE], y[SIDE * SIDE] = {0};
-    dnnl_memory_desc_t square = matrix(SIDE, SIDE, dnnl_f32, SIDE, 1);
+    float ones[SIDE * SIDE], y[SIDE * SIDE] = {0};
+    uint16_t ones_bf16[SIDE * SIDE];
+    void *x = dtype == DPC_BF16 ? (void *)ones_bf16 : ones;
+    dnnl_memory_desc_t square = matrix(SIDE, SIDE, type_of(dtype), SIDE, 1);
+    dnnl_memory_desc_t result = matrix(SIDE, SIDE, dnnl_f32, SIDE, 1);
     dnnl_primitive_desc_t desc = NULL;
     dnnl_primitive_t primitive = NULL;
     dnnl_memory_t left = NULL, to = NULL, scratch = NULL;
-    for (size_t i = 0; i < SIDE * SIDE; i++)
-        x[i] = 1.0f;
-    bool ran = describe_matmul(&desc, &square, &square, &square, false) == dnnl_success &&
+    for (size_t i = 0; i < SIDE * SIDE; i++) {
+        ones[i] = 1.0f;
+        ones_bf16[i] = 0x3f80;
+    }
+    bool ran = describe_matmul(&desc, &square, &square, &result, false) == dnnl_success &&
                dnnl_primitive_create(&primitive, desc) == dnnl_success;
     if (ran) {
         const dnnl_memory_desc_t *pad =
             dnnl_primitive_desc_query_md(desc, dnnl_query_scratchpad_md, 0);
         must(dnnl_memory_create(&left, &square, engine, x));
-        must(dnnl_memory_create(&to, &square, engine, y));
+        must(dnnl_memory_create(&to, &result, engine, y));
         must(dnnl_memory_create(&scratch, pad, engine, DNNL_MEMORY_ALLOCATE));
         const dnnl_exec_arg_t args[ARGS] = {{DNNL_ARG_SRC, left},
                                             {DNNL_ARG_WEIGHTS, left},
@@ -457,7 +463,7 @@ probe(void)
     return ran && y[0] == SIDE && y[SIDE * SIDE - 1] == SIDE;
 }
 
-static bool works;
+static bool works, works_in_bf16;
 
 static void
 begin(void)
@@ -467,26 +473,27 @@ begin(void)
     if (dnnl_engine_create(&engine, dnnl_cpu, 0) != dnnl_success ||
         pthread_key_create(&plans_key, plans_destroy) != 0)
         return;
-    works = probe();
+    works = probe(DPC_FP32);
+    works_in_bf16 = works && probe(DPC_BF16);
     if (works)
         snprintf(description, sizeof description, "%d.%d.%d-%s", version->major, version->minor,
                  version->patch, isa_name());
 }
 
 static bool
-runs(void)
+runs(enum dpc_dtype dtype)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
     pthread_once(&once, begin);
-    return works;
+    return dtype == DPC_BF16 ? works_in_bf16 : works;
 }
 
 bool
 dpc_onednn_set_products(struct dpc_ops *ops)
 {
-    if (!runs())
-        return false;
     bool half = ops->dtype == DPC_BF16;
+    if (!runs(ops->dtype))
+        return false;
     ops->products = "onednn";
     ops->packed_bytes = half ? bf16_packed_bytes : NULL;
     ops->pack = half ? bf16_pack : NULL;
@@ -500,7 +507,7 @@ dpc_onednn_set_products(struct dpc_ops *ops)
 const char *
 dpc_ops_onednn_kernel(void)
 {
-    (void)runs();
+    (void)runs(DPC_FP32);
     return description;
 }
 
