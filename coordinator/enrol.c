@@ -215,8 +215,8 @@ tell_enrolment(struct dpc_server *server, const struct dpc_msg_enrol *enrol, con
                  address, state == DPC_ENROLMENT_TAKEN ? "let in" : "waits for approval");
 }
 
-/* One that was let in lately is about to say hello. */
-enum { ENROLLED_LATELY_S = 3600 };
+/* One that is forgotten has to join again: so long it was let in, and has been away. */
+enum { AWAY_S = 3600 };
 
 /* Of the machines that were let in, the one that has been away longest. */
 static const struct dpc_member_record *
@@ -227,9 +227,9 @@ find_longest_gone(const struct dpc_server *server)
     struct dpc_absence absence, most = {0};
     for (uint32_t i = 0; i < dpc_members_count(server->members); i++) {
         const struct dpc_member_record *member = dpc_members_at(server->members, i);
-        if (member->state != DPC_MEMBER_TAKEN ||
-            now_s - (int64_t)member->since_s < ENROLLED_LATELY_S ||
+        if (member->state != DPC_MEMBER_TAKEN || now_s - (int64_t)member->since_s < AWAY_S ||
             !dpc_core_is_gone(server->core, member->key, now_ms, &absence) ||
+            now_ms - absence.heard_ms < AWAY_S * 1000 ||
             (longest && !dpc_absence_is_longer(&absence, &most)))
             continue;
         longest = member;

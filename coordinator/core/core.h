@@ -376,7 +376,7 @@ uint32_t dpc_core_workers_count(const struct dpc_core *core);
 /* How long a worker has been away, for the choice of who makes room for another. */
 struct dpc_absence {
     bool heard;        /* since the core began; others went before those that were */
-    int64_t heard_ms;  /* on the core's clock */
+    int64_t heard_ms;  /* on the core's clock; of those, when the core began, or 0: not known */
     uint64_t accepted; /* serial of its last lease that was accepted */
 };
 /* False: the worker is there or was a while ago, holds something, waits for an audit's outcome or
