@@ -43,12 +43,17 @@ revoke(const struct dpc_call *call, struct dpc_json **ret_state, struct dpc_erro
 static void
 print_state(const struct dpc_json *state)
 {
+    int64_t since = dpc_json_integer(dpc_json_get(state, "since"), 0);
+    int64_t dense_since = dpc_json_integer(dpc_json_get(state, "dense_since"), since);
     const struct dpc_json *rows = dpc_json_get(state, "revoke");
     bool retrain = dpc_json_bool(dpc_json_get(state, "retrain"), false);
     dpc_text_show(dpc_json_text(dpc_json_get(state, "worker"), "?"), stdout);
-    printf(" is barred; since round %" PRId64 " it handed in %" PRId64 " rounds of paths\n",
-           dpc_json_integer(dpc_json_get(state, "since"), 0),
+    printf(" is barred; since round %" PRId64 " it handed in %" PRId64 " rounds of paths\n", since,
            dpc_json_integer(dpc_json_get(state, "contributions"), 0));
+    if (dense_since > since)
+        printf("the dense path is far ahead, and its rounds before %" PRId64 " (without the warm "
+               "start) are not kept any more: what it handed in for these stays\n",
+               dense_since);
     for (size_t i = 0; i < dpc_json_count(rows); i++) {
         const struct dpc_json *row = dpc_json_at(rows, i);
         printf("%s: version %" PRId64, dpc_json_text(dpc_json_get(row, "module"), "?"),

@@ -35,8 +35,9 @@ end(struct dpc_server *server, int code, const struct dpc_error *error)
         revokes->error = *error;
         dpc_log_warning("revoke ended worker=%s reason=\"%s\"", revokes->name, error->text);
     } else {
-        dpc_log_info("revoked worker=%s since=%u modules=%u leases_voided=%u", revokes->name,
-                     revokes->since, revokes->rows_count, revokes->leases_voided);
+        dpc_log_info("revoked worker=%s since=%u dense_since=%u modules=%u leases_voided=%u",
+                     revokes->name, revokes->since, revokes->dense_since, revokes->rows_count,
+                     revokes->leases_voided);
     }
     SERVER_NOTE(server, "revoke", DPC_FIELD_TEXT("name", revokes->name),
                 DPC_FIELD_NUMBER("since", revokes->since),
@@ -54,6 +55,7 @@ begin_job(struct dpc_server *server, enum dpc_refold_kind kind)
     task->kind = kind;
     memcpy(task->worker, revokes->worker, sizeof task->worker);
     task->since = revokes->since;
+    task->dense_since = revokes->dense_since;
     task->module = revokes->module;
     task->versions = dpc_alloc(modules, sizeof *task->versions);
     for (uint32_t i = 0; i < modules; i++)
@@ -161,6 +163,7 @@ static void
 bar(struct dpc_server *server, struct dpc_refold_task *task)
 {
     take_tainted(&server->revokes, task);
+    server->revokes.dense_since = task->dense_since;
     tell_tainted(server);
 }
 
@@ -189,6 +192,7 @@ holds_dense(const struct dpc_server *server)
     return false;
 }
 
+/* Where the dense path goes back less far, it is looked for again what it holds since then. */
 static void
 go_back(struct dpc_server *server, struct dpc_refold_task *task)
 {
@@ -196,12 +200,19 @@ go_back(struct dpc_server *server, struct dpc_refold_task *task)
     struct dpc_event event = {0};
     struct dpc_version_record *versions = NULL;
     struct dpc_error err;
-    uint32_t count = 0;
+    uint32_t count = 0, dense_since = revokes->dense_since;
     take_tainted(revokes, task);
     int code = DPC_OK;
     if (task->touched || is_folded_now(server))
-        code = server_choose_round(server, revokes->since, holds_dense(server), &versions, &count,
-                                   &err);
+        code =
+            server_choose_round(server, revokes->since, holds_dense(server) ? &dense_since : NULL,
+                                &versions, &count, &err);
+    if (code == DPC_OK && dense_since != revokes->dense_since) {
+        revokes->dense_since = dense_since;
+        dpc_free(versions);
+        begin_job(server, DPC_REFOLD_FIND);
+        return;
+    }
     uint32_t *before = dpc_alloc(count + 1u, sizeof *before);
     for (uint32_t i = 0; i < count; i++)
         before[i] = dpc_core_module(server->core, versions[i].module)->version;
@@ -322,6 +333,7 @@ read_argument(struct dpc_server *server, const char *argument, struct dpc_revoke
         return code;
     }
     ret_revokes->retrain = retrain;
+    ret_revokes->dense_since = ret_revokes->since;
     memcpy(ret_revokes->worker, worker.key, sizeof ret_revokes->worker);
     (void)snprintf(ret_revokes->name, sizeof ret_revokes->name, "%s", worker.name);
     return DPC_OK;
@@ -374,6 +386,7 @@ server_tell_revoke(const struct dpc_server *server, struct dpc_json *root)
     dpc_json_set_bool(root, "barred", revokes->barred);
     dpc_json_set_bool(root, "retrain", revokes->retrain);
     dpc_json_set_integer(root, "since", revokes->since);
+    dpc_json_set_integer(root, "dense_since", revokes->dense_since);
     dpc_json_set_integer(root, "contributions", revokes->tainted_count);
     dpc_json_set_integer(root, "leases_voided", revokes->leases_voided);
     dpc_json_set(root, "revoke", rows);

@@ -295,13 +295,36 @@ collect_round(struct choice *choice, struct dpc_version_record *versions, uint32
     return code;
 }
 
+/* Of the dense modules, the first round from that one on that is kept. */
+static int
+collect_from_round(struct choice *choice, struct dpc_version_record *versions, uint32_t *count,
+                   struct dpc_error *err)
+{
+    bool kept = true;
+    int code = dpc_scan_versions(dpc_store_kv(choice->server->store), choose_by_round, choice, err);
+    for (uint32_t i = 0; i < choice->modules_count; i++)
+        kept &= !choice->found[i] || is_there(choice, &choice->versions[i]);
+    memset(choice->found, 0, choice->modules_count * sizeof *choice->found);
+    if (code == DPC_OK && !kept) {
+        code = dpc_scan_versions(dpc_store_kv(choice->server->store), look_for_oldest_round, choice,
+                                 err);
+        if (choice->oldest > choice->round)
+            choice->round = choice->oldest;
+        memset(choice->found, 0, choice->modules_count * sizeof *choice->found);
+    }
+    if (code == DPC_OK)
+        code = check_looked(choice, err);
+    return code == DPC_OK ? collect_round(choice, versions, count, err) : code;
+}
+
 int
-server_choose_round(struct dpc_server *server, uint32_t round, bool dense,
+server_choose_round(struct dpc_server *server, uint32_t round, uint32_t *dense_round,
                     struct dpc_version_record **ret_versions, uint32_t *ret_count,
                     struct dpc_error *err)
 {
     const struct dpc_topology *topology = dpc_core_topology(server->core);
     struct dpc_version_record *versions = dpc_alloc(topology->modules_count, sizeof *versions);
+    uint32_t warm_rounds = dpc_core_warm_rounds(server->core);
     struct choice routed, others;
     int code = begin(server, &routed, topology->routed_modules, err);
     routed.round = round;
@@ -309,12 +332,13 @@ server_choose_round(struct dpc_server *server, uint32_t round, bool dense,
     if (code == DPC_OK)
         code = collect_round(&routed, versions, ret_count, err);
     end(&routed);
-    if (code == DPC_OK && dense) {
+    if (code == DPC_OK && dense_round) {
         code = begin(server, &others, topology->modules_count - topology->routed_modules, err);
         others.module_first = topology->routed_modules;
-        others.round = round + dpc_core_warm_rounds(server->core);
+        others.round = *dense_round + warm_rounds;
         if (code == DPC_OK)
-            code = collect_round(&others, versions, ret_count, err);
+            code = collect_from_round(&others, versions, ret_count, err);
+        *dense_round = others.round - warm_rounds;
         end(&others);
     }
     *ret_versions = code == DPC_OK ? versions : dpc_free(versions);

@@ -83,6 +83,7 @@ struct dpc_revokes {
     char name[DPC_NAME_MAX]; /* its own; of one that is not known any more, its key */
     bool forgotten;          /* it is not: known by its contributions alone */
     uint32_t since;
+    uint32_t dense_since; /* of the dense path, not before `since` */
     uint32_t tainted_count;
     struct dpc_tainted *tainted;
     uint32_t module, tries; /* which is folded again now, for how many times */
@@ -204,9 +205,10 @@ int server_roll_back_module(struct dpc_server *server, const char *argument, str
 int server_roll_back_round(struct dpc_server *server, const char *argument, struct dpc_json *root,
                            struct dpc_error *err) DPC_MUST_CHECK;
 
-/* The versions that the routed modules, and perhaps the dense ones, began the round of routed paths
- * with; the caller dpc_free's them. */
-int server_choose_round(struct dpc_server *server, uint32_t round, bool dense,
+/* The versions that the routed modules began the round with, and the dense ones theirs, unless
+ * `dense_round` is NULL. It counts from the end of the warm start, and where it is not kept any
+ * more it becomes the first that is. The caller dpc_free's them. */
+int server_choose_round(struct dpc_server *server, uint32_t round, uint32_t *dense_round,
                         struct dpc_version_record **ret_versions, uint32_t *ret_count,
                         struct dpc_error *err) DPC_MUST_CHECK;
 /* All of `text`, digits only. */

@@ -24,13 +24,19 @@ struct finding {
     } parts[DPC_PARTS_MAX];
 };
 
+/* Of the dense path, or of routed ones. */
 static uint32_t
-first_round(const struct dpc_lineage_source *records, uint32_t path, uint32_t since)
+since_of(const struct dpc_refold_task *task, bool dense)
+{
+    return dense && task->dense_since > task->since ? task->dense_since : task->since;
+}
+
+static uint32_t
+warm_rounds(const struct dpc_lineage_source *records, bool dense)
 {
     const struct dpc_experiment *experiment = records->experiment;
     uint32_t steps = experiment->inner.steps;
-    bool dense = dpc_topology_path_is_dense(records->topology, path);
-    return since + (dense ? (experiment->warm_start.steps + steps - 1) / steps : 0);
+    return dense ? (experiment->warm_start.steps + steps - 1) / steps : 0;
 }
 
 static void
@@ -75,9 +81,10 @@ look_at(void *context, const struct dpc_contribution_record *record)
     finding->module = record->module;
     finding->path = record->path;
     bool own = memcmp(record->worker, finding->task->worker, sizeof record->worker) == 0;
+    bool dense = dpc_topology_path_is_dense(finding->records->topology, record->path);
     bool tainted =
         (own || holds_tainted(finding, record)) &&
-        record->round >= first_round(finding->records, record->path, finding->task->since);
+        record->round >= since_of(finding->task, dense) + warm_rounds(finding->records, dense);
     if (tainted)
         add_tainted(finding->task, record);
     note_part(finding, record, tainted);
@@ -98,6 +105,7 @@ find_tainted(const struct dpc_replay_source *source, struct dpc_refold_task *tas
 {
     struct finding finding = {.records = &source->records, .task = task};
     uint32_t count = 0;
+    task->tainted_count = 0;
     int code = dpc_scan_contributions(source->records.kv, look_at, &finding, err);
     if (task->tainted_count)
         qsort(task->tainted, task->tainted_count, sizeof *task->tainted, compare);
@@ -109,14 +117,17 @@ find_tainted(const struct dpc_replay_source *source, struct dpc_refold_task *tas
     return code;
 }
 
+/* What the dense path handed in is in no routed module, nor the other way round. */
 static int
 trace(const struct dpc_replay_source *source, const struct dpc_refold_task *task, uint32_t module,
       uint32_t since, struct dpc_lineage *ret_lineage, struct dpc_error *err)
 {
     struct dpc_serials serials = {0};
+    bool dense = dpc_topology_module_is_dense(source->records.topology, module);
     for (uint32_t i = 0; i < task->tainted_count; i++) {
         const struct dpc_tainted *tainted = &task->tainted[i];
-        if (tainted->round >= first_round(&source->records, tainted->path, since))
+        if (dpc_topology_path_is_dense(source->records.topology, tainted->path) == dense &&
+            tainted->round >= since + warm_rounds(&source->records, dense))
             dpc_serials_add(&serials, tainted->lease);
     }
     int code = dpc_lineage_trace(&source->records, module, task->versions[module], &serials,
@@ -163,20 +174,21 @@ is_kept(const struct dpc_replay_source *source, const struct dpc_lineage *lineag
     return dpc_error_set(err, code, "could not look for what is kept: %s", dpc_error_words(code));
 }
 
-/* Of all modules, with what was handed in since that round. */
+/* Of the dense modules, or of routed ones, with what was handed in since that round. */
 static int
-are_kept(const struct dpc_replay_source *source, struct dpc_refold_task *task, uint32_t since,
-         bool *ret_kept, struct dpc_error *err)
+are_kept(const struct dpc_replay_source *source, const struct dpc_refold_task *task, bool dense,
+         uint32_t since, bool *ret_kept, struct dpc_error *err)
 {
+    const struct dpc_topology *topology = source->records.topology;
     *ret_kept = true;
-    task->touched = false;
-    for (uint32_t i = 0; i < source->records.topology->modules_count; i++) {
+    for (uint32_t i = 0; i < topology->modules_count; i++) {
         struct dpc_lineage lineage;
+        if (dpc_topology_module_is_dense(topology, i) != dense)
+            continue;
         int code = trace(source, task, i, since, &lineage, err);
         if (code != DPC_OK)
             return code;
         bool kept = true;
-        task->touched |= lineage.removed_count > 0;
         if (lineage.removed_count > 0)
             code = is_kept(source, &lineage, &kept, err);
         *ret_kept &= kept;
@@ -187,24 +199,82 @@ are_kept(const struct dpc_replay_source *source, struct dpc_refold_task *task, u
     return DPC_OK;
 }
 
-/* With nothing taken out all is kept, so there is an end. */
+/* The first round in which it handed in nothing any more: from there on nothing is taken out, so
+ * all is kept that it takes. */
+static uint32_t
+end_of_tainted(const struct dpc_replay_source *source, const struct dpc_refold_task *task,
+               bool dense)
+{
+    uint32_t end = 0;
+    for (uint32_t i = 0; i < task->tainted_count; i++) {
+        const struct dpc_tainted *tainted = &task->tainted[i];
+        if (dpc_topology_path_is_dense(source->records.topology, tainted->path) == dense &&
+            tainted->round >= end)
+            end = tainted->round + 1;
+    }
+    return end - (end ? warm_rounds(&source->records, dense) : 0);
+}
+
+/* The oldest round, not before that of the task, since which all is kept; later rounds take less.
+ * They are halved, since each look reads all records behind it. */
+static int
+find_oldest(const struct dpc_replay_source *source, const struct dpc_refold_task *task, bool dense,
+            uint32_t *ret_oldest, struct dpc_error *err)
+{
+    uint32_t lacking = since_of(task, dense), oldest = end_of_tainted(source, task, dense);
+    bool kept;
+    int code = are_kept(source, task, dense, lacking, &kept, err);
+    if (code == DPC_OK && kept)
+        oldest = lacking;
+    while (code == DPC_OK && lacking + 1 < oldest) {
+        uint32_t middle = lacking + (oldest - lacking) / 2;
+        code = are_kept(source, task, dense, middle, &kept, err);
+        if (kept)
+            oldest = middle;
+        else
+            lacking = middle;
+    }
+    *ret_oldest = oldest;
+    return code;
+}
+
+/* Routed modules are what is trained, so that less than was asked for is refused there. The dense
+ * model is beside them, and no reason against it. */
 static int
 check_kept(const struct dpc_replay_source *source, struct dpc_refold_task *task,
            struct dpc_error *err)
 {
-    bool kept;
-    uint32_t oldest = task->since;
-    int code = are_kept(source, task, oldest, &kept, err);
-    if (code != DPC_OK || kept || task->kind == DPC_REFOLD_FIND)
+    uint32_t oldest, dense = 0;
+    int code = find_oldest(source, task, false, &oldest, err);
+    if (code == DPC_OK && oldest > task->since)
+        return dpc_error_set(err, DPC_EPERM,
+                             "what it takes to fold round %u again is not kept any more: the "
+                             "oldest round possible is %u (keep_rounds says how many are kept)",
+                             task->since, oldest);
+    if (code == DPC_OK)
+        code = find_oldest(source, task, true, &dense, err);
+    if (code != DPC_OK || dense == since_of(task, true))
         return code;
-    while (code == DPC_OK && !kept)
-        code = are_kept(source, task, ++oldest, &kept, err);
-    if (code != DPC_OK)
-        return code;
-    return dpc_error_set(err, DPC_EPERM,
-                         "what it takes to fold round %u again is not kept any more: the oldest "
-                         "round possible is %u (keep_rounds says how many are kept)",
-                         task->since, oldest);
+    task->dense_since = dense;
+    return find_tainted(source, task, err);
+}
+
+static int
+look_for_tainted(const struct dpc_replay_source *source, struct dpc_refold_task *task,
+                 struct dpc_error *err)
+{
+    const struct dpc_topology *topology = source->records.topology;
+    task->touched = false;
+    for (uint32_t i = 0; i < topology->modules_count && !task->touched; i++) {
+        struct dpc_lineage lineage;
+        bool dense = dpc_topology_module_is_dense(topology, i);
+        int code = trace(source, task, i, since_of(task, dense), &lineage, err);
+        if (code != DPC_OK)
+            return code;
+        task->touched = lineage.removed_count > 0;
+        dpc_lineage_done(&lineage);
+    }
+    return DPC_OK;
 }
 
 /* --- One module. */
@@ -215,7 +285,9 @@ refold(const struct dpc_replay_source *source, struct dpc_refold_task *task, str
     struct dpc_lineage lineage;
     struct dpc_folded folded;
     struct dpc_version_record *version = &task->refolded.version;
-    int code = trace(source, task, task->module, task->since, &lineage, err);
+    bool dense = dpc_topology_module_is_dense(source->records.topology, task->module);
+    uint32_t since = since_of(task, dense);
+    int code = trace(source, task, task->module, since, &lineage, err);
     if (code != DPC_OK)
         return code;
     folded = (struct dpc_folded){.master = lineage.base.master,
@@ -229,7 +301,7 @@ refold(const struct dpc_replay_source *source, struct dpc_refold_task *task, str
         code = dpc_error_set(err, DPC_EPERM,
                              "what it takes to fold module %u again since round %u is not kept any "
                              "more (keep_rounds says how many are kept)",
-                             task->module, task->since);
+                             task->module, since);
     else if (code == DPC_OK && lineage.folds_count && task->touched)
         code = dpc_outer_chain(source->store, source->ops, lineage.folds, lineage.folds_count, true,
                                &folded, err);
@@ -252,7 +324,9 @@ dpc_refold_run(const struct dpc_replay_source *source, struct dpc_refold_task *t
     if (task->kind == DPC_REFOLD_MODULE)
         return refold(source, task, err);
     int code = find_tainted(source, task, err);
-    return code == DPC_OK ? check_kept(source, task, err) : code;
+    if (code == DPC_OK && task->kind == DPC_REFOLD_CHECK)
+        code = check_kept(source, task, err);
+    return code == DPC_OK ? look_for_tainted(source, task, err) : code;
 }
 
 void

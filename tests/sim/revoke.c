@@ -129,7 +129,8 @@ add_task(struct sim *sim, enum dpc_refold_kind kind, uint32_t module)
     const struct dpc_core *core = sim->coordinator.core;
     struct dpc_refold_task *task = &revoke->tasks[revoke->tasks_count++];
     uint32_t modules = dpc_core_topology(core)->modules_count;
-    *task = (struct dpc_refold_task){.kind = kind, .since = revoke->since, .module = module};
+    *task = (struct dpc_refold_task){
+        .kind = kind, .since = revoke->since, .dense_since = revoke->dense_since, .module = module};
     memcpy(task->worker, revoke->worker, sizeof task->worker);
     task->versions = dpc_alloc(modules, sizeof *task->versions);
     for (uint32_t i = 0; i < modules; i++)
@@ -250,6 +251,7 @@ tell_found(struct sim *sim, struct dpc_event *event)
     dpc_free(revoke->tainted);
     revoke->tainted = task->tainted;
     revoke->tainted_count = task->tainted_count;
+    revoke->dense_since = task->dense_since;
     task->tainted = NULL;
     bool touched = task->touched || is_folded_now(sim);
     bool goes_back = revoke->retrain && !revoke->barred && touched;
@@ -323,6 +325,7 @@ ask_again(struct sim *sim)
     struct sim_revoke *revoke = &sim->coordinator.revoke;
     drop_tasks(revoke);
     revoke->barred = revoke->settled = false;
+    revoke->dense_since = 0;
     revoke->life = sim->coordinator.life;
     sim_mark(sim, SIM_MARK_REVOKE_AGAIN);
 }

@@ -165,7 +165,7 @@ struct sim_revoke {
     bool complete;      /* and nothing of it was left */
     uint32_t rollbacks; /* of the run by then */
     uint8_t worker[DPC_WORKER_KEY_BYTES];
-    uint32_t since, turns;
+    uint32_t since, dense_since, turns;
     uint32_t life; /* of the coordinator that was asked */
     uint32_t tainted_count;
     struct dpc_tainted *tainted;

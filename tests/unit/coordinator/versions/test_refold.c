@@ -16,7 +16,8 @@
 #include "tests/unit/harness.h"
 #include "tests/unit/storage/scratch.h"
 
-#define YAML(rescale)                                                                              \
+#define YAML(rescale) YAML_DENSE(rescale, "false")
+#define YAML_DENSE(rescale, dense)                                                                 \
     "experiment: test\n"                                                                           \
     "data: {corpus: corpus}\n"                                                                     \
     "model: {dim: 8, heads: 2, ffn: 16, context: 16}\n"                                            \
@@ -26,7 +27,7 @@
     "routing: {prefix: 4}\n"                                                                       \
     "inner: {steps: 4, batch: 2}\n"                                                                \
     "outer: {rounds: 5, lr: 0.7, momentum: 0.9, rescale: " rescale "}\n"                           \
-    "baseline: {dense: false}\n"                                                                   \
+    "baseline: {dense: " dense "}\n"                                                               \
     "warm_start: {steps: 4}\n"
 
 /* Path 0 is worker 0's, path 1 worker 1's, path 2 worker 2's; all modules of `lower` are one, 0. */
@@ -378,6 +379,114 @@ what_is_not_kept_is_refused_with_the_oldest_possible(void)
     bench_done(&bench);
 }
 
+/* --- The dense path: a round of worker 1 behind one of worker 0 is not kept any more. */
+
+struct dense_rounds {
+    const struct dpc_topology *topology;
+    uint32_t warm_rounds, own, other; /* counted with the warm start */
+    uint32_t count;
+    struct dpc_hash swept[8];
+};
+
+/* By path, and so by round. */
+static bool
+list_dense_round(void *context, const struct dpc_contribution_record *record)
+{
+    struct dense_rounds *dense = context;
+    if (!dpc_topology_path_is_dense(dense->topology, record->path) ||
+        record->round < dense->warm_rounds || (dense->other && record->round != dense->other))
+        return true;
+    if (record->worker[0] == 1) {
+        dense->own = record->round;
+    } else if (dense->own) {
+        dense->other = record->round;
+        dense->swept[dense->count++] = record->delta;
+    }
+    return true;
+}
+
+static bool
+is_not_of_dense_round(void *context, const struct dpc_hash *hash)
+{
+    const struct dense_rounds *dense = context;
+    for (uint32_t i = 0; i < dense->count; i++) {
+        if (dpc_hash_equal(&dense->swept[i], hash))
+            return false;
+    }
+    return true;
+}
+
+/* Worker 1 takes over in the dense path's last round. Returns worker 0's last round before that
+ * one. */
+static uint32_t
+bench_init_far_ahead(struct bench *bench)
+{
+    struct driver *driver = &bench->driver;
+    struct dense_rounds dense = {.own = 0};
+    struct dpc_swept swept;
+    struct dpc_error err;
+    driver_start_with_store(driver, YAML_DENSE("sqrt", "true"), scratch_make(bench->folder));
+    driver->store->inline_bytes_max = 0;
+    for (uint8_t worker = 0; worker < 2; worker++)
+        driver_hello(driver, worker, (struct dpc_token){0, 0});
+    driver_reach_training(driver, 0);
+    dense.topology = dpc_core_topology(driver->core);
+    dense.warm_rounds = dpc_core_warm_rounds(driver->core);
+    uint32_t dense_path = dpc_topology_dense_path(dense.topology);
+    const struct dpc_path_record *path = dpc_core_path(driver->core, dense_path);
+    while (dpc_module_round(dpc_core_module(driver->core, 0)) < ROUNDS ||
+           path->rounds_done < 1 + ROUNDS) {
+        uint8_t worker = path->rounds_done >= ROUNDS;
+        struct dpc_msg_lease lease = driver_lease(driver, worker);
+        driver_submit(driver, worker, &lease);
+    }
+    CU_ASSERT_EQUAL(dpc_scan_contributions(driver->kv, list_dense_round, &dense, &err), DPC_OK);
+    CU_ASSERT_NOT_EQUAL_FATAL(dense.count, 0);
+    CU_ASSERT_EQUAL(dpc_store_sweep(driver->store, dpc_store_touches(driver->store) + 1,
+                                    is_not_of_dense_round, &dense, &swept, &err),
+                    DPC_OK);
+    bench->source = (struct dpc_replay_source){
+        .records = {driver->kv, &driver->experiment, dense.topology, 0},
+        .store = driver->store,
+        .ops = dpc_ops_cpu(DPC_FP32),
+    };
+    return dense.own;
+}
+
+/* It waits for nobody, so that beside keep_rounds of its own nothing is left of the round that
+ * routed paths are in: every revoke of a worker that had trained it was refused. */
+static void
+a_dense_path_that_is_far_ahead_is_no_reason_against_it(void)
+{
+    struct bench bench;
+    struct dpc_error err;
+    struct dpc_refold_task task;
+    uint32_t left = bench_init_far_ahead(&bench);
+    const struct dpc_topology *topology = dpc_core_topology(bench.driver.core);
+    uint32_t modules = topology->modules_count, touched = 0;
+    task_init(&bench, &task, 0, 0);
+    CU_ASSERT_EQUAL_FATAL(dpc_refold_run(&bench.source, &task, &err), DPC_OK);
+    CU_ASSERT_EQUAL(task.dense_since + dpc_core_warm_rounds(bench.driver.core), left + 1);
+    for (uint32_t i = 0; i < task.tainted_count; i++)
+        CU_ASSERT(!dpc_topology_path_is_dense(topology, task.tainted[i].path) ||
+                  task.tainted[i].round > left);
+    uint32_t found = task.tainted_count;
+    task.kind = DPC_REFOLD_MODULE;
+    for (task.module = 0; task.module < modules; task.module++) {
+        CU_ASSERT_EQUAL(dpc_refold_run(&bench.source, &task, &err), DPC_OK);
+        touched += task.touched && !dpc_topology_module_is_dense(topology, task.module);
+        dpc_free((struct dpc_ledger_entry *)task.refolded.entries);
+        task.refolded = (struct dpc_refolded){0};
+    }
+    CU_ASSERT(touched > 1);
+    /* Looked for again with what was found, it is the same. */
+    task.kind = DPC_REFOLD_FIND;
+    CU_ASSERT_EQUAL(dpc_refold_run(&bench.source, &task, &err), DPC_OK);
+    CU_ASSERT_EQUAL(task.tainted_count, found);
+    dpc_refold_done(&task);
+    bench_done(&bench);
+}
+
 /* One part of a round behind the other, steps [from, to) of it. */
 struct part {
     uint32_t from, to;
@@ -547,6 +656,8 @@ static const struct dpc_test tests[] = {
     {"a rollback is gone back over", a_rollback_is_gone_back_over},
     {"what is not kept is refused with the oldest possible",
      what_is_not_kept_is_refused_with_the_oldest_possible},
+    {"a dense path that is far ahead is no reason against it",
+     a_dense_path_that_is_far_ahead_is_no_reason_against_it},
     {"more than an entry holds is refused", more_than_an_entry_holds_is_refused},
 };
 DPC_TEST_MAIN("coordinator/refold", tests)
