@@ -277,6 +277,7 @@ an_admin_without_a_descriptor_is_turned_away(void)
     close(first);
     close(second);
     close_place(&place);
+    (void)unlink(admin_path);
 }
 
 /* Files are opened while workers crowd in. */
