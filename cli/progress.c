@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cli/progress.h"
 
+#include <math.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
@@ -17,6 +18,15 @@ static double
 number(const struct dpc_json *status, const char *key, double fallback)
 {
     return dpc_json_number(dpc_json_get(status, key), fallback);
+}
+
+/* "12/48 tasks" of a phase that has other ones than training. */
+static void
+put_tasks(const struct dpc_json *status, struct dpc_buf *line)
+{
+    double done = number(status, "tasks_done", 0), total = number(status, "tasks_total", 0);
+    if (total > 0)
+        dpc_buf_printf(line, "  %.0f/%.0f tasks", done, total);
 }
 
 /* "round 3/10", or "rounds 3-4/10" while paths are apart; nothing before there are any. */
@@ -80,6 +90,7 @@ dpc_progress_line(const struct dpc_json *status, char ret_line[DPC_PROGRESS_LINE
     struct dpc_buf line;
     dpc_buf_init(&line, 0);
     dpc_buf_printf(&line, "%-10s", phase_of(status));
+    put_tasks(status, &line);
     put_rounds(status, &line);
     put_paused(status, &line);
     put_share(status, &line);
@@ -88,11 +99,14 @@ dpc_progress_line(const struct dpc_json *status, char ret_line[DPC_PROGRESS_LINE
     dpc_buf_done(&line);
 }
 
-/* What must change for the next plain line. */
+/* What must change for the next plain line: of a phase's tasks, a tenth of them. */
 static void
 name_stage(const struct dpc_json *status, char *ret_stage, size_t size)
 {
-    snprintf(ret_stage, size, "%s %.0f %s", phase_of(status), number(status, "rounds_done_min", 0),
+    double tasks = number(status, "tasks_total", 0);
+    double tenth = tasks > 0 ? floor(10 * number(status, "tasks_done", 0) / tasks) : 0;
+    snprintf(ret_stage, size, "%s %.0f %.0f %s", phase_of(status),
+             number(status, "rounds_done_min", 0), tenth,
              dpc_json_text(dpc_json_get(status, "paused"), ""));
 }
 

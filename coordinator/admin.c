@@ -174,12 +174,16 @@ list_status(struct listing *listing)
     const struct dpc_phase_record *phase = dpc_core_phase(listing->core);
     struct counts counts;
     uint64_t steps_done, steps_total;
+    uint32_t tasks_done, tasks_total;
     count_workers(listing, &counts);
     dpc_core_progress(listing->core, &steps_done, &steps_total);
+    dpc_core_tasks(listing->core, &tasks_done, &tasks_total);
     dpc_json_set_text(root, "experiment", listing->server->experiment.name);
     dpc_json_set_text(root, "mode",
                       listing->server->experiment.mode == DPC_MODE_STRICT ? "strict" : "elastic");
     dpc_json_set_text(root, "phase", dpc_phase_name(phase->phase));
+    dpc_json_set_integer(root, "tasks_done", tasks_done);
+    dpc_json_set_integer(root, "tasks_total", tasks_total);
     set_rounds(listing);
     dpc_json_set_integer(root, "steps_done", (int64_t)steps_done);
     dpc_json_set_integer(root, "steps_total", (int64_t)steps_total);

@@ -411,6 +411,9 @@ const char *dpc_core_failure(const struct dpc_core *core, uint32_t *ret_path, ui
 /* Inner steps that all paths have behind them, and that they owe. */
 void dpc_core_progress(const struct dpc_core *core, uint64_t *ret_steps_done,
                        uint64_t *ret_steps_total);
+/* Tasks of the present phase beside training: chunks of documents to featurize, score, trace, route
+ * or evaluate; 0 of 0 in a phase that has none. */
+void dpc_core_tasks(const struct dpc_core *core, uint32_t *ret_done, uint32_t *ret_total);
 /* What is left of training at the pace so far, seconds; NaN before the first step. */
 double dpc_core_seconds_left(const struct dpc_core *core);
 /* Contributions to modules, since _create, that came so. */

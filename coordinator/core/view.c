@@ -207,6 +207,13 @@ dpc_core_progress(const struct dpc_core *core, uint64_t *ret_steps_done, uint64_
     *ret_steps_total = total;
 }
 
+void
+dpc_core_tasks(const struct dpc_core *core, uint32_t *ret_done, uint32_t *ret_total)
+{
+    *ret_done = core->chunks_count - core->chunks_left;
+    *ret_total = core->chunks_count;
+}
+
 double
 dpc_core_seconds_left(const struct dpc_core *core)
 {

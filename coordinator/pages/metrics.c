@@ -22,6 +22,7 @@ struct figures {
     double experiment_s, left_s;
     double rounds, rounds_min, rounds_max;
     double steps_done, steps;
+    double tasks_done, tasks;
     double loss;
     double modules, replaced, drained;
     double failing;
@@ -100,6 +101,9 @@ static const struct metric {
      FIGURE(rounds_max)},
     {"dipaco_steps", "gauge", "Inner steps that all paths owe together.", FIGURE(steps)},
     {"dipaco_steps_done", "gauge", "Inner steps that all paths have done.", FIGURE(steps_done)},
+    {"dipaco_tasks", "gauge", "Tasks of the present phase, if it has others than training.",
+     FIGURE(tasks)},
+    {"dipaco_tasks_done", "gauge", "Those of them that are done.", FIGURE(tasks_done)},
     {"dipaco_train_loss_nats", "gauge",
      "Train loss in nats a token, mean over the paths' last accepted leases.", FIGURE(loss)},
     {"dipaco_modules", "gauge", "Modules, dense ones included.", FIGURE(modules)},
@@ -424,12 +428,15 @@ gather_run(struct scrape *scrape)
     const struct dpc_phase_record *phase = dpc_core_phase(scrape->core);
     const struct dpc_phase_record *kept = dpc_core_phase_on_disk(scrape->core);
     uint64_t steps_done, steps;
-    uint32_t path, tries;
+    uint32_t tasks_done, tasks, path, tries;
     dpc_core_progress(scrape->core, &steps_done, &steps);
     figures->experiment_s = (double)kept->seconds;
     figures->left_s = dpc_core_seconds_left(scrape->core);
     figures->steps_done = (double)steps_done;
     figures->steps = (double)steps;
+    dpc_core_tasks(scrape->core, &tasks_done, &tasks);
+    figures->tasks_done = tasks_done;
+    figures->tasks = tasks;
     figures->loss = dpc_core_loss(scrape->core);
     figures->failing = dpc_core_failure(scrape->core, &path, &tries) != NULL;
     figures->phases[phase->phase] = 1;

@@ -125,10 +125,13 @@ put_progress(const struct dpc_page *page, struct dpc_buf *out)
 {
     double least = number_of(page, "rounds_done_min"), most = number_of(page, "rounds_done_max");
     double done = number_of(page, "steps_done"), total = number_of(page, "steps_total");
+    double tasks = number_of(page, "tasks_total");
     const struct dpc_json *left = dpc_json_get(page->status, "eta_seconds");
     dpc_buf_printf(out, "<p>Phase <b>");
     put_escaped(out, dpc_json_text(dpc_json_get(page->status, "phase"), ""));
     dpc_buf_printf(out, "</b>, ");
+    if (tasks > 0)
+        dpc_buf_printf(out, "%.0f of %.0f tasks, ", number_of(page, "tasks_done"), tasks);
     if (least < most)
         dpc_buf_printf(out, "rounds %.0f to %.0f", least, most);
     else

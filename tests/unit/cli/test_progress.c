@@ -29,12 +29,12 @@ test_line(void)
                            "train       rounds 3-4/10  50%  2:10 left  loss 1.250  2 workers  "
                            "1:15  2.0 KiB up, 1.0 MiB down");
     dpc_json_destroy(status);
-    status = status_of(
-        "{\"phase\":\"featurize\",\"workers_connected\":1,\"loss\":null,\"eta_seconds\":null,"
-        "\"paused\":\"no workers\"}");
+    status = status_of("{\"phase\":\"featurize\",\"tasks_done\":3,\"tasks_total\":12,\"workers_"
+                       "connected\":1,\"loss\":null,\"eta_seconds\":null,"
+                       "\"paused\":\"no workers\"}");
     dpc_progress_line(status, line);
-    CU_ASSERT_STRING_EQUAL(line,
-                           "featurize   paused: no workers  1 worker  0:00  0 B up, 0 B down");
+    CU_ASSERT_STRING_EQUAL(
+        line, "featurize   3/12 tasks  paused: no workers  1 worker  0:00  0 B up, 0 B down");
     dpc_json_destroy(status);
 }
 
@@ -45,7 +45,9 @@ test_plain_lines_only_on_change(void)
         "{\"phase\":\"train\",\"rounds_total\":2,\"rounds_done_min\":0,\"steps_done\":1}",
         "{\"phase\":\"train\",\"rounds_total\":2,\"rounds_done_min\":0,\"steps_done\":2}",
         "{\"phase\":\"train\",\"rounds_total\":2,\"rounds_done_min\":1,\"steps_done\":3}",
-        "{\"phase\":\"evaluate\",\"rounds_total\":2,\"rounds_done_min\":1,\"steps_done\":3}",
+        "{\"phase\":\"evaluate\",\"rounds_total\":2,\"rounds_done_min\":1,\"tasks_total\":30}",
+        "{\"phase\":\"evaluate\",\"rounds_done_min\":1,\"tasks_done\":2,\"tasks_total\":30}",
+        "{\"phase\":\"evaluate\",\"rounds_done_min\":1,\"tasks_done\":3,\"tasks_total\":30}",
     };
     struct dpc_progress progress;
     FILE *out = tmpfile();
@@ -65,7 +67,7 @@ test_plain_lines_only_on_change(void)
     size_t lines = 0;
     for (const char *at = text; *at; at++)
         lines += *at == '\n';
-    CU_ASSERT_EQUAL(lines, 4);
+    CU_ASSERT_EQUAL(lines, 5);
     CU_ASSERT_PTR_NULL(strchr(text, '\r'));
     CU_ASSERT_PTR_NOT_NULL(strstr(text, "\na note\n"));
 }

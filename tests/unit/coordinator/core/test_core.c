@@ -32,6 +32,35 @@ goes_through_all_phases(void)
     driver_stop(&driver);
 }
 
+/* What is not training; a restart forgets none of it. */
+static void
+tasks_of_a_phase_are_counted(void)
+{
+    struct driver driver;
+    uint32_t counted = 0;
+    driver_start(&driver, yaml);
+    driver_hello(&driver, 0, no_token);
+    while (driver_phase(&driver) != DPC_PHASE_FINISHED) {
+        struct dpc_msg_lease lease = driver_lease(&driver, 0);
+        uint32_t phase = driver_phase(&driver), before, done, total;
+        dpc_core_tasks(driver.core, &before, &total);
+        CU_ASSERT_EQUAL(total > 0, lease.kind != DPC_TASK_TRAIN);
+        driver_submit(&driver, 0, &lease);
+        if (total == 0 || driver_phase(&driver) != phase)
+            continue;
+        dpc_core_tasks(driver.core, &done, &total);
+        CU_ASSERT_EQUAL(done, before + 1);
+        CU_ASSERT(done < total);
+        driver_crash(&driver);
+        driver_hello(&driver, 0, no_token);
+        dpc_core_tasks(driver.core, &before, &total);
+        CU_ASSERT_EQUAL(before, done);
+        counted++;
+    }
+    CU_ASSERT(counted > 1);
+    driver_stop(&driver);
+}
+
 static const char yaml_phases[] = SMALL_2X2 "routing: {prefix: 8, phases: 2}\n"
                                             "inner: {steps: 4, batch: 2}\n"
                                             "outer: {rounds: 5}\n"
@@ -570,6 +599,7 @@ static const struct dpc_test tests[] = {
     {"rollbacks are refused outside training", rollbacks_are_refused_outside_training},
 
     {"a backup that brings other bits is an alarm", a_backup_that_brings_other_bits_is_an_alarm},
+    {"tasks of a phase are counted", tasks_of_a_phase_are_counted},
     {"goes through all phases", goes_through_all_phases},
     {"phases of routing score and shard anew", phases_of_routing_score_and_shard_anew},
     {"routed paths wait for a phase of routing", routed_paths_wait_for_a_phase_of_routing},

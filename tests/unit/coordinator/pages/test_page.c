@@ -106,12 +106,15 @@ static void
 test_trouble_stands_above_all(void)
 {
     struct dpc_buf out;
-    const char *text = write_page("{\"paused\": \"no <room>\", \"alarms\": 3, \"alarm\": \"two\","
-                                  " \"damaged_blobs\": 0, \"damage\": \"\"}",
-                                  "{\"paths\": []}", false, &out);
+    const char *text =
+        write_page("{\"phase\": \"evaluate\", \"tasks_done\": 3, \"tasks_total\": 12,"
+                   " \"paused\": \"no <room>\", \"alarms\": 3, \"alarm\": \"two\","
+                   " \"damaged_blobs\": 0, \"damage\": \"\"}",
+                   "{\"paths\": []}", false, &out);
     CU_ASSERT_TRUE(has(text, "<p class=\"bad\"><b>Held up</b>: no &lt;room&gt;</p>"));
     CU_ASSERT_TRUE(has(text, "<p class=\"bad\"><b>Alarms</b>, 3, the last one: two</p>"));
     CU_ASSERT_FALSE(has(text, "Damaged"));
+    CU_ASSERT_TRUE(has(text, "Phase <b>evaluate</b>, 3 of 12 tasks, round"));
     CU_ASSERT_TRUE(has(text, "<h2>Paths</h2>\n<p>None yet.</p>"));
     dpc_buf_done(&out);
 }
