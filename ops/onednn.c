@@ -13,7 +13,6 @@
 
 #ifdef HAVE_DNNL
 
-#include <oneapi/dnnl/dnnl.h>
 #include <omp.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -21,6 +20,7 @@
 
 #include "base/alloc.h"
 #include "base/bf16.h"
+#include "ops/onednn_api.h"
 
 enum {
     PLANS_MAX = 256, /* of one thread: a model has some dozens of shapes; then the oldest goes */
@@ -101,22 +101,22 @@ plans_of_thread(void)
 
 /* --- Descriptions: every product is left [M,K] x right [K,N] = to [M,N]. */
 
-static dnnl_memory_desc_t
+static onednn_desc
 matrix(size_t rows, size_t cols, dnnl_data_type_t type, size_t row_stride, size_t col_stride)
 {
-    dnnl_memory_desc_t desc;
+    onednn_desc desc;
     const dnnl_dims_t dims = {(dnnl_dim_t)rows, (dnnl_dim_t)cols};
     const dnnl_dims_t strides = {(dnnl_dim_t)row_stride, (dnnl_dim_t)col_stride};
-    must(dnnl_memory_desc_init_by_strides(&desc, 2, dims, type, strides));
+    must(onednn_desc_strided(&desc, dims, type, strides));
     return desc;
 }
 
-static dnnl_memory_desc_t
+static onednn_desc
 any_layout(size_t rows, size_t cols, dnnl_data_type_t type)
 {
-    dnnl_memory_desc_t desc;
+    onednn_desc desc;
     const dnnl_dims_t dims = {(dnnl_dim_t)rows, (dnnl_dim_t)cols};
-    must(dnnl_memory_desc_init_by_tag(&desc, 2, dims, type, dnnl_format_tag_any));
+    must(onednn_desc_any(&desc, dims, type));
     return desc;
 }
 
@@ -127,22 +127,18 @@ type_of(enum dpc_dtype dtype)
 }
 
 static dnnl_status_t
-describe_matmul(dnnl_primitive_desc_t *ret_desc, const dnnl_memory_desc_t *left,
-                const dnnl_memory_desc_t *right, const dnnl_memory_desc_t *to, bool add)
+describe_matmul(dnnl_primitive_desc_t *ret_desc, onednn_const_desc left, onednn_const_desc right,
+                onednn_const_desc to, bool add)
 {
-    dnnl_matmul_desc_t matmul;
     dnnl_primitive_attr_t attributes;
     dnnl_post_ops_t post;
-    dnnl_status_t status = dnnl_matmul_desc_init(&matmul, left, right, NULL, to);
-    if (status != dnnl_success)
-        return status;
     must(dnnl_primitive_attr_create(&attributes));
     must(dnnl_post_ops_create(&post));
     must(dnnl_primitive_attr_set_scratchpad_mode(attributes, dnnl_scratchpad_mode_user));
     if (add)
-        must(dnnl_post_ops_append_sum(post, 1.0f));
+        must(onednn_append_sum(post));
     must(dnnl_primitive_attr_set_post_ops(attributes, post));
-    status = dnnl_primitive_desc_create(ret_desc, &matmul, attributes, engine, NULL);
+    dnnl_status_t status = onednn_matmul_create(ret_desc, engine, left, right, to, attributes);
     dnnl_post_ops_destroy(post);
     dnnl_primitive_attr_destroy(attributes);
     return status;
@@ -150,31 +146,39 @@ describe_matmul(dnnl_primitive_desc_t *ret_desc, const dnnl_memory_desc_t *left,
 
 /* The layout of packed weights, as oneDNN likes it best: those of y = x w^T are a [K,O] matrix,
  * those of dx = dy w an [O,K] one. */
-static dnnl_memory_desc_t
+static onednn_desc
 packed_layout(size_t O, size_t K, bool forward)
 {
     size_t rows = forward ? K : O, cols = forward ? O : K;
-    dnnl_memory_desc_t left = matrix(PACK_ROWS, rows, dnnl_bf16, rows, 1);
-    dnnl_memory_desc_t right = any_layout(rows, cols, dnnl_bf16);
-    dnnl_memory_desc_t to = matrix(PACK_ROWS, cols, dnnl_bf16, cols, 1);
+    onednn_desc left = matrix(PACK_ROWS, rows, dnnl_bf16, rows, 1);
+    onednn_desc right = any_layout(rows, cols, dnnl_bf16);
+    onednn_desc to = matrix(PACK_ROWS, cols, dnnl_bf16, cols, 1);
+    onednn_desc layout;
     dnnl_primitive_desc_t desc;
-    must(describe_matmul(&desc, &left, &right, &to, false));
-    dnnl_memory_desc_t layout = *dnnl_primitive_desc_query_md(desc, dnnl_query_weights_md, 0);
+    must(describe_matmul(&desc, left, right, to, false));
+    must(onednn_desc_copy(&layout, dnnl_primitive_desc_query_md(desc, dnnl_query_weights_md, 0)));
     dnnl_primitive_desc_destroy(desc);
+    onednn_desc_destroy(left);
+    onednn_desc_destroy(right);
+    onednn_desc_destroy(to);
     return layout;
 }
 
-static dnnl_memory_desc_t
+static onednn_desc
+plain_weights(size_t O, size_t K, bool forward)
+{
+    return forward ? matrix(K, O, dnnl_f32, 1, K) : matrix(O, K, dnnl_f32, K, 1);
+}
+
+static onednn_desc
 weights_layout(const struct shape *shape, bool forward)
 {
-    if (shape->dtype == DPC_BF16)
-        return packed_layout(shape->O, shape->K, forward);
-    return forward ? matrix(shape->K, shape->O, dnnl_f32, 1, shape->K)
-                   : matrix(shape->O, shape->K, dnnl_f32, shape->K, 1);
+    return shape->dtype == DPC_BF16 ? packed_layout(shape->O, shape->K, forward)
+                                    : plain_weights(shape->O, shape->K, forward);
 }
 
 struct product {
-    dnnl_memory_desc_t left, right, to;
+    onednn_desc left, right, to;
 };
 
 static struct product
@@ -198,10 +202,18 @@ product_of(const struct shape *s)
                             matrix(s->O, s->K, dnnl_f32, s->K, 1)};
 }
 
+static void
+product_done(struct product *product)
+{
+    onednn_desc_destroy(product->left);
+    onednn_desc_destroy(product->right);
+    onednn_desc_destroy(product->to);
+}
+
 /* --- Plans. */
 
 static dnnl_memory_t
-memory_of(const dnnl_memory_desc_t *desc)
+memory_of(onednn_const_desc desc)
 {
     dnnl_memory_t memory;
     must(dnnl_memory_create(&memory, desc, engine, DNNL_MEMORY_NONE));
@@ -214,15 +226,14 @@ plan_init(struct plan *plan, const struct shape *shape)
     struct product product = product_of(shape);
     dnnl_primitive_desc_t desc;
     *plan = (struct plan){.shape = *shape};
-    must(describe_matmul(&desc, &product.left, &product.right, &product.to,
+    must(describe_matmul(&desc, product.left, product.right, product.to,
                          shape->kind == BACKWARD_WEIGHT_ADD));
     must(dnnl_primitive_create(&plan->primitive, desc));
-    const dnnl_memory_desc_t *scratch =
-        dnnl_primitive_desc_query_md(desc, dnnl_query_scratchpad_md, 0);
+    onednn_const_desc scratch = dnnl_primitive_desc_query_md(desc, dnnl_query_scratchpad_md, 0);
     size_t bytes = dnnl_memory_desc_get_size(scratch);
-    plan->left = memory_of(&product.left);
-    plan->right = memory_of(&product.right);
-    plan->to = memory_of(&product.to);
+    plan->left = memory_of(product.left);
+    plan->right = memory_of(product.right);
+    plan->to = memory_of(product.to);
     plan->scratch = memory_of(scratch);
     if (bytes > 0) {
         plan->scratch_bytes = dpc_try_alloc_vector(bytes, 1);
@@ -230,6 +241,7 @@ plan_init(struct plan *plan, const struct shape *shape)
         must(dnnl_memory_set_data_handle(plan->scratch, plan->scratch_bytes));
     }
     dnnl_primitive_desc_destroy(desc);
+    product_done(&product);
 }
 
 static bool
@@ -337,8 +349,10 @@ fp32_backward_weight(float *dw, const struct dpc_act *dy, size_t stride, const s
 static size_t
 bf16_packed_bytes(size_t O, size_t K)
 {
-    dnnl_memory_desc_t forward = packed_layout(O, K, true), backward = packed_layout(O, K, false);
-    size_t a = dnnl_memory_desc_get_size(&forward), b = dnnl_memory_desc_get_size(&backward);
+    onednn_desc forward = packed_layout(O, K, true), backward = packed_layout(O, K, false);
+    size_t a = dnnl_memory_desc_get_size(forward), b = dnnl_memory_desc_get_size(backward);
+    onednn_desc_destroy(forward);
+    onednn_desc_destroy(backward);
     return a > b ? a : b;
 }
 
@@ -346,22 +360,23 @@ bf16_packed_bytes(size_t O, size_t K)
 static void
 pack_form(void *to, const struct dpc_weights *w, bool forward)
 {
-    dnnl_memory_desc_t layout = packed_layout(w->O, w->K, forward);
-    dnnl_memory_desc_t plain =
-        forward ? matrix(w->K, w->O, dnnl_f32, 1, w->K) : matrix(w->O, w->K, dnnl_f32, w->K, 1);
+    onednn_desc layout = packed_layout(w->O, w->K, forward);
+    onednn_desc plain = plain_weights(w->O, w->K, forward);
     dnnl_primitive_desc_t desc;
     dnnl_primitive_t reorder;
     dnnl_memory_t source, target;
-    must(dnnl_reorder_primitive_desc_create(&desc, &plain, engine, &layout, engine, NULL));
+    must(dnnl_reorder_primitive_desc_create(&desc, plain, engine, layout, engine, NULL));
     must(dnnl_primitive_create(&reorder, desc));
-    must(dnnl_memory_create(&source, &plain, engine, (void *)w->values));
-    must(dnnl_memory_create(&target, &layout, engine, to));
+    must(dnnl_memory_create(&source, plain, engine, (void *)w->values));
+    must(dnnl_memory_create(&target, layout, engine, to));
     const dnnl_exec_arg_t args[] = {{DNNL_ARG_FROM, source}, {DNNL_ARG_TO, target}};
     must(dnnl_primitive_execute(reorder, plans_of_thread()->stream, 2, args));
     dnnl_memory_destroy(source);
     dnnl_memory_destroy(target);
     dnnl_primitive_destroy(reorder);
     dnnl_primitive_desc_destroy(desc);
+    onednn_desc_destroy(layout);
+    onednn_desc_destroy(plain);
 }
 
 static void
@@ -431,8 +446,8 @@ probe(enum dpc_dtype dtype)
     float ones[SIDE * SIDE], y[SIDE * SIDE] = {0};
     uint16_t ones_bf16[SIDE * SIDE];
     void *x = dtype == DPC_BF16 ? (void *)ones_bf16 : ones;
-    dnnl_memory_desc_t square = matrix(SIDE, SIDE, type_of(dtype), SIDE, 1);
-    dnnl_memory_desc_t result = matrix(SIDE, SIDE, dnnl_f32, SIDE, 1);
+    onednn_desc square = matrix(SIDE, SIDE, type_of(dtype), SIDE, 1);
+    onednn_desc result = matrix(SIDE, SIDE, dnnl_f32, SIDE, 1);
     dnnl_primitive_desc_t desc = NULL;
     dnnl_primitive_t primitive = NULL;
     dnnl_memory_t left = NULL, to = NULL, scratch = NULL;
@@ -440,13 +455,12 @@ probe(enum dpc_dtype dtype)
         ones[i] = 1.0f;
         ones_bf16[i] = 0x3f80;
     }
-    bool ran = describe_matmul(&desc, &square, &square, &result, false) == dnnl_success &&
+    bool ran = describe_matmul(&desc, square, square, result, false) == dnnl_success &&
                dnnl_primitive_create(&primitive, desc) == dnnl_success;
     if (ran) {
-        const dnnl_memory_desc_t *pad =
-            dnnl_primitive_desc_query_md(desc, dnnl_query_scratchpad_md, 0);
-        must(dnnl_memory_create(&left, &square, engine, x));
-        must(dnnl_memory_create(&to, &result, engine, y));
+        onednn_const_desc pad = dnnl_primitive_desc_query_md(desc, dnnl_query_scratchpad_md, 0);
+        must(dnnl_memory_create(&left, square, engine, x));
+        must(dnnl_memory_create(&to, result, engine, y));
         must(dnnl_memory_create(&scratch, pad, engine, DNNL_MEMORY_ALLOCATE));
         const dnnl_exec_arg_t args[ARGS] = {{DNNL_ARG_SRC, left},
                                             {DNNL_ARG_WEIGHTS, left},
@@ -460,6 +474,8 @@ probe(enum dpc_dtype dtype)
     dnnl_memory_destroy(scratch);
     dnnl_primitive_destroy(primitive);
     dnnl_primitive_desc_destroy(desc);
+    onednn_desc_destroy(square);
+    onednn_desc_destroy(result);
     return ran && y[0] == SIDE && y[SIDE * SIDE - 1] == SIDE;
 }
 

@@ -4,10 +4,11 @@
 # only the tests need, with --deb those of scripts/make-deb.sh. Safe to repeat: it touches neither network nor packages when all are there.
 set -eu
 
+# libprotobuf-dev: pkg-config asks for it behind sentencepiece, whose package of Debian 13 does not.
 build_packages='build-essential pkg-config autoconf automake
     libzmq3-dev librocksdb-dev libprotobuf-c-dev protobuf-c-compiler libopenblas-dev libdnnl-dev libyaml-dev
     libjansson-dev libssl-dev zlib1g-dev libzstd-dev libcurl4-openssl-dev libsystemd-dev
-    libmicrohttpd-dev libsentencepiece-dev ca-certificates'
+    libmicrohttpd-dev libsentencepiece-dev libprotobuf-dev ca-certificates'
 # git: the lint of tracked files. systemd: systemd-analyze. curl: tests/e2e/http.sh.
 test_packages='libcunit1-dev git systemd curl'
 deb_packages='debhelper git'

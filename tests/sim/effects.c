@@ -50,7 +50,7 @@ sim_put_tensor(struct sim *sim, uint64_t key)
     struct dpc_rng rng;
     struct dpc_buf blob;
     dpc_rng_init(&rng, sim->plan.seed, DPC_RNG_INIT, (uint32_t)key, 0, 0);
-    for (int i = 0; i < SIM_FLOATS; i++)
+    for (uint32_t i = 0; i < SIM_FLOATS; i++)
         values[i] = (float)(dpc_rng_unit(&rng) - 0.5);
     dpc_buf_init(&blob, 0);
     dpc_tensor_blob_write(&blob, values, SIM_FLOATS);

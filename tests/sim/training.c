@@ -100,7 +100,7 @@ train_module(const float theta[SIM_FLOATS], const struct dpc_hash *inputs, uint3
     uint64_t key;
     memcpy(&key, inputs->bytes, sizeof key);
     dpc_rng_init(&rng, key, DPC_RNG_BATCH, level, 0, 0);
-    for (int i = 0; i < SIM_FLOATS; i++) {
+    for (uint32_t i = 0; i < SIM_FLOATS; i++) {
         double noise = dpc_rng_unit(&rng) - 0.5;
         delta[i] = (float)(0.05 * (double)theta[i] + noise * noise * noise);
     }
