@@ -51,7 +51,8 @@ suffix=.gz
 dir=$top/.cache/manpages
 if [ "${1:-}" = --english ]; then
     shift
-    packages=linux-doc-6.1
+    packages=linux-doc-6.1 # Debian 12's; 13 has the next, and another corpus
+    apt-cache show "$packages" >/dev/null 2>&1 || packages=linux-doc-6.12
     take=take_documents
     suffix=.rst.txt
     dir=$top/.cache/kernel-docs
