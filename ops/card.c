@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Tables of a card are handed out as copies, so that a plug-in may leave a kernel of attention out:
- * it is computed by the CPU's table then, on copies in host memory. That is slow, and counted, so
- * that nobody takes it for the card's speed. */
+ * Tables of a card are handed out as copies, so that a plug-in may leave a kernel of attention out,
+ * or shapes: these are computed by the CPU's table then, on copies in host memory. That is slow,
+ * and counted, so that nobody takes it for the card's speed. */
 #include "ops/card.h"
 
 #include <dlfcn.h>
@@ -13,15 +13,16 @@
 
 #include "base/alloc.h"
 
-enum { FILE_MAX = 4096, TABLES = 3 };
+enum { FILE_MAX = 4096 };
+enum { FP32, TF32, BF16, TABLES };
 
 struct dpc_card {
     const struct dpc_card_plugin *plugin;
     uint32_t index;
     uint64_t memory_bytes;
     struct dpc_card_info info;
+    const struct dpc_ops *own[TABLES]; /* the plug-in's; NULL: it has none */
     struct dpc_ops tables[TABLES];
-    bool has[TABLES];
     _Atomic uint64_t fallbacks;
     const char *_Atomic fallback;
 };
@@ -227,13 +228,6 @@ struct stand_in {
     bool whole; /* nothing was lacking */
 };
 
-static size_t
-scratch_bytes(const struct dpc_attention_shape *shape)
-{
-    (void)shape;
-    return 0;
-}
-
 static void
 begin(struct stand_in *call, const struct dpc_ops *card, const struct dpc_attention *in,
       const struct dpc_act *out, const float *lse)
@@ -311,76 +305,83 @@ attend_back(const struct dpc_ops *card, struct dpc_act *dqkv, const struct dpc_a
     end(&call);
 }
 
-/* The memory is the same in all tables of a card, so that the number format says enough. */
-static void
-attention_forward_fp32(struct dpc_act *out, float *lse, const struct dpc_attention *in, size_t unit,
-                       size_t first, void *scratch)
+/* As the plug-in says it. */
+static size_t
+own_bytes(const struct dpc_ops *own, const struct dpc_attention_shape *shape)
 {
-    (void)unit, (void)scratch;
-    attend(&opened->tables[0], out, lse, in, first);
+    return own->attention_scratch_bytes ? own->attention_scratch_bytes(shape) : 0;
 }
 
-static void
-attention_forward_bf16(struct dpc_act *out, float *lse, const struct dpc_attention *in, size_t unit,
-                       size_t first, void *scratch)
+static bool
+takes(const struct dpc_ops *own, const struct dpc_attention_shape *shape)
 {
-    (void)unit, (void)scratch;
-    attend(&opened->tables[TABLES - 1], out, lse, in, first);
+    return own_bytes(own, shape) != DPC_CARD_LEFT_OUT;
 }
 
-static void
-attention_backward_fp32(struct dpc_act *dqkv, const struct dpc_act *dout, const struct dpc_act *out,
-                        const float *lse, const struct dpc_attention *in, size_t unit,
-                        void *scratch)
-{
-    (void)unit, (void)scratch;
-    attend_back(&opened->tables[0], dqkv, dout, out, lse, in);
-}
-
-static void
-attention_backward_bf16(struct dpc_act *dqkv, const struct dpc_act *dout, const struct dpc_act *out,
-                        const float *lse, const struct dpc_attention *in, size_t unit,
-                        void *scratch)
-{
-    (void)unit, (void)scratch;
-    attend_back(&opened->tables[TABLES - 1], dqkv, dout, out, lse, in);
-}
-
-static void
-fill(struct dpc_ops *ops)
-{
-    bool bf16 = ops->dtype == DPC_BF16;
-    if (!ops->attention_forward)
-        ops->attention_forward = bf16 ? attention_forward_bf16 : attention_forward_fp32;
-    if (!ops->attention_backward)
-        ops->attention_backward = bf16 ? attention_backward_bf16 : attention_backward_fp32;
-    if (!ops->attention_scratch_bytes)
-        ops->attention_scratch_bytes = scratch_bytes;
-}
+/* Kernels have no argument for their table: each has functions of its own. */
+#define ATTENTION(table)                                                                           \
+    static size_t scratch_bytes_##table(const struct dpc_attention_shape *shape)                   \
+    {                                                                                              \
+        const struct dpc_ops *own = opened->own[table];                                            \
+        return takes(own, shape) ? own_bytes(own, shape) : 0;                                      \
+    }                                                                                              \
+    static void forward_##table(struct dpc_act *out, float *lse, const struct dpc_attention *in,   \
+                                size_t unit, size_t first, void *scratch)                          \
+    {                                                                                              \
+        const struct dpc_ops *own = opened->own[table];                                            \
+        if (own->attention_forward && takes(own, &in->shape))                                      \
+            own->attention_forward(out, lse, in, unit, first, scratch);                            \
+        else                                                                                       \
+            attend(&opened->tables[table], out, lse, in, first);                                   \
+    }                                                                                              \
+    static void backward_##table(struct dpc_act *dqkv, const struct dpc_act *dout,                 \
+                                 const struct dpc_act *out, const float *lse,                      \
+                                 const struct dpc_attention *in, size_t unit, void *scratch)       \
+    {                                                                                              \
+        const struct dpc_ops *own = opened->own[table];                                            \
+        if (own->attention_backward && takes(own, &in->shape))                                     \
+            own->attention_backward(dqkv, dout, out, lse, in, unit, scratch);                      \
+        else                                                                                       \
+            attend_back(&opened->tables[table], dqkv, dout, out, lse, in);                         \
+    }
+ATTENTION(FP32)
+ATTENTION(TF32)
+ATTENTION(BF16)
 
 /* --- An open card. */
+
+static const struct {
+    enum dpc_dtype dtype;
+    bool tf32;
+    size_t (*scratch_bytes)(const struct dpc_attention_shape *shape);
+    void (*forward)(struct dpc_act *out, float *lse, const struct dpc_attention *in, size_t unit,
+                    size_t first, void *scratch);
+    void (*backward)(struct dpc_act *dqkv, const struct dpc_act *dout, const struct dpc_act *out,
+                     const float *lse, const struct dpc_attention *in, size_t unit, void *scratch);
+} kinds[TABLES] = {
+    [FP32] = {DPC_FP32, false, scratch_bytes_FP32, forward_FP32, backward_FP32},
+    [TF32] = {DPC_FP32, true, scratch_bytes_TF32, forward_TF32, backward_TF32},
+    [BF16] = {DPC_BF16, false, scratch_bytes_BF16, forward_BF16, backward_BF16},
+};
 
 /* Which of a card's tables this is. */
 static size_t
 place_of(enum dpc_dtype dtype, bool tf32)
 {
-    return dtype == DPC_BF16 ? 2 : tf32 ? 1 : 0;
+    return dtype == DPC_BF16 ? BF16 : tf32 ? TF32 : FP32;
 }
 
 static void
 copy_tables(struct dpc_card *card)
 {
-    static const struct {
-        enum dpc_dtype dtype;
-        bool tf32;
-    } kinds[TABLES] = {{DPC_FP32, false}, {DPC_FP32, true}, {DPC_BF16, false}};
     for (size_t i = 0; i < TABLES; i++) {
-        const struct dpc_ops *ops = card->plugin->table(kinds[i].dtype, kinds[i].tf32);
-        card->has[i] = ops != NULL;
-        if (!ops)
+        card->own[i] = card->plugin->table(kinds[i].dtype, kinds[i].tf32);
+        if (!card->own[i])
             continue;
-        card->tables[i] = *ops;
-        fill(&card->tables[i]);
+        card->tables[i] = *card->own[i];
+        card->tables[i].attention_scratch_bytes = kinds[i].scratch_bytes;
+        card->tables[i].attention_forward = kinds[i].forward;
+        card->tables[i].attention_backward = kinds[i].backward;
     }
 }
 
@@ -443,7 +444,7 @@ const struct dpc_ops *
 dpc_card_ops(const struct dpc_card *card, enum dpc_dtype dtype, bool tf32)
 {
     size_t place = place_of(dtype, tf32);
-    return card->has[place] ? &card->tables[place] : NULL;
+    return card->own[place] ? &card->tables[place] : NULL;
 }
 
 uint64_t

@@ -47,8 +47,9 @@ const struct dpc_card_info *dpc_card_info(const struct dpc_card *card);
 uint64_t dpc_card_memory_bytes(const struct dpc_card *card);
 
 /* The table for a number format, valid until _close; NULL when the card has none. Attention, which
- * a plug-in may leave out (NULL in its table; nothing else may be), is computed by the CPU's table
- * in its place, on copies (dpc_card_fallbacks). tf32: see ops/card_plugin.h. */
+ * a plug-in may leave out (NULL in its table, or DPC_CARD_LEFT_OUT for some shapes; nothing else
+ * may be), is computed by the CPU's table in its place, on copies (dpc_card_fallbacks). tf32: see
+ * ops/card_plugin.h. */
 const struct dpc_ops *dpc_card_ops(const struct dpc_card *card, enum dpc_dtype dtype, bool tf32);
 
 /* Calls that the CPU computed in the card's place since it was opened, and which op was the first;

@@ -19,7 +19,10 @@
 #include "ops/ops.h"
 
 /* Raised with every change of this header or of struct dpc_ops. */
-#define DPC_CARD_ABI 2u
+#define DPC_CARD_ABI 3u
+
+/* Instead of attention's bytes of scratch: the plug-in leaves shapes like this one out. */
+#define DPC_CARD_LEFT_OUT SIZE_MAX
 
 enum { DPC_CARD_TEXT_MAX = 96, DPC_CARD_REASON_MAX = 256 };
 

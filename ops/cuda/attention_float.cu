@@ -564,6 +564,8 @@ copies_bytes(const struct dpc_attention_shape *shape)
 extern "C" size_t
 dpc_cuda_attention_scratch_bytes_fp32(const struct dpc_attention_shape *shape)
 {
+    if (shape->D > DPC_CUDA_HEAD_MAX)
+        return DPC_CARD_LEFT_OUT;
     return copies_bytes(shape) +
            dpc_piece_bytes(shape->B * shape->T * shape->H, sizeof(float2));
 }
@@ -571,7 +573,8 @@ dpc_cuda_attention_scratch_bytes_fp32(const struct dpc_attention_shape *shape)
 size_t
 dpc_cuda_attention_scratch_bytes_wide(const struct dpc_attention_shape *shape)
 {
-    return dpc_cuda_attention_scratch_bytes_fp32(shape) + copies_bytes(shape);
+    size_t bytes = dpc_cuda_attention_scratch_bytes_fp32(shape);
+    return bytes == DPC_CARD_LEFT_OUT ? bytes : bytes + copies_bytes(shape);
 }
 
 extern "C" void

@@ -4,8 +4,9 @@
  * shape and formula). `unit` is always DPC_EVERY_UNIT.
  *
  * bf16 runs on tensor cores for heads of up to 128; wider ones are computed in fp32 from acts in
- * bf16. fp32 is computed in fp32 throughout, for heads of up to DPC_CUDA_HEAD_MAX; the table that
- * may round to tf32 uses it too. Bits depend on the shape alone; no kernel adds atomically.
+ * bf16. fp32 is computed in fp32 throughout; the table that may round to tf32 uses it too. Heads
+ * of more than DPC_CUDA_HEAD_MAX are left out. Bits depend on the shape alone; no kernel adds
+ * atomically.
  *
  * Owns: nothing; scratch is passed in. Threads: one at a time. Limits: qkv, out, their gradients
  * and scratch begin at multiples of 16 bytes, else DPC_EDEVICE with "attention's tensors".
@@ -21,7 +22,8 @@ extern "C" {
 
 enum { DPC_CUDA_HEAD_MAX = 256 };
 
-/* Enough for either kernel of either dtype, and for one of them. */
+/* Enough for either kernel of either dtype, and for one of them; DPC_CARD_LEFT_OUT for heads that
+ * are wider than both take. */
 size_t dpc_cuda_attention_scratch_bytes_bf16(const struct dpc_attention_shape *shape);
 size_t dpc_cuda_attention_scratch_bytes_fp32(const struct dpc_attention_shape *shape);
 

@@ -14,7 +14,8 @@
 #include "tests/unit/harness.h"
 #include "tests/unit/ops/conformance_bench.h"
 
-/* Shapes that hit whole tiles, tails of all kinds, one position, one narrow head, shared keys. */
+/* Shapes that hit whole tiles, tails of all kinds, one position, one narrow head, shared keys,
+ * heads that are wider than a card's kernels hold. */
 static const struct shape shapes[] = {
     {2, 64, 2, 2, 32, 344, 256, false},   {1, 130, 3, 1, 40, 37, 1000, false},
     {3, 7, 4, 2, 8, 88, 64, false},       {2, 1, 1, 1, 2, 3, 5, false},
@@ -22,7 +23,7 @@ static const struct shape shapes[] = {
     {1, 1024, 2, 1, 64, 344, 1000, true}, {2, 300, 4, 2, 128, 136, 77, true},
     {3, 257, 2, 2, 32, 40, 99, true},     {1, 70, 1, 1, 256, 24, 32000, true},
     {1, 70, 2, 1, 128, 24, 40, false},    {1, 70, 1, 1, 256, 16, 24, false},
-    {1, 330, 4, 2, 64, 16, 24, false},
+    {1, 330, 4, 2, 64, 16, 24, false},    {1, 9, 2, 1, 258, 16, 24, false},
 };
 
 /* --- Cases: compute and keep. */
