@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # The tests that need a card, on two that the CPU plays: naive kernels in memory that is locked between
 # calls, which shows what the host does wrong, and the card's own kernels (cuda_cpu/), which shows what
-# these do wrong; of these also the ones that an older card runs.
+# these do wrong; of these also the ones that an older card with little shared memory runs.
 set -u
 build=$(pwd)
 DPC_TEST_SMALL=1
@@ -23,6 +23,6 @@ run_on() { # CARD TEST...
 
 run_on fake-card.so ops/test_ops_card modules/test_golden_card modules/test_path_card
 run_on emulated-card.so ops/test_ops_card modules/test_golden_card modules/test_path_card
-DPC_EMULATED_CAPABILITY=80
+DPC_EMULATED_CAPABILITY=86
 export DPC_EMULATED_CAPABILITY
 run_on emulated-card.so ops/test_ops_card

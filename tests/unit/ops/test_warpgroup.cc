@@ -215,24 +215,29 @@ distance(unsigned warpgroups, bool inner, int first, float begin, const float (&
     return far;
 }
 
+template <typename Kernel, typename... Given>
+void
+launch(unsigned warpgroups, Kernel kernel, Given... given)
+{
+    dpc_emulate(1, warpgroups * WARPGROUP, SHARED_BYTES, [&] { kernel(given...); });
+}
+
 void
 products_are_sums()
 {
     for (unsigned warpgroups = 1; warpgroups <= 2; warpgroups++) {
         for (int first = 0; first <= LONG - SIDE; first += 8) {
             draw_all();
-            DPC_LAUNCH(1, warpgroups * WARPGROUP, SHARED_BYTES, columns_kernel, &matrices, first);
+            launch(warpgroups, columns_kernel, &matrices, first);
             CU_ASSERT(distance(warpgroups, false, first, 0, {1, 1, 1, 1}) < 1e-4f);
             draw_all();
-            DPC_LAUNCH(1, warpgroups * WARPGROUP, SHARED_BYTES, inner_kernel, &matrices, first);
+            launch(warpgroups, inner_kernel, &matrices, first);
             CU_ASSERT(distance(warpgroups, true, first, 1, {1, 1, 1, 1}) < 1e-4f);
             draw_all();
-            DPC_LAUNCH(1, warpgroups * WARPGROUP, SHARED_BYTES, panels_kernel<ROWS_ARE_COLUMNS>,
-                       &matrices, first);
+            launch(warpgroups, panels_kernel<ROWS_ARE_COLUMNS>, &matrices, first);
             CU_ASSERT(distance(warpgroups, false, first, 0, {1, 1, 1, 1}) < 1e-4f);
             draw_all();
-            DPC_LAUNCH(1, warpgroups * WARPGROUP, SHARED_BYTES, panels_kernel<ROWS_ARE_INNER>,
-                       &matrices, first);
+            launch(warpgroups, panels_kernel<ROWS_ARE_INNER>, &matrices, first);
             CU_ASSERT(distance(warpgroups, true, first, 0, {1, 1, 1, 1}) < 1e-4f);
         }
     }
@@ -242,7 +247,7 @@ void
 groups_end_in_their_order()
 {
     draw_all();
-    DPC_LAUNCH(1, 2 * WARPGROUP, SHARED_BYTES, groups_kernel, &matrices);
+    launch(2, groups_kernel, &matrices);
     CU_ASSERT(distance(2, false, 0, 0, {2, 2, 0, 0}) < 1e-4f);
 }
 
@@ -416,7 +421,7 @@ outcome_of(enum fault fault)
     pid_t child = fork();
     if (child == 0) {
         dup2(ends[1], 2);
-        DPC_LAUNCH(1, WARPGROUP, SHARED_BYTES, faulty_kernel, &matrices, fault);
+        launch(1, faulty_kernel, &matrices, fault);
         _exit(0);
     }
     close(ends[1]);

@@ -72,10 +72,13 @@ cudaError_t cudaEventDestroy(cudaEvent_t event);
 #ifdef __cplusplus
 }
 
+/* Until somebody waits for it. */
+void dpc_emulated_queue(cudaStream_t stream, std::function<void()> work);
+
 static inline cudaError_t
 cudaFuncSetAttribute(const void *, cudaFuncAttribute, int bytes)
 {
-    return bytes <= DPC_EMULATED_SHARED_MAX ? cudaSuccess : cudaErrorInvalidValue;
+    return (size_t)bytes <= dpc_emulated_shared_most() ? cudaSuccess : cudaErrorInvalidValue;
 }
 
 template <typename... A>

@@ -17,7 +17,8 @@
 #include <vector>
 
 dim3 threadIdx, blockIdx, blockDim, gridDim;
-alignas(1024) unsigned char dpc_emulated_shared[DPC_EMULATED_SHARED_MAX];
+alignas(1024) unsigned char
+    dpc_emulated_shared[DPC_EMULATED_SHARED_MAX + DPC_EMULATED_SHARED_BEHIND];
 
 namespace {
 
@@ -147,6 +148,15 @@ run_block(dim3 block, std::mt19937 &random)
     }
 }
 
+void
+check_behind(const unsigned char *end)
+{
+    for (int i = 0; i < DPC_EMULATED_SHARED_BEHIND; i++) {
+        if (end[i] != 0xff)
+            dpc_emulated_fail("shared memory was written behind its end");
+    }
+}
+
 } // namespace
 
 void
@@ -176,12 +186,29 @@ dpc_emulated_capability()
     return wanted ? (int)strtol(wanted, nullptr, 10) : 90;
 }
 
+/* "Maximum amount of shared memory per thread block", CUDA C++ Programming Guide. */
+size_t
+dpc_emulated_shared_most()
+{
+    switch (dpc_emulated_capability()) {
+    case 75:
+        return 64 * 1024;
+    case 80:
+        return 163 * 1024;
+    case 86:
+    case 89:
+        return 99 * 1024;
+    default:
+        return DPC_EMULATED_SHARED_MAX;
+    }
+}
+
 void
 dpc_emulate(dim3 grid, dim3 block, size_t shared_bytes, const std::function<void()> &thread)
 {
     static std::mt19937 random(1);
     count = block.x * block.y * block.z;
-    if (count == 0 || count > THREADS_MAX || shared_bytes > DPC_EMULATED_SHARED_MAX ||
+    if (count == 0 || count > THREADS_MAX || shared_bytes > dpc_emulated_shared_most() ||
         grid.x == 0 || grid.y == 0 || grid.y > 65535)
         dpc_emulated_fail("a launch that a card would refuse");
     body = &thread;
@@ -192,8 +219,9 @@ dpc_emulate(dim3 grid, dim3 block, size_t shared_bytes, const std::function<void
         for (unsigned x = 0; x < grid.x; x++) {
             blockIdx = dim3(x, y);
             /* What an earlier block left there must not matter. */
-            memset(dpc_emulated_shared, 0xff, shared_bytes);
+            memset(dpc_emulated_shared, 0xff, shared_bytes + DPC_EMULATED_SHARED_BEHIND);
             run_block(block, random);
+            check_behind(dpc_emulated_shared + shared_bytes);
         }
     }
 }

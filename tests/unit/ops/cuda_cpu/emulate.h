@@ -2,8 +2,8 @@
  *
  * A card's threads on the CPU. A block's threads are coroutines; blocks run one after another.
  *
- * Owns: stacks and shared memory, which stay. Threads: one. Limits: 1024 threads a block, 227 KiB of
- * shared memory. Not here: CUDA's runtime (runtime.cc).
+ * Owns: stacks and shared memory, which stay. Threads: one. Limits: 1024 threads a block, 227 KiB
+ * of shared memory. Not here: CUDA's runtime (runtime.cc).
  */
 #ifndef DPC_TESTS_UNIT_OPS_CUDA_CPU_EMULATE_H
 #define DPC_TESTS_UNIT_OPS_CUDA_CPU_EMULATE_H
@@ -15,7 +15,9 @@
 
 struct dim3 {
     unsigned x, y, z;
-    constexpr dim3(unsigned x = 1, unsigned y = 1, unsigned z = 1) : x(x), y(y), z(z) {}
+    constexpr dim3(unsigned x = 1, unsigned y = 1, unsigned z = 1) : x(x), y(y), z(z)
+    {
+    }
 };
 
 /* Of the thread that runs. */
@@ -23,17 +25,21 @@ extern dim3 threadIdx, blockIdx, blockDim, gridDim;
 
 enum {
     DPC_EMULATED_SHARED_MAX = 227 * 1024,
+    DPC_EMULATED_SHARED_BEHIND = 1024, /* which nobody may write */
     DPC_EMULATED_THREADS_MAX = 1024,
     DPC_EMULATED_WARP = 32,
     DPC_EMULATED_WARPGROUP = 128
 };
-extern unsigned char dpc_emulated_shared[DPC_EMULATED_SHARED_MAX];
+extern unsigned char dpc_emulated_shared[DPC_EMULATED_SHARED_MAX + DPC_EMULATED_SHARED_BEHIND];
 
 /* Of the launch that runs: what of it a kernel may touch. */
 size_t dpc_emulated_shared_bytes();
 
 /* 90 for 9.0: what the environment variable DPC_EMULATED_CAPABILITY says, or else that. */
 int dpc_emulated_capability();
+
+/* Of shared memory, that a block may have on such a card. */
+size_t dpc_emulated_shared_most();
 
 /* Says what a kernel did that a card would not do, or that nobody means, and aborts. */
 [[noreturn]] void dpc_emulated_fail(const char *what);

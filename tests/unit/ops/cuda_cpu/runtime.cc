@@ -1,16 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The runtime and cuBLASLt: everything is done when a call returns. The driver's files and library,
- * which plugin.c looks for, are there by way of the linker (--wrap). */
+ * The runtime and cuBLASLt: what is queued on a stream is done when somebody waits for it, and not
+ * before. The driver's files and library, which plugin.c looks for, are there by way of the linker
+ * (--wrap). */
 #include <cublasLt.h>
 
 #include <dlfcn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include <new>
 #include <unordered_map>
+#include <vector>
 
 #include "base/bf16.h"
 
@@ -18,7 +21,13 @@ namespace {
 
 const size_t card_bytes = (size_t)1 << 30;
 size_t taken_bytes;
-std::unordered_map<void *, size_t> blocks; /* of the card's memory */
+
+/* Of the card's memory, with a page on both sides that nobody may touch. */
+struct Block {
+    void *pages;
+    size_t length, taken;
+};
+std::unordered_map<void *, Block> blocks;
 
 template <typename T>
 cudaError_t
@@ -29,6 +38,33 @@ handle(T *to)
 }
 
 } // namespace
+
+struct dpc_emulated_stream {
+    std::vector<std::function<void()>> queue;
+    uint64_t done;
+
+    void
+    catch_up(uint64_t count)
+    {
+        for (; done < count; done++) {
+            std::function<void()> work = std::move(queue.front());
+            queue.erase(queue.begin());
+            work();
+        }
+    }
+};
+
+/* Comes when its stream has done so much; as it was recorded last. */
+struct dpc_emulated_event {
+    cudaStream_t stream;
+    uint64_t count;
+};
+
+void
+dpc_emulated_queue(cudaStream_t stream, std::function<void()> work)
+{
+    stream->queue.push_back(std::move(work));
+}
 
 struct dpc_emulated_matmul {
     cublasOperation_t a, b;
@@ -83,7 +119,7 @@ cudaGetDeviceProperties(struct cudaDeviceProp *properties, int index)
 cudaError_t
 cudaDeviceGetAttribute(int *value, enum cudaDeviceAttr attribute, int)
 {
-    *value = attribute == cudaDevAttrMultiProcessorCount ? 1 : DPC_EMULATED_SHARED_MAX;
+    *value = attribute == cudaDevAttrMultiProcessorCount ? 1 : (int)dpc_emulated_shared_most();
     return cudaSuccess;
 }
 
@@ -152,94 +188,111 @@ cudaFreeHost(void *memory)
     return cudaSuccess;
 }
 
-/* Small blocks share a large one, others are rounded up to these. */
+/* Small blocks share a large one, others are rounded up to these. A block ends where its last page
+ * does, but for what is missing to a vector. */
 cudaError_t
 cudaMalloc(void **memory, size_t bytes)
 {
-    const size_t large = (size_t)2 << 20;
+    const size_t large = (size_t)2 << 20, page = (size_t)sysconf(_SC_PAGESIZE);
     size_t unit = bytes < large / 2 ? 512 : large, taken = (bytes + unit - 1) / unit * unit;
+    size_t vectors = (bytes + 15) / 16 * 16, room = (vectors + page - 1) / page * page;
     if (taken > card_bytes - taken_bytes)
         return cudaErrorMemoryAllocation;
-    cudaError_t error = cudaMallocHost(memory, bytes);
-    if (error == cudaSuccess) {
-        blocks[*memory] = taken;
-        taken_bytes += taken;
-    }
-    return error;
+    void *pages = mmap(nullptr, room + 2 * page, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (pages == MAP_FAILED)
+        return cudaErrorMemoryAllocation;
+    char *begin = (char *)pages + page;
+    if (room > 0 && mprotect(begin, room, PROT_READ | PROT_WRITE) != 0)
+        dpc_emulated_fail("no memory for the card's");
+    memset(begin, 0xff, room);
+    *memory = begin + room - vectors;
+    blocks[*memory] = {pages, room + 2 * page, taken};
+    taken_bytes += taken;
+    return cudaSuccess;
 }
 
 cudaError_t
 cudaFree(void *memory)
 {
     auto block = blocks.find(memory);
-    if (block != blocks.end()) {
-        taken_bytes -= block->second;
-        blocks.erase(block);
-    }
-    return cudaFreeHost(memory);
-}
-
-cudaError_t
-cudaMemcpyAsync(void *to, const void *from, size_t bytes, cudaMemcpyKind, cudaStream_t)
-{
-    memcpy(to, from, bytes);
+    if (block == blocks.end())
+        return memory ? cudaErrorInvalidValue : cudaSuccess;
+    taken_bytes -= block->second.taken;
+    munmap(block->second.pages, block->second.length);
+    blocks.erase(block);
     return cudaSuccess;
 }
 
 cudaError_t
-cudaMemsetAsync(void *memory, int value, size_t bytes, cudaStream_t)
+cudaMemcpyAsync(void *to, const void *from, size_t bytes, cudaMemcpyKind, cudaStream_t stream)
 {
-    memset(memory, value, bytes);
+    dpc_emulated_queue(stream, [=] { memcpy(to, from, bytes); });
+    return cudaSuccess;
+}
+
+cudaError_t
+cudaMemsetAsync(void *memory, int value, size_t bytes, cudaStream_t stream)
+{
+    dpc_emulated_queue(stream, [=] { memset(memory, value, bytes); });
     return cudaSuccess;
 }
 
 cudaError_t
 cudaStreamCreateWithFlags(cudaStream_t *stream, unsigned)
 {
-    return handle(stream);
-}
-
-cudaError_t
-cudaStreamSynchronize(cudaStream_t)
-{
+    *stream = new dpc_emulated_stream{};
     return cudaSuccess;
 }
 
 cudaError_t
-cudaStreamWaitEvent(cudaStream_t, cudaEvent_t, unsigned)
+cudaStreamSynchronize(cudaStream_t stream)
 {
+    stream->catch_up(stream->done + stream->queue.size());
+    return cudaSuccess;
+}
+
+cudaError_t
+cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned)
+{
+    dpc_emulated_event then = *event;
+    if (then.stream)
+        dpc_emulated_queue(stream, [=] { then.stream->catch_up(then.count); });
     return cudaSuccess;
 }
 
 cudaError_t
 cudaStreamDestroy(cudaStream_t stream)
 {
-    delete (char *)stream;
+    delete stream;
     return cudaSuccess;
 }
 
 cudaError_t
 cudaEventCreateWithFlags(cudaEvent_t *event, unsigned)
 {
-    return handle(event);
-}
-
-cudaError_t
-cudaEventRecord(cudaEvent_t, cudaStream_t)
-{
+    *event = new dpc_emulated_event{};
     return cudaSuccess;
 }
 
 cudaError_t
-cudaEventSynchronize(cudaEvent_t)
+cudaEventRecord(cudaEvent_t event, cudaStream_t stream)
 {
+    *event = {stream, stream->done + stream->queue.size()};
+    return cudaSuccess;
+}
+
+cudaError_t
+cudaEventSynchronize(cudaEvent_t event)
+{
+    if (event->stream)
+        event->stream->catch_up(event->count);
     return cudaSuccess;
 }
 
 cudaError_t
 cudaEventDestroy(cudaEvent_t event)
 {
-    delete (char *)event;
+    delete event;
     return cudaSuccess;
 }
 
@@ -346,11 +399,21 @@ cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t, cublasLtMatmulDesc_t, cublasLtM
 }
 
 static float
-value_at(const void *matrix, const dpc_emulated_layout *layout, uint64_t row, uint64_t column)
+value_at(const void *matrix, const dpc_emulated_layout &layout, uint64_t row, uint64_t column)
 {
-    size_t at = (size_t)(column * (uint64_t)layout->ld + row);
-    return layout->type == CUDA_R_16BF ? dpc_bf16_to_float(((const uint16_t *)matrix)[at])
-                                       : ((const float *)matrix)[at];
+    size_t at = (size_t)(column * (uint64_t)layout.ld + row);
+    return layout.type == CUDA_R_16BF ? dpc_bf16_to_float(((const uint16_t *)matrix)[at])
+                                      : ((const float *)matrix)[at];
+}
+
+static void
+put_at(void *matrix, const dpc_emulated_layout &layout, uint64_t row, uint64_t column, float value)
+{
+    size_t at = (size_t)(column * (uint64_t)layout.ld + row);
+    if (layout.type == CUDA_R_16BF)
+        ((uint16_t *)matrix)[at] = dpc_bf16_from_float(value);
+    else
+        ((float *)matrix)[at] = value;
 }
 
 cublasStatus_t
@@ -358,30 +421,28 @@ cublasLtMatmul(cublasLtHandle_t, cublasLtMatmulDesc_t desc, const void *alpha, c
                cublasLtMatrixLayout_t a_layout, const void *b, cublasLtMatrixLayout_t b_layout,
                const void *beta, const void *c, cublasLtMatrixLayout_t c_layout, void *d,
                cublasLtMatrixLayout_t d_layout, const cublasLtMatmulAlgo_t *, void *, size_t,
-               cudaStream_t)
+               cudaStream_t stream)
 {
-    uint64_t inner = desc->a == CUBLAS_OP_T ? a_layout->rows : a_layout->columns;
-    uint64_t other = desc->b == CUBLAS_OP_T ? b_layout->columns : b_layout->rows;
-    if (inner != other)
+    bool turned_a = desc->a == CUBLAS_OP_T, turned_b = desc->b == CUBLAS_OP_T;
+    uint64_t inner = turned_a ? a_layout->rows : a_layout->columns;
+    if (inner != (turned_b ? b_layout->columns : b_layout->rows))
         return CUBLAS_STATUS_INVALID_VALUE;
-    for (uint64_t n = 0; n < d_layout->columns; n++) {
-        for (uint64_t m = 0; m < d_layout->rows; m++) {
-            float sum = 0, scale = *(const float *)beta;
-            for (uint64_t k = 0; k < inner; k++)
-                sum += (desc->a == CUBLAS_OP_T ? value_at(a, a_layout, k, m)
-                                               : value_at(a, a_layout, m, k)) *
-                       (desc->b == CUBLAS_OP_T ? value_at(b, b_layout, n, k)
-                                               : value_at(b, b_layout, k, n));
-            sum *= *(const float *)alpha;
-            if (scale != 0.0f)
-                sum += scale * value_at(c, c_layout, m, n);
-            size_t at = (size_t)(n * (uint64_t)d_layout->ld + m);
-            if (d_layout->type == CUDA_R_16BF)
-                ((uint16_t *)d)[at] = dpc_bf16_from_float(sum);
-            else
-                ((float *)d)[at] = sum;
+    dpc_emulated_queue(stream, [=, of_a = *a_layout, of_b = *b_layout, of_c = *c_layout,
+                                of_d = *d_layout, factor = *(const float *)alpha,
+                                scale = *(const float *)beta] {
+        for (uint64_t n = 0; n < of_d.columns; n++) {
+            for (uint64_t m = 0; m < of_d.rows; m++) {
+                float sum = 0;
+                for (uint64_t k = 0; k < inner; k++)
+                    sum += (turned_a ? value_at(a, of_a, k, m) : value_at(a, of_a, m, k)) *
+                           (turned_b ? value_at(b, of_b, n, k) : value_at(b, of_b, k, n));
+                sum *= factor;
+                if (scale != 0.0f)
+                    sum += scale * value_at(c, of_c, m, n);
+                put_at(d, of_d, m, n, sum);
+            }
         }
-    }
+    });
     return CUBLAS_STATUS_SUCCESS;
 }
 
