@@ -126,23 +126,26 @@ take_state(struct dpc_core *core, const struct core_lease *lease,
     memcpy(path->keeper, lease->record.worker, sizeof path->keeper);
 }
 
-/* How far the path is in its rounds. What was missed and comes after all moves it nowhere. */
+/* How far the path is in its rounds. What was missed and comes after all moves it nowhere. Steps
+ * that another lease of the round handed in before are trained again, and count once. */
 static void
 count_steps(struct dpc_core *core, const struct core_lease *lease,
             const struct dpc_msg_submit *submit)
 {
     struct dpc_path_record *path = &core->paths[submit->path].record;
-    uint32_t steps = lease->record.from + submit->steps_count;
+    uint32_t before = lease->record.from, steps = before + submit->steps_count;
     bool whole = steps == dpc_core_round_steps(core, submit->path, submit->round);
     path->missed = 0;
+    if (submit->round == path->rounds_done && path->part_steps > before)
+        before = path->part_steps;
+    path->steps_done += steps - before;
+    path->tokens_done += core_tokens_of(core, steps - before);
     if (submit->round == path->rounds_done) {
         if (whole)
             path->rounds_done = core_next_round(core, submit->path, submit->round + 1);
         path->part_steps = whole ? 0 : steps;
         path->parts = whole ? 0 : path->parts + 1;
     }
-    path->steps_done += submit->steps_count;
-    path->tokens_done += core_tokens_of(core, submit->steps_count);
     take_state(core, lease, submit);
 }
 

@@ -22,6 +22,7 @@ struct fork_path {
     struct dpc_hash began;
     bool says_began; /* some contribution does */
     uint64_t steps_dropped;
+    uint32_t round, part_end; /* of the contribution looked at last */
 };
 
 struct fork_cut {

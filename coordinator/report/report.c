@@ -26,7 +26,8 @@ struct sums {
 /* What a path handed in at once: a round of its, or in elastic mode a part of one. */
 struct piece {
     uint32_t round;
-    double steps;
+    uint32_t end; /* step of the round behind its last one */
+    double steps; /* without those that a part before it had, too */
 };
 
 /* Train losses by piece: mean of a lease's last tenth of steps. */
@@ -112,12 +113,18 @@ gather_contribution(void *context, const struct dpc_contribution_record *record)
         record->module != dpc_topology_module(topology, record->path, 0))
         return true;
     struct curve *curve = &report->curves[record->path];
+    const struct piece *last = curve->count ? &curve->pieces[curve->count - 1] : NULL;
     double before = steps_before(report, record->path, curve->count);
+    /* `steps` counts from the beginning of the round, of which this may be a part, or all of it in
+     * the place of a part that another worker brought. */
+    bool again = last && last->round == record->round && last->end > record->from &&
+                 last->end < record->steps;
+    struct piece piece = {.round = record->round,
+                          .end = record->steps,
+                          .steps = (double)record->steps - (again ? last->end : record->from)};
     curve->x = dpc_grow(curve->x, curve->count + 1, sizeof *curve->x);
     curve->y = dpc_grow(curve->y, curve->count + 1, sizeof *curve->y);
     curve->pieces = dpc_grow(curve->pieces, curve->count + 1, sizeof *curve->pieces);
-    /* `steps` counts from the beginning of the round, of which this may be a part. */
-    struct piece piece = {.round = record->round, .steps = (double)record->steps - record->from};
     curve->x[curve->count] = before + piece.steps;
     curve->y[curve->count] = record->loss_last / M_LN2;
     curve->pieces[curve->count++] = piece;

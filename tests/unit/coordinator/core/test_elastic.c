@@ -379,6 +379,32 @@ of_parts_the_longest_counts(void)
     driver_stop(&driver);
 }
 
+/* The whole round replaces the part: the path has trained no more steps than its round has. */
+static void
+steps_of_a_part_that_is_replaced_count_once(void)
+{
+    struct driver driver;
+    struct dpc_msg_lease leases[PATHS];
+    uint8_t holders[PATHS];
+    start(&driver, "elastic", ", quorum: 0.5, grace: 100");
+    lease_all(&driver, leases, holders);
+    driver_hello(&driver, 5, no_token);
+    pass(&driver, 100000);
+    const struct dpc_msg *reply = driver_ask(&driver, 5);
+    CU_ASSERT_EQUAL_FATAL(reply->type, DPC_MSG_LEASE);
+    struct dpc_msg_lease backup = reply->lease;
+    const struct dpc_path_record *path = dpc_core_path(driver.core, backup.path);
+    uint64_t steps = path->steps_done, tokens = path->tokens_done;
+    CU_ASSERT_EQUAL(hand_in(&driver, 5, &backup, 3), DPC_VERDICT_ACCEPTED);
+    CU_ASSERT_EQUAL(path->steps_done, steps + 3);
+    CU_ASSERT_EQUAL(hand_in(&driver, holders[path->path], &leases[path->path], STEPS),
+                    DPC_VERDICT_ACCEPTED);
+    CU_ASSERT_EQUAL(path->rounds_done, 1);
+    CU_ASSERT_EQUAL(path->steps_done, steps + STEPS);
+    CU_ASSERT_EQUAL(path->tokens_done, tokens + STEPS * UINT64_C(2) * 32);
+    driver_stop(&driver);
+}
+
 static void
 a_lease_goes_on_where_a_part_ended(void)
 {
@@ -642,6 +668,7 @@ static const struct dpc_test tests[] = {
     {"a quorum counts what is merged", a_quorum_counts_what_is_merged},
     {"nobody is waited for who has gone", nobody_is_waited_for_who_has_gone},
     {"of parts the longest counts", of_parts_the_longest_counts},
+    {"steps of a part that is replaced count once", steps_of_a_part_that_is_replaced_count_once},
     {"a lease goes on where a part ended", a_lease_goes_on_where_a_part_ended},
     {"a part is merged with a part of the weight", a_part_is_merged_with_a_part_of_the_weight},
     {"the number of parts is bounded", the_number_of_parts_is_bounded},

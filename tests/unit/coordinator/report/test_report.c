@@ -71,16 +71,23 @@ put_path(struct rig *rig, uint32_t path, uint64_t documents, uint64_t steps)
 
 /* What a path handed in of a round's steps `from` to `to`, at a loss in bits a token. */
 static void
-put_part(struct rig *rig, uint32_t path, uint32_t round, uint32_t from, uint32_t to, double loss)
+put_part_as(struct rig *rig, uint32_t part, uint32_t path, uint32_t round, uint32_t from,
+            uint32_t to, double loss)
 {
     struct dpc_contribution_record record = {.round = round,
                                              .path = path,
                                              .module = dpc_topology_module(&rig->topology, path, 0),
-                                             .part = from > 0,
+                                             .part = part,
                                              .from = from,
                                              .steps = to,
                                              .loss_last = loss * M_LN2};
     dpc_put_contribution(&rig->batch, &record);
+}
+
+static void
+put_part(struct rig *rig, uint32_t path, uint32_t round, uint32_t from, uint32_t to, double loss)
+{
+    put_part_as(rig, from > 0, path, round, from, to, loss);
 }
 
 static void
@@ -199,6 +206,32 @@ the_path_that_trained_most_tells_the_steps(void)
     end(&rig);
 }
 
+/* Two workers had the round: a part of one, then the whole of the other. */
+static void
+a_part_that_is_replaced_moves_the_curve_once(void)
+{
+    enum { PIECES = 3 };
+    static const double steps[PIECES] = {160, 200, 300};
+    struct rig rig;
+    struct dpc_json *root;
+    begin(&rig);
+    put_path(&rig, 0, 1, 300);
+    put_part_as(&rig, 0, 0, 0, 0, 60, 8);
+    put_part_as(&rig, 1, 0, 0, 0, 100, 7);
+    put_part_as(&rig, 0, 0, 1, 0, 100, 6);
+    write_report(&rig);
+    char *text = load(&rig, "report.json");
+    CU_ASSERT_EQUAL_FATAL(dpc_json_parse(text, strlen(text), &root, &rig.err), DPC_OK);
+    const struct dpc_json *path = dpc_json_at(dpc_json_get(root, "paths"), 0);
+    const struct dpc_json *curve = dpc_json_get(path, "train_bits_per_token");
+    CU_ASSERT_EQUAL_FATAL(dpc_json_count(curve), PIECES);
+    for (size_t i = 0; i < PIECES; i++)
+        CU_ASSERT_EQUAL(dpc_json_number(dpc_json_at(dpc_json_at(curve, i), 0), 0), steps[i]);
+    dpc_json_destroy(root);
+    dpc_free(text);
+    end(&rig);
+}
+
 /* The row of a model in report.json. */
 static int64_t
 told_tokens(struct rig *rig, const char *name)
@@ -239,6 +272,7 @@ static const struct dpc_test tests[] = {
     {"the mean is of the paths that trained in a round",
      the_mean_is_of_the_paths_that_trained_in_a_round},
     {"the path that trained most tells the steps", the_path_that_trained_most_tells_the_steps},
+    {"a part that is replaced moves the curve once", a_part_that_is_replaced_moves_the_curve_once},
     {"tokens of a warm start are those that it read",
      tokens_of_a_warm_start_are_those_that_it_read},
 };
