@@ -168,8 +168,8 @@ static const struct dpc_key rows[] = {
          "Whom the workers belong to; closed: to the operator, who believes what is whole, finite "
          "and not absurdly large; open: to anybody, so that in each outer step contributions that "
          "are too large are clipped, those that point against the others or are copies are left "
-         "out, and no worker weighs more than half while there are others; versions then also "
-         "depend on who trained what"},
+         "out, and no worker weighs more than half of the weight that came, while there are "
+         "others; versions then also depend on who trained what"},
 
     {.path = "data.corpus",
      .type = DPC_KEY_PATH,

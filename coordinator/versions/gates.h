@@ -10,7 +10,8 @@
  * - the same delta again, or nearly so (cosine above GATE_COPY_COSINE), counts once;
  * - a norm below GATE_IDLE times the median, for a part of a round that part of it, is told: next
  * to nothing was trained;
- * - an owner's contributions together weigh at most half while there are others.
+ * - an owner's contributions together weigh at most half of the weight that came, while there are
+ * others; what these bring may be less, and the owner's still most of the step.
  *
  * What is left out weighs nothing and is not made up for, so the most that gates, or a worker that
  * provokes them, can do is to shorten the step. Everything follows from the deltas, weights and
