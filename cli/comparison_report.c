@@ -22,7 +22,7 @@ struct witness {
     bool finished;
     double perplexity, bits_per_byte, seconds;
     double passes; /* ways through a path of a token: more than one with new routes */
-    int64_t documents, targets;
+    int64_t documents, targets, steps, tokens;
     struct dpc_losses losses;
 };
 
@@ -36,8 +36,9 @@ struct step {
 struct result {
     const struct dpc_comparison_row *row;
     const struct dpc_experiment *experiment;
-    bool finished; /* with every seed */
-    int64_t steps, tokens, params_path, params_total;
+    bool finished;         /* with every seed */
+    int64_t steps, tokens; /* mean over the seeds that finished */
+    int64_t params_path, params_total;
     double forward_flops;      /* of a token's way through the model, in the mean of its paths */
     uint64_t round_bytes;      /* 0 for a dense model, which needs none */
     struct witness *witnesses; /* [seeds] */
@@ -123,7 +124,8 @@ take_row(struct result *result, struct witness *witness, const struct dpc_json *
     witness->seconds = dpc_json_number(dpc_json_get(report, "seconds"), NAN);
     witness->passes = 1;
     witness->finished = true;
-    return take_count(row, "steps", &result->steps) && take_count(row, "tokens", &result->tokens) &&
+    return take_count(row, "steps", &witness->steps) &&
+           take_count(row, "tokens", &witness->tokens) &&
            take_count(row, "params_path", &result->params_path) &&
            take_count(row, "params_total", &result->params_total) &&
            take_count(row, "documents", &witness->documents) &&
@@ -226,6 +228,21 @@ take_plan(struct result *result, struct dpc_error *err)
     return rc;
 }
 
+/* Which paths train when follows from the seed, with outer.sample, and in elastic mode from what
+ * comes in time. */
+static void
+take_means(struct result *result, uint32_t seeds)
+{
+    double steps = 0, tokens = 0, finished = 0;
+    for (uint32_t seed = 0; seed < seeds; seed++) {
+        steps += (double)result->witnesses[seed].steps;
+        tokens += (double)result->witnesses[seed].tokens;
+        finished += result->witnesses[seed].finished;
+    }
+    result->steps = finished > 0 ? llround(steps / finished) : 0;
+    result->tokens = finished > 0 ? llround(tokens / finished) : 0;
+}
+
 static int
 load_result(struct dpc_comparison_results *results, uint32_t index, const char *folder,
             struct dpc_error *err)
@@ -248,6 +265,8 @@ load_result(struct dpc_comparison_results *results, uint32_t index, const char *
         if (rc == DPC_OK)
             rc = load_witness(report, result, &result->witnesses[seed], err);
     }
+    if (rc == DPC_OK)
+        take_means(result, results->seeds);
     return rc;
 }
 
