@@ -436,6 +436,52 @@ elastic_rounds_begin_anew(void)
     driver_stop(&source);
 }
 
+/* A part of a round from one worker, then all of it from another. */
+static void
+steps_that_were_trained_twice_are_left_out_once(void)
+{
+    enum { CREW = 8, BACKUP = CREW };
+    struct driver source;
+    struct fork fork;
+    struct dpc_msg_lease leases[CREW];
+    struct dpc_msg_submit part;
+    struct dpc_submission_check check = {0};
+    const char *elastic = YAML("6", "", ROUTING "mode: elastic\n");
+    uint32_t count = 0;
+    start(&source, elastic);
+    run_to(&source, 4);
+    for (uint8_t worker = 0; worker < CREW; worker++) {
+        driver_hello(&source, worker, (struct dpc_token){0, 0});
+        const struct dpc_msg *reply = driver_ask(&source, worker);
+        if (reply->type != DPC_MSG_LEASE)
+            break;
+        leases[count++] = reply->lease;
+    }
+    source.now_ms += 100000;
+    driver_hello(&source, BACKUP, (struct dpc_token){0, 0});
+    struct dpc_msg_lease backup = driver_lease(&source, BACKUP);
+    uint8_t first = 0;
+    while (first < count && leases[first].path != backup.path)
+        first++;
+    CU_ASSERT_FATAL(first < count);
+    driver_fill_submission(&source, &backup, &part);
+    part.steps_count = 3;
+    CU_ASSERT_EQUAL(driver_submit_message(&source, BACKUP, &part, &check)->verdict.verdict,
+                    DPC_VERDICT_ACCEPTED);
+    uint32_t all = leases[first].steps_count;
+    driver_fill_submission(&source, &leases[first], &part);
+    part.parts[0].delta.hash.bytes[0] ^= 1;
+    part.parts[1].delta.hash.bytes[0] ^= 1;
+    CU_ASSERT_EQUAL(part.steps_count, all);
+    CU_ASSERT_EQUAL(driver_submit_message(&source, first, &part, &check)->verdict.verdict,
+                    DPC_VERDICT_ACCEPTED);
+    CU_ASSERT_EQUAL_FATAL(make(&source, 3, elastic, &fork), DPC_OK);
+    for (uint32_t i = 0; i < dpc_core_topology(fork.driver.core)->routed_paths; i++)
+        CU_ASSERT_EQUAL(dpc_core_path(fork.driver.core, i)->steps_done, 8 + 3 * 4);
+    drop(&fork);
+    driver_stop(&source);
+}
+
 /* Of a module, the content of its version before the present one again. */
 static void
 roll_back(struct driver *driver, uint32_t module)
@@ -602,6 +648,8 @@ static const struct dpc_test tests[] = {
     {"rounds before documents were routed anew are refused",
      rounds_before_documents_were_routed_anew_are_refused},
     {"elastic rounds begin anew", elastic_rounds_begin_anew},
+    {"steps that were trained twice are left out once",
+     steps_that_were_trained_twice_are_left_out_once},
     {"rollbacks are kept", rollbacks_are_kept},
     {"a warm start knows no rollbacks", a_warm_start_knows_no_rollbacks},
     {"states that stay with workers are left out", states_that_stay_with_workers_are_left_out},
