@@ -147,6 +147,7 @@ in_range(double value, const struct dpc_range *range)
            (range->max_open ? value < range->max : value <= range->max);
 }
 
+/* What a double does not hold would be rounded into the range by the comparison. */
 static int
 parse_whole(const char *text, const struct dpc_range *range, uint64_t *ret_value)
 {
@@ -154,7 +155,7 @@ parse_whole(const char *text, const struct dpc_range *range, uint64_t *ret_value
         return DPC_EINVAL;
     errno = 0;
     unsigned long long value = strtoull(text, NULL, 10);
-    if (errno || !in_range((double)value, range))
+    if (errno || value > UINT64_C(1) << 53 || !in_range((double)value, range))
         return DPC_ERANGE;
     *ret_value = value;
     return DPC_OK;

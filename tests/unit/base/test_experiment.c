@@ -126,6 +126,7 @@ static const struct {
     {"model: {tie_embeddings: yes}", DPC_EINVAL, "needed is true or false"},
     {"outer: {weight: loss}", DPC_EINVAL, "needed is one of shard, tokens, uniform"},
     {"mode: fast", DPC_EINVAL, "\"mode\" is fast: needed is one of strict, elastic"},
+    {"seed: 9007199254740993", DPC_ERANGE, "0 to 9007199254740992"},
     {"seed: 9007199254740993000", DPC_ERANGE, "0 to 9007199254740992"},
     {"evaluation: {windows: \"\\e[31m\"}", DPC_EINVAL, "is ?[31m"},
 
