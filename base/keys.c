@@ -126,11 +126,14 @@ value_error(const struct scope *scope, const struct dpc_key *key, const struct d
     char shown[VALUE_SHOWN_MAX];
     struct dpc_buf needed;
     const char *text = dpc_yaml_text(node);
+    /* Quotes make a text of a number, which is what is wrong then. */
+    const char *quote = text && !dpc_yaml_is_plain(node) ? "\"" : "";
     dpc_buf_init(&needed, 0);
     dpc_keys_describe(key, &needed);
     if (text && *text)
-        (void)dpc_keys_error_at(scope->yaml, node, path, scope->err, code, "is %s: needed is %s",
-                                excerpt(text, shown, sizeof shown), dpc_buf_text(&needed));
+        (void)dpc_keys_error_at(scope->yaml, node, path, scope->err, code,
+                                "is %s%s%s: needed is %s", quote,
+                                excerpt(text, shown, sizeof shown), quote, dpc_buf_text(&needed));
     else
         (void)dpc_keys_error_at(scope->yaml, node, path, scope->err, code, "is %s: needed is %s",
                                 kinds[dpc_yaml_kind(node)], dpc_buf_text(&needed));

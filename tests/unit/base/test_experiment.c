@@ -108,7 +108,7 @@ static const struct {
      "f.yaml:3: \"inner.batch\" is 0: needed is a whole number from 1 to 65536 (sequences)"},
     {"inner: {batch: 99999999999999999999}", DPC_ERANGE, "\"inner.batch\" is 9999"},
     {"inner: {batch: eight}", DPC_EINVAL, "\"inner.batch\" is eight: needed is a whole number"},
-    {"inner: {batch: \"8\"}", DPC_EINVAL, "\"inner.batch\" is 8: needed is a whole number"},
+    {"inner: {batch: \"8\"}", DPC_EINVAL, "\"inner.batch\" is \"8\": needed is a whole number"},
     {"inner: {batch: -8}", DPC_EINVAL, "\"inner.batch\" is -8"},
     {"inner: {batch: 1.5}", DPC_EINVAL, "\"inner.batch\" is 1.5"},
     {"inner: {batch: [8]}", DPC_EINVAL, "\"inner.batch\" is a list"},
@@ -128,7 +128,7 @@ static const struct {
     {"mode: fast", DPC_EINVAL, "\"mode\" is fast: needed is one of strict, elastic"},
     {"seed: 9007199254740993", DPC_ERANGE, "0 to 9007199254740992"},
     {"seed: 9007199254740993000", DPC_ERANGE, "0 to 9007199254740992"},
-    {"evaluation: {windows: \"\\e[31m\"}", DPC_EINVAL, "is ?[31m"},
+    {"evaluation: {windows: \"\\e[31m\"}", DPC_EINVAL, "is \"?[31m\""},
 
     {"iner: {batch: 8}", DPC_EINVAL, "f.yaml:3: \"iner\" is unknown: did you mean \"inner\"?"},
     {"inner: {bacth: 8}", DPC_EINVAL, "\"inner.bacth\" is unknown: did you mean \"inner.batch\"?"},

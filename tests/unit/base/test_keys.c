@@ -127,7 +127,7 @@ errors_name_the_deepest_key_and_its_line(void)
         {"zzzzzzzz: 1", "the keys here are name, number"},
         {"number: {big: 1}\nname: x\nnumber: {}", "f:3: \"number\" stands twice: first in line 1"},
         {"name: muchtoolong", "at most 7 bytes"},
-        {"name: \"a\\tb\"", "\"name\" is a?b"},
+        {"name: \"a\\tb\"", "\"name\" is \"a?b\""},
         {"name: ''", "\"name\" is empty"},
         {"[1]", "f:1: a map of keys is needed here"},
         {"", "f: the file is empty"},
