@@ -270,8 +270,8 @@ read_open_file(const struct dpc_vfs *vfs, struct dpc_vfs_file *file, size_t byte
     return DPC_OK;
 }
 
-/* Reading a folder says input/output error, as a bad disk does, and a pipe has no size: it would be
- * taken for an empty file. NULL: neither. */
+/* Reading a folder says input/output error, as a bad disk does, or that it is too large, and a pipe
+ * has no size: it would be taken for an empty file. NULL: neither. */
 static const char *
 odd_kind(const char *path)
 {
@@ -303,8 +303,8 @@ dpc_vfs_read_file(const struct dpc_vfs *vfs, const char *path, size_t bytes_max,
     uint8_t *bytes = NULL;
     size_t len = 0;
     int code = read_file(vfs, path, bytes_max, &bytes, &len);
-    bool nothing = code == DPC_EIO || (code == DPC_OK && len == 0);
-    const char *kind = nothing ? odd_kind(path) : NULL;
+    bool odd = code == DPC_EIO || code == DPC_ELIMIT || (code == DPC_OK && len == 0);
+    const char *kind = odd ? odd_kind(path) : NULL;
     if (kind) {
         dpc_free(bytes);
         return dpc_error_set(err, DPC_EINVAL, "could not read \"%s\": %s", path, kind);

@@ -161,9 +161,10 @@ find_coordinator(struct dpc_worker_arguments *args, struct dpc_coordinator *coor
 {
     int code = dpc_coordinator_load(args->server_key, coordinator, err);
     if (code == DPC_ENOTFOUND)
-        return dpc_error_prefix(err, DPC_EINVAL,
-                                "this worker knows no coordinator; give it a --join string, or "
-                                "--connect and --server-key");
+        return dpc_error_set(err, DPC_EINVAL,
+                             "this worker knows no coordinator, since there is no \"%s\"; give it "
+                             "a --join string, or --connect and --server-key",
+                             args->server_key);
     if (code != DPC_OK)
         return code;
     if (!args->endpoint)

@@ -34,6 +34,10 @@ mkfifo pipe
 cat bad.yaml >pipe &
 run_to_end run dipaco plan pipe
 expect 'a pipe' 2 'could not read "pipe": it is a pipe: save '
+run_to_end run dipaco-worker --dir bad --connect tcp://127.0.0.1:1 --server-key none.pub
+expect 'no key of a coordinator' 2 'knows no coordinator, since there is no "none.pub"; give it a --join'
+run_to_end run dipaco-worker --dir bad --connect tcp://127.0.0.1:1 --server-key /
+expect 'a folder for a key' 2 'could not read "/": it is a folder'
 
 make_experiment bad.yaml 's/mode: strict/compute: bf16/'
 run_to_end run env DNNL_MAX_CPU_ISA=AVX2 timeout 60 dipaco run bad.yaml --dir slow

@@ -183,6 +183,8 @@ whole_files_are_read_within_a_limit(void)
     CU_ASSERT_PTR_NOT_NULL(strstr(err.text, "none\": not found"));
     CU_ASSERT_EQUAL(dpc_vfs_read_file(vfs, root, 1000000, &bytes, &len, &err), DPC_EINVAL);
     CU_ASSERT_PTR_NOT_NULL(strstr(err.text, "it is a folder"));
+    CU_ASSERT_EQUAL(dpc_vfs_read_file(vfs, root, 1, &bytes, &len, &err), DPC_EINVAL);
+    CU_ASSERT_PTR_NOT_NULL(strstr(err.text, "it is a folder"));
     CU_ASSERT_EQUAL(dpc_vfs_write_file(vfs, below("empty"), "", 0, &err), DPC_OK);
     CU_ASSERT_EQUAL_FATAL(dpc_vfs_read_file(vfs, below("empty"), 0, &bytes, &len, &err), DPC_OK);
     CU_ASSERT(len == 0 && bytes[0] == 0);
