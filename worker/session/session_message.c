@@ -117,6 +117,16 @@ count_end(struct dpc_session *session, const struct session_lane *lane, enum dpc
         counts->tokens += lane->submit.tokens;
 }
 
+/* Only training has one, and only what was handed in says it. */
+static const char *
+loss_of(const struct session_lane *lane, char *ret_text, size_t size)
+{
+    ret_text[0] = 0;
+    if (lane->work == DPC_WORK_SUBMITTING && lane->lease.kind == DPC_TASK_TRAIN)
+        (void)snprintf(ret_text, size, " loss=%.4f", lane->submit.loss);
+    return ret_text;
+}
+
 /* The coordinator has no use for the work any more, or has it all. */
 static void
 end_lease(struct dpc_session *session, struct session_lane *lane, enum dpc_verdict verdict,
@@ -125,15 +135,16 @@ end_lease(struct dpc_session *session, struct session_lane *lane, enum dpc_verdi
     const struct dpc_msg_submit *done = &lane->submit;
     bool submitted = lane->work == DPC_WORK_SUBMITTING;
     bool accepted = verdict == DPC_VERDICT_ACCEPTED;
+    char loss[32];
     count_end(session, lane, verdict, text);
-    session_note(
-        session, accepted ? DPC_LOG_INFO : DPC_LOG_WARNING,
-        "lease ends verdict=%s kind=%s path=%u round=%u steps=%u loss=%.4f tokens_per_s=%.0f "
-        "seconds=%.3f%s%s%s",
-        dpc_verdict_name(verdict), dpc_task_name(lane->lease.kind), lane->lease.path,
-        lane->lease.round, submitted ? done->steps_count : lane->steps_done,
-        submitted ? done->loss : 0.0, session->tokens_per_s, submitted ? done->seconds : 0.0,
-        text && *text ? " reason=\"" : "", text && *text ? text : "", text && *text ? "\"" : "");
+    session_note(session, accepted ? DPC_LOG_INFO : DPC_LOG_WARNING,
+                 "lease ends verdict=%s kind=%s path=%u round=%u steps=%u%s tokens_per_s=%.0f "
+                 "seconds=%.3f%s%s%s",
+                 dpc_verdict_name(verdict), dpc_task_name(lane->lease.kind), lane->lease.path,
+                 lane->lease.round, submitted ? done->steps_count : lane->steps_done,
+                 loss_of(lane, loss, sizeof loss), session->tokens_per_s,
+                 submitted ? done->seconds : 0.0, text && *text ? " reason=\"" : "",
+                 text && *text ? text : "", text && *text ? "\"" : "");
     session_drop(session, lane);
     if (accepted)
         session->failures = 0;

@@ -382,6 +382,30 @@ a_coordinator_does_not_fill_the_log(void)
     end(&rig);
 }
 
+static bool
+tells_a_loss(struct rig *rig)
+{
+    CU_ASSERT_PTR_NOT_NULL_FATAL(find(rig, DPC_SESSION_LOG));
+    return strstr(find(rig, DPC_SESSION_LOG)->log.text, "loss=") != NULL;
+}
+
+/* It said loss=0.0000 where there was none. */
+static void
+a_loss_is_told_where_there_is_one(void)
+{
+    uint64_t request;
+    struct rig rig = reach(DPC_WORK_SUBMITTING, &request);
+    tell(&rig, verdict(DPC_MSG_SUBMITTED, request, token, DPC_VERDICT_ACCEPTED));
+    CU_ASSERT(tells_a_loss(&rig));
+    end(&rig);
+    rig = reach(DPC_WORK_RUNNING, NULL);
+    struct dpc_msg *beat = wait_for(&rig, DPC_MSG_HEARTBEAT, 2 * HEARTBEAT);
+    CU_ASSERT_PTR_NOT_NULL_FATAL(beat);
+    tell(&rig, verdict(DPC_MSG_HEARTBEAT_ACK, beat->request, token, DPC_VERDICT_STALE));
+    CU_ASSERT_FALSE(tells_a_loss(&rig));
+    end(&rig);
+}
+
 static void
 a_lost_answer_to_submit_is_asked_for_again(void)
 {
@@ -453,6 +477,7 @@ static const struct dpc_test tests[] = {
     {"a heartbeat refused says hello and keeps the work",
      a_heartbeat_refused_says_hello_and_keeps_the_work},
     {"a coordinator does not fill the log", a_coordinator_does_not_fill_the_log},
+    {"a loss is told where there is one", a_loss_is_told_where_there_is_one},
     {"a lost answer to submit is asked for again", a_lost_answer_to_submit_is_asked_for_again},
     {"wait is obeyed within bounds", wait_is_obeyed_within_bounds},
 };
