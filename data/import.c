@@ -52,6 +52,7 @@ struct import {
     struct dpc_json_fields fields;
     const char *path; /* being read */
     int lock_fd;      /* the corpus folder; -1: not locked */
+    bool folder_is_new;
 };
 
 static int
@@ -657,9 +658,10 @@ finish(struct import *import, struct dpc_error *err)
 }
 
 static int
-make_folder(const struct import *import, struct dpc_error *err)
+make_folder(struct import *import, struct dpc_error *err)
 {
     const char *out = import->options->out;
+    import->folder_is_new = !dpc_vfs_exists(&dpc_vfs_posix, out);
     int code = dpc_vfs_posix.ops->make_folder(&dpc_vfs_posix, out);
     return code == DPC_OK ? DPC_OK
                           : dpc_error_set(err, code, "could not make the corpus folder \"%s\": %s",
@@ -752,6 +754,8 @@ dpc_import(const struct dpc_import_options *options, struct dpc_import_stats *re
         *ret_stats = import.stats;
     dpc_import_batch_destroy(import.batch);
     dpc_builder_close(import.builder);
+    if (code != DPC_OK && import.folder_is_new) /* which fails where something is in it */
+        (void)dpc_vfs_posix.ops->remove(&dpc_vfs_posix, options->out);
     unlock_folder(&import);
     dpc_tokenizer_destroy(import.tokenizer);
     dpc_buf_done(&import.model);

@@ -294,7 +294,10 @@ nothing_to_import_is_an_error(void)
     temp_write(&temp, "in/binary", "\0\0", 2);
     CU_ASSERT_EQUAL(import_kind(&temp, DPC_IMPORT_AUTO, &stats, &err), DPC_EINVAL);
     CU_ASSERT_PTR_NOT_NULL(strstr(err.text, "1 binary"));
-    CU_ASSERT_FALSE(dpc_vfs_exists(&dpc_vfs_posix, temp_path(&temp, "out/" DPC_TOKENS_FILE)));
+    CU_ASSERT_FALSE(dpc_vfs_exists(&dpc_vfs_posix, temp_path(&temp, "out")));
+    temp_write(&temp, "out/mine", "text", 4);
+    CU_ASSERT_EQUAL(import_kind(&temp, DPC_IMPORT_AUTO, &stats, &err), DPC_EINVAL);
+    CU_ASSERT(dpc_vfs_exists(&dpc_vfs_posix, temp_path(&temp, "out/mine")));
     temp_remove(&temp);
 }
 
