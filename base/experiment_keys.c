@@ -628,7 +628,7 @@ static const struct dpc_key rows[] = {
      .may_change = DPC_CHANGE_FORK | DPC_CHANGE_WARM,
      .doc =
          "Paths that train in a round, drawn anew for each round; the others skip it, and a module "
-         "that none of them uses stays as it is"},
+         "that none of them uses stays as it is; the dense baseline trains in each"},
     {.path = "outer.quorum",
      .type = DPC_KEY_REAL,
      FIELD(outer.quorum),
@@ -692,7 +692,8 @@ static const struct dpc_key rows[] = {
      .may_change = DPC_CHANGE_FORK,
      .doc = "What becomes of a path's optimizer state, two values for each parameter, "
             "between two leases; ship: it travels with them; local: it stays with its worker, and "
-            "another one begins from moments of zero (elastic mode); reset: every lease does"},
+            "another one begins from moments of zero (elastic mode); reset: every lease does, the "
+            "dense baseline's, too"},
     {.path = "transfer.moments",
      .type = DPC_KEY_ENUM,
      FIELD(transfer.moments),
