@@ -9,7 +9,7 @@
 #include "base/limits.h"
 
 enum { FORMAT = 1, FIELDS_BYTES = 32 };
-static const char magic[8] = "DPCSTAT1";
+static const char magic[8] = {'D', 'P', 'C', 'S', 'T', 'A', 'T', '1'};
 
 enum { NOT_FINITE = 0x7f800000, LARGEST_EXPONENT = 254 };
 

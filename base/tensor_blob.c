@@ -8,7 +8,7 @@
 
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "blobs hold floats as memory does");
 
-static const char tensor_magic[8] = "DPCTENS1";
+static const char tensor_magic[8] = {'D', 'P', 'C', 'T', 'E', 'N', 'S', '1'};
 
 size_t
 dpc_tensor_blob_bytes(size_t count)

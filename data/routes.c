@@ -8,7 +8,7 @@
 
 #include "base/alloc.h"
 
-static const char magic[8] = "DPCRTAB1";
+static const char magic[8] = {'D', 'P', 'C', 'R', 'T', 'A', 'B', '1'};
 
 enum { FORMAT = 1 };
 

@@ -7,7 +7,7 @@
 
 #include "base/alloc.h"
 
-static const char magic[8] = "DPCSCOR1";
+static const char magic[8] = {'D', 'P', 'C', 'S', 'C', 'O', 'R', '1'};
 
 enum { FORMAT = 1 };
 

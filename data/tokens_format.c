@@ -5,7 +5,7 @@
 #include <assert.h>
 #include <string.h>
 
-static const char magic[8] = "DPCTOKN1";
+static const char magic[8] = {'D', 'P', 'C', 'T', 'O', 'K', 'N', '1'};
 
 enum { ALIGN = 8 };
 

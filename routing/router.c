@@ -19,8 +19,8 @@
 #include "routing/router_parts.h"
 #include "routing/whiten.h"
 
-static const char magic[8] = "DPCROUT1";
-static const char magic_whitened[8] = "DPCROUT2";
+static const char magic[8] = {'D', 'P', 'C', 'R', 'O', 'U', 'T', '1'};
+static const char magic_whitened[8] = {'D', 'P', 'C', 'R', 'O', 'U', 'T', '2'};
 
 /* --- Its shape. */
 

@@ -17,7 +17,7 @@ enum {
     PIECE_BYTES = 1 << 20, /* that a check reads at once */
     ARENA_BYTES = 65536,
 };
-static const char magic[8] = "DPCSPIL1";
+static const char magic[8] = {'D', 'P', 'C', 'S', 'P', 'I', 'L', '1'};
 
 struct dpc_spill {
     const struct dpc_vfs *vfs;
