@@ -51,8 +51,10 @@ suffix=.gz
 dir=$top/.cache/manpages
 if [ "${1:-}" = --english ]; then
     shift
-    packages=linux-doc-6.1 # Debian 12's; 13 has the next, and another corpus
-    apt-cache show "$packages" >/dev/null 2>&1 || packages=linux-doc-6.12
+    packages=linux-doc-6.1
+    case $(cat /etc/debian_version 2>/dev/null) in
+    13*) packages=linux-doc-6.12 ;; # and so another corpus
+    esac
     take=take_documents
     suffix=.rst.txt
     dir=$top/.cache/kernel-docs

@@ -56,7 +56,8 @@ stand_in dpkg-deb <<'END'
 mkdir -p "$3/usr/share/man/man1" "$3/usr/share/doc"
 : >"$3/usr/share/man/man1/page.1.gz"
 : >"$3/usr/share/doc/changelog.gz"
-texts=$3/usr/share/doc/linux-doc-6.1/Documentation
+package=${2##*/}
+texts=$3/usr/share/doc/${package%%_*}/Documentation
 mkdir -p "$texts/sub" "$texts/translations/zh"
 printf '.. SPDX-License-Identifier: GPL-2.0\n\n=====\nTitle\n=====\n\nText.\n' |
     gzip >"$texts/sub/one.rst.gz"
@@ -93,11 +94,11 @@ run
 
 corpus=$work/english
 run --english
-{ [ "$status" -eq 0 ] && grep -q 'download linux-doc-6.1$' "$work/calls" &&
+{ [ "$status" -eq 0 ] && grep -q 'download linux-doc-6.[0-9]*$' "$work/calls" &&
     grep -q 'corpus: 2 documents' "$work/out"; } || fail 'English'
-[ "$(cd "$corpus" && find . -type f | sort | tr '\n' ' ')" = \
-    './linux-doc-6.1/sub/one.rst.txt ./linux-doc-6.1/two.rst.txt ' ] || fail 'only its texts'
-[ "$(cat "$corpus/linux-doc-6.1/sub/one.rst.txt")" = "$(printf 'Title\n=====\n\nText.')" ] ||
+[ "$(cd "$corpus"/linux-doc-* && find . -type f | sort | tr '\n' ' ')" = \
+    './sub/one.rst.txt ./two.rst.txt ' ] || fail 'only its texts'
+[ "$(cat "$corpus"/linux-doc-*/sub/one.rst.txt)" = "$(printf 'Title\n=====\n\nText.')" ] ||
     fail 'a text begins with its first line'
 
 run --german
