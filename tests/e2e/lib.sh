@@ -186,6 +186,15 @@ is_training() { # LOG [STEPS]
         END { exit !trains }' "$1"
 }
 
+# The same of the worker in `home`, which has some of the steps behind it as its status says. (A spill
+# says so, too, but where a disk is slow there are few.)
+is_into_training() { # LOG STEPS
+    is_training "$1" "$2" || return 1
+    dipaco-worker --dir home --status --json >into.json 2>/dev/null
+    [ "path=$(value_of path <into.json)" = "$(awk '/ lease begins / { path = $6 } END { print path }' "$1")" ] &&
+        [ "$(value_of done <into.json)" -gt 0 ]
+}
+
 # Halts a worker in the middle of a train lease, as its log tells; halted, it stays there.
 halted_in_lease() { # DIR NAME
     halted=$(pid_of "$1" "$2")

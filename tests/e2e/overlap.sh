@@ -5,7 +5,7 @@
 . "$(dirname "$0")/lib.sh"
 
 make_corpus
-make_experiment tiny.yaml 's/steps: 20,/steps: 12000,/' 's/rounds: 3/rounds: 1/'
+make_experiment tiny.yaml 's/steps: 20,/steps: 20000,/' 's/rounds: 3/rounds: 1/'
 
 run_to_end calm dipaco run tiny.yaml --dir calm
 [ "$status" = 0 ] || give_up "the undisturbed run ended with $status"

@@ -40,7 +40,7 @@ steps_done() {
 }
 # In the middle of a lease of the round.
 trains() {
-    is_training "$log" 12000 && [ -f home/spill ]
+    is_into_training "$log" 12000
 }
 
 # --- How it stands.
@@ -94,7 +94,7 @@ end_worker TERM
 
 # --- A short rest: the job is held, and goes on in the same lease.
 start_worker
-wait_for 60 'a lease with a spill' trains
+wait_for 60 'a lease' trains
 snooze 4s
 wait_for 10 'the job to be held' stands computing false
 check 'why' stands paused 'snoozed by its owner'
@@ -109,7 +109,7 @@ wait_for 60 'the lease to be accepted' accepted
 ok 'accepted'
 
 # --- A long one: the lease goes back, and another worker does it.
-wait_for 60 'another lease with a spill' trains
+wait_for 60 'another lease' trains
 snooze 1h
 wait_for 10 'the lease to go back' grep -q 'lease given back.*reason="paused: snoozed by its owner"' "$log"
 check 'the coordinator knows why' grep -q 'paused: snoozed by its owner' coordinator.out

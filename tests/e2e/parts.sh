@@ -10,7 +10,7 @@ start_coordinator tiny.yaml
 
 # In a lease of the round, some steps into it.
 trains() {
-    is_training "$log" 12000 && [ -f home/spill ]
+    is_into_training "$log" 12000
 }
 start_worker
 wait_for 60 'a lease' trains

@@ -5,7 +5,7 @@
 . "$(dirname "$0")/lib.sh"
 
 make_corpus
-make_experiment tiny.yaml 's/steps: 20,/steps: 12000,/' 's/rounds: 3/rounds: 1/'
+make_experiment tiny.yaml 's/steps: 20,/steps: 20000,/' 's/rounds: 3/rounds: 1/'
 
 run_to_end calm dipaco run tiny.yaml --dir calm
 [ "$status" = 0 ] || give_up "the undisturbed run ended with $status"
@@ -14,7 +14,7 @@ start_coordinator tiny.yaml
 
 # In the middle of a lease of the round: a finished lease's spill is small.
 trains_and_spilled() {
-    is_training "$log" 12000 &&
+    is_training "$log" 20000 &&
         [ "$(wc -c <home/spill 2>/dev/null || echo 0)" -gt 10000 ]
 }
 goes_on() {
