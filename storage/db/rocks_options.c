@@ -8,6 +8,8 @@
  * - Its own log gets no lines: on a disk that fails the first line fails, and the second one meets
  *   an assertion in Debian's build, so that the daemon would die of what it was about to report.
  *   What a line would say comes as the status of a write as well.
+ * - Files are of format 5, which RocksDB reads since 6.6: newer releases write others, and a store
+ *   could not go to a machine with an older one, nor a backup.
  * - Values are hashes, counters and small fp32 blobs: nothing to compress.
  * - A coordinator's records are some megabytes: small buffers, one small cache, two threads. */
 #include "storage/db/rocks_options.h"
@@ -15,7 +17,7 @@
 #include "base/limits.h"
 #include "base/log.h"
 
-enum { BACKGROUND_JOBS = 2, INFO_LOGS_KEPT = 2, LEVEL_FATAL = 4, FILES_OPEN_MAX = 256 };
+enum { BACKGROUND_JOBS = 2, INFO_LOGS_KEPT = 2, LEVEL_FATAL = 4, FILES_OPEN_MAX = 256, FORMAT = 5 };
 
 static const size_t cache_bytes = 8 * DPC_MIB;
 static const size_t wal_bytes_max = 64 * DPC_MIB;
@@ -73,6 +75,7 @@ make_family(rocksdb_cache_t *cache, size_t buffer)
     set_integrity(options);
     rocksdb_options_set_write_buffer_size(options, buffer);
     rocksdb_options_set_compression(options, rocksdb_no_compression);
+    rocksdb_block_based_options_set_format_version(table, FORMAT);
     rocksdb_block_based_options_set_block_cache(table, cache);
     rocksdb_block_based_options_set_filter_policy(table,
                                                   rocksdb_filterpolicy_create_bloom_full(10));

@@ -18,6 +18,7 @@ static const struct {
     {"lock hold by current process", DPC_EBUSY},
     {"While lock file", DPC_EBUSY},
     {"Column families not opened", DPC_EVERSION},
+    {"unsupported format_version", DPC_EVERSION},
     {"Corruption", DPC_ECORRUPT},
     {"No such file or directory", DPC_ECORRUPT},
     {"IO error", DPC_EIO},
@@ -42,7 +43,7 @@ dpc_rocks_way_out(int code)
     case DPC_EPERM:
         return "; check who owns that folder";
     case DPC_EVERSION:
-        return "; it was written by a newer version: install that one";
+        return "; it was written by a newer version, or with a newer RocksDB: install that one";
     case DPC_ECORRUPT:
         return "; check that disk, then restore the store from a backup or begin anew with "
                "another one";

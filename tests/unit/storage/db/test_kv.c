@@ -541,6 +541,8 @@ status_lines_become_codes(void)
         {"Corruption: block checksum mismatch: stored = 1, computed = 2", DPC_ECORRUPT},
         {"IO error: No such file or directory: While opening a file: /s/000009.sst", DPC_ECORRUPT},
         {"Invalid argument: Column families not opened: future", DPC_EVERSION},
+        {"Corruption: Corrupt or unsupported format_version: 6 in file /s/MANIFEST-000018",
+         DPC_EVERSION},
         {"IO error: Input/output error: While fsync: /s/000012.log", DPC_EIO},
         {"Not implemented: something new", DPC_EFOREIGN},
     };
