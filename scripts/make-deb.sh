@@ -1,6 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# Makes Debian packages of what git tracks here (of changed files, as they are now):
+# Makes Debian packages of what git tracks here (of changed files, as they are now), for the release
+# that it runs on:
 #
 #     scripts/make-deb.sh [--with-cuda[=DIR]] [FOLDER]
 #
@@ -12,7 +13,7 @@
 set -eu
 
 usage() {
-    sed -n '3,11s/^# \{0,1\}//p' "$0"
+    sed -n '3,12s/^# \{0,1\}//p' "$0"
 }
 
 fail() {
