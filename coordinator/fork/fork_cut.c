@@ -258,10 +258,7 @@ note_contribution(void *context, const struct dpc_contribution_record *contribut
     path->says_began |= !dpc_hash_is_none(&contribution->began);
     if (contribution->round < fork_cut_path_round(cut, path_id))
         return true;
-    /* As the core counts: once what another part of the round had before. */
-    bool again = path->steps_dropped && path->round == contribution->round &&
-                 path->part_end > contribution->from && path->part_end < contribution->steps;
-    path->steps_dropped += contribution->steps - (again ? path->part_end : contribution->from);
+    path->steps_dropped += dpc_contribution_adds(contribution, path->round, path->part_end);
     path->round = contribution->round;
     path->part_end = contribution->steps;
     if (!path->went_on) {

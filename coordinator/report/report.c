@@ -113,15 +113,11 @@ gather_contribution(void *context, const struct dpc_contribution_record *record)
         record->module != dpc_topology_module(topology, record->path, 0))
         return true;
     struct curve *curve = &report->curves[record->path];
-    const struct piece *last = curve->count ? &curve->pieces[curve->count - 1] : NULL;
+    struct piece last = curve->count ? curve->pieces[curve->count - 1] : (struct piece){0};
     double before = steps_before(report, record->path, curve->count);
-    /* `steps` counts from the beginning of the round, of which this may be a part, or all of it in
-     * the place of a part that another worker brought. */
-    bool again = last && last->round == record->round && last->end > record->from &&
-                 last->end < record->steps;
     struct piece piece = {.round = record->round,
                           .end = record->steps,
-                          .steps = (double)record->steps - (again ? last->end : record->from)};
+                          .steps = dpc_contribution_adds(record, last.round, last.end)};
     curve->x = dpc_grow(curve->x, curve->count + 1, sizeof *curve->x);
     curve->y = dpc_grow(curve->y, curve->count + 1, sizeof *curve->y);
     curve->pieces = dpc_grow(curve->pieces, curve->count + 1, sizeof *curve->pieces);

@@ -178,6 +178,18 @@ struct dpc_contribution_record {
     struct dpc_hash began; /* path state that its training began with; none: zero moments */
 };
 
+/* Steps that it adds to those of its path, of which the contribution before it was of `round` and
+ * ended at its step `end` (0: there was none). Where all of a round stands behind a part of it that
+ * another worker brought, the part's steps count once. */
+static inline uint32_t
+dpc_contribution_adds(const struct dpc_contribution_record *contribution, uint32_t round,
+                      uint32_t end)
+{
+    bool again = contribution->round == round && contribution->from < end &&
+                 end < contribution->steps;
+    return contribution->steps - (again ? end : contribution->from);
+}
+
 struct dpc_lease_record {
     uint64_t serial;
     uint32_t kind; /* enum dpc_task_kind */
