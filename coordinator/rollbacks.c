@@ -300,21 +300,14 @@ static int
 collect_from_round(struct choice *choice, struct dpc_version_record *versions, uint32_t *count,
                    struct dpc_error *err)
 {
-    bool kept = true;
-    int code = dpc_scan_versions(dpc_store_kv(choice->server->store), choose_by_round, choice, err);
-    for (uint32_t i = 0; i < choice->modules_count; i++)
-        kept &= !choice->found[i] || is_there(choice, &choice->versions[i]);
+    uint32_t others = *count;
+    int code = collect_round(choice, versions, count, err);
+    if (code != DPC_EPERM || choice->failed != DPC_OK || choice->oldest <= choice->round)
+        return code;
+    choice->round = choice->oldest;
     memset(choice->found, 0, choice->modules_count * sizeof *choice->found);
-    if (code == DPC_OK && !kept) {
-        code = dpc_scan_versions(dpc_store_kv(choice->server->store), look_for_oldest_round, choice,
-                                 err);
-        if (choice->oldest > choice->round)
-            choice->round = choice->oldest;
-        memset(choice->found, 0, choice->modules_count * sizeof *choice->found);
-    }
-    if (code == DPC_OK)
-        code = check_looked(choice, err);
-    return code == DPC_OK ? collect_round(choice, versions, count, err) : code;
+    *count = others;
+    return collect_round(choice, versions, count, err);
 }
 
 int
