@@ -358,20 +358,27 @@ nobody_is_waited_for_who_has_gone(void)
     driver_stop(&driver);
 }
 
-/* Two workers at work on the same path: a part of one, then the whole of the other. */
+/* Two workers at work on the same path: all paths are leased, and worker 5 gets a backup of one. */
+static struct dpc_msg_lease
+lease_twice(struct driver *driver, struct dpc_msg_lease leases[PATHS], uint8_t holders[PATHS])
+{
+    start(driver, "elastic", ", quorum: 0.5, grace: 100");
+    lease_all(driver, leases, holders);
+    driver_hello(driver, 5, no_token);
+    pass(driver, 100000);
+    const struct dpc_msg *reply = driver_ask(driver, 5);
+    CU_ASSERT_EQUAL_FATAL(reply->type, DPC_MSG_LEASE);
+    return reply->lease;
+}
+
+/* A part of one, then a shorter one of the other. */
 static void
 of_parts_the_longest_counts(void)
 {
     struct driver driver;
     struct dpc_msg_lease leases[PATHS];
     uint8_t holders[PATHS];
-    start(&driver, "elastic", ", quorum: 0.5, grace: 100");
-    lease_all(&driver, leases, holders);
-    driver_hello(&driver, 5, no_token);
-    pass(&driver, 100000);
-    const struct dpc_msg *reply = driver_ask(&driver, 5);
-    CU_ASSERT_EQUAL_FATAL(reply->type, DPC_MSG_LEASE);
-    struct dpc_msg_lease backup = reply->lease;
+    struct dpc_msg_lease backup = lease_twice(&driver, leases, holders);
     uint32_t path = backup.path;
     CU_ASSERT_EQUAL(hand_in(&driver, 5, &backup, 3), DPC_VERDICT_ACCEPTED);
     CU_ASSERT_EQUAL(dpc_core_path(driver.core, path)->rounds_done, 0);
@@ -386,13 +393,7 @@ steps_of_a_part_that_is_replaced_count_once(void)
     struct driver driver;
     struct dpc_msg_lease leases[PATHS];
     uint8_t holders[PATHS];
-    start(&driver, "elastic", ", quorum: 0.5, grace: 100");
-    lease_all(&driver, leases, holders);
-    driver_hello(&driver, 5, no_token);
-    pass(&driver, 100000);
-    const struct dpc_msg *reply = driver_ask(&driver, 5);
-    CU_ASSERT_EQUAL_FATAL(reply->type, DPC_MSG_LEASE);
-    struct dpc_msg_lease backup = reply->lease;
+    struct dpc_msg_lease backup = lease_twice(&driver, leases, holders);
     const struct dpc_path_record *path = dpc_core_path(driver.core, backup.path);
     uint64_t steps = path->steps_done, tokens = path->tokens_done;
     CU_ASSERT_EQUAL(hand_in(&driver, 5, &backup, 3), DPC_VERDICT_ACCEPTED);

@@ -58,8 +58,9 @@ train_round(struct driver *driver)
     }
 }
 
+/* At the beginning of training. */
 static void
-bench_init_with(struct bench *bench, const char *yaml)
+bench_begin(struct bench *bench, const char *yaml)
 {
     struct driver *driver = &bench->driver;
     driver_start_with_store(driver, yaml, scratch_make(bench->folder));
@@ -75,9 +76,15 @@ bench_init_with(struct bench *bench, const char *yaml)
         .store = driver->store,
         .ops = dpc_ops_cpu(DPC_FP32),
     };
+}
+
+static void
+bench_init_with(struct bench *bench, const char *yaml)
+{
+    bench_begin(bench, yaml);
     for (int round = 0; round < ROUNDS; round++)
-        train_round(driver);
-    CU_ASSERT_EQUAL_FATAL(dpc_module_round(dpc_core_module(driver->core, 0)), ROUNDS);
+        train_round(&bench->driver);
+    CU_ASSERT_EQUAL_FATAL(dpc_module_round(dpc_core_module(bench->driver.core, 0)), ROUNDS);
 }
 
 static void
@@ -324,28 +331,40 @@ a_rollback_is_gone_back_over(void)
     bench_done(&bench);
 }
 
-struct first_rounds {
-    struct dpc_hash swept[8];
+/* Deltas that are not kept any more. */
+struct lost {
+    struct dpc_hash deltas[8];
     uint32_t count;
 };
 
 static bool
-list_round_0(void *context, const struct dpc_contribution_record *record)
+is_not_lost(void *context, const struct dpc_hash *hash)
 {
-    struct first_rounds *first = context;
-    if (record->round == 0 && record->path < WORKERS && record->module == 0)
-        first->swept[first->count++] = record->delta;
+    const struct lost *lost = context;
+    for (uint32_t i = 0; i < lost->count; i++) {
+        if (dpc_hash_equal(&lost->deltas[i], hash))
+            return false;
+    }
     return true;
 }
 
-static bool
-is_no_first_round(void *context, const struct dpc_hash *hash)
+static void
+lose(struct bench *bench, struct lost *lost)
 {
-    const struct first_rounds *first = context;
-    for (uint32_t i = 0; i < first->count; i++) {
-        if (dpc_hash_equal(&first->swept[i], hash))
-            return false;
-    }
+    struct dpc_store *store = bench->driver.store;
+    struct dpc_swept swept;
+    struct dpc_error err;
+    CU_ASSERT_EQUAL(
+        dpc_store_sweep(store, dpc_store_touches(store) + 1, is_not_lost, lost, &swept, &err),
+        DPC_OK);
+}
+
+static bool
+list_round_0(void *context, const struct dpc_contribution_record *record)
+{
+    struct lost *lost = context;
+    if (record->round == 0 && record->path < WORKERS && record->module == 0)
+        lost->deltas[lost->count++] = record->delta;
     return true;
 }
 
@@ -354,14 +373,11 @@ what_is_not_kept_is_refused_with_the_oldest_possible(void)
 {
     struct bench bench;
     struct dpc_error err;
-    struct dpc_swept swept;
     struct dpc_refold_task task;
-    struct first_rounds first = {.count = 0};
+    struct lost first = {.count = 0};
     bench_init(&bench);
     CU_ASSERT_EQUAL(dpc_scan_contributions(bench.driver.kv, list_round_0, &first, &err), DPC_OK);
-    CU_ASSERT_EQUAL(dpc_store_sweep(bench.driver.store, dpc_store_touches(bench.driver.store) + 1,
-                                    is_no_first_round, &first, &swept, &err),
-                    DPC_OK);
+    lose(&bench, &first);
     task_init(&bench, &task, 1, 0);
     CU_ASSERT_EQUAL(dpc_refold_run(&bench.source, &task, &err), DPC_EPERM);
     CU_ASSERT_PTR_NOT_NULL(strstr(err.text, "oldest round possible is 1"));
@@ -384,8 +400,7 @@ what_is_not_kept_is_refused_with_the_oldest_possible(void)
 struct dense_rounds {
     const struct dpc_topology *topology;
     uint32_t warm_rounds, own, other; /* counted with the warm start */
-    uint32_t count;
-    struct dpc_hash swept[8];
+    struct lost lost;
 };
 
 /* By path, and so by round. */
@@ -400,18 +415,7 @@ list_dense_round(void *context, const struct dpc_contribution_record *record)
         dense->own = record->round;
     } else if (dense->own) {
         dense->other = record->round;
-        dense->swept[dense->count++] = record->delta;
-    }
-    return true;
-}
-
-static bool
-is_not_of_dense_round(void *context, const struct dpc_hash *hash)
-{
-    const struct dense_rounds *dense = context;
-    for (uint32_t i = 0; i < dense->count; i++) {
-        if (dpc_hash_equal(&dense->swept[i], hash))
-            return false;
+        dense->lost.deltas[dense->lost.count++] = record->delta;
     }
     return true;
 }
@@ -423,13 +427,8 @@ bench_init_far_ahead(struct bench *bench)
 {
     struct driver *driver = &bench->driver;
     struct dense_rounds dense = {.own = 0};
-    struct dpc_swept swept;
     struct dpc_error err;
-    driver_start_with_store(driver, YAML_DENSE("sqrt", "true"), scratch_make(bench->folder));
-    driver->store->inline_bytes_max = 0;
-    for (uint8_t worker = 0; worker < 2; worker++)
-        driver_hello(driver, worker, (struct dpc_token){0, 0});
-    driver_reach_training(driver, 0);
+    bench_begin(bench, YAML_DENSE("sqrt", "true"));
     dense.topology = dpc_core_topology(driver->core);
     dense.warm_rounds = dpc_core_warm_rounds(driver->core);
     uint32_t dense_path = dpc_topology_dense_path(dense.topology);
@@ -441,15 +440,8 @@ bench_init_far_ahead(struct bench *bench)
         driver_submit(driver, worker, &lease);
     }
     CU_ASSERT_EQUAL(dpc_scan_contributions(driver->kv, list_dense_round, &dense, &err), DPC_OK);
-    CU_ASSERT_NOT_EQUAL_FATAL(dense.count, 0);
-    CU_ASSERT_EQUAL(dpc_store_sweep(driver->store, dpc_store_touches(driver->store) + 1,
-                                    is_not_of_dense_round, &dense, &swept, &err),
-                    DPC_OK);
-    bench->source = (struct dpc_replay_source){
-        .records = {driver->kv, &driver->experiment, dense.topology, 0},
-        .store = driver->store,
-        .ops = dpc_ops_cpu(DPC_FP32),
-    };
+    CU_ASSERT_NOT_EQUAL_FATAL(dense.lost.count, 0);
+    lose(bench, &dense.lost);
     return dense.own;
 }
 
