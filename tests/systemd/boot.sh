@@ -36,6 +36,7 @@ cp /etc/resolv.conf "$root/etc/resolv.conf"
 cp "$top/tests/e2e/tiny.yaml" "$proof/experiment.yaml"
 cp "$top/systemd/examples/coordinator-mirror.conf" "$proof/mirror.conf"
 cp "$top/systemd/examples/coordinator-backup.conf" "$proof/backup.conf"
+cp "$top"/systemd/examples/dipaco-backup.* "$proof"
 sed -n '/^write_documents() {/,/^}/p' "$top/tests/e2e/lib.sh" >"$proof/documents.sh"
 
 # What is left of the last time goes; the packages come in new.
@@ -99,6 +100,15 @@ install -d -o dipaco -g dipaco-admin -m 0700 /srv/dipaco-backups
 systemctl daemon-reload
 systemctl restart dipaco-coordinator
 check 'with a drop-in it has one' dipacoctl backup /srv/dipaco-backups/one
+cp dipaco-backup.* /etc/systemd/system/
+systemctl daemon-reload
+install -d -o dipaco -g dipaco-admin /srv/dipaco-backups/2020 /srv/dipaco-backups/2021
+touch -d '20 days ago' /srv/dipaco-backups/2020 /srv/dipaco-backups/one
+check 'a timer makes some' systemctl enable --now dipaco-backup.timer
+check 'as its service does' systemctl start dipaco-backup
+check 'whole' sh -c 'test -s /srv/dipaco-backups/20*Z/backup.json'
+check 'old ones go' test ! -e /srv/dipaco-backups/2020
+check 'and nothing else' test -e /srv/dipaco-backups/2021 -a -e /srv/dipaco-backups/one
 systemctl stop dipaco-coordinator
 mv /var/lib/dipaco-coordinator /var/lib/dipaco-coordinator.old
 install -d -o dipaco -g dipaco-admin -m 0700 /var/lib/dipaco-coordinator

@@ -38,8 +38,8 @@ make_root() {
     units=$work/root/usr/lib/systemd/system
     mkdir -p "$units" "$work/root/etc"
     cp -r "$system_units/." "$units" 2>/dev/null
-    cp systemd/*.service "$units"
-    for program in $(sed -n 's/^Exec[A-Za-z]*=+\{0,1\}\([^ ]*\).*/\1/p' systemd/*.service \
+    cp systemd/*.service "$top"/systemd/examples/*.service "$top"/systemd/examples/*.timer "$units"
+    for program in $(sed -n 's/^Exec[A-Za-z]*=+\{0,1\}\([^ ]*\).*/\1/p' "$units"/dipaco-*.service \
         "$top"/systemd/examples/*.conf); do
         program=$work/root/$program
         mkdir -p "$(dirname "$program")"
@@ -65,7 +65,8 @@ exposure_below() { # UNIT MAX
     return $status
 }
 
-all='dipaco-coordinator.service dipaco-worker.service dipaco-worker@1.service'
+all='dipaco-coordinator.service dipaco-worker.service dipaco-worker@1.service
+    dipaco-backup.service dipaco-backup.timer'
 make_root
 for unit in $all; do
     verify "$unit" || fail "systemd-analyze verify $unit"
