@@ -116,7 +116,7 @@ def replay(run):
 def main():
     options = lab.arguments(
         __doc__, seed=(1, "draws all faults"), workers=(4, "worker processes"),
-        rounds=(30, "rounds of the experiment"), steps=(400, "inner steps a round"),
+        rounds=(60, "rounds of the experiment"), steps=(400, "inner steps a round"),
         pause=(0.7, "seconds between two faults, on average"),
         faults=(60, "faults that must have struck"), deadline=(1500, "seconds after which a run hangs"))
 

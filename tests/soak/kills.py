@@ -32,8 +32,8 @@ class Kill:
 
 def draw(options, total):
     rng = random.Random(options.seed)
-    # The last versions come too fast for a worker to be away long.
-    last = int(total * 0.95)
+    # Kills that wait for one who is away need room behind them, and the last versions come fast.
+    last = int(total * 0.85)
     kills = [Kill(rng, i >= options.workers_killed, rng.randrange(1, last))
              for i in range(options.workers_killed + options.coordinators_killed)]
     return sorted(kills, key=lambda kill: kill.progress)
