@@ -141,12 +141,16 @@ load_records(struct dpc_model *model, struct dpc_error *err)
     return rc;
 }
 
-/* With the numbers that the workers computed in, and on all processors. */
+/* With the numbers that the workers computed in, and on all processors. They may have had bf16
+ * where this machine has not; weights are fp32, so fp32 computes what they mean. */
 static int
 choose_options(struct dpc_model *model, struct dpc_error *err)
 {
     struct dpc_path_options options = {.batch_max = DPC_MODEL_BATCH_MAX, .use = DPC_PATH_INFER};
-    int rc = dpc_compute_choose(model->experiment.compute, NULL, &options.ops, err);
+    enum dpc_compute compute = model->experiment.compute;
+    if (compute == DPC_COMPUTE_BF16)
+        compute = DPC_COMPUTE_AUTO;
+    int rc = dpc_compute_choose(compute, NULL, &options.ops, err);
     if (rc != DPC_OK)
         return rc;
     model->pool = options.pool = dpc_pool_create(dpc_processors_count());

@@ -98,6 +98,18 @@ end_run
 check 'late: the versions are those of the calm run' same_versions calm store
 unset FAKE_CARD
 
+# --- What a card computed in bf16 is a model on machines without it, too.
+make_experiment tiny.yaml 's/mode: strict/compute: bf16/'
+DNNL_MAX_CPU_ISA=AVX2
+export DNNL_MAX_CPU_ISA
+on_card halves cuda
+check 'halves: it ends with texts' grep -q '^path ' halves/report/samples.txt
+run_to_end eval dipaco eval halves
+check 'halves: a processor without bf16 evaluates it' [ "$status" = 0 ]
+run_to_end export dipaco export halves --path dense --out halves-dense
+check 'halves: and exports it' [ "$status" = 0 ]
+unset DNNL_MAX_CPU_ISA
+
 # --- Where the class of the first result was the processor's, auto goes on with it.
 make_experiment tiny.yaml 's/steps: 20,/steps: 600,/'
 start_run class dipaco run tiny.yaml --dir class --workers 1
