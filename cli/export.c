@@ -171,8 +171,9 @@ write_config(const struct export *export)
     return write_json(export, config_name, config);
 }
 
-/* With the model file beside it, where there is one: llama.cpp reads that. A file that normalises
- * texts says how, which a LlamaTokenizer reads. No text has marks around it. */
+/* With the model file beside it, where there is one: a LlamaTokenizer reads that where texts are
+ * normalised, and llama.cpp always, which without these words puts a mark and a space before them.
+ */
 static int
 write_tokenizer_config(const struct export *export, bool llama, bool add_prefix)
 {
@@ -181,12 +182,13 @@ write_tokenizer_config(const struct export *export, bool llama, bool add_prefix)
                       llama ? "LlamaTokenizer" : "PreTrainedTokenizerFast");
     dpc_json_set_integer(config, "model_max_length", export->whole->model.context);
     dpc_json_set_bool(config, "clean_up_tokenization_spaces", false);
-    if (llama) {
+    if (export->file) {
         dpc_json_set_bool(config, "add_bos_token", false);
         dpc_json_set_bool(config, "add_eos_token", false);
         dpc_json_set_bool(config, "add_prefix_space", add_prefix);
-        dpc_json_set_bool(config, "legacy", false);
     }
+    if (llama)
+        dpc_json_set_bool(config, "legacy", false);
     return write_json(export, "tokenizer_config.json", config);
 }
 

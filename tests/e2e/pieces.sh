@@ -75,6 +75,10 @@ check 'with its tokenizer in both forms' \
     [ "$(ls model | tr '\n' ' ')" = 'README.md config.json model.safetensors tokenizer.json tokenizer.model tokenizer_config.json ' ]
 check 'the file as it came' cmp -s model/tokenizer.model gone/tokenizer.model
 check 'and its vocabulary' grep -q "\"vocab_size\": $vocab" model/config.json
+# llama.cpp reads these, and else begins texts with a mark and a space that training never saw.
+for word in add_bos_token add_eos_token add_prefix_space; do
+    check "others are told: no $word" grep -q "\"$word\": false" model/tokenizer_config.json
+done
 
 # --- The exported model and its tokenizer begin another run.
 
