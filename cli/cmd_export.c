@@ -57,12 +57,14 @@ export_one(struct dpc_model *model, uint32_t path, const char *folder,
     return DPC_OK;
 }
 
+/* Replicas of the dense path, behind it, are the same model. */
 static int
 export_all(struct dpc_model *model, const struct export_options *given, struct dpc_error *err)
 {
     const struct dpc_topology *topology = dpc_model_topology(model);
+    uint32_t dense = dpc_topology_dense_path(topology);
     int rc = DPC_OK;
-    for (uint32_t path = 0; rc == DPC_OK && path < topology->paths_count; path++) {
+    for (uint32_t path = 0; rc == DPC_OK && path <= dense; path++) {
         char name[2 * DPC_NAME_MAX], folder[DPC_PATH_MAX];
         dpc_topology_path_name(topology, path, name, sizeof name);
         if (dpc_path_join(given->out, name, folder, sizeof folder) != DPC_OK)

@@ -12,6 +12,9 @@ make_experiment drop.yaml 's/warm_start: .*/warm_start: {steps: 40, replicas: 3,
 run_to_end calm dipaco run drop.yaml --dir calm
 [ "$status" = 0 ] || give_up "the undisturbed run ended with $status"
 
+run_to_end all dipaco export calm --all --out models
+check 'the dense model is exported once' [ "$(ls models | tr '\n' ' ')" = '0-0 0-1 1-0 1-1 dense ' ]
+
 start_run killed dipaco run drop.yaml --dir killed
 hold_in_training killed
 kill -9 "$(pid_of killed coordinator)"
