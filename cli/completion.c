@@ -304,13 +304,26 @@ begin(struct dpc_completion *completion, const struct dpc_completion_request *re
     return code;
 }
 
-/* Beside a run that goes on versions are removed that it had when it was last looked at. */
+static bool
+is_known(const struct dpc_model *model, const char *name)
+{
+    uint32_t path;
+    return strcmp(name, DPC_SERVE_ROUTED) == 0 ||
+           dpc_topology_path_find(dpc_model_topology(model), name, &path);
+}
+
+/* Beside a run that goes on versions are removed that it had when it was last looked at, and there
+ * are others by now. What is not there yet is no fault of the request. */
 static int
 begin_again(struct dpc_completion *completion, const struct dpc_completion_request *request,
             struct dpc_error *err)
 {
     int code = dpc_model_refresh(completion->model, err);
-    return code == DPC_OK ? begin(completion, request, err) : code;
+    if (code == DPC_OK)
+        code = begin(completion, request, err);
+    if (code == DPC_ENOTFOUND)
+        code = err->code = DPC_ESTALE;
+    return code;
 }
 
 /* What was read, and the path, are not needed any more. */
@@ -337,7 +350,7 @@ dpc_completion_create(struct dpc_model *model, const struct dpc_completion_reque
     for (uint32_t i = 0; i < request->stops_count; i++)
         completion->stops[completion->stops_count++] = dpc_strdup(request->stops[i]);
     int code = begin(completion, request, err);
-    if (code == DPC_ESTALE)
+    if (code == DPC_ESTALE || (code == DPC_ENOTFOUND && is_known(model, request->model)))
         code = begin_again(completion, request, err);
     if (code != DPC_OK) {
         dpc_completion_destroy(completion);

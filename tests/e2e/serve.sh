@@ -223,4 +223,27 @@ mv blobs.gone going/coordinator/blobs
 check 'and when it is back it is written' [ "$(greedy dense back.json)" = 200 ]
 kill "$supervisor"
 end_run
+
+# --- And beside one that had no paths yet when serving began.
+
+start_coordinator tiny.yaml
+warms() {
+    [ "$(dipacoctl --admin "$admin" status --json | value_of phase)" = warm_start ]
+}
+wait_for 30 'the warm start' warms
+coordinator=$supervisor
+worker=$coordinator
+start_run early dipaco serve store --http 127.0.0.1:0
+wait_for 20 'the address' grep -q '^http://127.0.0.1:[0-9]*/v1/completions$' early.out
+url=$(sed -n 1p early.out)
+check 'before there is a router: 503' [ "$(greedy dipaco none.json)" = 503 ]
+check 'which is no fault of the request, either' grep -q 'has not come that far.*"server_error"' none.json
+check 'a model that there never is: 404' [ "$(greedy 7-7 none.json)" = 404 ]
+start_worker
+worker="$worker $coordinator"
+wait_for 60 'the end of training' finished
+check 'what has come since is found' [ "$(greedy dipaco come.json)" = 200 ]
+check 'by its name, too' [ "$(greedy 0-1 come.json)" = 200 ]
+kill "$supervisor"
+end_run
 finish
