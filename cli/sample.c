@@ -77,16 +77,13 @@ write_on(struct dpc_model *model, const struct dpc_sample_settings *settings, ui
 
 /* `prompt`: the text of the tokens. */
 static int
-add_sample(struct dpc_model *model, const struct dpc_sample_settings *settings,
+add_sample(struct dpc_model *model, const struct dpc_sample_settings *settings, uint32_t path,
            const int32_t *tokens, uint32_t count, const char *prompt, size_t prompt_len,
            uint32_t index, struct dpc_json *samples, struct dpc_error *err)
 {
-    uint32_t path = 0;
     struct dpc_buf text;
     dpc_buf_init(&text, 0);
-    int rc = choose_path(model, settings, tokens, count, &path, err);
-    if (rc == DPC_OK)
-        rc = write_on(model, settings, path, tokens, count, index, &text, err);
+    int rc = write_on(model, settings, path, tokens, count, index, &text, err);
     if (rc == DPC_OK) {
         char name[2 * DPC_NAME_MAX];
         struct dpc_json *sample = dpc_json_object();
@@ -106,11 +103,13 @@ add_prompt(struct dpc_model *model, const struct dpc_sample_settings *settings, 
            uint32_t index, struct dpc_json *samples, struct dpc_error *err)
 {
     int32_t *tokens = NULL;
-    uint32_t count = 0;
+    uint32_t count = 0, path = 0;
     size_t len = strlen(prompt);
     int rc = encode(model, prompt, len, &tokens, &count, err);
     if (rc == DPC_OK)
-        rc = add_sample(model, settings, tokens, count, prompt, len, index, samples, err);
+        rc = choose_path(model, settings, tokens, count, &path, err);
+    if (rc == DPC_OK)
+        rc = add_sample(model, settings, path, tokens, count, prompt, len, index, samples, err);
     dpc_free(tokens);
     return rc;
 }
@@ -125,8 +124,9 @@ struct held_out {
     bool found;
 };
 
-/* Document number `doc` of the path, when it has so many. Its own tokens are gone on from: those of
- * its beginning's text could be others, which would be routed otherwise. */
+/* Document number `doc` of the path, when it has so many. That path goes on from it, as it is
+ * evaluated on it: its beginning alone does not always tell it (routing.init: metadata or hash).
+ * Its own tokens are gone on from: those of its beginning's text could be others. */
 static int
 add_held_out(struct held_out *held_out, uint32_t path, uint32_t doc, struct dpc_error *err)
 {
@@ -143,9 +143,11 @@ add_held_out(struct held_out *held_out, uint32_t path, uint32_t doc, struct dpc_
         rc = decode(model, tokens, count, &text, err);
         size_t len = dpc_text_cut(text.data, text.len);
         held_out->found = true;
+        if (rc == DPC_OK && held_out->settings->path)
+            rc = dpc_model_find_path(model, held_out->settings->path, &path, err);
         if (rc == DPC_OK && len > 0)
-            rc = add_sample(model, held_out->settings, tokens, count, (const char *)text.data, len,
-                            held_out->index++, held_out->samples, err);
+            rc = add_sample(model, held_out->settings, path, tokens, count, (const char *)text.data,
+                            len, held_out->index++, held_out->samples, err);
         dpc_buf_done(&text);
         dpc_free(tokens);
     }

@@ -23,6 +23,10 @@ for init in spherical product metadata hash; do
     run_to_end $init-text dipaco generate $init --prompt 'ab' --tokens 4
     check "init: $init routes a prompt" [ "$status" = 0 ]
 done
+for init in metadata hash; do
+    check "init: $init: a held-out document's own path goes on from it" \
+        [ "$(grep '^path ' $init/report/samples.txt | tr '\n' ' ')" = 'path 0-0 path 0-1 path 1-0 ' ]
+done
 
 for features in whitened ngrams; do
     make_experiment $features.yaml \
