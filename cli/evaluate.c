@@ -64,7 +64,7 @@ score_documents(struct dpc_model *model, uint32_t path, const struct dpc_tokens 
 {
     const struct dpc_experiment *experiment = dpc_model_experiment(model);
     struct windows windows = {.experiment = experiment};
-    int rc = dpc_model_path(model, path, &windows.path, err);
+    int rc = dpc_model_path_of_now(model, path, &windows.path, err);
     if (rc != DPC_OK)
         return rc;
     size_t places = (size_t)DPC_MODEL_BATCH_MAX * experiment->model.context;

@@ -329,7 +329,7 @@ dpc_export_path(struct dpc_model *model, uint32_t path, const char *folder,
     *export = (struct export){
         .settings = settings, .folder = folder, .whole = dpc_model_experiment(model), .err = err};
     dpc_topology_path_name(topology, path, export->path_name, sizeof export->path_name);
-    int code = dpc_model_path(model, path, &export->path, err);
+    int code = dpc_model_path_of_now(model, path, &export->path, err);
     if (code == DPC_OK)
         code = dpc_model_tokenizer(model, &export->tokenizer, err);
     if (code == DPC_OK)

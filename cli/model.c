@@ -503,6 +503,17 @@ dpc_model_path(struct dpc_model *model, uint32_t path, struct dpc_path **ret_pat
     return compose(model, path, best->found ? best->versions : NULL, path, ret_path, err);
 }
 
+int
+dpc_model_path_of_now(struct dpc_model *model, uint32_t path, struct dpc_path **ret_path,
+                      struct dpc_error *err)
+{
+    int rc = dpc_model_path(model, path, ret_path, err);
+    if (rc != DPC_ESTALE)
+        return rc;
+    rc = dpc_model_refresh(model, err);
+    return rc == DPC_OK ? dpc_model_path(model, path, ret_path, err) : rc;
+}
+
 static struct resident *
 resident_of(struct dpc_model *model, const struct dpc_path *path)
 {

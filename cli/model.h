@@ -62,6 +62,10 @@ void dpc_model_set_residents(struct dpc_model *model, uint32_t count);
  * the run went on and what it was is gone (dpc_model_refresh). */
 int dpc_model_path(struct dpc_model *model, uint32_t path, struct dpc_path **ret_path,
                    struct dpc_error *err) DPC_MUST_CHECK;
+/* The same, for who takes one path after the other beside a run that goes on: where what was known
+ * of it is gone by now, the store is read again. */
+int dpc_model_path_of_now(struct dpc_model *model, uint32_t path, struct dpc_path **ret_path,
+                          struct dpc_error *err) DPC_MUST_CHECK;
 /* Of a path that dpc_model_path gave; as often as it was held it has to be let go. */
 void dpc_model_hold(struct dpc_model *model, const struct dpc_path *path);
 void dpc_model_let_go(struct dpc_model *model, const struct dpc_path *path);

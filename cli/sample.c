@@ -61,7 +61,7 @@ write_on(struct dpc_model *model, const struct dpc_sample_settings *settings, ui
          struct dpc_error *err)
 {
     struct dpc_path *composed = NULL;
-    int rc = dpc_model_path(model, path, &composed, err);
+    int rc = dpc_model_path_of_now(model, path, &composed, err);
     if (rc != DPC_OK)
         return rc;
     int32_t *written = dpc_alloc(settings->tokens, sizeof *written);

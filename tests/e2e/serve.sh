@@ -206,8 +206,19 @@ greedy() { # MODEL NAME: its status
         -o "$2" -w '%{http_code}'
 }
 check 'a path of the run as it stands' [ "$(greedy 0-0 before.json)" = 200 ]
+dipaco generate going --prompt 'abd egi' --prompt 'bfi jlo qsu' --tokens 60000 >two.out 2>two.err &
+two=$!
+writes() { # a fifth of a second of computing: the store has been read
+    [ "$(awk '{ print $14 }' "/proc/$two/stat")" -ge 20 ]
+}
+wait_for 20 'who writes two texts' writes
+kill -STOP "$two"
+worker="$going $two"
 release_workers going
 wait "$going" || fail 'the run that went on'
+kill -CONT "$two"
+check 'who takes one path after the other finds the second as it is now' wait "$two"
+check 'which is another one' [ "$(grep '^path ' two.out | sort -u | wc -l)" = 2 ]
 worker=
 check 'a path in memory is as it was' [ "$(greedy 0-0 after.json)" = 200 ]
 check 'to the letter' [ "$(text_of before.json)" = "$(text_of after.json)" ]
