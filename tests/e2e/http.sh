@@ -44,7 +44,8 @@ says() { # PAGE TEXT
 }
 
 start_coordinator tiny.yaml --http 127.0.0.1:0
-check 'before the first worker the page says what is missing' says '' 'no worker is connected'
+# Preparing, which comes first, needs none.
+wait_for 20 'what is missing before the first worker' says '' 'no worker is connected'
 start_worker --name '<script>"w"</script>'
 wait_for 60 'the train phase' says metrics 'dipaco_phase{phase="train"} 1'
 wait_for 60 'an outer step' sh -c "curl -s '$(pages)metrics' | grep -q 'outer_steps_total{level=\"lower\"} [1-9]'"
